@@ -1,0 +1,222 @@
+"""The one decoder and the one encoder of JSON.
+
+Whatever enters the system passes `decode` (the API) or `check` (a tool's return) once; whatever is
+stored was written by `encode`. Numbers stay exact: Python's ints have no bound, floats round-trip by repr.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+from service.core.errors import Invalid, NotJson
+
+DEPTH_MAX = 100
+"""How deep values may nest; the outermost is level 1."""
+
+INT_DIGITS_MAX = 4300
+"""CPython converts no longer integer from text; neither do we."""
+
+_INT_BOUND = 10**INT_DIGITS_MAX
+
+
+class ValueUnfit(ValueError):
+    """A value that JSON or a state cannot hold; `path` leads to it, outermost first."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self._segments: list[str | int] = []
+
+    def within(self, segment: str | int) -> ValueUnfit:
+        self._segments.append(segment)
+        return self
+
+    @property
+    def pointer(self) -> str:
+        return pointer(*reversed(self._segments))
+
+
+def pointer(*segments: str | int) -> str:
+    """The JSON Pointer (RFC 6901) through `segments`."""
+    return "".join("/" + str(segment).replace("~", "~0").replace("/", "~1") for segment in segments)
+
+
+def decode(body: bytes, depth_max: int = DEPTH_MAX) -> Any:
+    """The value that a client sent. NotJson where it is no JSON, Invalid where no state could hold it."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise NotJson(f"the body is not UTF-8: {error.reason} at byte {error.start}") from error
+    try:
+        value = _strict_decoder.decode(text)
+    except RecursionError as error:
+        raise Invalid.at(_pointer_below(text, depth_max), _too_deep(depth_max)) from error
+    except ValueError as error:
+        raise NotJson(_without_document(error)) from error
+    # Only an escape can bring in NUL or a lone surrogate, and only brackets depth: most bodies have too few.
+    if "\\u" in text or text.count("[") + text.count("{") > depth_max:
+        try:
+            check(value, depth_max=depth_max)
+        except ValueUnfit as unfit:
+            raise Invalid.at(unfit.pointer, unfit.message) from unfit
+    return value
+
+
+def loads(text: str) -> Any:
+    """The value of a text that `encode` wrote."""
+    return _plain_decoder.decode(text)
+
+
+def encode(value: Any) -> str:
+    """Compact JSON text of a value that has passed `check`."""
+    return _encoder.encode(value)
+
+
+def canonical(value: Any) -> str:
+    """`encode` with the keys of every object sorted: equal values have equal texts."""
+    return _sorting_encoder.encode(value)
+
+
+def splice(value: dict[str, Any], **texts: str) -> str:
+    """`encode` of the object `value` with further members whose JSON texts are at hand: nothing is decoded."""
+    members = [encode(value)[1:-1]] if value else []
+    members += [f"{encode(key)}:{text}" for key, text in texts.items()]
+    return "{" + ",".join(members) + "}"
+
+
+def check(value: Any, *, depth: int = 1, depth_max: int = DEPTH_MAX) -> None:
+    """Raise ValueUnfit unless `value`, standing at level `depth`, is JSON that a state can hold."""
+    if value is None or value is True or value is False:
+        return
+    if isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueUnfit(f"{float(value)!r} is no JSON number")
+    elif isinstance(value, int):
+        if not -_INT_BOUND < value < _INT_BOUND:
+            raise ValueUnfit(f"an integer has more than {INT_DIGITS_MAX} digits")
+    elif isinstance(value, dict):
+        _check_object(value, depth, depth_max)
+    elif isinstance(value, list | tuple):
+        _check_array(value, depth, depth_max)
+    else:
+        raise ValueUnfit(f"a {type(value).__name__} is no JSON")
+
+
+def byte_length(text: str) -> int:
+    """The length of `text` in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def printable(text: str) -> str:
+    """`text` with NUL and lone surrogates, which no database and no UTF-8 takes, as U+FFFD."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return _UNPRINTABLE.sub("\ufffd", text)
+
+
+_UNPRINTABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def _check_text(text: str) -> None:
+    if "\0" in text:
+        raise ValueUnfit("a string holds NUL")
+    if not text.isascii() and _UNPRINTABLE.search(text):
+        raise ValueUnfit("a string holds a lone surrogate")
+
+
+def _check_object(value: dict[Any, Any], depth: int, depth_max: int) -> None:
+    if depth > depth_max:
+        raise ValueUnfit(_too_deep(depth_max))
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise ValueUnfit(f"the key {key!r:.100} is no string")
+        try:
+            _check_text(key)
+            check(item, depth=depth + 1, depth_max=depth_max)
+        except ValueUnfit as unfit:
+            raise unfit.within(key) from None
+
+
+def _check_array(value: list[Any] | tuple[Any, ...], depth: int, depth_max: int) -> None:
+    if depth > depth_max:
+        raise ValueUnfit(_too_deep(depth_max))
+    for index, item in enumerate(value):
+        try:
+            check(item, depth=depth + 1, depth_max=depth_max)
+        except ValueUnfit as unfit:
+            raise unfit.within(index) from None
+
+
+def _too_deep(depth_max: int) -> str:
+    return f"nested deeper than {depth_max} levels"
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"the key {printable(key)!r:.100} stands twice in one object")
+            seen.add(key)
+    return made
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"the number {text:.40} is out of range")
+    return number
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _without_document(error: ValueError) -> str:
+    """json's own message; where Python's limit on digits spoke, a plainer one."""
+    message = str(error)
+    return f"an integer has more than {INT_DIGITS_MAX} digits" if "integer string conversion" in message else message
+
+
+def _pointer_below(text: str, depth_max: int) -> str:
+    """Where `text`, too deep for the decoder, first passes `depth_max`."""
+    path: list[str | int] = []
+    key = ""
+    for token in _STRUCTURE.finditer(text):
+        mark = token.group()
+        if mark in "[{":
+            if len(path) == depth_max:
+                break
+            path.append(0 if mark == "[" else "")
+        elif mark in "]}":
+            del path[-1:]
+        elif mark == "," and path and isinstance(path[-1], int):
+            path[-1] += 1
+        elif mark == ":" and path and isinstance(path[-1], str):
+            path[-1] = key
+        elif mark.startswith('"'):
+            key = printable(mark[1:-1])
+    return pointer(*path)
+
+
+_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]')
+
+_strict_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse_constant)
+_plain_decoder = json.JSONDecoder()
+
+
+def _make_encoder(sort_keys: bool) -> json.JSONEncoder:
+    # Cycles end at DEPTH_MAX in `check`, so the encoder need not look for them again.
+    return json.JSONEncoder(
+        ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"), sort_keys=sort_keys
+    )
+
+
+_encoder = _make_encoder(sort_keys=False)
+_sorting_encoder = _make_encoder(sort_keys=True)

@@ -1,0 +1,208 @@
+"""Where a condition is evaluated: a pure question to a state, with a record of what it compared.
+
+`decide` asks a node's edges in order; its Decision is stored with the step, so that anybody can read why
+a run went where it went.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, assert_never
+
+from service.core import codec, path
+from service.core.errors import ConditionError
+from service.core.graph import AllOf, AnyOf, Comparison, Condition, Edge, Not, Op
+from service.core.state import State
+
+TYPE_MISMATCH = "type_mismatch"
+
+
+class Reason(StrEnum):
+    """Why a run went where it went."""
+
+    CONDITION = "condition"
+    UNCONDITIONAL = "unconditional"
+    NO_EDGES = "no_edges"
+    NONE_TRUE = "none_true"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Which edges were asked, with what values, and which was taken."""
+
+    to: str | None
+    reason: Reason
+    evaluated: tuple[dict[str, Any], ...] = ()
+    """One `{"to", "condition", "result", "operands", "note"?}` for each edge that was asked."""
+
+
+def decide(edges: Sequence[Edge], state: State) -> Decision:
+    """The way on over the first edge whose condition is true of `state`.
+
+    ConditionError where a condition asks for a key that is not there.
+    """
+    if not edges:
+        return Decision(None, Reason.NO_EDGES)
+    asked = []
+    for edge in edges:
+        question = _Question(state)
+        result = edge.condition is None or question.ask(edge.condition)
+        asked.append(_record(edge, result, question))
+        if result:
+            reason = Reason.UNCONDITIONAL if edge.condition is None else Reason.CONDITION
+            return Decision(edge.to, reason, tuple(asked))
+    return Decision(None, Reason.NONE_TRUE, tuple(asked))
+
+
+def _record(edge: Edge, result: bool, question: _Question) -> dict[str, Any]:
+    record = {
+        "to": edge.to,
+        "condition": edge.condition and edge.condition.document(),
+        "result": result,
+        "operands": question.operands,
+    }
+    if question.mismatched:
+        record["note"] = TYPE_MISMATCH
+    return record
+
+
+@dataclass(slots=True)
+class _Question:
+    """One edge's condition put to a state, and what was read on the way to the answer."""
+
+    state: State
+    operands: dict[str, Any] = field(default_factory=dict)
+    mismatched: bool = False
+
+    def ask(self, condition: Condition) -> bool:
+        match condition:
+            case Comparison():
+                return self._compare(condition)
+            case AllOf(parts=parts):
+                return all(self.ask(part) for part in parts)
+            case AnyOf(parts=parts):
+                return any(self.ask(part) for part in parts)
+            case Not(part=part):
+                return not self.ask(part)
+            case _:
+                assert_never(condition)
+
+    def _compare(self, comparison: Comparison) -> bool:
+        if comparison.op is Op.EXISTS:
+            return (self._look_up(comparison.key)[0] is not path.MISSING) == comparison.value
+        left = self._read(comparison.key)
+        if comparison.op is Op.IS_TYPE:
+            return json_type(left) == comparison.value
+        right = comparison.value if comparison.value_from is None else self._read(comparison.value_from)
+        result = _COMPARE[comparison.op](left, right)
+        self.mismatched |= result is None
+        return bool(result)
+
+    def _read(self, place: str) -> Any:
+        value, there = self._look_up(place)
+        if value is path.MISSING:
+            raise ConditionError(f"the state has nothing at {place!r}; there is {there}")
+        return value
+
+    def _look_up(self, place: str) -> tuple[Any, str]:
+        """The value at `place` or MISSING, and where it is missing what is there instead."""
+        first, *rest = path.segments(place)
+        if first not in self.state.entries:
+            return path.MISSING, _names(list(self.state))
+        # Only the one top-level key that the path names is decoded.
+        value = codec.loads(self.state.entries[first].text)
+        for depth, segment in enumerate(rest):
+            inner = path.step_into(value, segment)
+            if inner is path.MISSING:
+                return inner, f"{_contents(value)} at {codec.pointer(first, *rest[:depth])!r}"
+            value = inner
+        self.operands[place] = value
+        return value, ""
+
+
+def json_type(value: Any) -> str:
+    """The JSON type of a decoded value, as `is_type` names it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    if isinstance(value, str):
+        return "string"
+    return "object" if isinstance(value, dict) else "array"
+
+
+JSON_TYPES = ("null", "boolean", "number", "string", "array", "object")
+
+
+def equal(left: Any, right: Any) -> bool:
+    """Equality of JSON values: numbers by value, and a boolean is no number, at any depth."""
+    if json_type(left) != json_type(right):
+        return False
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(equal(item, right[key]) for key, item in left.items())
+    if isinstance(left, list):
+        return len(left) == len(right) and all(map(equal, left, right))
+    return bool(left == right)
+
+
+# Each comparison answers True, False, or None where the types do not compare (false, with a note).
+
+
+def _ordering(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool | None]:
+    def ordered(left: Any, right: Any) -> bool | None:
+        kind = json_type(left)
+        if kind not in ("number", "string") or kind != json_type(right):
+            return None
+        return compare(left, right)
+
+    return ordered
+
+
+def _in(left: Any, right: Any) -> bool | None:
+    return any(equal(left, item) for item in right) if isinstance(right, list) else None
+
+
+def _not_in(left: Any, right: Any) -> bool | None:
+    found = _in(left, right)
+    return None if found is None else not found
+
+
+def _contains(left: Any, right: Any) -> bool | None:
+    if isinstance(left, str) and isinstance(right, str):
+        return right in left
+    return any(equal(item, right) for item in left) if isinstance(left, list) else None
+
+
+def _not_equal(left: Any, right: Any) -> bool:
+    return not equal(left, right)
+
+
+_COMPARE: dict[Op, Callable[[Any, Any], bool | None]] = {
+    Op.EQ: equal,
+    Op.NE: _not_equal,
+    Op.GT: _ordering(operator.gt),
+    Op.GE: _ordering(operator.ge),
+    Op.LT: _ordering(operator.lt),
+    Op.LE: _ordering(operator.le),
+    Op.IN: _in,
+    Op.NOT_IN: _not_in,
+    Op.CONTAINS: _contains,
+}
+
+
+def _contents(value: Any) -> str:
+    if isinstance(value, dict):
+        return _names(list(value))
+    return f"an array of {len(value)}" if isinstance(value, list) else f"a {json_type(value)}"
+
+
+def _names(keys: list[str], shown_max: int = 20) -> str:
+    if not keys:
+        return "nothing"
+    shown = ", ".join(repr(key) for key in keys[:shown_max])
+    return shown if len(keys) <= shown_max else f"{shown} and {len(keys) - shown_max} more"

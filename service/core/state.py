@@ -1,0 +1,100 @@
+"""The state of a run: JSON texts by top-level key, and what a step changed of them.
+
+Cost follows change: a key that a step leaves alone is neither encoded again nor stored again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from service.core import codec
+from service.core.errors import StateInvalid
+
+
+class Entry(NamedTuple):
+    """The value of one top-level key."""
+
+    text: str
+    position: int
+    """Its place among the keys, so that a state read back has the order in which it was built."""
+    byte_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The top-level keys that a step set, and those that it removed."""
+
+    set: Mapping[str, Entry]
+    unset: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """An immutable JSON object. Make one with `State.of`, change it with `changes_to` and `apply`."""
+
+    entries: Mapping[str, Entry]
+
+    @classmethod
+    def of(cls, value: dict[str, Any], bytes_max: int) -> State:
+        """The state that `value` is; StateInvalid where it is none."""
+        empty = cls({})
+        return empty.apply(empty.changes_to(value, given={}, bytes_max=bytes_max))
+
+    def to_object(self) -> dict[str, Any]:
+        """A fresh copy that its receiver may change at will."""
+        return {key: codec.loads(entry.text) for key, entry in self.entries.items()}
+
+    def to_text(self) -> str:
+        """The whole state as JSON text, without decoding any of it."""
+        members = (f"{codec.encode(key)}:{entry.text}" for key, entry in self.entries.items())
+        return "{" + ",".join(members) + "}"
+
+    def changes_to(self, after: dict[str, Any], given: Mapping[str, Any], bytes_max: int) -> Changes:
+        """What leads from this state to `after`.
+
+        `given` holds the values that the tool was handed: a scalar that is still the same object cannot
+        have changed and is not encoded again. StateInvalid where `after` is no state, or one of more
+        than `bytes_max` bytes as compact JSON in UTF-8.
+        """
+        position = max((entry.position for entry in self.entries.values()), default=-1)
+        changed: dict[str, Entry] = {}
+        size = len("{}") + max(len(after) - 1, 0)
+        for key, value in after.items():
+            old = self.entries.get(key) if isinstance(key, str) else None
+            if old is not None and value is given.get(key, _ABSENT) and isinstance(value, _SCALARS):
+                entry = old
+            else:
+                text = _encode_member(key, value)
+                if old is None:
+                    position += 1
+                entry = Entry(text, position if old is None else old.position, codec.byte_length(text))
+                if old is None or old.text != text:
+                    changed[str(key)] = entry
+            size += codec.byte_length(codec.encode(str(key))) + len(":") + entry.byte_length
+            if size > bytes_max:
+                raise StateInvalid(f"the state has more than {bytes_max} bytes")
+        return Changes(changed, tuple(key for key in self.entries if key not in after))
+
+    def apply(self, changes: Changes) -> State:
+        entries = {**self.entries, **changes.set}
+        for key in changes.unset:
+            del entries[key]
+        return State(entries)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+
+_ABSENT = object()
+_SCALARS = (str, int, float, bool, type(None))
+
+
+def _encode_member(key: Any, value: Any) -> str:
+    try:
+        # The state itself is level 1, so that a member's value stands at level 2.
+        codec.check({key: value})
+        return codec.encode(value)
+    except codec.ValueUnfit as unfit:
+        raise StateInvalid(f"{unfit.message}, at {unfit.pointer or '/'}") from unfit

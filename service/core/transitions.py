@@ -1,0 +1,37 @@
+"""The statuses of a run and the one table of legal transitions; CHECKs and WHEREs derive from it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+LEGAL: dict[Status, frozenset[Status]] = {
+    Status.QUEUED: frozenset({Status.RUNNING, Status.PAUSED, Status.CANCELLED}),
+    # running → running: a step was committed, or another server took over.
+    Status.RUNNING: frozenset(Status),
+    Status.WAITING: frozenset({Status.RUNNING, Status.PAUSED, Status.CANCELLED}),
+    Status.PAUSED: frozenset({Status.QUEUED, Status.WAITING, Status.CANCELLED}),
+    Status.FAILED: frozenset({Status.QUEUED}),
+    Status.COMPLETED: frozenset(),
+    Status.CANCELLED: frozenset(),
+}
+
+OVER = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+"""Nothing more happens by itself, and no line is added."""
+
+CLAIMABLE = frozenset({Status.QUEUED, Status.RUNNING, Status.WAITING})
+"""A run with one of these has a due time, at which any server may claim it."""
+
+
+def is_legal(before: Status, after: Status) -> bool:
+    return after in LEGAL[before]

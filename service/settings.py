@@ -1,0 +1,90 @@
+"""Settings: environment variables, read once, by `main` and `cli` alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.core.errors import StartRefused
+
+MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    database_url: str = "sqlite+aiosqlite:///./rungraph.db"
+    host: str = "127.0.0.1"
+    port: int = 8000
+    tools: tuple[str, ...] = ()
+    data_dir: Path | None = None
+    """None: beside the database."""
+    api_token: str | None = None
+    allow_anonymous: bool = False
+    lease_seconds: float = 15.0
+    max_active_runs: int = 1000
+    tool_threads: int = 64
+    body_bytes_max: int = 1 * MIB
+    state_bytes_max: int = 16 * MIB
+    upload_bytes_max: int = 256 * MIB
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """StartRefused names the variable that makes no sense. An empty variable counts as not set."""
+        given = _Variables(environment)
+        return cls(
+            database_url=given.text("DATABASE_URL") or cls.database_url,
+            host=given.text("HOST") or cls.host,
+            port=given.integer("PORT", cls.port, 0, 65_535),
+            tools=tuple(part.strip() for part in (given.text("TOOLS") or "").split(",") if part.strip()),
+            data_dir=given.path("DATA_DIR"),
+            api_token=given.text("API_TOKEN"),
+            allow_anonymous=given.flag("ALLOW_ANONYMOUS"),
+            lease_seconds=given.number("LEASE_SECONDS", cls.lease_seconds, 1, 3600),
+            max_active_runs=given.integer("MAX_ACTIVE_RUNS", cls.max_active_runs, 1, 100_000),
+            tool_threads=given.integer("TOOL_THREADS", cls.tool_threads, 1, 10_000),
+            body_bytes_max=given.integer("BODY_BYTES_MAX", cls.body_bytes_max, 1, 2**40),
+            state_bytes_max=given.integer("STATE_BYTES_MAX", cls.state_bytes_max, 2, 2**30),
+            upload_bytes_max=given.integer("UPLOAD_BYTES_MAX", cls.upload_bytes_max, 1, 2**50),
+        )
+
+
+class _Variables:
+    """The variables `RUNGRAPH_…` of an environment, each read as what it has to be."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def text(self, name: str) -> str | None:
+        return self._environment.get(f"RUNGRAPH_{name}", "").strip() or None
+
+    def path(self, name: str) -> Path | None:
+        text = self.text(name)
+        return None if text is None else Path(text)
+
+    def flag(self, name: str) -> bool:
+        text = (self.text(name) or "0").lower()
+        if text not in ("0", "1", "true", "false", "yes", "no"):
+            raise StartRefused(f"RUNGRAPH_{name} is {text!r}; it takes 0 or 1")
+        return text in ("1", "true", "yes")
+
+    def integer(self, name: str, default: int, least: int, most: int) -> int:
+        text = self.text(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
+            raise StartRefused(f"RUNGRAPH_{name} is {text!r}; it takes an integer from {least} to {most}")
+        return int(text)
+
+    def number(self, name: str, default: float, least: float, most: float) -> float:
+        text = self.text(name)
+        if text is None:
+            return default
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not least <= value <= most:
+            raise StartRefused(f"RUNGRAPH_{name} is {text!r}; it takes a number from {least:g} to {most:g}")
+        return value

@@ -1,0 +1,39 @@
+"""The store: few verbs, each one transaction. What is in here is on disk; nobody else knows SQL."""
+
+from __future__ import annotations
+
+from service.store.clock import Override
+from service.store.database import Database
+from service.store.graphs import Graphs
+from service.store.leases import Leases
+from service.store.logs import Logs
+from service.store.reader import Reader
+from service.store.runs import Runs
+from service.store.steps import Steps
+from service.store.wake import Wake
+from service.store.writer import Writer
+
+
+class Store:
+    """All verbs by subject, over one writer and a pool of readers."""
+
+    def __init__(
+        self, database: Database, *, server_id: str, address: str, lease_s: float, clock: Override | None = None
+    ) -> None:
+        self.wake = Wake()
+        self._writer = Writer(database, self.wake, clock)
+        self._reader = Reader(database)
+        self.graphs = Graphs(self._writer, self._reader)
+        self.runs = Runs(self._writer, self._reader)
+        self.steps = Steps(self._writer, self._reader)
+        self.logs = Logs(self._writer, self._reader)
+        self.leases = Leases(self._writer, server_id, address, lease_s)
+
+    def open(self) -> None:
+        """Connect the writer. The schema must be there (`schema.migrate`)."""
+        self._writer.start()
+
+    async def close(self) -> None:
+        """Readers first: on SQLite the last connection to close checkpoints, and that is the writer's part."""
+        await self._reader.close()
+        self._writer.close()

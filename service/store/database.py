@@ -1,0 +1,152 @@
+"""The database behind a URL: how to connect, what its errors mean, and who owns it.
+
+Differs from PostgreSQL because a SQLite file has one writing server: a lock on a file beside it says which,
+and holds its address.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from service.core.errors import StartRefused
+
+READERS_MAX = 8
+BUSY_TIMEOUT_MS = 1_000
+"""How long SQLite itself waits for a lock before the writer looks whether its verbs still wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A SQLite file. Everything that another database would do otherwise stands here."""
+
+    file: Path
+    dialect: str = "sqlite"
+    begin: str = "BEGIN IMMEDIATE"
+    errors: tuple[type[Exception], ...] = (sqlite3.Error,)
+    bugs: tuple[type[Exception], ...] = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+    """Errors that no second try would mend."""
+
+    @classmethod
+    def at(cls, url: str) -> Database:
+        """The database that `url` names. StartRefused where it names none that we can use."""
+        try:
+            parsed = make_url(url)
+        except ArgumentError as error:
+            raise StartRefused("RUNGRAPH_DATABASE_URL is no database URL") from error
+        if parsed.get_backend_name() == "postgresql":
+            raise StartRefused("PostgreSQL is not yet supported; use sqlite+aiosqlite:///PATH")
+        if parsed.get_backend_name() != "sqlite":
+            raise StartRefused(f"no database of the kind {parsed.drivername!r}; use sqlite+aiosqlite:///PATH")
+        if not parsed.database or ":memory:" in parsed.database or parsed.database.startswith("file:"):
+            raise StartRefused("a durable engine needs a file: an in-memory database is refused")
+        return cls(Path(parsed.database).absolute())
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.file}"
+
+    def is_locked(self, error: Exception) -> bool:
+        """Whether somebody else is writing just now: a wait, no fault."""
+        code = getattr(error, "sqlite_errorcode", None)
+        return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+    def connect_writer(self) -> sqlite3.Connection:
+        """The connection that writes. FULL: with NORMAL a power loss takes acknowledged commits along."""
+        connection = sqlite3.connect(
+            self.file, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    def reader_engine(self) -> AsyncEngine:
+        """A pool of readers; each transaction sees one snapshot, and none can write or checkpoint."""
+        engine = create_async_engine(
+            f"sqlite+aiosqlite:///{self.file}", pool_size=READERS_MAX, max_overflow=0, pool_timeout=10
+        )
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def prepare(connection: Any, _record: Any) -> None:
+            connection.isolation_level = None
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA query_only = ON")
+            cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+            cursor.close()
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def begin(connection: Any) -> None:
+            connection.exec_driver_sql("BEGIN")
+
+        return engine
+
+
+class Ownership:
+    """The lock on `FILE.lock`: held for a server's life, gone with its process however that ends."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    @classmethod
+    def take(cls, database: Database, address: str) -> Ownership:
+        """Own `database` as the server at `address`; StartRefused names the owner if there is one."""
+        path = lock_path(database)
+        try:
+            database.file.parent.mkdir(parents=True, exist_ok=True)
+            # Not "w": the owner's address must stay readable to the one that is refused.
+            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+")
+        except OSError as error:
+            raise StartRefused(f"cannot open {path}: {error.strerror}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = file.read().strip() or "an unknown address"
+            file.close()
+            raise StartRefused(
+                f"{database.file} is owned by the server at {owner}: on SQLite one server owns the file. "
+                "Stop that one, or use PostgreSQL to share the work among servers."
+            ) from error
+        ownership = cls(file)
+        ownership.move_to(address)
+        return ownership
+
+    def move_to(self, address: str) -> None:
+        """Write down where the owner can be reached."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(address + "\n")
+        self._file.flush()
+
+    def release(self) -> None:
+        self._file.close()
+
+
+def owner_of(database: Database) -> str | None:
+    """The address of the server that owns `database` just now."""
+    try:
+        file = lock_path(database).open("r")
+    except OSError:
+        return None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return file.read().strip() or None
+    return None
+
+
+def lock_path(database: Database) -> Path:
+    return database.file.with_name(database.file.name + ".lock")

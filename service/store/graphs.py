@@ -1,0 +1,70 @@
+"""Verbs on graphs: content-addressed and immutable, so adding one twice is adding it once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import bindparam, select, tuple_
+from sqlalchemy.dialects.sqlite import insert
+
+from service.core.errors import Invalid, NotFound
+from service.core.graph import Graph
+from service.store.clock import shown
+from service.store.reader import Reader
+from service.store.records import GraphRecord, Page
+from service.store.sql import Statement
+from service.store.tables import graphs
+from service.store.writer import Transaction, Writer
+
+_ADD = Statement(
+    insert(graphs)
+    .values({column.name: bindparam(column.name) for column in graphs.c})
+    .on_conflict_do_nothing()
+    .returning(graphs.c.id)
+)
+
+
+class Graphs:
+    def __init__(self, writer: Writer, reader: Reader) -> None:
+        self._writer = writer
+        self._reader = reader
+
+    async def add(self, graph: Graph, *, within_s: float | None = None) -> bool:
+        """Store `graph`; whether it is new."""
+
+        def verb(transaction: Transaction) -> bool:
+            added = transaction.one(
+                _ADD, id=graph.id, name=graph.name, definition=graph.text, created_at=transaction.moment.text()
+            )
+            return added is not None
+
+        return await self._writer.write(verb, within_s=within_s)
+
+    async def get(self, graph_id: str) -> GraphRecord:
+        async with self._reader.snapshot() as snapshot:
+            row = await snapshot.one(select(graphs).where(graphs.c.id == graph_id))
+        if row is None:
+            raise NotFound("graph", graph_id)
+        return _record(row)
+
+    async def page(self, limit: int, cursor: str | None = None) -> Page:
+        """The newest first. The cursor is the id of the last graph seen; Invalid where it is none."""
+        query = select(graphs).order_by(graphs.c.created_at.desc(), graphs.c.id.desc()).limit(limit + 1)
+        async with self._reader.snapshot() as snapshot:
+            if cursor is not None:
+                last = await snapshot.one(select(graphs.c.created_at, graphs.c.id).where(graphs.c.id == cursor))
+                if last is None:
+                    raise Invalid.at("/cursor", "a cursor is one that an earlier page gave")
+                query = query.where(tuple_(graphs.c.created_at, graphs.c.id) < tuple_(*last))
+            rows = await snapshot.all(query)
+        return page_of([_record(row) for row in rows], limit, lambda record: record.graph_id)
+
+
+def page_of(items: list[Any], limit: int, cursor_of: Any) -> Page:
+    """A page of `limit` items out of up to one more, which tells that there are more."""
+    kept = tuple(items[:limit])
+    return Page(kept, cursor_of(kept[-1]) if len(items) > limit else None)
+
+
+def _record(row: Any) -> GraphRecord:
+    return GraphRecord(row.id, row.name, shown(row.created_at) or "", row.definition)

@@ -1,0 +1,273 @@
+"""Verbs on leases: who may write a run, and until when. Where a run is claimed.
+
+Safety rests on the token: every write of a run names it, and each claim raises it. Time only decides when
+another server may try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, insert, null, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from service.core import codec
+from service.core.graph import Graph
+from service.core.run import Event, Level, Line, Run
+from service.core.state import State
+from service.core.transitions import CLAIMABLE, Status
+from service.store import wake
+from service.store.logs import insert_lines
+from service.store.records import Claimed, Lease
+from service.store.sql import Statement, among
+from service.store.states import STATE_AT_COMPILED, state_of
+from service.store.tables import attempts, graphs, runs, servers
+from service.store.writer import Transaction, Writer
+
+GRAPHS_CACHED_MAX = 256
+
+_HELD = (
+    runs.c.id == bindparam("run_id"),
+    runs.c.lease_token == bindparam("token"),
+    runs.c.status == Status.RUNNING.value,
+)
+
+_DUE = Statement(
+    select(
+        *(runs.c.id, runs.c.graph_id, runs.c.status, runs.c.step, runs.c.current_node, runs.c.attempt),
+        *(runs.c.crashes, runs.c.in_flight, runs.c.last_seq, runs.c.lease_token, runs.c.started_at, runs.c.moved_at),
+    )
+    .where(runs.c.due_at <= bindparam("now"), among(runs.c.status, CLAIMABLE))
+    .order_by(runs.c.due_at, runs.c.id)
+    .limit(bindparam("count"))
+    .with_for_update(skip_locked=True)
+)
+
+_CLAIM = Statement(
+    update(runs)
+    .where(runs.c.id == bindparam("run_id"))
+    .values(
+        status=Status.RUNNING.value,
+        lease_owner=bindparam("server"),
+        lease_token=bindparam("token"),
+        due_at=bindparam("until"),
+        attempt=bindparam("attempt"),
+        crashes=bindparam("crashes"),
+        in_flight=bindparam("in_flight"),
+        last_seq=bindparam("last_seq"),
+        started_at=bindparam("started_at"),
+        moved_at=bindparam("now"),
+    )
+)
+
+_LOST_ATTEMPT = Statement(insert(attempts).values({column.name: bindparam(column.name) for column in attempts.c}))
+
+_DEFINITION = Statement(select(graphs.c.definition).where(graphs.c.id == bindparam("graph_id")))
+
+_BEGIN = Statement(update(runs).where(*_HELD).values(in_flight=1, moved_at=bindparam("now")).returning(runs.c.id))
+
+_RENEW = Statement(update(runs).where(*_HELD).values(due_at=bindparam("until")).returning(runs.c.id))
+
+_RELEASE = Statement(
+    update(runs)
+    .where(*_HELD)
+    .values(
+        status=Status.QUEUED.value,
+        lease_owner=null(),
+        due_at=bindparam("now"),
+        attempt=runs.c.attempt + bindparam("interrupted"),
+    )
+    .returning(runs.c.step, runs.c.attempt, runs.c.moved_at)
+)
+
+_SEIZE = Statement(update(runs).where(runs.c.status == Status.RUNNING.value).values(due_at=bindparam("now")))
+
+_SEEN = Statement(
+    upsert(servers)
+    .values({column.name: bindparam(column.name) for column in servers.c})
+    .on_conflict_do_update(index_elements=["id"], set_={"seen_at": bindparam("seen_at")})
+)
+
+
+class _Due(NamedTuple):
+    """A row of _DUE, its columns in that order."""
+
+    id: str
+    graph_id: str
+    status: str
+    step: int
+    current_node: str
+    attempt: int
+    crashes: int
+    in_flight: int
+    last_seq: int
+    lease_token: int
+    started_at: Any
+    moved_at: Any
+
+    @property
+    def taken_over(self) -> bool:
+        """Whether a server that is gone left it running."""
+        return self.status == Status.RUNNING
+
+    @property
+    def crashed(self) -> bool:
+        """Whether that server was, as far as anybody knows, in the middle of an attempt."""
+        return self.taken_over and bool(self.in_flight)
+
+
+class Leases:
+    def __init__(self, writer: Writer, server_id: str, address: str, lease_s: float) -> None:
+        self._writer = writer
+        self._server_id = server_id
+        self._address = address
+        self._lease_s = lease_s
+        self._graphs: dict[str, Graph] = {}
+
+    async def claim(self, count: int, holding: Collection[str] = ()) -> list[Claimed]:
+        """Lease up to `count` runs that are due, the longest due first; one transaction.
+
+        Leases on `holding`, the runs that this server carries, are renewed where they have run out: a
+        database that was locked for long is no reason to take over from oneself.
+        """
+
+        def verb(transaction: Transaction) -> tuple[list[tuple[_Due, State]], dict[str, str]]:
+            due = self._due(transaction, count, holding)
+            missing = {row.graph_id for row in due} - self._graphs.keys()
+            definitions = {id: transaction.one(_DEFINITION, graph_id=id)[0] for id in missing}
+            return [(row, self._take(transaction, row)) for row in due], definitions
+
+        taken, definitions = await self._writer.write(verb)
+        self._graphs |= {id: Graph.load(text) for id, text in definitions.items()}
+        claimed = [self._claimed(due, state) for due, state in taken]
+        while len(self._graphs) > GRAPHS_CACHED_MAX:
+            del self._graphs[next(iter(self._graphs))]
+        return claimed
+
+    async def begin(self, lease: Lease) -> bool:
+        """Note that an attempt of a run taken over begins now; False where the lease no longer holds."""
+        return await self._writer.write(
+            lambda transaction: self._held(transaction, _BEGIN, lease, now=transaction.moment.text())
+        )
+
+    def renew(self, leases: Sequence[Lease]) -> Future[list[Lease]]:
+        """Extend `leases` and say that this server lives; those that no longer hold come back."""
+
+        def verb(transaction: Transaction) -> list[Lease]:
+            until = transaction.moment.text(later_s=self._lease_s)
+            self._seen(transaction)
+            return [lease for lease in leases if not self._held(transaction, _RENEW, lease, until=until)]
+
+        return self._writer.submit(verb)
+
+    async def release(self, lease: Lease, *, interrupted: bool) -> None:
+        """Give a run back unfinished, so that any server goes on at once; `interrupted`: within an attempt."""
+
+        def verb(transaction: Transaction) -> None:
+            now = transaction.moment.text()
+            parameters = {"run_id": lease.run_id, "token": lease.token}
+            row = transaction.one(_RELEASE, **parameters, now=now, interrupted=int(interrupted))
+            if row is not None and interrupted:
+                step, attempt, moved_at = row
+                _note_lost(transaction, lease.run_id, step + 1, attempt - 1, moved_at, _INTERRUPTED)
+            transaction.woken.add(wake.CLAIMABLE)
+
+        await self._writer.write(verb)
+
+    async def seize(self) -> None:
+        """Make every lease run out at once.
+
+        Differs from PostgreSQL because a SQLite file has one server: whoever held a lease is gone.
+        """
+
+        def verb(transaction: Transaction) -> None:
+            self._seen(transaction)
+            transaction.execute(_SEIZE, now=transaction.moment.text())
+
+        await self._writer.write(verb)
+
+    async def probe(self, *, within_s: float) -> None:
+        """Write something small: Unavailable where the database takes no write."""
+        await self._writer.write(self._seen, within_s=within_s)
+
+    def _due(self, transaction: Transaction, count: int, holding: Collection[str]) -> list[_Due]:
+        now = transaction.moment.text()
+        until = transaction.moment.text(later_s=self._lease_s)
+        while True:
+            due = [_Due(*row) for row in transaction.all(_DUE, now=now, count=count)]
+            mine = [row for row in due if row.id in holding]
+            if not mine:
+                return due
+            for row in mine:
+                self._held(transaction, _RENEW, Lease(row.id, row.lease_token), until=until)
+
+    def _take(self, transaction: Transaction, due: _Due) -> State:
+        """Lease one run that is due; where it was left in the middle of an attempt, note that one as lost."""
+        now = transaction.moment.text()
+        if due.crashed:
+            _note_lost(transaction, due.id, due.step + 1, due.attempt, due.moved_at, _SERVER_LOST)
+        transaction.execute(
+            _CLAIM,
+            run_id=due.id,
+            server=self._server_id,
+            token=due.lease_token + 1,
+            until=transaction.moment.text(later_s=self._lease_s),
+            attempt=due.attempt + due.crashed,
+            crashes=due.crashes + due.crashed,
+            in_flight=int(not due.taken_over),
+            last_seq=due.last_seq + 1,
+            started_at=due.started_at or now,
+            now=now,
+        )
+        insert_lines(transaction, due.id, [_opening_line(due)], due.last_seq + 1)
+        return state_of(transaction.all(STATE_AT_COMPILED, run_id=due.id, step=due.step))
+
+    def _claimed(self, due: _Due, state: State) -> Claimed:
+        run = Run(
+            id=due.id,
+            graph=self._graphs[due.graph_id],
+            status=Status.RUNNING,
+            step=due.step,
+            node=due.current_node,
+            state=state,
+            attempt=due.attempt + due.crashed,
+            crashes=due.crashes + due.crashed,
+        )
+        return Claimed(Lease(due.id, due.lease_token + 1), run)
+
+    def _held(self, transaction: Transaction, statement: Statement, lease: Lease, **values: Any) -> bool:
+        return transaction.one(statement, run_id=lease.run_id, token=lease.token, **values) is not None
+
+    def _seen(self, transaction: Transaction) -> None:
+        now = transaction.moment.text()
+        transaction.execute(_SEEN, id=self._server_id, address=self._address, started_at=now, seen_at=now)
+
+
+_SERVER_LOST = {"type": "server_lost", "message": "the server died or lost its lease during this attempt"}
+_INTERRUPTED = {"type": "interrupted", "message": "the server stopped during this attempt"}
+
+
+def _note_lost(
+    transaction: Transaction, run_id: str, step: int, attempt: int, started_at: Any, error: dict[str, str]
+) -> None:
+    transaction.execute(
+        _LOST_ATTEMPT,
+        run_id=run_id,
+        step=step,
+        attempt=attempt,
+        error=codec.encode(error),
+        started_at=started_at,
+        finished_at=transaction.moment.text(),
+    )
+
+
+def _opening_line(due: _Due) -> Line:
+    place = {"node": due.current_node, "step": due.step + 1}
+    if due.taken_over:
+        message = f"taken over at {due.current_node}: the server that ran it is gone"
+        return Line(Event.RUN_RESUMED, message, Level.WARNING, **place)
+    if due.started_at is None:
+        return Line(Event.RUN_STARTED, f"started at {due.current_node}")
+    return Line(Event.RUN_RESUMED, f"goes on at {due.current_node}", **place)

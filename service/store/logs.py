@@ -1,0 +1,107 @@
+"""Verbs on log lines. `seq` is given out under the run's own row, so that lines have no holes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select, update
+
+from service.core.errors import NotFound
+from service.core.run import Line
+from service.core.transitions import OVER, Status
+from service.store.clock import shown
+from service.store.reader import Reader
+from service.store.records import Lease, LineRecord
+from service.store.sql import Statement
+from service.store.tables import log_lines, runs
+from service.store.writer import Transaction, Writer
+
+_INSERT = Statement(insert(log_lines).values({column.name: bindparam(column.name) for column in log_lines.c}))
+
+_COUNT_UP = Statement(
+    update(runs)
+    .where(
+        runs.c.id == bindparam("run_id"),
+        runs.c.lease_token == bindparam("token"),
+        runs.c.status == Status.RUNNING.value,
+    )
+    .values(last_seq=runs.c.last_seq + bindparam("count"))
+    .returning(runs.c.last_seq)
+)
+
+
+def insert_lines(transaction: Transaction, run_id: str, lines: Sequence[Line], last_seq: int) -> None:
+    """Write `lines`, the last of which has `last_seq`: the run's row must have counted them already."""
+    first = last_seq - len(lines) + 1
+    rows = [
+        {
+            "run_id": run_id,
+            "seq": seq,
+            "ts": transaction.moment.at(line.at),
+            "level": line.level.value,
+            "event": line.event.value,
+            "node": line.node,
+            "step": line.step,
+            "attempt": line.attempt,
+            "message": line.message,
+            "data": line.data,
+        }
+        for seq, line in enumerate(lines, first)
+    ]
+    transaction.execute_many(_INSERT, rows)
+    transaction.woken.add(run_id)
+
+
+class Logs:
+    def __init__(self, writer: Writer, reader: Reader) -> None:
+        self._writer = writer
+        self._reader = reader
+
+    def append(self, lease: Lease, lines: Sequence[Line]) -> Future[bool]:
+        """Write lines of a step that is going on; False where the lease no longer holds.
+
+        Queued when this returns, so that what its caller submits next comes after it.
+        """
+
+        def verb(transaction: Transaction) -> bool:
+            row = transaction.one(_COUNT_UP, run_id=lease.run_id, token=lease.token, count=len(lines))
+            if row is None:
+                return False
+            insert_lines(transaction, lease.run_id, lines, row[0])
+            return True
+
+        return self._writer.submit(verb)
+
+    async def page(self, run_id: str, after_seq: int, limit: int) -> tuple[list[LineRecord], int, bool]:
+        """Lines after `after_seq`, the run's last `seq`, and whether the run is over."""
+        async with self._reader.snapshot() as snapshot:
+            run = await snapshot.one(select(runs.c.last_seq, runs.c.status).where(runs.c.id == run_id))
+            if run is None:
+                raise NotFound("run", run_id)
+            rows = await snapshot.all(lines_after(run_id, after_seq, limit)) if run.last_seq > after_seq else ()
+        return [line_record(row) for row in rows], run.last_seq, run.status in OVER
+
+
+def lines_after(run_id: str, after_seq: int, limit: int) -> Any:
+    return (
+        select(log_lines)
+        .where(log_lines.c.run_id == run_id, log_lines.c.seq > after_seq)
+        .order_by(log_lines.c.seq)
+        .limit(limit)
+    )
+
+
+def line_record(row: Any) -> LineRecord:
+    return LineRecord(
+        seq=row.seq,
+        ts=shown(row.ts) or "",
+        level=row.level,
+        event=row.event,
+        node=row.node,
+        step=row.step,
+        attempt=row.attempt,
+        message=row.message,
+        data=row.data,
+    )

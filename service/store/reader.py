@@ -1,0 +1,45 @@
+"""Reading: a pool of connections that cannot write, one consistent snapshot for each call."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import Executable
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.core.errors import Unavailable
+from service.store.database import Database
+
+
+class Reader:
+    """Belongs to one event loop: that of whoever reads first."""
+
+    def __init__(self, database: Database) -> None:
+        self._engine = database.reader_engine()
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Snapshot]:
+        """One read transaction. Unavailable where the database does not answer."""
+        try:
+            async with self._engine.connect() as connection:
+                yield Snapshot(connection)
+        except (DBAPIError, PoolTimeout) as error:
+            raise Unavailable(f"the database cannot be read: {getattr(error, 'orig', None) or error}") from error
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+class Snapshot:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def one(self, statement: Executable, **parameters: Any) -> Any | None:
+        return (await self._connection.execute(statement, parameters)).first()
+
+    async def all(self, statement: Executable, **parameters: Any) -> Sequence[Any]:
+        return (await self._connection.execute(statement, parameters)).all()

@@ -1,0 +1,40 @@
+"""Statements compiled once: a SQLAlchemy expression in, text for the driver out.
+
+The writer runs them on a raw cursor. Parameters are named, so a verb reads like the expression it owns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import ClauseElement, ColumnElement, or_
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
+
+_DIALECTS: dict[str, Dialect] = {
+    "sqlite": sqlite.dialect(paramstyle="named"),
+    "postgresql": postgresql.dialect(paramstyle="pyformat"),  # type: ignore[no-untyped-call]  # untyped there
+}
+
+
+class Statement:
+    """One expression, as text for each database that has asked for it."""
+
+    def __init__(self, expression: ClauseElement) -> None:
+        self._expression = expression
+        self._compiled: dict[str, tuple[str, dict[str, Any]]] = {}
+
+    def text(self, dialect: str) -> tuple[str, dict[str, Any]]:
+        """The text, and the parameters whose values the expression itself fixed."""
+        found = self._compiled.get(dialect)
+        if found is None:
+            compiled = self._expression.compile(dialect=_DIALECTS[dialect])
+            fixed = {name: value for name, value in compiled.params.items() if value is not None}
+            found = self._compiled[dialect] = (str(compiled), fixed)
+        return found
+
+
+def among(column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
+    """`column IN values`, the values being few and fixed: an `IN` of SQLAlchemy's is not compiled once."""
+    return or_(*(column == value for value in sorted(values)))

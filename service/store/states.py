@@ -1,0 +1,73 @@
+"""The state after any step: for each key the latest row up to it, a search per key and not a scan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import bindparam, func, select
+
+from service.core import codec
+from service.core.state import Entry, State
+from service.store.sql import Statement
+from service.store.tables import changes
+
+
+def _keys() -> Any:
+    """The distinct keys of a run by hops through the index: SQL's DISTINCT would read every step."""
+    run_id = bindparam("run_id")
+    first = select(func.min(changes.c.key).label("key")).where(changes.c.run_id == run_id)
+    keys = first.cte("keys", recursive=True)
+    after = changes.alias("after")
+    following = select(func.min(after.c.key)).where(after.c.run_id == run_id, after.c.key > keys.c.key)
+    return keys.union_all(select(following.scalar_subquery()).where(keys.c.key.is_not(None)))
+
+
+def _state_at() -> Any:
+    keys, latest = _keys(), changes.alias("latest")
+    latest_step = (
+        select(func.max(latest.c.step))
+        .where(
+            latest.c.run_id == bindparam("run_id"),
+            latest.c.key == keys.c.key,
+            latest.c.step <= bindparam("step"),
+        )
+        .scalar_subquery()
+    )
+    return (
+        select(changes.c.key, changes.c.value, changes.c.position)
+        .select_from(keys.join(changes, changes.c.key == keys.c.key))
+        .where(changes.c.run_id == bindparam("run_id"), changes.c.step == latest_step, changes.c.value.is_not(None))
+        .order_by(changes.c.position, changes.c.key)
+    )
+
+
+def _changes_between(*columns: Any) -> Any:
+    keys = _keys()
+    return (
+        select(*columns)
+        .select_from(keys.join(changes, changes.c.key == keys.c.key))
+        .where(
+            changes.c.run_id == bindparam("run_id"),
+            changes.c.step > bindparam("after_step"),
+            changes.c.step <= bindparam("last_step"),
+        )
+    )
+
+
+STATE_AT = _state_at()
+"""Parameters: run_id, step."""
+
+STATE_AT_COMPILED = Statement(STATE_AT)
+
+CHANGES_BETWEEN = _changes_between(changes).order_by(changes.c.step, changes.c.position, changes.c.key)
+"""Parameters: run_id, after_step, last_step."""
+
+BYTES_BETWEEN = _changes_between(
+    changes.c.step, func.sum(func.coalesce(func.length(changes.c.value), 0)).label("length")
+).group_by(changes.c.step)
+"""How much each step changed. Parameters: run_id, after_step, last_step."""
+
+
+def state_of(rows: Any) -> State:
+    """The state that rows of STATE_AT are."""
+    return State({key: Entry(value, position, codec.byte_length(value)) for key, value, position in rows})

@@ -1,0 +1,192 @@
+"""The tables, as SQL people read them. `migrations/` makes them; a test compares the two.
+
+Texts hold JSON as core's encoder wrote it, never JSONB: key order and numbers stay exact. Times are ISO
+8601 text on SQLite and timestamptz on PostgreSQL, both from the database's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import (
+    TIMESTAMP,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
+
+from service.core.run import Event, Level
+from service.core.transitions import OVER, Status
+
+metadata = MetaData()
+
+Instant = Text().with_variant(TIMESTAMP(timezone=True), "postgresql")
+
+Key = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text that sorts by code point on both databases."""
+
+
+def _one_of(column: str, values: Iterable[str]) -> str:
+    return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
+
+
+_OVER = [status for status in Status if status in OVER]
+
+graphs = Table(
+    "graphs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("definition", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Index("graphs_newest", "created_at", "id"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("graph_id", Text, ForeignKey("graphs.id"), nullable=False),
+    Column("status", Text, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("current_node", Text),
+    # Which try of the next step comes next, and how many servers in a row died on it.
+    Column("attempt", Integer, nullable=False),
+    Column("crashes", Integer, nullable=False),
+    # 0 from a takeover until the next attempt begins: a run that only waited for its turn is no suspect.
+    Column("in_flight", Integer, nullable=False),
+    Column("last_seq", Integer, nullable=False),
+    Column("lease_owner", Text),
+    Column("lease_token", Integer, nullable=False),
+    # When any server may claim the run: at once if queued, when its lease ends if running.
+    Column("due_at", Instant),
+    Column("error", Text),
+    Column("tags", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("started_at", Instant),
+    Column("moved_at", Instant, nullable=False),
+    Column("finished_at", Instant),
+    CheckConstraint(_one_of("status", Status), name="runs_status"),
+    CheckConstraint("step >= 0 AND attempt >= 1 AND crashes >= 0 AND last_seq >= 0", name="runs_counts"),
+    CheckConstraint(
+        f"(due_at IS NOT NULL OR NOT {_one_of('status', (Status.QUEUED, Status.RUNNING))})"
+        f" AND (due_at IS NULL OR NOT {_one_of('status', (Status.PAUSED, *_OVER))})",
+        name="runs_due",
+    ),
+    CheckConstraint("(lease_owner IS NOT NULL) = (status = 'running')", name="runs_lease"),
+    CheckConstraint(f"(finished_at IS NOT NULL) = ({_one_of('status', _OVER)})", name="runs_finished"),
+    CheckConstraint("(error IS NOT NULL) = (status = 'failed')", name="runs_error"),
+    CheckConstraint(
+        f"(current_node IS NULL) = ({_one_of('status', (Status.COMPLETED, Status.CANCELLED))})", name="runs_node"
+    ),
+    Index("runs_due_at", "due_at", "id"),
+    Index("runs_newest", "created_at", "id"),
+    Index("runs_newest_by_status", "status", "created_at", "id"),
+    Index("runs_newest_by_graph", "graph_id", "created_at", "id"),
+)
+
+run_tags = Table(
+    "run_tags",
+    metadata,
+    Column("tag", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("run_id", Text, ForeignKey("runs.id"), nullable=False),
+    PrimaryKeyConstraint("tag", "created_at", "run_id"),
+    sqlite_with_rowid=False,
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("run_id", Text, ForeignKey("runs.id"), nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("node", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("lease_token", Integer, nullable=False),
+    # The decision: where the run went, why, and which edges were asked with what values.
+    Column("next_node", Text),
+    Column("reason", Text, nullable=False),
+    Column("evaluated", Text, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("finished_at", Instant, nullable=False),
+    Column("duration_ms", Double, nullable=False),
+    PrimaryKeyConstraint("run_id", "step"),
+    CheckConstraint("step >= 1", name="snapshots_step"),
+    sqlite_with_rowid=False,
+)
+
+# The values that each step changed; step 0 is the initial state. The state after step N is, for each key,
+# the latest row up to N (none where its value is NULL: removed). The order of the primary key makes that
+# a search per key, however many steps there are.
+changes = Table(
+    "changes",
+    metadata,
+    Column("run_id", Text, ForeignKey("runs.id"), nullable=False),
+    Column("key", Key, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("value", Text),
+    Column("position", Integer, nullable=False),
+    PrimaryKeyConstraint("run_id", "key", "step"),
+    sqlite_with_rowid=False,
+)
+
+# Attempts that did not end in a commit; the one that did is in `snapshots`.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("run_id", Text, ForeignKey("runs.id"), nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("finished_at", Instant, nullable=False),
+    PrimaryKeyConstraint("run_id", "step", "attempt"),
+    sqlite_with_rowid=False,
+)
+
+log_lines = Table(
+    "log_lines",
+    metadata,
+    Column("run_id", Text, ForeignKey("runs.id"), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("ts", Instant, nullable=False),
+    Column("level", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("node", Text),
+    Column("step", Integer),
+    Column("attempt", Integer),
+    Column("message", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    PrimaryKeyConstraint("run_id", "seq"),
+    CheckConstraint("seq >= 1", name="log_lines_seq"),
+    CheckConstraint(_one_of("level", Level), name="log_lines_level"),
+    CheckConstraint(_one_of("event", Event), name="log_lines_event"),
+    sqlite_with_rowid=False,
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("scope", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("body_digest", Text, nullable=False),
+    Column("run_id", Text, ForeignKey("runs.id"), nullable=False),
+    PrimaryKeyConstraint("scope", "key"),
+    sqlite_with_rowid=False,
+)
+
+servers = Table(
+    "servers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+)

@@ -1,0 +1,56 @@
+"""Hints that something changed, across the threads of this server.
+
+Only a hint: whoever waits polls the tables as well, so that a lost one costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+CLAIMABLE = "claimable"
+"""The topic of the supervisor; every other topic is a run's id."""
+
+
+class Wake:
+    """Events by topic. `subscribe` belongs to an event loop, `notify` to any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[str, set[_Bell]] = defaultdict(set)
+
+    @contextmanager
+    def subscribe(self, topic: str) -> Iterator[asyncio.Event]:
+        """An event of the running loop that is set whenever `topic` is notified; clear it before you look."""
+        bell = _Bell(asyncio.get_running_loop())
+        with self._lock:
+            self._waiting[topic].add(bell)
+        try:
+            yield bell.event
+        finally:
+            with self._lock:
+                self._waiting[topic].discard(bell)
+                if not self._waiting[topic]:
+                    del self._waiting[topic]
+
+    def notify(self, topics: Iterable[str]) -> None:
+        if not self._waiting:
+            return
+        with self._lock:
+            bells = [bell for topic in topics for bell in self._waiting.get(topic, ())]
+        for bell in bells:
+            bell.ring()
+
+
+class _Bell:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.event = asyncio.Event()
+        self._loop = loop
+
+    def ring(self) -> None:
+        # A set event needs no second call into the loop; a stale read here costs one poll at most.
+        if not self.event.is_set() and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.event.set)

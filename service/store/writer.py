@@ -1,0 +1,221 @@
+"""The single writer: every write of this server goes through one connection on one thread.
+
+Whatever waits is committed as one transaction (group commit). Where the batch fails it is rolled back and
+each verb replayed alone, so that no verb suffers for its neighbour. A verb that the database cannot take now
+ends as Unavailable; whether a COMMIT that failed took place is unknown, so verbs can be replayed: they name
+what they write by key, and read it back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from service.core.errors import Unavailable
+from service.store.clock import Moment, Override
+from service.store.database import Database
+from service.store.sql import Statement
+from service.store.wake import Wake
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+BATCH_MAX = 256
+"""Verbs in one transaction."""
+QUEUE_MAX = 10_000
+"""Verbs that may wait; beyond that a caller is told to come back."""
+LOCK_PAUSE_S = 0.05
+
+
+@dataclass(slots=True)
+class Transaction:
+    """What a verb sees of the database: a cursor inside an open transaction, and the moment it is."""
+
+    cursor: Any
+    dialect: str
+    moment: Moment
+    woken: set[str] = field(default_factory=set)
+    """Topics to notify once this is committed."""
+
+    def execute(self, statement: Statement, **parameters: Any) -> Any:
+        text, fixed = statement.text(self.dialect)
+        return self.cursor.execute(text, fixed | parameters if fixed else parameters)
+
+    def execute_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]]) -> None:
+        if rows:
+            text, fixed = statement.text(self.dialect)
+            self.cursor.executemany(text, [fixed | row for row in rows] if fixed else rows)
+
+    def one(self, statement: Statement, **parameters: Any) -> Any:
+        return self.execute(statement, **parameters).fetchone()
+
+    def all(self, statement: Statement, **parameters: Any) -> list[Any]:
+        return list(self.execute(statement, **parameters).fetchall())
+
+
+Verb = Callable[[Transaction], T]
+
+
+@dataclass(slots=True)
+class _Pending(Generic[T]):
+    verb: Verb[T]
+    deadline: float | None
+    future: Future[T] = field(default_factory=Future)
+
+
+class Writer:
+    """Owns the writing connection. `start` before use; `close` when all callers are done."""
+
+    def __init__(self, database: Database, wake: Wake, clock: Override | None = None) -> None:
+        self._database = database
+        self._wake = wake
+        self._clock = clock
+        self._queue: queue.Queue[_Pending[Any] | None] = queue.Queue(QUEUE_MAX)
+        self._connection: Any = None
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="rungraph-writer", daemon=True)
+
+    def start(self) -> None:
+        self._connection = self._database.connect_writer()
+        self._thread.start()
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Commit what waits, then close. A database that is still locked then keeps it uncommitted."""
+        self._closing.set()
+        self._queue.put(None)
+        self._thread.join(timeout_s)
+
+    def submit(self, verb: Verb[T], *, within_s: float | None = None) -> Future[T]:
+        """Queue `verb`, in order. After `within_s` seconds without its turn it ends as Unavailable."""
+        deadline = None if within_s is None else time.monotonic() + within_s
+        pending = _Pending(verb, deadline)
+        if self._closing.is_set():
+            pending.future.set_exception(Unavailable("the server is stopping"))
+            return pending.future
+        try:
+            self._queue.put_nowait(pending)
+        except queue.Full:
+            pending.future.set_exception(Unavailable("too many writes wait for the database"))
+        return pending.future
+
+    async def write(self, verb: Verb[T], *, within_s: float | None = None) -> T:
+        return await asyncio.wrap_future(self.submit(verb, within_s=within_s))
+
+    def _work(self) -> None:
+        while batch := self._take():
+            waiting = self._begin(batch)
+            if waiting:
+                self._commit(waiting)
+        self._disconnect()
+
+    def _take(self) -> list[_Pending[Any]]:
+        """The next batch, waiting for it; empty when the writer is closing and nothing is left."""
+        first = self._queue.get()
+        if first is None:
+            return []
+        batch = [first]
+        while len(batch) < BATCH_MAX:
+            try:
+                following = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if following is None:
+                self._queue.put(None)
+                break
+            batch.append(following)
+        return batch
+
+    def _begin(self, batch: list[_Pending[Any]]) -> list[_Pending[Any]]:
+        """Open a transaction for those of `batch` that still wait when the database lets us in."""
+        while batch := [pending for pending in batch if self._still_waits(pending)]:
+            try:
+                if self._connection is None:
+                    self._connection = self._database.connect_writer()
+                self._connection.execute(self._database.begin)
+            except self._database.errors as error:
+                if self._closing.is_set():
+                    self._refuse(batch, Unavailable(f"the server is stopping; {error}"))
+                    return []
+                if not self._database.is_locked(error):
+                    self._disconnect()
+                time.sleep(LOCK_PAUSE_S)
+            else:
+                return [pending for pending in batch if pending.future.set_running_or_notify_cancel()]
+        return []
+
+    def _still_waits(self, pending: _Pending[Any]) -> bool:
+        if pending.future.cancelled():
+            return False
+        if pending.deadline is not None and time.monotonic() > pending.deadline:
+            self._refuse([pending], Unavailable("the database is locked"))
+            return False
+        return True
+
+    def _commit(self, batch: list[_Pending[Any]]) -> None:
+        """Run `batch` in the open transaction; where that fails, each verb in one of its own."""
+        try:
+            results, woken = self._run(batch)
+        except BaseException as error:
+            self._roll_back()
+            if len(batch) == 1:
+                self._refuse(batch, self._translated(error))
+            else:
+                for pending in batch:
+                    self._replay(pending)
+            return
+        self._wake.notify(woken)
+        for pending, result in zip(batch, results, strict=True):
+            pending.future.set_result(result)
+
+    def _replay(self, pending: _Pending[Any]) -> None:
+        try:
+            if self._connection is None:
+                self._connection = self._database.connect_writer()
+            self._connection.execute(self._database.begin)
+        except self._database.errors as error:
+            self._disconnect()
+            self._refuse([pending], self._translated(error))
+        else:
+            self._commit([pending])
+
+    def _run(self, batch: list[_Pending[Any]]) -> tuple[list[Any], set[str]]:
+        cursor = self._connection.cursor()
+        transaction = Transaction(
+            cursor, self._database.dialect, Moment.read(cursor, self._database.dialect, self._clock)
+        )
+        results = [pending.verb(transaction) for pending in batch]
+        self._connection.execute("COMMIT")
+        return results, transaction.woken
+
+    def _roll_back(self) -> None:
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except self._database.errors:
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.close()
+            except self._database.errors as error:
+                logger.warning("the writing connection did not close: %s", error)
+
+    def _translated(self, error: BaseException) -> BaseException:
+        if isinstance(error, self._database.errors) and not isinstance(error, self._database.bugs):
+            return Unavailable(str(error))
+        return error
+
+    @staticmethod
+    def _refuse(batch: Sequence[_Pending[Any]], error: BaseException) -> None:
+        for pending in batch:
+            if pending.future.running() or pending.future.set_running_or_notify_cancel():
+                pending.future.set_exception(error)
