@@ -12,7 +12,7 @@ from service.core.errors import StartRefused
 MIB = 2**20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
     database_url: str = "sqlite+aiosqlite:///./rungraph.db"
     host: str = "127.0.0.1"

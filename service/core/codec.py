@@ -36,7 +36,7 @@ class ValueUnfit(ValueError):
 
     @property
     def pointer(self) -> str:
-        return pointer(*reversed(self._segments))
+        return printable(pointer(*reversed(self._segments)))
 
 
 def pointer(*segments: str | int) -> str:
@@ -53,6 +53,8 @@ def decode(body: bytes, depth_max: int = DEPTH_MAX) -> Any:
     try:
         value = _strict_decoder.decode(text)
     except RecursionError as error:
+        if not _closes(text):
+            raise NotJson("a bracket is not closed") from error
         raise Invalid.at(_pointer_below(text, depth_max), _too_deep(depth_max)) from error
     except ValueError as error:
         raise NotJson(_without_document(error)) from error
@@ -87,24 +89,13 @@ def splice(value: dict[str, Any], **texts: str) -> str:
     return "{" + ",".join(members) + "}"
 
 
-def check(value: Any, *, depth: int = 1, depth_max: int = DEPTH_MAX) -> None:
-    """Raise ValueUnfit unless `value`, standing at level `depth`, is JSON that a state can hold."""
-    if value is None or value is True or value is False:
-        return
-    if isinstance(value, str):
-        _check_text(value)
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueUnfit(f"{float(value)!r} is no JSON number")
-    elif isinstance(value, int):
-        if not -_INT_BOUND < value < _INT_BOUND:
-            raise ValueUnfit(f"an integer has more than {INT_DIGITS_MAX} digits")
-    elif isinstance(value, dict):
-        _check_object(value, depth, depth_max)
-    elif isinstance(value, list | tuple):
-        _check_array(value, depth, depth_max)
-    else:
-        raise ValueUnfit(f"a {type(value).__name__} is no JSON")
+def check(value: Any, *, depth: int = 1, depth_max: int = DEPTH_MAX, bytes_max: int | None = None) -> None:
+    """Raise ValueUnfit unless `value`, standing at level `depth`, is JSON that a state can hold.
+
+    With `bytes_max` it ends as soon as the text of `value` must be longer: a list of a list of … that share
+    their elements is small in memory and endless as text.
+    """
+    _Check(depth_max, bytes_max).value(value, depth)
 
 
 def byte_length(text: str) -> int:
@@ -122,34 +113,68 @@ def printable(text: str) -> str:
 _UNPRINTABLE = re.compile("[\0\ud800-\udfff]")
 
 
-def _check_text(text: str) -> None:
-    if "\0" in text:
-        raise ValueUnfit("a string holds NUL")
-    if not text.isascii() and _UNPRINTABLE.search(text):
-        raise ValueUnfit("a string holds a lone surrogate")
+class _Check:
+    """One pass over a value, and how much text it may still become."""
 
+    def __init__(self, depth_max: int, bytes_max: int | None) -> None:
+        self._depth_max = depth_max
+        self._bytes_max = bytes_max
+        self._room: float = math.inf if bytes_max is None else bytes_max
 
-def _check_object(value: dict[Any, Any], depth: int, depth_max: int) -> None:
-    if depth > depth_max:
-        raise ValueUnfit(_too_deep(depth_max))
-    for key, item in value.items():
-        if not isinstance(key, str):
-            raise ValueUnfit(f"the key {key!r:.100} is no string")
-        try:
-            _check_text(key)
-            check(item, depth=depth + 1, depth_max=depth_max)
-        except ValueUnfit as unfit:
-            raise unfit.within(key) from None
+    def value(self, value: Any, depth: int) -> None:
+        if value is None or value is True or value is False:
+            return
+        if isinstance(value, str):
+            self._text(value)
+        elif isinstance(value, float):
+            if not math.isfinite(value):
+                raise ValueUnfit(f"{float(value)!r} is no JSON number")
+        elif isinstance(value, int):
+            if not -_INT_BOUND < value < _INT_BOUND:
+                raise ValueUnfit(f"an integer has more than {INT_DIGITS_MAX} digits")
+            self._spend(value.bit_length() // 4)  # Less than its decimal digits.
+        elif isinstance(value, dict):
+            self._object(value, depth)
+        elif isinstance(value, list | tuple):
+            self._array(value, depth)
+        else:
+            raise ValueUnfit(f"a {type(value).__name__} is no JSON")
 
+    def _text(self, text: str) -> None:
+        if "\0" in text:
+            raise ValueUnfit("a string holds NUL")
+        if not text.isascii() and _UNPRINTABLE.search(text):
+            raise ValueUnfit("a string holds a lone surrogate")
+        self._spend(len(text))
 
-def _check_array(value: list[Any] | tuple[Any, ...], depth: int, depth_max: int) -> None:
-    if depth > depth_max:
-        raise ValueUnfit(_too_deep(depth_max))
-    for index, item in enumerate(value):
-        try:
-            check(item, depth=depth + 1, depth_max=depth_max)
-        except ValueUnfit as unfit:
-            raise unfit.within(index) from None
+    def _object(self, value: dict[Any, Any], depth: int) -> None:
+        self._enter(depth, len(value))
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise ValueUnfit(f"the key {key!r:.100} is no string")
+            try:
+                self._text(key)
+                self.value(item, depth + 1)
+            except ValueUnfit as unfit:
+                raise unfit.within(key) from None
+
+    def _array(self, value: list[Any] | tuple[Any, ...], depth: int) -> None:
+        self._enter(depth, len(value))
+        for index, item in enumerate(value):
+            try:
+                self.value(item, depth + 1)
+            except ValueUnfit as unfit:
+                raise unfit.within(index) from None
+
+    def _enter(self, depth: int, count: int) -> None:
+        if depth > self._depth_max:
+            raise ValueUnfit(_too_deep(self._depth_max))
+        self._spend(count)
+
+    def _spend(self, byte_count: int) -> None:
+        self._room -= byte_count
+        if self._room < 0:
+            raise ValueUnfit(f"the value has more than {self._bytes_max} bytes")
 
 
 def _too_deep(depth_max: int) -> str:
@@ -184,6 +209,18 @@ def _without_document(error: ValueError) -> str:
     return f"an integer has more than {INT_DIGITS_MAX} digits" if "integer string conversion" in message else message
 
 
+def _closes(text: str) -> bool:
+    """Whether every bracket of `text`, too deep for the decoder, is closed by its like."""
+    open_marks: list[str] = []
+    for token in _STRUCTURE.finditer(text):
+        mark = token.group()
+        if mark in "[{":
+            open_marks.append(mark)
+        elif mark in "]}" and (not open_marks or open_marks.pop() + mark not in ("[]", "{}")):
+            return False
+    return not open_marks
+
+
 def _pointer_below(text: str, depth_max: int) -> str:
     """Where `text`, too deep for the decoder, first passes `depth_max`."""
     path: list[str | int] = []
@@ -205,7 +242,8 @@ def _pointer_below(text: str, depth_max: int) -> str:
     return pointer(*path)
 
 
-_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]')
+# Content with a string that has no end: otherwise the cost of one would grow with its square.
+_STRUCTURE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{},:]')
 
 _strict_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse_constant)
 _plain_decoder = json.JSONDecoder()

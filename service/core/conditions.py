@@ -92,10 +92,10 @@ class _Question:
 
     def _compare(self, comparison: Comparison) -> bool:
         if comparison.op is Op.EXISTS:
-            return (self._look_up(comparison.key)[0] is not path.MISSING) == comparison.value
+            return (self._look_up(comparison.key)[0] is not path.MISSING) is bool(comparison.value)
         left = self._read(comparison.key)
         if comparison.op is Op.IS_TYPE:
-            return json_type(left) == comparison.value
+            return bool(json_type(left) == comparison.value)
         right = comparison.value if comparison.value_from is None else self._read(comparison.value_from)
         result = _COMPARE[comparison.op](left, right)
         self.mismatched |= result is None
@@ -104,7 +104,7 @@ class _Question:
     def _read(self, place: str) -> Any:
         value, there = self._look_up(place)
         if value is path.MISSING:
-            raise ConditionError(f"the state has nothing at {place!r}; there is {there}")
+            raise ConditionError(f"the state has nothing at {place!r:.200}; there is {there}")
         return value
 
     def _look_up(self, place: str) -> tuple[Any, str]:
@@ -117,7 +117,7 @@ class _Question:
         for depth, segment in enumerate(rest):
             inner = path.step_into(value, segment)
             if inner is path.MISSING:
-                return inner, f"{_contents(value)} at {codec.pointer(first, *rest[:depth])!r}"
+                return inner, f"{_contents(value)} at {codec.pointer(first, *rest[:depth])!r:.200}"
             value = inner
         self.operands[place] = value
         return value, ""
@@ -204,5 +204,5 @@ def _contents(value: Any) -> str:
 def _names(keys: list[str], shown_max: int = 20) -> str:
     if not keys:
         return "nothing"
-    shown = ", ".join(repr(key) for key in keys[:shown_max])
+    shown = ", ".join(f"{key!r:.100}" for key in keys[:shown_max])
     return shown if len(keys) <= shown_max else f"{shown} and {len(keys) - shown_max} more"

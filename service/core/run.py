@@ -186,7 +186,7 @@ def _committed(run: Run, changes: Changes) -> Transition:
         status, ending = Status.RUNNING, None
     done = Line(
         Event.STEP_COMPLETED,
-        f"{node} → {decision.to or 'end'} ({decision.reason})",
+        f"{node:.200} → {decision.to or 'end':.200} ({decision.reason})",
         node=node,
         step=number,
         attempt=run.attempt,
@@ -201,7 +201,7 @@ def _committed(run: Run, changes: Changes) -> Transition:
 def _failed(run: Run, failure: Failed) -> Transition:
     """The run ends; its last good state stands, and nothing of the step is kept but the error."""
     error = RunError(failure.type, failure.message, _node_of(run), run.step + 1, run.attempt)
-    place = {"node": error.node, "step": error.step, "attempt": error.attempt}
+    place: dict[str, Any] = {"node": error.node, "step": error.step, "attempt": error.attempt}
     message = f"{failure.type}: {failure.message}"
     return Transition(
         run=replace(run, status=Status.FAILED),

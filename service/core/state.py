@@ -66,13 +66,13 @@ class State:
             if old is not None and value is given.get(key, _ABSENT) and isinstance(value, _SCALARS):
                 entry = old
             else:
-                text = _encode_member(key, value)
+                text = _encode_member(key, value, bytes_max)
                 if old is None:
                     position += 1
                 entry = Entry(text, position if old is None else old.position, codec.byte_length(text))
                 if old is None or old.text != text:
-                    changed[str(key)] = entry
-            size += codec.byte_length(codec.encode(str(key))) + len(":") + entry.byte_length
+                    changed[_base(key)] = entry
+            size += codec.byte_length(codec.encode(key)) + len(":") + entry.byte_length
             if size > bytes_max:
                 raise StateInvalid(f"the state has more than {bytes_max} bytes")
         return Changes(changed, tuple(key for key in self.entries if key not in after))
@@ -91,10 +91,15 @@ _ABSENT = object()
 _SCALARS = (str, int, float, bool, type(None))
 
 
-def _encode_member(key: Any, value: Any) -> str:
+def _base(key: str) -> str:
+    """A plain string of the same characters: `str(key)` of a member of an Enum is its name."""
+    return str.__str__(key)
+
+
+def _encode_member(key: Any, value: Any, bytes_max: int) -> str:
     try:
         # The state itself is level 1, so that a member's value stands at level 2.
-        codec.check({key: value})
+        codec.check({key: value}, bytes_max=bytes_max)
         return codec.encode(value)
     except codec.ValueUnfit as unfit:
         raise StateInvalid(f"{unfit.message}, at {unfit.pointer or '/'}") from unfit

@@ -7,7 +7,7 @@ name that is nearly right comes with the closest match.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from service.core import path
@@ -29,8 +29,10 @@ from service.core.graph import (
 )
 
 FAULTS_MAX = 1000
-_SUGGESTIONS_MAX = 20
-_CANDIDATES_MAX = 1000
+FAULTS_LENGTH_MAX = 2**20
+"""Characters of all faults together: one long name may stand in every pointer."""
+_COMPARISONS_MAX = 2000
+"""Names that misspelt ones are compared with, in all: each costs up to a quarter of a millisecond."""
 _NUMBER_MAX = 2**63 - 1
 
 # Contract, section 5: refused until the engine can do it.
@@ -40,6 +42,9 @@ _NODE_OPTIONS_LATER = (
     *("into", "for_each", "input", "max_parallel"),
 )
 _EDGE_OPTIONS_LATER = ("on_error", "into")
+
+_Place = tuple[str | int, ...]
+"""Where in the document: a pointer's segments. Most are never written out, and one may hold a long name."""
 
 
 def read_graph(document: Any, tools: Collection[str]) -> Graph:
@@ -53,7 +58,8 @@ class _Reader:
     def __init__(self, tools: Collection[str]) -> None:
         self._tools = tools
         self._faults: list[Fault] = []
-        self._suggestions = 0
+        self._faults_length = 0
+        self._comparisons = 0
 
     def read(self, document: Any) -> Graph:
         graph = self._graph(document)
@@ -62,45 +68,47 @@ class _Reader:
         return graph
 
     def _graph(self, document: Any) -> Graph | None:
-        if not self._is_object(document, "", "a graph", tuple(Graph.model_fields)):
+        if not self._is_object(document, (), "a graph", tuple(Graph.model_fields)):
             return None
-        if "nodes" not in document:
-            self._fault("", "`nodes` is required")
-        nodes = self._nodes(document.get("nodes", {}))
-        known = nodes if nodes is not None else None
-        start = self._start(document, known)
-        edges = self._edges(document.get("edges", {}), known)
+        nodes = self._nodes(document)
+        start = self._start(document, nodes)
+        edges = self._edges(document.get("edges", {}), nodes)
         name = document.get("name", "")
         if not isinstance(name, str):
-            self._fault("/name", "a name is a string")
+            self._fault(("name",), "a name is a string")
         max_steps = document.get("max_steps", MAX_STEPS_DEFAULT)
         if type(max_steps) is not int or not 1 <= max_steps <= _NUMBER_MAX:
-            self._fault("/max_steps", f"an integer from 1 to {_NUMBER_MAX}")
+            self._fault(("max_steps",), f"an integer from 1 to {_NUMBER_MAX}")
         if self._faults:
             return None
         return Graph(name=name, start_node=start, max_steps=max_steps, nodes=nodes or {}, edges=edges)
 
     def _start(self, document: dict[str, Any], nodes: Mapping[str, Any] | None) -> str:
         if "start_node" not in document:
-            self._fault("", "`start_node` is required")
+            self._fault((), "`start_node` is required")
             return ""
-        return self._node_name(document["start_node"], "/start_node", nodes) or ""
+        return self._node_name(document["start_node"], ("start_node",), nodes) or ""
 
-    def _nodes(self, nodes: Any) -> dict[str, Node] | None:
+    def _nodes(self, document: dict[str, Any]) -> dict[str, Node] | None:
+        """The nodes by name; None where the document has none at all, so that no name can be looked up."""
+        if "nodes" not in document:
+            self._fault((), "`nodes` is required")
+            return None
+        nodes = document["nodes"]
         if not isinstance(nodes, dict):
-            self._fault("/nodes", "an object: the nodes by name")
+            self._fault(("nodes",), "an object: the nodes by name")
             return None
         if not nodes:
-            self._fault("/nodes", "a graph has at least one node")
+            self._fault(("nodes",), "a graph has at least one node")
         made = {}
         for name, node in nodes.items():
-            at = pointer("nodes", name)
+            at = ("nodes", name)
             if not name:
                 self._fault(at, "a node's name is not empty")
             made[name] = self._node(node, at)
         return made
 
-    def _node(self, node: Any, at: str) -> Node:
+    def _node(self, node: Any, at: _Place) -> Node:
         if isinstance(node, str):
             self._tool(node, at)
             return Node(tool=node)
@@ -109,17 +117,17 @@ class _Reader:
             return Node(tool="")
         metadata = node.get("metadata", {})
         if not isinstance(metadata, dict):
-            self._fault(f"{at}/metadata", "metadata is an object")
+            self._fault((*at, "metadata"), "metadata is an object")
             metadata = {}
         if "tool" in node:
-            tool = self._tool(node["tool"], f"{at}/tool")
+            tool = self._tool(node["tool"], (*at, "tool"))
         else:
             tool = ""
             if not any(kind in node for kind in _NODE_KINDS_LATER):
                 self._fault(at, "a node has a kind: `tool`")
         return Node(tool=tool, metadata=metadata)
 
-    def _tool(self, name: Any, at: str) -> str:
+    def _tool(self, name: Any, at: _Place) -> str:
         if not isinstance(name, str):
             self._fault(at, "a tool's name is a string")
             return ""
@@ -129,14 +137,14 @@ class _Reader:
 
     def _edges(self, edges: Any, nodes: Mapping[str, Any] | None) -> dict[str, tuple[Edge, ...]]:
         if not isinstance(edges, dict):
-            self._fault("/edges", "an object: the edges by the name of the node that they leave")
+            self._fault(("edges",), "an object: the edges by the name of the node that they leave")
             return {}
         made = {}
         for source, ways in edges.items():
-            at = pointer("edges", source)
+            at = ("edges", source)
             self._node_name(source, at, nodes)
             if isinstance(ways, list):
-                read = [self._edge(edge, f"{at}/{index}", nodes) for index, edge in enumerate(ways)]
+                read = [self._edge(edge, (*at, index), nodes) for index, edge in enumerate(ways)]
                 self._check_order(read, at)
             else:
                 read = [self._edge(ways, at, nodes)]
@@ -144,12 +152,12 @@ class _Reader:
                 made[source] = tuple(read)
         return made
 
-    def _check_order(self, edges: list[Edge], at: str) -> None:
+    def _check_order(self, edges: list[Edge], at: _Place) -> None:
         for index, edge in enumerate(edges[:-1]):
             if edge.condition is None:
-                self._fault(f"{at}/{index}", "an edge without a condition is always true: it must be the last one")
+                self._fault((*at, index), "an edge without a condition is always true: it must be the last one")
 
-    def _edge(self, edge: Any, at: str, nodes: Mapping[str, Any] | None) -> Edge:
+    def _edge(self, edge: Any, at: _Place, nodes: Mapping[str, Any] | None) -> Edge:
         if isinstance(edge, str):
             return Edge(to=self._node_name(edge, at, nodes))
         if not self._is_object(
@@ -160,11 +168,11 @@ class _Reader:
             self._fault(at, "`to` is required: a node's name, or null to end the run")
         to = edge.get("to")
         if to is not None:
-            to = self._node_name(to, f"{at}/to", nodes)
-        condition = self._condition(edge["condition"], f"{at}/condition") if "condition" in edge else None
+            to = self._node_name(to, (*at, "to"), nodes)
+        condition = self._condition(edge["condition"], (*at, "condition")) if "condition" in edge else None
         return Edge(to=to, condition=condition)
 
-    def _node_name(self, name: Any, at: str, nodes: Mapping[str, Any] | None) -> str | None:
+    def _node_name(self, name: Any, at: _Place, nodes: Mapping[str, Any] | None) -> str | None:
         if not isinstance(name, str):
             self._fault(at, "a node's name is a string")
             return None
@@ -172,7 +180,7 @@ class _Reader:
             self._fault(at, f"no node {name!r:.200}{self._closest(name, nodes)}")
         return name
 
-    def _condition(self, condition: Any, at: str, depth: int = 1) -> Condition:
+    def _condition(self, condition: Any, at: _Place, depth: int = 1) -> Condition:
         if depth > CONDITION_DEPTH_MAX:
             self._fault(at, f"conditions nest at most {CONDITION_DEPTH_MAX} deep")
             return _STAND_IN
@@ -181,17 +189,17 @@ class _Reader:
             return self._comparison(condition, at)
         self._is_object(condition, at, f"`{kind}`", (kind,))
         if kind == "not":
-            return Not(part=self._condition(condition["not"], f"{at}/not", depth + 1))
-        parts = self._parts(condition[kind], f"{at}/{kind}", depth + 1)
+            return Not(part=self._condition(condition["not"], (*at, "not"), depth + 1))
+        parts = self._parts(condition[kind], (*at, kind), depth + 1)
         return AllOf(parts=parts) if kind == "all" else AnyOf(parts=parts)
 
-    def _parts(self, parts: Any, at: str, depth: int) -> tuple[Condition, ...]:
+    def _parts(self, parts: Any, at: _Place, depth: int) -> tuple[Condition, ...]:
         if not isinstance(parts, list) or not parts:
             self._fault(at, "a list of at least one condition")
             return ()
-        return tuple(self._condition(part, f"{at}/{index}", depth) for index, part in enumerate(parts))
+        return tuple(self._condition(part, (*at, index), depth) for index, part in enumerate(parts))
 
-    def _comparison(self, comparison: Any, at: str) -> Condition:
+    def _comparison(self, comparison: Any, at: _Place) -> Condition:
         if not self._is_object(comparison, at, "a condition", tuple(Comparison.model_fields)):
             return _STAND_IN
         self._path(comparison, "key", at)
@@ -201,38 +209,38 @@ class _Reader:
         literal_only = op in (Op.EXISTS, Op.IS_TYPE)
         if "value_from" in comparison:
             if literal_only:
-                self._fault(f"{at}/value_from", f"`{op}` takes a literal `value`")
+                self._fault((*at, "value_from"), f"`{op}` takes a literal `value`")
             elif "value" in comparison:
-                self._fault(f"{at}/value_from", "either `value` or `value_from`, not both")
+                self._fault((*at, "value_from"), "either `value` or `value_from`, not both")
             self._path(comparison, "value_from", at)
         elif "value" not in comparison and op is not Op.EXISTS:
             self._fault(at, "`value` or `value_from` is required" if not literal_only else "`value` is required")
         value = comparison.get("value", True if op is Op.EXISTS else None)
         if "value" in comparison:
-            self._literal(op, value, f"{at}/value")
+            self._literal(op, value, (*at, "value"))
         if self._faults:
             return _STAND_IN
         return Comparison(key=comparison["key"], op=op, value=value, value_from=comparison.get("value_from"))
 
-    def _path(self, comparison: dict[str, Any], field: str, at: str) -> None:
+    def _path(self, comparison: dict[str, Any], field: str, at: _Place) -> None:
         if field not in comparison:
             self._fault(at, f"`{field}` is required")
         elif not isinstance(comparison[field], str):
-            self._fault(f"{at}/{field}", "a path is a string")
+            self._fault((*at, field), "a path is a string")
         elif wrong := path.fault_in(comparison[field]):
-            self._fault(f"{at}/{field}", wrong)
+            self._fault((*at, field), wrong)
 
-    def _op(self, comparison: dict[str, Any], at: str) -> Op | None:
+    def _op(self, comparison: dict[str, Any], at: _Place) -> Op | None:
         if "op" not in comparison:
             self._fault(at, "`op` is required")
             return None
         op = comparison["op"]
         if not isinstance(op, str) or op not in _OPS:
-            self._fault(f"{at}/op", f"one of {' '.join(_OPS)}")
+            self._fault((*at, "op"), f"one of {' '.join(_OPS)}")
             return None
         return Op(op)
 
-    def _literal(self, op: Op, value: Any, at: str) -> None:
+    def _literal(self, op: Op, value: Any, at: _Place) -> None:
         if op in (Op.IN, Op.NOT_IN) and not isinstance(value, list):
             self._fault(at, f"`{op}` looks into an array")
         elif op is Op.EXISTS and not isinstance(value, bool):
@@ -241,7 +249,7 @@ class _Reader:
             self._fault(at, f"one of {' '.join(JSON_TYPES)}")
 
     def _is_object(
-        self, value: Any, at: str, what: str, known: Collection[str], later: Collection[str] = (), or_else: str = ""
+        self, value: Any, at: _Place, what: str, known: Collection[str], later: Collection[str] = (), or_else: str = ""
     ) -> bool:
         """Whether `value` is an object, its fields then checked against those `known` and those to come."""
         if not isinstance(value, dict):
@@ -249,23 +257,25 @@ class _Reader:
             return False
         for field in value:
             if field in later:
-                self._fault(at + pointer(field), f"`{field}` is not yet supported")
+                self._fault((*at, field), f"`{field}` is not yet supported")
             elif field not in known:
-                self._fault(at + pointer(field), f"{what} has no field {field!r:.200}{self._closest(field, known)}")
+                self._fault((*at, field), f"{what} has no field {field!r:.200}{self._closest(field, known)}")
         return True
 
-    def _closest(self, name: str, names: Iterable[str]) -> str:
+    def _closest(self, name: str, names: Collection[str]) -> str:
         """The hint at a misspelling; bounded, since its cost grows with names × candidates."""
-        candidates = list(names)
-        if self._suggestions >= _SUGGESTIONS_MAX or len(candidates) > _CANDIDATES_MAX or len(name) > 100:
+        if len(name) > 100 or self._comparisons + len(names) > _COMPARISONS_MAX:
             return ""
-        self._suggestions += 1
-        match = difflib.get_close_matches(name, candidates, n=1)
+        self._comparisons += len(names)
+        match = difflib.get_close_matches(name, list(names), n=1)
         return f"; did you mean {match[0]!r}?" if match else ""
 
-    def _fault(self, at: str, message: str) -> None:
-        if len(self._faults) < FAULTS_MAX:
-            self._faults.append(Fault(at, message))
+    def _fault(self, at: _Place, message: str) -> None:
+        if self._faults and (len(self._faults) >= FAULTS_MAX or self._faults_length >= FAULTS_LENGTH_MAX):
+            return
+        fault = Fault(pointer(*at), message)
+        self._faults_length += len(fault.pointer) + len(message)
+        self._faults.append(fault)
 
 
 _OPS = [op.value for op in Op]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import event, make_url
+from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -51,8 +51,9 @@ class Database:
         return cls(Path(parsed.database).absolute())
 
     @property
-    def url(self) -> str:
-        return f"sqlite:///{self.file}"
+    def url(self) -> URL:
+        # Not put together as text: `?` and `%` in a directory's name would be taken for something else.
+        return URL.create("sqlite", database=str(self.file))
 
     def is_locked(self, error: Exception) -> bool:
         """Whether somebody else is writing just now: a wait, no fault."""
@@ -76,7 +77,7 @@ class Database:
     def reader_engine(self) -> AsyncEngine:
         """A pool of readers; each transaction sees one snapshot, and none can write or checkpoint."""
         engine = create_async_engine(
-            f"sqlite+aiosqlite:///{self.file}", pool_size=READERS_MAX, max_overflow=0, pool_timeout=10
+            self.url.set(drivername="sqlite+aiosqlite"), pool_size=READERS_MAX, max_overflow=0, pool_timeout=10
         )
 
         @event.listens_for(engine.sync_engine, "connect")

@@ -37,7 +37,8 @@ _HELD = (
 _DUE = Statement(
     select(
         *(runs.c.id, runs.c.graph_id, runs.c.status, runs.c.step, runs.c.current_node, runs.c.attempt),
-        *(runs.c.crashes, runs.c.in_flight, runs.c.last_seq, runs.c.lease_token, runs.c.started_at, runs.c.moved_at),
+        *(runs.c.crashes, runs.c.in_flight, runs.c.last_seq, runs.c.lease_token, runs.c.lease_owner),
+        *(runs.c.started_at, runs.c.moved_at),
     )
     .where(runs.c.due_at <= bindparam("now"), among(runs.c.status, CLAIMABLE))
     .order_by(runs.c.due_at, runs.c.id)
@@ -104,6 +105,7 @@ class _Due(NamedTuple):
     in_flight: int
     last_seq: int
     lease_token: int
+    lease_owner: str | None
     started_at: Any
     moved_at: Any
 
@@ -197,9 +199,10 @@ class Leases:
         until = transaction.moment.text(later_s=self._lease_s)
         while True:
             due = [_Due(*row) for row in transaction.all(_DUE, now=now, count=count)]
-            mine = [row for row in due if row.id in holding]
+            mine = [row for row in due if row.id in holding and row.lease_owner == self._server_id]
             if not mine:
-                return due
+                # One of `holding` that is no longer ours is still being put down: a later claim finds it.
+                return [row for row in due if row.id not in holding]
             for row in mine:
                 self._held(transaction, _RENEW, Lease(row.id, row.lease_token), until=until)
 
@@ -264,10 +267,10 @@ def _note_lost(
 
 
 def _opening_line(due: _Due) -> Line:
-    place = {"node": due.current_node, "step": due.step + 1}
+    place: dict[str, Any] = {"node": due.current_node, "step": due.step + 1}
     if due.taken_over:
-        message = f"taken over at {due.current_node}: the server that ran it is gone"
+        message = f"taken over at {due.current_node:.200}: the server that ran it is gone"
         return Line(Event.RUN_RESUMED, message, Level.WARNING, **place)
     if due.started_at is None:
-        return Line(Event.RUN_STARTED, f"started at {due.current_node}")
-    return Line(Event.RUN_RESUMED, f"goes on at {due.current_node}", **place)
+        return Line(Event.RUN_STARTED, f"started at {due.current_node:.200}")
+    return Line(Event.RUN_RESUMED, f"goes on at {due.current_node:.200}", **place)

@@ -14,7 +14,7 @@ from service.store.tables import changes
 
 def _keys() -> Any:
     """The distinct keys of a run by hops through the index: SQL's DISTINCT would read every step."""
-    run_id = bindparam("run_id")
+    run_id: Any = bindparam("run_id")
     first = select(func.min(changes.c.key).label("key")).where(changes.c.run_id == run_id)
     keys = first.cte("keys", recursive=True)
     after = changes.alias("after")

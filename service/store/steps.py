@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, insert, null, select, update
+from sqlalchemy import bindparam, func, insert, null, select, update
 
 from service.core import codec
 from service.core.errors import LeaseLost, NotFound
@@ -23,7 +23,7 @@ from service.store.tables import attempts, changes, runs, snapshots
 from service.store.writer import Transaction, Writer
 
 PAGE_BYTES_MAX = 4 * 2**20
-"""A page of steps ends early when their changes grow larger."""
+"""A page of steps ends early when their changes and decisions grow larger."""
 
 # The fence: no row, no commit.
 _FENCED = (
@@ -76,6 +76,12 @@ _COMMITTED = Statement(
     )
 )
 
+_EVALUATED_BYTES = select(snapshots.c.step, func.length(snapshots.c.evaluated)).where(
+    snapshots.c.run_id == bindparam("run_id"),
+    snapshots.c.step > bindparam("after_step"),
+    snapshots.c.step <= bindparam("last_step"),
+)
+
 _SNAPSHOT = Statement(insert(snapshots).values({column.name: bindparam(column.name) for column in snapshots.c}))
 _CHANGE = Statement(insert(changes).values({column.name: bindparam(column.name) for column in changes.c}))
 _ATTEMPT = Statement(insert(attempts).values({column.name: bindparam(column.name) for column in attempts.c}))
@@ -119,7 +125,8 @@ class Steps:
                 raise NotFound("run", run_id)
             last = min(run.step, after_step + limit)
             between = {"run_id": run_id, "after_step": after_step, "last_step": last}
-            between["last_step"] = last = _cut(await snapshot.all(BYTES_BETWEEN, **between), last)
+            sizes = [*await snapshot.all(BYTES_BETWEEN, **between), *await snapshot.all(_EVALUATED_BYTES, **between)]
+            between["last_step"] = last = _cut(sizes, after_step + 1, last)
             items = await _steps_between(snapshot, between)
         return Page(items, last if items and last < run.step else None)
 
@@ -228,13 +235,13 @@ def _error_text(error: RunError) -> str:
     )
 
 
-def _cut(sizes: Sequence[Any], last: int) -> int:
-    """The last step, up to `last`, with which a page is still of a decent size; one step always fits."""
+def _cut(sizes: Iterable[tuple[int, int]], first: int, last: int) -> int:
+    """The last step, up to `last`, with which a page is still of a decent size; `first` always fits."""
     total = 0
-    for index, (step, length) in enumerate(sorted(sizes)):
+    for step, length in sorted(map(tuple, sizes)):
         total += length
-        if total > PAGE_BYTES_MAX and index > 0:
-            return int(step) - 1
+        if total > PAGE_BYTES_MAX and step > first:
+            return step - 1
     return last
 
 

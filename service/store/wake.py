@@ -9,7 +9,7 @@ import asyncio
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 CLAIMABLE = "claimable"
 """The topic of the supervisor; every other topic is a run's id."""
@@ -52,5 +52,7 @@ class _Bell:
 
     def ring(self) -> None:
         # A set event needs no second call into the loop; a stale read here costs one poll at most.
-        if not self.event.is_set() and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.event.set)
+        if not self.event.is_set():
+            # A loop that is closed has nobody waiting; the writer, which rings, must outlive it.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self.event.set)

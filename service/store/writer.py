@@ -51,7 +51,7 @@ class Transaction:
     def execute_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]]) -> None:
         if rows:
             text, fixed = statement.text(self.dialect)
-            self.cursor.executemany(text, [fixed | row for row in rows] if fixed else rows)
+            self.cursor.executemany(text, [{**fixed, **row} for row in rows] if fixed else rows)
 
     def one(self, statement: Statement, **parameters: Any) -> Any:
         return self.execute(statement, **parameters).fetchone()
@@ -80,6 +80,8 @@ class Writer:
         self._queue: queue.Queue[_Pending[Any] | None] = queue.Queue(QUEUE_MAX)
         self._connection: Any = None
         self._closing = threading.Event()
+        self._entry = threading.Lock()
+        """Held to queue a verb or to close: nothing is queued behind the end of the queue."""
         self._thread = threading.Thread(target=self._work, name="rungraph-writer", daemon=True)
 
     def start(self) -> None:
@@ -88,7 +90,8 @@ class Writer:
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Commit what waits, then close. A database that is still locked then keeps it uncommitted."""
-        self._closing.set()
+        with self._entry:
+            self._closing.set()
         self._queue.put(None)
         self._thread.join(timeout_s)
 
@@ -96,13 +99,14 @@ class Writer:
         """Queue `verb`, in order. After `within_s` seconds without its turn it ends as Unavailable."""
         deadline = None if within_s is None else time.monotonic() + within_s
         pending = _Pending(verb, deadline)
-        if self._closing.is_set():
-            pending.future.set_exception(Unavailable("the server is stopping"))
-            return pending.future
-        try:
-            self._queue.put_nowait(pending)
-        except queue.Full:
-            pending.future.set_exception(Unavailable("too many writes wait for the database"))
+        with self._entry:
+            if self._closing.is_set():
+                pending.future.set_exception(Unavailable("the server is stopping"))
+                return pending.future
+            try:
+                self._queue.put_nowait(pending)
+            except queue.Full:
+                pending.future.set_exception(Unavailable("too many writes wait for the database"))
         return pending.future
 
     async def write(self, verb: Verb[T], *, within_s: float | None = None) -> T:
@@ -110,18 +114,19 @@ class Writer:
 
     def _work(self) -> None:
         while batch := self._take():
-            waiting = self._begin(batch)
-            if waiting:
-                self._commit(waiting)
+            if ready := self._begin(batch):
+                self._commit(ready)
         self._disconnect()
 
     def _take(self) -> list[_Pending[Any]]:
         """The next batch, waiting for it; empty when the writer is closing and nothing is left."""
         first = self._queue.get()
-        if first is None:
-            return []
-        batch = [first]
-        while len(batch) < BATCH_MAX:
+        return [] if first is None else [first, *self._queued(BATCH_MAX - 1)]
+
+    def _queued(self, count: int) -> list[_Pending[Any]]:
+        """Up to `count` verbs that wait in the queue now."""
+        found: list[_Pending[Any]] = []
+        while len(found) < count:
             try:
                 following = self._queue.get_nowait()
             except queue.Empty:
@@ -129,11 +134,14 @@ class Writer:
             if following is None:
                 self._queue.put(None)
                 break
-            batch.append(following)
-        return batch
+            found.append(following)
+        return found
 
-    def _begin(self, batch: list[_Pending[Any]]) -> list[_Pending[Any]]:
-        """Open a transaction for those of `batch` that still wait when the database lets us in."""
+    def _begin(self, batch: list[_Pending[Any]], *, alone: bool = False) -> list[_Pending[Any]]:
+        """Open a transaction for those of `batch` that still wait when the database lets us in.
+
+        Verbs that come meanwhile join them, unless `alone`: their deadlines pass as well.
+        """
         while batch := [pending for pending in batch if self._still_waits(pending)]:
             try:
                 if self._connection is None:
@@ -146,8 +154,13 @@ class Writer:
                 if not self._database.is_locked(error):
                     self._disconnect()
                 time.sleep(LOCK_PAUSE_S)
+                if not alone:
+                    batch += self._queued(QUEUE_MAX - len(batch))
             else:
-                return [pending for pending in batch if pending.future.set_running_or_notify_cancel()]
+                if ready := [pending for pending in batch if _is_running(pending)]:
+                    return ready
+                self._roll_back()
+                return []
         return []
 
     def _still_waits(self, pending: _Pending[Any]) -> bool:
@@ -168,22 +181,11 @@ class Writer:
                 self._refuse(batch, self._translated(error))
             else:
                 for pending in batch:
-                    self._replay(pending)
+                    self._commit(self._begin([pending], alone=True))
             return
         self._wake.notify(woken)
         for pending, result in zip(batch, results, strict=True):
             pending.future.set_result(result)
-
-    def _replay(self, pending: _Pending[Any]) -> None:
-        try:
-            if self._connection is None:
-                self._connection = self._database.connect_writer()
-            self._connection.execute(self._database.begin)
-        except self._database.errors as error:
-            self._disconnect()
-            self._refuse([pending], self._translated(error))
-        else:
-            self._commit([pending])
 
     def _run(self, batch: list[_Pending[Any]]) -> tuple[list[Any], set[str]]:
         cursor = self._connection.cursor()
@@ -217,5 +219,10 @@ class Writer:
     @staticmethod
     def _refuse(batch: Sequence[_Pending[Any]], error: BaseException) -> None:
         for pending in batch:
-            if pending.future.running() or pending.future.set_running_or_notify_cancel():
+            if _is_running(pending):
                 pending.future.set_exception(error)
+
+
+def _is_running(pending: _Pending[Any]) -> bool:
+    """Whether nobody can cancel `pending` any more; False where somebody has."""
+    return pending.future.running() or pending.future.set_running_or_notify_cancel()

@@ -1,0 +1,137 @@
+"""One run of 1,000 steps, each committed before the next begins, beside a plain sqlite3 loop that commits the same rows.
+
+    python benchmarks/steps.py [STEPS] [ROUNDS]
+
+The two take turns within each round, on files in one folder, both with synchronous=FULL; the ratio is per round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from service.core.state import State
+from service.core.tool import Tool
+from service.core.validation import read_graph
+from service.engine import Engine, EngineSettings
+from service.store import Store
+from service.store.database import Database
+from service.store.runs import Start
+from service.store.schema import migrate
+
+PAYLOAD = "x" * 1024
+
+
+async def add(state: dict[str, Any]) -> None:
+    state["count"] += 1
+
+
+TOOLS = {"add": Tool.of(add)}
+
+
+def graph_of(steps: int) -> Any:
+    again = {"to": "add", "condition": {"key": "count", "op": "<", "value": steps}}
+    document = {"start_node": "add", "max_steps": steps + 1, "nodes": {"add": "add"}, "edges": {"add": [again]}}
+    return read_graph(document, TOOLS)
+
+
+async def run_engine(folder: Path, steps: int, payload: str = PAYLOAD) -> float:
+    """Seconds from the run's acknowledgement to its end."""
+    database = Database.at(f"sqlite:///{folder / 'engine.db'}")
+    migrate(database)
+    store = Store(database, server_id="bench", address="bench", lease_s=15)
+    store.open()
+    engine = Engine(store, TOOLS, EngineSettings(folder, 1000, 64, 16 * 2**20, 15))
+    engine.start()
+    graph = graph_of(steps)
+    await store.graphs.add(graph)
+    state = State.of({"count": 0, "payload": payload}, 16 * 2**20)
+    await store.runs.start(Start("run", graph.id, graph.start_node, state, {}))
+    # Seldom asked, and timed by the run's own record: a reader at every step would be a cost of its own.
+    while (record := await store.runs.get("run")).finished_at is None:
+        await asyncio.sleep(0.1)
+    if (record.status, record.step) != ("completed", steps):
+        raise SystemExit(f"the run is {record}")
+    begun, ended = (datetime.fromisoformat(moment or "") for moment in (record.created_at, record.finished_at))
+    await engine.stop()
+    await store.close()
+    return (ended - begun).total_seconds()
+
+
+def rows_of(file: Path) -> list[tuple[str, list[tuple[Any, ...]]]]:
+    """What each step of the engine's run wrote, as statements and their rows."""
+    with sqlite3.connect(file) as connection:
+        return [
+            (f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
+            for table, where in (("snapshots", "1"), ("changes", "step > 0"), ("log_lines", "event = 'step_completed'"))
+            for rows in [connection.execute(f"SELECT * FROM {table} WHERE {where}").fetchall()]
+        ]
+
+
+def run_raw(folder: Path, steps: int, written: list[tuple[str, list[tuple[Any, ...]]]], template: Path) -> float:
+    """Seconds for the same rows, one transaction a step, by nothing but sqlite3."""
+    file = folder / "raw.db"
+    with sqlite3.connect(template) as source, sqlite3.connect(file) as target:
+        source.backup(target)
+    connection = sqlite3.connect(file, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    for table in ("snapshots", "changes", "log_lines"):
+        connection.execute(f"DELETE FROM {table}" + (" WHERE step > 0" if table == "changes" else ""))
+    connection.execute("UPDATE runs SET step = 0, last_seq = 0")
+    begun = time.perf_counter()
+    for step in range(steps):
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(
+            "UPDATE runs SET step = ?, last_seq = last_seq + 1, moved_at = ? WHERE id = 'run' AND step = ?",
+            (step + 1, "2026-01-01T00:00:00.000Z", step),
+        )
+        for statement, rows in written:
+            connection.execute(statement, rows[step])
+        connection.execute("COMMIT")
+    seconds = time.perf_counter() - begun
+    connection.close()
+    return seconds
+
+
+def growth(folder: Path, steps: int) -> int:
+    """Bytes by which the files grow over `steps` steps of a counter beside a constant of 1 MiB."""
+    asyncio.run(run_engine(folder, 1, "x" * 2**20))
+    first = sum(path.stat().st_size for path in folder.glob("engine.db*"))
+    other = folder / "long"
+    other.mkdir()
+    asyncio.run(run_engine(other, steps, "x" * 2**20))
+    return sum(path.stat().st_size for path in other.glob("engine.db*")) - first
+
+
+def main() -> None:
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+    engine, raw = [], []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory(dir=".") as name:
+            folder = Path(name)
+            engine.append(steps / asyncio.run(run_engine(folder, steps)))
+            raw.append(steps / run_raw(folder, steps, rows_of(folder / "engine.db"), folder / "engine.db"))
+    ratios = [mine / limit for mine, limit in zip(engine, raw, strict=True)]
+    for name, values, form in (
+        ("engine, steps/s", engine, ",.0f"),
+        ("plain sqlite3, steps/s", raw, ",.0f"),
+        ("ratio", ratios, ".2f"),
+    ):
+        print(
+            f"{name:24} median {statistics.median(values):{form}}  min {min(values):{form}}  max {max(values):{form}}"
+        )
+    with tempfile.TemporaryDirectory(dir=".") as name:
+        print(f"1 MiB state, 200 steps: the database grew by {growth(Path(name), 200) / 2**20:.2f} MiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m service` is `rungraph`."""
+
+from service.cli import main
+
+main()

@@ -1,0 +1,210 @@
+"""The command line. Exit codes: 0 done, 1 the run failed, 2 wrong usage or setting, in one clear line."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, NoReturn
+
+import httpx
+import uvicorn
+
+from service import example
+from service.core.errors import StartRefused
+from service.main import create_app, folder_of_runs, url_of
+from service.settings import Settings
+from service.store.database import Database, Ownership, owner_of
+from service.store.schema import migrate
+from service.tools import registry
+
+POLL_S = 0.2
+
+
+def main() -> NoReturn:
+    arguments = _parser().parse_args()
+    try:
+        settings = _settings(arguments)
+        code = arguments.run(settings, arguments)
+    except StartRefused as refused:
+        print(f"rungraph: {refused}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--database-url", metavar="URL", help="default: RUNGRAPH_DATABASE_URL, else ./rungraph.db")
+    common.add_argument(
+        "--tools", action="append", metavar="X", help="a FILE.py or package.module with your tools; repeatable"
+    )
+    parser = argparse.ArgumentParser(prog="rungraph", description="A durable workflow engine behind an HTTP API.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("serve", parents=[common], help="serve the HTTP API and execute runs")
+    command.add_argument("--host")
+    command.add_argument("--port", type=int)
+    command.set_defaults(run=_serve)
+
+    command = commands.add_parser("demo", parents=[common], help="find and mend what is wrong with a table")
+    command.add_argument("file", nargs="?", type=Path, metavar="FILE.csv", help="default: the bundled data set")
+    command.set_defaults(run=_demo)
+
+    command = commands.add_parser("migrate", parents=[common], help="bring the database to this version's schema")
+    command.set_defaults(run=_migrate)
+    return parser
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    """The environment's settings, those given on the command line in their place."""
+    given = {name: getattr(arguments, name, None) for name in ("host", "port", "database_url")}
+    given["tools"] = tuple(arguments.tools) if arguments.tools else None
+    settings = replace(Settings.from_environment(), **{name: value for name, value in given.items() if value is not None})
+    if not 0 <= settings.port <= 65_535:
+        raise StartRefused(f"{settings.port} is no port")
+    return settings
+
+
+def _migrate(settings: Settings, _: argparse.Namespace) -> int:
+    database = Database.at(settings.database_url)
+    ownership = Ownership.take(database, "rungraph migrate")
+    try:
+        print(f"{database.file} has schema {', '.join(migrate(database))}")
+    finally:
+        ownership.release()
+    return 0
+
+
+def _serve(settings: Settings, _: argparse.Namespace) -> int:
+    _refuse_open_address(settings)
+    _check_start(settings)
+    listener = _listen(settings.host, settings.port)
+    address = url_of(settings.host, listener.getsockname()[1])
+    errors = logging.StreamHandler()
+    errors.setLevel(logging.WARNING)
+    logging.basicConfig(handlers=[errors], format="%(levelname)s: %(name)s: %(message)s")
+    # uvicorn raises the signal that stopped it once more at its end; a stop that was asked for is a success.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    print(f"Rungraph serves {address} (its calls: {address}/docs), stop it with Ctrl-C", flush=True)
+    server = uvicorn.Server(uvicorn.Config(create_app(settings, address), log_level="warning"))
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def _refuse_open_address(settings: Settings) -> None:
+    if settings.api_token or settings.allow_anonymous or settings.host == "localhost":
+        return
+    try:
+        local = ip_address(settings.host).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise StartRefused(
+            f"{settings.host} can be reached from outside: set RUNGRAPH_API_TOKEN, or RUNGRAPH_ALLOW_ANONYMOUS=1"
+        )
+
+
+def _check_start(settings: Settings) -> None:
+    """Whatever forbids the start, said now in one line and not from within uvicorn."""
+    registry.load(settings.tools, built_in=example.TOOLS)
+    database = Database.at(settings.database_url)
+    ownership = Ownership.take(database, "a server that is starting")
+    try:
+        migrate(database)
+    finally:
+        ownership.release()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise StartRefused(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+
+
+def _demo(settings: Settings, arguments: argparse.Namespace) -> int:
+    if arguments.file is not None and not arguments.file.is_file():
+        raise StartRefused(f"no file {arguments.file}")
+    try:
+        return asyncio.run(_run_demo(settings, arguments.file))
+    except httpx.HTTPError as error:
+        raise StartRefused(f"the server does not answer: {error}") from error
+
+
+async def _run_demo(settings: Settings, file: Path | None) -> int:
+    """Start the example, follow its lines, show what came of it."""
+    async with _client(settings) as client:
+        if file is None:
+            started = await client.post("/demo/run_data_quality")
+        else:
+            with file.open("rb") as csv:
+                headers = {"content-type": "text/csv", "content-length": str(file.stat().st_size)}
+                started = await client.post("/demo/run_data_quality", content=_chunks(csv), headers=headers)
+        if started.status_code != 202:
+            raise StartRefused(f"the run was refused: {started.json().get('detail')}")
+        run_id = started.json()["run_id"]
+        print(f"run {run_id}")
+        run = await _follow(client, run_id)
+        folder = folder_of_runs(settings, Database.at(settings.database_url)) / run_id
+    if run["status"] != "completed":
+        print(f"the run is {run['status']}: {(run['error'] or {}).get('message', 'see its log')}", file=sys.stderr)
+        return 1
+    print(_report(run["state"], folder))
+    return 0
+
+
+@asynccontextmanager
+async def _client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the server that owns the database; where there is none, of one within this process."""
+    headers = {"authorization": f"Bearer {settings.api_token}"} if settings.api_token else {}
+    timeout = httpx.Timeout(60)
+    owner = owner_of(Database.at(settings.database_url))
+    if owner is not None:
+        async with httpx.AsyncClient(base_url=owner, headers=headers, timeout=timeout, trust_env=False) as client:
+            yield client
+        return
+    app = create_app(settings, "rungraph demo, which serves nobody")
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        base = "http://127.0.0.1"
+        async with httpx.AsyncClient(transport=transport, base_url=base, headers=headers, timeout=timeout) as client:
+            yield client
+
+
+async def _chunks(file: Any) -> AsyncIterator[bytes]:
+    while chunk := file.read(2**20):
+        yield chunk
+
+
+async def _follow(client: httpx.AsyncClient, run_id: str) -> dict[str, Any]:
+    """Print the run's lines as they come, until it is over or paused; the run as it then is."""
+    after_seq = 0
+    while True:
+        answer = await client.get(f"/graph/state/{run_id}", params={"after_seq": after_seq})
+        answer.raise_for_status()
+        run: dict[str, Any] = answer.json()
+        for line in run["logs"]:
+            after_seq = line["seq"]
+            mark = {"warning": "!", "error": "✗"}.get(line["level"], " ")
+            print(f"{line['ts'][11:23]} {mark} {line['node'] or '':9} {line['message']}", flush=True)
+        if after_seq >= run["last_seq"] and run["status"] not in ("queued", "running", "waiting"):
+            return run
+        await asyncio.sleep(POLL_S)
+
+
+def _report(state: dict[str, Any], folder: Path) -> str:
+    return f"{state} {folder}"

@@ -1,0 +1,121 @@
+"""The engine: a thread and a loop of its own, since it meets the API in the store alone.
+
+An async tool that blocks holds up other async tools, and never the API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.core.errors import Unavailable
+from service.core.tool import Tool
+from service.engine.attempt import Attempts
+from service.engine.heartbeat import Heartbeat, flush
+from service.engine.lines import RunLogHandler
+from service.engine.supervisor import Supervisor
+from service.engine.threads import Threads
+from service.store import Store
+
+logger = logging.getLogger(__name__)
+
+GRACE_S = 10.0
+"""How long running steps may go on after a stop was asked for."""
+LAST_WRITES_S = 1.5
+"""How long a stop waits for the database to take the releases."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    runs_folder: Path
+    active_runs_max: int
+    tool_threads_max: int
+    state_bytes_max: int
+    lease_s: float
+
+
+class Engine:
+    """Executes runs from `start` until `stop`."""
+
+    def __init__(self, store: Store, tools: Mapping[str, Tool], settings: EngineSettings) -> None:
+        self._store = store
+        self._tools = tools
+        self._settings = settings
+        self._handler = RunLogHandler()
+        self._supervisor: Supervisor | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop_asked_at: float | None = None
+        self._ready = threading.Event()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="rungraph-engine", daemon=True)
+
+    def start(self) -> None:
+        self._handler.install()
+        self._thread.start()
+        self._ready.wait()
+
+    def ask_to_stop(self) -> None:
+        """Claim no more, rest at step boundaries. Returns at once; from any thread, also in a signal handler."""
+        if self._stop_asked_at is None and self._loop is not None and self._supervisor is not None:
+            self._stop_asked_at = time.monotonic()
+            if not self._done.is_set():
+                self._loop.call_soon_threadsafe(self._supervisor.stop)
+
+    async def stop(self) -> None:
+        """Return when every run is at rest or released: at the latest a moment after the grace period."""
+        self.ask_to_stop()
+        asked_at = self._stop_asked_at or time.monotonic()
+        await asyncio.to_thread(self._done.wait, max(0.0, asked_at + GRACE_S - time.monotonic()))
+        if not self._done.is_set():
+            await self._release_the_rest()
+        self._handler.remove()
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    async def _release_the_rest(self) -> None:
+        """Give back what is still in an attempt. From here, since a tool may block the engine's own loop."""
+        if self._supervisor is None or self._loop is None:
+            return
+        try:
+            async with asyncio.timeout(LAST_WRITES_S):
+                for runner in self._supervisor.runners():
+                    flush(self._store, runner)
+                    await self._store.leases.release(runner.lease, interrupted=runner.is_attempting)
+        except (TimeoutError, Unavailable) as error:
+            logger.warning("runs are left to their leases: %s", error or "the database is busy")
+        # Only now, since a runner that is cancelled is no longer listed; from here on the fence refuses it.
+        self._loop.call_soon_threadsafe(self._supervisor.cancel)
+
+    def _work(self) -> None:
+        with asyncio.Runner() as runner:
+            self._loop = runner.get_loop()
+            main = self._loop.create_task(self._supervise())
+            while not main.done():
+                try:
+                    self._loop.run_until_complete(main)
+                except (SystemExit, KeyboardInterrupt) as error:
+                    # From a task that a tool left behind; the loop itself is whole and goes on.
+                    logger.error("a tool's own task raised %s", type(error).__name__)
+            if (fault := main.exception()) is not None:
+                logger.critical("the engine has stopped", exc_info=fault)
+        self._done.set()
+
+    async def _supervise(self) -> None:
+        settings = self._settings
+        attempts = Attempts(
+            self._tools, Threads(settings.tool_threads_max), settings.runs_folder, settings.state_bytes_max
+        )
+        self._supervisor = Supervisor(self._store, attempts, settings.active_runs_max)
+        heartbeat = Heartbeat(
+            self._store, self._supervisor.runners, self._supervisor.lost, renew_every_s=settings.lease_s / 3
+        )
+        heartbeat.start()
+        self._ready.set()
+        await self._supervisor.run()
+        heartbeat.stop()

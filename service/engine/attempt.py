@@ -1,0 +1,145 @@
+"""One try of a step: where a tool is called. Whatever it does comes back as an outcome.
+
+The only place where any exception is caught: a tool cannot hurt its server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import copy
+import inspect
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from service.core import codec
+from service.core.errors import AttemptError
+from service.core.run import CallTool, Failed, Level, Outcome, Run, Succeeded
+from service.core.tool import Tool
+from service.engine.lines import LineBuffer, current
+from service.engine.threads import Threads
+
+ERROR_TEXT_MAX = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptContext:
+    """What a tool is handed as `context`; see core's Context."""
+
+    run_id: str
+    step: int
+    attempt: int
+    node: str
+    _runs_folder: Path
+    _lines: LineBuffer
+
+    @property
+    def idempotency_key(self) -> str:
+        return f"{self.run_id}:{self.step}"
+
+    @property
+    def folder(self) -> Path:
+        folder = self._runs_folder / self.run_id
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def log(self, message: str, **data: Any) -> None:
+        self._lines.add(message, data=data)
+
+
+class Attempts:
+    """Calls tools: async ones on this loop, plain ones on threads of our own."""
+
+    def __init__(self, tools: Mapping[str, Tool], threads: Threads, runs_folder: Path, state_bytes_max: int) -> None:
+        self._tools = tools
+        self._threads = threads
+        self._runs_folder = runs_folder
+        self._state_bytes_max = state_bytes_max
+
+    async def attempt(self, run: Run, move: CallTool, lines: LineBuffer) -> Outcome:
+        """Call the tool of `move` on a fresh copy of the state. Raises nothing but the caller's own cancel."""
+        tool = self._tools.get(move.tool)
+        if tool is None:
+            return Failed("tool_missing", f"no tool {move.tool!r} is registered on this server")
+        context = AttemptContext(run.id, move.step, move.attempt, move.node, self._runs_folder, lines)
+        call = _Call(tool, run, move.metadata, context, self._state_bytes_max)
+        token = current.set(lines)
+        try:
+            if tool.is_async:
+                return await _on_loop(call, lines)
+            within = contextvars.copy_context()
+            return await self._threads.call(lambda: within.run(_on_thread, call, lines))
+        finally:
+            current.reset(token)
+
+
+class _Call:
+    """The tool's arguments, and what is made of what it leaves."""
+
+    def __init__(self, tool: Tool, run: Run, metadata: dict[str, Any], context: AttemptContext, bytes_max: int) -> None:
+        self._tool = tool
+        self._run = run
+        self._metadata = metadata
+        self._context = context
+        self._bytes_max = bytes_max
+        self._state: dict[str, Any] = {}
+        self._given: dict[str, Any] = {}
+
+    def invoke(self) -> Any:
+        """What the function returns; of an async tool, the coroutine."""
+        self._state = self._run.state.to_object()
+        self._given = dict(self._state)
+        arguments = {"state": self._state, "metadata": copy.deepcopy(self._metadata), "context": self._context}
+        return self._tool.function(**{name: arguments[name] for name in self._tool.parameters})
+
+    def outcome(self, returned: Any) -> Succeeded:
+        if returned is not None and not isinstance(returned, dict):
+            if inspect.iscoroutine(returned):
+                returned.close()
+            raise AttemptError(f"the tool returned a {type(returned).__name__}; it returns a dict or None")
+        if returned is not None and returned is not self._state:
+            self._state.update(returned)
+        return Succeeded(self._run.state.changes_to(self._state, self._given, self._bytes_max))
+
+
+def _on_thread(call: _Call, lines: LineBuffer) -> Outcome:
+    try:
+        return call.outcome(call.invoke())
+    except BaseException as error:  # SystemExit, KeyboardInterrupt, StopIteration: a tool's failure, no more.
+        return _failure(error, lines)
+
+
+async def _on_loop(call: _Call, lines: LineBuffer) -> Outcome:
+    task = asyncio.current_task()
+    try:
+        outcome: Outcome = call.outcome(await call.invoke())
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        outcome = _failure(error, lines)
+    if task is not None and task.cancelling():
+        # We were cancelled, whatever the tool made of it: its late result is refused.
+        raise asyncio.CancelledError
+    return outcome
+
+
+def _failure(error: BaseException, lines: LineBuffer) -> Failed:
+    if isinstance(error, AttemptError):
+        return Failed(error.type, _fit(str(error)))
+    trace = "".join(traceback.format_exception(error)[-20:])
+    lines.add("the tool raised", Level.ERROR, {"traceback": codec.printable(trace)[-ERROR_TEXT_MAX:]})
+    return Failed("tool_error", _fit(f"{type(error).__name__}: {_message(error)}".removesuffix(": ")))
+
+
+def _fit(text: str) -> str:
+    return codec.printable(text)[:ERROR_TEXT_MAX]
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"({type(broken).__name__} in its message)"

@@ -1,0 +1,78 @@
+"""What must go on while tools run: leases are renewed, and lines written, off the path of any tool.
+
+A thread of its own: a tool that blocks the engine's loop costs no run its lease.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
+
+from service.engine.runner import Runner
+from service.store import Store
+from service.store.records import Lease
+
+logger = logging.getLogger(__name__)
+
+FLUSH_S = 0.25
+"""A line can be read within a second of its writing."""
+
+
+class Heartbeat:
+    def __init__(
+        self,
+        store: Store,
+        runners: Callable[[], Sequence[Runner]],
+        lost: Callable[[Lease], None],
+        renew_every_s: float,
+    ) -> None:
+        """`runners` are those that carry a run now; `lost` is told of each lease that no longer holds."""
+        self._store = store
+        self._runners = runners
+        self._lost = lost
+        self._renew_every_s = renew_every_s
+        self._renewal: Future[list[Lease]] | None = None
+        self._renewed_at = time.monotonic()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="rungraph-heartbeat", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._stopped.wait(FLUSH_S):
+            runners = self._runners()
+            for runner in runners:
+                flush(self._store, runner)
+            # One renewal at a time: behind a locked database they would only pile up.
+            idle = self._renewal is None or self._renewal.done()
+            if runners and idle and time.monotonic() - self._renewed_at >= self._renew_every_s:
+                self._renew([runner.lease for runner in runners])
+
+    def _renew(self, leases: Sequence[Lease]) -> None:
+        self._renewed_at = time.monotonic()
+        self._renewal = self._store.leases.renew(leases)
+        self._renewal.add_done_callback(self._look_after)
+
+    def _look_after(self, renewal: Future[list[Lease]]) -> None:
+        if renewal.cancelled():
+            return
+        if (error := renewal.exception()) is not None:
+            logger.warning("leases were not renewed: %s", error)
+            return
+        for lease in renewal.result():
+            self._lost(lease)
+
+
+def flush(store: Store, runner: Runner) -> None:
+    """Write the lines of the attempt that `runner` is in."""
+    if (lines := runner.lines) is not None:
+        lines.flush(partial(store.logs.append, runner.lease))

@@ -1,0 +1,167 @@
+"""The lines that a tool writes: kept for a moment, fit for any database, and counted.
+
+`context.log` and the `logging` module end here alike. Whatever a tool passes, logging never fails its step.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from service.core import codec
+from service.core.errors import Unavailable
+from service.core.run import CallTool, Event, Level, Line
+
+MESSAGE_BYTES_MAX = 16 * 1024
+DATA_BYTES_MAX = 64 * 1024
+DATA_DEPTH_MAX = 32
+LINES_MAX = 10_000
+"""Lines that one attempt may write; one more counts the rest."""
+
+Submit = Callable[[Sequence[Line]], "Future[bool]"]
+
+
+class LineBuffer:
+    """The lines of one attempt that are not yet in the database. Written by any thread."""
+
+    def __init__(self, move: CallTool) -> None:
+        self._place = (move.node, move.step, move.attempt)
+        self._lock = threading.Lock()
+        self._lines: list[Line] = []
+        self._count = 0
+        self._closed = False
+
+    def add(self, message: Any, level: Level = Level.INFO, data: dict[str, Any] | None = None) -> None:
+        """Keep a line; never raises, and does nothing once the attempt is over."""
+        line = self._line(_cut(_text(message), MESSAGE_BYTES_MAX), level, _data_text(data or {}))
+        with self._lock:
+            if not self._closed:
+                self._count += 1
+                if self._count <= LINES_MAX:
+                    self._lines.append(line)
+
+    def flush(self, submit: Submit) -> None:
+        """Hand the lines to `submit`, and take them back if the database cannot take them now."""
+        with self._lock:
+            if self._closed or not self._lines:
+                return
+            lines, self._lines = self._lines, []
+            # Submitted under the lock, so that the commit of the step, which closes first, comes after.
+            written = submit(lines)
+        written.add_done_callback(lambda future: self._restore(future, lines))
+
+    def close(self) -> None:
+        """No more lines: the attempt is over."""
+        with self._lock:
+            if not self._closed and self._count > LINES_MAX:
+                message = f"{self._count - LINES_MAX} more lines of this step were left out"
+                self._lines.append(self._line(message, Level.WARNING, "{}"))
+            self._closed = True
+
+    def rest(self) -> tuple[Line, ...]:
+        """The lines that still have to be written."""
+        with self._lock:
+            return tuple(self._lines)
+
+    def _restore(self, written: Future[bool], lines: list[Line]) -> None:
+        if not written.cancelled() and isinstance(written.exception(), Unavailable):
+            with self._lock:
+                self._lines[:0] = lines
+
+    def _line(self, message: str, level: Level, data: str) -> Line:
+        node, step, attempt = self._place
+        return Line(Event.LOG, message, level, node, step, attempt, data, time.monotonic())
+
+
+current: contextvars.ContextVar[LineBuffer | None] = contextvars.ContextVar("current", default=None)
+"""The buffer of the attempt that this code runs in, if it runs in one."""
+
+
+class RunLogHandler(logging.Handler):
+    """Makes lines of their run out of what tools write with `logging`, at INFO and above."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self._level_before = logging.WARNING
+
+    def install(self) -> None:
+        root = logging.getLogger()
+        self._level_before = root.level
+        root.setLevel(min(root.level, logging.INFO))
+        root.addHandler(self)
+
+    def remove(self) -> None:
+        root = logging.getLogger()
+        root.removeHandler(self)
+        root.setLevel(self._level_before)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        buffer = current.get()
+        if buffer is not None:
+            buffer.add(_message_of(record), _level_of(record), _data_of(record))
+        elif record.levelno >= logging.WARNING and logging.getLogger().handlers == [self] and logging.lastResort:
+            # Being the only handler, this one has put the usual way to stderr out of use.
+            logging.lastResort.handle(record)
+
+
+def _message_of(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception as error:
+        return f"{_text(record.msg)} ({type(error).__name__} in its arguments)"
+
+
+def _level_of(record: logging.LogRecord) -> Level:
+    if record.levelno >= logging.ERROR:
+        return Level.ERROR
+    return Level.WARNING if record.levelno >= logging.WARNING else Level.INFO
+
+
+def _data_of(record: logging.LogRecord) -> dict[str, Any]:
+    data: dict[str, Any] = {"logger": record.name}
+    if record.exc_info and record.exc_info[0] is not None:
+        data["traceback"] = logging.Formatter().formatException(record.exc_info)
+    return data
+
+
+def _text(value: Any) -> str:
+    """`value` as text that any database takes; its repr where it is no string."""
+    if not isinstance(value, str):
+        try:
+            value = repr(value)
+        except Exception as error:
+            value = f"<{type(value).__name__}: {type(error).__name__} in its repr>"
+    return codec.printable(str.__str__(value))
+
+
+def _cut(text: str, bytes_max: int) -> str:
+    if codec.byte_length(text) <= bytes_max:
+        return text
+    return text.encode()[:bytes_max].decode(errors="ignore")
+
+
+def _data_text(data: dict[str, Any]) -> str:
+    text = codec.encode({_text(key): _fit(value) for key, value in data.items()})
+    if codec.byte_length(text) > DATA_BYTES_MAX:
+        return codec.encode({"cut": _cut(text, MESSAGE_BYTES_MAX)})
+    return text
+
+
+def _fit(value: Any, depth: int = 1) -> Any:
+    """`value` with whatever in it is no JSON as its repr."""
+    if isinstance(value, str):
+        return _text(value)
+    if depth < DATA_DEPTH_MAX and isinstance(value, dict):
+        return {_text(key): _fit(item, depth + 1) for key, item in value.items()}
+    if depth < DATA_DEPTH_MAX and isinstance(value, list | tuple):
+        return [_fit(item, depth + 1) for item in value]
+    try:
+        codec.check(value, depth=DATA_DEPTH_MAX, depth_max=DATA_DEPTH_MAX)
+    except codec.ValueUnfit:
+        return _text(value)
+    return value

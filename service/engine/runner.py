@@ -1,0 +1,78 @@
+"""The carrier of one run: core decides, the store commits, the runner carries values between them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from service.core.errors import LeaseLost, Unavailable
+from service.core.run import CallTool, Move, Outcome, Run, Transition, after, next_move
+from service.engine.attempt import Attempts
+from service.engine.lines import LineBuffer
+from service.store import Store
+from service.store.records import Claimed
+
+logger = logging.getLogger(__name__)
+
+PAUSE_S_MIN, PAUSE_S_MAX = 0.1, 2.0
+"""Between two tries of a commit that the database cannot take now."""
+
+
+class Runner:
+    """Carries one run from its claim to its rest, or until it is told to stop or loses its lease."""
+
+    def __init__(self, claimed: Claimed, store: Store, attempts: Attempts) -> None:
+        self.lease = claimed.lease
+        self._run = claimed.run
+        self._store = store
+        self._attempts = attempts
+        self._stopping = False
+        self.lines: LineBuffer | None = None
+        """The lines of the attempt that is going on."""
+
+    @property
+    def is_unfinished(self) -> bool:
+        return next_move(self._run) is not None
+
+    @property
+    def is_attempting(self) -> bool:
+        return self.lines is not None
+
+    def stop(self) -> None:
+        """Rest at the next step boundary."""
+        self._stopping = True
+
+    async def carry(self) -> None:
+        """Step by step until the run rests. LeaseLost: somebody else carries it now; nothing was written."""
+        if self._run.crashes and not await self._store.leases.begin(self.lease):
+            raise LeaseLost(self.lease.run_id, self.lease.token)
+        while not self._stopping and (move := next_move(self._run)) is not None:
+            self._run = await self._make(move)
+
+    async def _make(self, move: Move) -> Run:
+        """One move and its commit; the run as it is then."""
+        started = time.monotonic()
+        outcome: Outcome | None = None
+        if isinstance(move, CallTool):
+            self.lines = LineBuffer(move)
+            outcome = await self._attempts.attempt(self._run, move, self.lines)
+            self.lines.close()
+        transition = after(self._run, move, outcome)
+        run = await self._commit(transition, started, time.monotonic())
+        self.lines = None
+        return run
+
+    async def _commit(self, transition: Transition, started: float, finished: float) -> Run:
+        """Commit, as often as it takes: a database that is locked or full fails no run."""
+        pause_s = PAUSE_S_MIN
+        while True:
+            lines = () if self.lines is None else self.lines.rest()
+            try:
+                return await self._store.steps.commit(
+                    self.lease, transition, started=started, finished=finished, lines=lines
+                )
+            except Unavailable as error:
+                logger.warning("step %d of run %s waits: %s", transition.run.step, self.lease.run_id, error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, PAUSE_S_MAX)

@@ -1,0 +1,121 @@
+"""The owner of the engine's tasks: claims runs that are due, and starts a runner for each.
+
+It always reconciles: hints make it look at once, and without any it looks every second, so a run that
+nobody carries is picked up by whoever finds it, at start and always.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from service.core.errors import LeaseLost, Unavailable
+from service.engine.attempt import Attempts
+from service.engine.runner import Runner
+from service.store import Store
+from service.store.records import Claimed, Lease
+from service.store.wake import CLAIMABLE
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 1.0
+CLAIMS_MAX = 100
+"""Runs claimed in one transaction."""
+
+
+class Supervisor:
+    """Lives on the engine's loop; `runners` and `lost` may be used from other threads."""
+
+    def __init__(self, store: Store, attempts: Attempts, active_runs_max: int) -> None:
+        self._store = store
+        self._attempts = attempts
+        self._active_runs_max = active_runs_max
+        self._carried: dict[str, tuple[Runner, asyncio.Task[None]]] = {}
+        self._stopping = False
+        self._woken = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def runners(self) -> list[Runner]:
+        return [runner for runner, _ in list(self._carried.values())]
+
+    def stop(self) -> None:
+        """Claim no more, and let every run rest at its next step boundary."""
+        self._stopping = True
+        self._woken.set()
+        for runner in self.runners():
+            runner.stop()
+
+    def cancel(self) -> None:
+        """End every attempt now; what a tool still returns is refused."""
+        for _, task in list(self._carried.values()):
+            task.cancel()
+
+    def lost(self, lease: Lease) -> None:
+        """Stop carrying a run whose lease no longer holds. From any thread."""
+        self._loop.call_soon_threadsafe(self._lose, lease)
+
+    async def run(self) -> None:
+        """Until `stop`, and then until every runner has come to rest."""
+        async with asyncio.TaskGroup() as tasks:
+            with self._store.wake.subscribe(CLAIMABLE) as self._woken:
+                await self._seize()
+                while not self._stopping:
+                    self._woken.clear()
+                    if not await self._claim(tasks):
+                        await self._rest()
+
+    async def _seize(self) -> None:
+        seized = False
+        while not (seized or self._stopping):
+            try:
+                await self._store.leases.seize()
+                seized = True
+            except Unavailable as error:
+                logger.warning("no run can be taken over yet: %s", error)
+                await self._rest()
+
+    async def _claim(self, tasks: asyncio.TaskGroup) -> bool:
+        """Claim what is due and there is room for; whether there may be more of it."""
+        room = min(self._active_runs_max - len(self._carried), CLAIMS_MAX)
+        if room <= 0:
+            return False
+        try:
+            claimed = await self._store.leases.claim(room, self._carried.keys())
+        except Unavailable as error:
+            logger.warning("no run can be claimed now: %s", error)
+            return False
+        for claim in claimed:
+            runner = Runner(claim, self._store, self._attempts)
+            self._carried[claim.lease.run_id] = (runner, tasks.create_task(self._carry(claim, runner)))
+        return len(claimed) == room
+
+    async def _carry(self, claim: Claimed, runner: Runner) -> None:
+        run_id = claim.lease.run_id
+        try:
+            await runner.carry()
+            if runner.is_unfinished:
+                await self._store.leases.release(claim.lease, interrupted=False)
+        except LeaseLost as lost:
+            logger.warning("%s: another server may carry the run", lost)
+        except Unavailable as error:
+            logger.warning("run %s is left to its lease: %s", run_id, error)
+        except Exception:
+            # A fault of ours must cost the other runs nothing; this one is taken over when its lease ends.
+            logger.exception("run %s was dropped", run_id)
+        finally:
+            if self._carried.get(run_id, (None,))[0] is runner:
+                del self._carried[run_id]
+            self._woken.set()
+
+    def _lose(self, lease: Lease) -> None:
+        runner, task = self._carried.get(lease.run_id, (None, None))
+        if runner is not None and task is not None and runner.lease == lease:
+            logger.warning("the lease %d on run %s was lost", lease.token, lease.run_id)
+            task.cancel()
+
+    async def _rest(self) -> None:
+        try:
+            async with asyncio.timeout(POLL_S):
+                await self._woken.wait()
+        except TimeoutError:
+            return

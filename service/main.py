@@ -1,0 +1,198 @@
+"""The composition root: what a server is made of, in the order in which it starts and stops.
+
+`uvicorn service.main:app` serves; `create_app(settings)` is the same for programs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from fastapi import FastAPI
+
+from service import example
+from service.api import ApiSettings, Example, Services, Stop, create_api
+from service.core.errors import StartRefused, Unavailable
+from service.core.tool import Tool
+from service.core.validation import read_graph
+from service.engine import Engine, EngineSettings
+from service.settings import Settings
+from service.store import Store
+from service.store.database import Database, Ownership
+from service.store.schema import migrate
+from service.tools import registry
+
+PROBE_S = 2.0
+LAST_RESORT_S = 14.0
+"""After so long a stop that has not ended is ended: everything acknowledged is on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What runs between a server's start and its stop."""
+
+    store: Store
+    engine: Engine
+    tools: dict[str, Tool]
+    example: Example
+    runs_folder: Path
+    ownership: Ownership
+
+    async def unready(self) -> str | None:
+        """Why this server is not ready; None when it is."""
+        if not self.engine.is_alive():
+            return "the engine has stopped"
+        try:
+            await self.store.leases.probe(within_s=PROBE_S)
+        except Unavailable as error:
+            return f"the database takes no writes: {error}"
+        return None
+
+
+@asynccontextmanager
+async def serving(settings: Settings, address: str, stop: Stop) -> AsyncIterator[Server]:
+    """A running server without its HTTP: owns the database, migrates it, executes runs.
+
+    StartRefused where a setting, a tool file or another owner forbids it.
+    """
+    tools = registry.load(settings.tools, built_in=example.TOOLS)
+    database = Database.at(settings.database_url)
+    ownership = Ownership.take(database, address)
+    try:
+        migrate(database)
+        runs_folder = folder_of_runs(settings, database)
+        store = Store(database, server_id=str(uuid.uuid4()), address=address, lease_s=settings.lease_seconds)
+        store.open()
+        engine = Engine(
+            store,
+            tools,
+            EngineSettings(
+                runs_folder=runs_folder,
+                active_runs_max=settings.max_active_runs,
+                tool_threads_max=settings.tool_threads,
+                state_bytes_max=settings.state_bytes_max,
+                lease_s=settings.lease_seconds,
+            ),
+        )
+        engine.start()
+        stop.then(engine.ask_to_stop)
+        try:
+            yield Server(store, engine, dict(tools), built_in_example(tools), runs_folder, ownership)
+        finally:
+            await engine.stop()
+            await store.close()
+    finally:
+        ownership.release()
+
+
+def folder_of_runs(settings: Settings, database: Database) -> Path:
+    """Where runs keep their files: one folder each, below the data directory."""
+    data_dir = settings.data_dir or database.file.with_name(database.file.stem + "-data")
+    return data_dir.absolute() / "runs"
+
+
+def built_in_example(tools: Any) -> Example:
+    return Example(
+        graph=read_graph(example.GRAPH, tools), datasets=example.DATASETS, initial_state=example.initial_state
+    )
+
+
+def create_app(settings: Settings, address: str | None = None) -> FastAPI:
+    """The ASGI application; it serves at `address`, which others are told who find the database owned."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        stop = Stop()
+        async with serving(settings, address or address_of(settings, sys.argv), stop) as server:
+            app.state.services = Services(
+                store=server.store,
+                tools=server.tools,
+                example=server.example,
+                runs_folder=server.runs_folder,
+                ready=server.unready,
+                stop=stop,
+            )
+            with signals_to(stop):
+                yield
+
+    return create_api(
+        ApiSettings(
+            body_bytes_max=settings.body_bytes_max,
+            state_bytes_max=settings.state_bytes_max,
+            upload_bytes_max=settings.upload_bytes_max,
+            api_token=settings.api_token,
+            allow_anonymous=settings.allow_anonymous,
+        ),
+        lifespan,
+    )
+
+
+def address_of(settings: Settings, argv: list[str]) -> str:
+    """Where this process can be reached, as far as it knows: uvicorn's options, else the settings."""
+    given = {"host": settings.host, "port": str(settings.port)}
+    if argv and "uvicorn" in argv[0]:
+        given = {name: os.environ.get(f"UVICORN_{name.upper()}", default) for name, default in _UVICORN.items()}
+        for name in given:
+            for index, argument in enumerate(argv):
+                if argument == f"--{name}" and index + 1 < len(argv):
+                    given[name] = argv[index + 1]
+                elif argument.startswith(f"--{name}="):
+                    given[name] = argument.partition("=")[2]
+    return url_of(given["host"], given["port"])
+
+
+_UVICORN = {"host": "127.0.0.1", "port": "8000"}
+
+
+def url_of(host: str, port: int | str) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def signals_to(stop: Stop) -> Iterator[None]:
+    """Set `stop` on the signal itself: uvicorn ends the lifespan only when every connection is done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        _end_at_last()
+        stop.set()
+        following: Any = before[signal.Signals(number)]
+        if callable(following):
+            following(number, frame)
+
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is handle:
+                signal.signal(number, handler)
+
+
+def _end_at_last() -> None:
+    """Whatever a tool does with threads of its own, the process ends: nothing is lost by it."""
+    timer = threading.Timer(LAST_RESORT_S, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
+
+
+def __getattr__(name: str) -> Any:
+    # Made when uvicorn asks for it, so that programs which import this module need no environment.
+    if name == "app":
+        globals()["app"] = create_app(Settings.from_environment())
+        return globals()["app"]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,87 @@
+"""A real store and a real engine over scripted tools, for the tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from service.core.graph import Graph
+from service.core.state import State
+from service.core.tool import Tool
+from service.core.validation import read_graph
+from service.engine import Engine, EngineSettings
+from service.store import Store
+from service.store.clock import Override
+from service.store.database import Database
+from service.store.records import LineRecord, RunRecord
+from service.store.runs import Start
+from service.store.schema import migrate
+from service.store.tail import tail
+
+STATE_BYTES_MAX = 2**20
+
+
+def loop_until(count: int, tool: str = "add") -> dict[str, Any]:
+    """A graph of one node that counts `n` up to `count`."""
+    again = {"to": "a", "condition": {"key": "n", "op": "<", "value": count}}
+    return {"start_node": "a", "nodes": {"a": tool}, "edges": {"a": [again]}}
+
+
+@dataclass
+class Bench:
+    """One database file, a store over it and, if asked for, an engine."""
+
+    store: Store
+    tools: dict[str, Tool]
+    runs_folder: Path
+
+    async def start(self, run_id: str, document: dict[str, Any], **state: Any) -> Graph:
+        graph = read_graph(document, self.tools)
+        await self.store.graphs.add(graph)
+        await self.store.runs.start(Start(run_id, graph.id, graph.start_node, State.of(state, STATE_BYTES_MAX), {}))
+        return graph
+
+    async def lines(self, run_id: str) -> list[LineRecord]:
+        """All lines of a run, which is over when this returns."""
+        found: list[LineRecord] = []
+        async for lines in tail(self.store.logs, self.store.wake, run_id, 0, gone=lambda _: False):
+            found += lines
+        return found
+
+    async def over(self, run_id: str) -> RunRecord:
+        await self.lines(run_id)
+        return await self.store.runs.get(run_id)
+
+    async def state(self, run_id: str) -> dict[str, Any]:
+        return (await self.store.steps.state_at(run_id, None))[1].to_object()
+
+
+@asynccontextmanager
+async def bench(
+    folder: Path, tools: Iterable[Callable[..., Any]], *, clock: Override | None = None
+) -> AsyncIterator[Bench]:
+    """A store without an engine."""
+    database = Database.at(f"sqlite:///{folder / 'rungraph.db'}")
+    migrate(database)
+    store = Store(database, server_id="server", address="test", lease_s=15, clock=clock)
+    store.open()
+    try:
+        yield Bench(store, {made.name: made for made in map(Tool.of, tools)}, folder / "runs")
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def running(folder: Path, *tools: Callable[..., Any], threads: int = 16, lease_s: float = 15) -> AsyncIterator[Bench]:
+    """A store with an engine that executes what is started."""
+    async with bench(folder, tools) as made:
+        settings = EngineSettings(made.runs_folder, 100, threads, STATE_BYTES_MAX, lease_s)
+        engine = Engine(made.store, made.tools, settings)
+        engine.start()
+        try:
+            yield made
+        finally:
+            await engine.stop()

@@ -1,0 +1,161 @@
+"""A server that dies before or after any call to the store: the next one goes on, and nothing shows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.engine.attempt import Attempts
+from service.engine.runner import Runner
+from service.engine.threads import Threads
+from service.store import Store
+from service.store.records import Claimed
+from service.store.writer import Verb
+from tests.engine.harness import STATE_BYTES_MAX, Bench, bench, loop_until
+
+STEPS = 3
+
+
+class Crash(BaseException):
+    """The process is gone: nothing in it runs on."""
+
+
+class Clock:
+    """Time that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+async def add(state: dict[str, Any]) -> None:
+    state["n"] += 1
+
+
+def crash_at(store: Store, number: int, *, committed: bool) -> None:
+    """From now on, the store's `number`th write is the last thing that happens; whether it is committed, too."""
+    writer = store._writer
+    submit, count = writer.submit, 0
+
+    def counting(verb: Verb[Any], *, within_s: float | None = None) -> Future[Any]:
+        nonlocal count
+        count += 1
+        if count < number:
+            return submit(verb, within_s=within_s)
+        if count == number and committed:
+            submit(verb, within_s=within_s).result()
+        raise Crash
+
+    writer.submit = counting  # type: ignore[method-assign]  # the process dies here, not the store
+
+
+async def carry_all(made: Bench) -> None:
+    """What a server does with the runs that are due."""
+    attempts = Attempts(made.tools, Threads(1), made.runs_folder, STATE_BYTES_MAX)
+    claimed: list[Claimed] = await made.store.leases.claim(10)
+    for claim in claimed:
+        await Runner(claim, made.store, attempts).carry()
+
+
+async def dies(going_on: Callable[[], Awaitable[None]]) -> bool:
+    try:
+        await going_on()
+    except Crash:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("committed", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("number", range(1, STEPS + 2))
+def test_a_crash_around_any_write_costs_no_step_and_doubles_none(tmp_path: Path, number: int, committed: bool) -> None:
+    async def script() -> None:
+        clock = Clock()
+        async with bench(tmp_path, [add], clock=clock) as made:
+            await made.start("r", loop_until(STEPS), n=0)
+            submit = made.store._writer.submit
+            crash_at(made.store, number, committed=committed)
+            assert await dies(lambda: carry_all(made))
+            made.store._writer.submit = submit  # type: ignore[method-assign]  # the next process
+            clock.now += timedelta(seconds=16)
+            await carry_all(made)
+
+            record = await made.store.runs.get("r")
+            steps = (await made.store.steps.page("r", 0, 100)).items
+            lines, last_seq, over = await made.store.logs.page("r", 0, 100)
+            assert (record.status, record.step, over) == ("completed", STEPS, True)
+            assert [(step.step, step.set) for step in steps] == [(n, {"n": str(n)}) for n in range(1, STEPS + 1)]
+            assert [line.seq for line in lines] == list(range(1, last_seq + 1))
+            assert [line.event for line in lines].count("step_completed") == STEPS
+            assert lines[-1].event == "run_completed"
+            assert await made.state("r") == {"n": STEPS}
+
+    asyncio.run(script())
+
+
+def test_a_step_that_kills_every_server_ends_as_crash_loop_without_another_attempt(tmp_path: Path) -> None:
+    attempts: list[int] = []
+
+    async def deadly(context: Any) -> None:
+        attempts.append(context.attempt)
+        raise Crash
+
+    async def script() -> None:
+        clock = Clock()
+        async with bench(tmp_path, [deadly], clock=clock) as made:
+            await made.start("r", {"start_node": "a", "nodes": {"a": "deadly"}})
+            made.store.steps.commit = _dead  # type: ignore[method-assign]  # the process dies within the tool
+            for _ in range(5):
+                assert await dies(lambda: carry_all(made))
+                clock.now += timedelta(seconds=16)
+            del made.store.steps.commit
+            await carry_all(made)
+            record = await made.store.runs.get("r")
+            assert record.status == "failed"
+            assert json.loads(record.error or "")["type"] == "crash_loop"
+            assert attempts == [1, 2, 3, 4, 5]
+
+    asyncio.run(script())
+
+
+async def _dead(*_: Any, **__: Any) -> None:
+    raise Crash
+
+
+def test_runs_that_only_waited_for_their_turn_are_no_suspects(tmp_path: Path) -> None:
+    async def script() -> None:
+        clock = Clock()
+        async with bench(tmp_path, [add], clock=clock) as made:
+            await made.start("r", loop_until(STEPS), n=0)
+            for _ in range(8):
+                assert len(await made.store.leases.claim(10)) == 1
+                clock.now += timedelta(seconds=16)
+            await carry_all(made)
+            assert (await made.store.runs.get("r")).status == "completed"
+
+    asyncio.run(script())
+
+
+def test_a_runner_whose_lease_was_taken_writes_nothing(tmp_path: Path) -> None:
+    async def script() -> None:
+        clock = Clock()
+        async with bench(tmp_path, [add], clock=clock) as made:
+            await made.start("r", loop_until(STEPS), n=0)
+            (late,) = await made.store.leases.claim(10)
+            clock.now += timedelta(seconds=16)
+            await carry_all(made)
+            before = await made.store.logs.page("r", 0, 100)
+            attempts = Attempts(made.tools, Threads(1), made.runs_folder, STATE_BYTES_MAX)
+            with pytest.raises(Exception, match="no longer holds"):
+                await Runner(late, made.store, attempts).carry()
+            assert await made.store.logs.page("r", 0, 100) == before
+
+    asyncio.run(script())

@@ -1,0 +1,204 @@
+"""Whatever a tool does, its run ends with an outcome and its server goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engine.harness import bench, loop_until, running
+
+ONCE = {"start_node": "a", "nodes": {"a": "tool"}}
+
+
+class Colour(enum.IntEnum):
+    RED = 1
+
+
+def cyclic() -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    made["self"] = made
+    return made
+
+
+def raises(error: BaseException) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """A plain and an async tool that raise `error`."""
+
+    def tool() -> None:
+        raise error
+
+    async def awaited() -> None:
+        raise error
+
+    awaited.__name__ = "tool"
+    return tool, awaited
+
+
+def outcome_of(folder: Path, tool: Callable[..., Any], **state: Any) -> tuple[str, dict[str, Any] | None, Any]:
+    async def script() -> tuple[str, dict[str, Any] | None, Any]:
+        tool.__name__ = "tool"
+        async with running(folder, tool) as bench:
+            await bench.start("r", ONCE, **state)
+            record = await bench.over("r")
+            return record.status, record.error and json.loads(record.error), await bench.state("r")
+
+    return asyncio.run(script())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("no"),
+        SystemExit(3),
+        KeyboardInterrupt(),
+        StopIteration(1),
+        asyncio.CancelledError(),
+        GeneratorExit(),
+        RecursionError(),
+        MemoryError(),
+        BaseException("\ud800\0"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("kind", [0, 1], ids=["plain", "async"])
+def test_whatever_a_tool_raises_is_its_runs_error(tmp_path: Path, error: BaseException, kind: int) -> None:
+    if kind == 1 and isinstance(error, GeneratorExit):
+        pytest.skip("a coroutine that is closed raises it too, so it stays what Python makes of it")
+    status, failure, _ = outcome_of(tmp_path, raises(error)[kind], n=1)
+    assert status == "failed"
+    assert failure is not None
+    assert failure["type"] == "tool_error"
+    assert (failure["node"], failure["step"], failure["attempt"]) == ("a", 1, 1)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param({1}, id="set"),
+        pytest.param(float("nan"), id="nan"),
+        pytest.param(float("inf"), id="inf"),
+        pytest.param(b"x", id="bytes"),
+        pytest.param(object(), id="object"),
+        pytest.param("\ud800", id="surrogate"),
+        pytest.param("a\0b", id="nul"),
+        pytest.param({1: 2}, id="int-key"),
+        pytest.param({"\0": 1}, id="nul-key"),
+        pytest.param("x" * (20 * 2**20), id="20-mib"),
+        pytest.param(10**4300, id="4301-digits"),
+        pytest.param(cyclic(), id="cyclic"),
+    ],
+)
+def test_what_is_no_state_fails_the_attempt_and_the_last_good_state_stands(tmp_path: Path, value: Any) -> None:
+    status, failure, state = outcome_of(tmp_path, lambda: {"bad": value}, n=1)
+    assert status == "failed"
+    assert failure is not None
+    assert failure["type"] == "invalid_state"
+    assert state == {"n": 1}
+
+
+@pytest.mark.parametrize("returned", [5, "x", [1], True, {1}], ids=repr)
+def test_a_tool_returns_a_dict_or_none(tmp_path: Path, returned: Any) -> None:
+    status, failure, _ = outcome_of(tmp_path, lambda: returned)
+    assert status == "failed"
+    assert failure is not None
+    assert failure["type"] == "tool_error"
+
+
+def test_the_new_state_is_what_the_tool_left_plus_what_it_returned(tmp_path: Path) -> None:
+    def tool(state: dict[str, Any]) -> dict[str, Any]:
+        del state["gone"]
+        state["kept"].append((1, Colour.RED))
+        state["n"] = 1
+        return {"n": 2, "big": 2**70, "zero": -0.0}
+
+    status, _, state = outcome_of(tmp_path, tool, gone=1, kept=[], n=0)
+    assert status == "completed"
+    assert json.dumps(state) == '{"kept": [[1, 1]], "n": 2, "big": 1180591620717411303424, "zero": -0.0}'
+
+
+def test_metadata_is_a_fresh_copy_for_each_attempt(tmp_path: Path) -> None:
+    def tool(state: dict[str, Any], metadata: dict[str, Any]) -> None:
+        metadata["list"].append(1)
+        state["n"] += len(metadata["list"])
+
+    async def script() -> Any:
+        async with running(tmp_path, tool) as bench:
+            document = loop_until(3, "tool")
+            document["nodes"] = {"a": {"tool": "tool", "metadata": {"list": []}}}
+            await bench.start("r", document, n=0)
+            await bench.over("r")
+            return await bench.state("r"), (await bench.store.runs.get("r")).step
+
+    assert asyncio.run(script()) == ({"n": 3}, 3)
+
+
+def test_context_tells_a_tool_where_it_is(tmp_path: Path) -> None:
+    def tool(context: Any) -> dict[str, Any]:
+        (context.folder / "left.txt").write_text("here")
+        return {"seen": [context.run_id, context.step, context.attempt, context.node, context.idempotency_key]}
+
+    _, _, state = outcome_of(tmp_path, tool)
+    assert state == {"seen": ["r", 1, 1, "a", "r:1"]}
+    assert (tmp_path / "runs" / "r" / "left.txt").read_text() == "here"
+
+
+def test_tools_that_block_for_good_hold_up_nobody_else(tmp_path: Path) -> None:
+    released = threading.Event()
+
+    def block() -> None:
+        released.wait()
+
+    def add(state: dict[str, Any]) -> None:
+        state["n"] += 1
+
+    async def script() -> Any:
+        async with running(tmp_path, block, add) as bench:
+            try:
+                for number in range(12):
+                    await bench.start(f"blocked-{number}", {"start_node": "a", "nodes": {"a": "block"}})
+                await bench.start("r", loop_until(20), n=0)
+                await bench.over("r")
+                return await bench.state("r")
+            finally:
+                released.set()
+
+    assert asyncio.run(script()) == {"n": 20}
+
+
+def test_a_tool_that_is_not_registered_any_more_fails_its_run(tmp_path: Path) -> None:
+    def tool() -> None:
+        return None
+
+    async def script() -> Any:
+        async with bench(tmp_path, [tool]) as before:
+            await before.start("r", ONCE)
+        async with running(tmp_path) as after:
+            return (await after.over("r")).error
+
+    assert json.loads(asyncio.run(script()))["type"] == "tool_missing"
+
+
+def test_a_run_at_max_steps_is_paused_and_not_destroyed(tmp_path: Path) -> None:
+    def add(state: dict[str, Any]) -> None:
+        state["n"] += 1
+
+    async def script() -> Any:
+        async with running(tmp_path, add) as bench:
+            await bench.start("r", {**loop_until(100), "max_steps": 5}, n=0)
+            paused = asyncio.Event()
+            with bench.store.wake.subscribe("r") as woken:
+                while (await bench.store.runs.get("r")).status != "paused":
+                    await woken.wait()
+                    woken.clear()
+                paused.set()
+            record = await bench.store.runs.get("r")
+            lines, _, _ = await bench.store.logs.page("r", 0, 100)
+            return record.step, record.error, record.current_node, lines[-1].event, await bench.state("r")
+
+    assert asyncio.run(script()) == (5, None, "a", "run_paused", {"n": 5})
