@@ -1,0 +1,136 @@
+"""Walks the example's graph tool by tool, so that its tests need neither engine nor store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd  # type: ignore[import-untyped]  # its types are a package of their own
+import pytest
+from pandera.io.pandas_io import from_yaml
+
+from service.core.conditions import decide
+from service.core.state import State
+from service.core.validation import read_graph
+from service.example import GRAPH, TOOLS, initial_state
+
+FUNCTIONS = {tool.name: tool.function for tool in TOOLS}
+READ_GRAPH = read_graph(GRAPH, FUNCTIONS)
+
+
+@dataclass
+class Attempt:
+    """What a tool gets as its context."""
+
+    folder: Path
+    run_id: str = "run"
+    step: int = 1
+    attempt: int = 1
+    node: str = ""
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def idempotency_key(self) -> str:
+        return f"{self.run_id}:{self.step}"
+
+    def log(self, message: str, **data: Any) -> None:
+        json.dumps(data, allow_nan=False)
+        self.lines.append(message)
+
+
+@dataclass
+class Walk:
+    """A run of the graph over one source, from its start to its end."""
+
+    attempt: Attempt
+    state: dict[str, Any]
+    nodes: list[str] = field(default_factory=list)
+    before: dict[str, Any] = field(default_factory=dict)
+    """The state that the last step started from."""
+    after_each: Callable[[Walk, str], None] = lambda _walk, _node: None
+
+    def to_the_end(self) -> Walk:
+        node: str | None = READ_GRAPH.start_node
+        while node:
+            self.take(node)
+            self.after_each(self, node)
+            node = decide(READ_GRAPH.edges_from(node), State.of(self.state, 1 << 24)).to
+            self.attempt.step += 1
+        return self
+
+    def take(self, node: str) -> None:
+        self.before, self.state = self.state, self.outcome(node)
+        self.nodes.append(node)
+
+    def outcome(self, node: str) -> dict[str, Any]:
+        """The state after a node, as JSON brings it back; this walk's own is left as it is."""
+        given = json.loads(json.dumps(self.state))
+        self.attempt.node = node
+        returned = FUNCTIONS[READ_GRAPH.nodes[node].tool](given, context=self.attempt)
+        after: dict[str, Any] = json.loads(json.dumps(given | returned, allow_nan=False))
+        return after
+
+    @property
+    def totals(self) -> list[int]:
+        return [entry["anomaly_count"] for entry in self.state["history"]]
+
+    def counts(self, iteration: int) -> dict[str, int]:
+        """What was found in an iteration, by kind."""
+        found = self.state["history"][iteration - 1]["counts"]
+        return {kind: count for kind, count in found.items() if count}
+
+    def ever_found(self, kind: str) -> int:
+        return sum(entry["counts"][kind] for entry in self.state["history"])
+
+    def file(self, role: str) -> Path:
+        return self.attempt.folder / str(self.state["output"][role])
+
+    def validate(self, table: Path, **reading: Any) -> None:
+        """Hold a CSV file against the run's Pandera schema; SchemaErrors where it does not pass."""
+        self.validate_frame(pd.read_csv(table, **reading))
+
+    def validate_frame(self, frame: Any) -> None:
+        schema = from_yaml(self.file("schema_yaml"))  # type: ignore[no-untyped-call]  # pandera has no types there
+        schema.validate(frame, lazy=True)
+
+    def query(self, rest: str) -> list[tuple[Any, ...]]:
+        """SELECT … from the cleaned table."""
+        with duckdb.connect(":memory:") as db:
+            path = str(self.file("table_parquet")).replace("'", "''")
+            db.execute(f"CREATE VIEW cleaned AS FROM read_parquet('{path}')")
+            return db.execute(rest).fetchall()
+
+
+Start = Callable[..., Walk]
+
+
+@pytest.fixture
+def planes(tmp_path: Path) -> Walk:
+    return Walk(Attempt(tmp_path), initial_state({"kind": "dataset", "name": "planes"}, 0))
+
+
+@pytest.fixture
+def from_csv(tmp_path: Path) -> Start:
+    """A walk over a CSV file with this content."""
+
+    def start(content: str | bytes, threshold: float = 0) -> Walk:
+        data = content if isinstance(content, bytes) else content.encode()
+        (tmp_path / "upload.csv").write_bytes(data)
+        return Walk(Attempt(tmp_path), initial_state({"kind": "csv", "file": "upload.csv"}, threshold))
+
+    return start
+
+
+@pytest.fixture
+def from_rows(tmp_path: Path) -> Start:
+    """A walk over a JSON array of objects."""
+
+    def start(rows: Any, threshold: float = 0) -> Walk:
+        (tmp_path / "upload.json").write_text(json.dumps(rows))
+        return Walk(Attempt(tmp_path), initial_state({"kind": "rows", "file": "upload.json"}, threshold))
+
+    return start
