@@ -9,11 +9,11 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import httpx
 import uvicorn
@@ -69,7 +69,9 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     """The environment's settings, those given on the command line in their place."""
     given = {name: getattr(arguments, name, None) for name in ("host", "port", "database_url")}
     given["tools"] = tuple(arguments.tools) if arguments.tools else None
-    settings = replace(Settings.from_environment(), **{name: value for name, value in given.items() if value is not None})
+    settings = replace(
+        Settings.from_environment(), **{name: value for name, value in given.items() if value is not None}
+    )
     if not 0 <= settings.port <= 65_535:
         raise StartRefused(f"{settings.port} is no port")
     return settings
@@ -137,23 +139,25 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _demo(settings: Settings, arguments: argparse.Namespace) -> int:
-    if arguments.file is not None and not arguments.file.is_file():
-        raise StartRefused(f"no file {arguments.file}")
-    try:
-        return asyncio.run(_run_demo(settings, arguments.file))
-    except httpx.HTTPError as error:
-        raise StartRefused(f"the server does not answer: {error}") from error
+    with ExitStack() as opened:
+        try:
+            csv = None if arguments.file is None else opened.enter_context(arguments.file.open("rb"))
+        except OSError as error:
+            raise StartRefused(f"cannot read {arguments.file}: {error.strerror}") from error
+        try:
+            return asyncio.run(_run_demo(settings, csv))
+        except httpx.HTTPError as error:
+            raise StartRefused(f"the server does not answer: {error}") from error
 
 
-async def _run_demo(settings: Settings, file: Path | None) -> int:
+async def _run_demo(settings: Settings, csv: IO[bytes] | None) -> int:
     """Start the example, follow its lines, show what came of it."""
     async with _client(settings) as client:
-        if file is None:
+        if csv is None:
             started = await client.post("/demo/run_data_quality")
         else:
-            with file.open("rb") as csv:
-                headers = {"content-type": "text/csv", "content-length": str(file.stat().st_size)}
-                started = await client.post("/demo/run_data_quality", content=_chunks(csv), headers=headers)
+            headers = {"content-type": "text/csv"}
+            started = await client.post("/demo/run_data_quality", content=_chunks(csv), headers=headers)
         if started.status_code != 202:
             raise StartRefused(f"the run was refused: {started.json().get('detail')}")
         run_id = started.json()["run_id"]
@@ -185,7 +189,7 @@ async def _client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
             yield client
 
 
-async def _chunks(file: Any) -> AsyncIterator[bytes]:
+async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
     while chunk := file.read(2**20):
         yield chunk
 
@@ -207,4 +211,18 @@ async def _follow(client: httpx.AsyncClient, run_id: str) -> dict[str, Any]:
 
 
 def _report(state: dict[str, Any], folder: Path) -> str:
-    return f"{state} {folder}"
+    """What was found and mended, an iteration a row, and where the results are."""
+    kinds = [kind for kind in state["history"][0]["counts"] if any(row["counts"][kind] for row in state["history"])]
+    head = ["iteration", *(kind.replace("_", " ") for kind in kinds), "anomalies", "cells mended", "rows removed"]
+    table = [head]
+    for row in state["history"]:
+        mended = row.get("mended") or {"cells_changed": 0, "rows_removed": 0}
+        found = [row["counts"][kind] for kind in kinds]
+        cells = [row["iteration"], *found, row["anomaly_count"], mended["cells_changed"], mended["rows_removed"]]
+        table.append([f"{cell:,}" for cell in cells])
+    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    files = [f"  {folder / name}" for name in state["output"].values()]
+    ending = f"stopped because: {state['stopped_because']}, {len(state['rules'])} rules"
+    return "\n".join(["", *lines, "", ending, "the cleaned table and its rules:", *files])

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from fastapi import FastAPI
 
 from service import example
 from service.api import ApiSettings, Example, Services, Stop, create_api
-from service.core.errors import StartRefused, Unavailable
+from service.core.errors import Unavailable
 from service.core.tool import Tool
 from service.core.validation import read_graph
 from service.engine import Engine, EngineSettings
@@ -43,10 +42,9 @@ class Server:
 
     store: Store
     engine: Engine
-    tools: dict[str, Tool]
+    tools: Mapping[str, Tool]
     example: Example
     runs_folder: Path
-    ownership: Ownership
 
     async def unready(self) -> str | None:
         """Why this server is not ready; None when it is."""
@@ -60,7 +58,7 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, address: str, stop: Stop) -> AsyncIterator[Server]:
+async def serving(settings: Settings, address: str) -> AsyncIterator[Server]:
     """A running server without its HTTP: owns the database, migrates it, executes runs.
 
     StartRefused where a setting, a tool file or another owner forbids it.
@@ -85,9 +83,8 @@ async def serving(settings: Settings, address: str, stop: Stop) -> AsyncIterator
             ),
         )
         engine.start()
-        stop.then(engine.ask_to_stop)
         try:
-            yield Server(store, engine, dict(tools), built_in_example(tools), runs_folder, ownership)
+            yield Server(store, engine, tools, built_in_example(tools), runs_folder)
         finally:
             await engine.stop()
             await store.close()
@@ -101,7 +98,7 @@ def folder_of_runs(settings: Settings, database: Database) -> Path:
     return data_dir.absolute() / "runs"
 
 
-def built_in_example(tools: Any) -> Example:
+def built_in_example(tools: Mapping[str, Tool]) -> Example:
     return Example(
         graph=read_graph(example.GRAPH, tools), datasets=example.DATASETS, initial_state=example.initial_state
     )
@@ -112,8 +109,8 @@ def create_app(settings: Settings, address: str | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        stop = Stop()
-        async with serving(settings, address or address_of(settings, sys.argv), stop) as server:
+        async with serving(settings, address or address_of(settings, sys.argv)) as server:
+            stop = Stop()
             app.state.services = Services(
                 store=server.store,
                 tools=server.tools,
@@ -122,7 +119,7 @@ def create_app(settings: Settings, address: str | None = None) -> FastAPI:
                 ready=server.unready,
                 stop=stop,
             )
-            with signals_to(stop):
+            with on_stop_signal(server.engine.ask_to_stop, stop.set, _end_at_last):
                 yield
 
     return create_api(
@@ -159,16 +156,16 @@ def url_of(host: str, port: int | str) -> str:
 
 
 @contextmanager
-def signals_to(stop: Stop) -> Iterator[None]:
-    """Set `stop` on the signal itself: uvicorn ends the lifespan only when every connection is done."""
+def on_stop_signal(*actions: Callable[[], None]) -> Iterator[None]:
+    """Act on the signal itself: uvicorn ends the lifespan only when every connection is done."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def handle(number: int, frame: FrameType | None) -> None:
-        _end_at_last()
-        stop.set()
+        for action in actions:
+            action()
         following: Any = before[signal.Signals(number)]
         if callable(following):
             following(number, frame)

@@ -56,7 +56,8 @@ def upgrade() -> None:
         sa.Column("finished_at", INSTANT, nullable=True),
         sa.CheckConstraint("(current_node IS NULL) = (status IN ('completed', 'cancelled'))", name="runs_node"),
         sa.CheckConstraint(
-            "(due_at IS NOT NULL OR NOT status IN ('queued', 'running')) AND (due_at IS NULL OR NOT status IN ('paused', 'completed', 'failed', 'cancelled'))",
+            "(due_at IS NOT NULL OR NOT status IN ('queued', 'running'))"
+            " AND (due_at IS NULL OR NOT status IN ('paused', 'completed', 'failed', 'cancelled'))",
             name="runs_due",
         ),
         sa.CheckConstraint("(error IS NOT NULL) = (status = 'failed')", name="runs_error"),
@@ -134,7 +135,8 @@ def upgrade() -> None:
         sa.Column("message", sa.Text(), nullable=False),
         sa.Column("data", sa.Text(), nullable=False),
         sa.CheckConstraint(
-            "event IN ('run_started', 'step_completed', 'step_failed', 'step_retrying', 'run_resumed', 'run_waiting', 'run_paused', 'run_completed', 'run_failed', 'run_cancelled', 'log')",
+            "event IN ('run_started', 'step_completed', 'step_failed', 'step_retrying', 'run_resumed', 'run_waiting',"
+            " 'run_paused', 'run_completed', 'run_failed', 'run_cancelled', 'log')",
             name="log_lines_event",
         ),
         sa.CheckConstraint("level IN ('debug', 'info', 'warning', 'error')", name="log_lines_level"),
@@ -188,7 +190,9 @@ VIEWS = {
     "sqlite": {
         "v_runs": """\
 SELECT r.id AS run_id, g.name AS graph, r.graph_id, r.status, r.step, r.current_node, r.created_at, r.started_at,
-    r.finished_at, round((julianday(coalesce(r.finished_at, 'now')) - julianday(r.started_at)) * 86400, 3) AS duration_s, r.error ->> '$.type' AS error_type, r.error ->> '$.message' AS error_message
+    r.finished_at,
+    round((julianday(coalesce(r.finished_at, 'now')) - julianday(r.started_at)) * 86400, 3) AS duration_s,
+    json_extract(r.error, '$.type') AS error_type, json_extract(r.error, '$.message') AS error_message
 FROM runs r JOIN graphs g ON g.id = r.graph_id""",
         "v_steps": """\
 SELECT run_id, step, node, next_node AS went_to, reason, evaluated, attempt, started_at, finished_at, duration_ms
@@ -216,7 +220,9 @@ SELECT run_id, seq, ts, level, event, node, step, attempt, message, data FROM lo
     "postgresql": {
         "v_runs": """\
 SELECT r.id AS run_id, g.name AS graph, r.graph_id, r.status, r.step, r.current_node, r.created_at, r.started_at,
-    r.finished_at, round(extract(epoch FROM coalesce(r.finished_at, clock_timestamp()) - r.started_at), 3) AS duration_s, r.error::json ->> 'type' AS error_type, r.error::json ->> 'message' AS error_message
+    r.finished_at,
+    round(extract(epoch FROM coalesce(r.finished_at, clock_timestamp()) - r.started_at), 3) AS duration_s,
+    r.error::json ->> 'type' AS error_type, r.error::json ->> 'message' AS error_message
 FROM runs r JOIN graphs g ON g.id = r.graph_id""",
         "v_steps": """\
 SELECT run_id, step, node, next_node AS went_to, reason, evaluated, attempt, started_at, finished_at, duration_ms

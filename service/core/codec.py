@@ -35,8 +35,12 @@ class ValueUnfit(ValueError):
         return self
 
     @property
+    def path(self) -> tuple[str | int, ...]:
+        return tuple(reversed(self._segments))
+
+    @property
     def pointer(self) -> str:
-        return printable(pointer(*reversed(self._segments)))
+        return printable(pointer(*self.path))
 
 
 def pointer(*segments: str | int) -> str:

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from service.core import path
+from service.core import codec, path
 from service.core.codec import pointer
 from service.core.conditions import JSON_TYPES
 from service.core.errors import Fault, Invalid
@@ -119,6 +119,7 @@ class _Reader:
         if not isinstance(metadata, dict):
             self._fault((*at, "metadata"), "metadata is an object")
             metadata = {}
+        self._fits(metadata, (*at, "metadata"))
         if "tool" in node:
             tool = self._tool(node["tool"], (*at, "tool"))
         else:
@@ -247,6 +248,14 @@ class _Reader:
             self._fault(at, "`exists` takes true or false")
         elif op is Op.IS_TYPE and value not in JSON_TYPES:
             self._fault(at, f"one of {' '.join(JSON_TYPES)}")
+        self._fits(value, at)
+
+    def _fits(self, value: Any, at: _Place) -> None:
+        """Refuse what no state could hold: it is compared with one, or handed to a tool."""
+        try:
+            codec.check(value)
+        except codec.ValueUnfit as unfit:
+            self._fault((*at, *unfit.path), unfit.message)
 
     def _is_object(
         self, value: Any, at: _Place, what: str, known: Collection[str], later: Collection[str] = (), or_else: str = ""

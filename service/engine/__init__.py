@@ -46,6 +46,7 @@ class Engine:
         self._store = store
         self._tools = tools
         self._settings = settings
+        self._threads = Threads(settings.tool_threads_max)
         self._handler = RunLogHandler()
         self._supervisor: Supervisor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -73,6 +74,7 @@ class Engine:
         await asyncio.to_thread(self._done.wait, max(0.0, asked_at + GRACE_S - time.monotonic()))
         if not self._done.is_set():
             await self._release_the_rest()
+        await asyncio.to_thread(self._threads.close)
         self._handler.remove()
 
     def is_alive(self) -> bool:
@@ -108,9 +110,7 @@ class Engine:
 
     async def _supervise(self) -> None:
         settings = self._settings
-        attempts = Attempts(
-            self._tools, Threads(settings.tool_threads_max), settings.runs_folder, settings.state_bytes_max
-        )
+        attempts = Attempts(self._tools, self._threads, settings.runs_folder, settings.state_bytes_max)
         self._supervisor = Supervisor(self._store, attempts, settings.active_runs_max)
         heartbeat = Heartbeat(
             self._store, self._supervisor.runners, self._supervisor.lost, renew_every_s=settings.lease_s / 3

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 _Call = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
+CLOSE_S = 0.5
 
 
 class Threads:
@@ -22,9 +24,9 @@ class Threads:
 
     def __init__(self, count_max: int) -> None:
         self._count_max = count_max
-        self._calls: queue.SimpleQueue[_Call] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._count = 0
+        self._threads: list[threading.Thread] = []
         self._free = 0
         """Threads that wait, less the calls that wait for them."""
 
@@ -33,17 +35,29 @@ class Threads:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         with self._lock:
-            grow = self._free <= 0 and self._count < self._count_max
-            self._count += grow
+            grow = self._free <= 0 and len(self._threads) < self._count_max
             self._free += grow - 1
+            if grow:
+                thread = threading.Thread(target=self._serve, name="rungraph-tool", daemon=True)
+                self._threads.append(thread)
+                thread.start()
         self._calls.put((function, loop, future))
-        if grow:
-            threading.Thread(target=self._serve, name="rungraph-tool", daemon=True).start()
         return await future
 
+    def close(self) -> None:
+        """End the threads that are free, and wait for none that is not.
+
+        Libraries complain of their objects when a process ends under a thread that has used them.
+        """
+        for _ in self._threads:
+            self._calls.put(None)
+        end = time.monotonic() + CLOSE_S
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+
     def _serve(self) -> None:
-        while True:
-            function, loop, future = self._calls.get()
+        while (call := self._calls.get()) is not None:
+            function, loop, future = call
             if not future.cancelled():
                 value = function()
                 if not loop.is_closed():

@@ -30,7 +30,7 @@ class Store:
         self.leases = Leases(self._writer, server_id, address, lease_s)
 
     def open(self) -> None:
-        """Connect the writer. The schema must be there (`schema.migrate`)."""
+        """Start the writer. The schema must be there (`schema.migrate`)."""
         self._writer.start()
 
     async def close(self) -> None:

@@ -19,6 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service.core.errors import StartRefused
 
+SQLITE_MIN = (3, 35, 0)
+"""The first one with RETURNING."""
 READERS_MAX = 8
 BUSY_TIMEOUT_MS = 1_000
 """How long SQLite itself waits for a lock before the writer looks whether its verbs still wait."""
@@ -46,6 +48,10 @@ class Database:
             raise StartRefused("PostgreSQL is not yet supported; use sqlite+aiosqlite:///PATH")
         if parsed.get_backend_name() != "sqlite":
             raise StartRefused(f"no database of the kind {parsed.drivername!r}; use sqlite+aiosqlite:///PATH")
+        if sqlite3.sqlite_version_info < SQLITE_MIN:
+            raise StartRefused(
+                f"SQLite {sqlite3.sqlite_version} is too old: {'.'.join(map(str, SQLITE_MIN))} is needed"
+            )
         if not parsed.database or ":memory:" in parsed.database or parsed.database.startswith("file:"):
             raise StartRefused("a durable engine needs a file: an in-memory database is refused")
         return cls(Path(parsed.database).absolute())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 from service.store.logs import Logs
 from service.store.records import LineRecord
@@ -16,7 +16,7 @@ POLL_S = 1.0
 
 async def tail(
     logs: Logs, wake: Wake, run_id: str, after_seq: int, *, gone: Callable[[asyncio.Event], bool]
-) -> AsyncIterator[list[LineRecord]]:
+) -> AsyncGenerator[list[LineRecord], None]:
     """All lines of a run after `after_seq`, in order and once each, until it is over; NotFound without it.
 
     An empty list comes whenever nothing was new for a while. `gone` is asked before every wait, with the event

@@ -39,7 +39,9 @@ FROM (SELECT run_id, step FROM snapshots UNION ALL SELECT id, 0 FROM runs) AS at
 
 _RUNS = """\
 SELECT r.id AS run_id, g.name AS graph, r.graph_id, r.status, r.step, r.current_node, r.created_at, r.started_at,
-    r.finished_at, {duration} AS duration_s, {type} AS error_type, {message} AS error_message
+    r.finished_at,
+    {duration} AS duration_s,
+    {type} AS error_type, {message} AS error_message
 FROM runs r JOIN graphs g ON g.id = r.graph_id"""
 
 _STEPS = """\
@@ -52,8 +54,8 @@ VIEWS: Mapping[str, Mapping[str, str]] = {
     "sqlite": {
         "v_runs": _RUNS.format(
             duration="round((julianday(coalesce(r.finished_at, 'now')) - julianday(r.started_at)) * 86400, 3)",
-            type="r.error ->> '$.type'",
-            message="r.error ->> '$.message'",
+            type="json_extract(r.error, '$.type')",
+            message="json_extract(r.error, '$.message')",
         ),
         "v_steps": _STEPS,
         "v_states": _STATES_SQLITE,

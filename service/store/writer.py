@@ -85,7 +85,7 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="rungraph-writer", daemon=True)
 
     def start(self) -> None:
-        self._connection = self._database.connect_writer()
+        """The first verb connects: a database that is locked just now is a wait, at the start too."""
         self._thread.start()
 
     def close(self, timeout_s: float = 5.0) -> None:
@@ -181,7 +181,8 @@ class Writer:
                 self._refuse(batch, self._translated(error))
             else:
                 for pending in batch:
-                    self._commit(self._begin([pending], alone=True))
+                    if ready := self._begin([pending], alone=True):
+                        self._commit(ready)
             return
         self._wake.notify(woken)
         for pending, result in zip(batch, results, strict=True):

@@ -75,7 +75,9 @@ async def bench(
 
 
 @asynccontextmanager
-async def running(folder: Path, *tools: Callable[..., Any], threads: int = 16, lease_s: float = 15) -> AsyncIterator[Bench]:
+async def running(
+    folder: Path, *tools: Callable[..., Any], threads: int = 16, lease_s: float = 15
+) -> AsyncIterator[Bench]:
     """A store with an engine that executes what is started."""
     async with bench(folder, tools) as made:
         settings = EngineSettings(made.runs_folder, 100, threads, STATE_BYTES_MAX, lease_s)

@@ -112,7 +112,7 @@ def test_a_step_that_kills_every_server_ends_as_crash_loop_without_another_attem
         clock = Clock()
         async with bench(tmp_path, [deadly], clock=clock) as made:
             await made.start("r", {"start_node": "a", "nodes": {"a": "deadly"}})
-            made.store.steps.commit = _dead  # type: ignore[method-assign]  # the process dies within the tool
+            made.store.steps.commit = _dead  # type: ignore[assignment, method-assign]  # the process dies within the tool
             for _ in range(5):
                 assert await dies(lambda: carry_all(made))
                 clock.now += timedelta(seconds=16)

@@ -46,7 +46,7 @@ def outcome_of(folder: Path, tool: Callable[..., Any], **state: Any) -> tuple[st
         async with running(folder, tool) as bench:
             await bench.start("r", ONCE, **state)
             record = await bench.over("r")
-            return record.status, record.error and json.loads(record.error), await bench.state("r")
+            return record.status, json.loads(record.error) if record.error else None, await bench.state("r")
 
     return asyncio.run(script())
 

@@ -15,7 +15,7 @@ RUNS = int(os.environ.get("RUNGRAPH_TEST_KILLED_RUNS", "200"))
 STEPS = 50
 KILLS = int(os.environ.get("RUNGRAPH_TEST_KILLS", "5"))
 
-TOOLS = '''
+TOOLS = """
 import asyncio, os, time
 from service import tool
 
@@ -36,7 +36,7 @@ def add_on_a_thread(state, context):
     context.log("counting", n=state["n"])
     time.sleep(0.002)
     return {"n": state["n"] + 1}
-'''
+"""
 
 
 def test_killed_again_and_again_nothing_is_lost_and_nothing_doubled(tmp_path: Path) -> None:

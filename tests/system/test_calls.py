@@ -1,0 +1,130 @@
+"""The calls that people were promised first, on a server that `uvicorn` started."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from websockets.exceptions import ConnectionClosedOK
+from websockets.sync.client import connect
+
+from tests.system.process import Server, serving
+
+TOOLS = Path(__file__).with_name("tools.py")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("calls"), tools=[TOOLS]) as started:
+        yield started
+
+
+def lines_of(server: Server, run_id: str, after_seq: int = 0) -> Iterator[dict[str, Any]]:
+    """What the WebSocket sends until the server closes it with 1000."""
+    address = server.url.replace("http", "ws")
+    with connect(f"{address}/ws/logs/{run_id}?after_seq={after_seq}") as tail:
+        while True:
+            try:
+                yield json.loads(tail.recv(30))
+            except ConnectionClosedOK:
+                assert tail.close_code == 1000
+                return
+
+
+def test_a_websocket_cut_ten_times_has_seen_exactly_the_rows_of_the_table(server: Server) -> None:
+    again = {"condition": {"key": "n", "op": "<", "value": 100}}
+    graph = server.create({"start_node": "a", "nodes": {"a": "add_slowly"}, "edges": {"a": [{"to": "a", **again}]}})
+    run = server.run(graph, n=0)
+    seen: list[dict[str, Any]] = []
+    for cut in range(10):
+        for line in lines_of(server, run, seen[-1]["seq"] if seen else 0):
+            seen.append(line)
+            if len(seen) >= (cut + 1) * 7:
+                break
+    seen += lines_of(server, run, seen[-1]["seq"])
+    with sqlite3.connect(server.database) as database:
+        rows = database.execute("SELECT seq, event, message FROM v_lines WHERE run_id = ? ORDER BY seq", (run,))
+        assert [(line["seq"], line["event"], line["message"]) for line in seen] == rows.fetchall()
+    assert seen[-1]["event"] == "run_completed"
+    assert list(lines_of(server, run, seen[-1]["seq"])) == []
+
+
+def check_quality(server: Server, run_id: str) -> dict[str, Any]:
+    run = server.follow(run_id)
+    assert run["status"] == "completed", run["error"]
+    state: dict[str, Any] = run["state"]
+    counts = [entry["anomaly_count"] for entry in state["history"]]
+    assert len(counts) >= 2
+    assert counts[-1] < counts[0]
+    assert state["stopped_because"] in ("threshold_met", "no_progress")
+    assert state["stopped_because"] == "no_progress" or counts[-1] == 0
+    return state
+
+
+def cleaned(server: Server, run_id: str, state: dict[str, Any], folder: Path) -> list[tuple[Any, ...]]:
+    answer = server.call("GET", f"/runs/{run_id}/files/{state['output']['table_csv']}")
+    assert answer.status_code == 200
+    (folder / "cleaned.csv").write_bytes(answer.content)
+    with duckdb.connect(":memory:") as database:
+        return database.execute(f"SELECT count(*) FROM '{folder / 'cleaned.csv'}'").fetchall()
+
+
+def test_the_data_quality_demo_on_the_bundled_data(server: Server, tmp_path: Path) -> None:
+    answer = server.call("POST", "/demo/run_data_quality")
+    assert answer.status_code == 202
+    run_id = answer.json()["run_id"]
+    state = check_quality(server, run_id)
+    assert state["row_count"] == 3322
+    assert cleaned(server, run_id, state, tmp_path) == [(3322,)]
+
+
+def test_the_data_quality_demo_on_rows(server: Server, tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"id": number, "value": str(number)} for number in range(50)]
+    rows[7]["value"] = "NA"
+    answer = server.call("POST", "/demo/run_data_quality", json={"rows": rows, "threshold": 0})
+    assert answer.status_code == 202
+    run_id = answer.json()["run_id"]
+    assert cleaned(server, run_id, check_quality(server, run_id), tmp_path) == [(50,)]
+
+
+def test_the_data_quality_demo_on_a_csv_of_50_mib(server: Server, tmp_path: Path) -> None:
+    line = "{0},{0}.5,some text that makes the row a little longer,NA\n"
+    rows = "".join(line.format(number) for number in range(850_000))
+    csv = ("id,amount,note,flag\n" + rows).encode()
+    assert len(csv) > 50 * 2**20
+    answer = server.call(
+        "POST", "/demo/run_data_quality?threshold=0", content=csv, headers={"content-type": "text/csv"}
+    )
+    assert answer.status_code == 202
+    run_id = answer.json()["run_id"]
+    assert cleaned(server, run_id, check_quality(server, run_id), tmp_path) == [(850_000,)]
+
+
+def test_uvicorn_serves_the_same_with_reload(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "uvicorn", "service.main:app", "--reload", "--port", "0"]
+    server = Server(tmp_path, command=command, RUNGRAPH_TOOLS=str(TOOLS))
+    server.launch()
+    assert server.process.stdout is not None
+    try:
+        for line in server.process.stdout:
+            if "Uvicorn running on" in line and not line.rstrip().split("http://")[1].startswith("127.0.0.1:0 "):
+                server.url = "http://" + line.split("http://")[1].split()[0]
+            if "Application startup complete" in line:
+                break
+        graph = server.create({"start_node": "a", "nodes": {"a": "add"}})
+        run = server.follow(server.run(graph, n=1))
+        assert (run["status"], run["state"]) == ("completed", {"n": 2})
+        assert [line["event"] for line in lines_of(server, run["run_id"])] == [
+            "run_started",
+            "step_completed",
+            "run_completed",
+        ]
+    finally:
+        server.process.terminate()
+        server.output()

@@ -1,0 +1,63 @@
+"""SIGTERM: whatever tools and clients do, the process is gone within 15 s and nothing is lost."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from tests.system.process import Server, serving
+
+TOOLS = Path(__file__).with_name("tools.py")
+STOP_S_MAX = 15.0
+
+
+def mute(server: Server, request: str) -> socket.socket:
+    """A client that sends `request` and never reads: its buffers fill."""
+    host, _, port = server.url.removeprefix("http://").rpartition(":")
+    connection = socket.create_connection((host, int(port)))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.sendall(f"{request}\r\nHost: {host}:{port}\r\n".encode())
+    return connection
+
+
+def test_a_stop_waits_for_no_client_and_no_tool(tmp_path: Path) -> None:
+    with serving(tmp_path, tools=[TOOLS]) as server:
+        again = {"condition": {"key": "n", "op": "<", "value": 9000}}
+        loop = server.create({"start_node": "a", "nodes": {"a": "add"}, "edges": {"a": [{"to": "a", **again}]}})
+        busy = server.run(loop, n=0)
+        asleep = server.run(server.create({"start_node": "a", "nodes": {"a": "sleep_long"}}))
+        handshake = (
+            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        silent = [mute(server, f"GET /ws/logs/{busy} HTTP/1.1"), mute(server, f"GET /runs/{busy}/events HTTP/1.1")]
+        silent[0].sendall(handshake.encode())
+        silent[1].sendall(b"\r\n")
+        half_sent = mute(server, "POST /graph/create HTTP/1.1")
+        half_sent.sendall(b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{")
+        address = server.url.replace("http", "ws")
+        with (
+            connect(f"{address}/ws/logs/{asleep}") as tail,
+            httpx.stream("GET", f"{server.url}/runs/{asleep}/events", timeout=30, trust_env=False) as events,
+        ):
+            assert "run_started" in str(tail.recv(10))
+            streamed = events.iter_lines()
+            assert "run_started" in next(streamed) + next(streamed)
+            code, seconds = server.stop()
+            with pytest.raises(ConnectionClosed):
+                list(iter(tail.recv, None))
+            assert tail.close_code == 1012
+        assert seconds < STOP_S_MAX
+        assert code == 0
+        for client in (*silent, half_sent):
+            client.close()
+
+        server.start()
+        assert server.call("GET", f"/graph/state/{asleep}").json()["status"] in ("queued", "running")
+        before = server.call("GET", f"/graph/state/{busy}").json()["step"]
+        assert server.follow(busy, until=["completed"])["step"] == 9000 >= before
