@@ -57,6 +57,32 @@ def decide(edges: Sequence[Edge], state: State) -> Decision:
     return Decision(None, Reason.NONE_TRUE, tuple(asked))
 
 
+def abridge(evaluated: Sequence[dict[str, Any]], bytes_max: int) -> list[dict[str, Any]]:
+    """`evaluated` without operands of more than `bytes_max` bytes; their paths stand under `omitted`.
+
+    They are the state's own and stored with it once: a step must not cost more because an edge asked a large
+    value.
+    """
+    abridged = []
+    for record in evaluated:
+        sizes = {place: codec.byte_length(codec.encode(value)) for place, value in record["operands"].items()}
+        kept = {place: value for place, value in record["operands"].items() if sizes[place] <= bytes_max}
+        omitted = [place for place in sizes if place not in kept]
+        abridged.append({**record, "operands": kept, **({"omitted": omitted} if omitted else {})})
+    return abridged
+
+
+def complete(abridged: Sequence[dict[str, Any]], state: State) -> list[dict[str, Any]]:
+    """What `abridge` made less of, whole again; `state` is the one that was asked."""
+    evaluated = []
+    for record in abridged:
+        asked = _Question(state)
+        for place in record.pop("omitted", ()):
+            asked.read(place)
+        evaluated.append({**record, "operands": record["operands"] | asked.operands})
+    return evaluated
+
+
 def _record(edge: Edge, result: bool, question: _Question) -> dict[str, Any]:
     record = {
         "to": edge.to,
@@ -93,15 +119,15 @@ class _Question:
     def _compare(self, comparison: Comparison) -> bool:
         if comparison.op is Op.EXISTS:
             return (self._look_up(comparison.key)[0] is not path.MISSING) is bool(comparison.value)
-        left = self._read(comparison.key)
+        left = self.read(comparison.key)
         if comparison.op is Op.IS_TYPE:
             return bool(json_type(left) == comparison.value)
-        right = comparison.value if comparison.value_from is None else self._read(comparison.value_from)
+        right = comparison.value if comparison.value_from is None else self.read(comparison.value_from)
         result = _COMPARE[comparison.op](left, right)
         self.mismatched |= result is None
         return bool(result)
 
-    def _read(self, place: str) -> Any:
+    def read(self, place: str) -> Any:
         value, there = self._look_up(place)
         if value is path.MISSING:
             raise ConditionError(f"the state has nothing at {place!r:.200}; there is {there}")

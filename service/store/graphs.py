@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import bindparam, select, tuple_
-from sqlalchemy.dialects.sqlite import insert
 
 from service.core.errors import Invalid, NotFound
 from service.core.graph import Graph
@@ -17,10 +16,12 @@ from service.store.tables import graphs
 from service.store.writer import Transaction, Writer
 
 _ADD = Statement(
-    insert(graphs)
-    .values({column.name: bindparam(column.name) for column in graphs.c})
-    .on_conflict_do_nothing()
-    .returning(graphs.c.id)
+    lambda insert: (
+        insert(graphs)
+        .values({column.name: bindparam(column.name) for column in graphs.c})
+        .on_conflict_do_nothing()
+        .returning(graphs.c.id)
+    )
 )
 
 

@@ -11,7 +11,6 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, insert, null, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from service.core import codec
 from service.core.graph import Graph
@@ -86,9 +85,11 @@ _RELEASE = Statement(
 _SEIZE = Statement(update(runs).where(runs.c.status == Status.RUNNING.value).values(due_at=bindparam("now")))
 
 _SEEN = Statement(
-    upsert(servers)
-    .values({column.name: bindparam(column.name) for column in servers.c})
-    .on_conflict_do_update(index_elements=["id"], set_={"seen_at": bindparam("seen_at")})
+    lambda insert: (
+        insert(servers)
+        .values({column.name: bindparam(column.name) for column in servers.c})
+        .on_conflict_do_update(index_elements=["id"], set_={"seen_at": bindparam("seen_at")})
+    )
 )
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import bindparam, insert, select, tuple_
-from sqlalchemy.dialects.sqlite import insert as insert_new
 
 from service.core import codec
 from service.core.errors import Conflict, Invalid, NotFound
@@ -35,25 +34,27 @@ _ADD_KEY = Statement(
 )
 _GRAPH = Statement(select(graphs.c.id).where(graphs.c.id == bindparam("graph_id")))
 _START = Statement(
-    insert_new(runs)
-    .values(
-        id=bindparam("run_id"),
-        graph_id=bindparam("graph_id"),
-        status=Status.QUEUED.value,
-        step=0,
-        current_node=bindparam("node"),
-        attempt=1,
-        crashes=0,
-        in_flight=0,
-        last_seq=0,
-        lease_token=0,
-        due_at=bindparam("now"),
-        tags=bindparam("tags"),
-        created_at=bindparam("now"),
-        moved_at=bindparam("now"),
+    lambda insert: (
+        insert(runs)
+        .values(
+            id=bindparam("run_id"),
+            graph_id=bindparam("graph_id"),
+            status=Status.QUEUED.value,
+            step=0,
+            current_node=bindparam("node"),
+            attempt=1,
+            crashes=0,
+            in_flight=0,
+            last_seq=0,
+            lease_token=0,
+            due_at=bindparam("now"),
+            tags=bindparam("tags"),
+            created_at=bindparam("now"),
+            moved_at=bindparam("now"),
+        )
+        .on_conflict_do_nothing()
+        .returning(runs.c.id)
     )
-    .on_conflict_do_nothing()
-    .returning(runs.c.id)
 )
 _TAG = Statement(insert(run_tags).values({column.name: bindparam(column.name) for column in run_tags.c}))
 

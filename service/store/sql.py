@@ -5,7 +5,7 @@ The writer runs them on a raw cursor. Parameters are named, so a verb reads like
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sqlalchemy import ClauseElement, ColumnElement, or_
@@ -18,10 +18,17 @@ _DIALECTS: dict[str, Dialect] = {
 }
 
 
-class Statement:
-    """One expression, as text for each database that has asked for it."""
+# ON CONFLICT is no standard SQL: each dialect has an `insert` of its own for it, with the same methods.
+_INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
-    def __init__(self, expression: ClauseElement) -> None:
+
+class Statement:
+    """One expression, as text for each database that has asked for it.
+
+    One with ON CONFLICT is given as a function of the dialect's own `insert`.
+    """
+
+    def __init__(self, expression: ClauseElement | Callable[[Any], ClauseElement]) -> None:
         self._expression = expression
         self._compiled: dict[str, tuple[str, dict[str, Any]]] = {}
 
@@ -29,7 +36,10 @@ class Statement:
         """The text, and the parameters whose values the expression itself fixed."""
         found = self._compiled.get(dialect)
         if found is None:
-            compiled = self._expression.compile(dialect=_DIALECTS[dialect])
+            expression = self._expression
+            if not isinstance(expression, ClauseElement):
+                expression = expression(_INSERTS[dialect])
+            compiled = expression.compile(dialect=_DIALECTS[dialect])
             fixed = {name: value for name, value in compiled.params.items() if value is not None}
             found = self._compiled[dialect] = (str(compiled), fixed)
         return found

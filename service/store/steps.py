@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, insert, null, select, update
 
 from service.core import codec
+from service.core.conditions import abridge, complete
 from service.core.errors import LeaseLost, NotFound
 from service.core.run import Line, Run, RunError, Step, Transition
 from service.core.state import State
@@ -24,6 +25,9 @@ from service.store.writer import Transaction, Writer
 
 PAGE_BYTES_MAX = 4 * 2**20
 """A page of steps ends early when their changes and decisions grow larger."""
+
+OPERAND_BYTES_MAX = 1024
+"""A larger operand of a decision is not stored a second time: it is read back from the state."""
 
 # The fence: no row, no commit.
 _FENCED = (
@@ -191,12 +195,19 @@ def _insert_step(
         lease_token=lease.token,
         next_node=step.decision.to,
         reason=step.decision.reason.value,
-        evaluated=codec.encode(step.decision.evaluated),
+        evaluated=_evaluated_text(step),
         started_at=moment.at(started),
         finished_at=moment.at(finished),
         duration_ms=round((finished - started) * 1000, 3),
     )
     insert_changes(transaction, lease.run_id, number, step.changes)
+
+
+def _evaluated_text(step: Step) -> str:
+    text = codec.encode(step.decision.evaluated)
+    if len(text) <= OPERAND_BYTES_MAX:
+        return text
+    return codec.encode(abridge(step.decision.evaluated, OPERAND_BYTES_MAX))
 
 
 def insert_changes(transaction: Transaction, run_id: str, step: int, changed: Any) -> None:
@@ -264,10 +275,21 @@ async def _steps_between(snapshot: Snapshot, between: dict[str, Any]) -> tuple[S
     for row in await snapshot.all(within(attempts)):
         tried[row.step].append(row)
     rows = await snapshot.all(within(snapshots))
-    return tuple(_step_record(row, changed[row.step], tried[row.step]) for row in rows)
+    return tuple(
+        [_step_record(row, await _evaluated(snapshot, row), changed[row.step], tried[row.step]) for row in rows]
+    )
 
 
-def _step_record(row: Any, changed: Sequence[Any], failed: Sequence[Any]) -> StepRecord:
+async def _evaluated(snapshot: Snapshot, row: Any) -> str:
+    """The decision's record as it was made, with the operands that were too large to store twice."""
+    text: str = row.evaluated
+    if '"omitted":' not in text:
+        return text
+    state = state_of(await snapshot.all(STATE_AT, run_id=row.run_id, step=row.step))
+    return codec.encode(complete(codec.loads(text), state))
+
+
+def _step_record(row: Any, evaluated: str, changed: Sequence[Any], failed: Sequence[Any]) -> StepRecord:
     started_at, finished_at = shown(row.started_at) or "", shown(row.finished_at) or ""
     lost = [
         AttemptRecord(other.attempt, other.error, shown(other.started_at) or "", shown(other.finished_at) or "")
@@ -282,7 +304,7 @@ def _step_record(row: Any, changed: Sequence[Any], failed: Sequence[Any]) -> Ste
         unset=tuple(change.key for change in changed if change.value is None),
         next_node=row.next_node,
         reason=row.reason,
-        evaluated=row.evaluated,
+        evaluated=evaluated,
         started_at=started_at,
         finished_at=finished_at,
         duration_ms=row.duration_ms,
