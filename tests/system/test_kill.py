@@ -19,6 +19,7 @@ TOOLS = """
 import asyncio, os, time
 from service import tool
 
+PAUSE_S = float(os.environ["PAUSE_S"])
 LOG = os.open("executions.txt", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 def note(context):
@@ -27,21 +28,22 @@ def note(context):
 @tool
 async def add(state, context):
     note(context)
-    await asyncio.sleep(0.005)
+    await asyncio.sleep(PAUSE_S)
     return {"n": state["n"] + 1}
 
 @tool
 def add_on_a_thread(state, context):
     note(context)
     context.log("counting", n=state["n"])
-    time.sleep(0.002)
+    time.sleep(PAUSE_S / 2)
     return {"n": state["n"] + 1}
 """
 
 
 def test_killed_again_and_again_nothing_is_lost_and_nothing_doubled(tmp_path: Path) -> None:
     (tmp_path / "tools.py").write_text(TOOLS)
-    server = Server(tmp_path, tools=[tmp_path / "tools.py"]).start()
+    # As long as it takes for the last kill to find most runs unfinished.
+    server = Server(tmp_path, tools=[tmp_path / "tools.py"], PAUSE_S=str(0.05 + KILLS * 0.01)).start()
     again = {"condition": {"key": "n", "op": "<", "value": STEPS}}
     graphs = [
         server.create({"start_node": "a", "nodes": {"a": tool}, "edges": {"a": [{"to": "a", **again}]}})
@@ -54,6 +56,9 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_doubled(tmp_path: Pa
         server.start()
         time.sleep(chance.uniform(0, 0.8))  # The moment of the kill is meant to be any moment.
     server.kill()
+    with sqlite3.connect(tmp_path / "rungraph.db") as database:
+        unfinished = database.execute("SELECT count(*) FROM runs WHERE status IN ('queued', 'running')").fetchone()
+    assert unfinished[0] > RUNS / 2
     server.start()
     _wait_for_all(server)
     assert server.stop()[0] == 0
