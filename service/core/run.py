@@ -157,7 +157,8 @@ def after(run: Run, move: Move, outcome: Outcome | None = None) -> Transition:
     match move, outcome:
         case Condemn(), _:
             message = f"the server died {run.crashes} times in a row while this step was tried"
-            return _failed(run, Failed("crash_loop", message))
+            # No attempt of its own: the last one that was made is the one that counts.
+            return _failed(replace(run, attempt=run.attempt - 1), Failed("crash_loop", message))
         case CallTool(), Failed():
             return _failed(run, outcome)
         case CallTool(), Succeeded(changes=changes):

@@ -17,7 +17,7 @@ from service.core.errors import Unavailable
 from service.core.tool import Tool
 from service.engine.attempt import Attempts
 from service.engine.heartbeat import Heartbeat, flush
-from service.engine.lines import RunLogHandler
+from service.engine.lines import install_handler, remove_handler
 from service.engine.supervisor import Supervisor
 from service.engine.threads import Threads
 from service.store import Store
@@ -47,7 +47,6 @@ class Engine:
         self._tools = tools
         self._settings = settings
         self._threads = Threads(settings.tool_threads_max)
-        self._handler = RunLogHandler()
         self._supervisor: Supervisor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_asked_at: float | None = None
@@ -56,7 +55,7 @@ class Engine:
         self._thread = threading.Thread(target=self._work, name="rungraph-engine", daemon=True)
 
     def start(self) -> None:
-        self._handler.install()
+        install_handler()
         self._thread.start()
         self._ready.wait()
 
@@ -75,7 +74,7 @@ class Engine:
         if not self._done.is_set():
             await self._release_the_rest()
         await asyncio.to_thread(self._threads.close)
-        self._handler.remove()
+        remove_handler()
 
     def is_alive(self) -> bool:
         return self._thread.is_alive()

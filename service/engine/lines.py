@@ -85,21 +85,6 @@ current: contextvars.ContextVar[LineBuffer | None] = contextvars.ContextVar("cur
 class RunLogHandler(logging.Handler):
     """Makes lines of their run out of what tools write with `logging`, at INFO and above."""
 
-    def __init__(self) -> None:
-        super().__init__(logging.INFO)
-        self._level_before = logging.WARNING
-
-    def install(self) -> None:
-        root = logging.getLogger()
-        self._level_before = root.level
-        root.setLevel(min(root.level, logging.INFO))
-        root.addHandler(self)
-
-    def remove(self) -> None:
-        root = logging.getLogger()
-        root.removeHandler(self)
-        root.setLevel(self._level_before)
-
     def emit(self, record: logging.LogRecord) -> None:
         buffer = current.get()
         if buffer is not None:
@@ -107,6 +92,26 @@ class RunLogHandler(logging.Handler):
         elif record.levelno >= logging.WARNING and logging.getLogger().handlers == [self] and logging.lastResort:
             # Being the only handler, this one has put the usual way to stderr out of use.
             logging.lastResort.handle(record)
+
+
+_handler = RunLogHandler(logging.INFO)
+_engines = 0
+
+
+def install_handler() -> None:
+    """Listen at the root logger. Once for a process, however many engines it has: a line is one line."""
+    global _engines  # noqa: PLW0603  # logging itself is of the process
+    _engines += 1
+    root = logging.getLogger()
+    root.addHandler(_handler)
+    root.setLevel(min(root.level, logging.INFO))
+
+
+def remove_handler() -> None:
+    global _engines  # noqa: PLW0603  # see above
+    _engines -= 1
+    if not _engines:
+        logging.getLogger().removeHandler(_handler)
 
 
 def _message_of(record: logging.LogRecord) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -118,7 +119,7 @@ class Ownership:
         except OSError as error:
             raise StartRefused(f"cannot open {path}: {error.strerror}") from error
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except OSError as error:
             owner = file.read().strip() or "an unknown address"
             file.close()
@@ -139,6 +140,18 @@ class Ownership:
 
     def release(self) -> None:
         self._file.close()
+
+
+def _lock(file: IO[str]) -> None:
+    """Lock `file`, or raise OSError; whoever only looks for the owner holds the lock for a moment."""
+    for remaining in reversed(range(5)):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError:
+            if not remaining:
+                raise
+            time.sleep(0.02)
 
 
 def owner_of(database: Database) -> str | None:

@@ -5,10 +5,10 @@ The writer runs them on a raw cursor. Parameters are named, so a verb reads like
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ClauseElement, ColumnElement, or_
+from sqlalchemy import ClauseElement
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
@@ -43,8 +43,3 @@ class Statement:
             fixed = {name: value for name, value in compiled.params.items() if value is not None}
             found = self._compiled[dialect] = (str(compiled), fixed)
         return found
-
-
-def among(column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
-    """`column IN values`, the values being few and fixed: an `IN` of SQLAlchemy's is not compiled once."""
-    return or_(*(column == value for value in sorted(values)))

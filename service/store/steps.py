@@ -88,7 +88,12 @@ _EVALUATED_BYTES = select(snapshots.c.step, func.length(snapshots.c.evaluated)).
 
 _SNAPSHOT = Statement(insert(snapshots).values({column.name: bindparam(column.name) for column in snapshots.c}))
 _CHANGE = Statement(insert(changes).values({column.name: bindparam(column.name) for column in changes.c}))
-_ATTEMPT = Statement(insert(attempts).values({column.name: bindparam(column.name) for column in attempts.c}))
+# A run that is condemned makes no attempt: its last one has been noted as lost already.
+_ATTEMPT = Statement(
+    lambda insert: insert(attempts)
+    .values({column.name: bindparam(column.name) for column in attempts.c})
+    .on_conflict_do_nothing()
+)
 
 
 class Steps:
@@ -130,9 +135,9 @@ class Steps:
             last = min(run.step, after_step + limit)
             between = {"run_id": run_id, "after_step": after_step, "last_step": last}
             sizes = [*await snapshot.all(BYTES_BETWEEN, **between), *await snapshot.all(_EVALUATED_BYTES, **between)]
-            between["last_step"] = last = _cut(sizes, after_step + 1, last)
+            between["last_step"] = _cut(sizes, after_step + 1, last)
             items = await _steps_between(snapshot, between)
-        return Page(items, last if items and last < run.step else None)
+        return Page(items, items[-1].step if items and items[-1].step < run.step else None)
 
     async def state_at(self, run_id: str, step: int | None) -> tuple[int, State]:
         """The state after `step` (None: the last one), with its number; NotFound past the last."""
@@ -275,9 +280,16 @@ async def _steps_between(snapshot: Snapshot, between: dict[str, Any]) -> tuple[S
     for row in await snapshot.all(within(attempts)):
         tried[row.step].append(row)
     rows = await snapshot.all(within(snapshots))
-    return tuple(
-        [_step_record(row, await _evaluated(snapshot, row), changed[row.step], tried[row.step]) for row in rows]
-    )
+    made: list[StepRecord] = []
+    room = PAGE_BYTES_MAX
+    for row in rows:
+        evaluated = await _evaluated(snapshot, row)
+        # Only now it is known how large: operands were read back from the state.
+        room -= len(evaluated)
+        if made and room < 0:
+            break
+        made.append(_step_record(row, evaluated, changed[row.step], tried[row.step]))
+    return tuple(made)
 
 
 async def _evaluated(snapshot: Snapshot, row: Any) -> str:

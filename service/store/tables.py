@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from service.core.run import Event, Level
-from service.core.transitions import OVER, Status
+from service.core.transitions import CLAIMABLE, OVER, Status
 
 metadata = MetaData()
 
@@ -77,7 +77,7 @@ runs = Table(
     CheckConstraint("step >= 0 AND attempt >= 1 AND crashes >= 0 AND last_seq >= 0", name="runs_counts"),
     CheckConstraint(
         f"(due_at IS NOT NULL OR NOT {_one_of('status', (Status.QUEUED, Status.RUNNING))})"
-        f" AND (due_at IS NULL OR NOT {_one_of('status', (Status.PAUSED, *_OVER))})",
+        f" AND (due_at IS NULL OR NOT {_one_of('status', [status for status in Status if status not in CLAIMABLE])})",
         name="runs_due",
     ),
     CheckConstraint("(lease_owner IS NOT NULL) = (status = 'running')", name="runs_lease"),

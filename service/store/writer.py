@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from service.core.errors import Unavailable
+from service.core.errors import StartRefused, Unavailable
 from service.store.clock import Moment, Override
 from service.store.database import Database
 from service.store.sql import Statement
@@ -85,7 +85,12 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="rungraph-writer", daemon=True)
 
     def start(self) -> None:
-        """The first verb connects: a database that is locked just now is a wait, at the start too."""
+        """Connect, or let the first verb do so: a database that is locked just now is a wait, at the start too."""
+        try:
+            self._connection = self._database.connect_writer()
+        except self._database.errors as error:
+            if not self._database.is_locked(error):
+                raise StartRefused(f"cannot write {self._database.file}: {error}") from error
         self._thread.start()
 
     def close(self, timeout_s: float = 5.0) -> None:

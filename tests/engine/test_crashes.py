@@ -121,6 +121,7 @@ def test_a_step_that_kills_every_server_ends_as_crash_loop_without_another_attem
             record = await made.store.runs.get("r")
             assert record.status == "failed"
             assert json.loads(record.error or "")["type"] == "crash_loop"
+            assert json.loads(record.error or "")["attempt"] == 5
             assert attempts == [1, 2, 3, 4, 5]
 
     asyncio.run(script())

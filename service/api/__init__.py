@@ -1,0 +1,16 @@
+"""HTTP: what a client can ask, answered from the store alone. The engine is never called from here.
+
+app        builds the application; stop and access stand around it, errors answers what goes wrong
+graphs, runs, logs, files, tools, demo, health      the routes; later: those to come
+body, deps          what comes in, read strictly
+views, schemas      what goes out, as text and as described in openapi
+follow              one client's live reading of a run's lines
+"""
+
+from __future__ import annotations
+
+from service.api.app import create_api
+from service.api.services import ApiSettings, Example, Services
+from service.api.stop import Stop
+
+__all__ = ["ApiSettings", "Example", "Services", "Stop", "create_api"]

@@ -1,0 +1,66 @@
+"""Reading bodies: bounded while they come, decoded by core's decoder before any model sees them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from service.api.errors import faults_of
+from service.core import codec
+from service.core.errors import Invalid
+from service.core.validation import FAULTS_MAX
+
+M = TypeVar("M", bound=BaseModel)
+ABSENT = object()
+
+
+def content_type(request: Request) -> str:
+    """The media type that the client named, without parameters; empty where it named none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def read_json(request: Request, bytes_max: int, depth_max: int = codec.DEPTH_MAX, *, empty: Any = ABSENT) -> Any:
+    """The body as JSON, `empty` where there is none and that is allowed.
+
+    Refused with 400, 413, 415 or 422 where it is too large, or nothing that a state could hold.
+    """
+    named = content_type(request)
+    if named not in ("", "application/json") and not named.endswith("+json"):
+        raise HTTPException(415, f"the body is {named:.100}; send application/json")
+    body = await read_bytes(request, bytes_max)
+    return empty if not body and empty is not ABSENT else codec.decode(body, depth_max)
+
+
+async def read_bytes(request: Request, bytes_max: int) -> bytes:
+    return b"".join([chunk async for chunk in chunks(request, bytes_max)])
+
+
+async def chunks(request: Request, bytes_max: int) -> AsyncIterator[bytes]:
+    """The body as it comes; 413 as soon as it is known, or seen, to be larger than `bytes_max`."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and (len(announced) > 18 or int(announced) > bytes_max):
+        raise _too_large(bytes_max)
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > bytes_max:
+            raise _too_large(bytes_max)
+        if chunk:
+            yield chunk
+
+
+def shaped(model: type[M], value: Any) -> M:
+    """`value` as a `model`; Invalid with all that is wrong with it, or the first thousand things."""
+    try:
+        return model.model_validate(value, strict=True)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        raise Invalid(faults_of(found[:FAULTS_MAX], model.model_fields)) from error
+
+
+def _too_large(bytes_max: int) -> HTTPException:
+    return HTTPException(413, f"the body has more than {bytes_max} bytes")

@@ -1,0 +1,108 @@
+"""What routes ask for by type: the services, ids, and query parameters, each read strictly.
+
+A malformed id is an unknown one and never reaches the database.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+import uuid
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Path, Query
+from pydantic import AfterValidator, BeforeValidator, Field
+from starlette.requests import HTTPConnection
+
+from service.api.errors import closest
+from service.api.services import ApiSettings, Services
+from service.core.errors import Fault, Invalid, NotFound
+
+NUMBER_MAX = 2**63 - 1
+LIMIT_MAX = 1000
+
+_RUN_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_GRAPH_ID = re.compile("[0-9a-f]{32}")
+_INTEGER = re.compile("0|[1-9][0-9]{0,18}")
+_DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,18})(\.[0-9]{1,30})?")
+
+
+def new_run_id() -> str:
+    """A UUID of version 7: ids that are made later sort later."""
+    value = (time.time_ns() // 1_000_000 << 80) | secrets.randbits(80)
+    value = value & ~(0xF << 76) | 7 << 76
+    value = value & ~(0b11 << 62) | 0b10 << 62
+    return str(uuid.UUID(int=value))
+
+
+def known_run_id(text: str) -> str:
+    """`text` where it can be a run's id; NotFound where it cannot."""
+    if not _RUN_ID.fullmatch(text):
+        raise NotFound("run", text[:100])
+    return text
+
+
+def known_graph_id(text: str) -> str:
+    if not _GRAPH_ID.fullmatch(text):
+        raise NotFound("graph", text[:100])
+    return text
+
+
+def _integer(text: Any) -> Any:
+    if isinstance(text, str) and not _INTEGER.fullmatch(text):
+        raise ValueError("an integer, in digits alone")
+    return text
+
+
+def _number(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    match = _DECIMAL.fullmatch(text)
+    if match is None:
+        raise ValueError("a number, in digits with at most one decimal point")
+    return float(text) if match[1] else int(text)
+
+
+def _cursor(pattern: re.Pattern[str]) -> AfterValidator:
+    def check(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError("a cursor is one that an earlier page gave")
+        return text
+
+    return AfterValidator(check)
+
+
+async def services_of(connection: HTTPConnection) -> Services:
+    return cast(Services, connection.app.state.services)
+
+
+async def settings_of(connection: HTTPConnection) -> ApiSettings:
+    return cast(ApiSettings, connection.app.state.settings)
+
+
+async def known_query(connection: HTTPConnection) -> None:
+    """Refuse query parameters that the route does not have, and those that are given twice."""
+    known = {parameter.alias for parameter in connection.scope["route"].dependant.query_params}
+    names = [name for name, _ in connection.query_params.multi_items()]
+    faults = [
+        Fault(f"/{name[:100]}", f"there is no query parameter {name!r:.200}{closest(name, known)}")
+        for name in dict.fromkeys(names)
+        if name not in known
+    ]
+    faults += [Fault(f"/{name}", "given more than once") for name in known if names.count(name) > 1]
+    if faults:
+        raise Invalid(faults)
+
+
+Served = Annotated[Services, Depends(services_of)]
+Settings = Annotated[ApiSettings, Depends(settings_of)]
+RunId = Annotated[str, AfterValidator(known_run_id), Path(description="The id of a run.")]
+GraphId = Annotated[str, AfterValidator(known_graph_id), Path(description="The id of a graph.")]
+Number = Annotated[int, Field(ge=0, le=NUMBER_MAX), BeforeValidator(_integer)]
+Decimal = Annotated[int | float, Field(ge=0, le=NUMBER_MAX), BeforeValidator(_number)]
+Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX), BeforeValidator(_integer), Query(description="The most items.")]
+AfterSeq = Annotated[Number, Query(description="The `seq` of the last line seen.")]
+AfterStep = Annotated[Number, Query(description="The number of the last step seen.")]
+RunCursor = Annotated[str, _cursor(_RUN_ID), Query(description="`next_cursor` of the page before.")]
+GraphCursor = Annotated[str, _cursor(_GRAPH_ID), Query(description="`next_cursor` of the page before.")]

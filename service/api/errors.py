@@ -1,0 +1,96 @@
+"""From an error to its answer: every refusal is a problem document (RFC 9457), at a handshake too."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.responses import Response
+
+from service.core import codec
+from service.core.errors import Conflict, Fault, Invalid, NotFound, NotJson, Unavailable
+
+PROBLEM_TYPE = "application/problem+json"
+RETRY_AFTER_S = 1
+_DETAIL_CHARS_MAX = 2000
+_NAME_CHARS_MAX = 100
+
+
+def problem(
+    status: int, detail: str, *, faults: Sequence[Fault] = (), headers: Mapping[str, str] | None = None
+) -> Response:
+    """The answer that refuses a call; what it echoes of the call is made printable."""
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail[:_DETAIL_CHARS_MAX],
+    }
+    if faults:
+        document["errors"] = [{"pointer": fault.pointer, "message": fault.message} for fault in faults]
+    return Response(codec.printable(codec.encode(document)), status, dict(headers or {}), PROBLEM_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Let `app` answer every error with a problem; one that nobody foresaw is logged by the server."""
+    for error, answer in _ANSWERS.items():
+        app.add_exception_handler(error, _handler(answer))
+
+
+def faults_of(errors: Sequence[Any], known: Collection[str]) -> list[Fault]:
+    """The faults that pydantic found, each with its pointer; `known` are the fields that there are."""
+    return [Fault(codec.pointer(*error["loc"]), _message(error, known)) for error in errors]
+
+
+def closest(name: str, known: Collection[str]) -> str:
+    """The hint at a misspelling, or nothing."""
+    match = difflib.get_close_matches(name[:_NAME_CHARS_MAX], known, n=1)
+    return f"; did you mean {match[0]!r}?" if match else ""
+
+
+def _message(error: Any, known: Collection[str]) -> str:
+    if error["type"] == "extra_forbidden":
+        name = str(error["loc"][-1])
+        return f"there is no field {name!r:.200}{closest(name, known)}"
+    return re.sub("^(Value error, |Input )", "", error["msg"])
+
+
+def _handler(answer: Callable[[Any], Response]) -> Callable[[Any, Any], Any]:
+    # A coroutine function: Starlette would run a plain one on a thread.
+    async def handle(_connection: HTTPConnection, error: Any) -> Response:
+        return answer(error)
+
+    return handle
+
+
+def _invalid(error: Invalid) -> Response:
+    first, more = error.faults[0], len(error.faults) - 1
+    detail = f"{first.pointer or '/'}: {first.message}" + (f" (and {more} more)" if more else "")
+    return problem(422, detail, faults=error.faults)
+
+
+def _not_validated(error: RequestValidationError | WebSocketRequestValidationError) -> Response:
+    # Parameters, since bodies are read elsewhere: without FastAPI's word for where a parameter stands.
+    return _invalid(Invalid(faults_of([{**fault, "loc": fault["loc"][1:]} for fault in error.errors()], ())))
+
+
+_ANSWERS: dict[type[Exception], Callable[[Any], Response]] = {
+    NotJson: lambda error: problem(400, str(error)),
+    Invalid: _invalid,
+    NotFound: lambda error: problem(404, str(error)),
+    Conflict: lambda error: problem(409, str(error)),
+    Unavailable: lambda error: problem(503, str(error), headers={"Retry-After": str(RETRY_AFTER_S)}),
+    RequestValidationError: _not_validated,
+    WebSocketRequestValidationError: _not_validated,
+    HTTPException: lambda error: problem(error.status_code, error.detail, headers=error.headers),
+    # Nobody is left to read this one.
+    ClientDisconnect: lambda _error: problem(400, "the body broke off"),
+    Exception: lambda _error: problem(500, "this is a fault of the server's; its log says more"),
+}

@@ -1,0 +1,61 @@
+"""Graphs over HTTP: define one, read it back, list them."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, HTTPException, Request
+
+from service.api import schemas, views
+from service.api.body import read_json
+from service.api.deps import GraphCursor, GraphId, Limit, Served, Settings
+from service.api.openapi import GRAPH_BODY, refusals
+from service.api.services import WRITE_WITHIN_S
+from service.api.views import Json
+from service.core import codec
+from service.core.validation import read_graph
+
+DEPTH_MAX = 4 + 2 * 32 + codec.DEPTH_MAX
+"""A literal of full depth in the deepest condition of an edge; `read_graph` looks at each part."""
+
+router = APIRouter(tags=["graphs"])
+
+
+@router.post(
+    "/graph/create",
+    status_code=201,
+    response_model=schemas.GraphCreated,
+    responses={200: {"model": schemas.GraphCreated, "description": "It was there"}, **refusals(413, 415)},
+    openapi_extra=GRAPH_BODY,
+)
+async def create_graph(request: Request, services: Served, settings: Settings) -> Json:
+    """Define a graph. The same definition posted twice is the same graph."""
+    document = await read_json(request, settings.body_bytes_max, DEPTH_MAX)
+    graph = read_graph(document, services.tools)
+    is_new = await services.store.graphs.add(graph, within_s=WRITE_WITHIN_S)
+    warnings = [
+        {
+            "pointer": codec.pointer("nodes", name),
+            "message": f"node {name!r} cannot be reached from {graph.start_node!r}",
+        }
+        for name in graph.unreachable()
+    ]
+    return Json({"graph_id": graph.id, "warnings": warnings}, 201 if is_new else 200)
+
+
+@router.get("/graph/create", include_in_schema=False)
+@router.get("/graph/run", include_in_schema=False)
+async def refuse_to_read() -> None:
+    """Or they would be taken for ids of graphs."""
+    raise HTTPException(405, headers={"Allow": "POST"})
+
+
+@router.get("/graph/{graph_id}", response_model=schemas.Graph, responses=refusals(404))
+async def get_graph(graph_id: GraphId, services: Served) -> Json:
+    """A graph, its definition in canonical form."""
+    return Json(views.graph(await services.store.graphs.get(graph_id)))
+
+
+@router.get("/graphs", response_model=schemas.GraphPage, responses=refusals())
+async def list_graphs(services: Served, limit: Limit = 100, cursor: GraphCursor | None = None) -> Json:
+    """All graphs, the newest first."""
+    page = await services.store.graphs.page(limit, cursor)
+    return views.page(map(views.graph, page.items), page.next_cursor)

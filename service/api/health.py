@@ -1,0 +1,27 @@
+"""Whether this server lives, and whether it can take work."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from service.api import schemas
+from service.api.deps import Served
+from service.api.errors import problem
+from service.api.openapi import refusals
+from service.api.views import Json
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/livez", response_model=schemas.Health, responses=refusals())
+async def livez() -> Json:
+    """The server answers."""
+    return Json({"status": "ok"})
+
+
+@router.get("/readyz", response_model=schemas.Health, responses=refusals())
+async def readyz(services: Served) -> Response:
+    """The server can take work; if not, why."""
+    reason = await services.ready()
+    return Json({"status": "ok"}) if reason is None else problem(503, reason)

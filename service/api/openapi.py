@@ -1,0 +1,152 @@
+"""What the OpenAPI document says beyond the routes' own types: bodies, refusals, media types, examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+
+from service.api import schemas
+from service.api.errors import PROBLEM_TYPE, RETRY_AFTER_S
+from service.api.graph_schema import GRAPH_EXAMPLE, GRAPH_SCHEMAS
+
+TITLE = "Rungraph"
+VERSION = "1"
+DESCRIPTION = (
+    "A durable workflow engine. Post a graph, run it, follow it. Lines come live over the WebSocket "
+    "`/ws/logs/{run_id}?after_seq=0` too, each message one line as JSON."
+)
+TAGS = [
+    {"name": "graphs", "description": "Definitions: immutable, their ids their contents'."},
+    {"name": "runs", "description": "Runs of a graph: start them, see where they are and how they got there."},
+    {"name": "logs", "description": "The lines of a run, stored and live."},
+    {"name": "demo", "description": "The example: data quality."},
+    {"name": "tools", "description": "What nodes can call."},
+    {"name": "health", "description": "For whoever watches the server."},
+]
+
+_REF = "#/components/schemas/"
+
+_REASONS = {
+    400: "Not HTTP or JSON as it has to be",
+    401: "The server asks for its token",
+    403: "Not from this client, Host or Origin",
+    404: "Unknown, or malformed and so unknown",
+    409: "This Idempotency-Key was used for another body",
+    413: "The body is too large",
+    415: "A body of a type that is not read here",
+    422: "Refused, with a pointer to each fault",
+    503: "The database cannot take it now; nothing was lost",
+}
+_ALWAYS = (400, 401, 403, 422, 503)
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The problems that a route answers with: those of every route, and `statuses`."""
+    return {status: _refusal(status) for status in sorted({*_ALWAYS, *statuses})}
+
+
+def _refusal(status: int) -> dict[str, Any]:
+    refusal: dict[str, Any] = {
+        "description": _REASONS[status],
+        "content": {PROBLEM_TYPE: {"schema": {"$ref": _REF + "Problem"}}},
+    }
+    if status == 503:
+        refusal["headers"] = {
+            "Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}, "example": RETRY_AFTER_S}
+        }
+    return refusal
+
+
+def _body(content: dict[str, Any], *, required: bool = True) -> dict[str, Any]:
+    return {"requestBody": {"required": required, "content": content}}
+
+
+GRAPH_BODY = _body(
+    {
+        "application/json": {
+            "schema": {"$ref": _REF + "GraphDocument"},
+            "examples": {"data-quality": {"summary": "The example", "value": GRAPH_EXAMPLE}},
+        }
+    }
+)
+
+RUN_BODY = {
+    **_body(
+        {
+            "application/json": {
+                "schema": {"$ref": _REF + "RunRequest"},
+                "examples": {
+                    "run": {
+                        "summary": "A run with a state and a tag",
+                        "value": {"graph_id": "0" * 32, "initial_state": {"n": 0}, "tags": {"team": "data"}},
+                    }
+                },
+            }
+        }
+    ),
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "description": "The same key with the same body is the same run.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+        }
+    ],
+}
+
+DEMO_BODY = _body(
+    {
+        "application/json": {
+            "schema": {"$ref": _REF + "DemoRequest"},
+            "examples": {
+                "dataset": {"summary": "The bundled data set", "value": {"dataset": "planes", "threshold": 0}},
+                "rows": {
+                    "summary": "Rows of your own",
+                    "value": {"rows": [{"name": "AIRBUS", "seats": "NA"}, {"name": "BOEING", "seats": "150"}]},
+                },
+            },
+        },
+        "text/csv": {
+            # Any bytes: what they mean is for the run to find out.
+            "schema": {},
+            "examples": {"csv": {"summary": "A table", "value": "name,seats\nAIRBUS,NA\nBOEING,150\n"}},
+        },
+    },
+    required=False,
+)
+
+FILE = {
+    "description": "The file",
+    "content": {
+        "text/csv": {"schema": {"type": "string"}},
+        "text/plain": {"schema": {"type": "string"}},
+        "application/yaml": {"schema": {}},
+        "application/json": {"schema": {}},
+        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+    },
+}
+
+EVENTS = {
+    "description": "Server-sent events: `id` is a line's `seq`, `data` the line",
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+}
+
+
+def document(app: FastAPI, *, with_token: bool) -> dict[str, Any]:
+    """The OpenAPI document of `app`."""
+    made = get_openapi(title=TITLE, version=VERSION, description=DESCRIPTION, tags=TAGS, routes=app.routes)
+    components = made["components"]
+    models: tuple[type[BaseModel], ...] = (schemas.RunRequest, schemas.DemoRequest, schemas.Problem)
+    for model in models:
+        shape = model.model_json_schema(ref_template=_REF + "{model}")
+        components["schemas"] |= shape.pop("$defs", {}) | {model.__name__: shape}
+    components["schemas"] |= GRAPH_SCHEMAS
+    if with_token:
+        components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+        made["security"] = [{"bearer": []}]
+        made["paths"]["/livez"]["get"]["security"] = []
+    return made

@@ -1,0 +1,133 @@
+"""Runs over HTTP: start one, and see where it is, how it got there and what its state was."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from pydantic import Field
+
+from service.api import schemas, views
+from service.api.body import read_json, shaped
+from service.api.deps import (
+    AfterSeq,
+    AfterStep,
+    Limit,
+    Number,
+    RunCursor,
+    RunId,
+    Served,
+    Settings,
+    known_graph_id,
+    new_run_id,
+)
+from service.api.openapi import RUN_BODY, refusals
+from service.api.services import WRITE_WITHIN_S, Services
+from service.api.views import Json
+from service.core import codec
+from service.core.errors import Invalid, StateInvalid
+from service.core.state import State
+from service.core.transitions import Status
+from service.store.runs import Filter, Idempotency, Start
+
+DEPTH_MAX = 1 + codec.DEPTH_MAX
+"""The state, which may nest to the full depth, lies one level down in the body."""
+START_NODES_MAX = 1000
+
+router = APIRouter(tags=["runs"])
+
+
+@router.post(
+    "/graph/run",
+    status_code=202,
+    response_model=schemas.RunStarted,
+    responses={
+        200: {"model": schemas.RunStarted, "description": "This Idempotency-Key has started it before"},
+        **refusals(404, 409, 413, 415),
+    },
+    openapi_extra=RUN_BODY,
+)
+async def start_run(request: Request, services: Served, settings: Settings) -> Json:
+    """Start a run of a graph. Once this is answered, the run is on disk."""
+    idempotency_key = _idempotency_key(request)
+    asked = shaped(schemas.RunRequest, await read_json(request, settings.body_bytes_max, DEPTH_MAX))
+    state = initial_state(asked.initial_state, settings.state_bytes_max)
+    start_node = await _start_node(services, known_graph_id(asked.graph_id))
+    start = Start(new_run_id(), asked.graph_id, start_node, state, asked.tags)
+    digest = hashlib.sha256(codec.canonical(dict(asked)).encode()).hexdigest()
+    idempotency = None if idempotency_key is None else Idempotency("run", idempotency_key, digest)
+    run_id, is_new = await services.store.runs.start(start, idempotency, within_s=WRITE_WITHIN_S)
+    return started(run_id, 202 if is_new else 200)
+
+
+@router.get("/graph/state/{run_id}", response_model=schemas.RunWithState, responses=refusals(404))
+async def get_state(run_id: RunId, services: Served, after_seq: AfterSeq = 0, limit: Limit = 1000) -> Json:
+    """Where a run is, with its state and its lines after `after_seq`, all of one moment."""
+    return Json(views.run(*await services.store.runs.whole(run_id, after_seq, limit)))
+
+
+@router.get("/runs", response_model=schemas.RunPage, responses=refusals(404))
+async def list_runs(
+    services: Served,
+    status: Status | None = None,
+    graph_id: str | None = None,
+    tag: Annotated[str | None, Field(pattern="^[^\0]*:[^\0]*$"), Query(description="`key:value`.")] = None,
+    limit: Limit = 100,
+    cursor: RunCursor | None = None,
+) -> Json:
+    """Runs, the newest first; each filter narrows the list."""
+    wanted = graph_id and known_graph_id(graph_id)
+    page = await services.store.runs.page(Filter(status, wanted, tag), limit, cursor)
+    if wanted and not page.items:
+        await services.store.graphs.get(wanted)  # NotFound: it has no runs because it is not there.
+    return views.page(map(views.run, page.items), page.next_cursor)
+
+
+@router.get("/runs/{run_id}/steps", response_model=schemas.StepPage, responses=refusals(404))
+async def list_steps(run_id: RunId, services: Served, after_step: AfterStep = 0, limit: Limit = 100) -> Json:
+    """The committed steps: what each changed, which edge the run then took, and why."""
+    page = await services.store.steps.page(run_id, after_step, limit)
+    return views.page(map(views.step, page.items), page.next_cursor)
+
+
+@router.get("/runs/{run_id}/state", response_model=schemas.StateAt, responses=refusals(404))
+async def get_state_at(
+    run_id: RunId,
+    services: Served,
+    step: Annotated[Number | None, Query(description="0: the initial state; left out: the last step.")] = None,
+) -> Json:
+    """The state as it was after a step."""
+    number, state = await services.store.steps.state_at(run_id, step)
+    return Json({"step": number, "state": views.Text(state.to_text())})
+
+
+def initial_state(value: schemas.JsonObject, bytes_max: int) -> State:
+    """The state that a run starts with; Invalid where it is too large for one."""
+    try:
+        return State.of(value, bytes_max)
+    except StateInvalid as error:
+        raise Invalid.at("/initial_state", str(error)) from error
+
+
+def started(run_id: str, status_code: int = 202) -> Json:
+    return Json({"run_id": run_id}, status_code, {"Location": f"/graph/state/{run_id}"})
+
+
+def _idempotency_key(request: Request) -> str | None:
+    keys = request.headers.getlist("idempotency-key")
+    if not keys:
+        return None
+    if len(keys) > 1 or not (1 <= len(keys[0]) <= 255 and keys[0].isascii() and keys[0].isprintable()):
+        raise Invalid.at("/Idempotency-Key", "one key of 1 to 255 printable ASCII characters")
+    return keys[0]
+
+
+async def _start_node(services: Services, graph_id: str) -> str:
+    known = services.start_nodes
+    if graph_id not in known:
+        definition = codec.loads((await services.store.graphs.get(graph_id)).definition)
+        known[graph_id] = definition["start_node"]
+        while len(known) > START_NODES_MAX:
+            del known[next(iter(known))]
+    return known[graph_id]

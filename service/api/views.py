@@ -1,0 +1,125 @@
+"""What a client sees of what the store holds. JSON that is stored as text goes into an answer as that text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from service.core import codec
+from service.core.state import State
+from service.store.records import AttemptRecord, GraphRecord, LineRecord, RunRecord, StepRecord
+
+
+class Text(str):
+    """JSON text, to be placed as it is."""
+
+    __slots__ = ()
+
+
+class Json(Response):
+    """An answer in JSON, written by core's encoder: integers of any size, floats to the last bit."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return write(content).encode()
+
+
+def write(value: Any) -> Text:
+    """The JSON text of `value`, the Texts in its objects being taken as they are."""
+    if isinstance(value, Text):
+        return value
+    if isinstance(value, dict):
+        members = (f"{codec.encode(key)}:{write(item)}" for key, item in value.items())
+        return Text("{" + ",".join(members) + "}")
+    return Text(codec.encode(value))
+
+
+def array(texts: Iterable[str]) -> Text:
+    return Text("[" + ",".join(texts) + "]")
+
+
+def line(record: LineRecord) -> Text:
+    members = {
+        "seq": record.seq,
+        "ts": record.ts,
+        "level": record.level,
+        "event": record.event,
+        "node": record.node,
+        "step": record.step,
+        "attempt": record.attempt,
+        "message": record.message,
+    }
+    return Text(codec.splice(members, data=record.data))
+
+
+def run(record: RunRecord, state: State | None = None, lines: Iterable[LineRecord] | None = None) -> Text:
+    """A run; with its state and lines where they are given."""
+    stated = {} if state is None else {"state": Text(state.to_text())}
+    logged = {} if lines is None else {"logs": array(map(line, lines))}
+    return write(
+        {
+            "run_id": record.run_id,
+            "graph_id": record.graph_id,
+            "status": record.status,
+            **stated,
+            "current_node": record.current_node,
+            "step": record.step,
+            "error": _text_or_null(record.error),
+            "tags": Text(record.tags),
+            "forked_from": None,
+            "parent": None,
+            "created_at": record.created_at,
+            "started_at": record.started_at,
+            "finished_at": record.finished_at,
+            "last_seq": record.last_seq,
+            **logged,
+        }
+    )
+
+
+def step(record: StepRecord) -> Text:
+    decision = {"to": record.next_node, "reason": record.reason, "evaluated": Text(record.evaluated)}
+    return write(
+        {
+            "step": record.step,
+            "node": record.node,
+            "attempt": record.attempt,
+            "attempts": array(map(_attempt, record.attempts)),
+            "changes": {"set": _members(record.set), "unset": list(record.unset)},
+            "decision": decision,
+            "started_at": record.started_at,
+            "finished_at": record.finished_at,
+            "duration_ms": record.duration_ms,
+        }
+    )
+
+
+def graph(record: GraphRecord) -> Text:
+    members = {"graph_id": record.graph_id, "name": record.name, "created_at": record.created_at}
+    return Text(codec.splice(members, definition=record.definition))
+
+
+def page(items: Iterable[str], next_cursor: str | int | None) -> Json:
+    return Json({"items": array(items), "next_cursor": next_cursor})
+
+
+def _attempt(record: AttemptRecord) -> Text:
+    return write(
+        {
+            "attempt": record.attempt,
+            "error": _text_or_null(record.error),
+            "started_at": record.started_at,
+            "finished_at": record.finished_at,
+        }
+    )
+
+
+def _members(texts: Mapping[str, str]) -> Text:
+    return write({key: Text(text) for key, text in texts.items()})
+
+
+def _text_or_null(text: str | None) -> Text | None:
+    return None if text is None else Text(text)

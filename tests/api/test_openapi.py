@@ -1,0 +1,83 @@
+"""The OpenAPI document: stable names, and true of the server that serves it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from hypothesis import HealthCheck, settings
+from schemathesis import Case
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from service.api import ApiSettings, create_api
+from tests.api.harness import Server
+
+OPERATIONS = {
+    "create_graph",
+    "get_graph",
+    "list_graphs",
+    "start_run",
+    "get_state",
+    "list_runs",
+    "list_steps",
+    "get_state_at",
+    "list_lines",
+    "stream_events",
+    "get_file",
+    "list_tools",
+    "run_data_quality",
+    "livez",
+    "readyz",
+}
+
+
+@pytest.fixture(scope="module")
+def document(client: httpx.Client) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/openapi.json").json()
+    return found
+
+
+def test_operation_ids_are_stable(document: dict[str, Any]) -> None:
+    found = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
+    assert sorted(found) == sorted(OPERATIONS)
+
+
+def test_every_refusal_is_a_problem(document: dict[str, Any]) -> None:
+    for path in document["paths"].values():
+        for operation in path.values():
+            refusals = {code: answer for code, answer in operation["responses"].items() if code[0] in "45"}
+            assert {"400", "401", "403", "422", "503"} <= refusals.keys()
+            assert all(list(answer["content"]) == ["application/problem+json"] for answer in refusals.values())
+
+
+def test_bodies_have_examples(document: dict[str, Any]) -> None:
+    bodies = [
+        operation["requestBody"]
+        for path in document["paths"].values()
+        for operation in path.values()
+        if "requestBody" in operation
+    ]
+    assert len(bodies) == 3
+    assert all(media["examples"] for body in bodies for media in body["content"].values())
+
+
+def no_lifespan(_app: FastAPI) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
+
+
+schema = schemathesis.openapi.from_dict(create_api(ApiSettings(), no_lifespan).openapi())
+
+
+def test_the_document_served_is_the_one_that_is_tested(document: dict[str, Any]) -> None:
+    assert schema.raw_schema == document
+
+
+@schema.parametrize()
+@settings(max_examples=50, suppress_health_check=list(HealthCheck), derandomize=True)
+def test_the_server_is_as_described(server: Server, case: Case[Any]) -> None:
+    # A graph that names an unknown tool is well-formed, and refused.
+    case.call_and_validate(base_url=server.url, excluded_checks=[positive_data_acceptance], timeout=10)

@@ -1,0 +1,119 @@
+"""Stopping, and readers that do not read: nothing waits for a client."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from service.api import stop
+from tests.api.harness import Server, eventually, serving
+
+CSV = (
+    b"POST /demo/run_data_quality HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nContent-Length: 999\r\n\r\na"
+)
+UPGRADE = (
+    "GET /ws/logs/{} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+GET = "GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@contextmanager
+def mute(server: Server, request: str | bytes) -> Iterator[socket.socket]:
+    """A client that sends `request`, and then reads nothing."""
+    with socket.socket() as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.connect(("127.0.0.1", server.port))
+        raw.sendall(request if isinstance(request, bytes) else request.encode())
+        yield raw
+
+
+def much_to_read(server: Server, client: httpx.Client) -> str:
+    """A run that goes on, with more lines and more state than all buffers take."""
+    run_id = server.start(client, big="x" * 900_000)
+    driven = server.drive(run_id)
+    line = json.dumps({"x": "y" * 16_000})
+    for _ in range(5):
+        driven.log(*["z" * 100] * 200, data=line)
+    driven.step(big=["x" * 900_000] * 12, n=-1)
+    return run_id
+
+
+def unread(server: Server) -> int:
+    """How many connections have output that nobody takes."""
+    return sum(transport.get_write_buffer_size() > 0 for transport in list(server.services.stop._transports))
+
+
+@pytest.mark.parametrize("path", ["ws", "/runs/{}/events", "/graph/state/{}", "/runs/{}/files/big.csv"])
+def test_a_reader_that_stops_reading_is_dropped(
+    server: Server, client: httpx.Client, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(stop, "SEND_TIMEOUT_S", 0.3)
+    run_id = much_to_read(server, client)
+    folder = server.runs_folder / run_id
+    folder.mkdir(parents=True)
+    (folder / "big.csv").write_bytes(b"x" * 20 * 2**20)
+    request = UPGRADE.format(run_id) if path == "ws" else GET.format(path.format(run_id))
+    with mute(server, request) as raw:
+        eventually(lambda: unread(server))
+        eventually(lambda: not unread(server))
+        assert received(raw) < 8 * 2**20
+
+
+def received(raw: socket.socket) -> int:
+    """How many bytes still come until the connection ends."""
+    raw.settimeout(10)
+    count = 0
+    with suppress(ConnectionError):
+        while piece := raw.recv(2**16):
+            count += len(piece)
+    return count
+
+
+def test_a_stop_closes_websockets_with_1012_and_ends_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.store.tail.POLL_S", 60.0)  # No tail finds the stop by itself.
+    monkeypatch.setattr(stop, "STOP_GRACE_S", 60.0)
+    with serving(tmp_path) as server, server.client() as client:
+        run_id = server.start(client)
+        with (
+            connect(f"ws://127.0.0.1:{server.port}/ws/logs/{run_id}", proxy=None) as following,
+            client.stream("GET", f"/runs/{run_id}/events") as events,
+        ):
+            server.services.stop.set()
+            server.services.stop.set()  # Once more changes nothing.
+            with pytest.raises(ConnectionClosed) as closed:
+                following.recv(10)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1012
+            assert list(events.iter_raw()) == []
+
+
+def test_a_stop_waits_for_no_client(tmp_path: Path) -> None:
+    with serving(tmp_path) as server, server.client() as client:
+        run_id = much_to_read(server, client)
+        quiet = server.start(client)
+        with (
+            mute(server, UPGRADE.format(run_id)),
+            mute(server, UPGRADE.format(quiet)),
+            mute(server, GET.format(f"/runs/{run_id}/events")),
+            mute(server, GET.format(f"/runs/{quiet}/events")),
+            mute(server, GET.format(f"/graph/state/{run_id}")),
+            mute(server, CSV),
+            mute(server, CSV[:50]),
+        ):
+            eventually(lambda: unread(server) == 3)
+            eventually(lambda: len(list(server.runs_folder.glob("*/upload.csv"))) == 1)
+            began = time.monotonic()
+            server.stop_as_a_signal_does()
+            eventually(server.loop.is_closed)
+            assert time.monotonic() - began < 6
+        assert not list(server.runs_folder.glob("*"))

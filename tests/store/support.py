@@ -1,0 +1,142 @@
+"""A real store over a real SQLite file, a pinned clock, and short ways to start runs and to commit steps."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from service.core.graph import Graph
+from service.core.run import Event, Failed, Line, Run, Succeeded, Transition, after, next_move
+from service.core.state import State
+from service.core.validation import read_graph
+from service.store import Store
+from service.store.clock import Override
+from service.store.database import Database
+from service.store.records import Claimed, Lease
+from service.store.runs import Idempotency, Start
+
+BYTES_MAX = 2**26
+LEASE_S = 15.0
+
+COUNTER = read_graph(
+    {
+        "start_node": "a",
+        "nodes": {"a": "add"},
+        "edges": {"a": {"to": "a", "condition": {"key": "n", "op": "<", "value": 1000}}},
+    },
+    ["add"],
+)
+"""Runs on while `n` is below 1000; fails with condition_error without it."""
+
+
+class Clock:
+    """A clock that stands still until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2030, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@asynccontextmanager
+async def opened(database: Database, clock: Override | None = None, server_id: str = "one") -> AsyncIterator[Store]:
+    store = Store(database, server_id=server_id, address=f"{server_id}:8000", lease_s=LEASE_S, clock=clock)
+    store.open()
+    try:
+        yield store
+    finally:
+        assert not store._reader._engine.pool.checkedout(), "a reader was not given back"  # type: ignore[attr-defined]  # QueuePool has it
+        await store.close()
+        assert not store._writer._thread.is_alive()
+
+
+async def start(store: Store, run_id: str, graph: Graph = COUNTER, *, tags: dict[str, str] | None = None) -> None:
+    """Queue a run of `graph` with the state `{"n": 0}`."""
+    await store.graphs.add(graph)
+    await store.runs.start(start_of(run_id, graph, tags=tags))
+
+
+def start_of(
+    run_id: str, graph: Graph = COUNTER, *, tags: dict[str, str] | None = None, state: dict[str, Any] | None = None
+) -> Start:
+    initial = State.of({"n": 0} if state is None else state, BYTES_MAX)
+    return Start(run_id, graph.id, graph.start_node, initial, tags or {})
+
+
+def key_of(key: str, digest: str = "body") -> Idempotency:
+    return Idempotency("POST /graph/run", key, digest)
+
+
+async def claim_one(store: Store) -> Claimed:
+    [claimed] = await store.leases.claim(10)
+    return claimed
+
+
+async def started(store: Store, run_id: str = "r", graph: Graph = COUNTER) -> Claimed:
+    """A run that has just been started and claimed."""
+    await start(store, run_id, graph)
+    return await claim_one(store)
+
+
+def success(run: Run, **state: Any) -> Transition:
+    """What a tool leads to that leaves exactly `state`."""
+    move = next_move(run)
+    assert move is not None
+    return after(run, move, Succeeded(run.state.changes_to(state, {}, BYTES_MAX)))
+
+
+def failure(run: Run) -> Transition:
+    move = next_move(run)
+    assert move is not None
+    return after(run, move, Failed("tool_error", "boom"))
+
+
+async def commit(store: Store, lease: Lease, transition: Transition, lines: Sequence[Line] = ()) -> Run:
+    now = time.monotonic()
+    return await store.steps.commit(lease, transition, started=now, finished=now, lines=lines)
+
+
+async def walk(store: Store, claimed: Claimed, states: Sequence[dict[str, Any]]) -> Run:
+    """Commit one step after the other, each leaving one of `states`."""
+    run = claimed.run
+    for state in states:
+        run = await commit(store, claimed.lease, success(run, **state))
+    return run
+
+
+def said(*messages: str) -> list[Line]:
+    return [Line(Event.LOG, message) for message in messages]
+
+
+@contextmanager
+def sql(database: Database) -> Iterator[sqlite3.Connection]:
+    """The file as any SQL client sees it."""
+    with closing(sqlite3.connect(database.file, isolation_level=None)) as connection:
+        yield connection
+
+
+def ask(database: Database, query: str, *parameters: Any) -> list[Any]:
+    with sql(database) as connection:
+        return connection.execute(query, parameters).fetchall()
+
+
+def dump(database: Database) -> dict[str, list[Any]]:
+    """Every row of every table."""
+    tables = [name for (name,) in ask(database, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+    return {name: ask(database, f"SELECT * FROM {name} ORDER BY 1, 2") for name in tables if name != "alembic_version"}
+
+
+@contextmanager
+def locked(database: Database) -> Iterator[None]:
+    """Another process is writing, and does not end."""
+    with sql(database) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield

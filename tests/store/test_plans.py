@@ -1,0 +1,129 @@
+"""Every hot query searches an index: none reads a table from end to end, or sorts what it found."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from itertools import product
+from typing import Any
+
+import pytest
+from sqlalchemy import Executable
+from sqlalchemy.dialects import sqlite
+
+from service.store.database import Database
+from service.store.leases import _CLAIM, _DUE, _RENEW
+from service.store.logs import _COUNT_UP, lines_after
+from service.store.runs import _KEY, Filter, _newest
+from service.store.sql import Statement
+from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT
+from service.store.steps import _ADVANCE, _EVALUATED_BYTES, _REST
+from tests.store.support import opened, sql, start
+
+DIALECT = sqlite.dialect(paramstyle="named")
+
+
+@pytest.fixture(autouse=True)
+def filled(database: Database) -> None:
+    """Some runs, and what ANALYZE knows of them: the plans must hold with statistics as well as without."""
+
+    async def scenario() -> None:
+        async with opened(database) as store:
+            for number in range(50):
+                await start(store, f"{number}", tags={"t": str(number % 5)})
+            await store.leases.claim(25)
+
+    asyncio.run(scenario())
+
+
+def plans(database: Database, text: str) -> list[list[str]]:
+    """How SQLite answers, before ANALYZE and after."""
+    parameters = dict.fromkeys(re.findall(r":(\w+)", text), 0)
+    with sql(database) as connection:
+
+        def plan() -> list[str]:
+            return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", parameters)]
+
+        before = plan()
+        connection.execute("ANALYZE")
+        return [before, plan()]
+
+
+def text_of(query: Executable | Statement) -> str:
+    if isinstance(query, Statement):
+        return query.text("sqlite")[0]
+    return str(query.compile(dialect=DIALECT, compile_kwargs={"render_postcompile": True}))  # type: ignore[attr-defined]  # ClauseElement has it
+
+
+def assert_searches(database: Database, query: Any, *expected: str) -> None:
+    for plan in plans(database, text_of(query)):
+        scans = [line for line in plan if line.startswith("SCAN") and line not in ("SCAN keys", "SCAN CONSTANT ROW")]
+        assert not scans, plan
+        for line in expected:
+            assert any(line in found for found in plan), (line, plan)
+
+
+def assert_in_order(database: Database, query: Any) -> None:
+    for plan in plans(database, text_of(query)):
+        assert not any("TEMP B-TREE" in line for line in plan), plan
+
+
+def test_a_claim_searches_what_is_due(database: Database) -> None:
+    assert_searches(database, _DUE, "SEARCH runs USING INDEX runs_due_at (due_at<?)")
+    assert_in_order(database, _DUE)
+
+
+@pytest.mark.parametrize("statement", [_CLAIM, _RENEW, _ADVANCE, _REST, _COUNT_UP])
+def test_whatever_moves_a_run_finds_it_by_its_id(database: Database, statement: Statement) -> None:
+    assert_searches(database, statement, "SEARCH runs USING INDEX sqlite_autoindex_runs_1 (id=?)")
+
+
+def test_a_state_is_a_search_per_key(database: Database) -> None:
+    assert_searches(
+        database,
+        STATE_AT,
+        "SEARCH changes USING PRIMARY KEY (run_id=? AND key=? AND step=?)",
+        "SEARCH latest USING PRIMARY KEY (run_id=? AND key=? AND step<?)",
+        "SEARCH after USING PRIMARY KEY (run_id=? AND key>?)",
+    )
+
+
+@pytest.mark.parametrize("query", [CHANGES_BETWEEN, BYTES_BETWEEN])
+def test_what_steps_changed_is_a_search_per_key(database: Database, query: Any) -> None:
+    assert_searches(database, query, "SEARCH changes USING PRIMARY KEY (run_id=? AND key=? AND step>? AND step<?)")
+
+
+def test_decisions_are_found_by_run_and_step(database: Database) -> None:
+    assert_searches(database, _EVALUATED_BYTES, "SEARCH snapshots USING PRIMARY KEY (run_id=? AND step>? AND step<?)")
+
+
+def test_the_state_view_is_a_search_per_key_as_well(database: Database) -> None:
+    query = "SELECT state FROM v_states WHERE run_id = :run_id AND step = :step"
+    for plan in plans(database, query):
+        assert any(line.startswith("SEARCH l USING PRIMARY KEY (run_id=? AND key=? AND step<?)") for line in plan), plan
+        assert not any(re.match(r"SCAN (c|l|changes|snapshots|runs)\b", line) for line in plan), plan
+
+
+def test_lines_are_read_in_the_order_of_their_key(database: Database) -> None:
+    query = lines_after("r", 0, 10)
+    assert_searches(database, query, "SEARCH log_lines USING PRIMARY KEY (run_id=? AND seq>?)")
+    assert_in_order(database, query)
+
+
+def test_an_idempotency_key_is_looked_up(database: Database) -> None:
+    assert_searches(database, _KEY, "SEARCH idempotency_keys USING PRIMARY KEY (scope=? AND key=?)")
+
+
+@pytest.mark.parametrize("after", [None, ("2030-01-01T00:00:00.000Z", "r")], ids=["first", "next"])
+@pytest.mark.parametrize(
+    "which", [Filter(*values) for values in product((None, "queued"), (None, "g"), (None, "t:1"))], ids=repr
+)
+def test_a_page_of_runs_is_read_in_the_order_of_an_index(database: Database, which: Filter, after: Any) -> None:
+    query = _newest(which, after, 11)
+    assert_in_order(database, query)
+    for plan in plans(database, text_of(query)):
+        if which == Filter():
+            # Without a filter the newest are the end of the index, read backwards as far as the limit.
+            assert plan[0].endswith("USING INDEX runs_newest" + ("" if after is None else " ((created_at,id)<(?,?))"))
+        else:
+            assert not any(line.startswith("SCAN") for line in plan), plan

@@ -1,0 +1,318 @@
+"""One writer: what waits is committed together, and no verb suffers for its neighbour or for a locked database."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import bindparam, insert
+
+from service.core.errors import StartRefused, Unavailable
+from service.store.database import Database
+from service.store.sql import Statement
+from service.store.tables import graphs
+from service.store.wake import Wake
+from service.store.writer import BATCH_MAX, Transaction, Writer
+from tests.store.support import ask, locked
+
+ADD = Statement(insert(graphs).values({column.name: bindparam(column.name) for column in graphs.c}))
+
+BUSY_TIMEOUT_MS = 10
+
+
+@pytest.fixture(autouse=True)
+def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite itself waits for a lock only so long, then the writer looks."""
+    monkeypatch.setattr("service.store.database.BUSY_TIMEOUT_MS", BUSY_TIMEOUT_MS)
+
+
+def add(name: str, size: int = 1) -> Any:
+    def verb(transaction: Transaction) -> str:
+        transaction.execute(ADD, id=name, name="", definition="x" * size, created_at=transaction.moment.text())
+        transaction.woken.add(name)
+        return name
+
+    return verb
+
+
+def raising(transaction: Transaction) -> None:
+    add("of the verb that raises")(transaction)
+    raise KeyError("a fault of the verb")
+
+
+def held(database: Database) -> list[str]:
+    return [name for (name,) in ask(database, "SELECT id FROM graphs ORDER BY id")]
+
+
+@contextmanager
+def working(database: Database) -> Iterator[Writer]:
+    writer = Writer(database, Wake())
+    writer.start()
+    try:
+        yield writer
+    finally:
+        writer.close()
+        assert not writer._thread.is_alive()
+
+
+@contextmanager
+def gathering(writer: Writer) -> Iterator[None]:
+    """Whatever is submitted within lands in one batch."""
+    inside, gate = threading.Event(), threading.Event()
+
+    def wait(_transaction: Transaction) -> None:
+        inside.set()
+        assert gate.wait(10)
+
+    busy = writer.submit(wait)
+    assert inside.wait(10)
+    yield
+    gate.set()
+    busy.result(10)
+
+
+def commits(writer: Writer, statements: list[str]) -> int:
+    writer.submit(lambda _: writer._connection.set_trace_callback(None)).result(10)
+    return statements.count("COMMIT") - 1  # But that of tracing itself.
+
+
+def trace(writer: Writer) -> list[str]:
+    statements: list[str] = []
+    writer.submit(lambda _: writer._connection.set_trace_callback(statements.append)).result(10)
+    return statements
+
+
+def test_verbs_that_wait_are_committed_in_one_transaction(database: Database) -> None:
+    with working(database) as writer:
+        statements = trace(writer)
+        with gathering(writer):
+            futures = [writer.submit(add(f"{number:03}")) for number in range(BATCH_MAX)]
+        assert [future.result(10) for future in futures] == held(database)
+        assert commits(writer, statements) == 2  # That of `gathering`, and theirs.
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        (raising, KeyError),
+        (add("0"), sqlite3.IntegrityError),
+        (lambda transaction: transaction.cursor.execute("nonsense"), Unavailable),
+        (add("\ud800"), UnicodeEncodeError),
+    ],
+)
+def test_a_verb_that_fails_costs_its_neighbours_nothing(database: Database, bad: Any, error: type[Exception]) -> None:
+    with working(database) as writer:
+        with gathering(writer):
+            before = [writer.submit(add(name)) for name in "01"]
+            failing: Future[Any] = writer.submit(bad)
+            after = [writer.submit(add(name)) for name in "23"]
+        assert [future.result(10) for future in (*before, *after)] == list("0123")
+        with pytest.raises(error):
+            failing.result(10)
+        assert held(database) == list("0123")
+
+
+def test_verbs_run_in_the_order_in_which_they_were_submitted(database: Database) -> None:
+    order: list[int] = []
+
+    def noting(number: int, _transaction: Transaction) -> None:
+        order.append(number)
+
+    with working(database) as writer:
+        futures = [writer.submit(partial(noting, number)) for number in range(1000)]
+        for future in futures:
+            future.result(10)
+    assert order == list(range(1000))
+
+
+def test_a_verb_without_a_deadline_waits_for_a_locked_database_and_one_with_a_deadline_does_not(
+    database: Database,
+) -> None:
+    with working(database) as writer:
+        with locked(database):
+            patient = writer.submit(add("patient"))
+            _until(writer._queue.empty)
+            # One that comes while the batch before it already waits is told in time as well.
+            hasty = writer.submit(add("hasty"), within_s=0.05)
+            with pytest.raises(Unavailable):
+                hasty.result(10)
+            later = writer.submit(add("later"), within_s=60)
+            assert not patient.done()
+        assert patient.result(10) == "patient"
+        assert later.result(10) == "later"
+        assert held(database) == ["later", "patient"]
+
+
+def test_a_batch_that_fails_while_the_database_is_locked_is_replayed_once_it_is_free(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intruder = sqlite3.connect(database.file, isolation_level=None, check_same_thread=False)
+    intruding = threading.Event()
+    with working(database) as writer, closing(intruder):
+        roll_back = writer._roll_back
+
+        def roll_back_and_let_another_process_in() -> None:
+            roll_back()
+            if not intruding.is_set():
+                intruder.execute("BEGIN IMMEDIATE")
+                intruding.set()
+
+        monkeypatch.setattr(writer, "_roll_back", roll_back_and_let_another_process_in)
+        with gathering(writer):
+            futures = [writer.submit(verb) for verb in (add("a"), raising, add("b"))]
+        assert intruding.wait(10)
+        time.sleep(20 * BUSY_TIMEOUT_MS / 1000)  # Longer than SQLite itself waits.
+        intruder.execute("ROLLBACK")
+        assert [futures[0].result(10), futures[2].result(10)] == held(database) == ["a", "b"]
+        assert isinstance(futures[1].exception(10), KeyError)
+
+
+def test_a_verb_cancelled_while_it_waits_is_not_run_and_leaves_no_transaction_open(database: Database) -> None:
+    with working(database) as writer:
+        with locked(database):
+            cancelled = writer.submit(add("cancelled"))
+            _until(writer._queue.empty)
+            assert cancelled.cancel()
+        time.sleep(0)
+        # Somebody else can write, though the writer has nothing to do any more.
+        with locked(database):
+            assert held(database) == []
+        assert writer.submit(add("next")).result(10) == "next"
+        assert held(database) == ["next"]
+
+
+def test_a_cancelled_caller_leaves_its_verb_done_or_undone_but_not_half(database: Database) -> None:
+    async def scenario(writer: Writer) -> None:
+        with gathering(writer):
+            task = asyncio.ensure_future(writer.write(add("a")))
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            kept = writer.submit(add("b"))
+        assert await asyncio.wrap_future(kept) == "b"
+
+    with working(database) as writer:
+        asyncio.run(scenario(writer))
+    assert held(database) == ["b"]
+
+
+def test_a_full_database_is_unavailable_and_goes_on_when_there_is_room(database: Database) -> None:
+    with working(database) as writer:
+
+        def limit(pages: int) -> None:
+            def verb(transaction: Transaction) -> None:
+                transaction.cursor.execute(f"PRAGMA max_page_count = {pages}").fetchall()
+
+            writer.submit(verb).result(10)
+
+        limit(1)  # SQLite takes the present size then.
+        with gathering(writer):
+            big, small = writer.submit(add("big", 100_000)), writer.submit(add("small"))
+        with pytest.raises(Unavailable, match="full"):
+            big.result(10)
+        assert small.result(10) == "small"
+        limit(2**30)
+        assert writer.submit(add("big", 100_000)).result(10) == "big"
+        assert held(database) == ["big", "small"]
+
+
+def test_a_disk_that_takes_no_more_is_unavailable_and_goes_on_when_there_is_room(database: Database) -> None:
+    with working(database) as writer:
+        assert writer.submit(add("before")).result(10) == "before"
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        # SIGXFSZ is ignored by Python, so that writing beyond the limit is an error of SQLite's.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+        try:
+            with pytest.raises(Unavailable):
+                writer.submit(add("too big", 1_000_000)).result(10)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert writer.submit(add("too big", 1_000_000)).result(10) == "too big"
+        assert held(database) == ["before", "too big"]
+        assert ask(database, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_server_may_start_while_another_process_writes(database: Database) -> None:
+    with locked(database), working(database) as writer, pytest.raises(Unavailable):
+        writer.submit(add("a"), within_s=0).result(10)
+
+
+def test_a_server_does_not_start_on_what_it_cannot_write(tmp_path: Path) -> None:
+    (tmp_path / "rungraph.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(StartRefused, match="cannot write"):
+        Writer(Database(tmp_path / "rungraph.db"), Wake()).start()
+
+
+def test_closing_commits_what_waits_and_refuses_what_comes(database: Database) -> None:
+    with working(database) as writer:
+        with gathering(writer):
+            waiting = [writer.submit(add(str(number))) for number in range(5)]
+            closer = threading.Thread(target=writer.close)
+            closer.start()
+            _until(writer._closing.is_set)
+            with pytest.raises(Unavailable, match="stopping"):
+                writer.submit(add("late")).result(10)
+        closer.join()
+        assert [future.result(0) for future in waiting] == held(database)
+
+
+def test_closing_on_a_locked_database_tells_those_that_wait(database: Database) -> None:
+    with working(database) as writer, locked(database):
+        waiting = writer.submit(add("a"))
+        writer.close()
+        with pytest.raises(Unavailable, match="stopping"):
+            waiting.result(0)
+
+
+def test_the_writer_outlives_a_loop_that_has_closed(database: Database) -> None:
+    wake = Wake()
+    loop = asyncio.new_event_loop()
+
+    async def subscribe() -> Any:
+        subscription = wake.subscribe("a")
+        subscription.__enter__()
+        return subscription
+
+    kept = loop.run_until_complete(subscribe())
+    loop.close()
+    writer = Writer(database, wake)
+    writer.start()
+    assert writer.submit(add("a")).result(10) == "a"
+    assert writer.submit(add("b")).result(10) == "b"
+    writer.close()
+    kept.__exit__(None, None, None)
+
+
+def test_topics_are_woken_once_what_they_tell_of_is_committed(database: Database) -> None:
+    async def scenario() -> None:
+        wake = Wake()
+        writer = Writer(database, wake)
+        writer.start()
+        with wake.subscribe("a") as woken, wake.subscribe("b") as other:
+            await writer.write(add("a"))
+            async with asyncio.timeout(5):
+                await woken.wait()
+            assert held(database) == ["a"]
+            assert not other.is_set()
+        writer.close()
+        assert not wake._waiting
+
+    asyncio.run(scenario())
+
+
+def _until(condition: Any) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
