@@ -130,9 +130,22 @@ FILE = {
     },
 }
 
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "pattern": "^[1-9][0-9]*$"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": _REF + "Line"},
+        },
+    },
+    "required": ["id", "data"],
+}
+
 EVENTS = {
     "description": "Server-sent events: `id` is a line's `seq`, `data` the line",
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "content": {"text/event-stream": {"itemSchema": _EVENT}},
 }
 
 

@@ -90,9 +90,9 @@ _SNAPSHOT = Statement(insert(snapshots).values({column.name: bindparam(column.na
 _CHANGE = Statement(insert(changes).values({column.name: bindparam(column.name) for column in changes.c}))
 # A run that is condemned makes no attempt: its last one has been noted as lost already.
 _ATTEMPT = Statement(
-    lambda insert: insert(attempts)
-    .values({column.name: bindparam(column.name) for column in attempts.c})
-    .on_conflict_do_nothing()
+    lambda insert: (
+        insert(attempts).values({column.name: bindparam(column.name) for column in attempts.c}).on_conflict_do_nothing()
+    )
 )
 
 
