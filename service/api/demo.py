@@ -93,7 +93,7 @@ async def _start(services: Services, settings: ApiSettings, run_id: str, source:
     example = services.example
     state = initial_state(example.initial_state(source, threshold), settings.state_bytes_max)
     await services.store.graphs.add(example.graph, within_s=WRITE_WITHIN_S)
-    start = Start(run_id, example.graph.id, example.graph.start_node, state, {})
+    start = Start(run_id, example.graph.id, state, {})
     await services.store.runs.start(start, within_s=WRITE_WITHIN_S)
 
 

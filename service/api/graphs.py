@@ -56,6 +56,6 @@ async def get_graph(graph_id: GraphId, services: Served) -> Json:
 
 @router.get("/graphs", response_model=schemas.GraphPage, responses=refusals())
 async def list_graphs(services: Served, limit: Limit = 100, cursor: GraphCursor | None = None) -> Json:
-    """All graphs, the newest first."""
+    """All graphs, the newest first, without their definitions."""
     page = await services.store.graphs.page(limit, cursor)
     return views.page(map(views.graph, page.items), page.next_cursor)

@@ -23,7 +23,7 @@ from service.api.deps import (
     new_run_id,
 )
 from service.api.openapi import RUN_BODY, refusals
-from service.api.services import WRITE_WITHIN_S, Services
+from service.api.services import WRITE_WITHIN_S
 from service.api.views import Json
 from service.core import codec
 from service.core.errors import Invalid, StateInvalid
@@ -33,7 +33,6 @@ from service.store.runs import Filter, Idempotency, Start
 
 DEPTH_MAX = 1 + codec.DEPTH_MAX
 """The state, which may nest to the full depth, lies one level down in the body."""
-START_NODES_MAX = 1000
 
 router = APIRouter(tags=["runs"])
 
@@ -53,8 +52,7 @@ async def start_run(request: Request, services: Served, settings: Settings) -> J
     idempotency_key = _idempotency_key(request)
     asked = shaped(schemas.RunRequest, await read_json(request, settings.body_bytes_max, DEPTH_MAX))
     state = initial_state(asked.initial_state, settings.state_bytes_max)
-    start_node = await _start_node(services, known_graph_id(asked.graph_id))
-    start = Start(new_run_id(), asked.graph_id, start_node, state, asked.tags)
+    start = Start(new_run_id(), known_graph_id(asked.graph_id), state, asked.tags)
     digest = hashlib.sha256(codec.canonical(dict(asked)).encode()).hexdigest()
     idempotency = None if idempotency_key is None else Idempotency("run", idempotency_key, digest)
     run_id, is_new = await services.store.runs.start(start, idempotency, within_s=WRITE_WITHIN_S)
@@ -121,13 +119,3 @@ def _idempotency_key(request: Request) -> str | None:
     if len(keys) > 1 or not (1 <= len(keys[0]) <= 255 and keys[0].isascii() and keys[0].isprintable()):
         raise Invalid.at("/Idempotency-Key", "one key of 1 to 255 printable ASCII characters")
     return keys[0]
-
-
-async def _start_node(services: Services, graph_id: str) -> str:
-    known = services.start_nodes
-    if graph_id not in known:
-        definition = codec.loads((await services.store.graphs.get(graph_id)).definition)
-        known[graph_id] = definition["start_node"]
-        while len(known) > START_NODES_MAX:
-            del known[next(iter(known))]
-    return known[graph_id]

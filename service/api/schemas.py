@@ -60,15 +60,18 @@ class GraphCreated(Shape):
     warnings: list[Fault]
 
 
-class Graph(Shape):
+class GraphItem(Shape):
     graph_id: str
     name: str
     created_at: str
+
+
+class Graph(GraphItem):
     definition: JsonObject
 
 
 class GraphPage(Shape):
-    items: list[Graph]
+    items: list[GraphItem]
     next_cursor: str | None
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from service.api.stop import Stop
@@ -48,5 +48,3 @@ class Services:
     ready: Callable[[], Awaitable[str | None]]
     """Why this server cannot take work now; None where it can."""
     stop: Stop
-    start_nodes: dict[str, str] = field(default_factory=dict)
-    """Start nodes by graph id, the last few that were asked for: a graph never changes."""

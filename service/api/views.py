@@ -99,7 +99,7 @@ def step(record: StepRecord) -> Text:
 
 def graph(record: GraphRecord) -> Text:
     members = {"graph_id": record.graph_id, "name": record.name, "created_at": record.created_at}
-    return Text(codec.splice(members, definition=record.definition))
+    return write(members if record.definition is None else members | {"definition": Text(record.definition)})
 
 
 def page(items: Iterable[str], next_cursor: str | int | None) -> Json:

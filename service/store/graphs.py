@@ -35,7 +35,12 @@ class Graphs:
 
         def verb(transaction: Transaction) -> bool:
             added = transaction.one(
-                _ADD, id=graph.id, name=graph.name, definition=graph.text, created_at=transaction.moment.text()
+                _ADD,
+                id=graph.id,
+                name=graph.name,
+                start_node=graph.start_node,
+                definition=graph.text,
+                created_at=transaction.moment.text(),
             )
             return added is not None
 
@@ -46,11 +51,15 @@ class Graphs:
             row = await snapshot.one(select(graphs).where(graphs.c.id == graph_id))
         if row is None:
             raise NotFound("graph", graph_id)
-        return _record(row)
+        return _record(row, row.definition)
 
     async def page(self, limit: int, cursor: str | None = None) -> Page:
         """The newest first. The cursor is the id of the last graph seen; Invalid where it is none."""
-        query = select(graphs).order_by(graphs.c.created_at.desc(), graphs.c.id.desc()).limit(limit + 1)
+        query = (
+            select(graphs.c.id, graphs.c.name, graphs.c.created_at)
+            .order_by(graphs.c.created_at.desc(), graphs.c.id.desc())
+            .limit(limit + 1)
+        )
         async with self._reader.snapshot() as snapshot:
             if cursor is not None:
                 last = await snapshot.one(select(graphs.c.created_at, graphs.c.id).where(graphs.c.id == cursor))
@@ -67,5 +76,5 @@ def page_of(items: list[Any], limit: int, cursor_of: Any) -> Page:
     return Page(kept, cursor_of(kept[-1]) if len(items) > limit else None)
 
 
-def _record(row: Any) -> GraphRecord:
-    return GraphRecord(row.id, row.name, shown(row.created_at) or "", row.definition)
+def _record(row: Any, definition: str | None = None) -> GraphRecord:
+    return GraphRecord(row.id, row.name, shown(row.created_at) or "", definition)

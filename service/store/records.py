@@ -27,7 +27,8 @@ class GraphRecord:
     graph_id: str
     name: str
     created_at: str
-    definition: str
+    definition: str | None = None
+    """Its canonical JSON text; None in a page, which would grow without bound."""
 
 
 @dataclass(frozen=True, slots=True)

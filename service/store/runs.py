@@ -32,7 +32,7 @@ _KEY = Statement(
 _ADD_KEY = Statement(
     insert(idempotency_keys).values({column.name: bindparam(column.name) for column in idempotency_keys.c})
 )
-_GRAPH = Statement(select(graphs.c.id).where(graphs.c.id == bindparam("graph_id")))
+_START_NODE = Statement(select(graphs.c.start_node).where(graphs.c.id == bindparam("graph_id")))
 _START = Statement(
     lambda insert: (
         insert(runs)
@@ -70,7 +70,6 @@ class Start:
 
     run_id: str
     graph_id: str
-    start_node: str
     state: State
     tags: Mapping[str, str]
 
@@ -116,9 +115,10 @@ class Runs:
                     return Conflict("this Idempotency-Key was used for another body")
                 if used is not None:
                     return used[1], used[1] == start.run_id
-            if transaction.one(_GRAPH, graph_id=start.graph_id) is None:
+            graph = transaction.one(_START_NODE, graph_id=start.graph_id)
+            if graph is None:
                 return NotFound("graph", start.graph_id)
-            _insert_run(transaction, start, idempotency)
+            _insert_run(transaction, start, graph[0], idempotency)
             transaction.woken.add(wake.CLAIMABLE)
             return start.run_id, True
 
@@ -156,13 +156,13 @@ class Runs:
         return page_of([_record(row) for row in rows], limit, lambda record: record.run_id)
 
 
-def _insert_run(transaction: Transaction, start: Start, idempotency: Idempotency | None) -> None:
+def _insert_run(transaction: Transaction, start: Start, start_node: str, idempotency: Idempotency | None) -> None:
     now = transaction.moment.text()
     added = transaction.one(
         _START,
         run_id=start.run_id,
         graph_id=start.graph_id,
-        node=start.start_node,
+        node=start_node,
         tags=codec.encode(dict(start.tags)),
         now=now,
     )

@@ -44,6 +44,7 @@ graphs = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False),
+    Column("start_node", Text, nullable=False),
     Column("definition", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
     Index("graphs_newest", "created_at", "id"),

@@ -123,7 +123,8 @@ def test_five_crashes_in_a_row_condemn_a_run_without_another_attempt() -> None:
     transition = after(run, move)
     assert transition.run.status is Status.FAILED
     assert transition.error is not None
-    assert transition.error.type == "crash_loop"
+    # It counts as the fault of the last attempt that was made.
+    assert (transition.error.type, transition.error.attempt) == ("crash_loop", 5)
 
 
 def test_a_call_without_an_outcome_is_a_mistake_of_ours() -> None:

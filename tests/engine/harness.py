@@ -41,7 +41,7 @@ class Bench:
     async def start(self, run_id: str, document: dict[str, Any], **state: Any) -> Graph:
         graph = read_graph(document, self.tools)
         await self.store.graphs.add(graph)
-        await self.store.runs.start(Start(run_id, graph.id, graph.start_node, State.of(state, STATE_BYTES_MAX), {}))
+        await self.store.runs.start(Start(run_id, graph.id, State.of(state, STATE_BYTES_MAX), {}))
         return graph
 
     async def lines(self, run_id: str) -> list[LineRecord]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -51,7 +52,8 @@ async def opened(database: Database, clock: Override | None = None, server_id: s
     store = Store(database, server_id=server_id, address=f"{server_id}:8000", lease_s=LEASE_S, clock=clock)
     store.open()
     try:
-        yield store
+        async with asyncio.timeout(30):  # A verb that never ends is a failure, and no reason to wait.
+            yield store
     finally:
         assert not store._reader._engine.pool.checkedout(), "a reader was not given back"  # type: ignore[attr-defined]  # QueuePool has it
         await store.close()
@@ -68,7 +70,7 @@ def start_of(
     run_id: str, graph: Graph = COUNTER, *, tags: dict[str, str] | None = None, state: dict[str, Any] | None = None
 ) -> Start:
     initial = State.of({"n": 0} if state is None else state, BYTES_MAX)
-    return Start(run_id, graph.id, graph.start_node, initial, tags or {})
+    return Start(run_id, graph.id, initial, tags or {})
 
 
 def key_of(key: str, digest: str = "body") -> Idempotency:

@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from service.core.run import CRASHES_MAX, Condemn, next_move
+from service.core.run import CRASHES_MAX, Condemn, after, next_move
 from service.core.transitions import Status
 from service.store import Store
 from service.store.database import Database
@@ -212,8 +212,9 @@ def test_five_takeovers_in_a_row_condemn_a_run(database: Database, clock: Clock)
                 assert claimed.run.crashes == crashes
             assert isinstance(next_move(claimed.run), Condemn)
             assert attempts(database) == [(1, number, "server_lost") for number in range(1, CRASHES_MAX + 1)]
-            await commit(store, claimed.lease, failure(claimed.run))
+            await commit(store, claimed.lease, after(claimed.run, Condemn("a")))
             assert (await store.runs.get("r")).status == Status.FAILED
+            assert len(attempts(database)) == CRASHES_MAX
 
     asyncio.run(scenario())
 

@@ -79,7 +79,10 @@ class ModelRun:
         self.become(transition.run.status)
         if transition.step is None:
             assert transition.error is not None
-            self.lost_attempts.append((self.step + 1, self.attempt, transition.error.type))
+            if transition.error.type == "crash_loop":
+                self.attempt -= 1  # The last attempt counts, and is noted as lost already.
+            else:
+                self.lost_attempts.append((self.step + 1, self.attempt, transition.error.type))
         else:
             self.step += 1
             self.states.append(transition.run.state.to_object())

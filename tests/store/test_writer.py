@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -38,7 +38,9 @@ def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def add(name: str, size: int = 1) -> Any:
     def verb(transaction: Transaction) -> str:
-        transaction.execute(ADD, id=name, name="", definition="x" * size, created_at=transaction.moment.text())
+        transaction.execute(
+            ADD, id=name, name="", start_node="a", definition="x" * size, created_at=transaction.moment.text()
+        )
         transaction.woken.add(name)
         return name
 
@@ -177,18 +179,34 @@ def test_a_batch_that_fails_while_the_database_is_locked_is_replayed_once_it_is_
         assert isinstance(futures[1].exception(10), KeyError)
 
 
-def test_a_verb_cancelled_while_it_waits_is_not_run_and_leaves_no_transaction_open(database: Database) -> None:
+def test_a_verb_cancelled_while_it_waits_is_not_run(database: Database) -> None:
     with working(database) as writer:
         with locked(database):
             cancelled = writer.submit(add("cancelled"))
             _until(writer._queue.empty)
             assert cancelled.cancel()
-        time.sleep(0)
+        assert writer.submit(add("next")).result(10) == "next"
+        assert held(database) == ["next"]
+
+
+def test_a_verb_cancelled_while_its_transaction_opens_leaves_none_open(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with working(database) as writer:
+        still_waits = writer._still_waits
+
+        def cancelled_right_after(pending: Any) -> bool:
+            return still_waits(pending) and bool(pending.future.cancel())
+
+        with monkeypatch.context() as patch:
+            patch.setattr(writer, "_still_waits", cancelled_right_after)
+            with pytest.raises(CancelledError):
+                writer.submit(add("cancelled")).result(10)
+            _until(lambda: writer._connection.total_changes == 0 and not writer._connection.in_transaction)
         # Somebody else can write, though the writer has nothing to do any more.
         with locked(database):
             assert held(database) == []
         assert writer.submit(add("next")).result(10) == "next"
-        assert held(database) == ["next"]
 
 
 def test_a_cancelled_caller_leaves_its_verb_done_or_undone_but_not_half(database: Database) -> None:
@@ -265,6 +283,23 @@ def test_closing_commits_what_waits_and_refuses_what_comes(database: Database) -
                 writer.submit(add("late")).result(10)
         closer.join()
         assert [future.result(0) for future in waiting] == held(database)
+
+
+def test_a_verb_that_comes_in_while_the_writer_closes_is_told_its_end(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with working(database) as writer:
+        closer = threading.Thread(target=writer.close)
+        put = writer._queue.put_nowait
+
+        def close_first(pending: Any) -> None:
+            closer.start()
+            closer.join(0.1)  # It cannot end before this verb is queued.
+            put(pending)
+
+        monkeypatch.setattr(writer._queue, "put_nowait", close_first)
+        assert writer.submit(add("a")).result(10) == "a"
+        closer.join()
 
 
 def test_closing_on_a_locked_database_tells_those_that_wait(database: Database) -> None:
