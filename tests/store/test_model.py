@@ -334,7 +334,7 @@ def test_the_store_agrees_with_a_dict(migrated: Path) -> None:
     for _ in range(10):
         run_state_machine_as_test(
             lambda: Machine(migrated, succeeded),  # type: ignore[arg-type]  # any factory will do
-            settings=settings(max_examples=40, stateful_step_count=50),
+            settings=settings(max_examples=25, stateful_step_count=50),
         )
         if succeeded.keys() >= VERBS:
             return

@@ -193,6 +193,7 @@ def test_a_verb_cancelled_while_its_transaction_opens_leaves_none_open(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with working(database) as writer:
+        statements = trace(writer)
         still_waits = writer._still_waits
 
         def cancelled_right_after(pending: Any) -> bool:
@@ -202,7 +203,8 @@ def test_a_verb_cancelled_while_its_transaction_opens_leaves_none_open(
             patch.setattr(writer, "_still_waits", cancelled_right_after)
             with pytest.raises(CancelledError):
                 writer.submit(add("cancelled")).result(10)
-            _until(lambda: writer._connection.total_changes == 0 and not writer._connection.in_transaction)
+            _until(lambda: "BEGIN IMMEDIATE" in statements)
+            _until(lambda: not writer._connection.in_transaction)
         # Somebody else can write, though the writer has nothing to do any more.
         with locked(database):
             assert held(database) == []
