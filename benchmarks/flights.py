@@ -75,7 +75,7 @@ async def run(folder: Path, flights: bytes) -> tuple[float, dict[str, list[float
     while (await store.runs.get("run")).finished_at is None:  # noqa: ASYNC110  # seldom asked, to measure nothing else
         await asyncio.sleep(0.01)
     seconds = time.perf_counter() - begun
-    ended = (await store.steps.state_at("run", None))[1].to_object()
+    ended = (await store.history.state_at("run", None))[1].to_object()
     await engine.stop()
     await store.close()
     return seconds, spent, ended

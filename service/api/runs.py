@@ -85,7 +85,7 @@ async def list_runs(
 @router.get("/runs/{run_id}/steps", response_model=schemas.StepPage, responses=refusals(404))
 async def list_steps(run_id: RunId, services: Served, after_step: AfterStep = 0, limit: Limit = 100) -> Json:
     """The committed steps: what each changed, which edge the run then took, and why."""
-    page = await services.store.steps.page(run_id, after_step, limit)
+    page = await services.store.history.page(run_id, after_step, limit)
     return views.page(map(views.step, page.items), page.next_cursor)
 
 
@@ -96,7 +96,7 @@ async def get_state_at(
     step: Annotated[Number | None, Query(description="0: the initial state; left out: the last step.")] = None,
 ) -> Json:
     """The state as it was after a step."""
-    number, state = await services.store.steps.state_at(run_id, step)
+    number, state = await services.store.history.state_at(run_id, step)
     return Json({"step": number, "state": views.Text(state.to_text())})
 
 

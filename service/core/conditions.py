@@ -58,29 +58,40 @@ def decide(edges: Sequence[Edge], state: State) -> Decision:
 
 
 def abridge(evaluated: Sequence[dict[str, Any]], bytes_max: int) -> list[dict[str, Any]]:
-    """`evaluated` without operands of more than `bytes_max` bytes; their paths stand under `omitted`.
+    """`evaluated` without what takes more than `bytes_max` bytes: `omitted` names the paths of such operands,
+    and a record without `condition` has lost it.
 
-    They are the state's own and stored with it once: a step must not cost more because an edge asked a large
-    value.
+    An operand is the state's own and a condition the graph's. Each is stored there once, and a step must
+    not cost more because an edge asked something large.
     """
     abridged = []
     for record in evaluated:
-        sizes = {place: codec.byte_length(codec.encode(value)) for place, value in record["operands"].items()}
-        kept = {place: value for place, value in record["operands"].items() if sizes[place] <= bytes_max}
-        omitted = [place for place in sizes if place not in kept]
-        abridged.append({**record, "operands": kept, **({"omitted": omitted} if omitted else {})})
+        kept = dict(record)
+        if _is_large(record["condition"], bytes_max):
+            del kept["condition"]
+        if large := [place for place, value in record["operands"].items() if _is_large(value, bytes_max)]:
+            kept["omitted"] = large
+            kept["operands"] = {place: value for place, value in record["operands"].items() if place not in large}
+        abridged.append(kept)
     return abridged
 
 
-def complete(abridged: Sequence[dict[str, Any]], state: State) -> list[dict[str, Any]]:
-    """What `abridge` made less of, whole again; `state` is the one that was asked."""
+def complete(abridged: Sequence[dict[str, Any]], edges: Sequence[Edge], state: State) -> list[dict[str, Any]]:
+    """What `abridge` took from, whole again: `edges` are the node's and `state` the one that they were asked of."""
     evaluated = []
-    for record in abridged:
+    # Edges are asked in their order, from the first.
+    for kept, edge in zip(abridged, edges, strict=False):
         asked = _Question(state)
-        for place in record.pop("omitted", ()):
+        for place in kept.get("omitted", ()):
             asked.read(place)
-        evaluated.append({**record, "operands": record["operands"] | asked.operands})
+        whole = {**_record(edge, kept["result"], asked), **kept, "operands": kept["operands"] | asked.operands}
+        whole.pop("omitted", None)
+        evaluated.append(whole)
     return evaluated
+
+
+def _is_large(value: Any, bytes_max: int) -> bool:
+    return codec.byte_length(codec.encode(value)) > bytes_max
 
 
 def _record(edge: Edge, result: bool, question: _Question) -> dict[str, Any]:

@@ -139,6 +139,8 @@ class Transition:
     """The run as it is afterwards."""
     step: Step | None = None
     error: RunError | None = None
+    was_tried: bool = True
+    """Whether an attempt led to this."""
     lines: tuple[Line, ...] = ()
 
 
@@ -157,8 +159,8 @@ def after(run: Run, move: Move, outcome: Outcome | None = None) -> Transition:
     match move, outcome:
         case Condemn(), _:
             message = f"the server died {run.crashes} times in a row while this step was tried"
-            # No attempt of its own: the last one that was made is the one that counts.
-            return _failed(replace(run, attempt=run.attempt - 1), Failed("crash_loop", message))
+            condemned = replace(run, attempt=run.attempt - 1)  # The last one that was made.
+            return replace(_failed(condemned, Failed("crash_loop", message)), was_tried=False)
         case CallTool(), Failed():
             return _failed(run, outcome)
         case CallTool(), Succeeded(changes=changes):

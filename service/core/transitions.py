@@ -1,4 +1,7 @@
-"""The statuses of a run and the one table of legal transitions; CHECKs and WHEREs derive from it."""
+"""The statuses of a run and the one table of legal transitions.
+
+The CHECKs derive from the sets below; the tests hold every verb of the store against the table.
+"""
 
 from __future__ import annotations
 

@@ -151,22 +151,32 @@ def _cut(text: str, bytes_max: int) -> str:
 
 
 def _data_text(data: dict[str, Any]) -> str:
-    text = codec.encode({_text(key): _fit(value) for key, value in data.items()})
+    text = codec.encode(_Fitting().fit(data))
     if codec.byte_length(text) > DATA_BYTES_MAX:
         return codec.encode({"cut": _cut(text, MESSAGE_BYTES_MAX)})
     return text
 
 
-def _fit(value: Any, depth: int = 1) -> Any:
-    """`value` with whatever in it is no JSON as its repr."""
-    if isinstance(value, str):
-        return _text(value)
-    if depth < DATA_DEPTH_MAX and isinstance(value, dict):
-        return {_text(key): _fit(item, depth + 1) for key, item in value.items()}
-    if depth < DATA_DEPTH_MAX and isinstance(value, list | tuple):
-        return [_fit(item, depth + 1) for item in value]
-    try:
-        codec.check(value, depth=DATA_DEPTH_MAX, depth_max=DATA_DEPTH_MAX)
-    except codec.ValueUnfit:
-        return _text(value)
-    return value
+class _Fitting:
+    """Copies data, with whatever in it is no JSON as its repr, and no further than any line can hold."""
+
+    def __init__(self) -> None:
+        self._room = DATA_BYTES_MAX
+
+    def fit(self, value: Any, depth: int = 1) -> Any:
+        self._room -= 1
+        if self._room < 0:
+            return "…"
+        if isinstance(value, str):
+            return _text(value)
+        if isinstance(value, dict | list | tuple):
+            if depth > DATA_DEPTH_MAX:
+                return "…"
+            if isinstance(value, dict):
+                return {_text(key): self.fit(item, depth + 1) for key, item in value.items()}
+            return [self.fit(item, depth + 1) for item in value]
+        try:
+            codec.check(value)
+        except codec.ValueUnfit:
+            return _text(value)
+        return value

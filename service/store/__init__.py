@@ -5,6 +5,7 @@ from __future__ import annotations
 from service.store.clock import Override
 from service.store.database import Database
 from service.store.graphs import Graphs
+from service.store.history import History
 from service.store.leases import Leases
 from service.store.logs import Logs
 from service.store.reader import Reader
@@ -25,7 +26,8 @@ class Store:
         self._reader = Reader(database)
         self.graphs = Graphs(self._writer, self._reader)
         self.runs = Runs(self._writer, self._reader)
-        self.steps = Steps(self._writer, self._reader)
+        self.steps = Steps(self._writer)
+        self.history = History(self._reader)
         self.logs = Logs(self._writer, self._reader)
         self.leases = Leases(self._writer, server_id, address, lease_s)
 

@@ -6,6 +6,7 @@ another server may try.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
@@ -24,6 +25,8 @@ from service.store.sql import Statement
 from service.store.states import STATE_AT_COMPILED, state_of
 from service.store.tables import attempts, graphs, runs, servers
 from service.store.writer import Transaction, Writer
+
+logger = logging.getLogger(__name__)
 
 GRAPHS_CACHED_MAX = 256
 
@@ -137,7 +140,7 @@ class Leases:
         """Lease up to `count` runs that are due, the longest due first; one transaction.
 
         Leases on `holding`, the runs that this server carries, are renewed where they have run out: a
-        database that was locked for long is no reason to take over from oneself.
+        database that was locked for long is no reason to take over from oneself. One call at a time.
         """
 
         def verb(transaction: Transaction) -> tuple[list[tuple[_Due, State]], dict[str, str]]:
@@ -147,8 +150,13 @@ class Leases:
             return [(row, self._take(transaction, row)) for row in due], definitions
 
         taken, definitions = await self._writer.write(verb)
-        self._graphs |= {id: Graph.load(text) for id, text in definitions.items()}
-        claimed = [self._claimed(due, state) for due, state in taken]
+        for graph_id, text in definitions.items():
+            try:
+                self._graphs[graph_id] = Graph.load(text)
+            except ValueError:
+                # Written by a newer version. Its runs are left to their leases; the others go on.
+                logger.exception("graph %s cannot be read", graph_id)
+        claimed = [self._claimed(due, state) for due, state in taken if due.graph_id in self._graphs]
         while len(self._graphs) > GRAPHS_CACHED_MAX:
             del self._graphs[next(iter(self._graphs))]
         return claimed

@@ -62,6 +62,18 @@ STATE_AT_COMPILED = Statement(STATE_AT)
 CHANGES_BETWEEN = _changes_between(changes).order_by(changes.c.step, changes.c.position, changes.c.key)
 """Parameters: run_id, after_step, last_step."""
 
+VALUE_AT = (
+    select(changes.c.key, changes.c.value, changes.c.position)
+    .where(
+        changes.c.run_id == bindparam("run_id"),
+        changes.c.key == bindparam("key"),
+        changes.c.step <= bindparam("step"),
+    )
+    .order_by(changes.c.step.desc())
+    .limit(1)
+)
+"""One key of the state after a step. Parameters: run_id, key, step."""
+
 BYTES_BETWEEN = _changes_between(
     changes.c.step, func.sum(func.coalesce(func.length(changes.c.value), 0)).label("length")
 ).group_by(changes.c.step)

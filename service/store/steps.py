@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, null, select, update
+from sqlalchemy import bindparam, insert, null, select, update
 
 from service.core import codec
-from service.core.conditions import abridge, complete
-from service.core.errors import LeaseLost, NotFound
+from service.core.conditions import abridge
+from service.core.errors import LeaseLost
 from service.core.run import Line, Run, RunError, Step, Transition
-from service.core.state import State
 from service.core.transitions import OVER, Status
-from service.store.clock import shown
 from service.store.logs import insert_lines
-from service.store.reader import Reader, Snapshot
-from service.store.records import AttemptRecord, Lease, Page, StepRecord
+from service.store.records import Lease
 from service.store.sql import Statement
-from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, state_of
 from service.store.tables import attempts, changes, runs, snapshots
 from service.store.writer import Transaction, Writer
 
-PAGE_BYTES_MAX = 4 * 2**20
-"""A page of steps ends early when their changes and decisions grow larger."""
-
-OPERAND_BYTES_MAX = 1024
-"""A larger operand of a decision is not stored a second time: it is read back from the state."""
+EVALUATED_BYTES_MAX = 1024
+"""A larger operand or condition of a decision is not stored with each step: it is read back from where it is."""
 
 # The fence: no row, no commit.
 _FENCED = (
@@ -80,26 +72,14 @@ _COMMITTED = Statement(
     )
 )
 
-_EVALUATED_BYTES = select(snapshots.c.step, func.length(snapshots.c.evaluated)).where(
-    snapshots.c.run_id == bindparam("run_id"),
-    snapshots.c.step > bindparam("after_step"),
-    snapshots.c.step <= bindparam("last_step"),
-)
-
 _SNAPSHOT = Statement(insert(snapshots).values({column.name: bindparam(column.name) for column in snapshots.c}))
 _CHANGE = Statement(insert(changes).values({column.name: bindparam(column.name) for column in changes.c}))
-# A run that is condemned makes no attempt: its last one has been noted as lost already.
-_ATTEMPT = Statement(
-    lambda insert: (
-        insert(attempts).values({column.name: bindparam(column.name) for column in attempts.c}).on_conflict_do_nothing()
-    )
-)
+_ATTEMPT = Statement(insert(attempts).values({column.name: bindparam(column.name) for column in attempts.c}))
 
 
 class Steps:
-    def __init__(self, writer: Writer, reader: Reader) -> None:
+    def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._reader = reader
 
     async def commit(
         self, lease: Lease, transition: Transition, *, started: float, finished: float, lines: Sequence[Line] = ()
@@ -118,37 +98,13 @@ class Steps:
             insert_lines(transaction, lease.run_id, (*lines, *transition.lines), last_seq)
             if transition.step is not None:
                 _insert_step(transaction, lease, transition.run.step, transition.step, started, finished)
-            if transition.error is not None:
+            if transition.error is not None and transition.was_tried:
                 _insert_failed_attempt(transaction, lease.run_id, transition.error, started, finished)
             return True
 
         if not await self._writer.write(verb):
             raise LeaseLost(lease.run_id, lease.token)
         return transition.run
-
-    async def page(self, run_id: str, after_step: int, limit: int) -> Page:
-        """Committed steps after `after_step`; NotFound without the run."""
-        async with self._reader.snapshot() as snapshot:
-            run = await snapshot.one(select(runs.c.step).where(runs.c.id == run_id))
-            if run is None:
-                raise NotFound("run", run_id)
-            last = min(run.step, after_step + limit)
-            between = {"run_id": run_id, "after_step": after_step, "last_step": last}
-            sizes = [*await snapshot.all(BYTES_BETWEEN, **between), *await snapshot.all(_EVALUATED_BYTES, **between)]
-            between["last_step"] = _cut(sizes, after_step + 1, last)
-            items = await _steps_between(snapshot, between)
-        return Page(items, items[-1].step if items and items[-1].step < run.step else None)
-
-    async def state_at(self, run_id: str, step: int | None) -> tuple[int, State]:
-        """The state after `step` (None: the last one), with its number; NotFound past the last."""
-        async with self._reader.snapshot() as snapshot:
-            run = await snapshot.one(select(runs.c.step).where(runs.c.id == run_id))
-            if run is None:
-                raise NotFound("run", run_id)
-            step = run.step if step is None else step
-            if step > run.step:
-                raise NotFound("step", str(step))
-            return step, state_of(await snapshot.all(STATE_AT, run_id=run_id, step=step))
 
 
 def _move(transaction: Transaction, lease: Lease, transition: Transition, line_count: int) -> int | None:
@@ -191,6 +147,7 @@ def _insert_step(
     transaction: Transaction, lease: Lease, number: int, step: Step, started: float, finished: float
 ) -> None:
     moment = transaction.moment
+    evaluated, is_abridged = _evaluated_text(step)
     transaction.execute(
         _SNAPSHOT,
         run_id=lease.run_id,
@@ -200,7 +157,8 @@ def _insert_step(
         lease_token=lease.token,
         next_node=step.decision.to,
         reason=step.decision.reason.value,
-        evaluated=_evaluated_text(step),
+        evaluated=evaluated,
+        is_abridged=int(is_abridged),
         started_at=moment.at(started),
         finished_at=moment.at(finished),
         duration_ms=round((finished - started) * 1000, 3),
@@ -208,11 +166,12 @@ def _insert_step(
     insert_changes(transaction, lease.run_id, number, step.changes)
 
 
-def _evaluated_text(step: Step) -> str:
+def _evaluated_text(step: Step) -> tuple[str, bool]:
+    """The decision's record, and whether that leaves out what the state or the graph holds anyway."""
     text = codec.encode(step.decision.evaluated)
-    if len(text) <= OPERAND_BYTES_MAX:
-        return text
-    return codec.encode(abridge(step.decision.evaluated, OPERAND_BYTES_MAX))
+    if len(text) <= EVALUATED_BYTES_MAX:
+        return text, False
+    return codec.encode(abridge(step.decision.evaluated, EVALUATED_BYTES_MAX)), True
 
 
 def insert_changes(transaction: Transaction, run_id: str, step: int, changed: Any) -> None:
@@ -248,76 +207,4 @@ def _error_text(error: RunError) -> str:
             "step": error.step,
             "attempt": error.attempt,
         }
-    )
-
-
-def _cut(sizes: Iterable[tuple[int, int]], first: int, last: int) -> int:
-    """The last step, up to `last`, with which a page is still of a decent size; `first` always fits."""
-    total = 0
-    for step, length in sorted(map(tuple, sizes)):
-        total += length
-        if total > PAGE_BYTES_MAX and step > first:
-            return step - 1
-    return last
-
-
-async def _steps_between(snapshot: Snapshot, between: dict[str, Any]) -> tuple[StepRecord, ...]:
-    def within(table: Any) -> Any:
-        return (
-            select(table)
-            .where(
-                table.c.run_id == between["run_id"],
-                table.c.step > between["after_step"],
-                table.c.step <= between["last_step"],
-            )
-            .order_by(table.c.step)
-        )
-
-    changed: dict[int, list[Any]] = defaultdict(list)
-    for row in await snapshot.all(CHANGES_BETWEEN, **between):
-        changed[row.step].append(row)
-    tried: dict[int, list[Any]] = defaultdict(list)
-    for row in await snapshot.all(within(attempts)):
-        tried[row.step].append(row)
-    rows = await snapshot.all(within(snapshots))
-    made: list[StepRecord] = []
-    room = PAGE_BYTES_MAX
-    for row in rows:
-        evaluated = await _evaluated(snapshot, row)
-        # Only now it is known how large: operands were read back from the state.
-        room -= len(evaluated)
-        if made and room < 0:
-            break
-        made.append(_step_record(row, evaluated, changed[row.step], tried[row.step]))
-    return tuple(made)
-
-
-async def _evaluated(snapshot: Snapshot, row: Any) -> str:
-    """The decision's record as it was made, with the operands that were too large to store twice."""
-    text: str = row.evaluated
-    if '"omitted":' not in text:
-        return text
-    state = state_of(await snapshot.all(STATE_AT, run_id=row.run_id, step=row.step))
-    return codec.encode(complete(codec.loads(text), state))
-
-
-def _step_record(row: Any, evaluated: str, changed: Sequence[Any], failed: Sequence[Any]) -> StepRecord:
-    started_at, finished_at = shown(row.started_at) or "", shown(row.finished_at) or ""
-    lost = [
-        AttemptRecord(other.attempt, other.error, shown(other.started_at) or "", shown(other.finished_at) or "")
-        for other in sorted(failed, key=lambda other: int(other.attempt))
-    ]
-    return StepRecord(
-        step=row.step,
-        node=row.node,
-        attempt=row.attempt,
-        attempts=(*lost, AttemptRecord(row.attempt, None, started_at, finished_at)),
-        set={change.key: change.value for change in changed if change.value is not None},
-        unset=tuple(change.key for change in changed if change.value is None),
-        next_node=row.next_node,
-        reason=row.reason,
-        evaluated=evaluated,
-        started_at=started_at,
-        finished_at=finished_at,
-        duration_ms=row.duration_ms,
     )

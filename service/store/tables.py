@@ -108,13 +108,15 @@ snapshots = Table(
     metadata,
     Column("run_id", Text, ForeignKey("runs.id"), nullable=False),
     Column("step", Integer, nullable=False),
-    Column("node", Text, nullable=False),
+    Column("node", Text),
     Column("attempt", Integer, nullable=False),
     Column("lease_token", Integer, nullable=False),
     # The decision: where the run went, why, and which edges were asked with what values.
     Column("next_node", Text),
     Column("reason", Text, nullable=False),
     Column("evaluated", Text, nullable=False),
+    # 1 where `evaluated` leaves out large operands, named under `omitted`, or a large condition.
+    Column("is_abridged", Integer, nullable=False),
     Column("started_at", Instant, nullable=False),
     Column("finished_at", Instant, nullable=False),
     Column("duration_ms", Double, nullable=False),

@@ -56,7 +56,7 @@ class Bench:
         return await self.store.runs.get(run_id)
 
     async def state(self, run_id: str) -> dict[str, Any]:
-        return (await self.store.steps.state_at(run_id, None))[1].to_object()
+        return (await self.store.history.state_at(run_id, None))[1].to_object()
 
 
 @asynccontextmanager

@@ -89,7 +89,7 @@ def test_a_crash_around_any_write_costs_no_step_and_doubles_none(tmp_path: Path,
             await carry_all(made)
 
             record = await made.store.runs.get("r")
-            steps = (await made.store.steps.page("r", 0, 100)).items
+            steps = (await made.store.history.page("r", 0, 100)).items
             lines, last_seq, over = await made.store.logs.page("r", 0, 100)
             assert (record.status, record.step, over) == ("completed", STEPS, True)
             assert [(step.step, step.set) for step in steps] == [(n, {"n": str(n)}) for n in range(1, STEPS + 1)]

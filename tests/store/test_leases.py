@@ -180,7 +180,7 @@ def test_a_takeover_notes_the_lost_attempt_and_counts_a_crash(database: Database
             assert attempts(database) == [(2, 1, "server_lost")]
             run = await walk(store, claimed, [{"n": 2}])
             assert (run.attempt, run.crashes) == (1, 0)
-            [_, step] = (await store.steps.page("r", 0, 10)).items
+            [_, step] = (await store.history.page("r", 0, 10)).items
             assert [(tried.attempt, tried.error is None) for tried in step.attempts] == [(1, False), (2, True)]
             assert step.attempt == 2
             assert (await taken_over(store, clock)).run.crashes == 1

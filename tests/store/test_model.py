@@ -314,7 +314,7 @@ class Machine(RuleBasedStateMachine):
         assert (record.error is not None) is (run.status is Status.FAILED)
         states = ask(self.database, "SELECT state FROM v_states WHERE run_id = ? ORDER BY step", run.run_id)
         assert [state for (state,) in states] == [codec.encode(state) for state in run.states]
-        steps = self.wait(self.store.steps.page(run.run_id, 0, 1000)).items
+        steps = self.wait(self.store.history.page(run.run_id, 0, 1000)).items
         assert [step.step for step in steps] == list(range(1, run.step + 1))
         tried = ask(self.database, "SELECT step, attempt, error FROM attempts WHERE run_id = ?", run.run_id)
         assert sorted((step, attempt, json.loads(error)["type"]) for step, attempt, error in tried) == sorted(

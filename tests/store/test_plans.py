@@ -12,12 +12,13 @@ from sqlalchemy import Executable
 from sqlalchemy.dialects import sqlite
 
 from service.store.database import Database
+from service.store.history import _EVALUATED_BYTES
 from service.store.leases import _CLAIM, _DUE, _RENEW
 from service.store.logs import _COUNT_UP, lines_after
 from service.store.runs import _KEY, Filter, _newest
 from service.store.sql import Statement
 from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT
-from service.store.steps import _ADVANCE, _EVALUATED_BYTES, _REST
+from service.store.steps import _ADVANCE, _REST
 from tests.store.support import opened, sql, start
 
 DIALECT = sqlite.dialect(paramstyle="named")

@@ -14,9 +14,9 @@ from service.core.errors import Conflict, Invalid, NotFound
 from service.core.validation import read_graph
 from service.store import Store
 from service.store.database import Database
+from service.store.history import PAGE_BYTES_MAX
 from service.store.records import Page
 from service.store.runs import Filter
-from service.store.steps import PAGE_BYTES_MAX
 from tests.store.support import (
     COUNTER,
     Clock,
@@ -140,7 +140,7 @@ def test_what_is_not_there_is_not_found(database: Database, run_id: str) -> None
             reads: list[Callable[[], Awaitable[Any]]] = [
                 lambda: store.runs.get(run_id),
                 lambda: store.runs.whole(run_id, 0, 1),
-                lambda: store.steps.page(run_id, 0, 1),
+                lambda: store.history.page(run_id, 0, 1),
                 lambda: store.graphs.get(run_id),
             ]
             for read in reads:
@@ -230,7 +230,7 @@ def test_pages_of_steps_lead_through_all(database: Database) -> None:
                 got = await through(partial(_page_of_steps, store, limit))
                 assert [step.step for step in got] == list(range(1, 8))
             for after_step in (7, 8, 2**63 - 1):
-                assert await store.steps.page("r", after_step, 10) == Page((), None)
+                assert await store.history.page("r", after_step, 10) == Page((), None)
 
     asyncio.run(scenario())
 
@@ -240,14 +240,14 @@ async def _page_of_runs(store: Store, which: Filter, limit: int, cursor: str | N
 
 
 async def _page_of_steps(store: Store, limit: int, cursor: int | None) -> Page:
-    return await store.steps.page("r", cursor or 0, limit)
+    return await store.history.page("r", cursor or 0, limit)
 
 
 async def sizes_of_pages(store: Store) -> list[int]:
     sizes: list[int] = []
     cursor: int | None = 0
     while cursor is not None:
-        page = await store.steps.page("r", cursor, 100)
+        page = await store.history.page("r", cursor, 100)
         sizes.append(len(page.items))
         cursor = page.next_cursor
     return sizes

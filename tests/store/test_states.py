@@ -60,9 +60,9 @@ def test_the_state_after_any_step_is_the_models(
             claimed = {claim.lease.run_id: claim for claim in await store.leases.claim(10)}
             await walk(store, claimed["other"], [{"a": 1}, {"b": 2}])
             run = await walk(store, claimed["r"], states_of(initial, sequence)[1:])
-            stored = [(await store.steps.state_at("r", step))[1].to_text() for step in range(len(sequence) + 1)]
+            stored = [(await store.history.state_at("r", step))[1].to_text() for step in range(len(sequence) + 1)]
             assert stored == expected
-            assert (await store.steps.state_at("r", None)) == (len(sequence), run.state)
+            assert (await store.history.state_at("r", None)) == (len(sequence), run.state)
             assert (await store.runs.whole("r", 0, 1))[1] == run.state
         rows = ask(database, "SELECT step, state FROM v_states WHERE run_id = 'r' ORDER BY step")
         assert rows == list(enumerate(expected))
@@ -78,7 +78,7 @@ def test_a_step_past_the_last_and_an_unknown_run_are_not_found(database: Databas
             await walk(store, claimed, [{"n": 1}])
             for run_id, step in (("r", 2), ("r", 2**63 - 1), ("r", 2**70), ("nope", 0), ("nope", None)):
                 with pytest.raises(NotFound):
-                    await store.steps.state_at(run_id, step)
+                    await store.history.state_at(run_id, step)
 
     asyncio.run(scenario())
 
@@ -105,7 +105,7 @@ def test_the_page_of_steps_shows_what_each_changed(database: Database) -> None:
         async with opened(database) as store:
             claimed = await started(store)
             await walk(store, claimed, [{"n": 1, "b": [1.0], "a": None}, {"n": 1, "a": None}, {"n": 1000}])
-            page = await store.steps.page("r", 0, 100)
+            page = await store.history.page("r", 0, 100)
             shown = [(step.step, step.set, step.unset, step.next_node, step.reason) for step in page.items]
             assert shown == [
                 (1, {"n": "1", "b": "[1.0]", "a": "null"}, (), "a", "condition"),
