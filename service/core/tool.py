@@ -40,7 +40,7 @@ class Context(Protocol):
     def folder(self) -> Path:
         """A directory of the run's own, made on first use; it outlives the run."""
 
-    def log(self, message: str, **data: Any) -> None:
+    def log(self, message: str, /, **data: Any) -> None:
         """Add a line to the run's log. Never raises; it can be read within a second."""
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.core.errors import Unavailable
+from service.core.errors import StartRefused, Unavailable
 from service.core.tool import Tool
 from service.engine.attempt import Attempts
 from service.engine.heartbeat import Heartbeat, flush
@@ -58,12 +58,14 @@ class Engine:
         install_handler()
         self._thread.start()
         self._ready.wait()
+        if self._supervisor is None:
+            raise StartRefused("the engine could not start; see the log")
 
     def ask_to_stop(self) -> None:
         """Claim no more, rest at step boundaries. Returns at once; from any thread, also in a signal handler."""
         if self._stop_asked_at is None and self._loop is not None and self._supervisor is not None:
             self._stop_asked_at = time.monotonic()
-            if not self._done.is_set():
+            if not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._supervisor.stop)
 
     async def stop(self) -> None:
@@ -85,27 +87,45 @@ class Engine:
             return
         try:
             async with asyncio.timeout(LAST_WRITES_S):
-                for runner in self._supervisor.runners():
+                runners = self._supervisor.runners()
+                for runner in runners:
                     flush(self._store, runner)
-                    await self._store.leases.release(runner.lease, interrupted=runner.is_attempting)
+                # All at once, so that one commit takes them.
+                release = self._store.leases.release
+                await asyncio.gather(*(release(runner.lease, interrupted=runner.is_attempting) for runner in runners))
         except (TimeoutError, Unavailable) as error:
             logger.warning("runs are left to their leases: %s", error or "the database is busy")
         # Only now, since a runner that is cancelled is no longer listed; from here on the fence refuses it.
-        self._loop.call_soon_threadsafe(self._supervisor.cancel)
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._supervisor.cancel)
 
     def _work(self) -> None:
-        with asyncio.Runner() as runner:
-            self._loop = runner.get_loop()
-            main = self._loop.create_task(self._supervise())
-            while not main.done():
-                try:
-                    self._loop.run_until_complete(main)
-                except (SystemExit, KeyboardInterrupt) as error:
-                    # From a task that a tool left behind; the loop itself is whole and goes on.
-                    logger.error("a tool's own task raised %s", type(error).__name__)
-            if (fault := main.exception()) is not None:
-                logger.critical("the engine has stopped", exc_info=fault)
-        self._done.set()
+        try:
+            with asyncio.Runner() as runner:
+                self._loop = runner.get_loop()
+                # A tool can cancel all tasks of the loop. Then the work starts anew, and finds all runs again.
+                while not self._execute(self._loop.create_task(self._supervise())):
+                    logger.error("a tool cancelled the engine's own task")
+        finally:
+            self._done.set()
+            self._ready.set()
+
+    def _execute(self, main: asyncio.Task[None]) -> bool:
+        """Run the loop until `main` is done; whether that was its own doing."""
+        loop = main.get_loop()
+        while not main.done():
+            try:
+                loop.run_until_complete(main)
+            except asyncio.CancelledError:
+                break
+            except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
+                # From a task that a tool left behind, or its loop.stop(); the loop itself is whole and goes on.
+                logger.error("a tool stopped the engine's loop: %s", type(error).__name__)
+        if main.cancelled():
+            return self._stop_asked_at is not None
+        if (fault := main.exception()) is not None:
+            logger.critical("the engine has stopped", exc_info=fault)
+        return True
 
     async def _supervise(self) -> None:
         settings = self._settings
@@ -116,5 +136,7 @@ class Engine:
         )
         heartbeat.start()
         self._ready.set()
-        await self._supervisor.run()
-        heartbeat.stop()
+        try:
+            await self._supervisor.run()
+        finally:
+            heartbeat.stop()

@@ -1,6 +1,6 @@
 """One try of a step: where a tool is called. Whatever it does comes back as an outcome.
 
-The only place where any exception is caught: a tool cannot hurt its server.
+A tool cannot hurt its server: any exception of its, SystemExit too, is its run's and ends here.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from service.core import codec
-from service.core.errors import AttemptError
+from service.core.errors import StateInvalid
 from service.core.run import CallTool, Failed, Level, Outcome, Run, Succeeded
 from service.core.tool import Tool
-from service.engine.lines import LineBuffer, current
+from service.engine.lines import LineBuffer, current, reinstall_handler
 from service.engine.threads import Threads
 
 ERROR_TEXT_MAX = 4096
@@ -46,8 +46,20 @@ class AttemptContext:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def log(self, message: str, **data: Any) -> None:
+    # Positional, so that `self` and `message` may be names in the data.
+    def log(self, message: str, /, **data: Any) -> None:
         self._lines.add(message, data=data)
+
+
+class Carrier(Protocol):
+    """Who tries: the runner."""
+
+    @property
+    def has_given_up(self) -> bool:
+        """Whether it was cancelled by us, and not by the tool."""
+
+    async def begin(self) -> None:
+        """Told at the moment at which the tool is about to be called, and not while it waits for a thread."""
 
 
 class Attempts:
@@ -59,19 +71,23 @@ class Attempts:
         self._runs_folder = runs_folder
         self._state_bytes_max = state_bytes_max
 
-    async def attempt(self, run: Run, move: CallTool, lines: LineBuffer) -> Outcome:
-        """Call the tool of `move` on a fresh copy of the state. Raises nothing but the caller's own cancel."""
+    async def attempt(self, run: Run, move: CallTool, lines: LineBuffer, carrier: Carrier) -> Outcome:
+        """Call the tool of `move` on a fresh copy of the state. Raises nothing but the carrier's own cancel."""
         tool = self._tools.get(move.tool)
         if tool is None:
             return Failed("tool_missing", f"no tool {move.tool!r} is registered on this server")
         context = AttemptContext(run.id, move.step, move.attempt, move.node, self._runs_folder, lines)
         call = _Call(tool, run, move.metadata, context, self._state_bytes_max)
+        reinstall_handler()
         token = current.set(lines)
         try:
             if tool.is_async:
-                return await _on_loop(call, lines)
+                await carrier.begin()
+                return await _on_loop(call, lines, carrier)
             within = contextvars.copy_context()
-            return await self._threads.call(lambda: within.run(_on_thread, call, lines))
+            async with self._threads.slot():
+                await carrier.begin()
+                return await self._threads.call(lambda: within.run(_on_thread, call, lines))
         finally:
             current.reset(token)
 
@@ -95,14 +111,17 @@ class _Call:
         arguments = {"state": self._state, "metadata": copy.deepcopy(self._metadata), "context": self._context}
         return self._tool.function(**{name: arguments[name] for name in self._tool.parameters})
 
-    def outcome(self, returned: Any) -> Succeeded:
+    def outcome(self, returned: Any) -> Outcome:
         if returned is not None and not isinstance(returned, dict):
             if inspect.iscoroutine(returned):
                 returned.close()
-            raise AttemptError(f"the tool returned a {type(returned).__name__}; it returns a dict or None")
+            return Failed("tool_error", f"the tool returned a {type(returned).__name__}; it returns a dict or None")
         if returned is not None and returned is not self._state:
             self._state.update(returned)
-        return Succeeded(self._run.state.changes_to(self._state, self._given, self._bytes_max))
+        try:
+            return Succeeded(self._run.state.changes_to(self._state, self._given, self._bytes_max))
+        except StateInvalid as error:
+            return Failed(error.type, _fit(str(error)))
 
 
 def _on_thread(call: _Call, lines: LineBuffer) -> Outcome:
@@ -112,24 +131,46 @@ def _on_thread(call: _Call, lines: LineBuffer) -> Outcome:
         return _failure(error, lines)
 
 
-async def _on_loop(call: _Call, lines: LineBuffer) -> Outcome:
-    task = asyncio.current_task()
+async def _on_loop(call: _Call, lines: LineBuffer, carrier: Carrier) -> Outcome:
     try:
-        outcome: Outcome = call.outcome(await call.invoke())
-    except GeneratorExit:
-        raise
+        outcome = call.outcome(await call.invoke())
     except BaseException as error:
+        if isinstance(error, GeneratorExit) and not _is_on_loop():
+            raise  # The loop is gone, and this coroutine is being closed.
         outcome = _failure(error, lines)
-    if task is not None and task.cancelling():
-        # We were cancelled, whatever the tool made of it: its late result is refused.
+    if carrier.has_given_up:
+        # Whatever the tool made of our cancel, its late result is refused.
         raise asyncio.CancelledError
-    return outcome
+    return Failed("tool_error", "the tool cancelled its own task") if await _was_cancelled() else outcome
+
+
+async def _was_cancelled() -> bool:
+    """Whether the tool has asked for the end of the task that it runs in; that is taken back."""
+    task = asyncio.current_task()
+    if task is None or not task.cancelling():
+        return False
+    try:
+        await asyncio.sleep(0)  # A cancel that is still to be thrown is thrown here.
+    except asyncio.CancelledError as error:
+        del error
+    while task.cancelling():
+        task.uncancel()
+    return True
+
+
+def _is_on_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _failure(error: BaseException, lines: LineBuffer) -> Failed:
-    if isinstance(error, AttemptError):
-        return Failed(error.type, _fit(str(error)))
-    trace = "".join(traceback.format_exception(error)[-20:])
+    try:
+        trace = "".join(traceback.format_exception(error)[-20:])
+    except BaseException as broken:  # A tool's exception may fail at anything, its own message too.
+        trace = f"{type(error).__name__} ({type(broken).__name__} in its message)"
     lines.add("the tool raised", Level.ERROR, {"traceback": codec.printable(trace)[-ERROR_TEXT_MAX:]})
     return Failed("tool_error", _fit(f"{type(error).__name__}: {_message(error)}".removesuffix(": ")))
 
@@ -141,5 +182,5 @@ def _fit(text: str) -> str:
 def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as broken:
+    except BaseException as broken:
         return f"({type(broken).__name__} in its message)"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import logging
 import threading
@@ -35,10 +36,16 @@ class LineBuffer:
         self._lines: list[Line] = []
         self._count = 0
         self._closed = False
+        self._submitted: list[Future[bool]] = []
 
     def add(self, message: Any, level: Level = Level.INFO, data: dict[str, Any] | None = None) -> None:
         """Keep a line; never raises, and does nothing once the attempt is over."""
-        line = self._line(_cut(_text(message), MESSAGE_BYTES_MAX), level, _data_text(data or {}))
+        try:
+            text = _data_text(data or {})
+        except Exception as error:
+            # Data that another thread changes meanwhile, a dict with methods of its own.
+            text = codec.encode({"data": f"{type(error).__name__} while it was read"})
+        line = self._line(_cut(_text(message), MESSAGE_BYTES_MAX), level, text)
         with self._lock:
             if not self._closed:
                 self._count += 1
@@ -53,6 +60,7 @@ class LineBuffer:
             lines, self._lines = self._lines, []
             # Submitted under the lock, so that the commit of the step, which closes first, comes after.
             written = submit(lines)
+            self._submitted = [*(other for other in self._submitted if not other.done()), written]
         written.add_done_callback(lambda future: self._restore(future, lines))
 
     def close(self) -> None:
@@ -62,6 +70,12 @@ class LineBuffer:
                 message = f"{self._count - LINES_MAX} more lines of this step were left out"
                 self._lines.append(self._line(message, Level.WARNING, "{}"))
             self._closed = True
+
+    async def settle(self) -> None:
+        """Wait until it is known of all lines that were handed over whether they are written."""
+        for written in self._submitted:
+            if not written.done():
+                await asyncio.wait([asyncio.wrap_future(written)])
 
     def rest(self) -> tuple[Line, ...]:
         """The lines that still have to be written."""
@@ -107,6 +121,12 @@ def install_handler() -> None:
     root.setLevel(min(root.level, logging.INFO))
 
 
+def reinstall_handler() -> None:
+    """Listen again, should a tool have reset `logging`."""
+    if _handler not in logging.getLogger().handlers:
+        logging.getLogger().addHandler(_handler)
+
+
 def remove_handler() -> None:
     global _engines  # noqa: PLW0603  # see above
     _engines -= 1
@@ -117,7 +137,7 @@ def remove_handler() -> None:
 def _message_of(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except Exception as error:
+    except BaseException as error:  # An argument of a tool's may raise anything.
         return f"{_text(record.msg)} ({type(error).__name__} in its arguments)"
 
 
@@ -130,7 +150,10 @@ def _level_of(record: logging.LogRecord) -> Level:
 def _data_of(record: logging.LogRecord) -> dict[str, Any]:
     data: dict[str, Any] = {"logger": record.name}
     if record.exc_info and record.exc_info[0] is not None:
-        data["traceback"] = logging.Formatter().formatException(record.exc_info)
+        try:
+            data["traceback"] = logging.Formatter().formatException(record.exc_info)
+        except BaseException as error:  # Nor need this be what logging asks for.
+            data["traceback"] = f"{type(error).__name__} in its traceback"
     return data
 
 
@@ -139,7 +162,7 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         try:
             value = repr(value)
-        except Exception as error:
+        except BaseException as error:  # A tool's object may raise anything.
             value = f"<{type(value).__name__}: {type(error).__name__} in its repr>"
     return codec.printable(str.__str__(value))
 

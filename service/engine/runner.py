@@ -28,6 +28,7 @@ class Runner:
         self._store = store
         self._attempts = attempts
         self._stopping = False
+        self._given_up = False
         self.lines: LineBuffer | None = None
         """The lines of the attempt that is going on."""
 
@@ -39,16 +40,27 @@ class Runner:
     def is_attempting(self) -> bool:
         return self.lines is not None
 
+    @property
+    def has_given_up(self) -> bool:
+        return self._given_up
+
+    def give_up(self) -> None:
+        """To be said before its task is cancelled: a cancel without it is a tool's own."""
+        self._given_up = True
+
     def stop(self) -> None:
         """Rest at the next step boundary."""
         self._stopping = True
 
     async def carry(self) -> None:
         """Step by step until the run rests. LeaseLost: somebody else carries it now; nothing was written."""
-        if self._run.crashes and not await self._store.leases.begin(self.lease):
-            raise LeaseLost(self.lease.run_id, self.lease.token)
         while not self._stopping and (move := next_move(self._run)) is not None:
             self._run = await self._make(move)
+
+    async def begin(self) -> None:
+        """Note that an attempt begins, of a run that was taken over: only then is its next takeover a crash."""
+        if self._run.crashes and not await self._store.leases.begin(self.lease):
+            raise LeaseLost(self.lease.run_id, self.lease.token)
 
     async def _make(self, move: Move) -> Run:
         """One move and its commit; the run as it is then."""
@@ -56,8 +68,9 @@ class Runner:
         outcome: Outcome | None = None
         if isinstance(move, CallTool):
             self.lines = LineBuffer(move)
-            outcome = await self._attempts.attempt(self._run, move, self.lines)
+            outcome = await self._attempts.attempt(self._run, move, self.lines, carrier=self)
             self.lines.close()
+            await self.lines.settle()
         transition = after(self._run, move, outcome)
         run = await self._commit(transition, started, time.monotonic())
         self.lines = None

@@ -47,7 +47,8 @@ class Supervisor:
 
     def cancel(self) -> None:
         """End every attempt now; what a tool still returns is refused."""
-        for _, task in list(self._carried.values()):
+        for runner, task in list(self._carried.values()):
+            runner.give_up()
             task.cancel()
 
     def lost(self, lease: Lease) -> None:
@@ -86,6 +87,8 @@ class Supervisor:
             return False
         for claim in claimed:
             runner = Runner(claim, self._store, self._attempts)
+            if self._stopping:  # Asked for while the claim was on its way.
+                runner.stop()
             self._carried[claim.lease.run_id] = (runner, tasks.create_task(self._carry(claim, runner)))
         return len(claimed) == room
 
@@ -109,8 +112,10 @@ class Supervisor:
 
     def _lose(self, lease: Lease) -> None:
         runner, task = self._carried.get(lease.run_id, (None, None))
-        if runner is not None and task is not None and runner.lease == lease:
+        # One that has come to rest meanwhile has given its lease back, and lost nothing.
+        if runner is not None and task is not None and runner.lease == lease and runner.is_unfinished:
             logger.warning("the lease %d on run %s was lost", lease.token, lease.run_id)
+            runner.give_up()
             task.cancel()
 
     async def _rest(self) -> None:

@@ -29,6 +29,11 @@ class Threads:
         self._threads: list[threading.Thread] = []
         self._free = 0
         """Threads that wait, less the calls that wait for them."""
+        self._slots = asyncio.Semaphore(count_max)
+
+    def slot(self) -> asyncio.Semaphore:
+        """To be held around a call: whoever has it waits for no thread (but for one that is blocked for good)."""
+        return self._slots
 
     async def call(self, function: Callable[[], T]) -> T:
         """The value of `function()`, which must not raise. If the caller is cancelled, it runs on unheard."""

@@ -13,7 +13,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from service.api import logs
-from tests.api.harness import Server
+from tests.api.harness import Server, eventually
 
 
 @contextmanager
@@ -88,15 +88,9 @@ class TestWebSocket:
         run_id = server.start(client)
         wake = server.services.store.wake
         with following(server, run_id) as socket:
-            with wake._lock:
-                assert run_id in wake._waiting
+            eventually(lambda: run_id in wake._waiting)
             socket.close()
-        event = threading.Event()
-        for _ in range(200):
-            if run_id not in wake._waiting:
-                return
-            event.wait(0.01)
-        pytest.fail("its tail still waits")
+        eventually(lambda: run_id not in wake._waiting)
 
 
 class TestEvents:

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from service.engine.lines import RunLogHandler
 from service.store.records import LineRecord
 from service.store.tail import tail
 from tests.engine.harness import Bench, running
@@ -103,6 +104,52 @@ def test_whatever_is_logged_is_made_to_fit(tmp_path: Path) -> None:
     assert long.message == "é" * 8192
     assert odd.message == "{'no': 'string'}"
     assert list(json.loads(much.data)) == ["cut"]
+
+
+class Changing(dict[str, Any]):
+    def items(self) -> Any:
+        raise RuntimeError("changed meanwhile")
+
+
+def test_nothing_that_is_logged_fails_the_step(tmp_path: Path) -> None:
+    class Exits:
+        def __repr__(self) -> str:
+            raise SystemExit(3)
+
+    def tool(context: Any) -> None:
+        shared: list[Any] = [1]
+        for _ in range(60):
+            shared = [shared, shared]
+        cyclic: list[Any] = []
+        cyclic += [cyclic, cyclic]
+        context.log("names", message="x", self=1)
+        context.log("exits", value=Exits())
+        context.log("changing", value=Changing())
+        context.log("shared", value=shared, cyclic=cyclic)
+        # Handed over directly: pytest's own handler would raise.
+        for message, trace in (("trace", ("a", "b", "c")), (Exits(), None)):
+            record = logging.LogRecord("x", logging.INFO, "file", 1, "", None, None)
+            record.msg, record.exc_info = message, trace  # type: ignore[assignment]  # as a tool might
+            RunLogHandler().handle(record)
+
+    messages = [line.message for line in logged(tmp_path, tool)]
+    assert messages[:5] == ["names", "exits", "changing", "shared", "trace"]
+    assert len(messages) == 6
+
+
+def test_a_tool_that_resets_logging_silences_nobody(tmp_path: Path) -> None:
+    def tool() -> None:
+        logging.getLogger("x").info("before")
+        logging.basicConfig(force=True, level=logging.INFO)
+
+    kept = logging.getLogger().handlers[:]
+    try:
+        for number in range(2):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            assert [line.message for line in logged(folder, tool)] == ["before"]
+    finally:
+        logging.getLogger().handlers[:] = kept
 
 
 def test_beyond_ten_thousand_lines_one_line_counts_the_rest(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from service.core.errors import ConditionError
 from tests.engine.harness import bench, loop_until, running
 
 ONCE = {"start_node": "a", "nodes": {"a": "tool"}}
@@ -25,6 +26,34 @@ def cyclic() -> dict[str, Any]:
     made: dict[str, Any] = {}
     made["self"] = made
     return made
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+async def cancels_itself() -> dict[str, Any]:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    return {"late": True}
+
+
+async def cancels_itself_and_waits() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(60)
+
+
+async def stops_the_loop() -> None:
+    asyncio.get_running_loop().stop()
+
+
+async def cancels_every_task() -> None:
+    for task in asyncio.all_tasks():
+        task.cancel()
 
 
 def raises(error: BaseException) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -63,13 +92,13 @@ def outcome_of(folder: Path, tool: Callable[..., Any], **state: Any) -> tuple[st
         RecursionError(),
         MemoryError(),
         BaseException("\ud800\0"),
+        Unspeakable(),
+        ConditionError("not an edge's"),
     ],
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.parametrize("kind", [0, 1], ids=["plain", "async"])
 def test_whatever_a_tool_raises_is_its_runs_error(tmp_path: Path, error: BaseException, kind: int) -> None:
-    if kind == 1 and isinstance(error, GeneratorExit):
-        pytest.skip("a coroutine that is closed raises it too, so it stays what Python makes of it")
     status, failure, _ = outcome_of(tmp_path, raises(error)[kind], n=1)
     assert status == "failed"
     assert failure is not None
@@ -100,6 +129,34 @@ def test_what_is_no_state_fails_the_attempt_and_the_last_good_state_stands(tmp_p
     assert failure is not None
     assert failure["type"] == "invalid_state"
     assert state == {"n": 1}
+
+
+@pytest.mark.parametrize("tool", [cancels_itself, cancels_itself_and_waits])
+def test_a_tool_that_cancels_its_own_task_fails_its_run(tmp_path: Path, tool: Callable[..., Any]) -> None:
+    status, failure, state = outcome_of(tmp_path, tool, n=1)
+    assert (status, state) == ("failed", {"n": 1})
+    assert failure is not None
+    assert failure["type"] == "tool_error"
+
+
+@pytest.mark.parametrize("hostile", [stops_the_loop, cancels_every_task])
+def test_a_tool_that_turns_on_the_loop_stops_no_other_run(tmp_path: Path, hostile: Callable[..., Any]) -> None:
+    async def add(state: dict[str, Any]) -> None:
+        state["n"] += 1
+
+    async def script() -> Any:
+        async with running(tmp_path, hostile, add) as bench:
+            await bench.start("hostile", {"start_node": "a", "nodes": {"a": hostile.__name__}})
+            await bench.over("hostile")
+            await bench.start("r", loop_until(5), n=0)
+            await bench.over("r")
+            return await bench.state("r")
+
+    async def bounded() -> Any:
+        async with asyncio.timeout(30):
+            return await script()
+
+    assert asyncio.run(bounded()) == {"n": 5}
 
 
 @pytest.mark.parametrize("returned", [5, "x", [1], True, {1}], ids=repr)
