@@ -4,7 +4,7 @@ from alembic import context
 from sqlalchemy import create_engine
 
 from service.settings import Settings
-from service.store.database import Database
+from service.store.database import Database, Ownership
 from service.store.tables import metadata
 
 connection = context.config.attributes.get("connection")
@@ -12,6 +12,9 @@ if connection is not None:
     context.configure(connection=connection, target_metadata=metadata, transactional_ddl=False)
     context.run_migrations()
 else:
-    with create_engine(Database.at(Settings.from_environment().database_url).url).begin() as connection:
+    database = Database.at(Settings.from_environment().database_url)
+    ownership = Ownership.take(database, "alembic")
+    with create_engine(database.url).begin() as connection:
         context.configure(connection=connection, target_metadata=metadata)
         context.run_migrations()
+    ownership.release()

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -20,7 +20,7 @@ import uvicorn
 
 from service import example
 from service.core.errors import StartRefused
-from service.main import create_app, folder_of_runs, url_of
+from service.main import create_app, folder_of_runs, make_folder, url_of
 from service.settings import Settings
 from service.store.database import Database, Ownership, owner_of
 from service.store.schema import migrate
@@ -30,8 +30,8 @@ POLL_S = 0.2
 
 
 def main() -> NoReturn:
-    arguments = _parser().parse_args()
     try:
+        arguments = _parser().parse_args()
         settings = _settings(arguments)
         code = arguments.run(settings, arguments)
     except StartRefused as refused:
@@ -42,18 +42,23 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise StartRefused(f"{message}; see {self.prog} --help")
+
+
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     common.add_argument("--database-url", metavar="URL", help="default: RUNGRAPH_DATABASE_URL, else ./rungraph.db")
     common.add_argument(
         "--tools", action="append", metavar="X", help="a FILE.py or package.module with your tools; repeatable"
     )
-    parser = argparse.ArgumentParser(prog="rungraph", description="A durable workflow engine behind an HTTP API.")
+    parser = _Parser(prog="rungraph", description="A durable workflow engine behind an HTTP API.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("serve", parents=[common], help="serve the HTTP API and execute runs")
-    command.add_argument("--host")
-    command.add_argument("--port", type=int)
+    command.add_argument("--host", help="default: RUNGRAPH_HOST, else 127.0.0.1")
+    command.add_argument("--port", type=int, help="default: RUNGRAPH_PORT, else 8000; 0 takes a free one")
     command.set_defaults(run=_serve)
 
     command = commands.add_parser("demo", parents=[common], help="find and mend what is wrong with a table")
@@ -89,20 +94,24 @@ def _migrate(settings: Settings, _: argparse.Namespace) -> int:
 
 def _serve(settings: Settings, _: argparse.Namespace) -> int:
     _refuse_open_address(settings)
-    _check_start(settings)
+    registry.load(settings.tools, built_in=example.TOOLS)
+    database = Database.at(settings.database_url)
     listener = _listen(settings.host, settings.port)
     address = url_of(settings.host, listener.getsockname()[1])
+    owned = Ownership.take(database, address)
+    # Whatever forbids the start is said here in one line, and not from within uvicorn.
+    migrate(database)
+    make_folder(folder_of_runs(settings, database))
     errors = logging.StreamHandler()
     errors.setLevel(logging.WARNING)
     logging.basicConfig(handlers=[errors], format="%(levelname)s: %(name)s: %(message)s")
-    # uvicorn raises the signal that stopped it once more at its end; a stop that was asked for is a success.
-    signal.signal(signal.SIGTERM, lambda *_: None)
+    server = uvicorn.Server(uvicorn.Config(create_app(settings, address, owned), log_level="warning"))
+    # Before uvicorn listens for it, a SIGTERM counts as well; at its end uvicorn raises it once more, and a
+    # stop that was asked for is a success.
+    signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
     print(f"Rungraph serves {address} (its calls: {address}/docs), stop it with Ctrl-C", flush=True)
-    server = uvicorn.Server(uvicorn.Config(create_app(settings, address), log_level="warning"))
-    try:
+    with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
-    except KeyboardInterrupt:
-        return 0
     return 0
 
 
@@ -117,17 +126,6 @@ def _refuse_open_address(settings: Settings) -> None:
         raise StartRefused(
             f"{settings.host} can be reached from outside: set RUNGRAPH_API_TOKEN, or RUNGRAPH_ALLOW_ANONYMOUS=1"
         )
-
-
-def _check_start(settings: Settings) -> None:
-    """Whatever forbids the start, said now in one line and not from within uvicorn."""
-    registry.load(settings.tools, built_in=example.TOOLS)
-    database = Database.at(settings.database_url)
-    ownership = Ownership.take(database, "a server that is starting")
-    try:
-        migrate(database)
-    finally:
-        ownership.release()
 
 
 def _listen(host: str, port: int) -> socket.socket:

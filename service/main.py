@@ -21,7 +21,7 @@ from fastapi import FastAPI
 
 from service import example
 from service.api import ApiSettings, Example, Services, Stop, create_api
-from service.core.errors import Unavailable
+from service.core.errors import StartRefused, Unavailable
 from service.core.tool import Tool
 from service.core.validation import read_graph
 from service.engine import Engine, EngineSettings
@@ -58,17 +58,18 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, address: str) -> AsyncIterator[Server]:
+async def serving(settings: Settings, address: str, owned: Ownership | None) -> AsyncIterator[Server]:
     """A running server without its HTTP: owns the database, migrates it, executes runs.
 
     StartRefused where a setting, a tool file or another owner forbids it.
     """
     tools = registry.load(settings.tools, built_in=example.TOOLS)
     database = Database.at(settings.database_url)
-    ownership = Ownership.take(database, address)
+    ownership = owned or Ownership.take(database, address)
     try:
         migrate(database)
         runs_folder = folder_of_runs(settings, database)
+        make_folder(runs_folder)
         store = Store(database, server_id=str(uuid.uuid4()), address=address, lease_s=settings.lease_seconds)
         store.open()
         engine = Engine(
@@ -98,18 +99,28 @@ def folder_of_runs(settings: Settings, database: Database) -> Path:
     return data_dir.absolute() / "runs"
 
 
+def make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartRefused(f"cannot make {folder}, where runs leave their files: {error.strerror}") from error
+
+
 def built_in_example(tools: Mapping[str, Tool]) -> Example:
     return Example(
         graph=read_graph(example.GRAPH, tools), datasets=example.DATASETS, initial_state=example.initial_state
     )
 
 
-def create_app(settings: Settings, address: str | None = None) -> FastAPI:
-    """The ASGI application; it serves at `address`, which others are told who find the database owned."""
+def create_app(settings: Settings, address: str | None = None, owned: Ownership | None = None) -> FastAPI:
+    """The ASGI application; it serves at `address`, which others are told who find the database owned.
+
+    `owned` is the database's ownership where the caller has taken it already.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with serving(settings, address or address_of(settings, sys.argv)) as server:
+        async with serving(settings, address or address_of(settings, sys.argv), owned) as server:
             stop = Stop()
             app.state.services = Services(
                 store=server.store,

@@ -75,7 +75,7 @@ async def list_runs(
     cursor: RunCursor | None = None,
 ) -> Json:
     """Runs, the newest first; each filter narrows the list."""
-    wanted = graph_id and known_graph_id(graph_id)
+    wanted = None if graph_id is None else known_graph_id(graph_id)
     page = await services.store.runs.page(Filter(status, wanted, tag), limit, cursor)
     if wanted and not page.items:
         await services.store.graphs.get(wanted)  # NotFound: it has no runs because it is not there.

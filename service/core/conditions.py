@@ -47,8 +47,9 @@ def decide(edges: Sequence[Edge], state: State) -> Decision:
     if not edges:
         return Decision(None, Reason.NO_EDGES)
     asked = []
+    decoded: dict[str, Any] = {}
     for edge in edges:
-        question = _Question(state)
+        question = _Question(state, decoded)
         result = edge.condition is None or question.ask(edge.condition)
         asked.append(_record(edge, result, question))
         if result:
@@ -57,41 +58,50 @@ def decide(edges: Sequence[Edge], state: State) -> Decision:
     return Decision(None, Reason.NONE_TRUE, tuple(asked))
 
 
-def abridge(evaluated: Sequence[dict[str, Any]], bytes_max: int) -> list[dict[str, Any]]:
-    """`evaluated` without what takes more than `bytes_max` bytes: `omitted` names the paths of such operands,
-    and a record without `condition` has lost it.
+OMITTED = {"omitted": True}
+"""In place of a condition that is not stored with a step."""
 
-    An operand is the state's own and a condition the graph's. Each is stored there once, and a step must
-    not cost more because an edge asked something large.
+
+def abridge(evaluated: Sequence[dict[str, Any]], bytes_max: int) -> tuple[list[dict[str, Any]], bool]:
+    """`evaluated` without what takes more than `bytes_max` bytes, and whether there was any such thing.
+
+    `omitted` names the paths of large operands, OMITTED stands for a large condition. An operand is the
+    state's own and a condition the graph's: a step must not cost more because an edge asked something large.
     """
     abridged = []
+    sizes: dict[int, bool] = {}  # By identity: many edges may ask the same value.
     for record in evaluated:
         kept = dict(record)
-        if _is_large(record["condition"], bytes_max):
-            del kept["condition"]
-        if large := [place for place, value in record["operands"].items() if _is_large(value, bytes_max)]:
+        if _is_large(record["condition"], bytes_max, sizes):
+            kept["condition"] = OMITTED
+        if large := [place for place, value in record["operands"].items() if _is_large(value, bytes_max, sizes)]:
             kept["omitted"] = large
             kept["operands"] = {place: value for place, value in record["operands"].items() if place not in large}
         abridged.append(kept)
-    return abridged
+    return abridged, any(sizes.values())
 
 
 def complete(abridged: Sequence[dict[str, Any]], edges: Sequence[Edge], state: State) -> list[dict[str, Any]]:
     """What `abridge` took from, whole again: `edges` are the node's and `state` the one that they were asked of."""
     evaluated = []
+    decoded: dict[str, Any] = {}
     # Edges are asked in their order, from the first.
     for kept, edge in zip(abridged, edges, strict=False):
-        asked = _Question(state)
-        for place in kept.get("omitted", ()):
+        asked = _Question(state, decoded)
+        for place in kept.pop("omitted", ()):
             asked.read(place)
-        whole = {**_record(edge, kept["result"], asked), **kept, "operands": kept["operands"] | asked.operands}
-        whole.pop("omitted", None)
-        evaluated.append(whole)
+        if kept["condition"] == OMITTED and edge.condition is not None:
+            kept["condition"] = edge.condition.document()
+        evaluated.append({**kept, "operands": kept["operands"] | asked.operands})
     return evaluated
 
 
-def _is_large(value: Any, bytes_max: int) -> bool:
-    return codec.byte_length(codec.encode(value)) > bytes_max
+def _is_large(value: Any, bytes_max: int, sizes: dict[int, bool]) -> bool:
+    if not isinstance(value, str | list | dict):
+        return False
+    if id(value) not in sizes:
+        sizes[id(value)] = codec.byte_length(codec.encode(value)) > bytes_max
+    return sizes[id(value)]
 
 
 def _record(edge: Edge, result: bool, question: _Question) -> dict[str, Any]:
@@ -111,6 +121,8 @@ class _Question:
     """One edge's condition put to a state, and what was read on the way to the answer."""
 
     state: State
+    decoded: dict[str, Any]
+    """Values by top-level key, each decoded once for all the edges of a node."""
     operands: dict[str, Any] = field(default_factory=dict)
     mismatched: bool = False
 
@@ -149,8 +161,9 @@ class _Question:
         first, *rest = path.segments(place)
         if first not in self.state.entries:
             return path.MISSING, _names(list(self.state))
-        # Only the one top-level key that the path names is decoded.
-        value = codec.loads(self.state.entries[first].text)
+        if first not in self.decoded:
+            self.decoded[first] = codec.loads(self.state.entries[first].text)
+        value = self.decoded[first]
         for depth, segment in enumerate(rest):
             inner = path.step_into(value, segment)
             if inner is path.MISSING:

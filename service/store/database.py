@@ -109,6 +109,8 @@ class Ownership:
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
+        # A child that a tool forks has the lock as well, and would keep it when this process is gone.
+        os.register_at_fork(after_in_child=file.close)
 
     @classmethod
     def take(cls, database: Database, address: str) -> Ownership:

@@ -91,10 +91,13 @@ async def _steps_between(snapshot: Snapshot, between: dict[str, Any]) -> tuple[S
     for row in await snapshot.all(within(attempts)):
         tried[row.step].append(row)
     rows = await snapshot.all(within(snapshots))
+    graph = None
+    if any(row.is_abridged for row in rows):
+        graph = Graph.load((await snapshot.all(_DEFINITION_OF_RUN, run_id=between["run_id"]))[0][0])
     made: list[StepRecord] = []
     room = PAGE_BYTES_MAX
     for row in rows:
-        evaluated = await _evaluated(snapshot, row)
+        evaluated = await _evaluated(snapshot, row, graph)
         # Only now it is known how large: operands were read back from the state.
         room -= len(evaluated)
         if made and room < 0:
@@ -103,17 +106,15 @@ async def _steps_between(snapshot: Snapshot, between: dict[str, Any]) -> tuple[S
     return tuple(made)
 
 
-async def _evaluated(snapshot: Snapshot, row: Any) -> str:
+async def _evaluated(snapshot: Snapshot, row: Any, graph: Graph | None) -> str:
     """The decision's record as it was made, with what was too large to be stored with the step."""
     text: str = row.evaluated
-    if not row.is_abridged:
+    if not row.is_abridged or graph is None:
         return text
     abridged = codec.loads(text)
     keys = {path.segments(place)[0] for record in abridged for place in record.get("omitted", ())}
     found = [await snapshot.one(VALUE_AT, run_id=row.run_id, key=key, step=row.step) for key in sorted(keys)]
-    definition = await snapshot.one(_DEFINITION_OF_RUN, run_id=row.run_id)
-    edges = Graph.load(definition[0]).edges_from(row.node) if definition else ()
-    return codec.encode(complete(abridged, edges, state_of(found)))
+    return codec.encode(complete(abridged, graph.edges_from(row.node), state_of(found)))
 
 
 def _step_record(row: Any, evaluated: str, changed: Sequence[Any], failed: Sequence[Any]) -> StepRecord:

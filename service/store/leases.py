@@ -29,6 +29,8 @@ from service.store.writer import Transaction, Writer
 logger = logging.getLogger(__name__)
 
 GRAPHS_CACHED_MAX = 256
+UNREADABLE_S = 60.0
+"""How long runs are put off whose graph this version cannot read."""
 
 _HELD = (
     runs.c.id == bindparam("run_id"),
@@ -71,6 +73,8 @@ _LOST_ATTEMPT = Statement(insert(attempts).values({column.name: bindparam(column
 
 _DEFINITION = Statement(select(graphs.c.definition).where(graphs.c.id == bindparam("graph_id")))
 
+_PUT_OFF = Statement(update(runs).where(runs.c.id == bindparam("run_id")).values(due_at=bindparam("until")))
+
 _BEGIN = Statement(update(runs).where(*_HELD).values(in_flight=1, moved_at=bindparam("now")).returning(runs.c.id))
 
 _RENEW = Statement(update(runs).where(*_HELD).values(due_at=bindparam("until")).returning(runs.c.id))
@@ -87,7 +91,13 @@ _RELEASE = Statement(
     .returning(runs.c.step, runs.c.attempt, runs.c.moved_at)
 )
 
+# The second one only where the clock was set back: a run was never queued in the future.
 _SEIZE = Statement(update(runs).where(runs.c.status == Status.RUNNING.value).values(due_at=bindparam("now")))
+_SEIZE_QUEUED = Statement(
+    update(runs)
+    .where(runs.c.due_at > bindparam("now"), runs.c.status == Status.QUEUED.value)
+    .values(due_at=bindparam("now"))
+)
 
 _FORGET_SERVERS = Statement(delete(servers))
 
@@ -134,7 +144,8 @@ class Leases:
         self._server_id = server_id
         self._address = address
         self._lease_s = lease_s
-        self._graphs: dict[str, Graph] = {}
+        self._graphs: dict[str, Graph | None] = {}
+        """None: one that this version cannot read."""
 
     async def claim(self, count: int, holding: Collection[str] = ()) -> list[Claimed]:
         """Lease up to `count` runs that are due, the longest due first; one transaction.
@@ -143,20 +154,19 @@ class Leases:
         database that was locked for long is no reason to take over from oneself. One call at a time.
         """
 
-        def verb(transaction: Transaction) -> tuple[list[tuple[_Due, State]], dict[str, str]]:
+        def verb(transaction: Transaction) -> list[tuple[_Due, State]]:
             due = self._due(transaction, count, holding)
-            missing = {row.graph_id for row in due} - self._graphs.keys()
-            definitions = {id: transaction.one(_DEFINITION, graph_id=id)[0] for id in missing}
-            return [(row, self._take(transaction, row)) for row in due], definitions
+            for row in due:
+                if row.graph_id not in self._graphs:
+                    self._graphs[row.graph_id] = _load(transaction, row.graph_id)
+            readable = [row for row in due if self._graphs[row.graph_id] is not None]
+            for row in due:
+                if row not in readable:
+                    later = transaction.moment.text(later_s=UNREADABLE_S)
+                    transaction.execute(_PUT_OFF, run_id=row.id, until=later)
+            return [(row, self._take(transaction, row)) for row in readable]
 
-        taken, definitions = await self._writer.write(verb)
-        for graph_id, text in definitions.items():
-            try:
-                self._graphs[graph_id] = Graph.load(text)
-            except ValueError:
-                # Written by a newer version. Its runs are left to their leases; the others go on.
-                logger.exception("graph %s cannot be read", graph_id)
-        claimed = [self._claimed(due, state) for due, state in taken if due.graph_id in self._graphs]
+        claimed = [self._claimed(due, state) for due, state in await self._writer.write(verb)]
         while len(self._graphs) > GRAPHS_CACHED_MAX:
             del self._graphs[next(iter(self._graphs))]
         return claimed
@@ -201,6 +211,7 @@ class Leases:
             transaction.execute(_FORGET_SERVERS)
             self._seen(transaction)
             transaction.execute(_SEIZE, now=transaction.moment.text())
+            transaction.execute(_SEIZE_QUEUED, now=transaction.moment.text())
 
         await self._writer.write(verb)
 
@@ -242,9 +253,12 @@ class Leases:
         return state_of(transaction.all(STATE_AT_COMPILED, run_id=due.id, step=due.step))
 
     def _claimed(self, due: _Due, state: State) -> Claimed:
+        graph = self._graphs[due.graph_id]
+        if graph is None:
+            raise ValueError(f"graph {due.graph_id} cannot be read")
         run = Run(
             id=due.id,
-            graph=self._graphs[due.graph_id],
+            graph=graph,
             status=Status.RUNNING,
             step=due.step,
             node=due.current_node,
@@ -260,6 +274,14 @@ class Leases:
     def _seen(self, transaction: Transaction) -> None:
         now = transaction.moment.text()
         transaction.execute(_SEEN, id=self._server_id, address=self._address, started_at=now, seen_at=now)
+
+
+def _load(transaction: Transaction, graph_id: str) -> Graph | None:
+    try:
+        return Graph.load(transaction.one(_DEFINITION, graph_id=graph_id)[0])
+    except ValueError:
+        logger.exception("graph %s cannot be read: a newer version wrote it, and its runs wait for one", graph_id)
+        return None
 
 
 _SERVER_LOST = {"type": "server_lost", "message": "the server died or lost its lease during this attempt"}

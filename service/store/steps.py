@@ -147,7 +147,7 @@ def _insert_step(
     transaction: Transaction, lease: Lease, number: int, step: Step, started: float, finished: float
 ) -> None:
     moment = transaction.moment
-    evaluated, is_abridged = _evaluated_text(step)
+    evaluated, is_abridged = abridge(step.decision.evaluated, EVALUATED_BYTES_MAX)
     transaction.execute(
         _SNAPSHOT,
         run_id=lease.run_id,
@@ -157,21 +157,13 @@ def _insert_step(
         lease_token=lease.token,
         next_node=step.decision.to,
         reason=step.decision.reason.value,
-        evaluated=evaluated,
+        evaluated=codec.encode(evaluated),
         is_abridged=int(is_abridged),
         started_at=moment.at(started),
         finished_at=moment.at(finished),
         duration_ms=round((finished - started) * 1000, 3),
     )
     insert_changes(transaction, lease.run_id, number, step.changes)
-
-
-def _evaluated_text(step: Step) -> tuple[str, bool]:
-    """The decision's record, and whether that leaves out what the state or the graph holds anyway."""
-    text = codec.encode(step.decision.evaluated)
-    if len(text) <= EVALUATED_BYTES_MAX:
-        return text, False
-    return codec.encode(abridge(step.decision.evaluated, EVALUATED_BYTES_MAX)), True
 
 
 def insert_changes(transaction: Transaction, run_id: str, step: int, changed: Any) -> None:

@@ -45,8 +45,9 @@ def load(sources: Iterable[str], built_in: Iterable[Tool]) -> Mapping[str, Tool]
     for source in sources:
         try:
             _import(source)
-        except Exception as error:
-            raise StartRefused(f"tools {source!r} cannot be loaded: {type(error).__name__}: {error}") from error
+        except (Exception, SystemExit) as error:
+            message = " ".join(f"{type(error).__name__}: {error}".split())
+            raise StartRefused(f"tools {source!r} cannot be loaded: {message}") from error
     tools: dict[str, Tool] = {}
     for found in (*built_in, *_declared):
         if tools.setdefault(found.name, found) is not found:
