@@ -25,7 +25,7 @@ from service.core.tool import Tool
 from service.core.validation import read_graph
 from service.engine import Engine, EngineSettings
 from service.store import Store
-from service.store.database import Database
+from service.store.database import database_at
 from service.store.runs import Start
 from service.store.schema import migrate
 
@@ -59,7 +59,7 @@ def timed(tool: Tool, spent: dict[str, list[float]]) -> Tool:
 async def run(folder: Path, flights: bytes) -> tuple[float, dict[str, list[float]], dict[str, Any]]:
     spent: dict[str, list[float]] = {}
     tools = {tool.name: timed(tool, spent) for tool in example.TOOLS}
-    database = Database.at(f"sqlite:///{folder / 'flights.db'}")
+    database = database_at(f"sqlite:///{folder / 'flights.db'}")
     migrate(database)
     store = Store(database, server_id="bench", address="bench", lease_s=15)
     store.open()

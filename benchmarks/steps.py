@@ -22,7 +22,7 @@ from service.core.tool import Tool
 from service.core.validation import read_graph
 from service.engine import Engine, EngineSettings
 from service.store import Store
-from service.store.database import Database
+from service.store.database import database_at
 from service.store.runs import Start
 from service.store.schema import migrate
 
@@ -44,7 +44,7 @@ def graph_of(steps: int) -> Any:
 
 async def run_engine(folder: Path, steps: int, payload: str = PAYLOAD) -> float:
     """Seconds from the run's acknowledgement to its end."""
-    database = Database.at(f"sqlite:///{folder / 'engine.db'}")
+    database = database_at(f"sqlite:///{folder / 'engine.db'}")
     migrate(database)
     store = Store(database, server_id="bench", address="bench", lease_s=15)
     store.open()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -20,9 +21,8 @@ import uvicorn
 
 from service import example
 from service.core.errors import StartRefused
-from service.main import create_app, folder_of_runs, make_folder, url_of
+from service.main import create_app, database_of, execute, folder_of_runs, make_folder, url_of
 from service.settings import Settings
-from service.store.database import Database, Ownership, owner_of
 from service.store.schema import migrate
 from service.tools import registry
 
@@ -59,7 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("serve", parents=[common], help="serve the HTTP API and execute runs")
     command.add_argument("--host", help="default: RUNGRAPH_HOST, else 127.0.0.1")
     command.add_argument("--port", type=int, help="default: RUNGRAPH_PORT, else 8000; 0 takes a free one")
+    command.add_argument("--no-engine", action="store_true", help="execute no runs: others do, on the same database")
     command.set_defaults(run=_serve)
+
+    command = commands.add_parser("engine", parents=[common], help="execute runs, without the HTTP API")
+    command.set_defaults(run=_engine)
 
     command = commands.add_parser("demo", parents=[common], help="find and mend what is wrong with a table")
     command.add_argument("file", nargs="?", type=Path, metavar="FILE.csv", help="default: the bundled data set")
@@ -83,36 +87,50 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 
 def _migrate(settings: Settings, _: argparse.Namespace) -> int:
-    database = Database.at(settings.database_url)
-    ownership = Ownership.take(database, "rungraph migrate")
+    database = database_of(settings)
+    ownership = database.own("rungraph migrate")
     try:
-        print(f"{database.file} has schema {', '.join(migrate(database))}")
+        print(f"{database.name} has schema {', '.join(migrate(database))}")
     finally:
         ownership.release()
     return 0
 
 
-def _serve(settings: Settings, _: argparse.Namespace) -> int:
+def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
     _refuse_open_address(settings)
     registry.load(settings.tools, built_in=example.TOOLS)
-    database = Database.at(settings.database_url)
+    database = database_of(settings)
     listener = _listen(settings.host, settings.port)
     address = url_of(settings.host, listener.getsockname()[1])
-    owned = Ownership.take(database, address)
+    owned = database.own(address)
     # Whatever forbids the start is said here in one line, and not from within uvicorn.
     migrate(database)
     make_folder(folder_of_runs(settings, database))
-    errors = logging.StreamHandler()
-    errors.setLevel(logging.WARNING)
-    logging.basicConfig(handlers=[errors], format="%(levelname)s: %(name)s: %(message)s")
-    server = uvicorn.Server(uvicorn.Config(create_app(settings, address, owned), log_level="warning"))
+    _show_warnings()
+    app = create_app(settings, address, owned, with_engine=not arguments.no_engine)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     # Before uvicorn listens for it, a SIGTERM counts as well; at its end uvicorn raises it once more, and a
     # stop that was asked for is a success.
     signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
-    print(f"Rungraph serves {address} (its calls: {address}/docs), stop it with Ctrl-C", flush=True)
+    others = ", others execute its runs" if arguments.no_engine else ""
+    print(f"Rungraph serves {address} (its calls: {address}/docs){others}, stop it with Ctrl-C", flush=True)
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     return 0
+
+
+def _engine(settings: Settings, _: argparse.Namespace) -> int:
+    _show_warnings()
+    address = f"engine {os.getpid()} on {socket.gethostname()}"
+    what = f"Rungraph executes the runs in {database_of(settings).name}, stop it with Ctrl-C"
+    asyncio.run(execute(settings, address, lambda: print(what, flush=True)))
+    return 0
+
+
+def _show_warnings() -> None:
+    errors = logging.StreamHandler()
+    errors.setLevel(logging.WARNING)
+    logging.basicConfig(handlers=[errors], format="%(levelname)s: %(name)s: %(message)s")
 
 
 def _refuse_open_address(settings: Settings) -> None:
@@ -131,7 +149,11 @@ def _refuse_open_address(settings: Settings) -> None:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+        # Connections inherit it. asyncio does not set it on sockets made like this one, and without it an answer
+        # of two packets waits 40 ms for the client's acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except OSError as error:
         raise StartRefused(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
 
@@ -161,7 +183,7 @@ async def _run_demo(settings: Settings, csv: IO[bytes] | None) -> int:
         run_id = started.json()["run_id"]
         print(f"run {run_id}")
         run = await _follow(client, run_id)
-        folder = folder_of_runs(settings, Database.at(settings.database_url)) / run_id
+        folder = folder_of_runs(settings, database_of(settings)) / run_id
     if run["status"] != "completed":
         print(f"the run is {run['status']}: {(run['error'] or {}).get('message', 'see its log')}", file=sys.stderr)
         return 1
@@ -174,7 +196,7 @@ async def _client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the server that owns the database; where there is none, of one within this process."""
     headers = {"authorization": f"Bearer {settings.api_token}"} if settings.api_token else {}
     timeout = httpx.Timeout(60)
-    owner = owner_of(Database.at(settings.database_url))
+    owner = database_of(settings).owner()
     if owner is not None:
         async with httpx.AsyncClient(base_url=owner, headers=headers, timeout=timeout, trust_env=False) as client:
             yield client

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -27,7 +28,7 @@ from service.core.validation import read_graph
 from service.engine import Engine, EngineSettings
 from service.settings import Settings
 from service.store import Store
-from service.store.database import Database, Ownership
+from service.store.database import Database, Ownership, database_at
 from service.store.schema import migrate
 from service.tools import registry
 
@@ -41,61 +42,74 @@ class Server:
     """What runs between a server's start and its stop."""
 
     store: Store
-    engine: Engine
+    engine: Engine | None
+    """None where others execute the runs."""
     tools: Mapping[str, Tool]
     example: Example
     runs_folder: Path
 
     async def unready(self) -> str | None:
         """Why this server is not ready; None when it is."""
-        if not self.engine.is_alive():
+        if self.engine is not None and not self.engine.is_alive():
             return "the engine has stopped"
         try:
-            await self.store.leases.probe(within_s=PROBE_S)
+            await self.store.servers.probe(within_s=PROBE_S)
         except Unavailable as error:
             return f"the database takes no writes: {error}"
         return None
 
+    def ask_to_stop(self) -> None:
+        if self.engine is not None:
+            self.engine.ask_to_stop()
+
 
 @asynccontextmanager
-async def serving(settings: Settings, address: str, owned: Ownership | None) -> AsyncIterator[Server]:
-    """A running server without its HTTP: owns the database, migrates it, executes runs.
+async def serving(
+    settings: Settings, address: str, owned: Ownership | None = None, *, with_engine: bool = True
+) -> AsyncIterator[Server]:
+    """A running server without its HTTP: owns the database, migrates it, executes runs if it has an engine.
 
     StartRefused where a setting, a tool file or another owner forbids it.
     """
     tools = registry.load(settings.tools, built_in=example.TOOLS)
-    database = Database.at(settings.database_url)
-    ownership = owned or Ownership.take(database, address)
+    database = database_of(settings)
+    ownership = owned or database.own(address)
     try:
         migrate(database)
         runs_folder = folder_of_runs(settings, database)
         make_folder(runs_folder)
         store = Store(database, server_id=str(uuid.uuid4()), address=address, lease_s=settings.lease_seconds)
         store.open()
-        engine = Engine(
-            store,
-            tools,
-            EngineSettings(
-                runs_folder=runs_folder,
-                active_runs_max=settings.max_active_runs,
-                tool_threads_max=settings.tool_threads,
-                state_bytes_max=settings.state_bytes_max,
-                lease_s=settings.lease_seconds,
-            ),
-        )
-        engine.start()
+        engine = Engine(store, tools, engine_settings(settings, runs_folder)) if with_engine else None
+        if engine is not None:
+            engine.start()
         try:
             yield Server(store, engine, tools, built_in_example(tools), runs_folder)
         finally:
-            await engine.stop()
+            if engine is not None:
+                await engine.stop()
             await store.close()
     finally:
         ownership.release()
 
 
+def database_of(settings: Settings) -> Database:
+    return database_at(settings.database_url, allow_undurable=settings.allow_undurable)
+
+
+def engine_settings(settings: Settings, runs_folder: Path) -> EngineSettings:
+    return EngineSettings(
+        runs_folder=runs_folder,
+        active_runs_max=settings.max_active_runs,
+        tool_threads_max=settings.tool_threads,
+        state_bytes_max=settings.state_bytes_max,
+        lease_s=settings.lease_seconds,
+    )
+
+
 def folder_of_runs(settings: Settings, database: Database) -> Path:
     """Where runs keep their files: one folder each, below the data directory."""
-    data_dir = settings.data_dir or database.file.with_name(database.file.stem + "-data")
+    data_dir = settings.data_dir or database.data_folder
     return data_dir.absolute() / "runs"
 
 
@@ -112,15 +126,19 @@ def built_in_example(tools: Mapping[str, Tool]) -> Example:
     )
 
 
-def create_app(settings: Settings, address: str | None = None, owned: Ownership | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, address: str | None = None, owned: Ownership | None = None, *, with_engine: bool = True
+) -> FastAPI:
     """The ASGI application; it serves at `address`, which others are told who find the database owned.
 
-    `owned` is the database's ownership where the caller has taken it already.
+    `owned` is the database's ownership where the caller has taken it already. Without an engine, its runs are
+    executed by other servers on the same database.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with serving(settings, address or address_of(settings, sys.argv), owned) as server:
+        where = address or address_of(settings, sys.argv)
+        async with serving(settings, where, owned, with_engine=with_engine) as server:
             stop = Stop()
             app.state.services = Services(
                 store=server.store,
@@ -130,7 +148,7 @@ def create_app(settings: Settings, address: str | None = None, owned: Ownership 
                 ready=server.unready,
                 stop=stop,
             )
-            with on_stop_signal(server.engine.ask_to_stop, stop.set, _end_at_last):
+            with on_stop_signal(server.ask_to_stop, stop.set, _end_at_last):
                 yield
 
     return create_api(
@@ -143,6 +161,19 @@ def create_app(settings: Settings, address: str | None = None, owned: Ownership 
         ),
         lifespan,
     )
+
+
+async def execute(settings: Settings, address: str, started: Callable[[], None]) -> None:
+    """An engine without HTTP, from `started` until a stop signal."""
+    async with serving(settings, address) as server:
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopped.set)
+        started()
+        await stopped.wait()
+        server.ask_to_stop()
+        _end_at_last()
 
 
 def address_of(settings: Settings, argv: list[str]) -> str:

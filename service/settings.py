@@ -22,6 +22,8 @@ class Settings:
     """None: beside the database."""
     api_token: str | None = None
     allow_anonymous: bool = False
+    allow_undurable: bool = False
+    """Take a PostgreSQL that may lose acknowledged commits as well."""
     lease_seconds: float = 15.0
     max_active_runs: int = 1000
     tool_threads: int = 64
@@ -41,6 +43,7 @@ class Settings:
             data_dir=given.path("DATA_DIR"),
             api_token=given.text("API_TOKEN"),
             allow_anonymous=given.flag("ALLOW_ANONYMOUS"),
+            allow_undurable=given.flag("ALLOW_UNDURABLE"),
             lease_seconds=given.number("LEASE_SECONDS", cls.lease_seconds, 1, 3600),
             max_active_runs=given.integer("MAX_ACTIVE_RUNS", cls.max_active_runs, 1, 100_000),
             tool_threads=given.integer("TOOL_THREADS", cls.tool_threads, 1, 10_000),

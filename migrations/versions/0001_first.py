@@ -13,13 +13,14 @@ branch_labels = None
 depends_on = None
 
 INSTANT = sa.Text().with_variant(sa.TIMESTAMP(timezone=True), "postgresql")
+COUNT = sa.Integer().with_variant(sa.BigInteger(), "postgresql")
 KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
     op.create_table(
         "graphs",
-        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("id", KEY, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("start_node", sa.Text(), nullable=False),
         sa.Column("definition", sa.Text(), nullable=False),
@@ -29,7 +30,7 @@ def upgrade() -> None:
     op.create_index("graphs_newest", "graphs", ["created_at", "id"], unique=False)
     op.create_table(
         "servers",
-        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("id", KEY, nullable=False),
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("started_at", INSTANT, nullable=False),
         sa.Column("seen_at", INSTANT, nullable=False),
@@ -37,17 +38,17 @@ def upgrade() -> None:
     )
     op.create_table(
         "runs",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("graph_id", sa.Text(), nullable=False),
+        sa.Column("id", KEY, nullable=False),
+        sa.Column("graph_id", KEY, nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
-        sa.Column("step", sa.Integer(), nullable=False),
+        sa.Column("step", COUNT, nullable=False),
         sa.Column("current_node", sa.Text(), nullable=True),
-        sa.Column("attempt", sa.Integer(), nullable=False),
-        sa.Column("crashes", sa.Integer(), nullable=False),
+        sa.Column("attempt", COUNT, nullable=False),
+        sa.Column("crashes", COUNT, nullable=False),
         sa.Column("in_flight", sa.Integer(), nullable=False),
-        sa.Column("last_seq", sa.Integer(), nullable=False),
-        sa.Column("lease_owner", sa.Text(), nullable=True),
-        sa.Column("lease_token", sa.Integer(), nullable=False),
+        sa.Column("last_seq", COUNT, nullable=False),
+        sa.Column("lease_owner", KEY, nullable=True),
+        sa.Column("lease_token", COUNT, nullable=False),
         sa.Column("due_at", INSTANT, nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("tags", sa.Text(), nullable=False),
@@ -83,9 +84,9 @@ def upgrade() -> None:
     op.create_index("runs_newest_by_status", "runs", ["status", "created_at", "id"], unique=False)
     op.create_table(
         "attempts",
-        sa.Column("run_id", sa.Text(), nullable=False),
-        sa.Column("step", sa.Integer(), nullable=False),
-        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("run_id", KEY, nullable=False),
+        sa.Column("step", COUNT, nullable=False),
+        sa.Column("attempt", COUNT, nullable=False),
         sa.Column("error", sa.Text(), nullable=False),
         sa.Column("started_at", INSTANT, nullable=False),
         sa.Column("finished_at", INSTANT, nullable=False),
@@ -98,11 +99,11 @@ def upgrade() -> None:
     )
     op.create_table(
         "changes",
-        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("run_id", KEY, nullable=False),
         sa.Column("key", KEY, nullable=False),
-        sa.Column("step", sa.Integer(), nullable=False),
+        sa.Column("step", COUNT, nullable=False),
         sa.Column("value", sa.Text(), nullable=True),
-        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("position", COUNT, nullable=False),
         sa.ForeignKeyConstraint(
             ["run_id"],
             ["runs.id"],
@@ -112,10 +113,10 @@ def upgrade() -> None:
     )
     op.create_table(
         "idempotency_keys",
-        sa.Column("scope", sa.Text(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("scope", KEY, nullable=False),
+        sa.Column("key", KEY, nullable=False),
         sa.Column("body_digest", sa.Text(), nullable=False),
-        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("run_id", KEY, nullable=False),
         sa.ForeignKeyConstraint(
             ["run_id"],
             ["runs.id"],
@@ -125,14 +126,14 @@ def upgrade() -> None:
     )
     op.create_table(
         "log_lines",
-        sa.Column("run_id", sa.Text(), nullable=False),
-        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("run_id", KEY, nullable=False),
+        sa.Column("seq", COUNT, nullable=False),
         sa.Column("ts", INSTANT, nullable=False),
         sa.Column("level", sa.Text(), nullable=False),
         sa.Column("event", sa.Text(), nullable=False),
         sa.Column("node", sa.Text(), nullable=True),
-        sa.Column("step", sa.Integer(), nullable=True),
-        sa.Column("attempt", sa.Integer(), nullable=True),
+        sa.Column("step", COUNT, nullable=True),
+        sa.Column("attempt", COUNT, nullable=True),
         sa.Column("message", sa.Text(), nullable=False),
         sa.Column("data", sa.Text(), nullable=False),
         sa.CheckConstraint(
@@ -151,9 +152,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "run_tags",
-        sa.Column("tag", sa.Text(), nullable=False),
+        sa.Column("tag", KEY, nullable=False),
         sa.Column("created_at", INSTANT, nullable=False),
-        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("run_id", KEY, nullable=False),
         sa.ForeignKeyConstraint(
             ["run_id"],
             ["runs.id"],
@@ -163,11 +164,11 @@ def upgrade() -> None:
     )
     op.create_table(
         "snapshots",
-        sa.Column("run_id", sa.Text(), nullable=False),
-        sa.Column("step", sa.Integer(), nullable=False),
+        sa.Column("run_id", KEY, nullable=False),
+        sa.Column("step", COUNT, nullable=False),
         sa.Column("node", sa.Text(), nullable=True),
-        sa.Column("attempt", sa.Integer(), nullable=False),
-        sa.Column("lease_token", sa.Integer(), nullable=False),
+        sa.Column("attempt", COUNT, nullable=False),
+        sa.Column("lease_token", COUNT, nullable=False),
         sa.Column("next_node", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("evaluated", sa.Text(), nullable=False),

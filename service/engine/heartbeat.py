@@ -54,7 +54,11 @@ class Heartbeat:
                 flush(self._store, runner)
             # One renewal at a time: behind a locked database they would only pile up.
             idle = self._renewal is None or self._renewal.done()
-            if runners and idle and time.monotonic() - self._renewed_at >= self._renew_every_s:
+            if (
+                (runners or self._store.is_shared)
+                and idle
+                and time.monotonic() - self._renewed_at >= self._renew_every_s
+            ):
                 self._renew([runner.lease for runner in runners])
 
     def _renew(self, leases: Sequence[Lease]) -> None:

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from service.core.errors import LeaseLost, Unavailable
 from service.engine.attempt import Attempts
 from service.engine.runner import Runner
 from service.store import Store
 from service.store.records import Claimed, Lease
+from service.store.servers import AHEAD_MAX
 from service.store.wake import CLAIMABLE
 
 logger = logging.getLogger(__name__)
 
 POLL_S = 1.0
+YIELD_S = 0.05
+"""How long runs are left to a server that has less to do."""
 CLAIMS_MAX = 100
 """Runs claimed in one transaction."""
 
@@ -32,6 +36,7 @@ class Supervisor:
         self._active_runs_max = active_runs_max
         self._carried: dict[str, tuple[Runner, asyncio.Task[None]]] = {}
         self._stopping = False
+        self._polite = True
         self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
@@ -59,38 +64,51 @@ class Supervisor:
         """Until `stop`, and then until every runner has come to rest."""
         async with asyncio.TaskGroup() as tasks:
             with self._store.wake.subscribe(CLAIMABLE) as self._woken:
-                await self._seize()
+                await self._enter()
                 while not self._stopping:
                     self._woken.clear()
-                    if not await self._claim(tasks):
-                        await self._rest()
+                    await self._rest(await self._claim(tasks))
 
-    async def _seize(self) -> None:
-        seized = False
-        while not (seized or self._stopping):
+    async def _enter(self) -> None:
+        entered = False
+        while not (entered or self._stopping):
             try:
-                await self._store.leases.seize()
-                seized = True
+                await (self._store.servers.join() if self._store.is_shared else self._store.leases.seize())
+                entered = True
             except Unavailable as error:
-                logger.warning("no run can be taken over yet: %s", error)
-                await self._rest()
+                logger.warning("no run can be claimed yet: %s", error)
+                await self._rest(POLL_S)
 
-    async def _claim(self, tasks: asyncio.TaskGroup) -> bool:
-        """Claim what is due and there is room for; whether there may be more of it."""
+    async def _claim(self, tasks: asyncio.TaskGroup) -> float:
+        """Claim what is due and there is room for; for how many seconds there is nothing to claim, unless woken."""
         room = min(self._active_runs_max - len(self._carried), CLAIMS_MAX)
         if room <= 0:
-            return False
+            return POLL_S
         try:
-            claimed = await self._store.leases.claim(room, self._carried.keys())
+            share = await self._share(room)
+            claimed = await self._store.leases.claim(share, self._carried.keys()) if share else []
         except Unavailable as error:
             logger.warning("no run can be claimed now: %s", error)
-            return False
+            return POLL_S
         for claim in claimed:
             runner = Runner(claim, self._store, self._attempts)
             if self._stopping:  # Asked for while the claim was on its way.
                 runner.stop()
             self._carried[claim.lease.run_id] = (runner, tasks.create_task(self._carry(claim, runner)))
-        return len(claimed) == room
+        if len(claimed) < share:
+            return POLL_S
+        return YIELD_S if share < room else 0.0
+
+    async def _share(self, room: int) -> int:
+        """How many runs to claim now: a fair share, or after the others had their turn a batch of what is left."""
+        if not self._store.is_shared:
+            return room
+        if not self._polite:
+            self._polite = True
+            return min(room, AHEAD_MAX)
+        share = await self._store.servers.share(room, len(self._carried))
+        self._polite = share == room
+        return share
 
     async def _carry(self, claim: Claimed, runner: Runner) -> None:
         run_id = claim.lease.run_id
@@ -106,9 +124,10 @@ class Supervisor:
             # A fault of ours must cost the other runs nothing; this one is taken over when its lease ends.
             logger.exception("run %s was dropped", run_id)
         finally:
+            if len(self._carried) >= self._active_runs_max:
+                self._woken.set()  # There is room again.
             if self._carried.get(run_id, (None,))[0] is runner:
                 del self._carried[run_id]
-            self._woken.set()
 
     def _lose(self, lease: Lease) -> None:
         runner, task = self._carried.get(lease.run_id, (None, None))
@@ -118,9 +137,8 @@ class Supervisor:
             runner.give_up()
             task.cancel()
 
-    async def _rest(self) -> None:
-        try:
-            async with asyncio.timeout(POLL_S):
-                await self._woken.wait()
-        except TimeoutError:
-            return
+    async def _rest(self, seconds: float) -> None:
+        if seconds:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._woken.wait()

@@ -10,6 +10,7 @@ from service.store.leases import Leases
 from service.store.logs import Logs
 from service.store.reader import Reader
 from service.store.runs import Runs
+from service.store.servers import Servers
 from service.store.steps import Steps
 from service.store.wake import Wake
 from service.store.writer import Writer
@@ -21,21 +22,26 @@ class Store:
     def __init__(
         self, database: Database, *, server_id: str, address: str, lease_s: float, clock: Override | None = None
     ) -> None:
+        self.is_shared = database.is_shared
         self.wake = Wake()
-        self._writer = Writer(database, self.wake, clock)
+        self._hints = database.hints(self.wake.notify)
+        self._writer = Writer(database, self.wake, self._hints, clock)
         self._reader = Reader(database)
         self.graphs = Graphs(self._writer, self._reader)
         self.runs = Runs(self._writer, self._reader)
         self.steps = Steps(self._writer)
         self.history = History(self._reader)
         self.logs = Logs(self._writer, self._reader)
-        self.leases = Leases(self._writer, server_id, address, lease_s)
+        self.servers = Servers(self._writer, server_id, address, lease_s)
+        self.leases = Leases(self._writer, self.servers, server_id, lease_s)
 
     def open(self) -> None:
         """Start the writer. The schema must be there (`schema.migrate`)."""
         self._writer.start()
+        self._hints.start()
 
     async def close(self) -> None:
         """Readers first: on SQLite the last connection to close checkpoints, and that is the writer's part."""
         await self._reader.close()
         self._writer.close()
+        self._hints.close()

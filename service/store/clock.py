@@ -12,12 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-NOW_SQL = {
-    "sqlite": "SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')",
-    # Not now(), which stands still within a transaction.
-    "postgresql": "SELECT clock_timestamp()",
-}
-
 Override = Callable[[], datetime]
 """A pinned clock for tests; production asks the database."""
 
@@ -30,11 +24,9 @@ class Moment:
     monotonic: float
 
     @classmethod
-    def read(cls, cursor: Any, dialect: str, override: Override | None = None) -> Moment:
-        if override is not None:
-            return cls(override(), time.monotonic())
-        cursor.execute(NOW_SQL[dialect])
-        return cls(from_database(cursor.fetchone()[0]), time.monotonic())
+    def of(cls, now: Any) -> Moment:
+        """This very moment, at which the database's time is `now`."""
+        return cls(from_database(now), time.monotonic())
 
     def text(self, *, later_s: float = 0.0) -> str:
         """This moment, or one `later_s` seconds later, as the database stores it."""

@@ -1,176 +1,98 @@
-"""The database behind a URL: how to connect, what its errors mean, and who owns it.
-
-Differs from PostgreSQL because a SQLite file has one writing server: a lock on a file beside it says which,
-and holds its address.
-"""
+"""The database behind a URL. What SQLite and PostgreSQL do differently stands in `sqlite` and `postgres` alone."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import sqlite3
-import time
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol
 
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import Connection
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.core.errors import StartRefused
+from service.store.hints import Hints, Ring
+from service.store.sqlite import Sqlite
 
-SQLITE_MIN = (3, 35, 0)
-"""The first one with RETURNING."""
 READERS_MAX = 8
-BUSY_TIMEOUT_MS = 1_000
-"""How long SQLite itself waits for a lock before the writer looks whether its verbs still wait."""
 
 
-@dataclass(frozen=True, slots=True)
-class Database:
-    """A SQLite file. Everything that another database would do otherwise stands here."""
+class Ownership(Protocol):
+    """A server's right to the database, for as long as it lives."""
 
-    file: Path
-    dialect: str = "sqlite"
-    begin: str = "BEGIN IMMEDIATE"
-    errors: tuple[type[Exception], ...] = (sqlite3.Error,)
-    bugs: tuple[type[Exception], ...] = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
-    """Errors that no second try would mend."""
+    def release(self) -> None: ...
 
-    @classmethod
-    def at(cls, url: str) -> Database:
-        """The database that `url` names. StartRefused where it names none that we can use."""
-        try:
-            parsed = make_url(url)
-        except ArgumentError as error:
-            raise StartRefused("RUNGRAPH_DATABASE_URL is no database URL") from error
-        if parsed.get_backend_name() == "postgresql":
-            raise StartRefused("PostgreSQL is not yet supported; use sqlite+aiosqlite:///PATH")
-        if parsed.get_backend_name() != "sqlite":
-            raise StartRefused(f"no database of the kind {parsed.drivername!r}; use sqlite+aiosqlite:///PATH")
-        if sqlite3.sqlite_version_info < SQLITE_MIN:
-            raise StartRefused(
-                f"SQLite {sqlite3.sqlite_version} is too old: {'.'.join(map(str, SQLITE_MIN))} is needed"
-            )
-        if not parsed.database or ":memory:" in parsed.database or parsed.database.startswith("file:"):
-            raise StartRefused("a durable engine needs a file: an in-memory database is refused")
-        return cls(Path(parsed.database).absolute())
+
+class Database(Protocol):
+    """How to connect, what errors mean, and who may serve it."""
 
     @property
-    def url(self) -> URL:
-        # Not put together as text: `?` and `%` in a directory's name would be taken for something else.
-        return URL.create("sqlite", database=str(self.file))
+    def dialect(self) -> str: ...
+
+    @property
+    def name(self) -> str:
+        """What people call it; without a password."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several servers may serve it at once."""
+
+    @property
+    def data_folder(self) -> Path:
+        """Where runs leave their files, where no setting says otherwise."""
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What its driver raises."""
+
+    @property
+    def bugs(self) -> tuple[type[Exception], ...]:
+        """Those of them that no second try would mend."""
 
     def is_locked(self, error: Exception) -> bool:
         """Whether somebody else is writing just now: a wait, no fault."""
-        code = getattr(error, "sqlite_errorcode", None)
-        return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
-    def connect_writer(self) -> sqlite3.Connection:
-        """The connection that writes. FULL: with NORMAL a power loss takes acknowledged commits along."""
-        connection = sqlite3.connect(
-            self.file, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False
-        )
+    def connect_writer(self) -> Any:
+        """A DBAPI connection in autocommit mode. Raises `errors`, also where it would not be durable."""
+
+    def begin(self, connection: Any) -> Any:
+        """Open a transaction that writes; the database's time then, as `clock.from_database` takes it."""
+
+    def reader_engine(self, readers_max: int) -> AsyncEngine:
+        """A pool of connections; each transaction sees one snapshot, and none can write."""
+
+    def hints(self, ring: Ring) -> Hints:
+        """The way to tell other servers what to look at, and to hear it from them."""
+
+    def migrating(self) -> AbstractContextManager[Connection]:
+        """One transaction that changes the schema, and that nobody else can enter meanwhile."""
+
+    def own(self, address: str) -> Ownership:
+        """Serve it from `address`; StartRefused where another server must be the only one."""
+
+    def owner(self) -> str | None:
+        """The address of the server that alone serves it just now."""
+
+
+def database_at(url: str, *, allow_undurable: bool = False) -> Database:
+    """The database that `url` names. StartRefused where it names none that we can use.
+
+    `allow_undurable` takes a PostgreSQL that may lose acknowledged commits as well.
+    """
+    scheme = url.partition(":")[0]
+    if scheme in ("postgresql", "postgres", "postgresql+psycopg"):
         try:
-            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-            if mode != "wal":
-                raise sqlite3.OperationalError(f"its file system has no WAL: SQLite uses {mode}")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return connection
-
-    def reader_engine(self) -> AsyncEngine:
-        """A pool of readers; each transaction sees one snapshot, and none can write or checkpoint."""
-        engine = create_async_engine(
-            self.url.set(drivername="sqlite+aiosqlite"), pool_size=READERS_MAX, max_overflow=0, pool_timeout=10
-        )
-
-        @event.listens_for(engine.sync_engine, "connect")
-        def prepare(connection: Any, _record: Any) -> None:
-            connection.isolation_level = None
-            cursor = connection.cursor()
-            cursor.execute("PRAGMA query_only = ON")
-            cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-            cursor.close()
-
-        @event.listens_for(engine.sync_engine, "begin")
-        def begin(connection: Any) -> None:
-            connection.exec_driver_sql("BEGIN")
-
-        return engine
-
-
-class Ownership:
-    """The lock on `FILE.lock`: held for a server's life, gone with its process however that ends."""
-
-    def __init__(self, file: IO[str]) -> None:
-        self._file = file
-        # A child that a tool forks has the lock as well, and would keep it when this process is gone.
-        os.register_at_fork(after_in_child=file.close)
-
-    @classmethod
-    def take(cls, database: Database, address: str) -> Ownership:
-        """Own `database` as the server at `address`; StartRefused names the owner if there is one."""
-        path = lock_path(database)
-        try:
-            database.file.parent.mkdir(parents=True, exist_ok=True)
-            # Not "w": the owner's address must stay readable to the one that is refused.
-            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+")
-        except OSError as error:
-            raise StartRefused(f"cannot open {path}: {error.strerror}") from error
-        try:
-            _lock(file)
-        except OSError as error:
-            owner = file.read().strip() or "an unknown address"
-            file.close()
-            raise StartRefused(
-                f"{database.file} is owned by the server at {owner}: on SQLite one server owns the file. "
-                "Stop that one, or use PostgreSQL to share the work among servers."
-            ) from error
-        ownership = cls(file)
-        ownership.move_to(address)
-        return ownership
-
-    def move_to(self, address: str) -> None:
-        """Write down where the owner can be reached."""
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(address + "\n")
-        self._file.flush()
-
-    def release(self) -> None:
-        self._file.close()
-
-
-def _lock(file: IO[str]) -> None:
-    """Lock `file`, or raise OSError; whoever only looks for the owner holds the lock for a moment."""
-    for remaining in reversed(range(5)):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except OSError:
-            if not remaining:
-                raise
-            time.sleep(0.02)
-
-
-def owner_of(database: Database) -> str | None:
-    """The address of the server that owns `database` just now."""
+            from service.store.postgres import Postgres  # its driver is an extra
+        except ImportError as error:
+            raise StartRefused(f"PostgreSQL needs its driver: pip install 'rungraph[postgres]' ({error})") from error
+        return Postgres.at("postgresql:" + url.partition(":")[2], allow_undurable=allow_undurable)
     try:
-        file = lock_path(database).open("r")
-    except OSError:
-        return None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return file.read().strip() or None
-    return None
-
-
-def lock_path(database: Database) -> Path:
-    return database.file.with_name(database.file.name + ".lock")
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StartRefused("RUNGRAPH_DATABASE_URL is no database URL") from error
+    if parsed.get_backend_name() != "sqlite":
+        raise StartRefused(
+            f"no database of the kind {parsed.drivername!r}; use sqlite+aiosqlite:///PATH or postgresql://HOST/NAME"
+        )
+    return Sqlite.at(parsed.database)

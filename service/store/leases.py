@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, delete, insert, null, select, update
+from sqlalchemy import bindparam, insert, null, select, update
 
 from service.core import codec
 from service.core.graph import Graph
@@ -21,9 +21,10 @@ from service.core.transitions import Status
 from service.store import wake
 from service.store.logs import insert_lines
 from service.store.records import Claimed, Lease
+from service.store.servers import Servers
 from service.store.sql import Statement
 from service.store.states import STATE_AT_COMPILED, state_of
-from service.store.tables import attempts, graphs, runs, servers
+from service.store.tables import attempts, graphs, runs
 from service.store.writer import Transaction, Writer
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,8 @@ _LOST_ATTEMPT = Statement(insert(attempts).values({column.name: bindparam(column
 
 _DEFINITION = Statement(select(graphs.c.definition).where(graphs.c.id == bindparam("graph_id")))
 
+_TAKEN = Statement(select(runs.c.id).where(*_HELD, runs.c.lease_owner == bindparam("server")))
+
 _PUT_OFF = Statement(update(runs).where(runs.c.id == bindparam("run_id")).values(due_at=bindparam("until")))
 
 _BEGIN = Statement(update(runs).where(*_HELD).values(in_flight=1, moved_at=bindparam("now")).returning(runs.c.id))
@@ -97,16 +100,6 @@ _SEIZE_QUEUED = Statement(
     update(runs)
     .where(runs.c.due_at > bindparam("now"), runs.c.status == Status.QUEUED.value)
     .values(due_at=bindparam("now"))
-)
-
-_FORGET_SERVERS = Statement(delete(servers))
-
-_SEEN = Statement(
-    lambda insert: (
-        insert(servers)
-        .values({column.name: bindparam(column.name) for column in servers.c})
-        .on_conflict_do_update(index_elements=["id"], set_={"seen_at": bindparam("seen_at")})
-    )
 )
 
 
@@ -139,10 +132,10 @@ class _Due(NamedTuple):
 
 
 class Leases:
-    def __init__(self, writer: Writer, server_id: str, address: str, lease_s: float) -> None:
+    def __init__(self, writer: Writer, servers: Servers, server_id: str, lease_s: float) -> None:
         self._writer = writer
+        self._servers = servers
         self._server_id = server_id
-        self._address = address
         self._lease_s = lease_s
         self._graphs: dict[str, Graph | None] = {}
         """None: one that this version cannot read."""
@@ -153,18 +146,14 @@ class Leases:
         Leases on `holding`, the runs that this server carries, are renewed where they have run out: a
         database that was locked for long is no reason to take over from oneself. One call at a time.
         """
+        taken: list[tuple[_Due, State]] = []
 
         def verb(transaction: Transaction) -> list[tuple[_Due, State]]:
-            due = self._due(transaction, count, holding)
-            for row in due:
-                if row.graph_id not in self._graphs:
-                    self._graphs[row.graph_id] = _load(transaction, row.graph_id)
-            readable = [row for row in due if self._graphs[row.graph_id] is not None]
-            for row in due:
-                if row not in readable:
-                    later = transaction.moment.text(later_s=UNREADABLE_S)
-                    transaction.execute(_PUT_OFF, run_id=row.id, until=later)
-            return [(row, self._take(transaction, row)) for row in readable]
+            nonlocal taken
+            if kept := [each for each in taken if self._has_taken(transaction, each[0])]:
+                return kept  # The COMMIT had only looked like a failure.
+            taken = self._take_due(transaction, count, holding)
+            return taken
 
         claimed = [self._claimed(due, state) for due, state in await self._writer.write(verb)]
         while len(self._graphs) > GRAPHS_CACHED_MAX:
@@ -178,11 +167,11 @@ class Leases:
         )
 
     def renew(self, leases: Sequence[Lease]) -> Future[list[Lease]]:
-        """Extend `leases` and say that this server lives; those that no longer hold come back."""
+        """Extend `leases`, all that this server has, and say that it lives; those that no longer hold come back."""
 
         def verb(transaction: Transaction) -> list[Lease]:
             until = transaction.moment.text(later_s=self._lease_s)
-            self._seen(transaction)
+            self._servers.seen(transaction, len(leases))
             return [lease for lease in leases if not self._held(transaction, _RENEW, lease, until=until)]
 
         return self._writer.submit(verb)
@@ -208,16 +197,27 @@ class Leases:
         """
 
         def verb(transaction: Transaction) -> None:
-            transaction.execute(_FORGET_SERVERS)
-            self._seen(transaction)
+            self._servers.forget(transaction, unseen_s=0.0)
+            self._servers.seen(transaction, 0)
             transaction.execute(_SEIZE, now=transaction.moment.text())
             transaction.execute(_SEIZE_QUEUED, now=transaction.moment.text())
 
         await self._writer.write(verb)
 
-    async def probe(self, *, within_s: float) -> None:
-        """Write something small: Unavailable where the database takes no write."""
-        await self._writer.write(self._seen, within_s=within_s)
+    def _take_due(self, transaction: Transaction, count: int, holding: Collection[str]) -> list[tuple[_Due, State]]:
+        due = self._due(transaction, count, holding)
+        for row in due:
+            if row.graph_id not in self._graphs:
+                self._graphs[row.graph_id] = _load(transaction, row.graph_id)
+        readable = [row for row in due if self._graphs[row.graph_id] is not None]
+        for row in due:
+            if row not in readable:
+                transaction.execute(_PUT_OFF, run_id=row.id, until=transaction.moment.text(later_s=UNREADABLE_S))
+        return [(row, self._take(transaction, row)) for row in readable]
+
+    def _has_taken(self, transaction: Transaction, due: _Due) -> bool:
+        lease = Lease(due.id, due.lease_token + 1)
+        return self._held(transaction, _TAKEN, lease, server=self._server_id)
 
     def _due(self, transaction: Transaction, count: int, holding: Collection[str]) -> list[_Due]:
         now = transaction.moment.text()
@@ -270,10 +270,6 @@ class Leases:
 
     def _held(self, transaction: Transaction, statement: Statement, lease: Lease, **values: Any) -> bool:
         return transaction.one(statement, run_id=lease.run_id, token=lease.token, **values) is not None
-
-    def _seen(self, transaction: Transaction) -> None:
-        now = transaction.moment.text()
-        transaction.execute(_SEEN, id=self._server_id, address=self._address, started_at=now, seen_at=now)
 
 
 def _load(transaction: Transaction, graph_id: str) -> Graph | None:

@@ -12,26 +12,36 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.core.errors import Unavailable
-from service.store.database import Database
+from service.store.database import READERS_MAX, Database
 
 
 class Reader:
     """Belongs to one event loop: that of whoever reads first."""
 
     def __init__(self, database: Database) -> None:
-        self._engine = database.reader_engine()
+        self._engine = database.reader_engine(READERS_MAX)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Snapshot]:
         """One read transaction. Unavailable where the database does not answer."""
         try:
             async with self._engine.connect() as connection:
+                await _begin(connection)
                 yield Snapshot(connection)
         except (DBAPIError, PoolTimeout) as error:
             raise Unavailable(f"the database cannot be read: {getattr(error, 'orig', None) or error}") from error
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+async def _begin(connection: AsyncConnection) -> None:
+    try:
+        await connection.begin()
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        await connection.begin()  # It broke while nobody used it; this connects anew.
 
 
 class Snapshot:

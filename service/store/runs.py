@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import bindparam, insert, select, tuple_
 
 from service.core import codec
-from service.core.errors import Conflict, Invalid, NotFound
+from service.core.errors import Conflict, Invalid, NotFound, RungraphError, Unavailable
 from service.core.state import Changes, State
 from service.core.transitions import Status
 from service.store import wake
@@ -30,7 +30,12 @@ _KEY = Statement(
     )
 )
 _ADD_KEY = Statement(
-    insert(idempotency_keys).values({column.name: bindparam(column.name) for column in idempotency_keys.c})
+    lambda insert: (
+        insert(idempotency_keys)
+        .values({column.name: bindparam(column.name) for column in idempotency_keys.c})
+        .on_conflict_do_nothing()
+        .returning(idempotency_keys.c.run_id)
+    )
 )
 _START_NODE = Statement(select(graphs.c.start_node).where(graphs.c.id == bindparam("graph_id")))
 _START = Statement(
@@ -107,18 +112,19 @@ class Runs:
         body, NotFound without the graph; nothing is written then.
         """
 
-        def verb(transaction: Transaction) -> tuple[str, bool] | Conflict | NotFound:
+        def verb(transaction: Transaction) -> tuple[str, bool] | RungraphError:
             # Refusals are returned, not raised: they have written nothing, and their batch goes on.
-            if idempotency is not None:
-                used = transaction.one(_KEY, scope=idempotency.scope, key=idempotency.key)
-                if used is not None and used[0] != idempotency.body_digest:
-                    return Conflict("this Idempotency-Key was used for another body")
-                if used is not None:
-                    return used[1], used[1] == start.run_id
+            if idempotency is not None and (used := _use_of(transaction, start, idempotency)) is not None:
+                return used
             graph = transaction.one(_START_NODE, graph_id=start.graph_id)
             if graph is None:
                 return NotFound("graph", start.graph_id)
-            _insert_run(transaction, start, graph[0], idempotency)
+            if idempotency is not None and not _take_key(transaction, start, idempotency):
+                # Another server has just taken it.
+                return _use_of(transaction, start, idempotency) or Unavailable(
+                    "this Idempotency-Key is just being taken"
+                )
+            _insert_run(transaction, start, graph[0])
             transaction.woken.add(wake.CLAIMABLE)
             return start.run_id, True
 
@@ -156,7 +162,30 @@ class Runs:
         return page_of([_record(row) for row in rows], limit, lambda record: record.run_id)
 
 
-def _insert_run(transaction: Transaction, start: Start, start_node: str, idempotency: Idempotency | None) -> None:
+def _use_of(transaction: Transaction, start: Start, idempotency: Idempotency) -> tuple[str, bool] | Conflict | None:
+    """What the key stands for already, if anything."""
+    used = transaction.one(_KEY, scope=idempotency.scope, key=idempotency.key)
+    if used is None:
+        return None
+    digest, run_id = used
+    if digest != idempotency.body_digest:
+        return Conflict("this Idempotency-Key was used for another body")
+    return run_id, run_id == start.run_id  # Its own id: repeated after a COMMIT that only looked like a failure.
+
+
+def _take_key(transaction: Transaction, start: Start, idempotency: Idempotency) -> bool:
+    """Waits for a server that is just taking it."""
+    taken = transaction.one(
+        _ADD_KEY,
+        scope=idempotency.scope,
+        key=idempotency.key,
+        body_digest=idempotency.body_digest,
+        run_id=start.run_id,
+    )
+    return taken is not None
+
+
+def _insert_run(transaction: Transaction, start: Start, start_node: str) -> None:
     now = transaction.moment.text()
     added = transaction.one(
         _START,
@@ -171,14 +200,6 @@ def _insert_run(transaction: Transaction, start: Start, start_node: str, idempot
     insert_changes(transaction, start.run_id, 0, Changes(start.state.entries))
     tags = sorted({f"{key}:{value}" for key, value in start.tags.items()})
     transaction.execute_many(_TAG, [{"tag": tag, "created_at": now, "run_id": start.run_id} for tag in tags])
-    if idempotency is not None:
-        transaction.execute(
-            _ADD_KEY,
-            scope=idempotency.scope,
-            key=idempotency.key,
-            body_digest=idempotency.body_digest,
-            run_id=start.run_id,
-        )
 
 
 def _newest(which: Filter, last: Sequence[Any] | None, limit: int) -> Any:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
 from service.core.errors import StartRefused
 from service.store.database import Database
@@ -25,24 +22,20 @@ def migrate(database: Database) -> list[str]:
     config = Config()
     config.set_main_option("script_location", str(_migrations()).replace("%", "%%"))
     script = ScriptDirectory.from_config(config)
-    engine = create_engine(database.url, poolclass=NullPool, connect_args={"timeout": 30, "isolation_level": None})
+    errors: tuple[type[Exception], ...] = (DBAPIError, OSError, *database.errors)
     try:
-        database.file.parent.mkdir(parents=True, exist_ok=True)
-        with engine.connect() as connection:
-            connection.exec_driver_sql(database.begin)
+        with database.migrating() as connection:
             known = {revision.revision for revision in script.walk_revisions()}
             found = set(MigrationContext.configure(connection).get_current_heads())
             if newer := sorted(found - known):
                 raise StartRefused(
-                    f"{database.file} has schema {', '.join(newer)}, newer than this version of Rungraph knows"
+                    f"{database.name} has schema {', '.join(newer)}, newer than this version of Rungraph knows"
                 )
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
-            connection.exec_driver_sql("COMMIT")
-    except (DBAPIError, sqlite3.Error, OSError) as error:
-        raise StartRefused(f"cannot use {database.file}: {getattr(error, 'orig', None) or error}") from error
-    finally:
-        engine.dispose()
+    except errors as error:
+        reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
+        raise StartRefused(f"cannot use {database.name}: {reason}") from error
     return script.get_heads()
 
 

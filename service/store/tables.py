@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import (
     TIMESTAMP,
+    BigInteger,
     CheckConstraint,
     Column,
     Double,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    text,
 )
 
 from service.core.run import Event, Level
@@ -29,20 +31,26 @@ metadata = MetaData()
 
 Instant = Text().with_variant(TIMESTAMP(timezone=True), "postgresql")
 
+Count = Integer().with_variant(BigInteger(), "postgresql")
+"""SQLite's integers have 64 bits anyway."""
+
 Key = Text().with_variant(Text(collation="C"), "postgresql")
-"""Text that sorts by code point on both databases."""
+"""Text that sorts by code point on both databases, and that no locale of the server's slows down."""
 
 
 def _one_of(column: str, values: Iterable[str]) -> str:
     return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
 
 
+# Most runs are over, and never due again.
+_IS_DUE = text("due_at IS NOT NULL")
+
 _OVER = [status for status in Status if status in OVER]
 
 graphs = Table(
     "graphs",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("id", Key, primary_key=True),
     Column("name", Text, nullable=False),
     Column("start_node", Text, nullable=False),
     Column("definition", Text, nullable=False),
@@ -53,19 +61,19 @@ graphs = Table(
 runs = Table(
     "runs",
     metadata,
-    Column("id", Text, primary_key=True),
-    Column("graph_id", Text, ForeignKey("graphs.id"), nullable=False),
+    Column("id", Key, primary_key=True),
+    Column("graph_id", Key, ForeignKey("graphs.id"), nullable=False),
     Column("status", Text, nullable=False),
-    Column("step", Integer, nullable=False),
+    Column("step", Count, nullable=False),
     Column("current_node", Text),
     # Which try of the next step comes next, and how many servers in a row died on it.
-    Column("attempt", Integer, nullable=False),
-    Column("crashes", Integer, nullable=False),
+    Column("attempt", Count, nullable=False),
+    Column("crashes", Count, nullable=False),
     # 0 from a takeover until the next attempt begins: a run that only waited for its turn is no suspect.
     Column("in_flight", Integer, nullable=False),
-    Column("last_seq", Integer, nullable=False),
-    Column("lease_owner", Text),
-    Column("lease_token", Integer, nullable=False),
+    Column("last_seq", Count, nullable=False),
+    Column("lease_owner", Key),
+    Column("lease_token", Count, nullable=False),
     # When any server may claim the run: at once if queued, when its lease ends if running.
     Column("due_at", Instant),
     Column("error", Text),
@@ -87,7 +95,13 @@ runs = Table(
     CheckConstraint(
         f"(current_node IS NULL) = ({_one_of('status', (Status.COMPLETED, Status.CANCELLED))})", name="runs_node"
     ),
-    Index("runs_due_at", "due_at", "id"),
+    Index(
+        "runs_due_at",
+        "due_at",
+        "id",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
+    ),
     Index("runs_newest", "created_at", "id"),
     Index("runs_newest_by_status", "status", "created_at", "id"),
     Index("runs_newest_by_graph", "graph_id", "created_at", "id"),
@@ -96,9 +110,9 @@ runs = Table(
 run_tags = Table(
     "run_tags",
     metadata,
-    Column("tag", Text, nullable=False),
+    Column("tag", Key, nullable=False),
     Column("created_at", Instant, nullable=False),
-    Column("run_id", Text, ForeignKey("runs.id"), nullable=False),
+    Column("run_id", Key, ForeignKey("runs.id"), nullable=False),
     PrimaryKeyConstraint("tag", "created_at", "run_id"),
     sqlite_with_rowid=False,
 )
@@ -106,11 +120,11 @@ run_tags = Table(
 snapshots = Table(
     "snapshots",
     metadata,
-    Column("run_id", Text, ForeignKey("runs.id"), nullable=False),
-    Column("step", Integer, nullable=False),
+    Column("run_id", Key, ForeignKey("runs.id"), nullable=False),
+    Column("step", Count, nullable=False),
     Column("node", Text),
-    Column("attempt", Integer, nullable=False),
-    Column("lease_token", Integer, nullable=False),
+    Column("attempt", Count, nullable=False),
+    Column("lease_token", Count, nullable=False),
     # The decision: where the run went, why, and which edges were asked with what values.
     Column("next_node", Text),
     Column("reason", Text, nullable=False),
@@ -131,11 +145,11 @@ snapshots = Table(
 changes = Table(
     "changes",
     metadata,
-    Column("run_id", Text, ForeignKey("runs.id"), nullable=False),
+    Column("run_id", Key, ForeignKey("runs.id"), nullable=False),
     Column("key", Key, nullable=False),
-    Column("step", Integer, nullable=False),
+    Column("step", Count, nullable=False),
     Column("value", Text),
-    Column("position", Integer, nullable=False),
+    Column("position", Count, nullable=False),
     PrimaryKeyConstraint("run_id", "key", "step"),
     sqlite_with_rowid=False,
 )
@@ -144,9 +158,9 @@ changes = Table(
 attempts = Table(
     "attempts",
     metadata,
-    Column("run_id", Text, ForeignKey("runs.id"), nullable=False),
-    Column("step", Integer, nullable=False),
-    Column("attempt", Integer, nullable=False),
+    Column("run_id", Key, ForeignKey("runs.id"), nullable=False),
+    Column("step", Count, nullable=False),
+    Column("attempt", Count, nullable=False),
     Column("error", Text, nullable=False),
     Column("started_at", Instant, nullable=False),
     Column("finished_at", Instant, nullable=False),
@@ -157,14 +171,14 @@ attempts = Table(
 log_lines = Table(
     "log_lines",
     metadata,
-    Column("run_id", Text, ForeignKey("runs.id"), nullable=False),
-    Column("seq", Integer, nullable=False),
+    Column("run_id", Key, ForeignKey("runs.id"), nullable=False),
+    Column("seq", Count, nullable=False),
     Column("ts", Instant, nullable=False),
     Column("level", Text, nullable=False),
     Column("event", Text, nullable=False),
     Column("node", Text),
-    Column("step", Integer),
-    Column("attempt", Integer),
+    Column("step", Count),
+    Column("attempt", Count),
     Column("message", Text, nullable=False),
     Column("data", Text, nullable=False),
     PrimaryKeyConstraint("run_id", "seq"),
@@ -177,10 +191,11 @@ log_lines = Table(
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
-    Column("scope", Text, nullable=False),
-    Column("key", Text, nullable=False),
+    Column("scope", Key, nullable=False),
+    Column("key", Key, nullable=False),
     Column("body_digest", Text, nullable=False),
-    Column("run_id", Text, ForeignKey("runs.id"), nullable=False),
+    # Deferred: a start takes its key first, and only then writes the run.
+    Column("run_id", Key, ForeignKey("runs.id", deferrable=True, initially="DEFERRED"), nullable=False),
     PrimaryKeyConstraint("scope", "key"),
     sqlite_with_rowid=False,
 )
@@ -188,8 +203,10 @@ idempotency_keys = Table(
 servers = Table(
     "servers",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("id", Key, primary_key=True),
     Column("address", Text, nullable=False),
     Column("started_at", Instant, nullable=False),
     Column("seen_at", Instant, nullable=False),
+    # How many runs it carried when it was last seen; NULL of one that executes none.
+    Column("active", Integer),
 )

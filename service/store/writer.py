@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar
 from service.core.errors import StartRefused, Unavailable
 from service.store.clock import Moment, Override
 from service.store.database import Database
+from service.store.hints import Hints
 from service.store.sql import Statement
 from service.store.wake import Wake
 
@@ -31,7 +32,12 @@ BATCH_MAX = 256
 """Verbs in one transaction."""
 QUEUE_MAX = 10_000
 """Verbs that may wait; beyond that a caller is told to come back."""
-LOCK_PAUSE_S = 0.05
+PAUSE_S_MIN, PAUSE_S_MAX = 0.05, 1.0
+"""Between two tries to open a transaction."""
+LOSSES_MAX = 5
+"""Connections that may break under one verb before it is suspected of breaking them."""
+TURN_S = 10.0
+"""How long a caller with a deadline waits for a verb that has had its turn."""
 
 
 @dataclass(slots=True)
@@ -67,18 +73,21 @@ Verb = Callable[[Transaction], T]
 class _Pending(Generic[T]):
     verb: Verb[T]
     deadline: float | None
+    losses: int = 0
     future: Future[T] = field(default_factory=Future)
 
 
 class Writer:
     """Owns the writing connection. `start` before use; `close` when all callers are done."""
 
-    def __init__(self, database: Database, wake: Wake, clock: Override | None = None) -> None:
+    def __init__(self, database: Database, wake: Wake, hints: Hints, clock: Override | None = None) -> None:
         self._database = database
         self._wake = wake
+        self._hints = hints
         self._clock = clock
         self._queue: queue.Queue[_Pending[Any] | None] = queue.Queue(QUEUE_MAX)
         self._connection: Any = None
+        self._moment: Moment
         self._closing = threading.Event()
         self._entry = threading.Lock()
         """Held to queue a verb or to close: nothing is queued behind the end of the queue."""
@@ -90,7 +99,7 @@ class Writer:
             self._connection = self._database.connect_writer()
         except self._database.errors as error:
             if not self._database.is_locked(error):
-                raise StartRefused(f"cannot write {self._database.file}: {error}") from error
+                raise StartRefused(f"cannot write {self._database.name}: {error}") from error
         self._thread.start()
 
     def close(self, timeout_s: float = 5.0) -> None:
@@ -115,7 +124,13 @@ class Writer:
         return pending.future
 
     async def write(self, verb: Verb[T], *, within_s: float | None = None) -> T:
-        return await asyncio.wrap_future(self.submit(verb, within_s=within_s))
+        """The result of `verb`. Unavailable may also mean that it is unknown whether it was done."""
+        written = asyncio.wrap_future(self.submit(verb, within_s=within_s))
+        try:
+            async with asyncio.timeout(None if within_s is None else within_s + TURN_S):
+                return await written
+        except TimeoutError:
+            raise Unavailable("the database does not answer") from None
 
     def _work(self) -> None:
         while batch := self._take():
@@ -147,22 +162,26 @@ class Writer:
 
         Verbs that come meanwhile join them, unless `alone`: their deadlines pass as well.
         """
+        pause_s = PAUSE_S_MIN
         while batch := [pending for pending in batch if self._still_waits(pending)]:
             try:
                 if self._connection is None:
                     self._connection = self._database.connect_writer()
-                self._connection.execute(self._database.begin)
+                now = self._database.begin(self._connection)
             except self._database.errors as error:
                 if self._closing.is_set():
-                    self._refuse(batch, Unavailable(f"the server is stopping; {error}"))
+                    self._refuse(batch, Unavailable("the server is stopping, and the database takes no writes"))
                     return []
                 if not self._database.is_locked(error):
                     self._disconnect()
-                time.sleep(LOCK_PAUSE_S)
+                    logger.warning("the database takes no writes now: %s", error)
+                self._closing.wait(pause_s)
+                pause_s = min(pause_s * 2, PAUSE_S_MAX)
                 if not alone:
                     batch += self._queued(QUEUE_MAX - len(batch))
             else:
                 if ready := [pending for pending in batch if _is_running(pending)]:
+                    self._moment = Moment.of(self._clock() if self._clock else now)
                     return ready
                 self._roll_back()
                 return []
@@ -172,7 +191,7 @@ class Writer:
         if pending.future.cancelled():
             return False
         if pending.deadline is not None and time.monotonic() > pending.deadline:
-            self._refuse([pending], Unavailable("the database is locked"))
+            self._refuse([pending], Unavailable("the database takes no writes just now"))
             return False
         return True
 
@@ -182,30 +201,32 @@ class Writer:
             results, woken = self._run(batch)
         except BaseException as error:
             self._roll_back()
-            if len(batch) == 1:
-                self._refuse(batch, self._translated(error))
-            else:
-                for pending in batch:
-                    if ready := self._begin([pending], alone=True):
-                        self._commit(ready)
+            self._replay(batch, error)
             return
         self._wake.notify(woken)
+        self._hints.send(woken)
         for pending, result in zip(batch, results, strict=True):
             pending.future.set_result(result)
 
     def _run(self, batch: list[_Pending[Any]]) -> tuple[list[Any], set[str]]:
-        cursor = self._connection.cursor()
-        transaction = Transaction(
-            cursor, self._database.dialect, Moment.read(cursor, self._database.dialect, self._clock)
-        )
+        transaction = Transaction(self._connection.cursor(), self._database.dialect, self._moment)
         results = [pending.verb(transaction) for pending in batch]
         self._connection.execute("COMMIT")
         return results, transaction.woken
 
+    def _replay(self, batch: list[_Pending[Any]], error: BaseException) -> None:
+        """Each verb alone, after `error`. Where the connection broke, the COMMIT may have taken place all the same."""
+        lost = self._connection is None
+        for pending in batch:
+            pending.losses += lost
+            if len(batch) == 1 and not (lost and pending.losses < LOSSES_MAX):
+                self._refuse(batch, self._translated(error))
+            elif ready := self._begin([pending], alone=True):
+                self._commit(ready)
+
     def _roll_back(self) -> None:
         try:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            self._connection.rollback()
         except self._database.errors:
             self._disconnect()
 

@@ -25,7 +25,7 @@ from service.core.run import CallTool, Event, Failed, Line, Outcome, Run, Succee
 from service.core.tool import JsonObject, Tool
 from service.core.validation import read_graph
 from service.store import Store
-from service.store.database import Database
+from service.store.database import Database, database_at
 from service.store.records import Lease
 from service.store.schema import migrate
 
@@ -143,7 +143,7 @@ class Server:
 
     def tables(self) -> dict[str, list[Any]]:
         """Every row of every table."""
-        with sqlite3.connect(self.database.file) as connection:
+        with sqlite3.connect(self.database.name) as connection:
             names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             rows = {name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr) for name in names}
         connection.close()
@@ -153,7 +153,7 @@ class Server:
 @contextmanager
 def serving(folder: Path, settings: ApiSettings | None = None) -> Iterator[Server]:
     """A server on a free port, over a database in `folder`; gone when this is left."""
-    database = Database.at(f"sqlite:///{folder / 'rungraph.db'}")
+    database = database_at(f"sqlite:///{folder / 'rungraph.db'}")
     migrate(database)
     made: list[Server] = []
     reason: list[str] = []

@@ -15,7 +15,7 @@ from service.core.validation import read_graph
 from service.engine import Engine, EngineSettings
 from service.store import Store
 from service.store.clock import Override
-from service.store.database import Database
+from service.store.database import database_at
 from service.store.records import LineRecord, RunRecord
 from service.store.runs import Start
 from service.store.schema import migrate
@@ -64,7 +64,7 @@ async def bench(
     folder: Path, tools: Iterable[Callable[..., Any]], *, clock: Override | None = None
 ) -> AsyncIterator[Bench]:
     """A store without an engine."""
-    database = Database.at(f"sqlite:///{folder / 'rungraph.db'}")
+    database = database_at(f"sqlite:///{folder / 'rungraph.db'}")
     migrate(database)
     store = Store(database, server_id="server", address="test", lease_s=15, clock=clock)
     store.open()

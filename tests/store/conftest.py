@@ -1,27 +1,45 @@
-"""A migrated database file for each test, copied from one that is made once."""
+"""A migrated database for each test: on SQLite a copy of a file that is made once, on PostgreSQL one of a template."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from service.store.database import Database
+from service.store.database import Database, database_at
 from service.store.schema import migrate
+from service.store.sqlite import Sqlite
+from tests.postgres import Databases
 from tests.store.support import Clock
 
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    database = Database(tmp_path_factory.mktemp("migrated") / "rungraph.db")
+    database = Sqlite(tmp_path_factory.mktemp("migrated") / "rungraph.db")
     migrate(database)
     return database.file
 
 
 @pytest.fixture
-def database(migrated: Path, tmp_path: Path) -> Database:
-    return Database(Path(shutil.copy(migrated, tmp_path / "rungraph.db")))
+def file(migrated: Path, tmp_path: Path) -> Sqlite:
+    return Sqlite(Path(shutil.copy(migrated, tmp_path / "rungraph.db")))
+
+
+@pytest.fixture
+def server_database(postgres: Databases) -> Iterator[Database]:
+    url = postgres.migrated()
+    yield database_at(url)
+    postgres.drop(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Database:
+    """The contract of the store holds on both."""
+    name = "file" if request.param == "sqlite" else "server_database"
+    database: Database = request.getfixturevalue(name)
+    return database
 
 
 @pytest.fixture

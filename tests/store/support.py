@@ -10,15 +10,20 @@ from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
+
 from service.core.graph import Graph
 from service.core.run import Event, Failed, Line, Run, Succeeded, Transition, after, next_move
 from service.core.state import State
 from service.core.validation import read_graph
 from service.store import Store
-from service.store.clock import Override
+from service.store.clock import Override, iso
 from service.store.database import Database
+from service.store.postgres import Postgres
 from service.store.records import Claimed, Lease
 from service.store.runs import Idempotency, Start
+from service.store.sqlite import Sqlite
+from service.store.tables import metadata
 
 BYTES_MAX = 2**26
 LEASE_S = 15.0
@@ -119,25 +124,40 @@ def said(*messages: str) -> list[Line]:
 
 
 @contextmanager
-def sql(database: Database) -> Iterator[sqlite3.Connection]:
-    """The file as any SQL client sees it."""
-    with closing(sqlite3.connect(database.file, isolation_level=None)) as connection:
+def sql(database: Database) -> Iterator[Any]:
+    """The database as any SQL client sees it; `?` stands for a parameter."""
+    if isinstance(database, Postgres):
+        with psycopg.connect(database.conninfo, autocommit=True) as session:
+            yield _Asking(session)
+        return
+    with closing(sqlite3.connect(database.name, isolation_level=None)) as connection:
         yield connection
 
 
+class _Asking:
+    def __init__(self, session: psycopg.Connection[Any]) -> None:
+        self._session = session
+
+    def execute(self, query: str, parameters: Sequence[Any] = ()) -> Any:
+        return self._session.execute(query.replace("?", "%s"), parameters or None)
+
+
 def ask(database: Database, query: str, *parameters: Any) -> list[Any]:
+    """Rows, their times as texts."""
     with sql(database) as connection:
-        return connection.execute(query, parameters).fetchall()
+        return [
+            tuple(iso(value) if isinstance(value, datetime) else value for value in row)
+            for row in connection.execute(query, parameters).fetchall()
+        ]
 
 
 def dump(database: Database) -> dict[str, list[Any]]:
     """Every row of every table."""
-    tables = [name for (name,) in ask(database, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
-    return {name: ask(database, f"SELECT * FROM {name} ORDER BY 1, 2") for name in tables if name != "alembic_version"}
+    return {name: ask(database, f"SELECT * FROM {name} ORDER BY 1, 2") for name in sorted(metadata.tables)}
 
 
 @contextmanager
-def locked(database: Database) -> Iterator[None]:
+def locked(database: Sqlite) -> Iterator[None]:
     """Another process is writing, and does not end."""
     with sql(database) as connection:
         connection.execute("BEGIN IMMEDIATE")

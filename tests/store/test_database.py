@@ -15,32 +15,38 @@ import pytest
 from sqlalchemy import text
 
 from service.core.errors import StartRefused, Unavailable
-from service.store.database import Database, Ownership, lock_path, owner_of
+from service.store.database import database_at
 from service.store.reader import Reader
 from service.store.schema import migrate
+from service.store.sqlite import FileLock, Sqlite, lock_path, owner_of
 from tests.store.support import ask, opened, start
 
 
-def test_a_second_server_is_refused_and_told_who_owns_the_file(database: Database) -> None:
+@pytest.fixture
+def database(file: Sqlite) -> Sqlite:
+    return file
+
+
+def test_a_second_server_is_refused_and_told_who_owns_the_file(database: Sqlite) -> None:
     assert owner_of(database) is None
-    ownership = Ownership.take(database, "127.0.0.1:8000")
+    ownership = FileLock.take(database, "127.0.0.1:8000")
     assert owner_of(database) == "127.0.0.1:8000"
     with pytest.raises(StartRefused, match=r"owned by the server at 127\.0\.0\.1:8000.*PostgreSQL"):
-        Ownership.take(database, "127.0.0.1:8001")
+        FileLock.take(database, "127.0.0.1:8001")
     ownership.move_to("h:1")
     assert owner_of(database) == "h:1"
     with pytest.raises(StartRefused, match="at h:1:"):
-        Ownership.take(database, "127.0.0.1:8001")
+        FileLock.take(database, "127.0.0.1:8001")
     ownership.release()
     assert owner_of(database) is None
-    Ownership.take(database, "127.0.0.1:8001").release()
+    FileLock.take(database, "127.0.0.1:8001").release()
 
 
-OWN = "import sys, time; from pathlib import Path; from service.store.database import Database, Ownership; \
-owned = Ownership.take(Database(Path(sys.argv[1])), 'other:1'); print('owned', flush=True); time.sleep(60)"
+OWN = "import sys, time; from pathlib import Path; from service.store.sqlite import FileLock, Sqlite; \
+owned = FileLock.take(Sqlite(Path(sys.argv[1])), 'other:1'); print('owned', flush=True); time.sleep(60)"
 
 
-def test_ownership_ends_with_its_process_however_that_ends(database: Database) -> None:
+def test_ownership_ends_with_its_process_however_that_ends(database: Sqlite) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", OWN, database.file],
         stdout=subprocess.PIPE,
@@ -52,18 +58,18 @@ def test_ownership_ends_with_its_process_however_that_ends(database: Database) -
         assert process.stdout.readline() == "owned\n"
         assert owner_of(database) == "other:1"
         with pytest.raises(StartRefused, match="at other:1:"):
-            Ownership.take(database, "me:1")
+            FileLock.take(database, "me:1")
         process.send_signal(signal.SIGKILL)
     assert owner_of(database) is None
-    Ownership.take(database, "me:1").release()
+    FileLock.take(database, "me:1").release()
 
 
 def test_ownership_needs_a_place_for_its_lock(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StartRefused, match="cannot open"):
-        Ownership.take(Database(tmp_path / "file" / "x.db"), "me:1")
-    database = Database(tmp_path / "new" / "folder" / "x.db")
-    ownership = Ownership.take(database, "me:1")
+        FileLock.take(Sqlite(tmp_path / "file" / "x.db"), "me:1")
+    database = Sqlite(tmp_path / "new" / "folder" / "x.db")
+    ownership = FileLock.take(database, "me:1")
     assert lock_path(database).parent == database.file.parent
     ownership.release()
 
@@ -71,26 +77,27 @@ def test_ownership_needs_a_place_for_its_lock(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["sqlite+aiosqlite:///x.db", "sqlite:///./x.db", "sqlite+pysqlite:///x.db?timeout=5"])
 def test_a_url_names_a_file(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert Database.at(url).file == tmp_path / "x.db"
-    assert Database.at(f"sqlite+aiosqlite:///{tmp_path}/y.db").file == tmp_path / "y.db"
+    assert Path(database_at(url).name) == tmp_path / "x.db"
+    assert Path(database_at(f"sqlite+aiosqlite:///{tmp_path}/y.db").name) == tmp_path / "y.db"
 
 
 @pytest.mark.parametrize(
     ("url", "why"),
     [
         *((url, "in-memory") for url in ("sqlite://", "sqlite:///:memory:", "sqlite+aiosqlite:///file::memory:")),
-        ("postgresql://localhost/x", "not yet"),
+        ("postgresql://localhost/x?nonsense=1", "nonsense"),
+        ("postgresql+asyncpg://localhost/x", "no database of the kind"),
         ("mysql://localhost/x", "no database of the kind"),
         *((url, "no database URL") for url in ("", "x.db", "/tmp/x.db", "sqlite:/x:y")),
     ],
 )
 def test_a_url_of_nothing_that_we_can_use_is_refused(url: str, why: str) -> None:
     with pytest.raises(StartRefused, match=why):
-        Database.at(url)
+        database_at(url)
 
 
 def test_reader_and_writer_use_the_same_file_in_a_folder_of_any_name(tmp_path: Path) -> None:
-    database = Database(tmp_path / "what? 100% #1 é" / "rungraph.db")
+    database = Sqlite(tmp_path / "what? 100% #1 é" / "rungraph.db")
     migrate(database)
 
     async def scenario() -> None:
@@ -102,14 +109,14 @@ def test_reader_and_writer_use_the_same_file_in_a_folder_of_any_name(tmp_path: P
     assert sorted(os.listdir(tmp_path)) == ["what? 100% #1 é"]
 
 
-def test_the_writer_makes_what_it_commits_durable(database: Database) -> None:
+def test_the_writer_makes_what_it_commits_durable(database: Sqlite) -> None:
     connection = database.connect_writer()
     settings = ("journal_mode", "synchronous", "foreign_keys")
     assert [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in settings] == ["wal", 2, 1]
     connection.close()
 
 
-def test_a_reader_can_not_write(database: Database) -> None:
+def test_a_reader_can_not_write(database: Sqlite) -> None:
     async def scenario() -> None:
         reader = Reader(database)
         with pytest.raises(Unavailable, match="readonly"):
@@ -120,7 +127,7 @@ def test_a_reader_can_not_write(database: Database) -> None:
     asyncio.run(scenario())
 
 
-def test_a_snapshot_does_not_see_what_is_committed_after_it_began(database: Database) -> None:
+def test_a_snapshot_does_not_see_what_is_committed_after_it_began(database: Sqlite) -> None:
     async def scenario() -> None:
         count = text("SELECT count(*) FROM runs")
         async with opened(database) as store, store._reader.snapshot() as snapshot:
@@ -135,7 +142,7 @@ def test_a_database_that_cannot_be_read_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "rungraph.db").write_bytes(b"no database" * 1000)
 
     async def scenario() -> None:
-        reader = Reader(Database(tmp_path / "rungraph.db"))
+        reader = Reader(Sqlite(tmp_path / "rungraph.db"))
         with pytest.raises(Unavailable, match="cannot be read"):
             async with reader.snapshot() as snapshot:
                 await snapshot.one(text("SELECT * FROM runs"))
@@ -144,7 +151,7 @@ def test_a_database_that_cannot_be_read_is_unavailable(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_when_the_store_has_closed_everything_is_in_the_file_itself(database: Database) -> None:
+def test_when_the_store_has_closed_everything_is_in_the_file_itself(database: Sqlite) -> None:
     async def scenario() -> None:
         async with opened(database) as store:
             await start(store, "r")
@@ -155,7 +162,7 @@ def test_when_the_store_has_closed_everything_is_in_the_file_itself(database: Da
     assert ask(database, "SELECT id FROM runs") == [("r",)]
 
 
-def test_a_foreign_key_holds(database: Database) -> None:
+def test_a_foreign_key_holds(database: Sqlite) -> None:
     connection = database.connect_writer()
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
         connection.execute(

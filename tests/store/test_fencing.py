@@ -96,7 +96,7 @@ def test_every_verb_of_a_lost_lease_writes_nothing(database: Database, clock: Cl
             clock.advance(60)
             held = (await claim_one(store)).lease
             assert held.token == lost.token + 1
-            await asyncio.wrap_future(store.leases.renew([]))
+            await asyncio.wrap_future(store.leases.renew([lost]))
             before = dump(database)
             assert await asyncio.wrap_future(store.logs.append(lost, said("late"))) is False
             assert await store.leases.begin(lost) is False

@@ -13,6 +13,7 @@ from service.store import Store
 from service.store.database import Database
 from service.store.leases import Leases
 from service.store.records import Claimed, Lease
+from service.store.servers import Servers
 from tests.store.support import (
     LEASE_S,
     Clock,
@@ -31,7 +32,7 @@ from tests.store.support import (
 
 def leases_of(store: Store, server_id: str) -> Leases:
     """Another server's view of the same database."""
-    return Leases(store._writer, server_id, f"{server_id}:8000", LEASE_S)
+    return Leases(store._writer, Servers(store._writer, server_id, f"{server_id}:8000", LEASE_S), server_id, LEASE_S)
 
 
 async def renew(leases: Leases, *held: Lease) -> list[Lease]:

@@ -21,9 +21,10 @@ from service.core.errors import Conflict, LeaseLost
 from service.core.run import Condemn, Run, Transition, after, next_move
 from service.core.transitions import Status, is_legal
 from service.store import Store
-from service.store.database import Database
 from service.store.leases import Leases
 from service.store.records import Lease
+from service.store.servers import Servers
+from service.store.sqlite import Sqlite
 from tests.core.strategies import json_values
 from tests.store.support import COUNTER, LEASE_S, Clock, ask, commit, failure, key_of, said, start_of, success
 
@@ -105,13 +106,16 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.succeeded = succeeded
         self.folder = tempfile.TemporaryDirectory()
-        self.database = Database(Path(shutil.copy(migrated, self.folder.name)))
+        self.database = Sqlite(Path(shutil.copy(migrated, self.folder.name)))
         self.clock = Clock()
         self.start_of_time = self.clock.now
         self.loop = asyncio.Runner()
         self.store = Store(self.database, server_id="one", address="", lease_s=LEASE_S, clock=self.clock)
         self.store.open()
-        self.leases = {name: Leases(self.store._writer, name, "", LEASE_S) for name in SERVERS}
+        self.leases = {
+            name: Leases(self.store._writer, Servers(self.store._writer, name, "", LEASE_S), name, LEASE_S)
+            for name in SERVERS
+        }
         self.runs: dict[str, ModelRun] = {}
         self.keys: dict[str, tuple[str, str]] = {}
         self.handles: list[Handle] = []

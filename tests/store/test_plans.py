@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import Executable
 from sqlalchemy.dialects import sqlite
 
-from service.store.database import Database
 from service.store.history import _EVALUATED_BYTES
 from service.store.leases import _CLAIM, _DUE, _RENEW
 from service.store.logs import _COUNT_UP, lines_after
 from service.store.runs import _KEY, Filter, _newest
 from service.store.sql import Statement
+from service.store.sqlite import Sqlite
 from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT
 from service.store.steps import _ADVANCE, _REST
 from tests.store.support import opened, sql, start
@@ -24,8 +24,13 @@ from tests.store.support import opened, sql, start
 DIALECT = sqlite.dialect(paramstyle="named")
 
 
+@pytest.fixture
+def database(file: Sqlite) -> Sqlite:
+    return file
+
+
 @pytest.fixture(autouse=True)
-def filled(database: Database) -> None:
+def filled(database: Sqlite) -> None:
     """Some runs, and what ANALYZE knows of them: the plans must hold with statistics as well as without."""
 
     async def scenario() -> None:
@@ -37,7 +42,7 @@ def filled(database: Database) -> None:
     asyncio.run(scenario())
 
 
-def plans(database: Database, text: str) -> list[list[str]]:
+def plans(database: Sqlite, text: str) -> list[list[str]]:
     """How SQLite answers, before ANALYZE and after."""
     parameters = dict.fromkeys(re.findall(r":(\w+)", text), 0)
     with sql(database) as connection:
@@ -56,7 +61,7 @@ def text_of(query: Executable | Statement) -> str:
     return str(query.compile(dialect=DIALECT, compile_kwargs={"render_postcompile": True}))  # type: ignore[attr-defined]  # ClauseElement has it
 
 
-def assert_searches(database: Database, query: Any, *expected: str) -> None:
+def assert_searches(database: Sqlite, query: Any, *expected: str) -> None:
     for plan in plans(database, text_of(query)):
         scans = [line for line in plan if line.startswith("SCAN") and line not in ("SCAN keys", "SCAN CONSTANT ROW")]
         assert not scans, plan
@@ -64,22 +69,22 @@ def assert_searches(database: Database, query: Any, *expected: str) -> None:
             assert any(line in found for found in plan), (line, plan)
 
 
-def assert_in_order(database: Database, query: Any) -> None:
+def assert_in_order(database: Sqlite, query: Any) -> None:
     for plan in plans(database, text_of(query)):
         assert not any("TEMP B-TREE" in line for line in plan), plan
 
 
-def test_a_claim_searches_what_is_due(database: Database) -> None:
+def test_a_claim_searches_what_is_due(database: Sqlite) -> None:
     assert_searches(database, _DUE, "SEARCH runs USING INDEX runs_due_at (due_at<?)")
     assert_in_order(database, _DUE)
 
 
 @pytest.mark.parametrize("statement", [_CLAIM, _RENEW, _ADVANCE, _REST, _COUNT_UP])
-def test_whatever_moves_a_run_finds_it_by_its_id(database: Database, statement: Statement) -> None:
+def test_whatever_moves_a_run_finds_it_by_its_id(database: Sqlite, statement: Statement) -> None:
     assert_searches(database, statement, "SEARCH runs USING INDEX sqlite_autoindex_runs_1 (id=?)")
 
 
-def test_a_state_is_a_search_per_key(database: Database) -> None:
+def test_a_state_is_a_search_per_key(database: Sqlite) -> None:
     assert_searches(
         database,
         STATE_AT,
@@ -90,28 +95,28 @@ def test_a_state_is_a_search_per_key(database: Database) -> None:
 
 
 @pytest.mark.parametrize("query", [CHANGES_BETWEEN, BYTES_BETWEEN])
-def test_what_steps_changed_is_a_search_per_key(database: Database, query: Any) -> None:
+def test_what_steps_changed_is_a_search_per_key(database: Sqlite, query: Any) -> None:
     assert_searches(database, query, "SEARCH changes USING PRIMARY KEY (run_id=? AND key=? AND step>? AND step<?)")
 
 
-def test_decisions_are_found_by_run_and_step(database: Database) -> None:
+def test_decisions_are_found_by_run_and_step(database: Sqlite) -> None:
     assert_searches(database, _EVALUATED_BYTES, "SEARCH snapshots USING PRIMARY KEY (run_id=? AND step>? AND step<?)")
 
 
-def test_the_state_view_is_a_search_per_key_as_well(database: Database) -> None:
+def test_the_state_view_is_a_search_per_key_as_well(database: Sqlite) -> None:
     query = "SELECT state FROM v_states WHERE run_id = :run_id AND step = :step"
     for plan in plans(database, query):
         assert any(line.startswith("SEARCH l USING PRIMARY KEY (run_id=? AND key=? AND step<?)") for line in plan), plan
         assert not any(re.match(r"SCAN (c|l|changes|snapshots|runs)\b", line) for line in plan), plan
 
 
-def test_lines_are_read_in_the_order_of_their_key(database: Database) -> None:
+def test_lines_are_read_in_the_order_of_their_key(database: Sqlite) -> None:
     query = lines_after("r", 0, 10)
     assert_searches(database, query, "SEARCH log_lines USING PRIMARY KEY (run_id=? AND seq>?)")
     assert_in_order(database, query)
 
 
-def test_an_idempotency_key_is_looked_up(database: Database) -> None:
+def test_an_idempotency_key_is_looked_up(database: Sqlite) -> None:
     assert_searches(database, _KEY, "SEARCH idempotency_keys USING PRIMARY KEY (scope=? AND key=?)")
 
 
@@ -119,7 +124,7 @@ def test_an_idempotency_key_is_looked_up(database: Database) -> None:
 @pytest.mark.parametrize(
     "which", [Filter(*values) for values in product((None, "queued"), (None, "g"), (None, "t:1"))], ids=repr
 )
-def test_a_page_of_runs_is_read_in_the_order_of_an_index(database: Database, which: Filter, after: Any) -> None:
+def test_a_page_of_runs_is_read_in_the_order_of_an_index(database: Sqlite, which: Filter, after: Any) -> None:
     query = _newest(which, after, 11)
     assert_in_order(database, query)
     for plan in plans(database, text_of(query)):

@@ -13,16 +13,21 @@ from sqlalchemy import create_engine
 
 from service.core.errors import StartRefused
 from service.core.transitions import CLAIMABLE, OVER, Status
-from service.store.database import Database
 from service.store.schema import migrate
+from service.store.sqlite import Sqlite
 from service.store.tables import metadata
 from service.store.views import VIEWS
 from tests.store.support import ask, locked, sql
 
 
+@pytest.fixture
+def database(file: Sqlite) -> Sqlite:
+    return file
+
+
 def schema(file: Path) -> dict[tuple[str, str], str]:
     """The text of each table, index and view, but for white space and the order of a table's parts."""
-    rows = ask(Database(file), "SELECT type, name, tbl_name, sql FROM sqlite_master")
+    rows = ask(Sqlite(file), "SELECT type, name, tbl_name, sql FROM sqlite_master")
     return {
         (kind, name): _normal(text or f"implied by {table}")
         for kind, name, table, text in rows
@@ -52,8 +57,8 @@ def _parts(body: str) -> list[str]:
 
 
 def test_migrations_make_what_the_models_say(tmp_path: Path) -> None:
-    migrate(Database(tmp_path / "migrated.db"))
-    engine = create_engine(Database(tmp_path / "models.db").url)
+    migrate(Sqlite(tmp_path / "migrated.db"))
+    engine = create_engine(Sqlite(tmp_path / "models.db").url)
     metadata.create_all(engine)
     with engine.begin() as connection:
         for name, select in VIEWS["sqlite"].items():
@@ -72,20 +77,20 @@ def test_the_frozen_views_of_the_migration_are_the_models_on_both_databases() ->
     assert namespace["VIEWS"] == VIEWS
 
 
-def test_migrating_twice_changes_nothing(database: Database) -> None:
-    before = database.file.read_bytes()
-    assert migrate(database) == ["0001"]
-    assert database.file.read_bytes() == before
-    assert ask(database, "SELECT version_num FROM alembic_version") == [("0001",)]
+def test_migrating_twice_changes_nothing(database: Sqlite) -> None:
+    before = Path(database.name).read_bytes()
+    assert migrate(database) == ["0002"]
+    assert Path(database.name).read_bytes() == before
+    assert ask(database, "SELECT version_num FROM alembic_version") == [("0002",)]
 
 
-def test_a_database_of_a_newer_version_is_refused_and_left_alone(database: Database) -> None:
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(database: Sqlite) -> None:
     with sql(database) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    before = database.file.read_bytes()
+    before = Path(database.name).read_bytes()
     with pytest.raises(StartRefused, match="9999, newer than this version"):
         migrate(database)
-    assert database.file.read_bytes() == before
+    assert Path(database.name).read_bytes() == before
 
 
 @pytest.mark.parametrize("content", [b"this is no database" * 100, b"\0" * 5000, b"SQLite format 3\0" + b"x" * 5000])
@@ -93,35 +98,35 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path, co
     file = tmp_path / "rungraph.db"
     file.write_bytes(content)
     with pytest.raises(StartRefused, match="cannot use"):
-        migrate(Database(file))
+        migrate(Sqlite(file))
     assert file.read_bytes() == content
 
 
 def test_a_database_of_somebody_elses_is_refused_and_left_alone(tmp_path: Path) -> None:
-    database = Database(tmp_path / "rungraph.db")
+    database = Sqlite(tmp_path / "rungraph.db")
     with sql(database) as connection:
         connection.execute("CREATE TABLE runs (id)")
-    before = database.file.read_bytes()
+    before = Path(database.name).read_bytes()
     with pytest.raises(StartRefused, match="runs already exists"):
         migrate(database)
-    assert database.file.read_bytes() == before
+    assert Path(database.name).read_bytes() == before
 
 
 def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for file in (tmp_path / "file" / "x.db", tmp_path):
         with pytest.raises(StartRefused, match="cannot use"):
-            migrate(Database(file))
+            migrate(Sqlite(file))
 
 
 def test_a_migration_makes_the_folder_and_minds_no_odd_name(tmp_path: Path) -> None:
     file = tmp_path / "what? 100% #1" / "new" / "rungraph.db"
-    assert migrate(Database(file)) == ["0001"]
+    assert migrate(Sqlite(file)) == ["0002"]
     assert ("view", "v_runs") in schema(file)
 
 
-MIGRATE = "import sys; from service.store.database import Database; from service.store.schema import migrate; \
-from pathlib import Path; print(sys.stdin.readline(), migrate(Database(Path(sys.argv[1]))))"
+MIGRATE = "import sys; from service.store.sqlite import Sqlite; from service.store.schema import migrate; \
+from pathlib import Path; print(sys.stdin.readline(), migrate(Sqlite(Path(sys.argv[1]))))"
 
 
 def test_four_processes_migrating_at_once_make_one_schema(tmp_path: Path, migrated: Path) -> None:
@@ -137,23 +142,23 @@ def test_four_processes_migrating_at_once_make_one_schema(tmp_path: Path, migrat
         for _ in range(4)
     ]
     outcomes = [process.communicate("go\n", timeout=30) for process in processes]
-    assert [out for out, _ in outcomes] == ["go\n ['0001']\n"] * 4
+    assert [out for out, _ in outcomes] == ["go\n ['0002']\n"] * 4
     assert schema(file) == schema(migrated)
 
 
 def test_ten_threads_migrating_at_once_make_one_schema(tmp_path: Path, migrated: Path) -> None:
     file = tmp_path / "rungraph.db"
     outcomes: list[list[str]] = []
-    threads = [threading.Thread(target=lambda: outcomes.append(migrate(Database(file)))) for _ in range(10)]
+    threads = [threading.Thread(target=lambda: outcomes.append(migrate(Sqlite(file)))) for _ in range(10)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert outcomes == [["0001"]] * 10
+    assert outcomes == [["0002"]] * 10
     assert schema(file) == schema(migrated)
 
 
-def test_a_migration_waits_for_somebody_who_writes(database: Database) -> None:
+def test_a_migration_waits_for_somebody_who_writes(database: Sqlite) -> None:
     outcomes: list[list[str]] = []
     with locked(database):
         thread = threading.Thread(target=lambda: outcomes.append(migrate(database)))
@@ -161,11 +166,11 @@ def test_a_migration_waits_for_somebody_who_writes(database: Database) -> None:
         thread.join(0.1)
         assert thread.is_alive()
     thread.join(30)
-    assert outcomes == [["0001"]]
+    assert outcomes == [["0002"]]
 
 
 @pytest.mark.parametrize("status", Status)
-def test_the_checks_mirror_the_statuses(database: Database, status: Status) -> None:
+def test_the_checks_mirror_the_statuses(database: Sqlite, status: Status) -> None:
     """A row of each status as it must be goes in, and none that lacks or has what it must not."""
     due = status in CLAIMABLE
     columns = {

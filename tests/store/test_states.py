@@ -18,6 +18,7 @@ from service.core import codec
 from service.core.errors import NotFound
 from service.core.validation import read_graph
 from service.store.database import Database
+from service.store.sqlite import Sqlite
 from tests.core.strategies import json_values, keys
 from tests.store.support import ask, claim_one, opened, start, start_of, started, walk
 
@@ -42,7 +43,7 @@ def states_of(initial: dict[str, Any], sequence: Sequence[Change]) -> list[dict[
 @contextmanager
 def a_database(migrated: Path) -> Iterator[Database]:
     with tempfile.TemporaryDirectory() as folder:
-        yield Database(Path(shutil.copy(migrated, Path(folder) / "rungraph.db")))
+        yield Sqlite(Path(shutil.copy(migrated, Path(folder) / "rungraph.db")))
 
 
 @settings(max_examples=25)

@@ -10,8 +10,13 @@ import pytest
 
 from service.core.errors import Unavailable
 from service.store import Store
-from service.store.database import Database
+from service.store.sqlite import Sqlite
 from tests.store.support import COUNTER, ask, commit, key_of, opened, said, start_of, started, success
+
+
+@pytest.fixture
+def database(file: Sqlite) -> Sqlite:
+    return file
 
 
 class LyingConnection:
@@ -36,7 +41,7 @@ def lie_once(store: Store) -> None:
     store._writer._connection = LyingConnection(store._writer._connection)
 
 
-def test_a_batch_that_was_committed_after_all_is_done_once(database: Database) -> None:
+def test_a_batch_that_was_committed_after_all_is_done_once(database: Sqlite) -> None:
     async def scenario() -> None:
         async with opened(database) as store:
             claimed = await started(store)
@@ -60,7 +65,7 @@ def test_a_batch_that_was_committed_after_all_is_done_once(database: Database) -
     asyncio.run(scenario())
 
 
-def test_a_verb_alone_whose_commit_failed_is_unavailable_and_may_be_repeated(database: Database) -> None:
+def test_a_verb_alone_whose_commit_failed_is_unavailable_and_may_be_repeated(database: Sqlite) -> None:
     async def scenario() -> None:
         async with opened(database) as store:
             claimed = await started(store)

