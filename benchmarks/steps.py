@@ -22,7 +22,7 @@ from service.core.tool import Tool
 from service.core.validation import read_graph
 from service.engine import Engine, EngineSettings
 from service.store import Store
-from service.store.database import database_at
+from service.store.database import Database, database_at
 from service.store.runs import Start
 from service.store.schema import migrate
 
@@ -42,9 +42,12 @@ def graph_of(steps: int) -> Any:
     return read_graph(document, TOOLS)
 
 
-async def run_engine(folder: Path, steps: int, payload: str = PAYLOAD) -> float:
+def sqlite_in(folder: Path) -> Database:
+    return database_at(f"sqlite:///{folder / 'engine.db'}")
+
+
+async def run_engine(database: Database, folder: Path, steps: int, payload: str = PAYLOAD) -> float:
     """Seconds from the run's acknowledgement to its end."""
-    database = database_at(f"sqlite:///{folder / 'engine.db'}")
     migrate(database)
     store = Store(database, server_id="bench", address="bench", lease_s=15)
     store.open()
@@ -103,12 +106,16 @@ def run_raw(folder: Path, steps: int, written: list[tuple[str, list[tuple[Any, .
 
 def growth(folder: Path, steps: int) -> int:
     """Bytes by which the files grow over `steps` steps of a counter beside a constant of 1 MiB."""
-    asyncio.run(run_engine(folder, 1, "x" * 2**20))
+    asyncio.run(run_engine(sqlite_in(folder), folder, 1, "x" * 2**20))
     first = sum(path.stat().st_size for path in folder.glob("engine.db*"))
     other = folder / "long"
     other.mkdir()
-    asyncio.run(run_engine(other, steps, "x" * 2**20))
+    asyncio.run(run_engine(sqlite_in(other), other, steps, "x" * 2**20))
     return sum(path.stat().st_size for path in other.glob("engine.db*")) - first
+
+
+def show(name: str, values: list[float], form: str) -> None:
+    print(f"{name:32} median {statistics.median(values):{form}}  min {min(values):{form}}  max {max(values):{form}}")
 
 
 def main() -> None:
@@ -118,17 +125,12 @@ def main() -> None:
     for _ in range(rounds):
         with tempfile.TemporaryDirectory(dir=".") as name:
             folder = Path(name)
-            engine.append(steps / asyncio.run(run_engine(folder, steps)))
+            engine.append(steps / asyncio.run(run_engine(sqlite_in(folder), folder, steps)))
             raw.append(steps / run_raw(folder, steps, rows_of(folder / "engine.db"), folder / "engine.db"))
     ratios = [mine / limit for mine, limit in zip(engine, raw, strict=True)]
-    for name, values, form in (
-        ("engine, steps/s", engine, ",.0f"),
-        ("plain sqlite3, steps/s", raw, ",.0f"),
-        ("ratio", ratios, ".2f"),
-    ):
-        print(
-            f"{name:24} median {statistics.median(values):{form}}  min {min(values):{form}}  max {max(values):{form}}"
-        )
+    show("engine, steps/s", engine, ",.0f")
+    show("plain sqlite3, steps/s", raw, ",.0f")
+    show("ratio", ratios, ".2f")
     with tempfile.TemporaryDirectory(dir=".") as name:
         print(f"1 MiB state, 200 steps: the database grew by {growth(Path(name), 200) / 2**20:.2f} MiB")
 

@@ -29,6 +29,8 @@ class Runner:
         self._attempts = attempts
         self._stopping = False
         self._given_up = False
+        self.is_committing = False
+        """Whether a commit is on its way; its own fence says then whether the lease holds."""
         self.lines: LineBuffer | None = None
         """The lines of the attempt that is going on."""
 
@@ -72,7 +74,9 @@ class Runner:
             self.lines.close()
             await self.lines.settle()
         transition = after(self._run, move, outcome)
+        self.is_committing = True
         run = await self._commit(transition, started, time.monotonic())
+        self.is_committing = False
         self.lines = None
         return run
 

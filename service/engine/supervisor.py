@@ -131,8 +131,10 @@ class Supervisor:
 
     def _lose(self, lease: Lease) -> None:
         runner, task = self._carried.get(lease.run_id, (None, None))
-        # One that has come to rest meanwhile has given its lease back, and lost nothing.
-        if runner is not None and task is not None and runner.lease == lease and runner.is_unfinished:
+        if runner is None or task is None or runner.lease != lease:
+            return
+        # One that has come to rest meanwhile, or just comes to it, gives its lease back and has lost nothing.
+        if runner.is_unfinished and not runner.is_committing:
             logger.warning("the lease %d on run %s was lost", lease.token, lease.run_id)
             runner.give_up()
             task.cancel()

@@ -154,11 +154,15 @@ class Postgres:
         end = time.monotonic() + START_WITHIN_S
         while True:
             try:
-                return psycopg.connect(self.conninfo)
+                connection = psycopg.connect(self.conninfo)
+                break
             except psycopg.OperationalError:
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.2)
+        self._check(connection)
+        connection.rollback()
+        return connection
 
     def own(self, address: str) -> Shared:  # noqa: ARG002  # nobody else has to know it
         return Shared()

@@ -1,0 +1,37 @@
+"""Leases are renewed while runs go on: no run that ends just then is taken for lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.engine.heartbeat import Heartbeat
+from tests.engine.harness import loop_until, running
+
+
+async def add(state: dict[str, Any]) -> None:
+    state["n"] += 1
+
+
+def test_a_run_that_ends_while_its_lease_is_renewed_has_lost_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def restless(*arguments: Any, renew_every_s: float) -> Heartbeat:
+        return Heartbeat(*arguments, renew_every_s=renew_every_s * 0)
+
+    monkeypatch.setattr("service.engine.heartbeat.FLUSH_S", 0.001)
+    monkeypatch.setattr("service.engine.Heartbeat", restless)
+
+    async def scenario() -> None:
+        async with running(tmp_path, add) as bench:
+            for number in range(300):
+                await bench.start(f"r{number}", loop_until(2), n=0)
+            assert [(await bench.over(f"r{number}")).status for number in range(300)] == ["completed"] * 300
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(scenario())
+    assert not [record.message for record in caplog.records if "was lost" in record.message]
