@@ -140,6 +140,7 @@ def create_app(
         where = address or address_of(settings, sys.argv)
         async with serving(settings, where, owned, with_engine=with_engine) as server:
             stop = Stop()
+            app.state.server = server
             app.state.services = Services(
                 store=server.store,
                 tools=server.tools,
@@ -161,6 +162,18 @@ def create_app(
         ),
         lifespan,
     )
+
+
+@asynccontextmanager
+async def executing_only(settings: Settings, server: Server, run_id: str) -> AsyncIterator[None]:
+    """An engine for one run, of a server that has none: whatever else waits is for servers that have its tools."""
+    settings_of_engine = engine_settings(settings, server.runs_folder)
+    engine = Engine(server.store, server.tools, settings_of_engine, only=run_id)
+    engine.start()
+    try:
+        yield
+    finally:
+        await engine.stop()
 
 
 async def execute(settings: Settings, address: str, started: Callable[[], None]) -> None:

@@ -23,7 +23,9 @@ def upgrade() -> None:
     # Made anew, since SQLite cannot change a foreign key.
     op.rename_table("idempotency_keys", "idempotency_keys_0001")
     if op.get_bind().dialect.name == "postgresql":
-        op.execute("ALTER INDEX idempotency_keys_pkey RENAME TO idempotency_keys_0001_pkey")
+        # Their names must be free for the new table.
+        for name in ("pkey", "run_id_fkey"):
+            op.execute(f"ALTER TABLE idempotency_keys_0001 RENAME CONSTRAINT idempotency_keys_{name} TO old_{name}")
     op.create_table(
         "idempotency_keys",
         sa.Column("scope", KEY, nullable=False),

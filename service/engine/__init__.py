@@ -40,10 +40,13 @@ class EngineSettings:
 
 
 class Engine:
-    """Executes runs from `start` until `stop`."""
+    """Executes runs from `start` until `stop`: all that it gets, or `only` the one with that id."""
 
-    def __init__(self, store: Store, tools: Mapping[str, Tool], settings: EngineSettings) -> None:
+    def __init__(
+        self, store: Store, tools: Mapping[str, Tool], settings: EngineSettings, *, only: str | None = None
+    ) -> None:
         self._store = store
+        self._only = only
         self._tools = tools
         self._settings = settings
         self._threads = Threads(settings.tool_threads_max)
@@ -130,9 +133,13 @@ class Engine:
     async def _supervise(self) -> None:
         settings = self._settings
         attempts = Attempts(self._tools, self._threads, settings.runs_folder, settings.state_bytes_max)
-        self._supervisor = Supervisor(self._store, attempts, settings.active_runs_max)
+        self._supervisor = Supervisor(self._store, attempts, settings.active_runs_max, self._only)
         heartbeat = Heartbeat(
-            self._store, self._supervisor.runners, self._supervisor.lost, renew_every_s=settings.lease_s / 3
+            self._store,
+            self._supervisor.runners,
+            self._supervisor.lost,
+            renew_every_s=settings.lease_s / 3,
+            as_server=self._only is None,
         )
         heartbeat.start()
         self._ready.set()

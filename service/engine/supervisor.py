@@ -30,8 +30,10 @@ CLAIMS_MAX = 100
 class Supervisor:
     """Lives on the engine's loop; `runners` and `lost` may be used from other threads."""
 
-    def __init__(self, store: Store, attempts: Attempts, active_runs_max: int) -> None:
+    def __init__(self, store: Store, attempts: Attempts, active_runs_max: int, only: str | None = None) -> None:
+        """`only`: the id of the one run to claim; all others are left to the servers."""
         self._store = store
+        self._only = only
         self._attempts = attempts
         self._active_runs_max = active_runs_max
         self._carried: dict[str, tuple[Runner, asyncio.Task[None]]] = {}
@@ -70,7 +72,7 @@ class Supervisor:
                     await self._rest(await self._claim(tasks))
 
     async def _enter(self) -> None:
-        entered = False
+        entered = self._only is not None
         while not (entered or self._stopping):
             try:
                 await (self._store.servers.join() if self._store.is_shared else self._store.leases.seize())
@@ -86,22 +88,23 @@ class Supervisor:
             return POLL_S
         try:
             share = await self._share(room)
-            claimed = await self._store.leases.claim(share, self._carried.keys()) if share else []
+            claim = self._store.leases.claim
+            claimed = await claim(share, self._carried.keys(), only=self._only) if share else []
         except Unavailable as error:
             logger.warning("no run can be claimed now: %s", error)
             return POLL_S
-        for claim in claimed:
-            runner = Runner(claim, self._store, self._attempts)
+        for each in claimed:
+            runner = Runner(each, self._store, self._attempts)
             if self._stopping:  # Asked for while the claim was on its way.
                 runner.stop()
-            self._carried[claim.lease.run_id] = (runner, tasks.create_task(self._carry(claim, runner)))
+            self._carried[each.lease.run_id] = (runner, tasks.create_task(self._carry(each, runner)))
         if len(claimed) < share:
             return POLL_S
         return YIELD_S if share < room else 0.0
 
     async def _share(self, room: int) -> int:
         """How many runs to claim now: a fair share, or after the others had their turn a batch of what is left."""
-        if not self._store.is_shared:
+        if self._only is not None or not self._store.is_shared:
             return room
         if not self._polite:
             self._polite = True

@@ -59,7 +59,7 @@ class History:
             step = run.step if step is None else step
             if step > run.step:
                 raise NotFound("step", str(step))
-            return step, state_of(await snapshot.all(STATE_AT, run_id=run_id, step=step))
+            return step, state_of(await snapshot.all(STATE_AT[snapshot.dialect], run_id=run_id, step=step))
 
 
 def _cut(sizes: Iterable[tuple[int, int]], first: int, last: int) -> int:

@@ -39,7 +39,7 @@ _HELD = (
     runs.c.status == Status.RUNNING.value,
 )
 
-_DUE = Statement(
+_SELECT_DUE = (
     select(
         *(runs.c.id, runs.c.graph_id, runs.c.status, runs.c.step, runs.c.current_node, runs.c.attempt),
         *(runs.c.crashes, runs.c.in_flight, runs.c.last_seq, runs.c.lease_token, runs.c.lease_owner),
@@ -52,6 +52,8 @@ _DUE = Statement(
     .limit(bindparam("count"))
     .with_for_update(skip_locked=True)
 )
+_DUE = Statement(_SELECT_DUE)
+_DUE_ONE = Statement(_SELECT_DUE.where(runs.c.id == bindparam("only")))
 
 _CLAIM = Statement(
     update(runs)
@@ -140,8 +142,8 @@ class Leases:
         self._graphs: dict[str, Graph | None] = {}
         """None: one that this version cannot read."""
 
-    async def claim(self, count: int, holding: Collection[str] = ()) -> list[Claimed]:
-        """Lease up to `count` runs that are due, the longest due first; one transaction.
+    async def claim(self, count: int, holding: Collection[str] = (), *, only: str | None = None) -> list[Claimed]:
+        """Lease up to `count` runs that are due (`only`: that one), the longest due first; one transaction.
 
         Leases on `holding`, the runs that this server carries, are renewed where they have run out: a
         database that was locked for long is no reason to take over from oneself. One call at a time.
@@ -152,7 +154,7 @@ class Leases:
             nonlocal taken
             if kept := [each for each in taken if self._has_taken(transaction, each[0])]:
                 return kept  # The COMMIT had only looked like a failure.
-            taken = self._take_due(transaction, count, holding)
+            taken = self._take_due(transaction, count, holding, only)
             return taken
 
         claimed = [self._claimed(due, state) for due, state in await self._writer.write(verb)]
@@ -166,12 +168,16 @@ class Leases:
             lambda transaction: self._held(transaction, _BEGIN, lease, now=transaction.moment.text())
         )
 
-    def renew(self, leases: Sequence[Lease]) -> Future[list[Lease]]:
-        """Extend `leases`, all that this server has, and say that it lives; those that no longer hold come back."""
+    def renew(self, leases: Sequence[Lease], *, as_server: bool = True) -> Future[list[Lease]]:
+        """Extend `leases`, all that this server has; those that no longer hold come back.
+
+        `as_server`: and say that it lives, and takes its part of the runs.
+        """
 
         def verb(transaction: Transaction) -> list[Lease]:
             until = transaction.moment.text(later_s=self._lease_s)
-            self._servers.seen(transaction, len(leases))
+            if as_server:
+                self._servers.seen(transaction, len(leases))
             return [lease for lease in leases if not self._held(transaction, _RENEW, lease, until=until)]
 
         return self._writer.submit(verb)
@@ -204,8 +210,10 @@ class Leases:
 
         await self._writer.write(verb)
 
-    def _take_due(self, transaction: Transaction, count: int, holding: Collection[str]) -> list[tuple[_Due, State]]:
-        due = self._due(transaction, count, holding)
+    def _take_due(
+        self, transaction: Transaction, count: int, holding: Collection[str], only: str | None
+    ) -> list[tuple[_Due, State]]:
+        due = self._due(transaction, count, holding, only)
         for row in due:
             if row.graph_id not in self._graphs:
                 self._graphs[row.graph_id] = _load(transaction, row.graph_id)
@@ -219,11 +227,12 @@ class Leases:
         lease = Lease(due.id, due.lease_token + 1)
         return self._held(transaction, _TAKEN, lease, server=self._server_id)
 
-    def _due(self, transaction: Transaction, count: int, holding: Collection[str]) -> list[_Due]:
+    def _due(self, transaction: Transaction, count: int, holding: Collection[str], only: str | None) -> list[_Due]:
         now = transaction.moment.text()
+        which: dict[str, Any] = {"now": now, "count": count} | ({} if only is None else {"only": only})
         until = transaction.moment.text(later_s=self._lease_s)
         while True:
-            due = [_Due(*row) for row in transaction.all(_DUE, now=now, count=count)]
+            due = [_Due(*row) for row in transaction.all(_DUE if only is None else _DUE_ONE, **which)]
             mine = [row for row in due if row.id in holding and row.lease_owner == self._server_id]
             if not mine:
                 # One of `holding` that is no longer ours is still being put down: a later claim finds it.
@@ -250,7 +259,7 @@ class Leases:
             now=now,
         )
         insert_lines(transaction, due.id, [_opening_line(due)], due.last_seq + 1)
-        return state_of(transaction.all(STATE_AT_COMPILED, run_id=due.id, step=due.step))
+        return state_of(transaction.all(STATE_AT_COMPILED[transaction.dialect], run_id=due.id, step=due.step))
 
     def _claimed(self, due: _Due, state: State) -> Claimed:
         graph = self._graphs[due.graph_id]

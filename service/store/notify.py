@@ -96,7 +96,9 @@ class Notify:
         with self._lock:
             topics, self._waiting = sorted(self._waiting), set()
         for first in range(0, len(topics), TOPICS_MAX):
-            connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, "\n".join(topics[first : first + TOPICS_MAX])))
+            payload = "\n".join(topics[first : first + TOPICS_MAX])
+            # Not prepared: a pooler may not keep that, and it would save nothing.
+            connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, payload), prepare=False)
 
     def _hear(self, connection: psycopg.Connection[Any]) -> None:
         # What arrived while we told is kept by the driver, and comes out here as well.

@@ -23,6 +23,8 @@ from service.store.hints import Ring
 from service.store.notify import Notify
 
 VERSION_MIN = 15
+PREPARE_THRESHOLD = 5
+"""How often a statement is executed before it is prepared; the driver's own default."""
 START_WITHIN_S = 10.0
 """How long a start waits for a PostgreSQL that is starting too."""
 MIGRATION_LOCK = 0x52756E67726170
@@ -62,6 +64,8 @@ class Postgres:
 
     conninfo: str
     allow_undurable: bool = False
+    prepare_threshold: int | None = PREPARE_THRESHOLD
+    """None: nothing is prepared."""
     dialect: str = "postgresql"
     is_shared: bool = True
     errors: tuple[type[Exception], ...] = (psycopg.Error,)
@@ -69,11 +73,13 @@ class Postgres:
 
     @classmethod
     def at(cls, url: str, *, allow_undurable: bool = False) -> Postgres:
+        url, prepare_threshold = _take_prepare_threshold(url)
         try:
             given: dict[str, Any] = {**_CONNECTION, **conninfo_to_dict(url)}
-            return cls(make_conninfo(**given), allow_undurable)
+            return cls(make_conninfo(**given), allow_undurable, prepare_threshold)
         except psycopg.ProgrammingError as error:
-            raise StartRefused(f"RUNGRAPH_DATABASE_URL is no URL of PostgreSQL's: {_reason(error)}") from error
+            # Without its own text, which may quote the password.
+            raise StartRefused("RUNGRAPH_DATABASE_URL is no URL that libpq understands") from error
 
     @property
     def name(self) -> str:
@@ -89,7 +95,7 @@ class Postgres:
         return isinstance(error, psycopg.errors.LockNotAvailable)
 
     def connect_writer(self) -> psycopg.Connection[Any]:
-        connection = psycopg.connect(self.conninfo, autocommit=True)
+        connection = psycopg.connect(self.conninfo, autocommit=True, prepare_threshold=self.prepare_threshold)
         try:
             self._check(connection)
         except psycopg.Error:
@@ -119,7 +125,9 @@ class Postgres:
 
     def reader_engine(self, readers_max: int) -> AsyncEngine:
         async def connect() -> psycopg.AsyncConnection[Any]:
-            return await psycopg.AsyncConnection.connect(self.conninfo, autocommit=True)
+            return await psycopg.AsyncConnection.connect(
+                self.conninfo, autocommit=True, prepare_threshold=self.prepare_threshold
+            )
 
         engine = create_async_engine(
             "postgresql+psycopg://",
@@ -160,8 +168,12 @@ class Postgres:
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.2)
-        self._check(connection)
-        connection.rollback()
+        try:
+            self._check(connection)
+            connection.rollback()
+        except psycopg.Error:
+            connection.close()
+            raise
         return connection
 
     def own(self, address: str) -> Shared:  # noqa: ARG002  # nobody else has to know it
@@ -178,5 +190,19 @@ class Shared:
         return
 
 
-def _reason(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+def _take_prepare_threshold(url: str) -> tuple[str, int | None]:
+    """`url` without `prepare_threshold`, which libpq does not know, and its value; 0 says that nothing is prepared.
+
+    A pooler in transaction mode may hand on prepared statements to another server (pgbouncer before 1.21 does).
+    """
+    base, _, query = url.partition("?")
+    kept, threshold = [], PREPARE_THRESHOLD
+    for parameter in filter(None, query.split("&")):
+        name, _, value = parameter.partition("=")
+        if name != "prepare_threshold":
+            kept.append(parameter)
+        elif value.isascii() and value.isdigit() and len(value) < 10:
+            threshold = int(value)
+        else:
+            raise StartRefused("RUNGRAPH_DATABASE_URL: prepare_threshold takes a number, 0 to prepare nothing")
+    return base + ("?" + "&".join(kept) if kept else ""), threshold or None

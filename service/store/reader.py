@@ -47,6 +47,7 @@ async def _begin(connection: AsyncConnection) -> None:
 class Snapshot:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self.dialect = connection.dialect.name
 
     async def one(self, statement: Executable, **parameters: Any) -> Any | None:
         return (await self._connection.execute(statement, parameters)).first()

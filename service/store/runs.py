@@ -146,7 +146,7 @@ class Runs:
             row = await snapshot.one(select(*_SHOWN).where(runs.c.id == run_id))
             if row is None:
                 raise NotFound("run", run_id)
-            state = state_of(await snapshot.all(STATE_AT, run_id=run_id, step=row.step))
+            state = state_of(await snapshot.all(STATE_AT[snapshot.dialect], run_id=run_id, step=row.step))
             lines = await snapshot.all(lines_after(run_id, after_seq, limit))
         return _record(row), state, [line_record(line) for line in lines]
 

@@ -54,11 +54,13 @@ class Servers:
     async def share(self, count: int, active: int) -> int:
         """How many of `count` runs a server that carries `active` may claim before the idlest one has its turn."""
 
+        known = self._active  # Not read in the verb: it may be done again, when the first time was undone.
+
         def verb(transaction: Transaction) -> int:
             since = transaction.moment.text(later_s=-self._lease_s)
             (least,) = transaction.one(_LEAST_ACTIVE, id=self._server_id, since=since)
             share = count if least is None else max(0, min(count, least + AHEAD_MAX - active))
-            if active != self._active:
+            if active != known:
                 self.seen(transaction, active)
             return share
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, func, select, true
 
 from service.core import codec
 from service.core.state import Entry, State
@@ -41,6 +41,28 @@ def _state_at() -> Any:
     )
 
 
+def _state_at_lateral() -> Any:
+    """Differs from SQLite, which has no LATERAL, because PostgreSQL may join the above by reading all steps."""
+    keys = _keys()
+    latest = (
+        select(changes.c.value, changes.c.position)
+        .where(
+            changes.c.run_id == bindparam("run_id"),
+            changes.c.key == keys.c.key,
+            changes.c.step <= bindparam("step"),
+        )
+        .order_by(changes.c.step.desc())
+        .limit(1)
+        .lateral("latest")
+    )
+    return (
+        select(keys.c.key, latest.c.value, latest.c.position)
+        .select_from(keys.join(latest, true()))
+        .where(latest.c.value.is_not(None))
+        .order_by(latest.c.position, keys.c.key)
+    )
+
+
 def _changes_between(*columns: Any) -> Any:
     keys = _keys()
     return (
@@ -54,10 +76,10 @@ def _changes_between(*columns: Any) -> Any:
     )
 
 
-STATE_AT = _state_at()
-"""Parameters: run_id, step."""
+STATE_AT = {"sqlite": _state_at(), "postgresql": _state_at_lateral()}
+"""By dialect. Parameters: run_id, step."""
 
-STATE_AT_COMPILED = Statement(STATE_AT)
+STATE_AT_COMPILED = {dialect: Statement(query) for dialect, query in STATE_AT.items()}
 
 CHANGES_BETWEEN = _changes_between(changes).order_by(changes.c.step, changes.c.position, changes.c.key)
 """Parameters: run_id, after_step, last_step."""

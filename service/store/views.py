@@ -19,6 +19,15 @@ SELECT c.key, c.value, c.position
                 WHERE l.run_id = at.run_id AND l.key = keys.key AND l.step <= at.step)
             WHERE c.value IS NOT NULL"""
 
+# SQLite has no LATERAL, and PostgreSQL may join the above by reading all steps of the run.
+_LATEST_POSTGRESQL = """\
+SELECT keys.key, c.value, c.position
+            FROM keys, LATERAL (
+                SELECT l.value, l.position FROM changes l
+                WHERE l.run_id = at.run_id AND l.key = keys.key AND l.step <= at.step
+                ORDER BY l.step DESC LIMIT 1) AS c
+            WHERE c.value IS NOT NULL"""
+
 _STATES_SQLITE = f"""\
 SELECT at.run_id, at.step, (
         {_KEYS_OF_RUN}
@@ -33,7 +42,7 @@ SELECT at.run_id, at.step, (
         {_KEYS_OF_RUN}
         SELECT '{{' || coalesce(string_agg(to_json(key)::text || ':' || value, ',' ORDER BY position, key), '') || '}}'
         FROM (
-            {_LATEST}) AS latest
+            {_LATEST_POSTGRESQL}) AS latest
     ) AS state
 FROM (SELECT run_id, step FROM snapshots UNION ALL SELECT id, 0 FROM runs) AS at"""
 

@@ -107,7 +107,8 @@ class Writer:
         with self._entry:
             self._closing.set()
         self._queue.put(None)
-        self._thread.join(timeout_s)
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
 
     def submit(self, verb: Verb[T], *, within_s: float | None = None) -> Future[T]:
         """Queue `verb`, in order. After `within_s` seconds without its turn it ends as Unavailable."""

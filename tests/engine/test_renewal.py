@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from service.engine.heartbeat import Heartbeat
+from service.store import Store
 from tests.engine.harness import loop_until, running
 
 
@@ -20,8 +21,8 @@ async def add(state: dict[str, Any]) -> None:
 def test_a_run_that_ends_while_its_lease_is_renewed_has_lost_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def restless(*arguments: Any, renew_every_s: float) -> Heartbeat:
-        return Heartbeat(*arguments, renew_every_s=renew_every_s * 0)
+    def restless(store: Store, runners: Any, lost: Any, **_settings: Any) -> Heartbeat:
+        return Heartbeat(store, runners, lost, renew_every_s=0)
 
     monkeypatch.setattr("service.engine.heartbeat.FLUSH_S", 0.001)
     monkeypatch.setattr("service.engine.Heartbeat", restless)

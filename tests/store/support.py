@@ -1,11 +1,12 @@
-"""A real store over a real SQLite file, a pinned clock, and short ways to start runs and to commit steps."""
+"""A real store over a real database, a pinned clock, and short ways to start runs and to commit steps."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -106,8 +107,11 @@ def failure(run: Run) -> Transition:
     return after(run, move, Failed("tool_error", "boom"))
 
 
-async def commit(store: Store, lease: Lease, transition: Transition, lines: Sequence[Line] = ()) -> Run:
-    now = time.monotonic()
+async def commit(
+    store: Store, lease: Lease, transition: Transition, lines: Sequence[Line] = (), *, at: float | None = None
+) -> Run:
+    """`at`: when the attempt was made, on the monotonic clock; one in the future is dated at its commit."""
+    now = time.monotonic() if at is None else at
     return await store.steps.commit(lease, transition, started=now, finished=now, lines=lines)
 
 
@@ -144,11 +148,26 @@ class _Asking:
 
 def ask(database: Database, query: str, *parameters: Any) -> list[Any]:
     """Rows, their times as texts."""
-    with sql(database) as connection:
-        return [
-            tuple(iso(value) if isinstance(value, datetime) else value for value in row)
-            for row in connection.execute(query, parameters).fetchall()
-        ]
+    with sql(database) as session:
+        return rows_of(session, query, *parameters)
+
+
+def rows_of(session: Any, query: str, *parameters: Any) -> list[Any]:
+    return [
+        tuple(iso(value) if isinstance(value, datetime) else value for value in row)
+        for row in session.execute(query, parameters).fetchall()
+    ]
+
+
+def clean(database: Database) -> None:
+    """Remove every row of every table."""
+    names = [table.name for table in reversed(metadata.sorted_tables)]
+    with sql(database) as session:
+        if isinstance(database, Postgres):
+            session.execute(f"TRUNCATE {', '.join(names)}")
+            return
+        for name in names:
+            session.execute(f"DELETE FROM {name}")
 
 
 def dump(database: Database) -> dict[str, list[Any]]:
@@ -162,3 +181,39 @@ def locked(database: Sqlite) -> Iterator[None]:
     with sql(database) as connection:
         connection.execute("BEGIN IMMEDIATE")
         yield
+
+
+@contextmanager
+def gathering(store: Store) -> Iterator[None]:
+    """Whatever is queued within lands in one batch."""
+    inside, gate = threading.Event(), threading.Event()
+
+    def wait(_transaction: Any) -> None:
+        inside.set()
+        assert gate.wait(10)
+
+    busy = store._writer.submit(wait)
+    assert inside.wait(10)
+    try:
+        yield
+    finally:
+        gate.set()
+    busy.result(10)
+
+
+def until(condition: Callable[[], Any], within_s: float = 10.0) -> Any:
+    """What `condition` gives once it is true; a failure where it does not come true in time."""
+    deadline = time.monotonic() + within_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.002)
+    return found
+
+
+async def until_async(condition: Callable[[], Any], within_s: float = 10.0) -> Any:
+    """As `until`, while the loop goes on."""
+    deadline = time.monotonic() + within_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come true"
+        await asyncio.sleep(0.002)
+    return found

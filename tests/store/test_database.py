@@ -85,7 +85,7 @@ def test_a_url_names_a_file(url: str, tmp_path: Path, monkeypatch: pytest.Monkey
     ("url", "why"),
     [
         *((url, "in-memory") for url in ("sqlite://", "sqlite:///:memory:", "sqlite+aiosqlite:///file::memory:")),
-        ("postgresql://localhost/x?nonsense=1", "nonsense"),
+        ("postgresql://localhost/x?nonsense=1", "libpq"),
         ("postgresql+asyncpg://localhost/x", "no database of the kind"),
         ("mysql://localhost/x", "no database of the kind"),
         *((url, "no database URL") for url in ("", "x.db", "/tmp/x.db", "sqlite:/x:y")),

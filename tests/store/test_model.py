@@ -1,4 +1,7 @@
-"""The store against a dict: two servers start, claim, lose and carry runs in any order, and both agree on all of it."""
+"""The store against a dict: servers start, claim, lose and carry runs in any order, and all agree on all of it.
+
+On PostgreSQL each server has a store of its own; on SQLite one server writes, and the others are its leases.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,107 +24,78 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from service.core import codec
 from service.core.errors import Conflict, LeaseLost
 from service.core.run import Condemn, Run, Transition, after, next_move
-from service.core.transitions import Status, is_legal
+from service.core.transitions import Status
 from service.store import Store
+from service.store.clock import from_database
+from service.store.database import Database
 from service.store.leases import Leases
-from service.store.records import Lease
 from service.store.servers import Servers
 from service.store.sqlite import Sqlite
 from tests.core.strategies import json_values
-from tests.store.support import COUNTER, LEASE_S, Clock, ask, commit, failure, key_of, said, start_of, success
+from tests.store.model import Handle, ModelRun, ModelServers
+from tests.store.support import (
+    COUNTER,
+    LEASE_S,
+    Clock,
+    clean,
+    commit,
+    failure,
+    key_of,
+    rows_of,
+    said,
+    sql,
+    start_of,
+    success,
+)
 
-SERVERS = ("one", "two")
+SERVERS = ("one", "two", "three")
 VERBS = {
     *("start", "start again", "conflict", "claim", "begin", "step", "end", "fail", "repeat", "release"),
-    *("interrupt", "renew", "seize", "append", "lost"),
+    *("interrupt", "renew", "append", "lost"),
 }
+OWNERS_VERBS = {"seize"}
+SHARERS_VERBS = {"join", "share", "share less"}
+
+Place = Callable[[], AbstractContextManager[Database]]
 
 
-@dataclass
-class ModelRun:
-    """What the store should hold of one run."""
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One server's verbs."""
 
-    run_id: str
-    due_at: float | None
-    states: list[dict[str, Any]]
-    status: Status = Status.QUEUED
-    step: int = 0
-    owner: str | None = None
-    token: int = 0
-    attempt: int = 1
-    crashes: int = 0
-    in_flight: bool = False
-    seen_before: bool = False
-    events: list[str] = field(default_factory=list)
-    lost_attempts: list[tuple[int, int, str]] = field(default_factory=list)
-
-    def become(self, status: Status) -> None:
-        assert is_legal(self.status, status), (self.status, status)
-        self.status = status
-        if status is not Status.RUNNING:
-            self.owner = None
-            self.due_at = None
-
-    def claimed(self, server: str, until: float) -> None:
-        taken_over = self.status is Status.RUNNING
-        crashed = taken_over and self.in_flight
-        if crashed:
-            self.lost_attempts.append((self.step + 1, self.attempt, "server_lost"))
-            self.attempt += 1
-            self.crashes += 1
-        self.events.append("run_resumed" if taken_over or self.seen_before else "run_started")
-        self.become(Status.RUNNING)
-        self.in_flight = not taken_over
-        self.seen_before = True
-        self.owner, self.due_at = server, until
-        self.token += 1
-
-    def moved(self, transition: Transition, line_count: int) -> None:
-        self.events += ["log"] * line_count + [line.event.value for line in transition.lines]
-        self.crashes = 0
-        self.become(transition.run.status)
-        if transition.step is None:
-            assert transition.error is not None
-            if transition.error.type == "crash_loop":
-                self.attempt -= 1  # The last attempt counts, and is noted as lost already.
-            else:
-                self.lost_attempts.append((self.step + 1, self.attempt, transition.error.type))
-        else:
-            self.step += 1
-            self.states.append(transition.run.state.to_object())
-            self.attempt = 1
-            self.in_flight = True
-
-
-@dataclass(repr=False)
-class Handle:
-    """What a server believes to hold; it may be long gone."""
-
-    server: str
-    lease: Lease
-    run: Run
-    last: Transition | None = None
+    store: Store
+    servers: Servers
+    leases: Leases
 
 
 class Machine(RuleBasedStateMachine):
-    def __init__(self, migrated: Path, succeeded: Counter[str]) -> None:
+    def __init__(self, place: Place, succeeded: Counter[str]) -> None:
         super().__init__()
         self.succeeded = succeeded
-        self.folder = tempfile.TemporaryDirectory()
-        self.database = Sqlite(Path(shutil.copy(migrated, self.folder.name)))
+        self.opened = ExitStack()
+        self.database = self.opened.enter_context(place())
+        self.session = self.opened.enter_context(sql(self.database))
         self.clock = Clock()
         self.start_of_time = self.clock.now
         self.loop = asyncio.Runner()
-        self.store = Store(self.database, server_id="one", address="", lease_s=LEASE_S, clock=self.clock)
-        self.store.open()
-        self.leases = {
-            name: Leases(self.store._writer, Servers(self.store._writer, name, "", LEASE_S), name, LEASE_S)
-            for name in SERVERS
-        }
+        self.stores: list[Store] = []
+        self.servers = {name: self._server(name) for name in SERVERS}
         self.runs: dict[str, ModelRun] = {}
         self.keys: dict[str, tuple[str, str]] = {}
         self.handles: list[Handle] = []
-        self.wait(self.store.graphs.add(COUNTER))
+        self.seen = ModelServers()
+        for store in self.stores:
+            self.wait(store.graphs.add(COUNTER))
+
+    def _server(self, name: str) -> Server:
+        if self.database.is_shared or not self.stores:
+            store = Store(self.database, server_id=name, address="", lease_s=LEASE_S, clock=self.clock)
+            store.open()
+            self.stores.append(store)
+            return Server(store, store.servers, store.leases)
+        [store] = self.stores
+        servers = Servers(store._writer, name, "", LEASE_S)
+        return Server(store, servers, Leases(store._writer, servers, name, LEASE_S))
 
     def wait(self, verb: Any) -> Any:
         async def within() -> Any:
@@ -139,34 +115,37 @@ class Machine(RuleBasedStateMachine):
         handle = data.draw(st.sampled_from(self.handles if any_will_do or not holding else holding))
         return handle, self.runs[handle.lease.run_id], self.holds(handle)
 
+    def store_of(self, handle: Handle) -> Store:
+        return self.servers[handle.server].store
+
     def holds(self, handle: Handle) -> bool:
         run = self.runs[handle.lease.run_id]
         return run.token == handle.lease.token and run.status is Status.RUNNING
 
     @initialize()
-    def begin_with_two_runs(self) -> None:
+    def begin_with_a_run_each(self) -> None:
         for server in SERVERS:
-            self.start({})
+            self.start(server, {})
             self.claim(server, 1, holding=False)
 
     # Time, and runs that come.
 
-    @rule(seconds=st.sampled_from([1, 5, 20]))
+    @rule(seconds=st.sampled_from([1, 5, 20, 4000]))
     def let_pass(self, seconds: int) -> None:
         self.clock.advance(seconds)
 
-    @rule(state=st.dictionaries(st.sampled_from("abc"), json_values, max_size=2))
-    def start(self, state: dict[str, Any]) -> None:
+    @rule(server=st.sampled_from(SERVERS), state=st.dictionaries(st.sampled_from("abc"), json_values, max_size=2))
+    def start(self, server: str, state: dict[str, Any]) -> None:
         run_id = f"r{len(self.runs)}"
         initial = {"n": 0, **state}
-        assert self.wait(self.store.runs.start(start_of(run_id, state=initial))) == (run_id, True)
+        assert self.wait(self.servers[server].store.runs.start(start_of(run_id, state=initial))) == (run_id, True)
         self.runs[run_id] = ModelRun(run_id, self.now, [initial])
         self.succeeded["start"] += 1
 
-    @rule(key=st.sampled_from("kl"), body=st.sampled_from("xy"))
-    def start_with_a_key(self, key: str, body: str) -> None:
+    @rule(server=st.sampled_from(SERVERS), key=st.sampled_from("kl"), body=st.sampled_from("xy"))
+    def start_with_a_key(self, server: str, key: str, body: str) -> None:
         run_id = f"r{len(self.runs)}"
-        start = self.store.runs.start(start_of(run_id), key_of(key, body))
+        start = self.servers[server].store.runs.start(start_of(run_id), key_of(key, body))
         used = self.keys.get(key)
         if used is None:
             assert self.wait(start) == (run_id, True)
@@ -185,7 +164,7 @@ class Machine(RuleBasedStateMachine):
     @rule(server=st.sampled_from(SERVERS), count=st.integers(1, 3), holding=st.booleans())
     def claim(self, server: str, count: int, holding: bool) -> None:
         carried = {handle.lease.run_id for handle in self.handles if handle.server == server} if holding else set()
-        claimed = self.wait(self.leases[server].claim(count, carried))
+        claimed = self.wait(self.servers[server].leases.claim(count, carried))
         expected = self._due(server, count, carried)
         assert [claim.lease.run_id for claim in claimed] == [run.run_id for run in expected]
         for claim, run in zip(claimed, expected, strict=True):
@@ -210,7 +189,7 @@ class Machine(RuleBasedStateMachine):
     @rule(server=st.sampled_from(SERVERS))
     def renew(self, server: str) -> None:
         held = [handle.lease for handle in self.handles if handle.server == server]
-        lost = self.wait(self.leases[server].renew(held))
+        lost = self.wait(self.servers[server].leases.renew(held))
         expected = []
         for lease in held:
             run = self.runs[lease.run_id]
@@ -220,20 +199,38 @@ class Machine(RuleBasedStateMachine):
             else:
                 expected.append(lease)
         assert lost == expected
+        self.seen.note(server, self.now, len(held))
 
+    @precondition(lambda self: not self.database.is_shared)
     @rule(server=st.sampled_from(SERVERS))
     def seize(self, server: str) -> None:
-        self.wait(self.leases[server].seize())
+        self.wait(self.servers[server].leases.seize())
+        self.seen.forget(self.now)
+        self.seen.note(server, self.now, 0)
         for run in self.runs.values():
             if run.status is Status.RUNNING:
                 run.due_at = self.now
                 self.succeeded["seize"] += 1
 
+    @precondition(lambda self: self.database.is_shared)
+    @rule(server=st.sampled_from(SERVERS))
+    def join(self, server: str) -> None:
+        self.wait(self.servers[server].servers.join())
+        forgotten = self.seen.join(server, self.now)
+        self.succeeded["forget" if forgotten else "join"] += 1
+
+    @precondition(lambda self: self.database.is_shared)
+    @rule(server=st.sampled_from(SERVERS), count=st.integers(1, 40), active=st.sampled_from([0, 10, 30, 60]))
+    def share(self, server: str, count: int, active: int) -> None:
+        expected = self.seen.share(server, self.now, count, active)
+        assert self.wait(self.servers[server].servers.share(count, active)) == expected
+        self.succeeded["share" if expected == count else "share less"] += 1
+
     @precondition(lambda self: self.handles)
     @rule(data=st.data())
     def begin(self, data: st.DataObject) -> None:
         handle, run, holds = self.handle(data)
-        assert self.wait(self.store.leases.begin(handle.lease)) is holds
+        assert self.wait(self.servers[handle.server].leases.begin(handle.lease)) is holds
         if holds:
             run.in_flight = True
             self.succeeded["begin"] += 1
@@ -242,13 +239,9 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data(), interrupted=st.booleans())
     def release(self, data: st.DataObject, interrupted: bool) -> None:
         handle, run, holds = self.handle(data)
-        self.wait(self.store.leases.release(handle.lease, interrupted=interrupted))
+        self.wait(self.servers[handle.server].leases.release(handle.lease, interrupted=interrupted))
         if holds:
-            run.become(Status.QUEUED)
-            run.due_at = self.now
-            if interrupted:
-                run.lost_attempts.append((run.step + 1, run.attempt, "interrupted"))
-                run.attempt += 1
+            run.released(self.now, interrupted=interrupted)
             self.succeeded["interrupt" if interrupted else "release"] += 1
 
     # Steps and lines.
@@ -262,10 +255,10 @@ class Machine(RuleBasedStateMachine):
         transition = self._transition(handle.run, data, way)
         if not holds or handle.run.step != run.step:
             with pytest.raises(LeaseLost):
-                self.wait(commit(self.store, handle.lease, transition, said(*["x"] * line_count)))
+                self.wait(commit(self.store_of(handle), handle.lease, transition, said(*["x"] * line_count)))
             self.succeeded["lost"] += 1
             return
-        handle.run = self.wait(commit(self.store, handle.lease, transition, said(*["x"] * line_count)))
+        handle.run = self.wait(commit(self.store_of(handle), handle.lease, transition, said(*["x"] * line_count)))
         handle.last = transition
         run.moved(transition, line_count)
         self.succeeded["fail" if transition.error else way] += 1
@@ -285,7 +278,7 @@ class Machine(RuleBasedStateMachine):
         last = handle.last
         if last is None:
             return
-        again = commit(self.store, handle.lease, last, said("again"))
+        again = commit(self.store_of(handle), handle.lease, last, said("again"))
         if (run.token, run.step, run.status) == (handle.lease.token, last.run.step, last.run.status):
             assert self.wait(again) == last.run
             self.succeeded["repeat"] += 1
@@ -297,7 +290,7 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data(), count=st.integers(1, 4))
     def append(self, data: st.DataObject, count: int) -> None:
         handle, run, holds = self.handle(data)
-        assert self.wait(self.store.logs.append(handle.lease, said(*["x"] * count))) is holds
+        assert self.wait(self.store_of(handle).logs.append(handle.lease, said(*["x"] * count))) is holds
         if holds:
             run.events += ["log"] * count
             self.succeeded["append"] += 1
@@ -305,41 +298,69 @@ class Machine(RuleBasedStateMachine):
     # What everybody can read.
 
     @precondition(lambda self: self.runs)
-    @rule(data=st.data())
-    def look(self, data: st.DataObject) -> None:
-        self._compare(self.runs[data.draw(st.sampled_from(sorted(self.runs)))])
+    @rule(data=st.data(), server=st.sampled_from(SERVERS))
+    def look(self, data: st.DataObject, server: str) -> None:
+        self._compare(self.runs[data.draw(st.sampled_from(sorted(self.runs)))], self.servers[server].store)
 
-    def _compare(self, run: ModelRun) -> None:
-        record, state, lines = self.wait(self.store.runs.whole(run.run_id, 0, 1000))
+    @rule()
+    def look_at_servers(self) -> None:
+        rows = rows_of(self.session, "SELECT id, seen_at, active FROM servers ORDER BY id")
+        seen = [(name, (from_database(at) - self.start_of_time).total_seconds(), active) for name, at, active in rows]
+        assert seen == self.seen.rows()
+
+    def _compare(self, run: ModelRun, store: Store) -> None:
+        record, state, lines = self.wait(store.runs.whole(run.run_id, 0, 1000))
         assert (record.status, record.step) == (run.status, run.step)
         assert state.to_text() == codec.encode(run.states[-1])
         assert [(line.seq, line.event) for line in lines] == list(enumerate(run.events, 1))
         assert record.last_seq == len(run.events)
         assert (record.error is not None) is (run.status is Status.FAILED)
-        states = ask(self.database, "SELECT state FROM v_states WHERE run_id = ? ORDER BY step", run.run_id)
+        states = rows_of(self.session, "SELECT state FROM v_states WHERE run_id = ? ORDER BY step", run.run_id)
         assert [state for (state,) in states] == [codec.encode(state) for state in run.states]
-        steps = self.wait(self.store.history.page(run.run_id, 0, 1000)).items
+        steps = self.wait(store.history.page(run.run_id, 0, 1000)).items
         assert [step.step for step in steps] == list(range(1, run.step + 1))
-        tried = ask(self.database, "SELECT step, attempt, error FROM attempts WHERE run_id = ?", run.run_id)
+        tried = rows_of(self.session, "SELECT step, attempt, error FROM attempts WHERE run_id = ?", run.run_id)
         assert sorted((step, attempt, json.loads(error)["type"]) for step, attempt, error in tried) == sorted(
             run.lost_attempts
         )
 
     def teardown(self) -> None:
-        for run in self.runs.values():
-            self._compare(run)
-        self.wait(self.store.close())
-        self.loop.close()
-        self.folder.cleanup()
+        try:
+            for number, run in enumerate(self.runs.values()):
+                self._compare(run, self.stores[number % len(self.stores)])
+            self.look_at_servers()
+        finally:
+            for store in self.stores:
+                self.wait(store.close())
+            self.loop.close()
+            self.opened.close()
 
 
-def test_the_store_agrees_with_a_dict(migrated: Path) -> None:
+def run_until_each_has_succeeded(place: Place, verbs: set[str], examples: int) -> None:
     succeeded: Counter[str] = Counter()
     for _ in range(10):
         run_state_machine_as_test(
-            lambda: Machine(migrated, succeeded),  # type: ignore[arg-type]  # any factory will do
-            settings=settings(max_examples=25, stateful_step_count=50),
+            lambda: Machine(place, succeeded),  # type: ignore[arg-type]  # any factory will do
+            settings=settings(max_examples=examples, stateful_step_count=50),
         )
-        if succeeded.keys() >= VERBS:
+        if succeeded.keys() >= verbs:
             return
-    raise AssertionError(f"never succeeded: {VERBS - succeeded.keys()}")
+    raise AssertionError(f"never succeeded: {verbs - succeeded.keys()}")
+
+
+def test_the_store_agrees_with_a_dict_on_sqlite(migrated: Path) -> None:
+    @contextmanager
+    def copied() -> Iterator[Database]:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Sqlite(Path(shutil.copy(migrated, folder)))
+
+    run_until_each_has_succeeded(copied, VERBS | OWNERS_VERBS, examples=25)
+
+
+def test_the_store_agrees_with_a_dict_on_postgresql(server_database: Database) -> None:
+    @contextmanager
+    def emptied() -> Iterator[Database]:
+        clean(server_database)
+        yield server_database
+
+    run_until_each_has_succeeded(emptied, VERBS | SHARERS_VERBS, examples=20)

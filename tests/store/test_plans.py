@@ -87,7 +87,7 @@ def test_whatever_moves_a_run_finds_it_by_its_id(database: Sqlite, statement: St
 def test_a_state_is_a_search_per_key(database: Sqlite) -> None:
     assert_searches(
         database,
-        STATE_AT,
+        STATE_AT["sqlite"],
         "SEARCH changes USING PRIMARY KEY (run_id=? AND key=? AND step=?)",
         "SEARCH latest USING PRIMARY KEY (run_id=? AND key=? AND step<?)",
         "SEARCH after USING PRIMARY KEY (run_id=? AND key>?)",

@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy import create_engine
 
 from service.core.errors import StartRefused
-from service.core.transitions import CLAIMABLE, OVER, Status
 from service.store.schema import migrate
 from service.store.sqlite import Sqlite
 from service.store.tables import metadata
@@ -167,32 +166,3 @@ def test_a_migration_waits_for_somebody_who_writes(database: Sqlite) -> None:
         assert thread.is_alive()
     thread.join(30)
     assert outcomes == [["0002"]]
-
-
-@pytest.mark.parametrize("status", Status)
-def test_the_checks_mirror_the_statuses(database: Sqlite, status: Status) -> None:
-    """A row of each status as it must be goes in, and none that lacks or has what it must not."""
-    due = status in CLAIMABLE
-    columns = {
-        "lease_owner": "'s'" if status is Status.RUNNING else "NULL",
-        "due_at": "'2030'" if due else "NULL",
-        "finished_at": "'2030'" if status in OVER else "NULL",
-        "error": "'{}'" if status is Status.FAILED else "NULL",
-        "current_node": "NULL" if status in (Status.COMPLETED, Status.CANCELLED) else "'a'",
-    }
-
-    def insert(wrong: str | None = None) -> str:
-        values = {**columns, **({wrong: "NULL" if columns[wrong] != "NULL" else "'x'"} if wrong else {})}
-        return (
-            "INSERT INTO runs (id, graph_id, status, step, attempt, crashes, in_flight, last_seq, lease_token, tags,"
-            f" created_at, moved_at, {', '.join(values)}) VALUES"
-            f" ('r', 'g', '{status}', 0, 1, 0, 0, 0, 0, '{{}}', '2030', '2030', {', '.join(values.values())})"
-        )
-
-    with sql(database) as connection:
-        for wrong in columns:
-            # What waits may wait without a due time: for a signal, say.
-            if (status, wrong) != (Status.WAITING, "due_at"):
-                with pytest.raises(Exception, match="CHECK constraint failed"):
-                    connection.execute(insert(wrong))
-        connection.execute(insert())

@@ -6,7 +6,6 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,11 @@ from hypothesis import strategies as st
 from service.core import codec
 from service.core.errors import NotFound
 from service.core.validation import read_graph
-from service.store.database import Database
+from service.store.database import Database, database_at
 from service.store.sqlite import Sqlite
 from tests.core.strategies import json_values, keys
-from tests.store.support import ask, claim_one, opened, start, start_of, started, walk
+from tests.postgres import Databases
+from tests.store.support import ask, claim_one, clean, opened, start, start_of, started, walk
 
 # Its one edge is always taken: any state will do.
 ENDLESS = read_graph({"start_node": "a", "nodes": {"a": "add"}, "edges": {"a": "a"}}, ["add"])
@@ -40,16 +40,19 @@ def states_of(initial: dict[str, Any], sequence: Sequence[Change]) -> list[dict[
     return states
 
 
-@contextmanager
-def a_database(migrated: Path) -> Iterator[Database]:
+@pytest.fixture(scope="module")
+def both(migrated: Path, postgres: Databases) -> Iterator[tuple[Database, ...]]:
+    """SQLite and PostgreSQL, emptied for each example."""
+    url = postgres.migrated()
     with tempfile.TemporaryDirectory() as folder:
-        yield Sqlite(Path(shutil.copy(migrated, Path(folder) / "rungraph.db")))
+        yield Sqlite(Path(shutil.copy(migrated, Path(folder) / "rungraph.db"))), database_at(url)
+    postgres.drop(url)
 
 
 @settings(max_examples=25)
 @given(initial=st.dictionaries(keys, json_values, max_size=4), sequence=st.lists(changes, max_size=6))
-def test_the_state_after_any_step_is_the_models(
-    migrated: Path, initial: dict[str, Any], sequence: list[Change]
+def test_the_state_after_any_step_is_the_models_byte_for_byte_on_both_databases(
+    both: tuple[Database, ...], initial: dict[str, Any], sequence: list[Change]
 ) -> None:
     expected = [codec.encode(state) for state in states_of(initial, sequence)]
 
@@ -68,8 +71,30 @@ def test_the_state_after_any_step_is_the_models(
         rows = ask(database, "SELECT step, state FROM v_states WHERE run_id = 'r' ORDER BY step")
         assert rows == list(enumerate(expected))
 
-    with a_database(migrated) as database:
+    stored = []
+    for database in both:
+        clean(database)
         asyncio.run(scenario(database))
+        stored.append(ask(database, "SELECT run_id, key, step, value, position FROM changes ORDER BY 1, 2, 3"))
+    assert stored[0] == stored[1]
+
+
+def test_keys_sort_by_code_point_on_both_databases(both: tuple[Database, ...]) -> None:
+    """Where positions are equal the key decides; a locale's order would differ."""
+    names = ["a", "B", "é", "e", "Z", "_", "-", "😀", "\uffff", "ä", "10", "9", ""]
+    found = []
+    for database in both:
+        clean(database)
+
+        async def scenario(database: Database) -> None:
+            async with opened(database) as store:
+                await store.graphs.add(ENDLESS)
+                await store.runs.start(start_of("r", ENDLESS, state=dict.fromkeys(names, 0)))
+
+        asyncio.run(scenario(database))
+        found.append([key for (key,) in ask(database, "SELECT key FROM changes ORDER BY key")])
+        assert ask(database, "SELECT state FROM v_states") == [(codec.encode(dict.fromkeys(names, 0)),)]
+    assert found == [sorted(names)] * 2
 
 
 def test_a_step_past_the_last_and_an_unknown_run_are_not_found(database: Database) -> None:

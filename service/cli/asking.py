@@ -1,0 +1,275 @@
+"""Asking a server: the one that owns the database, else one within this process, by the same calls.
+
+Reading asks nobody to stop: a server within this process that only reads owns, migrates, writes and executes
+nothing, so that it may stand beside any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import signal
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from types import FrameType
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from service import example
+from service.api import ApiSettings, Services, Stop, create_api
+from service.cli.text import shown
+from service.core.errors import StartRefused, Unavailable
+from service.main import built_in_example, create_app, database_of, executing_only, folder_of_runs
+from service.settings import Settings
+from service.store import Store
+from service.store.database import Database
+from service.store.sqlite import Sqlite
+from service.tools import registry
+
+POLL_S = 0.2
+ANSWER_S = 60.0
+"""How long a server may take for one answer."""
+PATIENCE_S = 30.0
+"""How long a server that has answered before may be gone: so long it may take to start again."""
+LINES_MAX = 1000
+FAULTS_SHOWN_MAX = 10
+
+_ENDINGS = frozenset({"run_completed", "run_failed", "run_cancelled", "run_paused"})
+_MOVING = frozenset({"queued", "running", "waiting"})
+
+Show = Callable[[dict[str, Any]], str]
+
+
+Execute = Callable[[str], AbstractAsyncContextManager[None]]
+"""Sees to it that the run with this id is executed meanwhile."""
+
+
+def _left_to_it(_run_id: str) -> AbstractAsyncContextManager[None]:
+    """A server with an engine of its own executes its runs anyway."""
+    return nullcontext()
+
+
+class Server:
+    """One that answers, at `address`; None: it is within this process, and executes what it is told to."""
+
+    def __init__(self, http: httpx.AsyncClient, address: str | None, execute: Execute = _left_to_it) -> None:
+        self._http = http
+        self.address = address
+        self.execute = execute
+
+    async def ask(self, method: str, path: str, *, what: str = "", **arguments: Any) -> dict[str, Any]:
+        """The answer. StartRefused where `what` was sent in vain, Unavailable where it may be asked again."""
+        name = f"the server at {self.address}"
+        try:
+            answer = await self._http.request(method, path, **arguments)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Unavailable(f"{name} does not answer: {error or type(error).__name__}") from error
+        try:
+            document = answer.json()
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise StartRefused(f"{name} is none of Rungraph's: its answer is {answer.status_code}, and no JSON object")
+        if answer.is_success:
+            return document
+        reason = _reason(document)
+        if answer.status_code >= 500:
+            raise Unavailable(reason)
+        if answer.status_code == 401:
+            reason += ", in RUNGRAPH_API_TOKEN"
+        raise StartRefused(f"{what} was refused: {reason}" if what else reason)
+
+    async def ask_again(self, path: str, params: dict[str, Any]) -> dict[str, Any]:
+        """The answer of a server that has answered before: one that is gone may be starting again."""
+        gone_since: float | None = None
+        while True:
+            try:
+                return await self.ask("GET", path, params=params)
+            except Unavailable as error:
+                if gone_since is None:
+                    gone_since = time.monotonic()
+                    note(f"{error}; trying for {PATIENCE_S:g} s")
+                elif time.monotonic() > gone_since + PATIENCE_S:
+                    raise
+                await asyncio.sleep(POLL_S)
+
+
+@asynccontextmanager
+async def executing(settings: Settings, command: str) -> AsyncIterator[Server]:
+    """The server that owns the database; where there is none, one within this process."""
+    database = database_of(settings)
+    owner = database.owner()
+    if owner is not None and not _answers(owner):
+        raise StartRefused(f"{database.name} is in use by {owner}, and that takes no calls; try again without it")
+    if owner is not None:
+        async with _far(settings, owner) as server:
+            yield server
+        return
+    address = f"rungraph {command} (process {os.getpid()}), which serves nobody"
+    app = create_app(settings, address, with_engine=False)
+    async with _near(settings, app, lambda run_id: executing_only(settings, app.state.server, run_id)) as server:
+        yield server
+
+
+@asynccontextmanager
+async def reading(settings: Settings) -> AsyncIterator[Server]:
+    """The server that owns the database; where none can be asked, one that reads and changes nothing."""
+    database = database_of(settings)
+    owner = database.owner()
+    if owner is not None and _answers(owner):
+        async with _far(settings, owner) as server:
+            yield server
+        return
+    if isinstance(database, Sqlite) and not database.file.exists():
+        raise StartRefused(f"there is no database {database.name}")
+    async with _near(settings, _reader_of(settings, database)) as server:
+        yield server
+
+
+async def follow(server: Server, run_id: str, show: Show) -> dict[str, Any]:
+    """Print the run's lines as they come, until it is over or paused; the run as it then is."""
+    path, after_seq, event = f"/runs/{run_id}/logs", 0, None
+    page = await server.ask("GET", path, params={"limit": LINES_MAX})
+    while True:
+        for line in page["items"]:
+            after_seq, event = line["seq"], line["event"]
+            print(show(line), flush=True)
+        if after_seq >= page["last_seq"]:
+            # Its state, which may be large, is only asked for when it has come to rest.
+            if event in _ENDINGS:
+                run = await server.ask_again(f"/graph/state/{run_id}", {"after_seq": after_seq, "limit": 1})
+                if not is_moving(run) and run["last_seq"] <= after_seq:
+                    return run
+            await asyncio.sleep(POLL_S)
+        page = await server.ask_again(path, {"after_seq": after_seq, "limit": LINES_MAX})
+
+
+async def start_and_follow(
+    settings: Settings, command: str, start: Callable[[Server], Awaitable[str]], show: Show
+) -> dict[str, Any]:
+    """Start a run, say its id and follow it to its end; the run as it then is.
+
+    Stopped before, by a signal or because nobody reads its lines, it says how the run goes on.
+    """
+    with _stopped_by_signals():
+        async with executing(settings, command) as server:
+            run_id = await start(server)
+            async with server.execute(run_id):
+                try:
+                    print(f"run {run_id}", flush=True)
+                    return await follow(server, run_id, show)
+                except (asyncio.CancelledError, BrokenPipeError, Unavailable):
+                    # Now, for to release it within this process may take the step's grace.
+                    note(_how_it_goes_on(settings, server, run_id))
+                    raise
+
+
+def is_moving(run: dict[str, Any]) -> bool:
+    """Whether more happens to the run by itself."""
+    return run["status"] in _MOVING
+
+
+def note(message: str) -> None:
+    """A line beside the output proper."""
+    print(f"rungraph: {shown(message)}", file=sys.stderr, flush=True)
+
+
+def _how_it_goes_on(settings: Settings, server: Server, run_id: str) -> str:
+    if server.address is None:
+        tools = "".join(f" --tools {shlex.quote(source)}" for source in settings.tools)
+        then = f"goes on as soon as a server runs on its database: rungraph serve{tools}"
+    else:
+        then = f"is left to the server at {server.address}"
+    return f"stopping; run {run_id} {then}; its log: rungraph logs -f {run_id}"
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Ctrl-C and SIGTERM cancel what goes on; a second one ends the process, all that is acknowledged being on disk."""
+    loop, current, was_asked = asyncio.get_running_loop(), asyncio.current_task(), False
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        nonlocal was_asked
+        if was_asked or current is None:
+            os._exit(128 + number)
+        was_asked = True
+        loop.call_soon_threadsafe(current.cancel)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@asynccontextmanager
+async def _far(settings: Settings, address: str) -> AsyncIterator[Server]:
+    async with httpx.AsyncClient(
+        base_url=address, headers=_headers(settings), timeout=ANSWER_S, trust_env=False
+    ) as client:
+        yield Server(client, address)
+
+
+@asynccontextmanager
+async def _near(settings: Settings, app: FastAPI, execute: Execute = _left_to_it) -> AsyncIterator[Server]:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://127.0.0.1", headers=_headers(settings)
+        ) as client,
+    ):
+        yield Server(client, None, execute)
+
+
+def _headers(settings: Settings) -> dict[str, str]:
+    return {"authorization": f"Bearer {settings.api_token}"} if settings.api_token else {}
+
+
+def _answers(owner: str) -> bool:
+    """Whether `owner` is an address, and not the name of a command that has no HTTP."""
+    return owner.startswith("http://")
+
+
+def _reason(problem: dict[str, Any]) -> str:
+    """Why a call was refused: every fault with its place, or the first ones of many."""
+    faults = problem.get("errors", [])
+    if not faults:
+        return str(problem.get("detail") or problem.get("title") or "no reason is given").partition("\n")[0]
+    told = [f"{fault['pointer'] or '/'}: {fault['message']}" for fault in faults[:FAULTS_SHOWN_MAX]]
+    more = len(faults) - len(told)
+    return "; ".join(told) + (f"; and {more} more" if more else "")
+
+
+def _reader_of(settings: Settings, database: Database) -> FastAPI:
+    """The HTTP API of a server that reads and nothing else; it has no lock, no schema of its own and no tools."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # Never opened: its writer writes nothing, and its readers connect by themselves.
+        store = Store(database, server_id=str(uuid.uuid4()), address="", lease_s=settings.lease_seconds)
+        tools = registry.load((), built_in=example.TOOLS)
+        app.state.services = Services(
+            store=store,
+            tools=tools,
+            example=built_in_example(tools),
+            runs_folder=folder_of_runs(settings, database),
+            ready=_reads_only,
+            stop=Stop(),
+        )
+        try:
+            yield
+        finally:
+            await store.close()
+
+    return create_api(ApiSettings(api_token=settings.api_token), lifespan)
+
+
+async def _reads_only() -> str:
+    return "it only reads"

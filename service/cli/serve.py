@@ -1,0 +1,93 @@
+"""The commands that serve: with HTTP, without it, and the schema alone."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+from contextlib import suppress
+from ipaddress import ip_address
+
+import uvicorn
+
+from service import example
+from service.core.errors import StartRefused
+from service.main import create_app, database_of, execute, folder_of_runs, make_folder, url_of
+from service.settings import Settings
+from service.store.schema import migrate
+from service.tools import registry
+
+
+def serve(settings: Settings, arguments: argparse.Namespace) -> int:
+    _refuse_open_address(settings)
+    registry.load(settings.tools, built_in=example.TOOLS)
+    database = database_of(settings)
+    listener = _listen(settings.host, settings.port)
+    address = url_of(settings.host, listener.getsockname()[1])
+    owned = database.own(address)
+    # Whatever forbids the start is said here in one line, and not from within uvicorn.
+    migrate(database)
+    make_folder(folder_of_runs(settings, database))
+    _show_warnings()
+    app = create_app(settings, address, owned, with_engine=not arguments.no_engine)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    # Before uvicorn listens for it, a SIGTERM counts as well; at its end uvicorn raises it once more, and a
+    # stop that was asked for is a success.
+    signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
+    others = ", others execute its runs" if arguments.no_engine else ""
+    print(f"Rungraph serves {address} (its calls: {address}/docs){others}, stop it with Ctrl-C", flush=True)
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+    return 0
+
+
+def engine(settings: Settings, _: argparse.Namespace) -> int:
+    _show_warnings()
+    address = f"engine {os.getpid()} on {socket.gethostname()}"
+    what = f"Rungraph executes the runs in {database_of(settings).name}, stop it with Ctrl-C"
+    asyncio.run(execute(settings, address, lambda: print(what, flush=True)))
+    return 0
+
+
+def migrate_database(settings: Settings, _: argparse.Namespace) -> int:
+    database = database_of(settings)
+    ownership = database.own("rungraph migrate")
+    try:
+        print(f"{database.name} has schema {', '.join(migrate(database))}")
+    finally:
+        ownership.release()
+    return 0
+
+
+def _show_warnings() -> None:
+    errors = logging.StreamHandler()
+    errors.setLevel(logging.WARNING)
+    logging.basicConfig(handlers=[errors], format="%(levelname)s: %(name)s: %(message)s")
+
+
+def _refuse_open_address(settings: Settings) -> None:
+    if settings.api_token or settings.allow_anonymous or settings.host == "localhost":
+        return
+    try:
+        local = ip_address(settings.host).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise StartRefused(
+            f"{settings.host} can be reached from outside: set RUNGRAPH_API_TOKEN, or RUNGRAPH_ALLOW_ANONYMOUS=1"
+        )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+        # Connections inherit it. asyncio does not set it on sockets made like this one, and without it an answer
+        # of two packets waits 40 ms for the client's acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
+    except OSError as error:
+        raise StartRefused(f"cannot listen on {host} port {port}: {error.strerror or error}") from error

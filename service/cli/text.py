@@ -1,0 +1,62 @@
+"""How runs and lines look on a terminal: pure. A line of a run is one line here, whatever a tool put into it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from service.core import codec
+
+CELL_CHARS_MAX = 32
+
+_MARKS = {"warning": "!", "error": "✗"}
+
+
+def brief(line: dict[str, Any]) -> str:
+    """A line while its run goes on: without the date."""
+    return f"{line['ts'][11:23]} {_said(line)}"
+
+
+def full(line: dict[str, Any]) -> str:
+    """A line to look back on: with the date, and what the tool added to its message."""
+    data = f" {shown(codec.encode(line['data']))}" if line["data"] else ""
+    return f"{line['ts'][:10]} {line['ts'][11:23]} {_said(line)}{data}"
+
+
+def shown(text: str) -> str:
+    """`text` in one line: what moves a cursor or ends a line is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)
+
+
+def cell(text: str) -> str:
+    """`text` as a table has room for it; a dash where there is none."""
+    text = shown(text[: CELL_CHARS_MAX + 1])
+    return (text if len(text) <= CELL_CHARS_MAX else text[: CELL_CHARS_MAX - 1] + "…") or "-"
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """`rows` with their columns below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def duration(started_at: str | None, finished_at: str | None, now: datetime) -> str:
+    """From start to end, or until `now` where there is no end yet."""
+    if started_at is None:
+        return "-"
+    end = now if finished_at is None else datetime.fromisoformat(finished_at)
+    seconds = max(0.0, (end - datetime.fromisoformat(started_at)).total_seconds())
+    if seconds < 60:
+        return f"{seconds:.3f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours < 24 else f"{hours // 24} d {hours % 24:02} h"
+
+
+def _said(line: dict[str, Any]) -> str:
+    return f"{_MARKS.get(line['level'], ' ')} {shown(line['node'] or ''):9} {shown(line['message'])}"

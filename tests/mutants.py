@@ -1,0 +1,208 @@
+"""Seeded mutants: faults that the tests must catch. `python tests/mutants.py [NAME…]`; exit 1 if one survives.
+
+Each is an exact replacement in a copy of the repository; the few tests named with it must fail there, and
+pass without it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TIMEOUT_S = 180.0
+UNRELATED = ("benchmarks/",)
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    name: str
+    edits: tuple[Edit, ...]
+    tests: tuple[str, ...]
+    """What must catch it, as pytest's arguments."""
+
+
+MUTANTS = (
+    Mutant(
+        "a step is fenced without the token",
+        (
+            Edit(
+                "service/store/steps.py",
+                '    runs.c.lease_token == bindparam("token"),\n    runs.c.step == bindparam("step_before"),\n',
+                '    runs.c.step == bindparam("step_before"),\n',
+            ),
+        ),
+        ("tests/store/test_fencing.py",),
+    ),
+    Mutant(
+        "lines are fenced without the token",
+        (
+            Edit(
+                "service/store/logs.py",
+                '        runs.c.lease_token == bindparam("token"),\n        runs.c.status == Status.RUNNING.value,\n',
+                "        runs.c.status == Status.RUNNING.value,\n",
+            ),
+        ),
+        ("tests/store/test_fencing.py",),
+    ),
+    Mutant(
+        "two transactions instead of one: the row is moved, then the rest is written",
+        (
+            Edit(
+                "service/store/steps.py",
+                "            insert_lines(transaction, lease.run_id, (*lines, *transition.lines), last_seq)\n",
+                '            transaction.cursor.execute("COMMIT")\n'
+                '            transaction.cursor.execute("BEGIN")\n'
+                "            insert_lines(transaction, lease.run_id, (*lines, *transition.lines), last_seq)\n",
+            ),
+        ),
+        ("tests/store/test_unknown.py", "-k", "breaks_is_done_once and (advance or claim)"),
+    ),
+    Mutant(
+        "a global id as cursor: seq from a counter of the server's, and not under the run's row",
+        (
+            Edit(
+                "service/store/logs.py",
+                "    first = last_seq - len(lines) + 1\n",
+                "    first = next(_IDS)\n    for _ in lines[1:]:\n        next(_IDS)\n",
+            ),
+            Edit("service/store/logs.py", "_INSERT = Statement(", "_IDS = count(1)\n_INSERT = Statement("),
+            Edit(
+                "service/store/logs.py",
+                "from typing import Any\n",
+                "from itertools import count\nfrom typing import Any\n",
+            ),
+        ),
+        ("tests/store/test_logs.py",),
+    ),
+    Mutant(
+        "time from the host's clock",
+        (
+            Edit(
+                "service/store/clock.py",
+                "        return cls(from_database(now), time.monotonic())\n",
+                "        return cls(datetime.now(UTC), time.monotonic())\n",
+            ),
+        ),
+        ("tests/store/test_clock.py",),
+    ),
+    Mutant(
+        "a claim waits for the runs that another server is claiming",
+        (Edit("service/store/leases.py", ".with_for_update(skip_locked=True)", ".with_for_update()"),),
+        ("tests/store/test_postgres.py",),
+    ),
+    Mutant(
+        "a claim whose COMMIT looked like a failure claims anew",
+        (
+            Edit(
+                "service/store/leases.py",
+                "            if kept := [each for each in taken if self._has_taken(transaction, each[0])]:\n",
+                "            if kept := [each for each in () if self._has_taken(transaction, each[0])]:\n",
+            ),
+        ),
+        ("tests/store/test_unknown.py", "-k", "breaks_is_done_once and (advance or claim)"),
+    ),
+    Mutant(
+        "a key is looked up, but not taken before its run is written",
+        (
+            Edit(
+                "service/store/runs.py",
+                "            if idempotency is not None and not _take_key(transaction, start, idempotency):\n",
+                "            if idempotency is not None and _take_key(transaction, start, idempotency) is None:\n",
+            ),
+        ),
+        ("tests/store/test_postgres.py",),
+    ),
+)
+
+
+def main(names: Sequence[str]) -> int:
+    chosen = [mutant for mutant in MUTANTS if not names or any(name in mutant.name for name in names)]
+    survivors = 0
+    with copied() as folder:
+        for tests in dict.fromkeys(mutant.tests for mutant in chosen):
+            if failing := first_failure(folder, tests):
+                say(f"BROKEN    without any mutant: {failing}")
+                return 1
+        for mutant in chosen:
+            with applied(folder, mutant):
+                failing = first_failure(folder, mutant.tests)
+            survivors += not failing
+            say(
+                f"{'caught  ' if failing else 'SURVIVED'}  {mutant.name}"
+                + (f"\n          by {failing}" if failing else "")
+            )
+    say(f"{len(chosen) - survivors} of {len(chosen)} mutants caught")
+    return 1 if survivors or not chosen else 0
+
+
+@contextmanager
+def copied() -> Iterator[Path]:
+    """A copy of the tracked files, and of those that are about to be, as they are in the work tree."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    with tempfile.TemporaryDirectory(prefix="rungraph-mutants-") as folder:
+        for name in filter(None, listed.split("\0")):
+            if (ROOT / name).is_file() and not name.startswith(UNRELATED):
+                (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, Path(folder) / name)
+        yield Path(folder)
+
+
+@contextmanager
+def applied(folder: Path, mutant: Mutant) -> Iterator[None]:
+    before = {edit.file: (folder / edit.file).read_text() for edit in mutant.edits}
+    after = dict(before)
+    for edit in mutant.edits:
+        found = after[edit.file].count(edit.old)
+        if found != 1:
+            raise SystemExit(f"{mutant.name}: its text is {found} times in {edit.file}, and not once:\n{edit.old}")
+        after[edit.file] = after[edit.file].replace(edit.old, edit.new)
+    for file, text in after.items():
+        (folder / file).write_text(text)
+    try:
+        yield
+    finally:
+        for file, text in before.items():
+            (folder / file).write_text(text)
+
+
+def first_failure(folder: Path, tests: Sequence[str]) -> str | None:
+    """The first of `tests` that fails there; None if all pass."""
+    command = [sys.executable, "-m", "pytest", "-x", "--tb=no", "--no-header", "-p", "no:cacheprovider", *tests]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "240"}
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, check=False, capture_output=True, text=True, timeout=TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired:
+        return f"no end within {TIMEOUT_S:.0f} s of {' '.join(tests)}"
+    if done.returncode == 0:
+        return None
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    if done.returncode != 1 or not failed:
+        raise SystemExit(f"the tests did not run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return failed[0].partition(" ")[2]
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
