@@ -80,7 +80,7 @@ MUTANTS = (
                 "    first = last_seq - len(lines) + 1\n",
                 "    first = next(_IDS)\n    for _ in lines[1:]:\n        next(_IDS)\n",
             ),
-            Edit("service/store/logs.py", "_INSERT = Statement(", "_IDS = count(1)\n_INSERT = Statement("),
+            Edit("service/store/logs.py", "_COUNT_UP = Statement(", "_IDS = count(1)\n_COUNT_UP = Statement("),
             Edit(
                 "service/store/logs.py",
                 "from typing import Any\n",

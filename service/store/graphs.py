@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, select, tuple_
+from sqlalchemy import select, tuple_
 
 from service.core.errors import Invalid, NotFound
 from service.core.graph import Graph
 from service.store.clock import shown
 from service.store.reader import Reader
 from service.store.records import GraphRecord, Page
-from service.store.sql import Statement
+from service.store.sql import Statement, every_column
 from service.store.tables import graphs
 from service.store.writer import Transaction, Writer
 
 _ADD = Statement(
-    lambda insert: (
-        insert(graphs)
-        .values({column.name: bindparam(column.name) for column in graphs.c})
-        .on_conflict_do_nothing()
-        .returning(graphs.c.id)
-    )
+    lambda insert: insert(graphs).values(every_column(graphs)).on_conflict_do_nothing().returning(graphs.c.id)
 )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, insert, null, select, update
+from sqlalchemy import bindparam, null, select, update
 
 from service.core import codec
 from service.core.graph import Graph
@@ -71,8 +71,6 @@ _CLAIM = Statement(
         moved_at=bindparam("now"),
     )
 )
-
-_LOST_ATTEMPT = Statement(insert(attempts).values({column.name: bindparam(column.name) for column in attempts.c}))
 
 _DEFINITION = Statement(select(graphs.c.definition).where(graphs.c.id == bindparam("graph_id")))
 
@@ -296,14 +294,16 @@ _INTERRUPTED = {"type": "interrupted", "message": "the server stopped during thi
 def _note_lost(
     transaction: Transaction, run_id: str, step: int, attempt: int, started_at: Any, error: dict[str, str]
 ) -> None:
-    transaction.execute(
-        _LOST_ATTEMPT,
-        run_id=run_id,
-        step=step,
-        attempt=attempt,
-        error=codec.encode(error),
-        started_at=started_at,
-        finished_at=transaction.moment.text(),
+    transaction.insert(
+        attempts,
+        {
+            "run_id": run_id,
+            "step": step,
+            "attempt": attempt,
+            "error": codec.encode(error),
+            "started_at": started_at,
+            "finished_at": transaction.moment.text(),
+        },
     )
 
 

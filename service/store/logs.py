@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select, update
 
 from service.core.errors import NotFound
 from service.core.run import Line
@@ -17,8 +17,6 @@ from service.store.records import Lease, LineRecord
 from service.store.sql import Statement
 from service.store.tables import log_lines, runs
 from service.store.writer import Transaction, Writer
-
-_INSERT = Statement(insert(log_lines).values({column.name: bindparam(column.name) for column in log_lines.c}))
 
 _COUNT_UP = Statement(
     update(runs)
@@ -58,7 +56,7 @@ def insert_lines(transaction: Transaction, run_id: str, lines: Sequence[Line], l
         }
         for seq, line in enumerate(lines, first)
     ]
-    transaction.execute_many(_INSERT, rows)
+    transaction.insert(log_lines, *rows)
     transaction.woken.add(run_id)
 
 

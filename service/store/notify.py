@@ -30,8 +30,10 @@ PAUSE_S_MIN, PAUSE_S_MAX = 0.2, 5.0
 
 
 class Notify:
-    def __init__(self, conninfo: str, ring: Ring) -> None:
+    def __init__(self, conninfo: str, ring: Ring, *, listens: bool) -> None:
+        """Without `listens`, it only tells: a LISTEN would be another client's, behind a pooler."""
         self._conninfo = conninfo
+        self._listens = listens
         self._ring = ring
         self._lock = threading.Lock()
         self._waiting: set[str] = set()
@@ -68,7 +70,8 @@ class Notify:
         while not self._closing.is_set():
             try:
                 with psycopg.connect(self._conninfo, autocommit=True) as connection:
-                    connection.execute(f"LISTEN {CHANNEL}")
+                    if self._listens:
+                        connection.execute(f"LISTEN {CHANNEL}")
                     pause_s = PAUSE_S_MIN
                     self._serve(connection)
             except psycopg.Error as error:

@@ -64,8 +64,8 @@ class Postgres:
 
     conninfo: str
     allow_undurable: bool = False
-    prepare_threshold: int | None = PREPARE_THRESHOLD
-    """None: nothing is prepared."""
+    has_pooler: bool = False
+    """Whether a pooler in transaction mode stands in between: a session is nothing to rely on then."""
     dialect: str = "postgresql"
     is_shared: bool = True
     errors: tuple[type[Exception], ...] = (psycopg.Error,)
@@ -73,10 +73,10 @@ class Postgres:
 
     @classmethod
     def at(cls, url: str, *, allow_undurable: bool = False) -> Postgres:
-        url, prepare_threshold = _take_prepare_threshold(url)
+        url, has_pooler = _take_pooler(url)
         try:
             given: dict[str, Any] = {**_CONNECTION, **conninfo_to_dict(url)}
-            return cls(make_conninfo(**given), allow_undurable, prepare_threshold)
+            return cls(make_conninfo(**given), allow_undurable, has_pooler)
         except psycopg.ProgrammingError as error:
             # Without its own text, which may quote the password.
             raise StartRefused("RUNGRAPH_DATABASE_URL is no URL that libpq understands") from error
@@ -91,11 +91,16 @@ class Postgres:
     def data_folder(self) -> Path:
         return Path("rungraph-data")
 
+    @property
+    def _session(self) -> dict[str, Any]:
+        # A prepared statement is its session's.
+        return {"autocommit": True, "prepare_threshold": None if self.has_pooler else PREPARE_THRESHOLD}
+
     def is_locked(self, error: Exception) -> bool:
         return isinstance(error, psycopg.errors.LockNotAvailable)
 
     def connect_writer(self) -> psycopg.Connection[Any]:
-        connection = psycopg.connect(self.conninfo, autocommit=True, prepare_threshold=self.prepare_threshold)
+        connection = psycopg.connect(self.conninfo, **self._session)
         try:
             self._check(connection)
         except psycopg.Error:
@@ -125,9 +130,7 @@ class Postgres:
 
     def reader_engine(self, readers_max: int) -> AsyncEngine:
         async def connect() -> psycopg.AsyncConnection[Any]:
-            return await psycopg.AsyncConnection.connect(
-                self.conninfo, autocommit=True, prepare_threshold=self.prepare_threshold
-            )
+            return await psycopg.AsyncConnection.connect(self.conninfo, **self._session)
 
         engine = create_async_engine(
             "postgresql+psycopg://",
@@ -146,7 +149,7 @@ class Postgres:
         return engine
 
     def hints(self, ring: Ring) -> Notify:
-        return Notify(self.conninfo, ring)
+        return Notify(self.conninfo, ring, listens=not self.has_pooler)
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
@@ -190,19 +193,9 @@ class Shared:
         return
 
 
-def _take_prepare_threshold(url: str) -> tuple[str, int | None]:
-    """`url` without `prepare_threshold`, which libpq does not know, and its value; 0 says that nothing is prepared.
-
-    A pooler in transaction mode may hand on prepared statements to another server (pgbouncer before 1.21 does).
-    """
+def _take_pooler(url: str) -> tuple[str, bool]:
+    """`url` without `pooler=transaction`, which libpq does not know, and whether it was there."""
     base, _, query = url.partition("?")
-    kept, threshold = [], PREPARE_THRESHOLD
-    for parameter in filter(None, query.split("&")):
-        name, _, value = parameter.partition("=")
-        if name != "prepare_threshold":
-            kept.append(parameter)
-        elif value.isascii() and value.isdigit() and len(value) < 10:
-            threshold = int(value)
-        else:
-            raise StartRefused("RUNGRAPH_DATABASE_URL: prepare_threshold takes a number, 0 to prepare nothing")
-    return base + ("?" + "&".join(kept) if kept else ""), threshold or None
+    parameters = [parameter for parameter in query.split("&") if parameter]
+    kept = [parameter for parameter in parameters if parameter != "pooler=transaction"]
+    return base + ("?" + "&".join(kept) if kept else ""), kept != parameters

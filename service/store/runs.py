@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, tuple_
+from sqlalchemy import bindparam, select, tuple_
 
 from service.core import codec
 from service.core.errors import Conflict, Invalid, NotFound, RungraphError, Unavailable
@@ -18,7 +18,7 @@ from service.store.graphs import page_of
 from service.store.logs import line_record, lines_after
 from service.store.reader import Reader
 from service.store.records import LineRecord, Page, RunRecord
-from service.store.sql import Statement
+from service.store.sql import Statement, every_column
 from service.store.states import STATE_AT, state_of
 from service.store.steps import insert_changes
 from service.store.tables import graphs, idempotency_keys, run_tags, runs
@@ -32,7 +32,7 @@ _KEY = Statement(
 _ADD_KEY = Statement(
     lambda insert: (
         insert(idempotency_keys)
-        .values({column.name: bindparam(column.name) for column in idempotency_keys.c})
+        .values(every_column(idempotency_keys))
         .on_conflict_do_nothing()
         .returning(idempotency_keys.c.run_id)
     )
@@ -61,7 +61,6 @@ _START = Statement(
         .returning(runs.c.id)
     )
 )
-_TAG = Statement(insert(run_tags).values({column.name: bindparam(column.name) for column in run_tags.c}))
 
 _SHOWN = (
     *(runs.c.id, runs.c.graph_id, runs.c.status, runs.c.current_node, runs.c.step, runs.c.error, runs.c.tags),
@@ -199,7 +198,7 @@ def _insert_run(transaction: Transaction, start: Start, start_node: str) -> None
         return
     insert_changes(transaction, start.run_id, 0, Changes(start.state.entries))
     tags = sorted({f"{key}:{value}" for key, value in start.tags.items()})
-    transaction.execute_many(_TAG, [{"tag": tag, "created_at": now, "run_id": start.run_id} for tag in tags])
+    transaction.insert(run_tags, *({"tag": tag, "created_at": now, "run_id": start.run_id} for tag in tags))
 
 
 def _newest(which: Filter, last: Sequence[Any] | None, limit: int) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import bindparam, delete, func, select
 
-from service.store.sql import Statement
+from service.store.sql import Statement, every_column
 from service.store.tables import servers
 from service.store.writer import Transaction, Writer
 
@@ -16,7 +16,7 @@ FORGET_S = 3600.0
 _SEEN = Statement(
     lambda insert: (
         insert(servers)
-        .values({column.name: bindparam(column.name) for column in servers.c})
+        .values(every_column(servers))
         .on_conflict_do_update(
             index_elements=["id"], set_={"seen_at": bindparam("seen_at"), "active": bindparam("active")}
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, insert, null, select, update
+from sqlalchemy import bindparam, null, select, update
 
 from service.core import codec
 from service.core.conditions import abridge
@@ -71,10 +71,6 @@ _COMMITTED = Statement(
         runs.c.status == bindparam("status"),
     )
 )
-
-_SNAPSHOT = Statement(insert(snapshots).values({column.name: bindparam(column.name) for column in snapshots.c}))
-_CHANGE = Statement(insert(changes).values({column.name: bindparam(column.name) for column in changes.c}))
-_ATTEMPT = Statement(insert(attempts).values({column.name: bindparam(column.name) for column in attempts.c}))
 
 
 class Steps:
@@ -148,20 +144,22 @@ def _insert_step(
 ) -> None:
     moment = transaction.moment
     evaluated, is_abridged = abridge(step.decision.evaluated, EVALUATED_BYTES_MAX)
-    transaction.execute(
-        _SNAPSHOT,
-        run_id=lease.run_id,
-        step=number,
-        node=step.node,
-        attempt=step.attempt,
-        lease_token=lease.token,
-        next_node=step.decision.to,
-        reason=step.decision.reason.value,
-        evaluated=codec.encode(evaluated),
-        is_abridged=int(is_abridged),
-        started_at=moment.at(started),
-        finished_at=moment.at(finished),
-        duration_ms=round((finished - started) * 1000, 3),
+    transaction.insert(
+        snapshots,
+        {
+            "run_id": lease.run_id,
+            "step": number,
+            "node": step.node,
+            "attempt": step.attempt,
+            "lease_token": lease.token,
+            "next_node": step.decision.to,
+            "reason": step.decision.reason.value,
+            "evaluated": codec.encode(evaluated),
+            "is_abridged": int(is_abridged),
+            "started_at": moment.at(started),
+            "finished_at": moment.at(finished),
+            "duration_ms": round((finished - started) * 1000, 3),
+        },
     )
     insert_changes(transaction, lease.run_id, number, step.changes)
 
@@ -173,20 +171,22 @@ def insert_changes(transaction: Transaction, run_id: str, step: int, changed: An
         for key, entry in changed.set.items()
     ]
     rows += [{"run_id": run_id, "key": key, "step": step, "value": None, "position": 0} for key in changed.unset]
-    transaction.execute_many(_CHANGE, rows)
+    transaction.insert(changes, *rows)
 
 
 def _insert_failed_attempt(
     transaction: Transaction, run_id: str, error: RunError, started: float, finished: float
 ) -> None:
-    transaction.execute(
-        _ATTEMPT,
-        run_id=run_id,
-        step=error.step,
-        attempt=error.attempt,
-        error=codec.encode({"type": error.type, "message": error.message}),
-        started_at=transaction.moment.at(started),
-        finished_at=transaction.moment.at(finished),
+    transaction.insert(
+        attempts,
+        {
+            "run_id": run_id,
+            "step": error.step,
+            "attempt": error.attempt,
+            "error": codec.encode({"type": error.type, "message": error.message}),
+            "started_at": transaction.moment.at(started),
+            "finished_at": transaction.moment.at(finished),
+        },
     )
 
 

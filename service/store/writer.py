@@ -18,11 +18,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from sqlalchemy import Table
+
 from service.core.errors import StartRefused, Unavailable
 from service.store.clock import Moment, Override
 from service.store.database import Database
 from service.store.hints import Hints
-from service.store.sql import Statement
+from service.store.sql import Statement, insert_into
 from service.store.wake import Wake
 
 logger = logging.getLogger(__name__)
@@ -54,10 +56,15 @@ class Transaction:
         text, fixed = statement.text(self.dialect)
         return self.cursor.execute(text, fixed | parameters if fixed else parameters)
 
-    def execute_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]]) -> None:
-        if rows:
-            text, fixed = statement.text(self.dialect)
-            self.cursor.executemany(text, [{**fixed, **row} for row in rows] if fixed else rows)
+    def insert(self, table: Table, *rows: Mapping[str, Any]) -> None:
+        """Write `rows`, each with every column."""
+        if len(rows) == 1:
+            self.cursor.execute(insert_into(table, self.dialect, many=False), rows[0])
+        elif rows and self.dialect == "sqlite":
+            self.cursor.executemany(insert_into(table, self.dialect, many=True), rows)
+        elif rows:
+            columns = {name: [row[name] for row in rows] for name in rows[0]}
+            self.cursor.execute(insert_into(table, self.dialect, many=True), columns)
 
     def one(self, statement: Statement, **parameters: Any) -> Any:
         return self.execute(statement, **parameters).fetchone()

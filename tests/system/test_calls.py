@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -11,10 +10,9 @@ from typing import Any
 
 import duckdb
 import pytest
-from websockets.exceptions import ConnectionClosedOK
-from websockets.sync.client import connect
 
 from tests.system.process import Server, serving
+from tests.system.tails import lines_of_websocket as lines_of
 
 TOOLS = Path(__file__).with_name("tools.py")
 
@@ -23,18 +21,6 @@ TOOLS = Path(__file__).with_name("tools.py")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving(tmp_path_factory.mktemp("calls"), tools=[TOOLS]) as started:
         yield started
-
-
-def lines_of(server: Server, run_id: str, after_seq: int = 0) -> Iterator[dict[str, Any]]:
-    """What the WebSocket sends until the server closes it with 1000."""
-    address = server.url.replace("http", "ws")
-    with connect(f"{address}/ws/logs/{run_id}?after_seq={after_seq}") as tail:
-        while True:
-            try:
-                yield json.loads(tail.recv(30))
-            except ConnectionClosedOK:
-                assert tail.close_code == 1000
-                return
 
 
 def test_a_websocket_cut_ten_times_has_seen_exactly_the_rows_of_the_table(server: Server) -> None:

@@ -5,23 +5,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.system.process import DEADLINE_S, Server, serving
+from tests.system.process import serving, until
 
 TOOLS = Path(__file__).with_name("tools.py")
-
-
-def ask(server: Server, method: str, path: str, **arguments: object) -> httpx.Response:
-    """Like `Server.call`, a 503 being an answer here."""
-    answer = httpx.request(method, server.url + path, timeout=30, trust_env=False, **arguments)  # type: ignore[arg-type]  # passed on as they are
-    assert answer.status_code < 500 or answer.status_code == 503, answer.text
-    return answer
 
 
 def test_a_locked_database_delays_runs_and_refuses_starts(tmp_path: Path) -> None:
@@ -31,16 +22,16 @@ def test_a_locked_database_delays_runs_and_refuses_starts(tmp_path: Path) -> Non
         run = server.run(graph, n=0)
         locker = sqlite3.connect(tmp_path / "rungraph.db", isolation_level=None, timeout=10)
         locker.execute("BEGIN IMMEDIATE")
-        refused = ask(server, "POST", "/graph/run", json={"graph_id": graph, "initial_state": {"n": 0}})
+        refused = server.ask("POST", "/graph/run", json={"graph_id": graph, "initial_state": {"n": 0}})
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) >= 1
         assert refused.headers["content-type"] == "application/problem+json"
-        assert ask(server, "GET", "/readyz").status_code == 503
-        assert ask(server, "GET", "/livez").status_code == 200
-        assert ask(server, "GET", f"/graph/state/{run}").status_code == 200
+        assert server.ask("GET", "/readyz").status_code == 503
+        assert server.ask("GET", "/livez").status_code == 200
+        assert server.ask("GET", f"/graph/state/{run}").status_code == 200
         locker.execute("ROLLBACK")
         assert server.follow(run)["status"] == "completed"
-        assert ask(server, "GET", "/readyz").status_code == 200
+        assert server.ask("GET", "/readyz").status_code == 200
         assert len(server.call("GET", "/runs").json()["items"]) == 1
         locker.close()
 
@@ -65,17 +56,10 @@ def test_a_full_disk_turns_readiness_red_and_runs_go_on_when_there_is_room(small
         again = {"condition": {"key": "n", "op": "<", "value": 30}}
         graph = server.create({"start_node": "a", "nodes": {"a": "fill"}, "edges": {"a": [{"to": "a", **again}]}})
         run = server.run(graph, n=0)
-        _until(lambda: ask(server, "GET", "/readyz").status_code == 503)
-        refused = ask(server, "POST", "/graph/run", json={"graph_id": graph, "initial_state": {"n": 0}})
+        until(lambda: server.ask("GET", "/readyz").status_code == 503)
+        refused = server.ask("POST", "/graph/run", json={"graph_id": graph, "initial_state": {"n": 0}})
         assert refused.status_code == 503
         assert "retry-after" in refused.headers
         os.unlink(ballast)
         assert server.follow(run)["status"] == "completed"
-        _until(lambda: ask(server, "GET", "/readyz").status_code == 200)
-
-
-def _until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.1)
+        until(lambda: server.ask("GET", "/readyz").status_code == 200)

@@ -1,10 +1,15 @@
 """The tools of the servers in these tests; loaded with `--tools`."""
 
 import asyncio
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 from service import tool
+
+PAUSE_S = float(os.environ.get("PAUSE_S", "0.02"))
+SERVER = os.environ.get("SERVER", "one")
 
 
 @tool
@@ -19,12 +24,42 @@ async def add_slowly(state: dict[str, Any]) -> dict[str, Any]:
 
 
 @tool
+async def count(state: dict[str, Any], context: Any) -> dict[str, Any]:
+    note(context)
+    await asyncio.sleep(PAUSE_S)
+    return {"n": state["n"] + 1}
+
+
+@tool
+def count_on_a_thread(state: dict[str, Any], context: Any) -> dict[str, Any]:
+    note(context)
+    context.log("counting", n=state["n"])
+    time.sleep(PAUSE_S / 2)
+    return {"n": state["n"] + 1}
+
+
+@tool
 def sleep_long(context: Any) -> None:
     context.log("sleeping")
     time.sleep(600)
 
 
 @tool
+def sleep_long_first(state: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Sleep only in the first attempt."""
+    note(context)
+    if context.attempt == 1:
+        time.sleep(600)
+    return {"n": state["n"] + 1}
+
+
+@tool
 def fill(state: dict[str, Any]) -> dict[str, Any]:
     """Grow the state by 64 KiB a step, to fill a disk."""
     return {"n": state["n"] + 1, "blob": str(state["n"]) * (65536 // len(str(state["n"])))}
+
+
+def note(context: Any) -> None:
+    """Write down who executes which step, where all servers of a test can."""
+    with Path("executions.txt").open("a") as file:
+        file.write(f"{context.run_id} {context.step} {SERVER}\n")
