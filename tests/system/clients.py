@@ -51,7 +51,6 @@ class Starting:
         self.acknowledged: dict[str, str] = {}
         """The run of each key."""
         self.unknown: set[str] = set()
-        self.tries = 0
 
     def work(self, ended: threading.Event) -> None:
         for number in itertools.count():
@@ -66,14 +65,12 @@ class Starting:
         assert {f"key:{key}" for key in self.acknowledged} <= made.keys()
         ours = {tag.removeprefix("key:") for tag in made if tag.startswith(f"key:{self._prefix}")}
         assert ours <= self.acknowledged.keys() | self.unknown
-        assert self.tries > len(self.acknowledged) + len(self.unknown), "no start was ever unknown"
         for key, run_id in itertools.islice(self.acknowledged.items(), 0, None, 10):
             again = self._servers[0].call("POST", "/graph/run", json=self._body(key), headers={"Idempotency-Key": key})
             assert (again.status_code, again.json()) == (200, {"run_id": run_id})
 
     def _start(self, key: str, tries: int) -> None:
         for number in range(tries):
-            self.tries += 1
             answer = self._ask(self._chance.choice(self._servers), key)
             if answer is not None:
                 assert answer.status_code == 202 or (answer.status_code == 200 and number > 0), answer.text
