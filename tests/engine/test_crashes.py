@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -44,18 +43,18 @@ async def add(state: dict[str, Any]) -> None:
 def crash_at(store: Store, number: int, *, committed: bool) -> None:
     """From now on, the store's `number`th write is the last thing that happens; whether it is committed, too."""
     writer = store._writer
-    submit, count = writer.submit, 0
+    write, count = writer.write, 0
 
-    def counting(verb: Verb[Any], *, within_s: float | None = None) -> Future[Any]:
+    async def counting(verb: Verb[Any], *, within_s: float | None = None) -> Any:
         nonlocal count
         count += 1
         if count < number:
-            return submit(verb, within_s=within_s)
+            return await write(verb, within_s=within_s)
         if count == number and committed:
-            submit(verb, within_s=within_s).result()
+            await write(verb, within_s=within_s)
         raise Crash
 
-    writer.submit = counting  # type: ignore[method-assign]  # the process dies here, not the store
+    writer.write = counting  # type: ignore[method-assign]  # the process dies here, not the store
 
 
 async def carry_all(made: Bench) -> None:
@@ -81,10 +80,10 @@ def test_a_crash_around_any_write_costs_no_step_and_doubles_none(tmp_path: Path,
         clock = Clock()
         async with bench(tmp_path, [add], clock=clock) as made:
             await made.start("r", loop_until(STEPS), n=0)
-            submit = made.store._writer.submit
+            write = made.store._writer.write
             crash_at(made.store, number, committed=committed)
             assert await dies(lambda: carry_all(made))
-            made.store._writer.submit = submit  # type: ignore[method-assign]  # the next process
+            made.store._writer.write = write  # type: ignore[method-assign]  # the next process
             clock.now += timedelta(seconds=16)
             await carry_all(made)
 

@@ -54,7 +54,7 @@ async def undecided(store: Store, verb: Coroutine[Any, Any, Any]) -> AsyncIterat
 
     with gathering(store):
         task = asyncio.ensure_future(verb)
-        await until_async(store._writer._queue.qsize)
+        await until_async(lambda: len(store._writer._waiting))
         held = store._writer.submit(wait)
     await until_async(inside.is_set)
     try:

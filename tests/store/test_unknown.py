@@ -215,7 +215,7 @@ async def execute(database: Database, verb: str, fault: Fault | None = None, *, 
                 breaking = breaks(database, store, fault, honest=1)  # What it gathers behind is committed.
             neighbour = store._writer.submit(lambda _: None) if accompanied else None
             done = asyncio.ensure_future(do(store, given))
-            await until_async(lambda: store._writer._queue.qsize() > accompanied)
+            await until_async(lambda: len(store._writer._waiting) > accompanied)
         answer = await done
         assert neighbour is None or neighbour.done()
         assert breaking is None or breaking.remaining < 0, "it did not happen"

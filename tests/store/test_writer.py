@@ -7,6 +7,7 @@ import resource
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import closing, contextmanager
@@ -149,7 +150,7 @@ def test_a_verb_without_a_deadline_waits_for_a_locked_database_and_one_with_a_de
     with working(database) as writer:
         with locked(database):
             patient = writer.submit(add("patient"))
-            _until(writer._queue.empty)
+            _until(lambda: not writer._waiting)
             # One that comes while the batch before it already waits is told in time as well.
             hasty = writer.submit(add("hasty"), within_s=0.05)
             with pytest.raises(Unavailable):
@@ -189,7 +190,7 @@ def test_a_verb_cancelled_while_it_waits_is_not_run(database: Sqlite) -> None:
     with working(database) as writer:
         with locked(database):
             cancelled = writer.submit(add("cancelled"))
-            _until(writer._queue.empty)
+            _until(lambda: not writer._waiting)
             assert cancelled.cancel()
         assert writer.submit(add("next")).result(10) == "next"
         assert held(database) == ["next"]
@@ -298,14 +299,14 @@ def test_a_verb_that_comes_in_while_the_writer_closes_is_told_its_end(
 ) -> None:
     with working(database) as writer:
         closer = threading.Thread(target=writer.close)
-        put = writer._queue.put_nowait
 
-        def close_first(pending: Any) -> None:
-            closer.start()
-            closer.join(0.1)  # It cannot end before this verb is queued.
-            put(pending)
+        class ClosingFirst(deque[Any]):
+            def append(self, pending: Any) -> None:
+                closer.start()
+                closer.join(0.1)  # It cannot end before this verb is queued.
+                super().append(pending)
 
-        monkeypatch.setattr(writer._queue, "put_nowait", close_first)
+        monkeypatch.setattr(writer, "_waiting", ClosingFirst())
         assert writer.submit(add("a")).result(10) == "a"
         closer.join()
 

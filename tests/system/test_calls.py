@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import duckdb
 import pytest
 
-from tests.system.process import Server, serving
+from tests.system.process import Server, serving, until
 from tests.system.tails import lines_of_websocket as lines_of
 
 TOOLS = Path(__file__).with_name("tools.py")
@@ -103,6 +105,7 @@ def test_uvicorn_serves_the_same_with_reload(tmp_path: Path) -> None:
                 server.url = "http://" + line.split("http://")[1].split()[0]
             if "Application startup complete" in line:
                 break
+        until(lambda: _listens(server))  # uvicorn says so a moment before it listens.
         graph = server.create({"start_node": "a", "nodes": {"a": "add"}})
         run = server.follow(server.run(graph, n=1))
         assert (run["status"], run["state"]) == ("completed", {"n": 2})
@@ -114,3 +117,9 @@ def test_uvicorn_serves_the_same_with_reload(tmp_path: Path) -> None:
     finally:
         server.process.terminate()
         server.output()
+
+
+def _listens(server: Server) -> bool:
+    address = urlsplit(server.url)
+    with socket.socket() as probe:
+        return probe.connect_ex((address.hostname, address.port)) == 0
