@@ -40,6 +40,14 @@ class Store:
         self._writer.start()
         self._hints.start()
 
+    def commit_inline(self) -> None:
+        """Let the running loop commit what it writes itself; on SQLite, where that is a matter of one disk.
+
+        Differs from PostgreSQL because a network in between may keep a loop waiting for seconds.
+        """
+        if not self.is_shared:
+            self._writer.commit_inline()
+
     async def close(self) -> None:
         """Readers first: on SQLite the last connection to close checkpoints, and that is the writer's part."""
         await self._reader.close()

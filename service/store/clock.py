@@ -39,7 +39,7 @@ class Moment:
 
 def iso(moment: datetime) -> str:
     """ISO 8601 in UTC to the millisecond; fixed in width, so that texts sort as times do."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def from_database(value: Any) -> datetime:

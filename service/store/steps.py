@@ -143,7 +143,7 @@ def _insert_step(
     transaction: Transaction, lease: Lease, number: int, step: Step, started: float, finished: float
 ) -> None:
     moment = transaction.moment
-    evaluated, is_abridged = abridge(step.decision.evaluated, EVALUATED_BYTES_MAX)
+    evaluated, is_abridged = _evaluated_text(step.decision.evaluated)
     transaction.insert(
         snapshots,
         {
@@ -154,7 +154,7 @@ def _insert_step(
             "lease_token": lease.token,
             "next_node": step.decision.to,
             "reason": step.decision.reason.value,
-            "evaluated": codec.encode(evaluated),
+            "evaluated": evaluated,
             "is_abridged": int(is_abridged),
             "started_at": moment.at(started),
             "finished_at": moment.at(finished),
@@ -162,6 +162,15 @@ def _insert_step(
         },
     )
     insert_changes(transaction, lease.run_id, number, step.changes)
+
+
+def _evaluated_text(evaluated: Sequence[dict[str, Any]]) -> tuple[str, bool]:
+    """The decision's record as JSON, and whether something large was left out of it."""
+    text = codec.encode(evaluated)
+    if codec.byte_length(text) <= EVALUATED_BYTES_MAX:
+        return text, False
+    abridged, is_abridged = abridge(evaluated, EVALUATED_BYTES_MAX)
+    return codec.encode(abridged), is_abridged
 
 
 def insert_changes(transaction: Transaction, run_id: str, step: int, changed: Any) -> None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -76,12 +77,21 @@ class Transaction:
 Verb = Callable[[Transaction], T]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Pending(Generic[T]):
+    """A verb that waits for its commit, and who waits for it: a thread, or a task of `loop`."""
+
     verb: Verb[T]
     deadline: float | None
+    future: Future[T] | asyncio.Future[T]
+    loop: asyncio.AbstractEventLoop | None = None
     losses: int = 0
-    future: Future[T] = field(default_factory=Future)
+
+    def is_wanted(self) -> bool:
+        """Whether it is to be done. Once this is true for a thread's, nobody can cancel it."""
+        if isinstance(self.future, Future):
+            return self.future.running() or self.future.set_running_or_notify_cancel()
+        return not self.future.cancelled()
 
 
 class Writer:
@@ -92,12 +102,17 @@ class Writer:
         self._wake = wake
         self._hints = hints
         self._clock = clock
-        self._queue: queue.Queue[_Pending[Any] | None] = queue.Queue(QUEUE_MAX)
         self._connection: Any = None
         self._moment: Moment
-        self._closing = threading.Event()
+        self._waiting: deque[_Pending[Any]] = deque()
         self._entry = threading.Lock()
         """Held to queue a verb or to close: nothing is queued behind the end of the queue."""
+        self._turn = threading.Lock()
+        """Held by whoever uses the connection: the writer's own thread, or the loop that commits inline."""
+        self._called = threading.Event()
+        self._closing = threading.Event()
+        self._inline: asyncio.AbstractEventLoop | None = None
+        self._is_combining = False
         self._thread = threading.Thread(target=self._work, name="rungraph-writer", daemon=True)
 
     def start(self) -> None:
@@ -113,57 +128,92 @@ class Writer:
         """Commit what waits, then close. A database that is still locked then keeps it uncommitted."""
         with self._entry:
             self._closing.set()
-        self._queue.put(None)
+        self._called.set()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
 
+    def commit_inline(self) -> None:
+        """From now on, commit what the running loop writes on its own thread, where that takes no waiting."""
+        self._inline = asyncio.get_running_loop()
+        self._is_combining = False
+
     def submit(self, verb: Verb[T], *, within_s: float | None = None) -> Future[T]:
         """Queue `verb`, in order. After `within_s` seconds without its turn it ends as Unavailable."""
-        deadline = None if within_s is None else time.monotonic() + within_s
-        pending = _Pending(verb, deadline)
-        with self._entry:
-            if self._closing.is_set():
-                pending.future.set_exception(Unavailable("the server is stopping"))
-                return pending.future
-            try:
-                self._queue.put_nowait(pending)
-            except queue.Full:
-                pending.future.set_exception(Unavailable("too many writes wait for the database"))
-        return pending.future
+        future: Future[T] = Future()
+        self._queue(_Pending(verb, _deadline(within_s), future))
+        self._called.set()
+        return future
 
     async def write(self, verb: Verb[T], *, within_s: float | None = None) -> T:
         """The result of `verb`. Unavailable may also mean that it is unknown whether it was done."""
-        written = asyncio.wrap_future(self.submit(verb, within_s=within_s))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._queue(_Pending(verb, _deadline(within_s), future, loop))
+        if loop is not self._inline:
+            self._called.set()
+        elif not self._is_combining:
+            # Soon, and not at once: whatever else is ready by then goes into the same commit.
+            self._is_combining = True
+            loop.call_soon(self._combine)
+        if within_s is None:
+            return await future
         try:
-            async with asyncio.timeout(None if within_s is None else within_s + TURN_S):
-                return await written
+            async with asyncio.timeout(within_s + TURN_S):
+                return await future
         except TimeoutError:
             raise Unavailable("the database does not answer") from None
 
-    def _work(self) -> None:
-        while batch := self._take():
-            if ready := self._begin(batch):
-                self._commit(ready)
-        self._disconnect()
+    def _queue(self, pending: _Pending[Any]) -> None:
+        with self._entry:
+            if self._closing.is_set():
+                pending.future.set_exception(Unavailable("the server is stopping"))
+            elif len(self._waiting) >= QUEUE_MAX:
+                pending.future.set_exception(Unavailable("too many writes wait for the database"))
+            else:
+                self._waiting.append(pending)
 
-    def _take(self) -> list[_Pending[Any]]:
-        """The next batch, waiting for it; empty when the writer is closing and nothing is left."""
-        first = self._queue.get()
-        return [] if first is None else [first, *self._queued(BATCH_MAX - 1)]
+    def _combine(self) -> None:
+        """Commit what waits, on the thread of the loop that writes: a hop to another one takes as long as the commit.
 
-    def _queued(self, count: int) -> list[_Pending[Any]]:
-        """Up to `count` verbs that wait in the queue now."""
-        found: list[_Pending[Any]] = []
-        while len(found) < count:
+        What cannot be done at once - somebody else has the turn or the database, a verb fails - is the thread's.
+        """
+        self._is_combining = False
+        if self._turn.acquire(blocking=False):
             try:
-                following = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if following is None:
-                self._queue.put(None)
-                break
-            found.append(following)
-        return found
+                self._commit_at_once(self._taken(BATCH_MAX))
+            finally:
+                self._turn.release()
+        if self._waiting:
+            self._called.set()
+
+    def _commit_at_once(self, batch: list[_Pending[Any]]) -> None:
+        if self._connection is not None:
+            try:
+                now = self._database.begin(self._connection)
+                self._moment = Moment.of(self._clock() if self._clock else now)
+                ready = [pending for pending in batch if self._still_waits(pending) and pending.is_wanted()]
+                results, woken = self._run(ready)
+            except BaseException:  # Raised again for whom it concerns, when the thread does it once more.
+                self._roll_back()
+            else:
+                self._answer(ready, results, woken)
+                return
+        self._waiting.extendleft(reversed(batch))
+
+    def _work(self) -> None:
+        while not (self._closing.is_set() and not self._waiting):
+            self._called.wait()
+            self._called.clear()
+            with self._turn:
+                while batch := self._taken(BATCH_MAX):
+                    if ready := self._begin(batch):
+                        self._commit(ready)
+        with self._turn:
+            self._disconnect()
+
+    def _taken(self, count: int) -> list[_Pending[Any]]:
+        """Up to `count` of the verbs that wait."""
+        return [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
 
     def _begin(self, batch: list[_Pending[Any]], *, alone: bool = False) -> list[_Pending[Any]]:
         """Open a transaction for those of `batch` that still wait when the database lets us in.
@@ -186,9 +236,9 @@ class Writer:
                 self._closing.wait(pause_s)
                 pause_s = min(pause_s * 2, PAUSE_S_MAX)
                 if not alone:
-                    batch += self._queued(QUEUE_MAX - len(batch))
+                    batch += self._taken(QUEUE_MAX - len(batch))
             else:
-                if ready := [pending for pending in batch if _is_running(pending)]:
+                if ready := [pending for pending in batch if pending.is_wanted()]:
                     self._moment = Moment.of(self._clock() if self._clock else now)
                     return ready
                 self._roll_back()
@@ -211,10 +261,19 @@ class Writer:
             self._roll_back()
             self._replay(batch, error)
             return
+        self._answer(batch, results, woken)
+
+    def _answer(self, batch: list[_Pending[Any]], results: list[Any], woken: set[str]) -> None:
         self._wake.notify(woken)
         self._hints.send(woken)
+        of_loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
         for pending, result in zip(batch, results, strict=True):
-            pending.future.set_result(result)
+            if isinstance(pending.future, Future):
+                pending.future.set_result(result)
+            elif pending.loop is not None:
+                of_loops.setdefault(pending.loop, []).append((pending.future, result))
+        for loop, answers in of_loops.items():
+            _on_loop(loop, _set_results, answers)
 
     def _run(self, batch: list[_Pending[Any]]) -> tuple[list[Any], set[str]]:
         transaction = Transaction(self._connection.cursor(), self._database.dialect, self._moment)
@@ -254,10 +313,32 @@ class Writer:
     @staticmethod
     def _refuse(batch: Sequence[_Pending[Any]], error: BaseException) -> None:
         for pending in batch:
-            if _is_running(pending):
-                pending.future.set_exception(error)
+            if isinstance(pending.future, Future):
+                if pending.is_wanted():
+                    pending.future.set_exception(error)
+            elif pending.loop is not None:
+                _on_loop(pending.loop, _set_exception, pending.future, error)
 
 
-def _is_running(pending: _Pending[Any]) -> bool:
-    """Whether nobody can cancel `pending` any more; False where somebody has."""
-    return pending.future.running() or pending.future.set_running_or_notify_cancel()
+def _deadline(within_s: float | None) -> float | None:
+    return None if within_s is None else time.monotonic() + within_s
+
+
+def _on_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: Any) -> None:
+    """Call `function` on the thread of `loop`."""
+    if asyncio._get_running_loop() is loop:
+        function(*arguments)
+    else:
+        with suppress(RuntimeError):  # A loop that is closed has nobody waiting.
+            loop.call_soon_threadsafe(function, *arguments)
+
+
+def _set_results(answers: list[tuple[asyncio.Future[Any], Any]]) -> None:
+    for future, result in answers:
+        if not future.done():
+            future.set_result(result)
+
+
+def _set_exception(future: asyncio.Future[Any], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)
