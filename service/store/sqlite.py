@@ -68,9 +68,7 @@ class Sqlite:
 
     def connect_writer(self) -> sqlite3.Connection:
         """The connection that writes. FULL: with NORMAL a power loss takes acknowledged commits along."""
-        connection = sqlite3.connect(
-            self.file, timeout=0, isolation_level=None, check_same_thread=False
-        )
+        connection = sqlite3.connect(self.file, timeout=0, isolation_level=None, check_same_thread=False)
         try:
             (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":
