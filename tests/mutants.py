@@ -183,7 +183,7 @@ def applied(folder: Path, mutant: Mutant) -> Iterator[None]:
 
 def first_failure(folder: Path, tests: Sequence[str]) -> str | None:
     """The first of `tests` that fails there; None if all pass."""
-    command = [sys.executable, "-m", "pytest", "-x", "--tb=no", "--no-header", "-p", "no:cacheprovider", *tests]
+    command = [sys.executable, "-m", "pytest", "-n0", "-x", "--tb=no", "--no-header", "-p", "no:cacheprovider", *tests]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "240"}
     try:
         done = subprocess.run(
