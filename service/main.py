@@ -12,7 +12,7 @@ import sys
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -79,15 +79,17 @@ async def serving(
         runs_folder = folder_of_runs(settings, database)
         make_folder(runs_folder)
         store = Store(database, server_id=str(uuid.uuid4()), address=address, lease_s=settings.lease_seconds)
-        store.open()
         engine = Engine(store, tools, engine_settings(settings, runs_folder)) if with_engine else None
-        if engine is not None:
-            engine.start()
+        store.open()
         try:
-            yield Server(store, engine, tools, built_in_example(tools), runs_folder)
-        finally:
             if engine is not None:
-                await engine.stop()
+                engine.start()
+            try:
+                yield Server(store, engine, tools, built_in_example(tools), runs_folder)
+            finally:
+                if engine is not None:
+                    await engine.stop()
+        finally:
             await store.close()
     finally:
         ownership.release()
@@ -176,17 +178,21 @@ async def executing_only(settings: Settings, server: Server, run_id: str) -> Asy
         await engine.stop()
 
 
-async def execute(settings: Settings, address: str, started: Callable[[], None]) -> None:
-    """An engine without HTTP, from `started` until a stop signal."""
+async def execute(settings: Settings, address: str, started: Callable[[], None]) -> bool:
+    """An engine without HTTP, from `started` until a stop signal; False where the engine ended by itself."""
     async with serving(settings, address) as server:
         stopped = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopped.set)
         started()
-        await stopped.wait()
+        while not stopped.is_set() and server.engine is not None and server.engine.is_alive():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PROBE_S):
+                    await stopped.wait()
         server.ask_to_stop()
         _end_at_last()
+        return stopped.is_set()
 
 
 def address_of(settings: Settings, argv: list[str]) -> str:

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from contextlib import suppress
 from ipaddress import ip_address
 
@@ -48,8 +49,10 @@ def engine(settings: Settings, _: argparse.Namespace) -> int:
     _show_warnings()
     address = f"engine {os.getpid()} on {socket.gethostname()}"
     what = f"Rungraph executes the runs in {database_of(settings).name}, stop it with Ctrl-C"
-    asyncio.run(execute(settings, address, lambda: print(what, flush=True)))
-    return 0
+    ended_well = asyncio.run(execute(settings, address, lambda: print(what, flush=True)))
+    if not ended_well:
+        print("rungraph: the engine has stopped by itself; see the log", file=sys.stderr)
+    return 0 if ended_well else 1
 
 
 def migrate_database(settings: Settings, _: argparse.Namespace) -> int:

@@ -78,6 +78,7 @@ class Engine:
         await asyncio.to_thread(self._done.wait, max(0.0, asked_at + GRACE_S - time.monotonic()))
         if not self._done.is_set():
             await self._release_the_rest()
+        await self._leave()
         await asyncio.to_thread(self._threads.close)
         remove_handler()
 
@@ -101,6 +102,14 @@ class Engine:
         # Only now, since a runner that is cancelled is no longer listed; from here on the fence refuses it.
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._supervisor.cancel)
+
+    async def _leave(self) -> None:
+        if self._store.is_shared and self._only is None:
+            try:
+                async with asyncio.timeout(LAST_WRITES_S):
+                    await self._store.servers.leave()
+            except (TimeoutError, Unavailable) as error:
+                logger.warning("other servers are not told of this stop: %s", error or "the database is busy")
 
     def _work(self) -> None:
         try:
@@ -141,6 +150,7 @@ class Engine:
             self._supervisor.lost,
             renew_every_s=settings.lease_s / 3,
             as_server=self._only is None,
+            has_room=self._supervisor.has_room,
         )
         heartbeat.start()
         self._ready.set()

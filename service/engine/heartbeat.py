@@ -30,16 +30,18 @@ class Heartbeat:
         lost: Callable[[Lease], None],
         renew_every_s: float,
         as_server: bool = True,
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         """`runners` are those that carry a run now; `lost` is told of each lease that no longer holds.
 
-        `as_server`: other servers are told that this one takes its part of the runs.
+        `as_server`: other servers are told that this one takes its part of the runs, while it `has_room`.
         """
         self._store = store
         self._runners = runners
         self._lost = lost
         self._renew_every_s = renew_every_s
         self._as_server = as_server
+        self._has_room = has_room
         self._renewal: Future[list[Lease]] | None = None
         self._renewed_at = time.monotonic()
         self._stopped = threading.Event()
@@ -68,7 +70,7 @@ class Heartbeat:
 
     def _renew(self, leases: Sequence[Lease]) -> None:
         self._renewed_at = time.monotonic()
-        self._renewal = self._store.leases.renew(leases, as_server=self._as_server)
+        self._renewal = self._store.leases.renew(leases, as_server=self._as_server, has_room=self._has_room())
         self._renewal.add_done_callback(self._look_after)
 
     def _look_after(self, renewal: Future[list[Lease]]) -> None:

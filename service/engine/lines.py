@@ -36,7 +36,8 @@ class LineBuffer:
         self._lines: list[Line] = []
         self._count = 0
         self._closed = False
-        self._submitted: list[Future[bool]] = []
+        self._submitted: list[Future[None]] = []
+        """Done once it is known of the lines that were handed over whether they are written."""
 
     def add(self, message: Any, level: Level = Level.INFO, data: dict[str, Any] | None = None) -> None:
         """Keep a line; never raises, and does nothing once the attempt is over."""
@@ -60,8 +61,9 @@ class LineBuffer:
             lines, self._lines = self._lines, []
             # Submitted under the lock, so that the commit of the step, which closes first, comes after.
             written = submit(lines)
-            self._submitted = [*(other for other in self._submitted if not other.done()), written]
-        written.add_done_callback(lambda future: self._restore(future, lines))
+            known: Future[None] = Future()
+            self._submitted = [*(other for other in self._submitted if not other.done()), known]
+        written.add_done_callback(lambda future: self._restore(future, lines, known))
 
     def close(self) -> None:
         """No more lines: the attempt is over."""
@@ -73,19 +75,20 @@ class LineBuffer:
 
     async def settle(self) -> None:
         """Wait until it is known of all lines that were handed over whether they are written."""
-        for written in self._submitted:
-            if not written.done():
-                await asyncio.wait([asyncio.wrap_future(written)])
+        for known in self._submitted:
+            if not known.done():
+                await asyncio.wait([asyncio.wrap_future(known)])
 
     def rest(self) -> tuple[Line, ...]:
         """The lines that still have to be written."""
         with self._lock:
             return tuple(self._lines)
 
-    def _restore(self, written: Future[bool], lines: list[Line]) -> None:
+    def _restore(self, written: Future[bool], lines: list[Line], known: Future[None]) -> None:
         if not written.cancelled() and isinstance(written.exception(), Unavailable):
             with self._lock:
                 self._lines[:0] = lines
+        known.set_result(None)
 
     def _line(self, message: str, level: Level, data: str) -> Line:
         node, step, attempt = self._place

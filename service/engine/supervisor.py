@@ -39,11 +39,15 @@ class Supervisor:
         self._carried: dict[str, tuple[Runner, asyncio.Task[None]]] = {}
         self._stopping = False
         self._polite = True
+        self._batch = AHEAD_MAX
         self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
     def runners(self) -> list[Runner]:
         return [runner for runner, _ in list(self._carried.values())]
+
+    def has_room(self) -> bool:
+        return len(self._carried) < self._active_runs_max
 
     def stop(self) -> None:
         """Claim no more, and let every run rest at its next step boundary."""
@@ -93,6 +97,10 @@ class Supervisor:
         except Unavailable as error:
             logger.warning("no run can be claimed now: %s", error)
             return POLL_S
+        except Exception:
+            # A fault of ours, or a database that somebody else is changing: those that are carried go on.
+            logger.exception("no run can be claimed now")
+            return POLL_S
         for each in claimed:
             runner = Runner(each, self._store, self._attempts)
             if self._stopping:  # Asked for while the claim was on its way.
@@ -100,17 +108,21 @@ class Supervisor:
             self._carried[each.lease.run_id] = (runner, tasks.create_task(self._carry(each, runner)))
         if len(claimed) < share:
             return POLL_S
-        return YIELD_S if share < room else 0.0
+        return 0.0 if self._polite else YIELD_S
 
     async def _share(self, room: int) -> int:
         """How many runs to claim now: a fair share, or after the others had their turn a batch of what is left."""
         if self._only is not None or not self._store.is_shared:
             return room
         if not self._polite:
+            # More each time: others that leave so much may be gone.
+            batch, self._batch = min(room, self._batch), min(self._batch * 2, CLAIMS_MAX)
             self._polite = True
-            return min(room, AHEAD_MAX)
+            return batch
         share = await self._store.servers.share(room, len(self._carried))
         self._polite = share == room
+        if self._polite:
+            self._batch = AHEAD_MAX
         return share
 
     async def _carry(self, claim: Claimed, runner: Runner) -> None:

@@ -16,7 +16,7 @@ from service.core.state import State
 from service.store.clock import shown
 from service.store.reader import Reader, Snapshot
 from service.store.records import AttemptRecord, Page, StepRecord
-from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT, state_of
+from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT, slot_of, state_of
 from service.store.tables import attempts, graphs, runs, snapshots
 
 PAGE_BYTES_MAX = 4 * 2**20
@@ -113,7 +113,8 @@ async def _evaluated(snapshot: Snapshot, row: Any, graph: Graph | None) -> str:
         return text
     abridged = codec.loads(text)
     keys = {path.segments(place)[0] for record in abridged for place in record.get("omitted", ())}
-    found = [await snapshot.one(VALUE_AT, run_id=row.run_id, key=key, step=row.step) for key in sorted(keys)]
+    slots = [slot_of(key, snapshot.dialect) for key in sorted(keys)]
+    found = [await snapshot.one(VALUE_AT, run_id=row.run_id, key=slot, step=row.step) for slot in slots]
     return codec.encode(complete(abridged, graph.edges_from(row.node), state_of(found)))
 
 

@@ -74,7 +74,10 @@ _CLAIM = Statement(
 
 _DEFINITION = Statement(select(graphs.c.definition).where(graphs.c.id == bindparam("graph_id")))
 
-_TAKEN = Statement(select(runs.c.id).where(*_HELD, runs.c.lease_owner == bindparam("server")))
+# Locked, which waits for a COMMIT that is still going on: found by its id alone, for so far it shows nothing else.
+_LOCKED = Statement(
+    select(runs.c.lease_token, runs.c.lease_owner).where(runs.c.id == bindparam("run_id")).with_for_update()
+)
 
 _PUT_OFF = Statement(update(runs).where(runs.c.id == bindparam("run_id")).values(due_at=bindparam("until")))
 
@@ -166,16 +169,16 @@ class Leases:
             lambda transaction: self._held(transaction, _BEGIN, lease, now=transaction.moment.text())
         )
 
-    def renew(self, leases: Sequence[Lease], *, as_server: bool = True) -> Future[list[Lease]]:
+    def renew(self, leases: Sequence[Lease], *, as_server: bool = True, has_room: bool = True) -> Future[list[Lease]]:
         """Extend `leases`, all that this server has; those that no longer hold come back.
 
-        `as_server`: and say that it lives, and takes its part of the runs.
+        `as_server`: and say that it lives, and with `has_room` that it takes its part of the runs.
         """
 
         def verb(transaction: Transaction) -> list[Lease]:
             until = transaction.moment.text(later_s=self._lease_s)
             if as_server:
-                self._servers.seen(transaction, len(leases))
+                self._servers.seen(transaction, len(leases) if has_room else None)
             return [lease for lease in leases if not self._held(transaction, _RENEW, lease, until=until)]
 
         return self._writer.submit(verb)
@@ -222,8 +225,7 @@ class Leases:
         return [(row, self._take(transaction, row)) for row in readable]
 
     def _has_taken(self, transaction: Transaction, due: _Due) -> bool:
-        lease = Lease(due.id, due.lease_token + 1)
-        return self._held(transaction, _TAKEN, lease, server=self._server_id)
+        return tuple(transaction.one(_LOCKED, run_id=due.id)) == (due.lease_token + 1, self._server_id)
 
     def _due(self, transaction: Transaction, count: int, holding: Collection[str], only: str | None) -> list[_Due]:
         now = transaction.moment.text()

@@ -29,12 +29,11 @@ _COUNT_UP = Statement(
     .returning(runs.c.last_seq)
 )
 
-_HAS_REACHED = Statement(
-    select(runs.c.id).where(
-        runs.c.id == bindparam("run_id"),
-        runs.c.lease_token == bindparam("token"),
-        runs.c.last_seq >= bindparam("seq"),
-    )
+# Locked, which waits for a COMMIT that is still going on.
+_LAST_SEQ = Statement(
+    select(runs.c.last_seq)
+    .where(runs.c.id == bindparam("run_id"), runs.c.lease_token == bindparam("token"))
+    .with_for_update()
 )
 
 
@@ -76,9 +75,11 @@ class Logs:
         def verb(transaction: Transaction) -> bool:
             nonlocal reached
             place = {"run_id": lease.run_id, "token": lease.token}
-            # Nobody else writes lines under this token: so far only by a COMMIT that looked like a failure.
-            if reached is not None and transaction.one(_HAS_REACHED, **place, seq=reached) is not None:
-                return True
+            if reached is not None:
+                # Nobody else writes lines under this token: so far only by a COMMIT that looked like a failure.
+                last = transaction.one(_LAST_SEQ, **place)
+                if last is not None and last[0] >= reached:
+                    return True
             row = transaction.one(_COUNT_UP, **place, count=len(lines))
             if row is None:
                 return False

@@ -62,7 +62,7 @@ class Notify:
             self._alarm.close()
 
     def _wake(self) -> None:
-        with suppress(BlockingIOError):  # Full of bells that were not heard yet.
+        with suppress(OSError):  # Full of bells that were not heard yet, or closed.
             self._alarm.send(b"!")
 
     def _work(self) -> None:
@@ -74,7 +74,7 @@ class Notify:
                         connection.execute(f"LISTEN {CHANNEL}")
                     pause_s = PAUSE_S_MIN
                     self._serve(connection)
-            except psycopg.Error as error:
+            except (psycopg.Error, OSError) as error:
                 logger.warning("no hints from other servers now, only polling: %s", str(error).partition("\n")[0])
                 with self._lock:
                     self._waiting.clear()

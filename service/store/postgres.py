@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ SELECT current_setting('server_version_num')::int / 10000, current_setting('serv
 class Postgres:
     """The Database behind a libpq connection string."""
 
-    conninfo: str
+    conninfo: str = field(repr=False)
     allow_undurable: bool = False
     has_pooler: bool = False
     """Whether a pooler in transaction mode stands in between: a session is nothing to rely on then."""
@@ -77,9 +77,9 @@ class Postgres:
         try:
             given: dict[str, Any] = {**_CONNECTION, **conninfo_to_dict(url)}
             return cls(make_conninfo(**given), allow_undurable, has_pooler)
-        except psycopg.ProgrammingError as error:
-            # Without its own text, which may quote the password.
-            raise StartRefused("RUNGRAPH_DATABASE_URL is no URL that libpq understands") from error
+        except psycopg.ProgrammingError:
+            # Without its cause, whose text may quote the password.
+            raise StartRefused("RUNGRAPH_DATABASE_URL is no URL that libpq understands") from None
 
     @property
     def name(self) -> str:
@@ -165,7 +165,7 @@ class Postgres:
         end = time.monotonic() + START_WITHIN_S
         while True:
             try:
-                connection = psycopg.connect(self.conninfo)
+                connection = psycopg.connect(self.conninfo, prepare_threshold=None)
                 break
             except psycopg.OperationalError:
                 if time.monotonic() > end:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,11 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.core.errors import Unavailable
 from service.store.database import READERS_MAX, Database
 
+logger = logging.getLogger(__name__)
+
 
 class Reader:
     """Belongs to one event loop: that of whoever reads first."""
 
     def __init__(self, database: Database) -> None:
+        self._is_shared = database.is_shared
         self._engine = database.reader_engine(READERS_MAX)
 
     @asynccontextmanager
@@ -29,7 +33,10 @@ class Reader:
                 await _begin(connection)
                 yield Snapshot(connection)
         except (DBAPIError, PoolTimeout) as error:
-            raise Unavailable(f"the database cannot be read: {getattr(error, 'orig', None) or error}") from error
+            logger.warning("a read failed: %s", error)
+            # Of a server's error a client learns nothing: it names hosts, users and tables.
+            reason = "" if self._is_shared else f": {getattr(error, 'orig', None) or error}"
+            raise Unavailable(f"the database cannot be read{reason}") from error
 
     async def close(self) -> None:
         await self._engine.dispose()

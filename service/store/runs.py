@@ -19,7 +19,7 @@ from service.store.logs import line_record, lines_after
 from service.store.reader import Reader
 from service.store.records import LineRecord, Page, RunRecord
 from service.store.sql import Statement, every_column
-from service.store.states import STATE_AT, state_of
+from service.store.states import STATE_AT, slot_of, state_of
 from service.store.steps import insert_changes
 from service.store.tables import graphs, idempotency_keys, run_tags, runs
 from service.store.writer import Transaction, Writer
@@ -157,7 +157,7 @@ class Runs:
                 last = await snapshot.one(select(runs.c.created_at, runs.c.id).where(runs.c.id == cursor))
                 if last is None:
                     raise Invalid.at("/cursor", "a cursor is one that an earlier page gave")
-            rows = await snapshot.all(_newest(which, last, limit + 1))
+            rows = await snapshot.all(_newest(which, last, limit + 1, snapshot.dialect))
         return page_of([_record(row) for row in rows], limit, lambda record: record.run_id)
 
 
@@ -197,17 +197,18 @@ def _insert_run(transaction: Transaction, start: Start, start_node: str) -> None
     if added is None:  # Repeated after a COMMIT that only looked like a failure.
         return
     insert_changes(transaction, start.run_id, 0, Changes(start.state.entries))
-    tags = sorted({f"{key}:{value}" for key, value in start.tags.items()})
+    tags = sorted({slot_of(f"{key}:{value}", transaction.dialect) for key, value in start.tags.items()})
     transaction.insert(run_tags, *({"tag": tag, "created_at": now, "run_id": start.run_id} for tag in tags))
 
 
-def _newest(which: Filter, last: Sequence[Any] | None, limit: int) -> Any:
+def _newest(which: Filter, last: Sequence[Any] | None, limit: int, dialect: str) -> Any:
     # With a tag, the tag's own index gives the order; it holds the same moment of creation.
     table: Any = runs if which.tag is None else run_tags
     created_at, run_id = (runs.c.created_at, runs.c.id) if which.tag is None else (table.c.created_at, table.c.run_id)
     query = select(*_SHOWN).order_by(created_at.desc(), run_id.desc()).limit(limit)
     if which.tag is not None:
-        query = query.join(run_tags, run_tags.c.run_id == runs.c.id).where(run_tags.c.tag == which.tag)
+        slot = slot_of(which.tag, dialect)
+        query = query.join(run_tags, run_tags.c.run_id == runs.c.id).where(run_tags.c.tag == slot)
     if which.status is not None:
         query = query.where(runs.c.status == which.status)
     if which.graph_id is not None:

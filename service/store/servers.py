@@ -27,6 +27,8 @@ _LEAST_ACTIVE = Statement(
     select(func.min(servers.c.active)).where(servers.c.id != bindparam("id"), servers.c.seen_at > bindparam("since"))
 )
 
+_LEAVE = Statement(delete(servers).where(servers.c.id == bindparam("id")))
+
 _FORGET = Statement(delete(servers).where(servers.c.seen_at < bindparam("since")))
 
 
@@ -65,6 +67,13 @@ class Servers:
             return share
 
         return await self._writer.write(verb)
+
+    async def leave(self) -> None:
+        """Take no part any more: nobody lets this server go first."""
+        await self._writer.write(self._forget_me)
+
+    def _forget_me(self, transaction: Transaction) -> None:
+        transaction.execute(_LEAVE, id=self._server_id)
 
     def seen(self, transaction: Transaction, active: int | None) -> None:
         """Note that this server lives, and carries `active` runs (None: it executes none)."""

@@ -26,7 +26,7 @@ from service.store.hints import NoHints, Ring
 SQLITE_MIN = (3, 35, 0)
 """The first one with RETURNING."""
 BUSY_TIMEOUT_MS = 1_000
-"""How long SQLite itself waits for a lock before the writer looks whether its verbs still wait."""
+"""How long a reader waits for a lock; the writer waits by itself, and looks meanwhile whether its verbs still wait."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from typing import Any
 
 from sqlalchemy import bindparam, func, select, true
@@ -11,9 +13,34 @@ from service.core.state import Entry, State
 from service.store.sql import Statement
 from service.store.tables import changes
 
+SLOT_BYTES_MAX = 1000
+_CHARACTERS_MAX = SLOT_BYTES_MAX // 4  # At most 4 bytes each: no need to count them.
+_DIGEST_OF_STAND_IN = re.compile("…[0-9a-f]{64}")
+
+
+def slot_of(text: str, dialect: str) -> str:
+    """What stands for a state key or a tag in an index: the text itself, or its beginning and its digest.
+
+    Differs from SQLite because an entry of PostgreSQL's indexes holds 2704 bytes, and a text may be longer. What
+    looks like a stand-in gets one too, so that no two texts share a slot.
+    """
+    if dialect == "sqlite":
+        return text
+    is_short = len(text) <= _CHARACTERS_MAX or (len(text) <= SLOT_BYTES_MAX and len(text.encode()) <= SLOT_BYTES_MAX)
+    if is_short and not (text[-65:-64] == "…" and _DIGEST_OF_STAND_IN.fullmatch(text, len(text) - 65)):
+        return text
+    return f"{text[:100]}…{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _whole_key(long_key: Any, slot: Any) -> Any:
+    return func.coalesce(long_key, slot).label("key")
+
+
+_KEY = _whole_key(changes.c.long_key, changes.c.key)
+
 
 def _keys() -> Any:
-    """The distinct keys of a run by hops through the index: SQL's DISTINCT would read every step."""
+    """The distinct slots of a run's keys by hops through the index: SQL's DISTINCT would read every step."""
     run_id: Any = bindparam("run_id")
     first = select(func.min(changes.c.key).label("key")).where(changes.c.run_id == run_id)
     keys = first.cte("keys", recursive=True)
@@ -34,10 +61,10 @@ def _state_at() -> Any:
         .scalar_subquery()
     )
     return (
-        select(changes.c.key, changes.c.value, changes.c.position)
+        select(_KEY, changes.c.value, changes.c.position)
         .select_from(keys.join(changes, changes.c.key == keys.c.key))
         .where(changes.c.run_id == bindparam("run_id"), changes.c.step == latest_step, changes.c.value.is_not(None))
-        .order_by(changes.c.position, changes.c.key)
+        .order_by(changes.c.position, _KEY)
     )
 
 
@@ -45,7 +72,7 @@ def _state_at_lateral() -> Any:
     """Differs from SQLite, which has no LATERAL, because PostgreSQL may join the above by reading all steps."""
     keys = _keys()
     latest = (
-        select(changes.c.value, changes.c.position)
+        select(changes.c.long_key, changes.c.value, changes.c.position)
         .where(
             changes.c.run_id == bindparam("run_id"),
             changes.c.key == keys.c.key,
@@ -55,11 +82,12 @@ def _state_at_lateral() -> Any:
         .limit(1)
         .lateral("latest")
     )
+    key = _whole_key(latest.c.long_key, keys.c.key)
     return (
-        select(keys.c.key, latest.c.value, latest.c.position)
+        select(key, latest.c.value, latest.c.position)
         .select_from(keys.join(latest, true()))
         .where(latest.c.value.is_not(None))
-        .order_by(latest.c.position, keys.c.key)
+        .order_by(latest.c.position, key)
     )
 
 
@@ -81,11 +109,13 @@ STATE_AT = {"sqlite": _state_at(), "postgresql": _state_at_lateral()}
 
 STATE_AT_COMPILED = {dialect: Statement(query) for dialect, query in STATE_AT.items()}
 
-CHANGES_BETWEEN = _changes_between(changes).order_by(changes.c.step, changes.c.position, changes.c.key)
+CHANGES_BETWEEN = _changes_between(changes.c.step, _KEY, changes.c.value).order_by(
+    changes.c.step, changes.c.position, _KEY
+)
 """Parameters: run_id, after_step, last_step."""
 
 VALUE_AT = (
-    select(changes.c.key, changes.c.value, changes.c.position)
+    select(_KEY, changes.c.value, changes.c.position)
     .where(
         changes.c.run_id == bindparam("run_id"),
         changes.c.key == bindparam("key"),
@@ -94,7 +124,7 @@ VALUE_AT = (
     .order_by(changes.c.step.desc())
     .limit(1)
 )
-"""One key of the state after a step. Parameters: run_id, key, step."""
+"""One key of the state after a step. Parameters: run_id, key (its slot), step."""
 
 BYTES_BETWEEN = _changes_between(
     changes.c.step, func.sum(func.coalesce(func.length(changes.c.value), 0)).label("length")

@@ -15,6 +15,7 @@ from service.core.transitions import OVER, Status
 from service.store.logs import insert_lines
 from service.store.records import Lease
 from service.store.sql import Statement
+from service.store.states import slot_of
 from service.store.tables import attempts, changes, runs, snapshots
 from service.store.writer import Transaction, Writer
 
@@ -98,7 +99,7 @@ class Steps:
                 _insert_failed_attempt(transaction, lease.run_id, transition.error, started, finished)
             return True
 
-        if not await self._writer.write(verb):
+        if not await self._writer.write(verb, is_small=True):
             raise LeaseLost(lease.run_id, lease.token)
         return transition.run
 
@@ -175,11 +176,14 @@ def _evaluated_text(evaluated: Sequence[dict[str, Any]]) -> tuple[str, bool]:
 
 def insert_changes(transaction: Transaction, run_id: str, step: int, changed: Any) -> None:
     """A row for each key that `changed` (core's Changes) sets or removes, and for no other."""
-    rows = [
-        {"run_id": run_id, "key": key, "step": step, "value": entry.text, "position": entry.position}
-        for key, entry in changed.set.items()
-    ]
-    rows += [{"run_id": run_id, "key": key, "step": step, "value": None, "position": 0} for key in changed.unset]
+
+    def row(key: str, value: str | None, position: int) -> dict[str, Any]:
+        slot = slot_of(key, transaction.dialect)
+        beside = {"value": value, "position": position, "long_key": None if slot == key else key}
+        return {"run_id": run_id, "key": slot, "step": step, **beside}
+
+    rows = [row(key, entry.text, entry.position) for key, entry in changed.set.items()]
+    rows += [row(key, None, 0) for key in changed.unset]
     transaction.insert(changes, *rows)
 
 

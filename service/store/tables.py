@@ -150,6 +150,8 @@ changes = Table(
     Column("step", Count, nullable=False),
     Column("value", Text),
     Column("position", Count, nullable=False),
+    # The whole key where `key` is a stand-in for it.
+    Column("long_key", Text),
     PrimaryKeyConstraint("run_id", "key", "step"),
     sqlite_with_rowid=False,
 )

@@ -13,7 +13,7 @@ WITH RECURSIVE keys (key) AS (
         )"""
 
 _LATEST = """\
-SELECT c.key, c.value, c.position
+SELECT coalesce(c.long_key, c.key) AS key, c.value, c.position
             FROM keys JOIN changes c ON c.run_id = at.run_id AND c.key = keys.key AND c.step = (
                 SELECT max(l.step) FROM changes l
                 WHERE l.run_id = at.run_id AND l.key = keys.key AND l.step <= at.step)
@@ -21,9 +21,9 @@ SELECT c.key, c.value, c.position
 
 # SQLite has no LATERAL, and PostgreSQL may join the above by reading all steps of the run.
 _LATEST_POSTGRESQL = """\
-SELECT keys.key, c.value, c.position
+SELECT coalesce(c.long_key, keys.key) AS key, c.value, c.position
             FROM keys, LATERAL (
-                SELECT l.value, l.position FROM changes l
+                SELECT l.long_key, l.value, l.position FROM changes l
                 WHERE l.run_id = at.run_id AND l.key = keys.key AND l.step <= at.step
                 ORDER BY l.step DESC LIMIT 1) AS c
             WHERE c.value IS NOT NULL"""
@@ -33,7 +33,7 @@ SELECT at.run_id, at.step, (
         {_KEYS_OF_RUN}
         SELECT '{{' || coalesce(group_concat(json_quote(key) || ':' || value, ','), '') || '}}' FROM (
             {_LATEST}
-            ORDER BY c.position, c.key)
+            ORDER BY c.position, key)
     ) AS state
 FROM (SELECT run_id, step FROM snapshots UNION ALL SELECT id, 0 FROM runs) AS at"""
 

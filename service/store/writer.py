@@ -1,4 +1,4 @@
-"""The single writer: every write of this server goes through one connection on one thread.
+"""The single writer: every write of this server goes through one connection, on one thread at a time.
 
 Whatever waits is committed as one transaction (group commit). Where the batch fails it is rolled back and
 each verb replayed alone, so that no verb suffers for its neighbour. A verb that the database cannot take now
@@ -85,6 +85,8 @@ class _Pending(Generic[T]):
     deadline: float | None
     future: Future[T] | asyncio.Future[T]
     loop: asyncio.AbstractEventLoop | None = None
+    is_small: bool = False
+    """Whether an event loop may do it on its own thread."""
     losses: int = 0
 
     def is_wanted(self) -> bool:
@@ -103,6 +105,8 @@ class Writer:
         self._hints = hints
         self._clock = clock
         self._connection: Any = None
+        # A connection needs a file descriptor, of which there may be none left.
+        self._obstacles: tuple[type[Exception], ...] = (OSError, *database.errors)
         self._moment: Moment
         self._waiting: deque[_Pending[Any]] = deque()
         self._entry = threading.Lock()
@@ -144,12 +148,15 @@ class Writer:
         self._called.set()
         return future
 
-    async def write(self, verb: Verb[T], *, within_s: float | None = None) -> T:
-        """The result of `verb`. Unavailable may also mean that it is unknown whether it was done."""
+    async def write(self, verb: Verb[T], *, within_s: float | None = None, is_small: bool = False) -> T:
+        """The result of `verb`. Unavailable may also mean that it is unknown whether it was done.
+
+        `is_small`: it takes no longer than a commit does, so that the loop that commits inline may do it.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._queue(_Pending(verb, _deadline(within_s), future, loop))
-        if loop is not self._inline:
+        self._queue(_Pending(verb, _deadline(within_s), future, loop, is_small))
+        if loop is not self._inline or not is_small:
             self._called.set()
         elif not self._is_combining:
             # Soon, and not at once: whatever else is ready by then goes into the same commit.
@@ -180,14 +187,14 @@ class Writer:
         self._is_combining = False
         if self._turn.acquire(blocking=False):
             try:
-                self._commit_at_once(self._taken(BATCH_MAX))
+                self._commit_at_once(self._small())
             finally:
                 self._turn.release()
         if self._waiting:
             self._called.set()
 
     def _commit_at_once(self, batch: list[_Pending[Any]]) -> None:
-        if self._connection is not None:
+        if batch and self._connection is not None:
             try:
                 now = self._database.begin(self._connection)
                 self._moment = Moment.of(self._clock() if self._clock else now)
@@ -201,19 +208,37 @@ class Writer:
         self._waiting.extendleft(reversed(batch))
 
     def _work(self) -> None:
-        while not (self._closing.is_set() and not self._waiting):
+        is_done = False
+        while not is_done:
             self._called.wait()
             self._called.clear()
             with self._turn:
                 while batch := self._taken(BATCH_MAX):
-                    if ready := self._begin(batch):
-                        self._commit(ready)
-        with self._turn:
+                    self._do(batch)
+                # With the turn, so that nobody puts back behind our back what could not be done at once.
+                is_done = self._closing.is_set() and not self._waiting
+        self._disconnect()
+
+    def _do(self, batch: list[_Pending[Any]]) -> None:
+        try:
+            if ready := self._begin(batch):
+                self._commit(ready)
+        except Exception:
+            # A fault of ours costs these verbs their answer, and must not cost all later ones theirs.
+            logger.exception("a batch was dropped")
             self._disconnect()
+            self._refuse(batch, Unavailable("the database takes no writes just now"))
 
     def _taken(self, count: int) -> list[_Pending[Any]]:
         """Up to `count` of the verbs that wait."""
         return [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
+
+    def _small(self) -> list[_Pending[Any]]:
+        """The first verbs that wait, as far as they are small."""
+        small: list[_Pending[Any]] = []
+        while self._waiting and self._waiting[0].is_small and len(small) < BATCH_MAX:
+            small.append(self._waiting.popleft())
+        return small
 
     def _begin(self, batch: list[_Pending[Any]], *, alone: bool = False) -> list[_Pending[Any]]:
         """Open a transaction for those of `batch` that still wait when the database lets us in.
@@ -226,7 +251,7 @@ class Writer:
                 if self._connection is None:
                     self._connection = self._database.connect_writer()
                 now = self._database.begin(self._connection)
-            except self._database.errors as error:
+            except self._obstacles as error:
                 if self._closing.is_set():
                     self._refuse(batch, Unavailable("the server is stopping, and the database takes no writes"))
                     return []
@@ -264,8 +289,6 @@ class Writer:
         self._answer(batch, results, woken)
 
     def _answer(self, batch: list[_Pending[Any]], results: list[Any], woken: set[str]) -> None:
-        self._wake.notify(woken)
-        self._hints.send(woken)
         of_loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
         for pending, result in zip(batch, results, strict=True):
             if isinstance(pending.future, Future):
@@ -274,6 +297,8 @@ class Writer:
                 of_loops.setdefault(pending.loop, []).append((pending.future, result))
         for loop, answers in of_loops.items():
             _on_loop(loop, _set_results, answers)
+        self._wake.notify(woken)
+        self._hints.send(woken)
 
     def _run(self, batch: list[_Pending[Any]]) -> tuple[list[Any], set[str]]:
         transaction = Transaction(self._connection.cursor(), self._database.dialect, self._moment)
@@ -282,14 +307,26 @@ class Writer:
         return results, transaction.woken
 
     def _replay(self, batch: list[_Pending[Any]], error: BaseException) -> None:
-        """Each verb alone, after `error`. Where the connection broke, the COMMIT may have taken place all the same."""
+        """Each verb alone, after `error`. Where the connection broke, the COMMIT may have taken place all the same.
+
+        A verb of which that is unknown is not given up unless it has a deadline: it alone can read back what it did.
+        """
         lost = self._connection is None
         for pending in batch:
             pending.losses += lost
-            if len(batch) == 1 and not (lost and pending.losses < LOSSES_MAX):
-                self._refuse(batch, self._translated(error))
-            elif ready := self._begin([pending], alone=True):
-                self._commit(ready)
+            refusal = self._translated(error)
+            if len(batch) > 1 or (lost and pending.losses < LOSSES_MAX):
+                if ready := self._begin([pending], alone=True):
+                    self._commit(ready)
+            elif pending.losses and pending.deadline is None and isinstance(refusal, Unavailable) and not self._ends():
+                self._waiting.append(pending)
+                self._called.set()
+            else:
+                self._refuse(batch, refusal)
+
+    def _ends(self) -> bool:
+        """Whether the writer closes; if not, after a pause."""
+        return self._closing.wait(PAUSE_S_MIN)
 
     def _roll_back(self) -> None:
         try:
@@ -307,7 +344,9 @@ class Writer:
 
     def _translated(self, error: BaseException) -> BaseException:
         if isinstance(error, self._database.errors) and not isinstance(error, self._database.bugs):
-            return Unavailable(str(error))
+            logger.warning("a write failed: %s", error)
+            # Of a server's error a client learns nothing: it names hosts, users and tables.
+            return Unavailable("the database refused a write" if self._database.is_shared else str(error))
         return error
 
     @staticmethod
@@ -326,7 +365,11 @@ def _deadline(within_s: float | None) -> float | None:
 
 def _on_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: Any) -> None:
     """Call `function` on the thread of `loop`."""
-    if asyncio._get_running_loop() is loop:
+    try:
+        is_here = asyncio.get_running_loop() is loop
+    except RuntimeError:
+        is_here = False
+    if is_here:
         function(*arguments)
     else:
         with suppress(RuntimeError):  # A loop that is closed has nobody waiting.

@@ -45,13 +45,13 @@ def crash_at(store: Store, number: int, *, committed: bool) -> None:
     writer = store._writer
     write, count = writer.write, 0
 
-    async def counting(verb: Verb[Any], *, within_s: float | None = None) -> Any:
+    async def counting(verb: Verb[Any], **options: Any) -> Any:
         nonlocal count
         count += 1
         if count < number:
-            return await write(verb, within_s=within_s)
+            return await write(verb, **options)
         if count == number and committed:
-            await write(verb, within_s=within_s)
+            await write(verb, **options)
         raise Crash
 
     writer.write = counting  # type: ignore[method-assign]  # the process dies here, not the store

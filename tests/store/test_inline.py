@@ -49,7 +49,9 @@ def test_what_is_ready_at_once_is_one_commit_on_the_thread_of_the_loop(file: Sql
             writer._connection.set_trace_callback(statements.append)
             threads: list[int] = []
             names = [f"{number:03}" for number in range(BATCH_MAX)]
-            assert await asyncio.gather(*(writer.write(noting(threads, name)) for name in names)) == names
+            assert (
+                await asyncio.gather(*(writer.write(noting(threads, name), is_small=True) for name in names)) == names
+            )
             writer._connection.set_trace_callback(None)
             assert set(threads) == {threading.get_ident()}
             assert statements.count("COMMIT") == 1
@@ -62,8 +64,20 @@ def test_more_than_one_batch_is_all_written(file: Sqlite) -> None:
     async def scenario() -> None:
         async with inline(file) as writer:
             names = [f"{number:04}" for number in range(3 * BATCH_MAX + 1)]
-            assert await asyncio.gather(*(writer.write(add(name)) for name in names)) == names
+            assert await asyncio.gather(*(writer.write(add(name), is_small=True) for name in names)) == names
             assert held(file) == names
+
+    asyncio.run(scenario())
+
+
+def test_what_is_not_small_is_done_by_the_writers_own_thread(file: Sqlite) -> None:
+    async def scenario() -> None:
+        async with inline(file) as writer:
+            threads: list[int] = []
+            small = writer.write(noting(threads, "small"), is_small=True)
+            large = writer.write(noting(threads, "large"))
+            assert list(await asyncio.gather(small, large)) == ["small", "large"]
+            assert threads[1] != threading.get_ident()
 
     asyncio.run(scenario())
 
@@ -72,10 +86,10 @@ def test_a_locked_database_keeps_its_caller_waiting_and_nobody_else(file: Sqlite
     async def scenario() -> None:
         async with inline(file) as writer:
             with locked(file):
-                patient = asyncio.ensure_future(writer.write(add("patient")))
+                patient = asyncio.ensure_future(writer.write(add("patient"), is_small=True))
                 with pytest.raises(Unavailable):
                     # Refused when its time is over, which the loop is there to see.
-                    await writer.write(add("hasty"), within_s=0.05)
+                    await writer.write(add("hasty"), within_s=0.05, is_small=True)
                 assert not patient.done()
             assert await patient == "patient"
             assert held(file) == ["patient"]
@@ -91,7 +105,9 @@ def test_a_verb_that_fails_costs_its_neighbours_nothing(file: Sqlite, bad: Any, 
     async def scenario() -> None:
         async with inline(file) as writer:
             verbs = [add("0"), add("1"), bad, add("2")]
-            outcomes = await asyncio.gather(*(writer.write(verb) for verb in verbs), return_exceptions=True)
+            outcomes = await asyncio.gather(
+                *(writer.write(verb, is_small=True) for verb in verbs), return_exceptions=True
+            )
             assert [outcome for outcome in outcomes if isinstance(outcome, str)] == ["0", "1", "2"]
             assert isinstance(outcomes[2], error)
             assert held(file) == ["0", "1", "2"]
@@ -107,7 +123,7 @@ def test_what_other_threads_queued_first_is_written_first(file: Sqlite) -> None:
             order: list[int] = []
             for number in range(0, 200, 2):
                 submitted = writer.submit(partial(_note, order, number))
-                await writer.write(partial(_note, order, number + 1))
+                await writer.write(partial(_note, order, number + 1), is_small=True)
                 assert submitted.done()
             assert order == list(range(200))
 
@@ -118,7 +134,7 @@ def test_a_verb_cancelled_while_it_waits_is_not_run(file: Sqlite) -> None:
     async def scenario() -> None:
         async with inline(file) as writer:
             with locked(file):
-                cancelled = asyncio.ensure_future(writer.write(add("cancelled")))
+                cancelled = asyncio.ensure_future(writer.write(add("cancelled"), is_small=True))
                 await asyncio.sleep(0)
                 cancelled.cancel()
                 with pytest.raises(asyncio.CancelledError):
@@ -148,4 +164,4 @@ def _note(order: list[int], number: int, _transaction: Transaction) -> None:
 
 async def _write_all(writer: Writer, name: str) -> None:
     for number in range(100):
-        await asyncio.gather(*(writer.write(add(f"{name} {number} {each}")) for each in range(3)))
+        await asyncio.gather(*(writer.write(add(f"{name} {number} {each}"), is_small=each > 0) for each in range(3)))

@@ -125,7 +125,7 @@ def test_an_idempotency_key_is_looked_up(database: Sqlite) -> None:
     "which", [Filter(*values) for values in product((None, "queued"), (None, "g"), (None, "t:1"))], ids=repr
 )
 def test_a_page_of_runs_is_read_in_the_order_of_an_index(database: Sqlite, which: Filter, after: Any) -> None:
-    query = _newest(which, after, 11)
+    query = _newest(which, after, 11, "sqlite")
     assert_in_order(database, query)
     for plan in plans(database, text_of(query)):
         if which == Filter():

@@ -18,8 +18,8 @@ from sqlalchemy.dialects import postgresql
 
 from service.store.database import database_at
 from service.store.history import _EVALUATED_BYTES
-from service.store.leases import _BEGIN, _CLAIM, _DUE, _RELEASE, _RENEW, _TAKEN
-from service.store.logs import _COUNT_UP, _HAS_REACHED, lines_after
+from service.store.leases import _BEGIN, _CLAIM, _DUE, _LOCKED, _RELEASE, _RENEW
+from service.store.logs import _COUNT_UP, _LAST_SEQ, lines_after
 from service.store.runs import _KEY, _START_NODE, Filter, _newest
 from service.store.sql import Statement
 from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT
@@ -180,7 +180,7 @@ def test_a_claim_that_finds_nothing_reads_a_few_blocks(crowded: psycopg.Connecti
 
 @pytest.mark.parametrize(
     "statement",
-    [_CLAIM, _TAKEN, _BEGIN, _RENEW, _RELEASE, _ADVANCE, _REST, _COMMITTED, _COUNT_UP, _HAS_REACHED],
+    [_CLAIM, _LOCKED, _BEGIN, _RENEW, _RELEASE, _ADVANCE, _REST, _COMMITTED, _COUNT_UP, _LAST_SEQ],
     ids=["claim", "taken", "begin", "renew", "release", "advance", "rest", "committed", "count up", "has reached"],
 )
 def test_whatever_asks_for_or_moves_a_run_finds_it_by_its_id(
@@ -237,7 +237,7 @@ def test_the_state_view_is_a_search_per_key(crowded: psycopg.Connection[Any]) ->
 def test_a_page_of_runs_is_read_in_the_order_of_an_index(
     crowded: psycopg.Connection[Any], which: Filter, after: Any
 ) -> None:
-    for plan in plans(crowded, _newest(which, after, 11)):
+    for plan in plans(crowded, _newest(which, after, 11, "postgresql")):
         assert "Seq Scan" not in plan.kinds
         assert plan.indexes
         if which.status != "queued" or (which.graph_id, which.tag) == (None, None):

@@ -278,10 +278,10 @@ def test_a_verb_that_breaks_every_connection_is_refused_and_its_neighbours_are_d
             with gathering(store):
                 before = asyncio.ensure_future(store.graphs.add(COUNTER))
                 await asyncio.sleep(0)
-                bad = store._writer.submit(breaking)
+                bad = store._writer.submit(breaking, within_s=10)
                 after = asyncio.ensure_future(store.runs.start(start_of("r")))
                 await asyncio.sleep(0)
-            with pytest.raises(Unavailable, match="lost"):
+            with pytest.raises(Unavailable):
                 await asyncio.wrap_future(bad)
             assert (await before, await after) == (True, ("r", True))
         assert ask(database, "SELECT id FROM runs") == [("r",)]
