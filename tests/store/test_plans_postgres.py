@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql
 
 from service.store.database import database_at
 from service.store.history import _EVALUATED_BYTES
-from service.store.leases import _BEGIN, _CLAIM, _DUE, _LOCKED, _RELEASE, _RENEW
+from service.store.leases import _BEGIN, _CLAIM, _DUE, _LOCKED, _RELEASE, _RENEW, _RENEW_ALL
 from service.store.logs import _COUNT_UP, _LAST_SEQ, lines_after
 from service.store.runs import _KEY, _START_NODE, Filter, _newest
 from service.store.sql import Statement
@@ -244,3 +244,9 @@ def test_a_page_of_runs_is_read_in_the_order_of_an_index(
             assert not plan.kinds & {"Sort", "Bitmap Heap Scan"}, plan.nodes
             # The newest runs may have to be passed over, which are those that are due.
             assert plan.blocks < 10 * DUE
+
+
+def test_all_leases_are_renewed_without_reading_what_does_not_run(crowded: psycopg.Connection[Any]) -> None:
+    for plan in plans(crowded, _RENEW_ALL, leases='[["due 1", 1], ["due 2", 1]]'):
+        assert "Seq Scan" not in plan.kinds
+        assert plan.blocks < 100
