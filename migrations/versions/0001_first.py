@@ -240,11 +240,10 @@ SELECT at.run_id, at.step, (
         )
         SELECT '{' || coalesce(string_agg(to_json(key)::text || ':' || value, ',' ORDER BY position, key), '') || '}'
         FROM (
-            SELECT keys.key, c.value, c.position
-            FROM keys, LATERAL (
-                SELECT l.value, l.position FROM changes l
-                WHERE l.run_id = at.run_id AND l.key = keys.key AND l.step <= at.step
-                ORDER BY l.step DESC LIMIT 1) AS c
+            SELECT c.key, c.value, c.position
+            FROM keys JOIN changes c ON c.run_id = at.run_id AND c.key = keys.key AND c.step = (
+                SELECT max(l.step) FROM changes l
+                WHERE l.run_id = at.run_id AND l.key = keys.key AND l.step <= at.step)
             WHERE c.value IS NOT NULL) AS latest
     ) AS state
 FROM (SELECT run_id, step FROM snapshots UNION ALL SELECT id, 0 FROM runs) AS at""",

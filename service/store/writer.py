@@ -318,15 +318,18 @@ class Writer:
             if len(batch) > 1 or (lost and pending.losses < LOSSES_MAX):
                 if ready := self._begin([pending], alone=True):
                     self._commit(ready)
-            elif pending.losses and pending.deadline is None and isinstance(refusal, Unavailable) and not self._ends():
-                self._waiting.append(pending)
-                self._called.set()
+            elif pending.losses and pending.deadline is None and isinstance(refusal, Unavailable):
+                self._try_later(pending, refusal)
             else:
                 self._refuse(batch, refusal)
 
-    def _ends(self) -> bool:
-        """Whether the writer closes; if not, after a pause."""
-        return self._closing.wait(PAUSE_S_MIN)
+    def _try_later(self, pending: _Pending[Any], refusal: Unavailable) -> None:
+        """Behind all that waits, so that nothing waits for it; refused where the writer closes."""
+        if self._closing.wait(PAUSE_S_MIN):
+            self._refuse([pending], refusal)
+        else:
+            self._waiting.append(pending)
+            self._called.set()
 
     def _roll_back(self) -> None:
         try:

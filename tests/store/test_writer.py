@@ -29,18 +29,10 @@ from tests.store.support import ask, locked
 
 ADD = Statement(insert(graphs).values({column.name: bindparam(column.name) for column in graphs.c}))
 
-BUSY_TIMEOUT_MS = 10
-
 
 @pytest.fixture
 def database(file: Sqlite) -> Sqlite:
     return file
-
-
-@pytest.fixture(autouse=True)
-def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite itself waits for a lock only so long, then the writer looks."""
-    monkeypatch.setattr("service.store.sqlite.BUSY_TIMEOUT_MS", BUSY_TIMEOUT_MS)
 
 
 def add(name: str, size: int = 1) -> Any:
@@ -168,7 +160,12 @@ def test_a_batch_that_fails_while_the_database_is_locked_is_replayed_once_it_is_
     intruder = sqlite3.connect(database.name, isolation_level=None, check_same_thread=False)
     intruding = threading.Event()
     with working(database) as writer, closing(intruder):
-        roll_back = writer._roll_back
+        roll_back, begin = writer._roll_back, Sqlite.begin
+        tries: list[None] = []
+
+        def begin_and_count(database: Sqlite, connection: sqlite3.Connection) -> str:
+            tries.append(None)
+            return begin(database, connection)
 
         def roll_back_and_let_another_process_in() -> None:
             roll_back()
@@ -176,11 +173,13 @@ def test_a_batch_that_fails_while_the_database_is_locked_is_replayed_once_it_is_
                 intruder.execute("BEGIN IMMEDIATE")
                 intruding.set()
 
+        monkeypatch.setattr(Sqlite, "begin", begin_and_count)
         monkeypatch.setattr(writer, "_roll_back", roll_back_and_let_another_process_in)
         with gathering(writer):
             futures = [writer.submit(verb) for verb in (add("a"), raising, add("b"))]
         assert intruding.wait(10)
-        time.sleep(20 * BUSY_TIMEOUT_MS / 1000)  # Longer than SQLite itself waits.
+        tried = len(tries)
+        _until(lambda: len(tries) >= tried + 2)
         intruder.execute("ROLLBACK")
         assert [futures[0].result(10), futures[2].result(10)] == held(database) == ["a", "b"]
         assert isinstance(futures[1].exception(10), KeyError)

@@ -8,21 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.commands import LOOP, TOOLS, Ask, asking_in, begun, of, read_until, rungraph
+from tests.system.commands import LOOP, Ask, begun, of, read_until, rungraph
 from tests.system.process import serving
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "tools.py").write_text(TOOLS)
-    (tmp_path / "loop.json").write_text(LOOP)
-    (tmp_path / "wait.json").write_text(of("wait"))
-    return tmp_path
-
-
-@pytest.fixture
-def ask(folder: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
-    return asking_in(folder, capsys)
 
 
 def content(folder: Path) -> dict[str, bytes]:

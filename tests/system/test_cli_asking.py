@@ -12,7 +12,6 @@ from pathlib import Path
 from threading import Thread
 
 import psycopg
-import pytest
 
 from service.core.state import State
 from service.core.validation import read_graph
@@ -21,21 +20,8 @@ from service.store.runs import Start
 from service.store.schema import migrate
 from service.store.sqlite import Sqlite
 from tests.postgres import Databases
-from tests.system.commands import LOOP, TOOLS, Ask, asking_in, begun, of, read_until, rungraph
+from tests.system.commands import Ask, begun, of, read_until, rungraph
 from tests.system.process import serving
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "tools.py").write_text(TOOLS)
-    (tmp_path / "loop.json").write_text(LOOP)
-    (tmp_path / "wait.json").write_text(of("wait"))
-    return tmp_path
-
-
-@pytest.fixture
-def ask(folder: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
-    return asking_in(folder, capsys)
 
 
 def test_a_run_is_executed_by_the_server_that_owns_the_database(folder: Path, ask: Ask) -> None:
