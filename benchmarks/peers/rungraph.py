@@ -20,12 +20,13 @@ from typing import Any
 from peers import common, http
 from service.core.state import State
 from service.core.tool import Tool
+from service.core.transitions import Status
 from service.core.validation import read_graph
 from service.engine import Engine, EngineSettings
 from service.store import Store
 from service.store.database import Database, database_at
 from service.store.records import RunRecord
-from service.store.runs import Start
+from service.store.runs import Filter, Start
 from service.store.schema import migrate
 
 STATE_BYTES_MAX = 16 * 2**20
@@ -85,14 +86,13 @@ async def start(asked: common.Work, store: Store, known: dict[str, Tool]) -> Non
 
 
 async def ends(asked: common.Work, store: Store) -> list[RunRecord]:
-    """All runs once they are over. Seldom asked, and one run at a time: a reader at every step would be a cost."""
-    records = []
-    for run_id in asked.run_ids:
-        while (record := await store.runs.get(run_id)).finished_at is None:  # noqa: ASYNC110
+    """All runs once they are over. Seldom asked, and for one row: a reader at every step would be a cost of its own."""
+    for status in (Status.QUEUED, Status.RUNNING):
+        while (await store.runs.page(Filter(status), 1)).items:
             await asyncio.sleep(common.POLL_S)
-        if (record.status, record.step) != ("completed", asked.steps):
-            raise SystemExit(f"a run is {record}")
-        records.append(record)
+    records = [await store.runs.get(run_id) for run_id in asked.run_ids]
+    if ends := [record for record in records if (record.status, record.step) != ("completed", asked.steps)]:
+        raise SystemExit(f"a run is {ends[0]}")
     return records
 
 

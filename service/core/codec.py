@@ -73,12 +73,14 @@ def decode(body: bytes, depth_max: int = DEPTH_MAX) -> Any:
 
 def loads(text: str) -> Any:
     """The value of a text that `encode` wrote."""
-    return _plain_decoder.decode(text)
+    # Not `decode`, which looks for white space on both sides first: `encode` writes none.
+    return _plain_decoder.raw_decode(text)[0]
 
 
 def encode(value: Any) -> str:
     """Compact JSON text of a value that has passed `check`."""
-    return _encoder.encode(value)
+    # For anything but a string `json` makes a new encoder each time, and counters are what most steps change.
+    return int.__repr__(value) if type(value) is int else _encoder.encode(value)
 
 
 def canonical(value: Any) -> str:

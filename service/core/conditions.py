@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 from service.core import codec, path
 from service.core.errors import ConditionError
@@ -29,8 +29,7 @@ class Reason(StrEnum):
     NONE_TRUE = "none_true"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """Which edges were asked, with what values, and which was taken."""
 
     to: str | None

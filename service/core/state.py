@@ -22,8 +22,7 @@ class Entry(NamedTuple):
     byte_length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(NamedTuple):
     """The top-level keys that a step set, and those that it removed."""
 
     set: Mapping[str, Entry]
@@ -58,8 +57,8 @@ class State:
         have changed and is not encoded again. StateInvalid where `after` is no state, or one of more
         than `bytes_max` bytes as compact JSON in UTF-8.
         """
-        position = max((entry.position for entry in self.entries.values()), default=-1)
         changed: dict[str, Entry] = {}
+        added = 0
         size = len("{}") + max(len(after) - 1, 0)
         for key, value in after.items():
             old = self.entries.get(key) if isinstance(key, str) else None
@@ -67,15 +66,18 @@ class State:
                 entry = old
             else:
                 text = _encode_member(key, value, bytes_max)
-                if old is None:
-                    position += 1
-                entry = Entry(text, position if old is None else old.position, codec.byte_length(text))
+                position = self._next_position() + added if old is None else old.position
+                added += old is None
+                entry = Entry(text, position, codec.byte_length(text))
                 if old is None or old.text != text:
                     changed[_base(key)] = entry
             size += codec.byte_length(codec.encode(key)) + len(":") + entry.byte_length
             if size > bytes_max:
                 raise StateInvalid(f"the state has more than {bytes_max} bytes")
-        return Changes(changed, tuple(key for key in self.entries if key not in after))
+        return Changes(changed, tuple([key for key in self.entries if key not in after]))
+
+    def _next_position(self) -> int:
+        return 1 + max((entry.position for entry in self.entries.values()), default=-1)
 
     def apply(self, changes: Changes) -> State:
         entries = {**self.entries, **changes.set}

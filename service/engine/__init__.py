@@ -142,7 +142,6 @@ class Engine:
     async def _supervise(self) -> None:
         settings = self._settings
         attempts = Attempts(self._tools, self._threads, settings.runs_folder, settings.state_bytes_max)
-        self._store.commit_inline()
         self._supervisor = Supervisor(self._store, attempts, settings.active_runs_max, self._only)
         heartbeat = Heartbeat(
             self._store,
@@ -155,6 +154,7 @@ class Engine:
         heartbeat.start()
         self._ready.set()
         try:
-            await self._supervisor.run()
+            with self._store.committing_inline():
+                await self._supervisor.run()
         finally:
             heartbeat.stop()

@@ -76,8 +76,7 @@ class Attempts:
         tool = self._tools.get(move.tool)
         if tool is None:
             return Failed("tool_missing", f"no tool {move.tool!r} is registered on this server")
-        context = AttemptContext(run.id, move.step, move.attempt, move.node, self._runs_folder, lines)
-        call = _Call(tool, run, move.metadata, context, self._state_bytes_max)
+        call = _Call(tool, run, move, lines, self._runs_folder, self._state_bytes_max)
         reinstall_handler()
         token = current.set(lines)
         try:
@@ -95,11 +94,14 @@ class Attempts:
 class _Call:
     """The tool's arguments, and what is made of what it leaves."""
 
-    def __init__(self, tool: Tool, run: Run, metadata: dict[str, Any], context: AttemptContext, bytes_max: int) -> None:
+    def __init__(
+        self, tool: Tool, run: Run, move: CallTool, lines: LineBuffer, runs_folder: Path, bytes_max: int
+    ) -> None:
         self._tool = tool
         self._run = run
-        self._metadata = metadata
-        self._context = context
+        self._move = move
+        self._lines = lines
+        self._runs_folder = runs_folder
         self._bytes_max = bytes_max
         self._state: dict[str, Any] = {}
         self._given: dict[str, Any] = {}
@@ -108,8 +110,15 @@ class _Call:
         """What the function returns; of an async tool, the coroutine."""
         self._state = self._run.state.to_object()
         self._given = dict(self._state)
-        arguments = {"state": self._state, "metadata": copy.deepcopy(self._metadata), "context": self._context}
-        return self._tool.function(**{name: arguments[name] for name in self._tool.parameters})
+        return self._tool.function(**{name: self._argument(name) for name in self._tool.parameters})
+
+    def _argument(self, name: str) -> Any:
+        if name == "state":
+            return self._state
+        move = self._move
+        if name == "metadata":
+            return copy.deepcopy(move.metadata)
+        return AttemptContext(self._run.id, move.step, move.attempt, move.node, self._runs_folder, self._lines)
 
     def outcome(self, returned: Any) -> Outcome:
         if returned is not None and not isinstance(returned, dict):

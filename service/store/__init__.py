@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from service.store.clock import Override
 from service.store.database import Database
 from service.store.graphs import Graphs
@@ -40,13 +43,18 @@ class Store:
         self._writer.start()
         self._hints.start()
 
-    def commit_inline(self) -> None:
-        """Let the running loop commit what it writes itself; on SQLite, where that is a matter of one disk.
+    @contextmanager
+    def committing_inline(self) -> Iterator[None]:
+        """Let the running loop commit what is written meanwhile; on SQLite, where that is a matter of one disk.
 
         Differs from PostgreSQL because a network in between may keep a loop waiting for seconds.
         """
         if not self.is_shared:
             self._writer.commit_inline()
+        try:
+            yield
+        finally:
+            self._writer.commit_on_thread()
 
     async def close(self) -> None:
         """Readers first: on SQLite the last connection to close checkpoints, and that is the writer's part."""

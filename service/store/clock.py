@@ -10,31 +10,42 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 Override = Callable[[], datetime]
 """A pinned clock for tests; production asks the database."""
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """The database's time, and the monotonic clock when it was read."""
 
-    now: datetime
+    now_us: int
+    """Microseconds since 1970."""
     monotonic: float
 
     @classmethod
     def of(cls, now: Any) -> Moment:
         """This very moment, at which the database's time is `now`."""
-        return cls(from_database(now), time.monotonic())
+        return cls((from_database(now) - _EPOCH) // _MICROSECOND, time.monotonic())
 
     def text(self, *, later_s: float = 0.0) -> str:
         """This moment, or one `later_s` seconds later, as the database stores it."""
-        return iso(self.now + timedelta(seconds=later_s) if later_s else self.now)
+        return _text_of((self.now_us + round(later_s * 1_000_000)) // 1000)
 
     def at(self, monotonic: float | None) -> str:
         """The moment when the monotonic clock showed `monotonic`; this one if None. Never a later one."""
         return self.text(later_s=0.0 if monotonic is None else min(0.0, monotonic - self.monotonic))
+
+
+@lru_cache(maxsize=1024)  # Of a thousand steps that are committed together many ended within the same millisecond.
+def _text_of(milliseconds: int) -> str:
+    return iso(_EPOCH + timedelta(milliseconds=milliseconds))
 
 
 def iso(moment: datetime) -> str:

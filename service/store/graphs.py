@@ -13,7 +13,8 @@ from service.store.reader import Reader
 from service.store.records import GraphRecord, Page
 from service.store.sql import Statement, every_column
 from service.store.tables import graphs
-from service.store.writer import Transaction, Writer
+from service.store.transaction import Transaction
+from service.store.writer import Writer
 
 _ADD = Statement(
     lambda insert: insert(graphs).values(every_column(graphs)).on_conflict_do_nothing().returning(graphs.c.id)

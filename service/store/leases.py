@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, null, select, text, update
+from sqlalchemy import bindparam, func, null, select, text, update
 
 from service.core import codec
 from service.core.graph import Graph
@@ -19,13 +19,14 @@ from service.core.run import Event, Level, Line, Run
 from service.core.state import State
 from service.core.transitions import Status
 from service.store import wake
-from service.store.logs import insert_lines
+from service.store.logs import rows_of
 from service.store.records import Claimed, Lease
 from service.store.servers import Servers
-from service.store.sql import Statement
+from service.store.sql import Each, Statement, fixed
 from service.store.states import STATE_AT_COMPILED, state_of
-from service.store.tables import attempts, graphs, runs
-from service.store.writer import Transaction, Writer
+from service.store.tables import attempts, graphs, log_lines, runs
+from service.store.transaction import Transaction
+from service.store.writer import Writer
 
 logger = logging.getLogger(__name__)
 
@@ -55,21 +56,33 @@ _SELECT_DUE = (
 _DUE = Statement(_SELECT_DUE)
 _DUE_ONE = Statement(_SELECT_DUE.where(runs.c.id == bindparam("only")))
 
-_CLAIM = Statement(
-    update(runs)
-    .where(runs.c.id == bindparam("run_id"))
-    .values(
-        status=Status.RUNNING.value,
-        lease_owner=bindparam("server"),
-        lease_token=bindparam("token"),
-        due_at=bindparam("until"),
-        attempt=bindparam("attempt"),
-        crashes=bindparam("crashes"),
-        in_flight=bindparam("in_flight"),
-        last_seq=bindparam("last_seq"),
-        started_at=bindparam("started_at"),
-        moved_at=bindparam("now"),
-    )
+_CLAIM = Each(
+    lambda given: (
+        update(runs)
+        .where(runs.c.id == given.run_id)
+        .values(
+            status=fixed(Status.RUNNING),
+            lease_owner=given.server,
+            lease_token=given.token,
+            due_at=given.until,
+            attempt=given.attempt,
+            crashes=given.crashes,
+            in_flight=given.in_flight,
+            last_seq=given.last_seq,
+            started_at=func.coalesce(runs.c.started_at, given.now),
+            moved_at=given.now,
+        )
+        .returning(runs.c.id)
+    ),
+    run_id=runs.c.id,
+    server=runs.c.lease_owner,
+    token=runs.c.lease_token,
+    until=runs.c.due_at,
+    attempt=runs.c.attempt,
+    crashes=runs.c.crashes,
+    in_flight=runs.c.in_flight,
+    last_seq=runs.c.last_seq,
+    now=runs.c.moved_at,
 )
 
 _DEFINITION = Statement(select(graphs.c.definition).where(graphs.c.id == bindparam("graph_id")))
@@ -205,7 +218,8 @@ class Leases:
             row = transaction.one(_RELEASE, **parameters, now=now, interrupted=int(interrupted))
             if row is not None and interrupted:
                 step, attempt, moved_at = row
-                _note_lost(transaction, lease.run_id, step + 1, attempt - 1, moved_at, _INTERRUPTED)
+                lost = _lost(transaction, lease.run_id, step + 1, attempt - 1, moved_at, _INTERRUPTED)
+                transaction.insert(attempts, [lost])
             transaction.woken.add(wake.CLAIMABLE)
 
         await self._writer.write(verb)
@@ -235,7 +249,7 @@ class Leases:
         for row in due:
             if row not in readable:
                 transaction.execute(_PUT_OFF, run_id=row.id, until=transaction.moment.text(later_s=UNREADABLE_S))
-        return [(row, self._take(transaction, row)) for row in readable]
+        return self._take_all(transaction, readable)
 
     def _has_taken(self, transaction: Transaction, due: _Due) -> bool:
         return tuple(transaction.one(_LOCKED, run_id=due.id)) == (due.lease_token + 1, self._server_id)
@@ -253,26 +267,35 @@ class Leases:
             for row in mine:
                 self._held(transaction, _RENEW, Lease(row.id, row.lease_token), until=until)
 
-    def _take(self, transaction: Transaction, due: _Due) -> State:
-        """Lease one run that is due; where it was left in the middle of an attempt, note that one as lost."""
-        now = transaction.moment.text()
-        if due.crashed:
-            _note_lost(transaction, due.id, due.step + 1, due.attempt, due.moved_at, _SERVER_LOST)
-        transaction.execute(
-            _CLAIM,
-            run_id=due.id,
-            server=self._server_id,
-            token=due.lease_token + 1,
-            until=transaction.moment.text(later_s=self._lease_s),
-            attempt=due.attempt + due.crashed,
-            crashes=due.crashes + due.crashed,
-            in_flight=int(not due.taken_over),
-            last_seq=due.last_seq + 1,
-            started_at=due.started_at or now,
-            now=now,
+    def _take_all(self, transaction: Transaction, due: Sequence[_Due]) -> list[tuple[_Due, State]]:
+        """Lease runs that are due; where one was left in the middle of an attempt, note that one as lost."""
+        now, until = transaction.moment.text(), transaction.moment.text(later_s=self._lease_s)
+        transaction.insert(
+            attempts,
+            [
+                _lost(transaction, row.id, row.step + 1, row.attempt, row.moved_at, _SERVER_LOST)
+                for row in due
+                if row.crashed
+            ],
         )
-        insert_lines(transaction, due.id, [_opening_line(due)], due.last_seq + 1)
-        return state_of(transaction.all(STATE_AT_COMPILED[transaction.dialect], run_id=due.id, step=due.step))
+        transaction.each(_CLAIM, [self._taken(row, now, until) for row in due])
+        lines = [rows_of(transaction, row.id, [_opening_line(row)], row.last_seq + 1) for row in due]
+        transaction.insert(log_lines, [line for of_run in lines for line in of_run])
+        states = STATE_AT_COMPILED[transaction.dialect]
+        return [(row, state_of(transaction.all(states, run_id=row.id, step=row.step))) for row in due]
+
+    def _taken(self, due: _Due, now: str, until: str) -> dict[str, Any]:
+        return {
+            "run_id": due.id,
+            "server": self._server_id,
+            "token": due.lease_token + 1,
+            "until": until,
+            "attempt": due.attempt + due.crashed,
+            "crashes": due.crashes + due.crashed,
+            "in_flight": int(not due.taken_over),
+            "last_seq": due.last_seq + 1,
+            "now": now,
+        }
 
     def _claimed(self, due: _Due, state: State) -> Claimed:
         graph = self._graphs[due.graph_id]
@@ -306,20 +329,18 @@ _SERVER_LOST = {"type": "server_lost", "message": "the server died or lost its l
 _INTERRUPTED = {"type": "interrupted", "message": "the server stopped during this attempt"}
 
 
-def _note_lost(
+def _lost(
     transaction: Transaction, run_id: str, step: int, attempt: int, started_at: Any, error: dict[str, str]
-) -> None:
-    transaction.insert(
-        attempts,
-        {
-            "run_id": run_id,
-            "step": step,
-            "attempt": attempt,
-            "error": codec.encode(error),
-            "started_at": started_at,
-            "finished_at": transaction.moment.text(),
-        },
-    )
+) -> dict[str, Any]:
+    """A row for an attempt of which nobody knows how it went."""
+    return {
+        "run_id": run_id,
+        "step": step,
+        "attempt": attempt,
+        "error": codec.encode(error),
+        "started_at": started_at,
+        "finished_at": transaction.moment.text(),
+    }
 
 
 def _opening_line(due: _Due) -> Line:

@@ -16,7 +16,8 @@ from service.store.reader import Reader
 from service.store.records import Lease, LineRecord
 from service.store.sql import Statement
 from service.store.tables import log_lines, runs
-from service.store.writer import Transaction, Writer
+from service.store.transaction import Transaction
+from service.store.writer import Writer
 
 _COUNT_UP = Statement(
     update(runs)
@@ -37,14 +38,15 @@ _LAST_SEQ = Statement(
 )
 
 
-def insert_lines(transaction: Transaction, run_id: str, lines: Sequence[Line], last_seq: int) -> None:
-    """Write `lines`, the last of which has `last_seq`: the run's row must have counted them already."""
-    first = last_seq - len(lines) + 1
-    rows = [
+def rows_of(transaction: Transaction, run_id: str, lines: Sequence[Line], last_seq: int) -> list[dict[str, Any]]:
+    """Rows for `lines`, the last of which has `last_seq`: the run's row must have counted them already."""
+    transaction.woken.add(run_id)
+    at = transaction.moment.at
+    return [
         {
             "run_id": run_id,
             "seq": seq,
-            "ts": transaction.moment.at(line.at),
+            "ts": at(line.at),
             "level": line.level.value,
             "event": line.event.value,
             "node": line.node,
@@ -53,10 +55,8 @@ def insert_lines(transaction: Transaction, run_id: str, lines: Sequence[Line], l
             "message": line.message,
             "data": line.data,
         }
-        for seq, line in enumerate(lines, first)
+        for seq, line in enumerate(lines, last_seq - len(lines) + 1)
     ]
-    transaction.insert(log_lines, *rows)
-    transaction.woken.add(run_id)
 
 
 class Logs:
@@ -84,7 +84,7 @@ class Logs:
             if row is None:
                 return False
             reached = row[0]
-            insert_lines(transaction, lease.run_id, lines, row[0])
+            transaction.insert(log_lines, rows_of(transaction, lease.run_id, lines, row[0]))
             return True
 
         return self._writer.submit(verb)

@@ -6,7 +6,8 @@ from sqlalchemy import bindparam, delete, func, select
 
 from service.store.sql import Statement, every_column
 from service.store.tables import servers
-from service.store.writer import Transaction, Writer
+from service.store.transaction import Transaction
+from service.store.writer import Writer
 
 AHEAD_MAX = 25
 """Runs that a server may carry beyond the idlest one before it lets that one go first."""

@@ -5,11 +5,12 @@ The writer runs them on a raw cursor. Parameters are named, so a verb reads like
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ClauseElement, Column, Table, bindparam, insert
+from sqlalchemy import ClauseElement, Column, Table, bindparam, column, literal_column, table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
@@ -46,23 +47,55 @@ class Statement:
         return found
 
 
-def every_column(table: Table) -> dict[str, Any]:
-    """A parameter for each column, of its name."""
-    return {column.name: bindparam(column.name) for column in table.c}
+class Each:
+    """One statement for many rows of parameters in one go: a single round trip, or a single call of SQLite's.
+
+    `build` makes it of `given`, a table whose columns are the parameters; `columns` say of what type they are.
+    """
+
+    def __init__(self, build: Callable[[Any], Any], **columns: Column[Any]) -> None:
+        self._build = build
+        self.columns = columns
+        self._text = cache(self._made)
+
+    def text(self, dialect: str, count: int) -> str:
+        """For `count` rows, which is all the same to PostgreSQL: see `rows_of_parameters`."""
+        return self._text(dialect, 0 if dialect == "postgresql" else count)
+
+    def _made(self, dialect: str, count: int) -> str:
+        given = table("given", *(column(name, of.type) for name, of in self.columns.items()))
+        statement = self._build(given.c).compile(dialect=_DIALECTS[dialect])
+        rows = rows_of_parameters(self.columns, dialect, count)
+        return f"WITH given ({', '.join(self.columns)}) AS ({rows}) {statement}"
 
 
 @cache
-def insert_into(table: Table, dialect: str, *, many: bool) -> str:
-    """The text that writes one row, every column given, or `many`: as an array for each column on PostgreSQL.
+def insert_into(into: Table, dialect: str, count: int) -> str:
+    """The text that writes `count` rows, every column given."""
+    columns = {column.name: column for column in into.c}
+    return f"INSERT INTO {into.name} ({', '.join(columns)}) {rows_of_parameters(columns, dialect, count)}"
 
-    Differs from SQLite, which runs the one text again and again, because each time is a round trip here. Not
-    psycopg's executemany either, whose pipeline keeps PostgreSQL from ending a transaction that a server left open.
+
+def rows_of_parameters(columns: Mapping[str, Column[Any]], dialect: str, count: int) -> str:
+    """A query for `count` rows of parameters: by position on SQLite, on PostgreSQL an array for each column.
+
+    Differs from SQLite because a statement is prepared for any number of rows there. And it is not psycopg's
+    executemany, whose pipeline keeps PostgreSQL from ending a transaction that a server left open.
     """
-    if many and dialect == "postgresql":
-        names = ", ".join(column.name for column in table.c)
-        arrays = ", ".join(f"unnest(%({column.name})s::{_plain_type(column)}[])" for column in table.c)
-        return f"INSERT INTO {table.name} ({names}) SELECT {arrays}"
-    return str(insert(table).values(every_column(table)).compile(dialect=_DIALECTS[dialect]))
+    if dialect == "sqlite":
+        row = f"({', '.join('?' * len(columns))})"
+        return f"VALUES {', '.join([row] * count)}"
+    return f"SELECT {', '.join(f'unnest(%({name})s::{_plain_type(of)}[])' for name, of in columns.items())}"
+
+
+def fixed(value: int | StrEnum) -> Any:
+    """`value` as a part of the text: a parameter would be given anew each time."""
+    return literal_column(repr(value.value) if isinstance(value, StrEnum) else str(value))
+
+
+def every_column(table: Table) -> dict[str, Any]:
+    """A parameter for each column, of its name."""
+    return {column.name: bindparam(column.name) for column in table.c}
 
 
 def _plain_type(column: Column[Any]) -> str:

@@ -3,65 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, null, select, update
+from sqlalchemy import Table, bindparam, null, select, update
 
 from service.core import codec
 from service.core.conditions import abridge
 from service.core.errors import LeaseLost
 from service.core.run import Line, Run, RunError, Step, Transition
+from service.core.state import Changes
 from service.core.transitions import OVER, Status
-from service.store.logs import insert_lines
+from service.store.logs import rows_of
 from service.store.records import Lease
-from service.store.sql import Statement
+from service.store.sql import Each, Statement, fixed
 from service.store.states import slot_of
-from service.store.tables import attempts, changes, runs, snapshots
-from service.store.writer import Transaction, Writer
+from service.store.tables import attempts, changes, log_lines, runs, snapshots
+from service.store.transaction import Transaction
+from service.store.writer import Writer
 
 EVALUATED_BYTES_MAX = 1024
 """A larger operand or condition of a decision is not stored with each step: it is read back from where it is."""
 
-# The fence: no row, no commit.
-_FENCED = (
-    runs.c.id == bindparam("run_id"),
-    runs.c.lease_token == bindparam("token"),
-    runs.c.step == bindparam("step_before"),
-    runs.c.status == Status.RUNNING.value,
+
+def _fence(given: Any) -> tuple[Any, ...]:
+    """No row, no commit."""
+    return (
+        runs.c.id == given.run_id,
+        runs.c.lease_token == given.token,
+        runs.c.step == given.step_before,
+        runs.c.status == fixed(Status.RUNNING),
+    )
+
+
+_PLACE = {
+    "run_id": runs.c.id,
+    "token": runs.c.lease_token,
+    "step_before": runs.c.step,
+    "step": runs.c.step,
+    "node": runs.c.current_node,
+    "lines": runs.c.last_seq,
+    "now": runs.c.moved_at,
+}
+
+_ADVANCE = Each(
+    lambda given: (
+        update(runs)
+        .where(*_fence(given))
+        .values(
+            step=given.step,
+            current_node=given.node,
+            last_seq=runs.c.last_seq + given.lines,
+            moved_at=given.now,
+            attempt=fixed(1),
+            crashes=fixed(0),
+            in_flight=fixed(1),
+        )
+        .returning(runs.c.id, runs.c.lease_token, runs.c.last_seq)
+    ),
+    **_PLACE,
 )
 
-_ADVANCE = Statement(
-    update(runs)
-    .where(*_FENCED)
-    .values(
-        step=bindparam("step"),
-        current_node=bindparam("node"),
-        last_seq=runs.c.last_seq + bindparam("lines"),
-        moved_at=bindparam("now"),
-        attempt=1,
-        crashes=0,
-        in_flight=1,
-    )
-    .returning(runs.c.last_seq)
-)
-
-_REST = Statement(
-    update(runs)
-    .where(*_FENCED)
-    .values(
-        status=bindparam("status"),
-        step=bindparam("step"),
-        current_node=bindparam("node"),
-        last_seq=runs.c.last_seq + bindparam("lines"),
-        moved_at=bindparam("now"),
-        attempt=bindparam("attempt"),
-        crashes=0,
-        error=bindparam("error"),
-        finished_at=bindparam("finished_at"),
-        lease_owner=null(),
-        due_at=null(),
-    )
-    .returning(runs.c.last_seq)
+_REST = Each(
+    lambda given: (
+        update(runs)
+        .where(*_fence(given))
+        .values(
+            status=given.status,
+            step=given.step,
+            current_node=given.node,
+            last_seq=runs.c.last_seq + given.lines,
+            moved_at=given.now,
+            attempt=given.attempt,
+            crashes=fixed(0),
+            error=given.error,
+            finished_at=given.finished_at,
+            lease_owner=null(),
+            due_at=null(),
+        )
+        .returning(runs.c.id, runs.c.lease_token, runs.c.last_seq)
+    ),
+    **_PLACE,
+    status=runs.c.status,
+    attempt=runs.c.attempt,
+    error=runs.c.error,
+    finished_at=runs.c.finished_at,
 )
 
 _COMMITTED = Statement(
@@ -87,82 +112,100 @@ class Steps:
         attempt's, on the monotonic clock. Returns the run as it now is; raises LeaseLost, having written
         nothing, where the lease no longer holds. Safe to repeat when the outcome of a commit is unknown.
         """
-
-        def verb(transaction: Transaction) -> bool:
-            last_seq = _move(transaction, lease, transition, len(lines) + len(transition.lines))
-            if last_seq is None:
-                return _is_committed(transaction, lease, transition)
-            insert_lines(transaction, lease.run_id, (*lines, *transition.lines), last_seq)
-            if transition.step is not None:
-                _insert_step(transaction, lease, transition.run.step, transition.step, started, finished)
-            if transition.error is not None and transition.was_tried:
-                _insert_failed_attempt(transaction, lease.run_id, transition.error, started, finished)
-            return True
-
-        if not await self._writer.write(verb, is_small=True):
+        asked = _Commit(lease, transition, started, finished, (*lines, *transition.lines))
+        if not await self._writer.write_with_others(_commit_all, asked):
             raise LeaseLost(lease.run_id, lease.token)
         return transition.run
 
 
-def _move(transaction: Transaction, lease: Lease, transition: Transition, line_count: int) -> int | None:
-    """Move the run's row, fenced; its last `seq` afterwards, or None where the fence held."""
-    run = transition.run
+class _Commit(NamedTuple):
+    lease: Lease
+    transition: Transition
+    started: float
+    finished: float
+    lines: tuple[Line, ...]
+
+
+def _commit_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[bool]:
+    """Whether each is committed now: statements are for all of them together, and each is fenced for itself."""
+    written: dict[Table, list[dict[str, Any]]] = {snapshots: [], changes: [], attempts: [], log_lines: []}
+    last_seqs = _move_all(transaction, commits)
+    for commit, last_seq in zip(commits, last_seqs, strict=True):
+        if last_seq is None:
+            continue
+        transition, run_id = commit.transition, commit.lease.run_id
+        written[log_lines] += rows_of(transaction, run_id, commit.lines, last_seq)
+        if transition.step is not None:
+            written[snapshots].append(_snapshot(transaction, commit, transition.step))
+            written[changes] += rows_of_changes(transaction, run_id, transition.run.step, transition.step.changes)
+        if transition.error is not None and transition.was_tried:
+            written[attempts].append(_failed_attempt(transaction, commit, transition.error))
+    for table, rows in written.items():
+        transaction.insert(table, rows)
+    return [
+        last_seq is not None or _is_committed(transaction, commit)
+        for commit, last_seq in zip(commits, last_seqs, strict=True)
+    ]
+
+
+def _move_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[int | None]:
+    """Move the runs' rows, fenced; the last `seq` of each afterwards, or None where the fence held."""
+    going = [commit for commit in commits if commit.transition.run.status is Status.RUNNING]
+    resting = [commit for commit in commits if commit.transition.run.status is not Status.RUNNING]
     now = transaction.moment.text()
-    place = {
-        "run_id": lease.run_id,
-        "token": lease.token,
-        "step_before": run.step - (transition.step is not None),
+    moved = transaction.each(_ADVANCE, [_place(commit, now) for commit in going])
+    moved += transaction.each(_REST, [_place_of_rest(commit, now) for commit in resting])
+    last_seqs = {(run_id, token): last_seq for run_id, token, last_seq in moved}
+    return [last_seqs.get(commit.lease) for commit in commits]
+
+
+def _place(commit: _Commit, now: str) -> dict[str, Any]:
+    run = commit.transition.run
+    return {
+        "run_id": commit.lease.run_id,
+        "token": commit.lease.token,
+        "step_before": run.step - (commit.transition.step is not None),
         "step": run.step,
         "node": run.node,
-        "lines": line_count,
+        "lines": len(commit.lines),
         "now": now,
     }
-    if run.status is Status.RUNNING:
-        row = transaction.one(_ADVANCE, **place)
-    else:
-        row = transaction.one(
-            _REST,
-            **place,
-            status=run.status.value,
-            attempt=run.attempt,
-            error=None if transition.error is None else _error_text(transition.error),
-            finished_at=now if run.status in OVER else None,
-        )
-    return None if row is None else row[0]
 
 
-def _is_committed(transaction: Transaction, lease: Lease, transition: Transition) -> bool:
+def _place_of_rest(commit: _Commit, now: str) -> dict[str, Any]:
+    run, error = commit.transition.run, commit.transition.error
+    return _place(commit, now) | {
+        "status": run.status.value,
+        "attempt": run.attempt,
+        "error": None if error is None else _error_text(error),
+        "finished_at": now if run.status in OVER else None,
+    }
+
+
+def _is_committed(transaction: Transaction, commit: _Commit) -> bool:
     """Whether this very transition is there already: its COMMIT had looked like a failure."""
-    run = transition.run
-    return (
-        transaction.one(_COMMITTED, run_id=run.id, token=lease.token, step=run.step, status=run.status.value)
-        is not None
-    )
+    run = commit.transition.run
+    place = {"run_id": run.id, "token": commit.lease.token, "step": run.step, "status": run.status.value}
+    return transaction.one(_COMMITTED, **place) is not None
 
 
-def _insert_step(
-    transaction: Transaction, lease: Lease, number: int, step: Step, started: float, finished: float
-) -> None:
+def _snapshot(transaction: Transaction, commit: _Commit, step: Step) -> dict[str, Any]:
     moment = transaction.moment
     evaluated, is_abridged = _evaluated_text(step.decision.evaluated)
-    transaction.insert(
-        snapshots,
-        {
-            "run_id": lease.run_id,
-            "step": number,
-            "node": step.node,
-            "attempt": step.attempt,
-            "lease_token": lease.token,
-            "next_node": step.decision.to,
-            "reason": step.decision.reason.value,
-            "evaluated": evaluated,
-            "is_abridged": int(is_abridged),
-            "started_at": moment.at(started),
-            "finished_at": moment.at(finished),
-            "duration_ms": round((finished - started) * 1000, 3),
-        },
-    )
-    insert_changes(transaction, lease.run_id, number, step.changes)
+    return {
+        "run_id": commit.lease.run_id,
+        "step": commit.transition.run.step,
+        "node": step.node,
+        "attempt": step.attempt,
+        "lease_token": commit.lease.token,
+        "next_node": step.decision.to,
+        "reason": step.decision.reason.value,
+        "evaluated": evaluated,
+        "is_abridged": int(is_abridged),
+        "started_at": moment.at(commit.started),
+        "finished_at": moment.at(commit.finished),
+        "duration_ms": round((commit.finished - commit.started) * 1000, 3),
+    }
 
 
 def _evaluated_text(evaluated: Sequence[dict[str, Any]]) -> tuple[str, bool]:
@@ -174,8 +217,8 @@ def _evaluated_text(evaluated: Sequence[dict[str, Any]]) -> tuple[str, bool]:
     return codec.encode(abridged), is_abridged
 
 
-def insert_changes(transaction: Transaction, run_id: str, step: int, changed: Any) -> None:
-    """A row for each key that `changed` (core's Changes) sets or removes, and for no other."""
+def rows_of_changes(transaction: Transaction, run_id: str, step: int, changed: Changes) -> list[dict[str, Any]]:
+    """A row for each key that `changed` sets or removes, and for no other."""
 
     def row(key: str, value: str | None, position: int) -> dict[str, Any]:
         slot = slot_of(key, transaction.dialect)
@@ -183,24 +226,18 @@ def insert_changes(transaction: Transaction, run_id: str, step: int, changed: An
         return {"run_id": run_id, "key": slot, "step": step, **beside}
 
     rows = [row(key, entry.text, entry.position) for key, entry in changed.set.items()]
-    rows += [row(key, None, 0) for key in changed.unset]
-    transaction.insert(changes, *rows)
+    return rows + [row(key, None, 0) for key in changed.unset]
 
 
-def _insert_failed_attempt(
-    transaction: Transaction, run_id: str, error: RunError, started: float, finished: float
-) -> None:
-    transaction.insert(
-        attempts,
-        {
-            "run_id": run_id,
-            "step": error.step,
-            "attempt": error.attempt,
-            "error": codec.encode({"type": error.type, "message": error.message}),
-            "started_at": transaction.moment.at(started),
-            "finished_at": transaction.moment.at(finished),
-        },
-    )
+def _failed_attempt(transaction: Transaction, commit: _Commit, error: RunError) -> dict[str, Any]:
+    return {
+        "run_id": commit.lease.run_id,
+        "step": error.step,
+        "attempt": error.attempt,
+        "error": codec.encode({"type": error.type, "message": error.message}),
+        "started_at": transaction.moment.at(commit.started),
+        "finished_at": transaction.moment.at(commit.finished),
+    }
 
 
 def _error_text(error: RunError) -> str:

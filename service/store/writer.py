@@ -1,9 +1,10 @@
 """The single writer: every write of this server goes through one connection, on one thread at a time.
 
-Whatever waits is committed as one transaction (group commit). Where the batch fails it is rolled back and
-each verb replayed alone, so that no verb suffers for its neighbour. A verb that the database cannot take now
-ends as Unavailable; whether a COMMIT that failed took place is unknown, so verbs can be replayed: they name
-what they write by key, and read it back.
+Whatever waits is committed as one transaction (group commit), by the writer's own thread or, where a loop was
+told to, on the thread of that loop: a hop to another one takes as long as a commit. Where the batch fails it is
+rolled back and each verb replayed alone, so that no verb suffers for its neighbour. A verb that the database
+cannot take now ends as Unavailable; whether a COMMIT that failed took place is unknown, so verbs can be replayed:
+they name what they write by key, and read it back.
 """
 
 from __future__ import annotations
@@ -13,23 +14,22 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
-
-from sqlalchemy import Table
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Generic
 
 from service.core.errors import StartRefused, Unavailable
 from service.store.clock import Moment, Override
 from service.store.database import Database
 from service.store.hints import Hints
-from service.store.sql import Statement, insert_into
+from service.store.transaction import I, T, Transaction, Verb, VerbOfMany, one_by_one
 from service.store.wake import Wake
 
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
 
 BATCH_MAX = 256
 """Verbs in one transaction."""
@@ -41,52 +41,21 @@ LOSSES_MAX = 5
 """Connections that may break under one verb before it is suspected of breaking them."""
 TURN_S = 10.0
 """How long a caller with a deadline waits for a verb that has had its turn."""
-
-
-@dataclass(slots=True)
-class Transaction:
-    """What a verb sees of the database: a cursor inside an open transaction, and the moment it is."""
-
-    cursor: Any
-    dialect: str
-    moment: Moment
-    woken: set[str] = field(default_factory=set)
-    """Topics to notify once this is committed."""
-
-    def execute(self, statement: Statement, **parameters: Any) -> Any:
-        text, fixed = statement.text(self.dialect)
-        return self.cursor.execute(text, fixed | parameters if fixed else parameters)
-
-    def insert(self, table: Table, *rows: Mapping[str, Any]) -> None:
-        """Write `rows`, each with every column."""
-        if len(rows) == 1:
-            self.cursor.execute(insert_into(table, self.dialect, many=False), rows[0])
-        elif rows and self.dialect == "sqlite":
-            self.cursor.executemany(insert_into(table, self.dialect, many=True), rows)
-        elif rows:
-            columns = {name: [row[name] for row in rows] for name in rows[0]}
-            self.cursor.execute(insert_into(table, self.dialect, many=True), columns)
-
-    def one(self, statement: Statement, **parameters: Any) -> Any:
-        return self.execute(statement, **parameters).fetchone()
-
-    def all(self, statement: Statement, **parameters: Any) -> list[Any]:
-        return list(self.execute(statement, **parameters).fetchall())
-
-
-Verb = Callable[[Transaction], T]
+LOOP_S = 0.02
+"""How long verbs are left to the loop that commits inline; a tool may be holding it up."""
 
 
 @dataclass(slots=True, eq=False)
 class _Pending(Generic[T]):
-    """A verb that waits for its commit, and who waits for it: a thread, or a task of `loop`."""
+    """An item of a verb that waits for its commit, and who waits for it: a thread, or a task of `loop`."""
 
-    verb: Verb[T]
+    verb: VerbOfMany[Any, T]
+    item: Any
     deadline: float | None
     future: Future[T] | asyncio.Future[T]
     loop: asyncio.AbstractEventLoop | None = None
-    is_small: bool = False
-    """Whether an event loop may do it on its own thread."""
+    left_until: float = 0.0
+    """When the writer's thread takes it, if the loop that commits inline has not."""
     losses: int = 0
 
     def is_wanted(self) -> bool:
@@ -116,6 +85,7 @@ class Writer:
         self._called = threading.Event()
         self._closing = threading.Event()
         self._inline: asyncio.AbstractEventLoop | None = None
+        self._inline_thread: int | None = None
         self._is_combining = False
         self._thread = threading.Thread(target=self._work, name="rungraph-writer", daemon=True)
 
@@ -137,31 +107,32 @@ class Writer:
             self._thread.join(timeout_s)
 
     def commit_inline(self) -> None:
-        """From now on, commit what the running loop writes on its own thread, where that takes no waiting."""
+        """From now on, commit on the thread of the running loop whatever takes no waiting."""
         self._inline = asyncio.get_running_loop()
+        self._inline_thread = threading.get_ident()
         self._is_combining = False
+        self._called.set()
+
+    def commit_on_thread(self) -> None:
+        """From now on, commit on the writer's own thread: the loop is coming to its end."""
+        self._inline, self._inline_thread = None, None
+        self._called.set()
 
     def submit(self, verb: Verb[T], *, within_s: float | None = None) -> Future[T]:
         """Queue `verb`, in order. After `within_s` seconds without its turn it ends as Unavailable."""
         future: Future[T] = Future()
-        self._queue(_Pending(verb, _deadline(within_s), future))
-        self._called.set()
+        self._queue(_Pending(one_by_one, verb, _deadline(within_s), future))
         return future
 
-    async def write(self, verb: Verb[T], *, within_s: float | None = None, is_small: bool = False) -> T:
-        """The result of `verb`. Unavailable may also mean that it is unknown whether it was done.
+    async def write(self, verb: Verb[T], *, within_s: float | None = None) -> T:
+        """The result of `verb`. Unavailable may also mean that it is unknown whether it was done."""
+        return await self.write_with_others(one_by_one, verb, within_s=within_s)
 
-        `is_small`: it takes no longer than a commit does, so that the loop that commits inline may do it.
-        """
+    async def write_with_others(self, verb: VerbOfMany[I, T], item: I, *, within_s: float | None = None) -> T:
+        """The result of `verb` for `item`; it is given all items that wait for it just then."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._queue(_Pending(verb, _deadline(within_s), future, loop, is_small))
-        if loop is not self._inline or not is_small:
-            self._called.set()
-        elif not self._is_combining:
-            # Soon, and not at once: whatever else is ready by then goes into the same commit.
-            self._is_combining = True
-            loop.call_soon(self._combine)
+        self._queue(_Pending(verb, item, _deadline(within_s), future, loop))
         if within_s is None:
             return await future
         try:
@@ -171,6 +142,7 @@ class Writer:
             raise Unavailable("the database does not answer") from None
 
     def _queue(self, pending: _Pending[Any]) -> None:
+        pending.left_until = time.monotonic() + LOOP_S
         with self._entry:
             if self._closing.is_set():
                 pending.future.set_exception(Unavailable("the server is stopping"))
@@ -178,22 +150,39 @@ class Writer:
                 pending.future.set_exception(Unavailable("too many writes wait for the database"))
             else:
                 self._waiting.append(pending)
+                self._call()
 
-    def _combine(self) -> None:
-        """Commit what waits, on the thread of the loop that writes: a hop to another one takes as long as the commit.
-
-        What cannot be done at once - somebody else has the turn or the database, a verb fails - is the thread's.
-        """
-        self._is_combining = False
-        if self._turn.acquire(blocking=False):
-            try:
-                self._commit_at_once(self._small())
-            finally:
-                self._turn.release()
-        if self._waiting:
+    def _call(self) -> None:
+        """See to it that somebody commits what waits."""
+        loop = self._inline
+        if loop is None or loop.is_closed():
+            self._called.set()
+            return
+        is_there = threading.get_ident() == self._inline_thread
+        if not self._is_combining:
+            # Soon, and not at once: whatever else is ready by then goes into the same commit.
+            self._is_combining = True
+            with suppress(RuntimeError):  # Closed just now.
+                loop.call_soon(self._combine) if is_there else loop.call_soon_threadsafe(self._combine)
+        if not is_there:
             self._called.set()
 
-    def _commit_at_once(self, batch: list[_Pending[Any]]) -> None:
+    def _combine(self) -> None:
+        """Commit what waits, on the loop's thread. Where somebody else has the turn, he calls again."""
+        self._is_combining = False
+        if not self._turn.acquire(blocking=False):
+            return
+        try:
+            is_done = self._commit_at_once(self._taken(BATCH_MAX))
+        finally:
+            self._turn.release()
+        if not is_done:
+            self._called.set()
+        elif self._waiting:
+            self._call()
+
+    def _commit_at_once(self, batch: list[_Pending[Any]]) -> bool:
+        """Commit `batch`, or leave it to the thread: the database is somebody else's just now, or a verb fails."""
         if batch and self._connection is not None:
             try:
                 now = self._database.begin(self._connection)
@@ -204,20 +193,38 @@ class Writer:
                 self._roll_back()
             else:
                 self._answer(ready, results, woken)
-                return
+                return True
+        for pending in batch:
+            pending.left_until = 0.0
         self._waiting.extendleft(reversed(batch))
+        return not batch
 
     def _work(self) -> None:
         is_done = False
         while not is_done:
             self._called.wait()
             self._called.clear()
+            self._leave_to_loop()
             with self._turn:
-                while batch := self._taken(BATCH_MAX):
+                while batch := self._overdue(BATCH_MAX):
                     self._do(batch)
                 # With the turn, so that nobody puts back behind our back what could not be done at once.
                 is_done = self._closing.is_set() and not self._waiting
+            if self._waiting:
+                self._call()
         self._disconnect()
+
+    def _leave_to_loop(self) -> None:
+        """Wait until the first of those that wait is the thread's, or done."""
+        while self._inline is not None and (left_s := self._left_s()) > 0 and not self._closing.wait(left_s):
+            pass
+
+    def _left_s(self) -> float:
+        """For how long the first that waits is left to the loop yet; 0 where none waits."""
+        try:
+            return self._waiting[0].left_until - time.monotonic()
+        except IndexError:
+            return 0.0
 
     def _do(self, batch: list[_Pending[Any]]) -> None:
         try:
@@ -229,16 +236,14 @@ class Writer:
             self._disconnect()
             self._refuse(batch, Unavailable("the database takes no writes just now"))
 
+    def _overdue(self, count: int) -> list[_Pending[Any]]:
+        """Up to `count` of the verbs that wait, if the first is not left to the loop."""
+        is_left = self._inline is not None and not self._closing.is_set() and self._left_s() > 0
+        return [] if is_left else self._taken(count)
+
     def _taken(self, count: int) -> list[_Pending[Any]]:
         """Up to `count` of the verbs that wait."""
         return [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
-
-    def _small(self) -> list[_Pending[Any]]:
-        """The first verbs that wait, as far as they are small."""
-        small: list[_Pending[Any]] = []
-        while self._waiting and self._waiting[0].is_small and len(small) < BATCH_MAX:
-            small.append(self._waiting.popleft())
-        return small
 
     def _begin(self, batch: list[_Pending[Any]], *, alone: bool = False) -> list[_Pending[Any]]:
         """Open a transaction for those of `batch` that still wait when the database lets us in.
@@ -302,7 +307,9 @@ class Writer:
 
     def _run(self, batch: list[_Pending[Any]]) -> tuple[list[Any], set[str]]:
         transaction = Transaction(self._connection.cursor(), self._database.dialect, self._moment)
-        results = [pending.verb(transaction) for pending in batch]
+        results: list[Any] = []
+        for verb, same in groupby(batch, key=attrgetter("verb")):
+            results += verb(transaction, [pending.item for pending in same])
         self._connection.execute("COMMIT")
         return results, transaction.woken
 

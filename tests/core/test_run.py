@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -38,7 +37,7 @@ LOOP: dict[str, Any] = {
 def run_of(document: dict[str, Any] = LOOP, **changes: Any) -> Run:
     graph = read_graph(document, ["add"])
     at_start = Run("r", graph, Status.RUNNING, 0, graph.start_node, State.of({"n": 0}, 1000))
-    return replace(at_start, **changes)
+    return at_start._replace(**changes)
 
 
 def succeed(run: Run, **state: Any) -> Transition:
@@ -95,7 +94,7 @@ def test_a_failure_keeps_the_last_good_state_and_the_node() -> None:
     move = next_move(run)
     assert move is not None
     transition = after(run, move, Failed("tool_error", "boom"))
-    assert transition.run == replace(run, status=Status.FAILED)
+    assert transition.run == run._replace(status=Status.FAILED)
     assert transition.step is None
     assert transition.error == RunError("tool_error", "boom", node="a", step=5, attempt=2)
     assert [(line.event, line.level) for line in transition.lines] == [
@@ -107,7 +106,7 @@ def test_a_failure_keeps_the_last_good_state_and_the_node() -> None:
 def test_a_condition_error_undoes_its_step() -> None:
     run = run_of(step=1)
     transition = succeed(run, m=1)
-    assert transition.run == replace(run, status=Status.FAILED)
+    assert transition.run == run._replace(status=Status.FAILED)
     assert transition.step is None
     assert transition.error is not None
     assert (transition.error.type, transition.error.step) == ("condition_error", 2)

@@ -16,7 +16,7 @@ from service.engine.runner import Runner
 from service.engine.threads import Threads
 from service.store import Store
 from service.store.records import Claimed
-from service.store.writer import Verb
+from service.store.transaction import VerbOfMany
 from tests.engine.harness import STATE_BYTES_MAX, Bench, bench, loop_until
 
 STEPS = 3
@@ -43,18 +43,18 @@ async def add(state: dict[str, Any]) -> None:
 def crash_at(store: Store, number: int, *, committed: bool) -> None:
     """From now on, the store's `number`th write is the last thing that happens; whether it is committed, too."""
     writer = store._writer
-    write, count = writer.write, 0
+    write, count = writer.write_with_others, 0
 
-    async def counting(verb: Verb[Any], **options: Any) -> Any:
+    async def counting(verb: VerbOfMany[Any, Any], item: Any, **options: Any) -> Any:
         nonlocal count
         count += 1
         if count < number:
-            return await write(verb, **options)
+            return await write(verb, item, **options)
         if count == number and committed:
-            await write(verb, **options)
+            await write(verb, item, **options)
         raise Crash
 
-    writer.write = counting  # type: ignore[method-assign]  # the process dies here, not the store
+    writer.write_with_others = counting  # type: ignore[method-assign]  # the process dies here, not the store
 
 
 async def carry_all(made: Bench) -> None:
@@ -80,10 +80,10 @@ def test_a_crash_around_any_write_costs_no_step_and_doubles_none(tmp_path: Path,
         clock = Clock()
         async with bench(tmp_path, [add], clock=clock) as made:
             await made.start("r", loop_until(STEPS), n=0)
-            write = made.store._writer.write
+            write = made.store._writer.write_with_others
             crash_at(made.store, number, committed=committed)
             assert await dies(lambda: carry_all(made))
-            made.store._writer.write = write  # type: ignore[method-assign]  # the next process
+            made.store._writer.write_with_others = write  # type: ignore[method-assign]  # the next process
             clock.now += timedelta(seconds=16)
             await carry_all(made)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -61,7 +60,7 @@ def test_a_commit_after_the_lease_is_lost_writes_nothing(
     async def scenario() -> None:
         async with opened(database, clock) as store:
             claimed = await started(store)
-            stale = replace(claimed.run, step=1)
+            stale = claimed.run._replace(step=1)
             transition = failure(stale) if kind == "failure" else success(stale, n=5 if kind == "success" else 1000)
             await situation(store, claimed, clock)
             before = dump(database)
@@ -81,7 +80,7 @@ def test_a_wrong_token_run_or_step_writes_nothing(database: Database, lease: Lea
         async with opened(database) as store:
             claimed = await started(store)
             before = dump(database)
-            for transition in (success(replace(claimed.run, step=step), n=1), failure(replace(claimed.run, step=step))):
+            for transition in (success(claimed.run._replace(step=step), n=1), failure(claimed.run._replace(step=step))):
                 with pytest.raises(LeaseLost):
                     await commit(store, lease, transition, said("lost"))
             assert dump(database) == before
@@ -115,7 +114,7 @@ def test_repeating_a_commit_whose_outcome_was_unknown_changes_nothing(database: 
             claimed = await started(store)
             run = claimed.run
             if kind == "max_steps":
-                run = replace(run, graph=run.graph.model_copy(update={"max_steps": 1}))
+                run = run._replace(graph=run.graph.model_copy(update={"max_steps": 1}))
             transition = failure(run) if kind == "failure" else success(run, n=1000 if kind == "end" else 1)
             first = await commit(store, claimed.lease, transition, said("once"))
             before = dump(database)

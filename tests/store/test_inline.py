@@ -15,8 +15,9 @@ import pytest
 from service.core.errors import Unavailable
 from service.store.hints import NoHints
 from service.store.sqlite import Sqlite
+from service.store.transaction import Transaction
 from service.store.wake import Wake
-from service.store.writer import BATCH_MAX, Transaction, Writer
+from service.store.writer import BATCH_MAX, Writer
 from tests.store.support import ask, locked
 from tests.store.test_writer import add, held, raising
 
@@ -49,9 +50,7 @@ def test_what_is_ready_at_once_is_one_commit_on_the_thread_of_the_loop(file: Sql
             writer._connection.set_trace_callback(statements.append)
             threads: list[int] = []
             names = [f"{number:03}" for number in range(BATCH_MAX)]
-            assert (
-                await asyncio.gather(*(writer.write(noting(threads, name), is_small=True) for name in names)) == names
-            )
+            assert await asyncio.gather(*(writer.write(noting(threads, name)) for name in names)) == names
             writer._connection.set_trace_callback(None)
             assert set(threads) == {threading.get_ident()}
             assert statements.count("COMMIT") == 1
@@ -64,32 +63,73 @@ def test_more_than_one_batch_is_all_written(file: Sqlite) -> None:
     async def scenario() -> None:
         async with inline(file) as writer:
             names = [f"{number:04}" for number in range(3 * BATCH_MAX + 1)]
-            assert await asyncio.gather(*(writer.write(add(name), is_small=True) for name in names)) == names
+            assert await asyncio.gather(*(writer.write(add(name)) for name in names)) == names
             assert held(file) == names
 
     asyncio.run(scenario())
 
 
-def test_what_is_not_small_is_done_by_the_writers_own_thread(file: Sqlite) -> None:
+def test_a_loop_that_is_held_up_keeps_no_other_thread_waiting(file: Sqlite) -> None:
     async def scenario() -> None:
         async with inline(file) as writer:
             threads: list[int] = []
-            small = writer.write(noting(threads, "small"), is_small=True)
-            large = writer.write(noting(threads, "large"))
-            assert list(await asyncio.gather(small, large)) == ["small", "large"]
-            assert threads[1] != threading.get_ident()
+            own = asyncio.ensure_future(writer.write(noting(threads, "own")))
+            await asyncio.sleep(0)
+            # As a tool does that blocks: the loop gets to nothing until this is answered.
+            assert writer.submit(noting(threads, "other")).result(10) == "other"
+            assert await own == "own"
+            assert threading.get_ident() not in threads
 
     asyncio.run(scenario())
+
+
+def test_what_the_loop_left_while_another_had_the_turn_is_written_all_the_same(file: Sqlite) -> None:
+    async def scenario() -> None:
+        async with inline(file) as writer:
+            inside, gate = threading.Event(), threading.Event()
+
+            def hold(_transaction: Transaction) -> None:
+                inside.set()
+                assert gate.wait(10)
+
+            with locked(file):
+                held_by_thread = writer.submit(hold)
+                await _until(lambda: not writer._waiting)  # The thread has it: the loop could not do it at once.
+            assert await asyncio.to_thread(inside.wait, 10)
+            waiting = asyncio.ensure_future(writer.write(add("waiting")))
+            await _until(lambda: not writer._is_combining)
+            assert not waiting.done()
+            gate.set()
+            assert await waiting == "waiting"
+            held_by_thread.result(10)
+
+    asyncio.run(scenario())
+
+
+def test_when_the_loop_is_gone_the_thread_writes_again(file: Sqlite) -> None:
+    writer = Writer(file, Wake(), NoHints())
+    writer.start()
+
+    async def scenario() -> None:
+        writer.commit_inline()
+        assert await writer.write(add("inline")) == "inline"
+
+    asyncio.run(scenario())
+    assert writer.submit(add("nobody said so")).result(10) == "nobody said so"
+    writer.commit_on_thread()
+    assert writer.submit(add("thread")).result(10) == "thread"
+    writer.close()
+    assert held(file) == ["inline", "nobody said so", "thread"]
 
 
 def test_a_locked_database_keeps_its_caller_waiting_and_nobody_else(file: Sqlite) -> None:
     async def scenario() -> None:
         async with inline(file) as writer:
             with locked(file):
-                patient = asyncio.ensure_future(writer.write(add("patient"), is_small=True))
+                patient = asyncio.ensure_future(writer.write(add("patient")))
                 with pytest.raises(Unavailable):
                     # Refused when its time is over, which the loop is there to see.
-                    await writer.write(add("hasty"), within_s=0.05, is_small=True)
+                    await writer.write(add("hasty"), within_s=0.05)
                 assert not patient.done()
             assert await patient == "patient"
             assert held(file) == ["patient"]
@@ -105,9 +145,7 @@ def test_a_verb_that_fails_costs_its_neighbours_nothing(file: Sqlite, bad: Any, 
     async def scenario() -> None:
         async with inline(file) as writer:
             verbs = [add("0"), add("1"), bad, add("2")]
-            outcomes = await asyncio.gather(
-                *(writer.write(verb, is_small=True) for verb in verbs), return_exceptions=True
-            )
+            outcomes = await asyncio.gather(*(writer.write(verb) for verb in verbs), return_exceptions=True)
             assert [outcome for outcome in outcomes if isinstance(outcome, str)] == ["0", "1", "2"]
             assert isinstance(outcomes[2], error)
             assert held(file) == ["0", "1", "2"]
@@ -123,7 +161,7 @@ def test_what_other_threads_queued_first_is_written_first(file: Sqlite) -> None:
             order: list[int] = []
             for number in range(0, 200, 2):
                 submitted = writer.submit(partial(_note, order, number))
-                await writer.write(partial(_note, order, number + 1), is_small=True)
+                await writer.write(partial(_note, order, number + 1))
                 assert submitted.done()
             assert order == list(range(200))
 
@@ -134,7 +172,7 @@ def test_a_verb_cancelled_while_it_waits_is_not_run(file: Sqlite) -> None:
     async def scenario() -> None:
         async with inline(file) as writer:
             with locked(file):
-                cancelled = asyncio.ensure_future(writer.write(add("cancelled"), is_small=True))
+                cancelled = asyncio.ensure_future(writer.write(add("cancelled")))
                 await asyncio.sleep(0)
                 cancelled.cancel()
                 with pytest.raises(asyncio.CancelledError):
@@ -158,10 +196,16 @@ def test_two_loops_and_a_thread_write_everything_once(file: Sqlite) -> None:
     asyncio.run(scenario())
 
 
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  # what is asked about tells nobody
+            await asyncio.sleep(0.001)
+
+
 def _note(order: list[int], number: int, _transaction: Transaction) -> None:
     order.append(number)
 
 
 async def _write_all(writer: Writer, name: str) -> None:
     for number in range(100):
-        await asyncio.gather(*(writer.write(add(f"{name} {number} {each}"), is_small=each > 0) for each in range(3)))
+        await asyncio.gather(*(writer.write(add(f"{name} {number} {each}")) for each in range(3)))

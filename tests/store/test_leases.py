@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from typing import Any
 
 from service.core.run import CRASHES_MAX, Condemn, after, next_move
@@ -266,7 +265,7 @@ def test_nothing_is_claimed_of_runs_that_rest(database: Database, clock: Clock) 
             await commit(store, failed.lease, failure(failed.run))
             paused = await started(store, "paused")
             limited = paused.run.graph.model_copy(update={"max_steps": 1})
-            await commit(store, paused.lease, success(replace(paused.run, graph=limited), n=1))
+            await commit(store, paused.lease, success(paused.run._replace(graph=limited), n=1))
             clock.advance(10 * LEASE_S)
             await store.leases.seize()
             assert await store.leases.claim(10) == []

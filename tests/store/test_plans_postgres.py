@@ -21,7 +21,7 @@ from service.store.history import _EVALUATED_BYTES
 from service.store.leases import _BEGIN, _CLAIM, _DUE, _LOCKED, _RELEASE, _RENEW, _RENEW_ALL
 from service.store.logs import _COUNT_UP, _LAST_SEQ, lines_after
 from service.store.runs import _KEY, _START_NODE, Filter, _newest
-from service.store.sql import Statement
+from service.store.sql import Each, Statement
 from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT
 from service.store.steps import _ADVANCE, _COMMITTED, _REST
 from tests.postgres import Databases
@@ -118,20 +118,25 @@ class Plan:
         return int(self.nodes[0]["Actual Rows"])
 
 
-def text_of(query: Executable | Statement) -> tuple[str, dict[str, Any]]:
+def text_of(query: Executable | Statement | Each) -> tuple[str, dict[str, Any]]:
+    if isinstance(query, Each):
+        return query.text("postgresql", 1), {}
     if isinstance(query, Statement):
         return query.text("postgresql")
     compiled = query.compile(dialect=DIALECT, compile_kwargs={"render_postcompile": True})  # type: ignore[attr-defined]  # ClauseElement has it
     return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
 
 
-def plans(session: psycopg.Connection[Any], query: Executable | Statement, **given: Any) -> list[Plan]:
+def plans(session: psycopg.Connection[Any], query: Executable | Statement | Each, **given: Any) -> list[Plan]:
     """Made for these parameters, and made once for all: drivers prepare what they execute often."""
     text, fixed = text_of(query)
     names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", text)))
     for number, name in enumerate(names, 1):
         text = text.replace(f"%({name})s", f"${number}")
-    values = sql.SQL(", ").join(sql.Literal({**PARAMETERS, **fixed, **given}[name]) for name in names)
+    parameters = {**PARAMETERS, **fixed, **given}
+    # Each takes arrays, here of one.
+    taken = {name: [parameters[name]] for name in names} if isinstance(query, Each) else parameters
+    values = sql.SQL(", ").join(sql.Literal(taken[name]) for name in names)
     found = []
     asked = f"asked_{next(COUNT)}"
     for mode in ("force_custom_plan", "force_generic_plan"):
@@ -184,7 +189,7 @@ def test_a_claim_that_finds_nothing_reads_a_few_blocks(crowded: psycopg.Connecti
     ids=["claim", "taken", "begin", "renew", "release", "advance", "rest", "committed", "count up", "has reached"],
 )
 def test_whatever_asks_for_or_moves_a_run_finds_it_by_its_id(
-    crowded: psycopg.Connection[Any], statement: Statement
+    crowded: psycopg.Connection[Any], statement: Statement | Each
 ) -> None:
     for plan in plans(crowded, statement, run_id="due 7", step=1, step_before=0):
         assert_no_scan(plan)

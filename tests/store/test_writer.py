@@ -23,8 +23,9 @@ from service.store.hints import NoHints
 from service.store.sql import Statement
 from service.store.sqlite import Sqlite
 from service.store.tables import graphs
+from service.store.transaction import Transaction
 from service.store.wake import Wake
-from service.store.writer import BATCH_MAX, Transaction, Writer
+from service.store.writer import BATCH_MAX, Writer
 from tests.store.support import ask, locked
 
 ADD = Statement(insert(graphs).values({column.name: bindparam(column.name) for column in graphs.c}))

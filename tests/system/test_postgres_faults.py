@@ -18,7 +18,7 @@ import pytest
 from service.store.clock import Moment
 from service.store.database import database_at
 from service.store.tables import servers
-from service.store.writer import Transaction
+from service.store.transaction import Transaction
 from tests.postgres import Databases, own_server
 from tests.postgres import Server as Postgres
 from tests.system.clients import Reading, Starting, at_once
@@ -97,7 +97,7 @@ def test_a_transaction_that_a_hanging_server_left_open_is_ended(postgres: Databa
         transaction = Transaction(connection.cursor(), "postgresql", Moment.of(database.begin(connection)))
         now = transaction.moment.text()
         rows = [{"id": each, "address": "", "started_at": now, "seen_at": now, "active": 0} for each in "ab"]
-        transaction.insert(servers, *rows)
+        transaction.insert(servers, rows)
         until(lambda: not query(url, f"SELECT pid FROM pg_stat_activity WHERE pid = {pid}"), within_s=5)
     postgres.drop(url)
 
