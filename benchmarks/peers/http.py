@@ -26,7 +26,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def server(command: list[str], port: int, ready: str, *, cwd: Path, env: dict[str, str]) -> Iterator[None]:
+def server(
+    command: list[str], port: int, ready: str, *, cwd: Path, env: dict[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
     """`command` as a process of its own, once it answers at `ready`."""
     with (cwd / "server.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=cwd, env=env, stdout=log, stderr=log)
@@ -36,7 +38,7 @@ def server(command: list[str], port: int, ready: str, *, cwd: Path, env: dict[st
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"{command} does not serve:\n{(cwd / 'server.log').read_text()[-2000:]}")
             time.sleep(0.1)
-        yield
+        yield process
     finally:
         process.terminate()
         try:

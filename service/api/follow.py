@@ -17,7 +17,6 @@ from starlette.websockets import WebSocketDisconnect
 from service.api.services import Services
 from service.core.errors import Unavailable
 from service.store.records import LineRecord
-from service.store.tail import tail
 
 
 class Ending(Enum):
@@ -43,7 +42,7 @@ class Following:
             self._woken.set()
 
     def gone(self, woken: asyncio.Event) -> bool:
-        """Asked by the tail before each wait; `woken` ends that wait."""
+        """Asked by the tail before each read; `woken` ends the wait after it."""
         self._woken = woken
         return self.ending is not None
 
@@ -67,7 +66,7 @@ async def follow(
             group.create_task(following.end_when(services.stop.wait(), Ending.STOPPING)),
         ]
         try:
-            lines_of_run = tail(services.store.logs, services.store.wake, run_id, after_seq, gone=following.gone)
+            lines_of_run = services.store.tails.lines(run_id, after_seq, gone=following.gone)
             async with aclosing(lines_of_run):
                 async for lines in lines_of_run:
                     await deliver(following, lines)

@@ -15,6 +15,7 @@ from service.store.reader import Reader
 from service.store.runs import Runs
 from service.store.servers import Servers
 from service.store.steps import Steps
+from service.store.tail import Tails
 from service.store.wake import Wake
 from service.store.writer import Writer
 
@@ -35,6 +36,7 @@ class Store:
         self.steps = Steps(self._writer)
         self.history = History(self._reader)
         self.logs = Logs(self._writer, self._reader)
+        self.tails = Tails(self.logs, self._reader, self.wake)
         self.servers = Servers(self._writer, server_id, address, lease_s)
         self.leases = Leases(self._writer, self.servers, server_id, lease_s)
 
@@ -58,6 +60,7 @@ class Store:
 
     async def close(self) -> None:
         """Readers first: on SQLite the last connection to close checkpoints, and that is the writer's part."""
+        await self.tails.close()
         await self._reader.close()
         self._writer.close()
         self._hints.close()

@@ -39,20 +39,25 @@ class Wake:
     def notify(self, topics: Iterable[str]) -> None:
         if not self._waiting:
             return
+        ringing: dict[asyncio.AbstractEventLoop, list[asyncio.Event]] = defaultdict(list)
         with self._lock:
-            bells = [bell for topic in topics for bell in self._waiting.get(topic, ())]
-        for bell in bells:
-            bell.ring()
+            for topic in topics:
+                for bell in self._waiting.get(topic, ()):
+                    # A set event needs no second call into the loop; a stale read here costs one poll at most.
+                    if not bell.event.is_set():
+                        ringing[bell.loop].append(bell.event)
+        for loop, events in ringing.items():
+            # A loop that is closed has nobody waiting; the writer, which rings, must outlive it.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(_set, events)
 
 
 class _Bell:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.event = asyncio.Event()
-        self._loop = loop
+        self.loop = loop
 
-    def ring(self) -> None:
-        # A set event needs no second call into the loop; a stale read here costs one poll at most.
-        if not self.event.is_set():
-            # A loop that is closed has nobody waiting; the writer, which rings, must outlive it.
-            with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self.event.set)
+
+def _set(events: list[asyncio.Event]) -> None:
+    for event in events:
+        event.set()

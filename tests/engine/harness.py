@@ -19,7 +19,6 @@ from service.store.database import database_at
 from service.store.records import LineRecord, RunRecord
 from service.store.runs import Start
 from service.store.schema import migrate
-from service.store.tail import tail
 
 STATE_BYTES_MAX = 2**20
 
@@ -47,7 +46,7 @@ class Bench:
     async def lines(self, run_id: str) -> list[LineRecord]:
         """All lines of a run, which is over when this returns."""
         found: list[LineRecord] = []
-        async for lines in tail(self.store.logs, self.store.wake, run_id, 0, gone=lambda _: False):
+        async for lines in self.store.tails.lines(run_id, 0, gone=lambda _: False):
             found += lines
         return found
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from service.engine.lines import RunLogHandler
 from service.store.records import LineRecord
-from service.store.tail import tail
 from tests.engine.harness import Bench, running
 
 ONCE = {"start_node": "a", "nodes": {"a": "tool"}}
@@ -45,7 +44,7 @@ def test_lines_can_be_read_before_their_step_ends_and_stay_if_it_fails(tmp_path:
         raise ValueError
 
     async def until_read(bench: Bench) -> None:
-        async for lines in tail(bench.store.logs, bench.store.wake, "r", 0, gone=lambda _: False):
+        async for lines in bench.store.tails.lines("r", 0, gone=lambda _: False):
             if any(line.message == "half way" for line in lines):
                 assert (await bench.store.runs.get("r")).step == 0
                 read.set()

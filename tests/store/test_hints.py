@@ -10,7 +10,6 @@ import pytest
 
 from service.store import Store
 from service.store.database import Database
-from service.store.tail import tail
 from service.store.wake import CLAIMABLE
 from tests.store.support import ask, commit, opened, said, start, started, success, until, until_async
 
@@ -39,7 +38,7 @@ async def rings(store: Store, topic: str, change: object) -> float:
 
 
 async def followed(store: Store, run_id: str) -> list[int]:
-    async with aclosing(tail(store.logs, store.wake, run_id, 0, gone=lambda _: False)) as pages:
+    async with aclosing(store.tails.lines(run_id, 0, gone=lambda _: False)) as pages:
         return [line.seq async for lines in pages for line in lines]
 
 

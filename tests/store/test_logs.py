@@ -11,13 +11,12 @@ from typing import Any
 
 import pytest
 
-from service.core.errors import NotFound
+from service.core.errors import NotFound, Unavailable
 from service.core.run import Event, Level, Line, Run
 from service.store import Store
 from service.store.clock import from_database
 from service.store.database import Database
 from service.store.records import Claimed, LineRecord
-from service.store.tail import tail
 from tests.store.support import Clock, ask, commit, failure, opened, said, started, success
 
 
@@ -27,7 +26,7 @@ def never_gone(_woken: asyncio.Event) -> bool:
 
 async def seen(store: Store, run_id: str, after_seq: int = 0) -> list[int]:
     """The seqs that a tail gives until it ends."""
-    async with aclosing(tail(store.logs, store.wake, run_id, after_seq, gone=never_gone)) as pages:
+    async with aclosing(store.tails.lines(run_id, after_seq, gone=never_gone)) as pages:
         return [line.seq async for lines in pages for line in lines]
 
 
@@ -85,7 +84,7 @@ def test_a_tail_that_is_cut_and_comes_back_has_seen_each_line_once(database: Dat
         got: list[int] = []
         while True:
             after_seq = got[-1] if got else 0
-            async with aclosing(tail(store.logs, store.wake, "r", after_seq, gone=never_gone)) as pages:
+            async with aclosing(store.tails.lines("r", after_seq, gone=never_gone)) as pages:
                 async for lines in pages:
                     got += [line.seq for line in lines]
                     break
@@ -97,6 +96,34 @@ def test_a_tail_that_is_cut_and_comes_back_has_seen_each_line_once(database: Dat
             claimed = await started(store)
             _, got = await asyncio.gather(carried(store, claimed, 30, random.Random(2)), cut(store))
             assert got == list(range(1, (await store.runs.get("r")).last_seq + 1))
+            assert not store.wake._waiting
+
+    asyncio.run(scenario())
+
+
+def test_tails_that_read_together_hurt_each_other_neither_by_leaving_nor_by_a_read_that_fails(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with opened(database) as store:
+            claimed = await started(store)
+            await started(store, "other")
+            staying, leaving, *_ = tails = [asyncio.ensure_future(seen(store, "r", after)) for after in (0, 0, 1, 1)]
+            quiet = asyncio.ensure_future(seen(store, "other"))
+            await asyncio.sleep(0.1)  # Until all have seen what there is.
+            run = await commit(store, claimed.lease, success(claimed.run, n=1))
+            leaving.cancel()
+            run = await commit(store, claimed.lease, success(run, n=1000), said(*["x"] * 50))
+            assert await asyncio.wait_for(staying, 10) == list(range(1, 55))
+            assert [await asyncio.wait_for(tail, 10) for tail in tails[2:]] == [list(range(2, 55))] * 2
+
+            async def refuse(_places: Any) -> Any:
+                raise Unavailable("refused")
+
+            monkeypatch.setattr(store.tails._together, "_find", refuse)
+            store.wake.notify(["other"])
+            with pytest.raises(Unavailable):
+                await asyncio.wait_for(quiet, 10)
             assert not store.wake._waiting
 
     asyncio.run(scenario())
@@ -140,7 +167,7 @@ def test_a_tail_ends_when_its_reader_is_gone_and_says_when_nothing_is_new(
             def gone(_woken: asyncio.Event) -> bool:
                 return left
 
-            pages: AsyncIterator[list[LineRecord]] = tail(store.logs, store.wake, "r", 0, gone=gone)
+            pages: AsyncIterator[list[LineRecord]] = store.tails.lines("r", 0, gone=gone)
             assert [line.seq for line in await anext(pages)] == [1]
             assert await anext(pages) == []
             left = True
@@ -162,7 +189,7 @@ def test_the_event_that_a_tail_hands_out_ends_its_wait_at_once(database: Databas
                 return len(bells) == 4
 
             async def follow() -> None:
-                async for _ in tail(store.logs, store.wake, "r", 1, gone=gone):
+                async for _ in store.tails.lines("r", 1, gone=gone):
                     raise AssertionError("nothing is new")
 
             follower = asyncio.ensure_future(follow())

@@ -19,6 +19,7 @@ from service.store.sql import Each, Statement
 from service.store.sqlite import Sqlite
 from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT
 from service.store.steps import _ADVANCE, _REST
+from service.store.tail import LINES_TOGETHER
 from tests.store.support import opened, sql, start
 
 DIALECT = sqlite.dialect(paramstyle="named")
@@ -120,6 +121,13 @@ def test_lines_are_read_in_the_order_of_their_key(database: Sqlite) -> None:
     query = lines_after("r", 0, 10)
     assert_searches(database, query, "SEARCH log_lines USING PRIMARY KEY (run_id=? AND seq>?)")
     assert_in_order(database, query)
+
+
+def test_lines_of_many_runs_are_a_search_per_run(database: Sqlite) -> None:
+    for plan in plans(database, text_of(LINES_TOGETHER["sqlite"]).replace(":asked", "'[]'")):
+        assert any("USING INDEX sqlite_autoindex_runs_1 (id=?)" in line for line in plan), plan
+        assert any("SEARCH l USING PRIMARY KEY (run_id=? AND seq>? AND seq<?)" in line for line in plan), plan
+        assert not any(re.match(r"SCAN (r|l)\b", line) for line in plan), plan
 
 
 def test_an_idempotency_key_is_looked_up(database: Sqlite) -> None:

@@ -16,6 +16,7 @@ from psycopg import sql
 from sqlalchemy import Executable
 from sqlalchemy.dialects import postgresql
 
+from service.core import codec
 from service.store.database import database_at
 from service.store.history import _EVALUATED_BYTES
 from service.store.leases import _BEGIN, _CLAIM, _DUE, _LOCKED, _RELEASE, _RENEW, _RENEW_ALL
@@ -24,6 +25,7 @@ from service.store.runs import _KEY, _START_NODE, Filter, _newest
 from service.store.sql import Each, Statement
 from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT
 from service.store.steps import _ADVANCE, _COMMITTED, _REST
+from service.store.tail import LINES_TOGETHER
 from tests.postgres import Databases
 from tests.store.support import COUNTER, opened, start_of
 
@@ -221,6 +223,15 @@ def test_lines_are_read_in_the_order_of_their_key(crowded: psycopg.Connection[An
     for plan in plans(crowded, lines_after("f7", 100, 50)):
         assert plan.rows == 50
         assert not plan.kinds & {"Sort", "Incremental Sort"}
+
+
+def test_lines_of_many_runs_are_a_search_per_run(crowded: psycopg.Connection[Any]) -> None:
+    asked = codec.encode([[f"f{number}", 190] for number in range(1, 201)])
+    for plan in plans(crowded, LINES_TOGETHER["postgresql"], asked=asked, limit=20):
+        assert "Seq Scan" not in plan.kinds, plan.nodes
+        assert plan.indexes == {"runs_pkey", "log_lines_pkey"}
+        assert plan.rows == 200 * 10
+        assert plan.blocks < 200 * 20
 
 
 def test_the_state_view_is_a_search_per_key(crowded: psycopg.Connection[Any]) -> None:
