@@ -64,12 +64,12 @@ def new_folder() -> Iterator[Path]:
 
 @contextmanager
 def databases(on_postgres: bool) -> Iterator[Any]:
-    """What makes databases on a PostgreSQL of our own, where that is asked for."""
+    """What makes databases on a PostgreSQL of our own, where that is asked for; its autovacuum waits for nothing."""
     if not on_postgres:
         yield None
         return
     sys.path.insert(0, str(HERE.parent))
     from tests.postgres import Databases, own_server
 
-    with own_server(max_connections="100") as server:
+    with own_server(max_connections="100", autovacuum_naptime="1s", autovacuum_vacuum_cost_delay="0") as server:
         yield Databases(server.url)
