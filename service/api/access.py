@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import secrets
+from functools import lru_cache
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -82,6 +83,7 @@ def _place(authority: re.Match[str], default_port: int | None) -> tuple[str, int
     return authority[1].lower(), int(authority[2]) if authority[2] else default_port
 
 
+@lru_cache(maxsize=128)  # The same few addresses, again and again.
 def _is_loopback(name: str) -> bool:
     if name.lower() == "localhost":
         return True

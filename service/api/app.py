@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import fastapi_offline
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import HTMLResponse
@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api import demo, errors, files, graphs, health, later, logs, openapi, runs, tools
 from service.api.access import Access
-from service.api.deps import known_query
+from service.api.deps import StrictRoute
 from service.api.services import ApiSettings
 from service.api.stop import Guard
 
@@ -42,18 +42,18 @@ def create_api(settings: ApiSettings, lifespan: Lifespan) -> FastAPI:
     app = Api(
         title=openapi.TITLE,
         lifespan=lifespan,
-        dependencies=[Depends(known_query)],
-        generate_unique_id_function=lambda route: route.name,
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
     )
     app.state.settings = settings
     app.router.default = _unknown_path
+    app.router.route_class = StrictRoute
     errors.install(app)
     # In this order: whatever `/graph/{graph_id}` would match too comes before it.
     for room in (runs, graphs, logs, files, tools, demo, health, later):
-        app.include_router(room.router)
+        # Not `include_router`, which looks for the route once more at each call.
+        app.router.routes.extend(room.router.routes)
     _add_docs(app)
     return app
 

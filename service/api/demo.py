@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 
 from service.api import schemas
 from service.api.body import chunks, content_type, read_json, shaped
-from service.api.deps import Decimal, Served, Settings, new_run_id
+from service.api.deps import Decimal, Served, Settings, new_run_id, routes
 from service.api.errors import closest
 from service.api.openapi import DEMO_BODY, refusals
 from service.api.runs import initial_state, started
@@ -31,7 +31,7 @@ from service.store.runs import Start
 CSV_FILE = "upload.csv"
 ROWS_FILE = "upload.json"
 
-router = APIRouter(tags=["demo"])
+router = routes(tags=["demo"])
 
 
 @router.post(

@@ -7,11 +7,10 @@ import stat
 from pathlib import Path
 
 from anyio import to_thread
-from fastapi import APIRouter
 from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
-from service.api.deps import RunId, Served
+from service.api.deps import RunId, Served, routes
 from service.api.openapi import FILE, refusals
 from service.core.errors import NotFound
 
@@ -24,7 +23,7 @@ _MEDIA_TYPES = {
     ".txt": "text/plain",
 }
 
-router = APIRouter(tags=["runs"])
+router = routes(tags=["runs"])
 
 
 class WholeFile(FileResponse):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import HTTPException, Request
 
 from service.api import schemas, views
 from service.api.body import read_json
-from service.api.deps import GraphCursor, GraphId, Limit, Served, Settings
+from service.api.deps import GraphCursor, GraphId, Limit, Served, Settings, routes
 from service.api.openapi import GRAPH_BODY, refusals
 from service.api.services import WRITE_WITHIN_S
 from service.api.views import Json
@@ -16,7 +16,7 @@ from service.core.validation import read_graph
 DEPTH_MAX = 4 + 2 * 32 + codec.DEPTH_MAX
 """A literal of full depth in the deepest condition of an edge; `read_graph` looks at each part."""
 
-router = APIRouter(tags=["graphs"])
+router = routes(tags=["graphs"])
 
 
 @router.post(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from service.api import schemas
-from service.api.deps import Served
+from service.api.deps import Served, routes
 from service.api.errors import problem
 from service.api.openapi import refusals
 from service.api.views import Json
 
-router = APIRouter(tags=["health"])
+router = routes(tags=["health"])
 
 
 @router.get("/livez", response_model=schemas.Health, responses=refusals())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
+from service.api.deps import routes
 from service.core.errors import Invalid
 
-router = APIRouter(include_in_schema=False)
+router = routes(include_in_schema=False)
 
 
 @router.get("/runs/{run_id}/why")

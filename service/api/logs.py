@@ -9,13 +9,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, WebSocket
+from fastapi import Depends, Header, WebSocket
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from service.api import schemas, views
-from service.api.deps import AfterSeq, Limit, Number, RunId, Served
+from service.api.deps import AfterSeq, Limit, Number, RunId, Served, known_query, routes
 from service.api.follow import Ending, Following, follow
 from service.api.openapi import EVENTS, refusals
 from service.api.services import Services
@@ -27,7 +27,7 @@ KEEPALIVE_S = 15.0
 
 _CLOSE_CODES = {Ending.RUN_OVER: 1000, Ending.STOPPING: 1012, Ending.UNAVAILABLE: 1013}
 
-router = APIRouter(tags=["logs"])
+router = routes(tags=["logs"])
 
 
 @router.get("/runs/{run_id}/logs", response_model=schemas.LinePage, responses=refusals(404))
@@ -37,7 +37,7 @@ async def list_lines(run_id: RunId, services: Served, after_seq: AfterSeq = 0, l
     return Json({"items": views.array(map(views.line, lines)), "last_seq": last_seq})
 
 
-@router.websocket("/ws/logs/{run_id}")
+@router.websocket("/ws/logs/{run_id}", dependencies=[Depends(known_query)])
 async def stream_lines(socket: WebSocket, run_id: RunId, services: Served, after_seq: AfterSeq = 0) -> None:
     """Each line as one message, stored ones first, then new ones as they are committed; 1000 when all are sent."""
     await services.store.runs.get(run_id)  # NotFound, as long as the handshake can still be refused.

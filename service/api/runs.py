@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import Field
 
 from service.api import schemas, views
@@ -18,9 +18,11 @@ from service.api.deps import (
     RunCursor,
     RunId,
     Served,
-    Settings,
     known_graph_id,
     new_run_id,
+    routes,
+    services_in,
+    settings_in,
 )
 from service.api.openapi import RUN_BODY, refusals
 from service.api.services import WRITE_WITHIN_S
@@ -34,7 +36,7 @@ from service.store.runs import Filter, Idempotency, Start
 DEPTH_MAX = 1 + codec.DEPTH_MAX
 """The state, which may nest to the full depth, lies one level down in the body."""
 
-router = APIRouter(tags=["runs"])
+router = routes(tags=["runs"])
 
 
 @router.post(
@@ -47,14 +49,15 @@ router = APIRouter(tags=["runs"])
     },
     openapi_extra=RUN_BODY,
 )
-async def start_run(request: Request, services: Served, settings: Settings) -> Json:
+async def start_run(request: Request) -> Json:
     """Start a run of a graph. Once this is answered, the run is on disk."""
-    idempotency_key = _idempotency_key(request)
+    # Not as dependencies: FastAPI takes as long to solve the two as all of the below takes.
+    services, settings = services_in(request), settings_in(request)
+    key = _idempotency_key(request)
     asked = shaped(schemas.RunRequest, await read_json(request, settings.body_bytes_max, DEPTH_MAX))
     state = initial_state(asked.initial_state, settings.state_bytes_max)
     start = Start(new_run_id(), known_graph_id(asked.graph_id), state, asked.tags)
-    digest = hashlib.sha256(codec.canonical(dict(asked)).encode()).hexdigest()
-    idempotency = None if idempotency_key is None else Idempotency("run", idempotency_key, digest)
+    idempotency = None if key is None else Idempotency("run", key, _digest(asked))
     run_id, is_new = await services.store.runs.start(start, idempotency, within_s=WRITE_WITHIN_S)
     return started(run_id, 202 if is_new else 200)
 
@@ -110,6 +113,10 @@ def initial_state(value: schemas.JsonObject, bytes_max: int) -> State:
 
 def started(run_id: str, status_code: int = 202) -> Json:
     return Json({"run_id": run_id}, status_code, {"Location": f"/graph/state/{run_id}"})
+
+
+def _digest(asked: schemas.RunRequest) -> str:
+    return hashlib.sha256(codec.canonical(dict(asked)).encode()).hexdigest()
 
 
 def _idempotency_key(request: Request) -> str | None:

@@ -77,14 +77,18 @@ class Guard:
         if transport is not None:
             scope["app"].state.services.stop.watch(transport)
         with suppress(ReaderStuck):
-            await self._app(scope, receive, _bounded(send, transport))
+            await self._app(scope, receive, _bounded(send, transport, is_http=scope["type"] == "http"))
         if transport is not None and transport.is_closing():
             # uvicorn logs an error where a call ends before it has seen its connection end.
             await asyncio.sleep(0)
 
 
-def _bounded(send: Send, transport: Any) -> Send:
+def _bounded(send: Send, transport: Any, *, is_http: bool) -> Send:
     async def send_in_time(message: Message) -> None:
+        # Nobody waits for a reader that has taken all there was; a WebSocket's send waits for more than that.
+        if is_http and transport is not None and not transport.get_write_buffer_size():
+            await send(message)
+            return
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await send(message)

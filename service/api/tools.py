@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from service.api import schemas
-from service.api.deps import Served
+from service.api.deps import Served, routes
 from service.api.openapi import refusals
 from service.api.views import Json
 
-router = APIRouter(tags=["tools"])
+router = routes(tags=["tools"])
 
 
 @router.get("/tools", response_model=schemas.ToolList, responses=refusals())

@@ -207,6 +207,12 @@ def test_docs_work_without_internet(client: httpx.Client) -> None:
         assert client.get(f"/docs/assets/{asset}").status_code == 200
 
 
+def test_docs_are_as_strict_about_their_query_as_any_route(client: httpx.Client) -> None:
+    answer = client.get("/docs?theme=dark")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/theme"
+
+
 def test_a_fault_of_our_own_is_a_problem_too() -> None:
     @asynccontextmanager
     async def lifespan(_app: Any) -> Any:
