@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -248,9 +249,19 @@ def _end_at_last() -> None:
     timer.start()
 
 
+def spare_collector() -> None:
+    """Keep what is there by now out of Python's cyclic collections, for it stays as long as the process does.
+
+    Modules are most of its objects: each full collection would walk through them all, and all calls would wait.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def __getattr__(name: str) -> Any:
     # Made when uvicorn asks for it, so that programs which import this module need no environment.
     if name == "app":
+        spare_collector()
         globals()["app"] = create_app(Settings.from_environment())
         return globals()["app"]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,7 +16,7 @@ import uvicorn
 
 from service import example
 from service.core.errors import StartRefused
-from service.main import create_app, database_of, execute, folder_of_runs, make_folder, url_of
+from service.main import create_app, database_of, execute, folder_of_runs, make_folder, spare_collector, url_of
 from service.settings import Settings
 from service.store.schema import migrate
 from service.tools import registry
@@ -35,6 +35,7 @@ def serve(settings: Settings, arguments: argparse.Namespace) -> int:
     _show_warnings()
     app = create_app(settings, address, owned, with_engine=not arguments.no_engine)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    spare_collector()
     # Before uvicorn listens for it, a SIGTERM counts as well; at its end uvicorn raises it once more, and a
     # stop that was asked for is a success.
     signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
@@ -49,6 +50,7 @@ def engine(settings: Settings, _: argparse.Namespace) -> int:
     _show_warnings()
     address = f"engine {os.getpid()} on {socket.gethostname()}"
     what = f"Rungraph executes the runs in {database_of(settings).name}, stop it with Ctrl-C"
+    spare_collector()
     ended_well = asyncio.run(execute(settings, address, lambda: print(what, flush=True)))
     if not ended_well:
         print("rungraph: the engine has stopped by itself; see the log", file=sys.stderr)
