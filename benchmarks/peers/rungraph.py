@@ -88,7 +88,7 @@ async def start(asked: common.Work, store: Store, known: dict[str, Tool]) -> Non
 async def ends(asked: common.Work, store: Store) -> list[RunRecord]:
     """All runs once they are over. Seldom asked, and for one row: a reader at every step would be a cost of its own."""
     for status in (Status.QUEUED, Status.RUNNING):
-        while (await store.runs.page(Filter(status), 1)).items:
+        while (await store.runs.page(Filter(status), 1)).items:  # noqa: ASYNC110
             await asyncio.sleep(common.POLL_S)
     records = [await store.runs.get(run_id) for run_id in asked.run_ids]
     if ends := [record for record in records if (record.status, record.step) != ("completed", asked.steps)]:
