@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import gc
 import os
 import signal
@@ -256,6 +257,8 @@ def spare_collector() -> None:
     """
     gc.collect()
     gc.freeze()
+    # Or extension modules find what is left of them at the exit, and say so on stderr.
+    atexit.register(gc.unfreeze)
 
 
 def __getattr__(name: str) -> Any:

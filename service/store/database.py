@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -58,6 +59,9 @@ class Database(Protocol):
 
     def begin(self, connection: Any) -> Any:
         """Open a transaction that writes; the database's time then, as `clock.from_database` takes it."""
+
+    def commit(self, connection: Any, cursor: Any, inserts: Sequence[tuple[str, Any]]) -> None:
+        """Write `inserts`, the last statements of the open transaction, and commit it."""
 
     def reader_engine(self, readers_max: int) -> AsyncEngine:
         """A pool of connections; each transaction sees one snapshot, and none can write."""

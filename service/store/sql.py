@@ -59,14 +59,18 @@ class Each:
         self._text = cache(self._made)
 
     def text(self, dialect: str, count: int) -> str:
-        """For `count` rows, which is all the same to PostgreSQL: see `rows_of_parameters`."""
-        return self._text(dialect, 0 if dialect == "postgresql" else count)
+        """For `count` rows."""
+        return self._text(dialect, count)
 
     def _made(self, dialect: str, count: int) -> str:
         given = table("given", *(column(name, of.type) for name, of in self.columns.items()))
         statement = self._build(given.c).compile(dialect=_DIALECTS[dialect])
         rows = rows_of_parameters(self.columns, dialect, count)
         return f"WITH given ({', '.join(self.columns)}) AS ({rows}) {statement}"
+
+
+MANY = 2
+"""Any number of rows but one, to PostgreSQL."""
 
 
 @cache
@@ -77,7 +81,7 @@ def insert_into(into: Table, dialect: str, count: int) -> str:
 
 
 def rows_of_parameters(columns: Mapping[str, Column[Any]], dialect: str, count: int) -> str:
-    """A query for `count` rows of parameters: by position on SQLite, on PostgreSQL an array for each column.
+    """A query for `count` rows of parameters: by position on SQLite, by name on PostgreSQL, MANY as arrays.
 
     Differs from SQLite because a statement is prepared for any number of rows there. And it is not psycopg's
     executemany, whose pipeline keeps PostgreSQL from ending a transaction that a server left open.
@@ -85,7 +89,10 @@ def rows_of_parameters(columns: Mapping[str, Column[Any]], dialect: str, count: 
     if dialect == "sqlite":
         row = f"({', '.join('?' * len(columns))})"
         return f"VALUES {', '.join([row] * count)}"
-    return f"SELECT {', '.join(f'unnest(%({name})s::{_plain_type(of)}[])' for name, of in columns.items())}"
+    types = {name: _plain_type(of) for name, of in columns.items()}
+    if count == 1:  # Arrays take several times as long to send.
+        return f"SELECT {', '.join(f'%({name})s::{kind}' for name, kind in types.items())}"
+    return f"SELECT {', '.join(f'unnest(%({name})s::{kind}[])' for name, kind in types.items())}"
 
 
 def fixed(value: int | StrEnum) -> Any:

@@ -10,7 +10,7 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +84,11 @@ class Sqlite:
         connection.execute("BEGIN IMMEDIATE")
         (now,) = connection.execute("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')").fetchone()
         return str(now)
+
+    def commit(self, connection: sqlite3.Connection, cursor: Any, inserts: Sequence[tuple[str, Any]]) -> None:
+        for insert in inserts:
+            cursor.execute(*insert)
+        connection.execute("COMMIT")
 
     def reader_engine(self, readers_max: int) -> AsyncEngine:
         """None of them can checkpoint either, which is the writer's part."""

@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 from sqlalchemy import Table
 
 from service.store.clock import Moment
-from service.store.sql import Each, Statement, insert_into
+from service.store.sql import MANY, Each, Statement, insert_into
 
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741  # an item, beside the T that becomes of it
 
 
+Row = Mapping[str, Any]
 ROWS_MAX = 64
 """Rows in one statement of SQLite's. Fewer are halves of it, so that few texts stay prepared."""
 
@@ -28,10 +29,18 @@ class Transaction:
     moment: Moment
     woken: set[str] = field(default_factory=set)
     """Topics to notify once this is committed."""
+    inserts: list[tuple[str, Any]] = field(default_factory=list)
+    """What is still to be written, since nothing has asked for it: with the COMMIT, in one round trip on PostgreSQL."""
 
     def execute(self, statement: Statement, **parameters: Any) -> Any:
         text, fixed = statement.text(self.dialect)
-        return self.cursor.execute(text, fixed | parameters if fixed else parameters)
+        return self._execute(text, fixed | parameters if fixed else parameters)
+
+    def _execute(self, text: str, parameters: Any) -> Any:
+        for insert in self.inserts:
+            self.cursor.execute(*insert)
+        self.inserts.clear()
+        return self.cursor.execute(text, parameters)
 
     def one(self, statement: Statement, **parameters: Any) -> Any:
         return self.execute(statement, **parameters).fetchone()
@@ -39,37 +48,37 @@ class Transaction:
     def all(self, statement: Statement, **parameters: Any) -> list[Any]:
         return list(self.execute(statement, **parameters).fetchall())
 
-    def each(self, statement: Each, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    def each(self, statement: Each, rows: Sequence[Row]) -> list[Any]:
         """Whatever `statement` returns for all of `rows`, in any order."""
         returned: list[Any] = []
-        for part in self._parts(rows):
-            text = statement.text(self.dialect, len(part))
-            returned += self.cursor.execute(text, self._parameters(statement.columns, part)).fetchall()
+        for count, parameters in self._given(statement.columns, rows):
+            returned += self._execute(statement.text(self.dialect, count), parameters).fetchall()
         return returned
 
-    def insert(self, into: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    def insert(self, into: Table, rows: Sequence[Row]) -> None:
         """Write `rows`, each with every column."""
-        for part in self._parts(rows):
-            text = insert_into(into, self.dialect, len(part))
-            self.cursor.execute(text, self._parameters(into.c.keys(), part))
+        for count, parameters in self._given(into.c.keys(), rows):
+            self.inserts.append((insert_into(into, self.dialect, count), parameters))
 
-    def _parts(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str, Any]]]:
-        """`rows` in as many parts as there are statements to run."""
-        if self.dialect == "postgresql":
-            if rows:
-                yield rows
-            return
-        begin, size = 0, ROWS_MAX
-        while begin < len(rows):
-            while size > len(rows) - begin:
-                size //= 2
-            yield rows[begin : begin + size]
-            begin += size
+    def _given(self, columns: Collection[str], rows: Sequence[Row]) -> Iterator[tuple[int, Any]]:
+        """For each statement that it takes, how many of `rows` are its part, and its parameters."""
+        if self.dialect == "sqlite":
+            for part in _halves(rows):
+                yield len(part), [row[name] for row in part for name in columns]
+        elif len(rows) == 1:
+            yield 1, rows[0]
+        elif rows:
+            yield MANY, {name: [row[name] for row in rows] for name in columns}
 
-    def _parameters(self, columns: Collection[str], rows: Sequence[Mapping[str, Any]]) -> Any:
-        if self.dialect == "postgresql":
-            return {name: [row[name] for row in rows] for name in columns}
-        return [row[name] for row in rows for name in columns]
+
+def _halves(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Parts of ROWS_MAX, or of half of that, or of half of that."""
+    begin, size = 0, ROWS_MAX
+    while begin < len(rows):
+        while size > len(rows) - begin:
+            size //= 2
+        yield rows[begin : begin + size]
+        begin += size
 
 
 Verb = Callable[[Transaction], T]

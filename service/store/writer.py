@@ -310,7 +310,7 @@ class Writer:
         results: list[Any] = []
         for verb, same in groupby(batch, key=attrgetter("verb")):
             results += verb(transaction, [pending.item for pending in same])
-        self._connection.execute("COMMIT")
+        self._database.commit(self._connection, transaction.cursor, transaction.inserts)
         return results, transaction.woken
 
     def _replay(self, batch: list[_Pending[Any]], error: BaseException) -> None:
