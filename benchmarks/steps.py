@@ -21,6 +21,7 @@ from service.core.state import State
 from service.core.tool import Tool
 from service.core.validation import read_graph
 from service.engine import Engine, EngineSettings
+from service.main import spare_collector
 from service.store import Store
 from service.store.database import Database, database_at
 from service.store.runs import Start
@@ -52,6 +53,7 @@ async def run_engine(database: Database, folder: Path, steps: int, payload: str 
     store = Store(database, server_id="bench", address="bench", lease_s=15)
     store.open()
     engine = Engine(store, TOOLS, EngineSettings(folder, 1000, 64, 16 * 2**20, 15))
+    spare_collector()  # As every server of ours does at its start.
     engine.start()
     graph = graph_of(steps)
     await store.graphs.add(graph)

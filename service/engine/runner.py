@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from service.core.errors import LeaseLost, Unavailable
 from service.core.run import CallTool, Move, Outcome, Run, Transition, after, next_move
@@ -19,14 +20,23 @@ PAUSE_S_MIN, PAUSE_S_MAX = 0.1, 2.0
 """Between two tries of a commit that the database cannot take now."""
 
 
+YIELD_S = 0.005
+"""For how long a run that waits for nothing may keep the loop."""
+
+
 class Runner:
     """Carries one run from its claim to its rest, or until it is told to stop or loses its lease."""
 
-    def __init__(self, claimed: Claimed, store: Store, attempts: Attempts) -> None:
+    def __init__(
+        self, claimed: Claimed, store: Store, attempts: Attempts, is_alone: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`is_alone`: whether no other run is carried just now."""
         self.lease = claimed.lease
         self._run = claimed.run
         self._store = store
         self._attempts = attempts
+        self._is_alone = is_alone
+        self._yielded_at = time.monotonic()
         self._stopping = False
         self._given_up = False
         self.is_committing = False
@@ -58,6 +68,10 @@ class Runner:
         """Step by step until the run rests. LeaseLost: somebody else carries it now; nothing was written."""
         while not self._stopping and (move := next_move(self._run)) is not None:
             self._run = await self._make(move)
+            if time.monotonic() - self._yielded_at > YIELD_S:
+                # A run that is alone may never wait for anything; the loop has others to hear.
+                await asyncio.sleep(0)
+                self._yielded_at = time.monotonic()
 
     async def begin(self) -> None:
         """Note that an attempt begins, of a run that was taken over: only then is its next takeover a crash."""
@@ -87,7 +101,12 @@ class Runner:
             lines = () if self.lines is None else self.lines.rest()
             try:
                 return await self._store.steps.commit(
-                    self.lease, transition, started=started, finished=finished, lines=lines
+                    self.lease,
+                    transition,
+                    started=started,
+                    finished=finished,
+                    lines=lines,
+                    is_alone=self._is_alone(),
                 )
             except Unavailable as error:
                 logger.warning("step %d of run %s waits: %s", transition.run.step, self.lease.run_id, error)

@@ -102,7 +102,7 @@ class Supervisor:
             logger.exception("no run can be claimed now")
             return POLL_S
         for each in claimed:
-            runner = Runner(each, self._store, self._attempts)
+            runner = Runner(each, self._store, self._attempts, lambda: len(self._carried) == 1)
             if self._stopping:  # Asked for while the claim was on its way.
                 runner.stop()
             self._carried[each.lease.run_id] = (runner, tasks.create_task(self._carry(each, runner)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import ClauseElement, Column, Table, bindparam, column, literal_column, table
@@ -47,52 +48,56 @@ class Statement:
         return found
 
 
+MANY = 0
+"""Any number of rows, of which PostgreSQL is given the columns as arrays."""
+
+
 class Each:
     """One statement for many rows of parameters in one go: a single round trip, or a single call of SQLite's.
 
-    `build` makes it of `given`, a table whose columns are the parameters; `columns` say of what type they are.
+    `build` makes it of `given`, whose attributes are the parameters; `columns` say of what type they are.
     """
 
     def __init__(self, build: Callable[[Any], Any], **columns: Column[Any]) -> None:
         self._build = build
         self.columns = columns
-        self._text = cache(self._made)
+        self.text = cache(self._text)
 
-    def text(self, dialect: str, count: int) -> str:
-        """For `count` rows."""
-        return self._text(dialect, count)
-
-    def _made(self, dialect: str, count: int) -> str:
-        given = table("given", *(column(name, of.type) for name, of in self.columns.items()))
-        statement = self._build(given.c).compile(dialect=_DIALECTS[dialect])
-        rows = rows_of_parameters(self.columns, dialect, count)
+    def _text(self, dialect: str, count: int) -> str:
+        """For `count` rows, or MANY; the parameters are those of `_rows_of_parameters`."""
+        if count == 1:
+            given: Any = SimpleNamespace(**{name: bindparam(name, type_=of.type) for name, of in self.columns.items()})
+            return str(self._build(given).compile(dialect=_DIALECTS[dialect]))
+        given = table("given", *(column(name, of.type) for name, of in self.columns.items())).c
+        statement = self._build(given).compile(dialect=_DIALECTS[dialect])
+        rows = _rows_of_parameters(self.columns, dialect, count)
         return f"WITH given ({', '.join(self.columns)}) AS ({rows}) {statement}"
-
-
-MANY = 2
-"""Any number of rows but one, to PostgreSQL."""
 
 
 @cache
 def insert_into(into: Table, dialect: str, count: int) -> str:
-    """The text that writes `count` rows, every column given."""
+    """The text that writes `count` rows or MANY, every column given."""
     columns = {column.name: column for column in into.c}
-    return f"INSERT INTO {into.name} ({', '.join(columns)}) {rows_of_parameters(columns, dialect, count)}"
+    return f"INSERT INTO {into.name} ({', '.join(columns)}) {_rows_of_parameters(columns, dialect, count)}"
 
 
-def rows_of_parameters(columns: Mapping[str, Column[Any]], dialect: str, count: int) -> str:
-    """A query for `count` rows of parameters: by position on SQLite, by name on PostgreSQL, MANY as arrays.
+def _rows_of_parameters(columns: Mapping[str, Column[Any]], dialect: str, count: int) -> str:
+    """A query for rows of parameters: one by name, several by position, MANY as an array for each column.
 
-    Differs from SQLite because a statement is prepared for any number of rows there. And it is not psycopg's
-    executemany, whose pipeline keeps PostgreSQL from ending a transaction that a server left open.
+    Differs from SQLite, where a few numbers of rows are prepared, because each would be planned anew there. And it
+    is not psycopg's executemany, whose pipeline keeps PostgreSQL from ending a transaction that a server left open.
     """
-    if dialect == "sqlite":
-        row = f"({', '.join('?' * len(columns))})"
-        return f"VALUES {', '.join([row] * count)}"
-    types = {name: _plain_type(of) for name, of in columns.items()}
-    if count == 1:  # Arrays take several times as long to send.
-        return f"SELECT {', '.join(f'%({name})s::{kind}' for name, kind in types.items())}"
-    return f"SELECT {', '.join(f'unnest(%({name})s::{kind}[])' for name, kind in types.items())}"
+    if count == MANY:
+        arrays = (f"unnest(%({name})s::{_plain_type(of)}[])" for name, of in columns.items())
+        return f"SELECT {', '.join(arrays)}"
+    if count == 1:
+        return f"VALUES ({', '.join(_mark(name, dialect) for name in columns)})"
+    row = f"({', '.join('?' * len(columns))})"
+    return f"VALUES {', '.join([row] * count)}"
+
+
+def _mark(name: str, dialect: str) -> str:
+    return f":{name}" if dialect == "sqlite" else f"%({name})s"
 
 
 def fixed(value: int | StrEnum) -> Any:

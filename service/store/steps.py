@@ -104,16 +104,24 @@ class Steps:
         self._writer = writer
 
     async def commit(
-        self, lease: Lease, transition: Transition, *, started: float, finished: float, lines: Sequence[Line] = ()
+        self,
+        lease: Lease,
+        transition: Transition,
+        *,
+        started: float,
+        finished: float,
+        lines: Sequence[Line] = (),
+        is_alone: bool = False,
     ) -> Run:
         """Make `transition` the run's next state, after `lines` of the attempt that led to it.
 
         One transaction: position, status, decision, changes and lines. `started` and `finished` are the
         attempt's, on the monotonic clock. Returns the run as it now is; raises LeaseLost, having written
         nothing, where the lease no longer holds. Safe to repeat when the outcome of a commit is unknown.
+        `is_alone`: no other run's step can join it, so that there is nothing to wait for.
         """
         asked = _Commit(lease, transition, started, finished, (*lines, *transition.lines))
-        if not await self._writer.write_with_others(_commit_all, asked):
+        if not await self._writer.write_with_others(_commit_all, asked, at_once=is_alone):
             raise LeaseLost(lease.run_id, lease.token)
         return transition.run
 

@@ -62,13 +62,13 @@ class Transaction:
 
     def _given(self, columns: Collection[str], rows: Sequence[Row]) -> Iterator[tuple[int, Any]]:
         """For each statement that it takes, how many of `rows` are its part, and its parameters."""
-        if self.dialect == "sqlite":
-            for part in _halves(rows):
-                yield len(part), [row[name] for row in part for name in columns]
-        elif len(rows) == 1:
+        if len(rows) == 1:
             yield 1, rows[0]
-        elif rows:
+        elif rows and self.dialect == "postgresql":
             yield MANY, {name: [row[name] for row in rows] for name in columns}
+        else:
+            for part in _halves(rows):
+                yield len(part), part[0] if len(part) == 1 else [row[name] for row in part for name in columns]
 
 
 def _halves(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:

@@ -31,7 +31,7 @@ from service.store.wake import Wake
 
 logger = logging.getLogger(__name__)
 
-BATCH_MAX = 256
+BATCH_MAX = 512
 """Verbs in one transaction."""
 QUEUE_MAX = 10_000
 """Verbs that may wait; beyond that a caller is told to come back."""
@@ -128,11 +128,19 @@ class Writer:
         """The result of `verb`. Unavailable may also mean that it is unknown whether it was done."""
         return await self.write_with_others(one_by_one, verb, within_s=within_s)
 
-    async def write_with_others(self, verb: VerbOfMany[I, T], item: I, *, within_s: float | None = None) -> T:
-        """The result of `verb` for `item`; it is given all items that wait for it just then."""
+    async def write_with_others(
+        self, verb: VerbOfMany[I, T], item: I, *, within_s: float | None = None, at_once: bool = False
+    ) -> T:
+        """The result of `verb` for `item`; it is given all items that wait for it just then.
+
+        `at_once`: a loop that commits inline waits for no others. It then has not suspended this coroutine.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._queue(_Pending(verb, item, _deadline(within_s), future, loop))
+        at_once = at_once and loop is self._inline
+        self._queue(_Pending(verb, item, _deadline(within_s), future, loop), calls=not at_once)
+        if at_once:
+            self._combine()
         if within_s is None:
             return await future
         try:
@@ -141,7 +149,7 @@ class Writer:
         except TimeoutError:
             raise Unavailable("the database does not answer") from None
 
-    def _queue(self, pending: _Pending[Any]) -> None:
+    def _queue(self, pending: _Pending[Any], *, calls: bool = True) -> None:
         pending.left_until = time.monotonic() + LOOP_S
         with self._entry:
             if self._closing.is_set():
@@ -150,7 +158,8 @@ class Writer:
                 pending.future.set_exception(Unavailable("too many writes wait for the database"))
             else:
                 self._waiting.append(pending)
-                self._call()
+                if calls:
+                    self._call()
 
     def _call(self) -> None:
         """See to it that somebody commits what waits."""
