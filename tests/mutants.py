@@ -42,8 +42,8 @@ MUTANTS = (
         (
             Edit(
                 "service/store/steps.py",
-                '    runs.c.lease_token == bindparam("token"),\n    runs.c.step == bindparam("step_before"),\n',
-                '    runs.c.step == bindparam("step_before"),\n',
+                "        runs.c.lease_token == given.token,\n        runs.c.step == given.step_before,\n",
+                "        runs.c.step == given.step_before,\n",
             ),
         ),
         ("tests/store/test_fencing.py",),
@@ -64,10 +64,10 @@ MUTANTS = (
         (
             Edit(
                 "service/store/steps.py",
-                "            insert_lines(transaction, lease.run_id, (*lines, *transition.lines), last_seq)\n",
-                '            transaction.cursor.execute("COMMIT")\n'
-                '            transaction.cursor.execute("BEGIN")\n'
-                "            insert_lines(transaction, lease.run_id, (*lines, *transition.lines), last_seq)\n",
+                "    for table, rows in written.items():\n",
+                '    transaction.cursor.execute("COMMIT")\n'
+                '    transaction.cursor.execute("BEGIN")\n'
+                "    for table, rows in written.items():\n",
             ),
         ),
         ("tests/store/test_unknown.py", "-k", "breaks_is_done_once and (advance or claim)"),
@@ -77,8 +77,8 @@ MUTANTS = (
         (
             Edit(
                 "service/store/logs.py",
-                "    first = last_seq - len(lines) + 1\n",
-                "    first = next(_IDS)\n    for _ in lines[1:]:\n        next(_IDS)\n",
+                "        for seq, line in enumerate(lines, last_seq - len(lines) + 1)\n",
+                "        for seq, line in zip(_IDS, lines)\n",
             ),
             Edit("service/store/logs.py", "_COUNT_UP = Statement(", "_IDS = count(1)\n_COUNT_UP = Statement("),
             Edit(
@@ -94,8 +94,8 @@ MUTANTS = (
         (
             Edit(
                 "service/store/clock.py",
-                "        return cls(from_database(now), time.monotonic())\n",
-                "        return cls(datetime.now(UTC), time.monotonic())\n",
+                "        return cls((from_database(now) - _EPOCH) // _MICROSECOND, time.monotonic())\n",
+                "        return cls((datetime.now(UTC) - _EPOCH) // _MICROSECOND, time.monotonic())\n",
             ),
         ),
         ("tests/store/test_clock.py",),
