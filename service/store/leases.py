@@ -23,7 +23,7 @@ from service.store.logs import rows_of
 from service.store.records import Claimed, Lease
 from service.store.servers import Servers
 from service.store.sql import Each, Statement, fixed
-from service.store.states import STATE_AT_COMPILED, state_of
+from service.store.states import STATES_AT, states_of
 from service.store.tables import attempts, graphs, log_lines, runs
 from service.store.transaction import Transaction
 from service.store.writer import Writer
@@ -281,8 +281,9 @@ class Leases:
         transaction.each(_CLAIM, [self._taken(row, now, until) for row in due])
         lines = [rows_of(transaction, row.id, [_opening_line(row)], row.last_seq + 1) for row in due]
         transaction.insert(log_lines, [line for of_run in lines for line in of_run])
-        states = STATE_AT_COMPILED[transaction.dialect]
-        return [(row, state_of(transaction.all(states, run_id=row.id, step=row.step))) for row in due]
+        asked = [{"run_id": row.id, "step": row.step} for row in due]
+        states = states_of(transaction.each(STATES_AT[transaction.dialect], asked))
+        return [(row, states.get(row.id, State({}))) for row in due]
 
     def _taken(self, due: _Due, now: str, until: str) -> dict[str, Any]:
         return {

@@ -69,9 +69,11 @@ class Each:
             given: Any = SimpleNamespace(**{name: bindparam(name, type_=of.type) for name, of in self.columns.items()})
             return str(self._build(given).compile(dialect=_DIALECTS[dialect]))
         given = table("given", *(column(name, of.type) for name, of in self.columns.items())).c
-        statement = self._build(given).compile(dialect=_DIALECTS[dialect])
-        rows = _rows_of_parameters(self.columns, dialect, count)
-        return f"WITH given ({', '.join(self.columns)}) AS ({rows}) {statement}"
+        statement = str(self._build(given).compile(dialect=_DIALECTS[dialect]))
+        rows = f"given ({', '.join(self.columns)}) AS ({_rows_of_parameters(self.columns, dialect, count)})"
+        if statement.startswith(recursive := "WITH RECURSIVE "):
+            return f"{recursive}{rows}, {statement.removeprefix(recursive)}"
+        return f"WITH {rows} {statement}"
 
 
 @cache

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import defaultdict
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, true
+from sqlalchemy import BigInteger, Text, and_, bindparam, cast, func, select, true
 
 from service.core import codec
 from service.core.state import Entry, State
-from service.store.sql import Statement
+from service.store.sql import Each, fixed
 from service.store.tables import changes
 
 SLOT_BYTES_MAX = 1000
@@ -39,52 +42,50 @@ def _whole_key(long_key: Any, slot: Any) -> Any:
 _KEY = _whole_key(changes.c.long_key, changes.c.key)
 
 
-def _keys() -> Any:
-    """The distinct slots of a run's keys by hops through the index: SQL's DISTINCT would read every step."""
-    run_id: Any = bindparam("run_id")
-    first = select(func.min(changes.c.key).label("key")).where(changes.c.run_id == run_id)
+def _keys(run_id: Any, **beside: Any) -> Any:
+    """The distinct slots of runs' keys by hops through the index: SQL's DISTINCT would read every step."""
+    kept = {"run_id": run_id, **beside}
+    lowest = select(func.min(changes.c.key)).where(changes.c.run_id == run_id).scalar_subquery()
+    first = select(*(value.label(name) for name, value in kept.items()), lowest.label("key"))
     keys = first.cte("keys", recursive=True)
     after = changes.alias("after")
-    following = select(func.min(after.c.key)).where(after.c.run_id == run_id, after.c.key > keys.c.key)
-    return keys.union_all(select(following.scalar_subquery()).where(keys.c.key.is_not(None)))
+    following = select(func.min(after.c.key)).where(after.c.run_id == keys.c.run_id, after.c.key > keys.c.key)
+    again = select(*(keys.c[name] for name in kept), following.scalar_subquery())
+    return keys.union_all(again.where(keys.c.key.is_not(None)))
 
 
-def _state_at() -> Any:
-    keys, latest = _keys(), changes.alias("latest")
+def _states_at(given: Any, dialect: str) -> Any:
+    """For each run and step that is `given`, the state then."""
+    # With its type, which PostgreSQL cannot see in a parameter that is only selected.
+    keys = _keys(cast(given.run_id, Text), step=cast(given.step, BigInteger))
+    if dialect == "postgresql":
+        return _latest_lateral(keys)
+    latest = changes.alias("latest")
     latest_step = (
         select(func.max(latest.c.step))
-        .where(
-            latest.c.run_id == bindparam("run_id"),
-            latest.c.key == keys.c.key,
-            latest.c.step <= bindparam("step"),
-        )
+        .where(latest.c.run_id == keys.c.run_id, latest.c.key == keys.c.key, latest.c.step <= keys.c.step)
         .scalar_subquery()
     )
     return (
-        select(_KEY, changes.c.value, changes.c.position)
-        .select_from(keys.join(changes, changes.c.key == keys.c.key))
-        .where(changes.c.run_id == bindparam("run_id"), changes.c.step == latest_step, changes.c.value.is_not(None))
+        select(_KEY, changes.c.value, changes.c.position, keys.c.run_id)
+        .select_from(keys.join(changes, and_(changes.c.run_id == keys.c.run_id, changes.c.key == keys.c.key)))
+        .where(changes.c.step == latest_step, changes.c.value.is_not(None))
         .order_by(changes.c.position, _KEY)
     )
 
 
-def _state_at_lateral() -> Any:
+def _latest_lateral(keys: Any) -> Any:
     """Differs from SQLite, which has no LATERAL, because PostgreSQL may join the above by reading all steps."""
-    keys = _keys()
     latest = (
         select(changes.c.long_key, changes.c.value, changes.c.position)
-        .where(
-            changes.c.run_id == bindparam("run_id"),
-            changes.c.key == keys.c.key,
-            changes.c.step <= bindparam("step"),
-        )
+        .where(changes.c.run_id == keys.c.run_id, changes.c.key == keys.c.key, changes.c.step <= keys.c.step)
         .order_by(changes.c.step.desc())
-        .limit(1)
+        .limit(fixed(1))
         .lateral("latest")
     )
     key = _whole_key(latest.c.long_key, keys.c.key)
     return (
-        select(key, latest.c.value, latest.c.position)
+        select(key, latest.c.value, latest.c.position, keys.c.run_id)
         .select_from(keys.join(latest, true()))
         .where(latest.c.value.is_not(None))
         .order_by(latest.c.position, key)
@@ -92,7 +93,7 @@ def _state_at_lateral() -> Any:
 
 
 def _changes_between(*columns: Any) -> Any:
-    keys = _keys()
+    keys = _keys(cast(bindparam("run_id"), Text))
     return (
         select(*columns)
         .select_from(keys.join(changes, changes.c.key == keys.c.key))
@@ -104,10 +105,16 @@ def _changes_between(*columns: Any) -> Any:
     )
 
 
-STATE_AT = {"sqlite": _state_at(), "postgresql": _state_at_lateral()}
+_ONE = SimpleNamespace(run_id=bindparam("run_id"), step=bindparam("step"))
+
+STATE_AT = {dialect: _states_at(_ONE, dialect) for dialect in ("sqlite", "postgresql")}
 """By dialect. Parameters: run_id, step."""
 
-STATE_AT_COMPILED = {dialect: Statement(query) for dialect, query in STATE_AT.items()}
+STATES_AT = {
+    dialect: Each(partial(_states_at, dialect=dialect), run_id=changes.c.run_id, step=changes.c.step)
+    for dialect in STATE_AT
+}
+"""The same for many runs at once."""
 
 CHANGES_BETWEEN = _changes_between(changes.c.step, _KEY, changes.c.value).order_by(
     changes.c.step, changes.c.position, _KEY
@@ -134,4 +141,12 @@ BYTES_BETWEEN = _changes_between(
 
 def state_of(rows: Any) -> State:
     """The state that rows of STATE_AT are."""
-    return State({key: Entry(value, position, codec.byte_length(value)) for key, value, position in rows})
+    return State({key: Entry(value, position, codec.byte_length(value)) for key, value, position, *_ in rows})
+
+
+def states_of(rows: Any) -> dict[str, State]:
+    """The states that rows of STATES_AT are, by run; a run whose state is empty has none."""
+    by_run: dict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        by_run[row[3]].append(row)
+    return {run_id: state_of(of_run) for run_id, of_run in by_run.items()}
