@@ -6,7 +6,7 @@ Cost follows change: a key that a step leaves alone is neither encoded again nor
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from service.core import codec
@@ -34,6 +34,8 @@ class State:
     """An immutable JSON object. Make one with `State.of`, change it with `changes_to` and `apply`."""
 
     entries: Mapping[str, Entry]
+    _scalars: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """Values that nobody can change, as far as they were decoded: a long text need not be decoded at each step."""
 
     @classmethod
     def of(cls, value: dict[str, Any], bytes_max: int) -> State:
@@ -43,7 +45,15 @@ class State:
 
     def to_object(self) -> dict[str, Any]:
         """A fresh copy that its receiver may change at will."""
-        return {key: codec.loads(entry.text) for key, entry in self.entries.items()}
+        return {key: self._decoded(key, entry.text) for key, entry in self.entries.items()}
+
+    def _decoded(self, key: str, text: str) -> Any:
+        if key in self._scalars:
+            return self._scalars[key]
+        value = codec.loads(text)
+        if isinstance(value, _SCALARS):
+            self._scalars[key] = value
+        return value
 
     def to_text(self) -> str:
         """The whole state as JSON text, without decoding any of it."""
@@ -81,9 +91,11 @@ class State:
 
     def apply(self, changes: Changes) -> State:
         entries = {**self.entries, **changes.set}
+        scalars = {key: value for key, value in self._scalars.items() if key not in changes.set}
         for key in changes.unset:
             del entries[key]
-        return State(entries)
+            scalars.pop(key, None)
+        return State(entries, scalars)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)

@@ -51,6 +51,14 @@ def test_what_the_tool_was_given_saves_work_and_changes_nothing(left: dict[str, 
     assert state.changes_to(after, dict(given_to_tool), ROOM) == state.changes_to(after, {}, ROOM)
 
 
+@given(states, states)
+def test_what_was_decoded_before_is_what_would_be_decoded_now(left: dict[str, Any], right: dict[str, Any]) -> None:
+    state = State.of(left, ROOM)
+    state.to_object()
+    after = state.apply(state.changes_to(right, {}, ROOM))
+    assert repr(after.to_object()) == repr(after.to_object()) == repr(State(after.entries).to_object())
+
+
 @given(states)
 def test_a_state_comes_back_exactly_and_in_its_order(value: dict[str, Any]) -> None:
     state = State.of(value, ROOM)
