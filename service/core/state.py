@@ -31,7 +31,10 @@ class Changes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """An immutable JSON object. Make one with `State.of`, change it with `changes_to` and `apply`."""
+    """An immutable JSON object. Make one with `State.of`, change it with `changes_to` and `apply`.
+
+    Beside the texts it keeps the strings and numbers that it has decoded, for as long as its run is carried.
+    """
 
     entries: Mapping[str, Entry]
     _scalars: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
@@ -68,7 +71,7 @@ class State:
         than `bytes_max` bytes as compact JSON in UTF-8.
         """
         changed: dict[str, Entry] = {}
-        added = 0
+        free: int | None = None  # The first position behind all others, looked for once, where a key is new.
         size = len("{}") + max(len(after) - 1, 0)
         for key, value in after.items():
             old = self.entries.get(key) if isinstance(key, str) else None
@@ -76,9 +79,9 @@ class State:
                 entry = old
             else:
                 text = _encode_member(key, value, bytes_max)
-                position = self._next_position() + added if old is None else old.position
-                added += old is None
-                entry = Entry(text, position, codec.byte_length(text))
+                if old is None:
+                    free = self._free_position() if free is None else free + 1
+                entry = Entry(text, old.position if old else free or 0, codec.byte_length(text))
                 if old is None or old.text != text:
                     changed[_base(key)] = entry
             size += codec.byte_length(codec.encode(key)) + len(":") + entry.byte_length
@@ -86,7 +89,7 @@ class State:
                 raise StateInvalid(f"the state has more than {bytes_max} bytes")
         return Changes(changed, tuple([key for key in self.entries if key not in after]))
 
-    def _next_position(self) -> int:
+    def _free_position(self) -> int:
         return 1 + max((entry.position for entry in self.entries.values()), default=-1)
 
     def apply(self, changes: Changes) -> State:

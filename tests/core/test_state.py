@@ -243,3 +243,21 @@ def test_the_limit_counts_what_a_step_left_alone(before: dict[str, Any], after: 
     if whole:
         with pytest.raises(StateInvalid):
             state.changes_to(whole, state.to_object(), size - 1)
+
+
+def test_many_new_keys_cost_no_more_than_their_number() -> None:
+    """The first free position was looked for among all keys, for each new one."""
+    many = 20_000
+    state = State.of({f"old {number}": number for number in range(many)}, 2**24)
+    asked = 0
+
+    class Counting(dict[str, Any]):
+        def values(self) -> Any:
+            nonlocal asked
+            asked += 1
+            return super().values()
+
+    after = state.to_object() | {f"new {number}": number for number in range(many)}
+    changes = State(Counting(state.entries)).changes_to(after, {}, 2**24)
+    assert [entry.position for entry in changes.set.values()] == list(range(many, 2 * many))
+    assert asked <= 1
