@@ -1,10 +1,15 @@
 """The single writer: every write of this server goes through one connection, on one thread at a time.
 
-Whatever waits is committed as one transaction (group commit), by the writer's own thread or, where a loop was
-told to, on the thread of that loop: a hop to another one takes as long as a commit. Where the batch fails it is
-rolled back and each verb replayed alone, so that no verb suffers for its neighbour. A verb that the database
-cannot take now ends as Unavailable; whether a COMMIT that failed took place is unknown, so verbs can be replayed:
-they name what they write by key, and read it back.
+Whatever waits is committed as one transaction (group commit). Where the batch fails it is rolled back and each verb
+replayed alone, so that no verb suffers for its neighbour. A verb that the database cannot take now ends as
+Unavailable; whether a COMMIT that failed took place is unknown, so verbs can be replayed: they name what they write
+by key, and read it back.
+
+Who commits is whoever has the turn: the writer's own thread or, where a loop was told to, the thread of that loop,
+since a hop to another one takes as long as a commit. The loop does what takes no waiting (`_combine`, called once for
+all that is queued meanwhile). What it could not do is put back and the thread's at once; what it has not come to
+within LOOP_S, being held up by a tool, the thread takes as well. No call is lost: an item is queued before the turn
+is tried for, and whoever gives the turn back looks then whether something waits.
 """
 
 from __future__ import annotations
@@ -14,18 +19,18 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, Generic
+from typing import Any
 
 from service.core.errors import StartRefused, Unavailable
 from service.store.clock import Moment, Override
 from service.store.database import Database
 from service.store.hints import Hints
+from service.store.pending import Pending, answer
 from service.store.transaction import I, T, Transaction, Verb, VerbOfMany, one_by_one
 from service.store.wake import Wake
 
@@ -45,26 +50,6 @@ LOOP_S = 0.02
 """How long verbs are left to the loop that commits inline; a tool may be holding it up."""
 
 
-@dataclass(slots=True, eq=False)
-class _Pending(Generic[T]):
-    """An item of a verb that waits for its commit, and who waits for it: a thread, or a task of `loop`."""
-
-    verb: VerbOfMany[Any, T]
-    item: Any
-    deadline: float | None
-    future: Future[T] | asyncio.Future[T]
-    loop: asyncio.AbstractEventLoop | None = None
-    left_until: float = 0.0
-    """When the writer's thread takes it, if the loop that commits inline has not."""
-    losses: int = 0
-
-    def is_wanted(self) -> bool:
-        """Whether it is to be done. Once this is true for a thread's, nobody can cancel it."""
-        if isinstance(self.future, Future):
-            return self.future.running() or self.future.set_running_or_notify_cancel()
-        return not self.future.cancelled()
-
-
 class Writer:
     """Owns the writing connection. `start` before use; `close` when all callers are done."""
 
@@ -77,7 +62,7 @@ class Writer:
         # A connection needs a file descriptor, of which there may be none left.
         self._obstacles: tuple[type[Exception], ...] = (OSError, *database.errors)
         self._moment: Moment
-        self._waiting: deque[_Pending[Any]] = deque()
+        self._waiting: deque[Pending[Any]] = deque()
         self._entry = threading.Lock()
         """Held to queue a verb or to close: nothing is queued behind the end of the queue."""
         self._turn = threading.Lock()
@@ -87,6 +72,9 @@ class Writer:
         self._inline: asyncio.AbstractEventLoop | None = None
         self._inline_thread: int | None = None
         self._is_combining = False
+        """Whether `_combine` is still to be called for what is queued now."""
+        self._is_held_up = False
+        """Whether the thread had to do what was left to the loop, which has done nothing since."""
         self._thread = threading.Thread(target=self._work, name="rungraph-writer", daemon=True)
 
     def start(self) -> None:
@@ -110,7 +98,7 @@ class Writer:
         """From now on, commit on the thread of the running loop whatever takes no waiting."""
         self._inline = asyncio.get_running_loop()
         self._inline_thread = threading.get_ident()
-        self._is_combining = False
+        self._is_combining = self._is_held_up = False
         self._called.set()
 
     def commit_on_thread(self) -> None:
@@ -121,7 +109,7 @@ class Writer:
     def submit(self, verb: Verb[T], *, within_s: float | None = None) -> Future[T]:
         """Queue `verb`, in order. After `within_s` seconds without its turn it ends as Unavailable."""
         future: Future[T] = Future()
-        self._queue(_Pending(one_by_one, verb, _deadline(within_s), future))
+        self._queue(Pending(one_by_one, verb, _deadline(within_s), future))
         return future
 
     async def write(self, verb: Verb[T], *, within_s: float | None = None) -> T:
@@ -138,7 +126,7 @@ class Writer:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         at_once = at_once and loop is self._inline
-        self._queue(_Pending(verb, item, _deadline(within_s), future, loop), calls=not at_once)
+        self._queue(Pending(verb, item, _deadline(within_s), future, loop), calls=not at_once)
         if at_once:
             self._combine()
         if within_s is None:
@@ -149,7 +137,7 @@ class Writer:
         except TimeoutError:
             raise Unavailable("the database does not answer") from None
 
-    def _queue(self, pending: _Pending[Any], *, calls: bool = True) -> None:
+    def _queue(self, pending: Pending[Any], *, calls: bool = True) -> None:
         pending.left_until = time.monotonic() + LOOP_S
         with self._entry:
             if self._closing.is_set():
@@ -164,25 +152,24 @@ class Writer:
     def _call(self) -> None:
         """See to it that somebody commits what waits."""
         loop = self._inline
-        if loop is None or loop.is_closed():
-            self._called.set()
-            return
-        is_there = threading.get_ident() == self._inline_thread
-        if not self._is_combining:
-            # Soon, and not at once: whatever else is ready by then goes into the same commit.
+        if loop is not None and not loop.is_closed() and not self._is_combining:
+            # Soon, and not at once: whatever else is ready by then goes into the same commit. Twice does no harm.
             self._is_combining = True
+            is_there = threading.get_ident() == self._inline_thread
             with suppress(RuntimeError):  # Closed just now.
                 loop.call_soon(self._combine) if is_there else loop.call_soon_threadsafe(self._combine)
-        if not is_there:
-            self._called.set()
+        self._called.set()
 
     def _combine(self) -> None:
         """Commit what waits, on the loop's thread. Where somebody else has the turn, he calls again."""
-        self._is_combining = False
+        self._is_combining = self._is_held_up = False
         if not self._turn.acquire(blocking=False):
             return
         try:
-            is_done = self._commit_at_once(self._taken(BATCH_MAX))
+            batch = [pending for pending in self._taken(BATCH_MAX) if self._still_waits(pending)]
+            is_done = not batch or self._commit_at_once(batch)
+            if not is_done:
+                self._put_back(batch)
         finally:
             self._turn.release()
         if not is_done:
@@ -190,32 +177,39 @@ class Writer:
         elif self._waiting:
             self._call()
 
-    def _commit_at_once(self, batch: list[_Pending[Any]]) -> bool:
-        """Commit `batch`, or leave it to the thread: the database is somebody else's just now, or a verb fails."""
-        if batch and self._connection is not None:
-            try:
-                now = self._database.begin(self._connection)
-                self._moment = Moment.of(self._clock() if self._clock else now)
-                ready = [pending for pending in batch if self._still_waits(pending) and pending.is_wanted()]
-                results, woken = self._run(ready)
-            except BaseException:  # Raised again for whom it concerns, when the thread does it once more.
-                self._roll_back()
-            else:
-                self._answer(ready, results, woken)
-                return True
+    def _commit_at_once(self, batch: list[Pending[Any]]) -> bool:
+        """Commit `batch`, if that takes no waiting: the database is not somebody else's just now, and no verb fails."""
+        if self._connection is None:
+            return False
+        try:
+            now = self._database.begin(self._connection)
+            self._moment = Moment.of(self._clock() if self._clock else now)
+            ready = [pending for pending in batch if pending.is_wanted()]
+            results, woken = self._run(ready)
+        except BaseException:  # Raised again for whom it concerns, when the thread does it once more.
+            self._roll_back()
+            return False
+        self._answer(ready, results, woken)
+        return True
+
+    def _put_back(self, batch: list[Pending[Any]]) -> None:
+        """For the thread, before all that came later."""
         for pending in batch:
             pending.left_until = 0.0
+            pending.losses += self._connection is None
         self._waiting.extendleft(reversed(batch))
-        return not batch
 
     def _work(self) -> None:
         is_done = False
         while not is_done:
             self._called.wait()
             self._called.clear()
-            self._leave_to_loop()
+            while (left_s := self._left_s()) > 0 and not self._closing.wait(left_s):
+                pass
             with self._turn:
-                while batch := self._overdue(BATCH_MAX):
+                # Asked once more: the loop may have done it just now, and what waits then is the loop's again.
+                while self._left_s() <= 0 and (batch := self._taken(BATCH_MAX)):
+                    self._is_held_up = self._inline is not None
                     self._do(batch)
                 # With the turn, so that nobody puts back behind our back what could not be done at once.
                 is_done = self._closing.is_set() and not self._waiting
@@ -223,19 +217,16 @@ class Writer:
                 self._call()
         self._disconnect()
 
-    def _leave_to_loop(self) -> None:
-        """Wait until the first of those that wait is the thread's, or done."""
-        while self._inline is not None and (left_s := self._left_s()) > 0 and not self._closing.wait(left_s):
-            pass
-
     def _left_s(self) -> float:
-        """For how long the first that waits is left to the loop yet; 0 where none waits."""
+        """For how long the first that waits is left to the loop yet: not at all, if the loop is held up anyway."""
+        if self._inline is None or self._is_held_up or self._closing.is_set():
+            return 0.0
         try:
             return self._waiting[0].left_until - time.monotonic()
         except IndexError:
             return 0.0
 
-    def _do(self, batch: list[_Pending[Any]]) -> None:
+    def _do(self, batch: list[Pending[Any]]) -> None:
         try:
             if ready := self._begin(batch):
                 self._commit(ready)
@@ -245,16 +236,11 @@ class Writer:
             self._disconnect()
             self._refuse(batch, Unavailable("the database takes no writes just now"))
 
-    def _overdue(self, count: int) -> list[_Pending[Any]]:
-        """Up to `count` of the verbs that wait, if the first is not left to the loop."""
-        is_left = self._inline is not None and not self._closing.is_set() and self._left_s() > 0
-        return [] if is_left else self._taken(count)
-
-    def _taken(self, count: int) -> list[_Pending[Any]]:
+    def _taken(self, count: int) -> list[Pending[Any]]:
         """Up to `count` of the verbs that wait."""
         return [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
 
-    def _begin(self, batch: list[_Pending[Any]], *, alone: bool = False) -> list[_Pending[Any]]:
+    def _begin(self, batch: list[Pending[Any]], *, alone: bool = False) -> list[Pending[Any]]:
         """Open a transaction for those of `batch` that still wait when the database lets us in.
 
         Verbs that come meanwhile join them, unless `alone`: their deadlines pass as well.
@@ -284,15 +270,15 @@ class Writer:
                 return []
         return []
 
-    def _still_waits(self, pending: _Pending[Any]) -> bool:
+    def _still_waits(self, pending: Pending[Any]) -> bool:
         if pending.future.cancelled():
             return False
-        if pending.deadline is not None and time.monotonic() > pending.deadline:
-            self._refuse([pending], Unavailable("the database takes no writes just now"))
+        if pending.is_overdue():
+            pending.refuse(Unavailable("the database takes no writes just now"))
             return False
         return True
 
-    def _commit(self, batch: list[_Pending[Any]]) -> None:
+    def _commit(self, batch: list[Pending[Any]]) -> None:
         """Run `batch` in the open transaction; where that fails, each verb in one of its own."""
         try:
             results, woken = self._run(batch)
@@ -302,19 +288,12 @@ class Writer:
             return
         self._answer(batch, results, woken)
 
-    def _answer(self, batch: list[_Pending[Any]], results: list[Any], woken: set[str]) -> None:
-        of_loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
-        for pending, result in zip(batch, results, strict=True):
-            if isinstance(pending.future, Future):
-                pending.future.set_result(result)
-            elif pending.loop is not None:
-                of_loops.setdefault(pending.loop, []).append((pending.future, result))
-        for loop, answers in of_loops.items():
-            _on_loop(loop, _set_results, answers)
+    def _answer(self, batch: list[Pending[Any]], results: list[Any], woken: set[str]) -> None:
+        answer(batch, results)
         self._wake.notify(woken)
         self._hints.send(woken)
 
-    def _run(self, batch: list[_Pending[Any]]) -> tuple[list[Any], set[str]]:
+    def _run(self, batch: list[Pending[Any]]) -> tuple[list[Any], set[str]]:
         transaction = Transaction(self._connection.cursor(), self._database.dialect, self._moment)
         results: list[Any] = []
         for verb, same in groupby(batch, key=attrgetter("verb")):
@@ -322,7 +301,7 @@ class Writer:
         self._database.commit(self._connection, transaction.cursor, transaction.inserts)
         return results, transaction.woken
 
-    def _replay(self, batch: list[_Pending[Any]], error: BaseException) -> None:
+    def _replay(self, batch: list[Pending[Any]], error: BaseException) -> None:
         """Each verb alone, after `error`. Where the connection broke, the COMMIT may have taken place all the same.
 
         A verb of which that is unknown is not given up unless it has a deadline: it alone can read back what it did.
@@ -339,7 +318,7 @@ class Writer:
             else:
                 self._refuse(batch, refusal)
 
-    def _try_later(self, pending: _Pending[Any], refusal: Unavailable) -> None:
+    def _try_later(self, pending: Pending[Any], refusal: Unavailable) -> None:
         """Behind all that waits, so that nothing waits for it; refused where the writer closes."""
         if self._closing.wait(PAUSE_S_MIN):
             self._refuse([pending], refusal)
@@ -369,38 +348,10 @@ class Writer:
         return error
 
     @staticmethod
-    def _refuse(batch: Sequence[_Pending[Any]], error: BaseException) -> None:
+    def _refuse(batch: Sequence[Pending[Any]], error: BaseException) -> None:
         for pending in batch:
-            if isinstance(pending.future, Future):
-                if pending.is_wanted():
-                    pending.future.set_exception(error)
-            elif pending.loop is not None:
-                _on_loop(pending.loop, _set_exception, pending.future, error)
+            pending.refuse(error)
 
 
 def _deadline(within_s: float | None) -> float | None:
     return None if within_s is None else time.monotonic() + within_s
-
-
-def _on_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: Any) -> None:
-    """Call `function` on the thread of `loop`."""
-    try:
-        is_here = asyncio.get_running_loop() is loop
-    except RuntimeError:
-        is_here = False
-    if is_here:
-        function(*arguments)
-    else:
-        with suppress(RuntimeError):  # A loop that is closed has nobody waiting.
-            loop.call_soon_threadsafe(function, *arguments)
-
-
-def _set_results(answers: list[tuple[asyncio.Future[Any], Any]]) -> None:
-    for future, result in answers:
-        if not future.done():
-            future.set_result(result)
-
-
-def _set_exception(future: asyncio.Future[Any], error: BaseException) -> None:
-    if not future.done():
-        future.set_exception(error)

@@ -69,16 +69,50 @@ def test_more_than_one_batch_is_all_written(file: Sqlite) -> None:
     asyncio.run(scenario())
 
 
-def test_a_loop_that_is_held_up_keeps_no_other_thread_waiting(file: Sqlite) -> None:
+@pytest.mark.parametrize("who", ["the loop itself", "another thread"])
+def test_a_loop_that_is_held_up_keeps_nobody_waiting(file: Sqlite, who: str) -> None:
     async def scenario() -> None:
         async with inline(file) as writer:
             threads: list[int] = []
-            own = asyncio.ensure_future(writer.write(noting(threads, "own")))
-            await asyncio.sleep(0)
+            assert await writer.write(noting(threads, "before")) == "before"
+            # The writer's thread has nothing to do by now, and waits to be called.
+            await _until(lambda: not writer._called.is_set())
+            if who == "the loop itself":
+                submitted = writer.submit(noting(threads, "held up"))
+            else:
+                submitted = await asyncio.to_thread(writer.submit, noting(threads, "held up"))
             # As a tool does that blocks: the loop gets to nothing until this is answered.
-            assert writer.submit(noting(threads, "other")).result(10) == "other"
-            assert await own == "own"
-            assert threading.get_ident() not in threads
+            assert submitted.result(10) == "held up"
+            assert threads[0] == threading.get_ident()
+
+    asyncio.run(scenario())
+
+
+def test_while_the_loop_is_held_up_others_are_served_at_once(file: Sqlite) -> None:
+    async def scenario() -> None:
+        async with inline(file) as writer:
+            writer.submit(add("first")).result(10)
+            # That the loop does nothing is known by now: what comes next is not left to it first.
+            second = writer.submit(lambda _: writer._is_held_up)
+            assert second.result(10)
+            assert writer._left_s() == 0.0
+            # Until it is heard of again.
+            assert await writer.write(add("third")) == "third"
+            await _until(lambda: not writer._is_held_up)
+
+    asyncio.run(scenario())
+
+
+def test_a_verb_past_its_deadline_does_not_end_the_thread(file: Sqlite) -> None:
+    async def scenario() -> None:
+        async with inline(file) as writer:
+            late = writer.submit(add("late"), within_s=0.0)
+            failing = writer.submit(raising)
+            for future, error in ((late, Unavailable), (failing, KeyError)):
+                with pytest.raises(error):
+                    await asyncio.wrap_future(future)
+            assert await writer.write(add("next")) == "next"
+            assert writer._thread.is_alive()
 
     asyncio.run(scenario())
 
