@@ -19,10 +19,10 @@ from service.core.run import Event, Level, Line, Run
 from service.core.state import State
 from service.core.transitions import Status
 from service.store import wake
-from service.store.logs import rows_of
+from service.store.logs import rows_of_lines
 from service.store.records import Claimed, Lease
 from service.store.servers import Servers
-from service.store.sql import Each, Statement, fixed
+from service.store.sql import Each, Statement, constant
 from service.store.states import STATES_AT, states_of
 from service.store.tables import attempts, graphs, log_lines, runs
 from service.store.transaction import Transaction
@@ -61,7 +61,7 @@ _CLAIM = Each(
         update(runs)
         .where(runs.c.id == given.run_id)
         .values(
-            status=fixed(Status.RUNNING),
+            status=constant(Status.RUNNING),
             lease_owner=given.server,
             lease_token=given.token,
             due_at=given.until,
@@ -279,7 +279,7 @@ class Leases:
             ],
         )
         transaction.each(_CLAIM, [self._taken(row, now, until) for row in due])
-        lines = [rows_of(transaction, row.id, [_opening_line(row)], row.last_seq + 1) for row in due]
+        lines = [rows_of_lines(transaction, row.id, [_opening_line(row)], row.last_seq + 1) for row in due]
         transaction.insert(log_lines, [line for of_run in lines for line in of_run])
         asked = [{"run_id": row.id, "step": row.step} for row in due]
         states = states_of(transaction.each(STATES_AT[transaction.dialect], asked))

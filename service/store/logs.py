@@ -38,8 +38,11 @@ _LAST_SEQ = Statement(
 )
 
 
-def rows_of(transaction: Transaction, run_id: str, lines: Sequence[Line], last_seq: int) -> list[dict[str, Any]]:
-    """Rows for `lines`, the last of which has `last_seq`: the run's row must have counted them already."""
+def rows_of_lines(transaction: Transaction, run_id: str, lines: Sequence[Line], last_seq: int) -> list[dict[str, Any]]:
+    """Rows for `lines`, the last of which has `last_seq`, and a hint to their readers.
+
+    The run's row must have counted them already.
+    """
     transaction.woken.add(run_id)
     at = transaction.moment.at
     return [
@@ -84,7 +87,7 @@ class Logs:
             if row is None:
                 return False
             reached = row[0]
-            transaction.insert(log_lines, rows_of(transaction, lease.run_id, lines, row[0]))
+            transaction.insert(log_lines, rows_of_lines(transaction, lease.run_id, lines, row[0]))
             return True
 
         return self._writer.submit(verb)

@@ -20,8 +20,8 @@ from service.store.reader import Reader
 from service.store.records import LineRecord, Page, RunRecord
 from service.store.sql import Statement, every_column
 from service.store.states import STATE_AT, slot_of, state_of
-from service.store.steps import rows_of_changes
-from service.store.tables import changes, graphs, idempotency_keys, run_tags, runs
+from service.store.steps import insert_changes, rows_of_changes
+from service.store.tables import graphs, idempotency_keys, run_tags, runs
 from service.store.transaction import Transaction
 from service.store.writer import Writer
 
@@ -197,7 +197,7 @@ def _insert_run(transaction: Transaction, start: Start, start_node: str) -> None
     )
     if added is None:  # Repeated after a COMMIT that only looked like a failure.
         return
-    transaction.insert(changes, rows_of_changes(transaction, start.run_id, 0, Changes(start.state.entries)))
+    insert_changes(transaction, rows_of_changes(transaction, start.run_id, 0, Changes(start.state.entries)))
     tags = sorted({slot_of(f"{key}:{value}", transaction.dialect) for key, value in start.tags.items()})
     transaction.insert(run_tags, [{"tag": tag, "created_at": now, "run_id": start.run_id} for tag in tags])
 

@@ -48,10 +48,6 @@ class Statement:
         return found
 
 
-MANY = 0
-"""Any number of rows, of which PostgreSQL is given the columns as arrays."""
-
-
 class Each:
     """One statement for many rows of parameters in one go: a single round trip, or a single call of SQLite's.
 
@@ -63,8 +59,8 @@ class Each:
         self.columns = columns
         self.text = cache(self._text)
 
-    def _text(self, dialect: str, count: int) -> str:
-        """For `count` rows, or MANY; the parameters are those of `_rows_of_parameters`."""
+    def _text(self, dialect: str, count: int | None) -> str:
+        """For `count` rows (None: any number); the parameters are those of `_rows_of_parameters`."""
         if count == 1:
             given: Any = SimpleNamespace(**{name: bindparam(name, type_=of.type) for name, of in self.columns.items()})
             return str(self._build(given).compile(dialect=_DIALECTS[dialect]))
@@ -77,19 +73,19 @@ class Each:
 
 
 @cache
-def insert_into(into: Table, dialect: str, count: int) -> str:
-    """The text that writes `count` rows or MANY, every column given."""
+def insert_into(into: Table, dialect: str, count: int | None) -> str:
+    """The text that writes `count` rows (None: any number), every column given."""
     columns = {column.name: column for column in into.c}
     return f"INSERT INTO {into.name} ({', '.join(columns)}) {_rows_of_parameters(columns, dialect, count)}"
 
 
-def _rows_of_parameters(columns: Mapping[str, Column[Any]], dialect: str, count: int) -> str:
-    """A query for rows of parameters: one by name, several by position, MANY as an array for each column.
+def _rows_of_parameters(columns: Mapping[str, Column[Any]], dialect: str, count: int | None) -> str:
+    """A query for rows of parameters: one by name, several by position, any number as an array for each column.
 
     Differs from SQLite, where a few numbers of rows are prepared, because each would be planned anew there. And it
     is not psycopg's executemany, whose pipeline keeps PostgreSQL from ending a transaction that a server left open.
     """
-    if count == MANY:
+    if count is None:
         arrays = (f"unnest(%({name})s::{_plain_type(of)}[])" for name, of in columns.items())
         return f"SELECT {', '.join(arrays)}"
     if count == 1:
@@ -102,7 +98,7 @@ def _mark(name: str, dialect: str) -> str:
     return f":{name}" if dialect == "sqlite" else f"%({name})s"
 
 
-def fixed(value: int | StrEnum) -> Any:
+def constant(value: int | StrEnum) -> Any:
     """`value` as a part of the text: a parameter would be given anew each time."""
     return literal_column(repr(value.value) if isinstance(value, StrEnum) else str(value))
 

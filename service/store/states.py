@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Text, and_, bindparam, cast, func, select, tr
 
 from service.core import codec
 from service.core.state import Entry, State
-from service.store.sql import Each, fixed
+from service.store.sql import Each, constant
 from service.store.tables import changes
 
 SLOT_BYTES_MAX = 1000
@@ -70,7 +70,6 @@ def _states_at(given: Any, dialect: str) -> Any:
         select(_KEY, changes.c.value, changes.c.position, keys.c.run_id)
         .select_from(keys.join(changes, and_(changes.c.run_id == keys.c.run_id, changes.c.key == keys.c.key)))
         .where(changes.c.step == latest_step, changes.c.value.is_not(None))
-        .order_by(changes.c.position, _KEY)
     )
 
 
@@ -80,7 +79,7 @@ def _latest_lateral(keys: Any) -> Any:
         select(changes.c.long_key, changes.c.value, changes.c.position)
         .where(changes.c.run_id == keys.c.run_id, changes.c.key == keys.c.key, changes.c.step <= keys.c.step)
         .order_by(changes.c.step.desc())
-        .limit(fixed(1))
+        .limit(constant(1))
         .lateral("latest")
     )
     key = _whole_key(latest.c.long_key, keys.c.key)
@@ -88,7 +87,6 @@ def _latest_lateral(keys: Any) -> Any:
         select(key, latest.c.value, latest.c.position, keys.c.run_id)
         .select_from(keys.join(latest, true()))
         .where(latest.c.value.is_not(None))
-        .order_by(latest.c.position, key)
     )
 
 
@@ -140,8 +138,9 @@ BYTES_BETWEEN = _changes_between(
 
 
 def state_of(rows: Any) -> State:
-    """The state that rows of STATE_AT are."""
-    return State({key: Entry(value, position, codec.byte_length(value)) for key, value, position, *_ in rows})
+    """The state that rows of STATE_AT are. Sorted here: a database would write the values down to sort them."""
+    in_order = sorted(rows, key=lambda row: (row[2], row[0]))
+    return State({key: Entry(value, position, codec.byte_length(value)) for key, value, position, *_ in in_order})
 
 
 def states_of(rows: Any) -> dict[str, State]:

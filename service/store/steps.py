@@ -13,16 +13,18 @@ from service.core.errors import LeaseLost
 from service.core.run import Line, Run, RunError, Step, Transition
 from service.core.state import Changes
 from service.core.transitions import OVER, Status
-from service.store.logs import rows_of
+from service.store.logs import rows_of_lines
 from service.store.records import Lease
-from service.store.sql import Each, Statement, fixed
+from service.store.sql import Each, Statement, constant
 from service.store.states import slot_of
 from service.store.tables import attempts, changes, log_lines, runs, snapshots
-from service.store.transaction import Transaction
+from service.store.transaction import Row, Transaction
 from service.store.writer import Writer
 
 EVALUATED_BYTES_MAX = 1024
 """A larger operand or condition of a decision is not stored with each step: it is read back from where it is."""
+TOGETHER_LENGTH_MAX = 16 * 1024
+"""Characters of a value that is written together with others."""
 
 
 def _fence(given: Any) -> tuple[Any, ...]:
@@ -31,7 +33,7 @@ def _fence(given: Any) -> tuple[Any, ...]:
         runs.c.id == given.run_id,
         runs.c.lease_token == given.token,
         runs.c.step == given.step_before,
-        runs.c.status == fixed(Status.RUNNING),
+        runs.c.status == constant(Status.RUNNING),
     )
 
 
@@ -54,9 +56,9 @@ _ADVANCE = Each(
             current_node=given.node,
             last_seq=runs.c.last_seq + given.lines,
             moved_at=given.now,
-            attempt=fixed(1),
-            crashes=fixed(0),
-            in_flight=fixed(1),
+            attempt=constant(1),
+            crashes=constant(0),
+            in_flight=constant(1),
         )
         .returning(runs.c.id, runs.c.lease_token, runs.c.last_seq)
     ),
@@ -74,7 +76,7 @@ _REST = Each(
             last_seq=runs.c.last_seq + given.lines,
             moved_at=given.now,
             attempt=given.attempt,
-            crashes=fixed(0),
+            crashes=constant(0),
             error=given.error,
             finished_at=given.finished_at,
             lease_owner=null(),
@@ -142,12 +144,13 @@ def _commit_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[bo
         if last_seq is None:
             continue
         transition, run_id = commit.transition, commit.lease.run_id
-        written[log_lines] += rows_of(transaction, run_id, commit.lines, last_seq)
+        written[log_lines] += rows_of_lines(transaction, run_id, commit.lines, last_seq)
         if transition.step is not None:
             written[snapshots].append(_snapshot(transaction, commit, transition.step))
             written[changes] += rows_of_changes(transaction, run_id, transition.run.step, transition.step.changes)
         if transition.error is not None and transition.was_tried:
             written[attempts].append(_failed_attempt(transaction, commit, transition.error))
+    insert_changes(transaction, written.pop(changes))
     for table, rows in written.items():
         transaction.insert(table, rows)
     return [
@@ -235,6 +238,16 @@ def rows_of_changes(transaction: Transaction, run_id: str, step: int, changed: C
 
     rows = [row(key, entry.text, entry.position) for key, entry in changed.set.items()]
     return rows + [row(key, None, 0) for key in changed.unset]
+
+
+def insert_changes(transaction: Transaction, rows: Sequence[Row]) -> None:
+    """Write rows of `rows_of_changes`, large values one by one: a statement keeps what it was last given."""
+    small = [row for row in rows if row["value"] is None or len(row["value"]) <= TOGETHER_LENGTH_MAX]
+    transaction.insert(changes, small)
+    if len(small) < len(rows):
+        for row in rows:
+            if row["value"] is not None and len(row["value"]) > TOGETHER_LENGTH_MAX:
+                transaction.insert(changes, [row])
 
 
 def _failed_attempt(transaction: Transaction, commit: _Commit, error: RunError) -> dict[str, Any]:

@@ -25,9 +25,9 @@ from service.store.wake import Wake
 PAGE_LINES_MAX = 500
 POLL_S = 1.0
 """The longest wait for a hint; a lost one costs no more than that."""
-TOGETHER_MAX = 500
+TOGETHER_MAX = 200
 """Tails in one read."""
-TOGETHER_LINES_MAX = 20
+TOGETHER_LINES_MAX = 10
 """Lines of each of them; whoever finds so many has fallen behind."""
 TOGETHER_PAUSE_S = 0.002
 """From one read to the next: with more in each read, the lines arrive earlier, and the rest of the server has more."""
@@ -90,7 +90,8 @@ class Tails:
                 if seen.lines:
                     after_seq = seen.lines[-1].seq
                     yield seen.lines
-                if after_seq >= seen.last_seq:
+                # Nothing, though there should be: lines that somebody has deleted. They do not come by asking at once.
+                if after_seq >= seen.last_seq or not seen.lines:
                     if seen.over:
                         return
                     try:

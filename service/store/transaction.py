@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Table
 
 from service.store.clock import Moment
-from service.store.sql import MANY, Each, Statement, insert_into
+from service.store.sql import Each, Statement, insert_into
 
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741  # an item, beside the T that becomes of it
@@ -60,12 +60,12 @@ class Transaction:
         for count, parameters in self._given(into.c.keys(), rows):
             self.inserts.append((insert_into(into, self.dialect, count), parameters))
 
-    def _given(self, columns: Collection[str], rows: Sequence[Row]) -> Iterator[tuple[int, Any]]:
-        """For each statement that it takes, how many of `rows` are its part, and its parameters."""
+    def _given(self, columns: Collection[str], rows: Sequence[Row]) -> Iterator[tuple[int | None, Any]]:
+        """For each statement that it takes, how many of `rows` are its part (None: any number), and its parameters."""
         if len(rows) == 1:
             yield 1, rows[0]
         elif rows and self.dialect == "postgresql":
-            yield MANY, {name: [row[name] for row in rows] for name in columns}
+            yield None, {name: [row[name] for row in rows] for name in columns}
         else:
             for part in _halves(rows):
                 yield len(part), part[0] if len(part) == 1 else [row[name] for row in part for name in columns]

@@ -22,7 +22,7 @@ from service.store.history import _EVALUATED_BYTES
 from service.store.leases import _BEGIN, _CLAIM, _DUE, _LOCKED, _RELEASE, _RENEW, _RENEW_ALL
 from service.store.logs import _COUNT_UP, _LAST_SEQ, lines_after
 from service.store.runs import _KEY, _START_NODE, Filter, _newest
-from service.store.sql import MANY, Each, Statement
+from service.store.sql import Each, Statement
 from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT
 from service.store.steps import _ADVANCE, _COMMITTED, _REST
 from service.store.tail import LINES_TOGETHER
@@ -122,7 +122,7 @@ class Plan:
 
 def text_of(query: Executable | Statement | Each) -> tuple[str, dict[str, Any]]:
     if isinstance(query, Each):
-        return query.text("postgresql", MANY), {}
+        return query.text("postgresql", None), {}
     if isinstance(query, Statement):
         return query.text("postgresql")
     compiled = query.compile(dialect=DIALECT, compile_kwargs={"render_postcompile": True})  # type: ignore[attr-defined]  # ClauseElement has it
