@@ -137,7 +137,7 @@ def compare(name: str, given: argparse.Namespace, made: Any) -> None:
     title = workload.title + (" (trial sizes)" if given.runs or given.steps else "")
     print(table(name, title, workload, rows), flush=True)
     about = {"workload": name, "title": title, "unit": workload.unit, "rows": rows, "rounds": rounds}
-    taken = {"machine": machine(), "commit": commit(), "asked": sys.argv[1:], "versions": versions}
+    taken = {"machine": machine(), "commit": commit(), "versions": versions}
     (given.results / f"{name}.json").write_text(json.dumps(about | taken, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -268,7 +268,7 @@ def machine() -> dict[str, Any]:
     return {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "cpus": os.cpu_count(),
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "load_average": os.getloadavg(),
     }

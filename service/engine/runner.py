@@ -19,7 +19,6 @@ logger = logging.getLogger(__name__)
 PAUSE_S_MIN, PAUSE_S_MAX = 0.1, 2.0
 """Between two tries of a commit that the database cannot take now."""
 
-
 YIELD_S = 0.005
 """For how long a run that waits for nothing may keep the loop."""
 
@@ -68,8 +67,8 @@ class Runner:
         """Step by step until the run rests. LeaseLost: somebody else carries it now; nothing was written."""
         while not self._stopping and (move := next_move(self._run)) is not None:
             self._run = await self._make(move)
-            if time.monotonic() - self._yielded_at > YIELD_S:
-                # A run that is alone may never wait for anything; the loop has others to hear.
+            if self._is_alone() and time.monotonic() - self._yielded_at > YIELD_S:
+                # It may never have waited for anything; the loop has others to hear.
                 await asyncio.sleep(0)
                 self._yielded_at = time.monotonic()
 

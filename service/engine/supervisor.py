@@ -102,7 +102,7 @@ class Supervisor:
             logger.exception("no run can be claimed now")
             return POLL_S
         for each in claimed:
-            runner = Runner(each, self._store, self._attempts, lambda: len(self._carried) == 1)
+            runner = Runner(each, self._store, self._attempts, self._has_one)
             if self._stopping:  # Asked for while the claim was on its way.
                 runner.stop()
             self._carried[each.lease.run_id] = (runner, tasks.create_task(self._carry(each, runner)))
@@ -143,6 +143,9 @@ class Supervisor:
                 self._woken.set()  # There is room again.
             if self._carried.get(run_id, (None,))[0] is runner:
                 del self._carried[run_id]
+
+    def _has_one(self) -> bool:
+        return len(self._carried) == 1
 
     def _lose(self, lease: Lease) -> None:
         runner, task = self._carried.get(lease.run_id, (None, None))
