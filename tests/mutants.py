@@ -110,7 +110,7 @@ MUTANTS = (
         (
             Edit(
                 "service/store/leases.py",
-                "            if kept := [each for each in taken if self._has_taken(transaction, each[0])]:\n",
+                "            if kept := [each for each in taken.runs if self._has_taken(transaction, each[0])]:\n",
                 "            if kept := [each for each in () if self._has_taken(transaction, each[0])]:\n",
             ),
         ),

@@ -31,6 +31,10 @@ from service.store.writer import Writer
 logger = logging.getLogger(__name__)
 
 GRAPHS_CACHED_MAX = 256
+STATES_LENGTH_MAX = 4 * 2**20
+"""Of states that one transaction reads, beyond the first: nobody else writes meanwhile."""
+ENTRY_LENGTH = 100
+"""What a key takes to read, as if it were bytes of its value."""
 UNREADABLE_S = 60.0
 """How long runs are put off whose graph this version cannot read."""
 
@@ -156,6 +160,13 @@ class _Due(NamedTuple):
         return self.taken_over and bool(self.in_flight)
 
 
+class _Taken(NamedTuple):
+    """Runs that are leased now, and whether others that are due were left for the next transaction."""
+
+    runs: list[tuple[_Due, State]]
+    has_more: bool
+
+
 class Leases:
     def __init__(self, writer: Writer, servers: Servers, server_id: str, lease_s: float) -> None:
         self._writer = writer
@@ -166,24 +177,36 @@ class Leases:
         """None: one that this version cannot read."""
 
     async def claim(self, count: int, holding: Collection[str] = (), *, only: str | None = None) -> list[Claimed]:
-        """Lease up to `count` runs that are due (`only`: that one), the longest due first; one transaction.
+        """Lease up to `count` runs that are due (`only`: that one), the longest due first.
 
-        Leases on `holding`, the runs that this server carries, are renewed where they have run out: a
-        database that was locked for long is no reason to take over from oneself. One call at a time.
+        One transaction; where their states are large several, so that none takes long. Leases on `holding`, the
+        runs that this server carries, are renewed where they have run out: a database that was locked for long is
+        no reason to take over from oneself. One call at a time.
         """
-        taken: list[tuple[_Due, State]] = []
-
-        def verb(transaction: Transaction) -> list[tuple[_Due, State]]:
-            nonlocal taken
-            if kept := [each for each in taken if self._has_taken(transaction, each[0])]:
-                return kept  # The COMMIT had only looked like a failure.
-            taken = self._take_due(transaction, count, holding, only)
-            return taken
-
-        claimed = [self._claimed(due, state) for due, state in await self._writer.write(verb)]
+        claimed: list[Claimed] = []
+        has_more = True
+        while has_more:
+            some, has_more = await self._claim(
+                count - len(claimed), {*holding, *(each.run.id for each in claimed)}, only
+            )
+            claimed += some
         while len(self._graphs) > GRAPHS_CACHED_MAX:
             del self._graphs[next(iter(self._graphs))]
         return claimed
+
+    async def _claim(self, count: int, holding: Collection[str], only: str | None) -> tuple[list[Claimed], bool]:
+        """Those claimed, and whether there are more that are due."""
+        taken = _Taken([], has_more=False)
+
+        def verb(transaction: Transaction) -> _Taken:
+            nonlocal taken
+            if kept := [each for each in taken.runs if self._has_taken(transaction, each[0])]:
+                return _Taken(kept, taken.has_more)  # The COMMIT had only looked like a failure.
+            taken = self._take_due(transaction, count, holding, only)
+            return taken
+
+        runs, has_more = await self._writer.write(verb)
+        return [self._claimed(due, state) for due, state in runs], has_more
 
     async def begin(self, lease: Lease) -> bool:
         """Note that an attempt of a run taken over begins now; False where the lease no longer holds."""
@@ -238,9 +261,7 @@ class Leases:
 
         await self._writer.write(verb)
 
-    def _take_due(
-        self, transaction: Transaction, count: int, holding: Collection[str], only: str | None
-    ) -> list[tuple[_Due, State]]:
+    def _take_due(self, transaction: Transaction, count: int, holding: Collection[str], only: str | None) -> _Taken:
         due = self._due(transaction, count, holding, only)
         for row in due:
             if row.graph_id not in self._graphs:
@@ -249,7 +270,10 @@ class Leases:
         for row in due:
             if row not in readable:
                 transaction.execute(_PUT_OFF, run_id=row.id, until=transaction.moment.text(later_s=UNREADABLE_S))
-        return self._take_all(transaction, readable)
+        states = _first_states(transaction, readable)
+        taken = readable[: len(states)]
+        self._take_all(transaction, taken)
+        return _Taken(list(zip(taken, states, strict=True)), has_more=len(taken) < len(readable))
 
     def _has_taken(self, transaction: Transaction, due: _Due) -> bool:
         return tuple(transaction.one(_LOCKED, run_id=due.id)) == (due.lease_token + 1, self._server_id)
@@ -267,7 +291,7 @@ class Leases:
             for row in mine:
                 self._held(transaction, _RENEW, Lease(row.id, row.lease_token), until=until)
 
-    def _take_all(self, transaction: Transaction, due: Sequence[_Due]) -> list[tuple[_Due, State]]:
+    def _take_all(self, transaction: Transaction, due: Sequence[_Due]) -> None:
         """Lease runs that are due; where one was left in the middle of an attempt, note that one as lost."""
         now, until = transaction.moment.text(), transaction.moment.text(later_s=self._lease_s)
         transaction.insert(
@@ -278,14 +302,11 @@ class Leases:
                 if row.crashed
             ],
         )
-        transaction.each(_CLAIM, [self._taken(row, now, until) for row in due])
+        transaction.each(_CLAIM, [self._lease(row, now, until) for row in due])
         lines = [rows_of_lines(transaction, row.id, [_opening_line(row)], row.last_seq + 1) for row in due]
         transaction.insert(log_lines, [line for of_run in lines for line in of_run])
-        asked = [{"run_id": row.id, "step": row.step} for row in due]
-        states = states_of(transaction.each(STATES_AT[transaction.dialect], asked))
-        return [(row, states.get(row.id, State({}))) for row in due]
 
-    def _taken(self, due: _Due, now: str, until: str) -> dict[str, Any]:
+    def _lease(self, due: _Due, now: str, until: str) -> dict[str, Any]:
         return {
             "run_id": due.id,
             "server": self._server_id,
@@ -316,6 +337,20 @@ class Leases:
 
     def _held(self, transaction: Transaction, statement: Statement, lease: Lease, **values: Any) -> bool:
         return transaction.one(statement, run_id=lease.run_id, token=lease.token, **values) is not None
+
+
+def _first_states(transaction: Transaction, due: Sequence[_Due]) -> list[State]:
+    """The states of the first of `due`: as many as are quickly read, and one at least."""
+    states: list[State] = []
+    length, count = 0, 1
+    while len(states) < len(due) and length < STATES_LENGTH_MAX:
+        part = due[len(states) : len(states) + count]
+        asked = [{"run_id": row.id, "step": row.step} for row in part]
+        found = states_of(transaction.each(STATES_AT[transaction.dialect], asked))
+        states += [found.get(row.id, State({})) for row in part]
+        length += sum(ENTRY_LENGTH + entry.byte_length for state in found.values() for entry in state.entries.values())
+        count *= 2  # Of large ones few are read beyond the limit, of small ones all in a few queries.
+    return states
 
 
 def _load(transaction: Transaction, graph_id: str) -> Graph | None:

@@ -14,6 +14,7 @@ from service.store.leases import Leases
 from service.store.records import Claimed, Lease
 from service.store.servers import Servers
 from tests.store.support import (
+    COUNTER,
     LEASE_S,
     Clock,
     ask,
@@ -23,6 +24,7 @@ from tests.store.support import (
     failure,
     opened,
     start,
+    start_of,
     started,
     success,
     walk,
@@ -68,6 +70,31 @@ def test_a_run_is_claimed_once(database: Database, clock: Clock) -> None:
                 ("b", "one", 1),
                 ("c", "two", 1),
             ]
+
+    asyncio.run(scenario())
+
+
+def test_large_states_are_claimed_in_several_transactions(database: Database, clock: Clock) -> None:
+    async def scenario() -> None:
+        async with opened(database, clock) as store:
+            await store.graphs.add(COUNTER)
+            large = {"text": "x" * 2**20, "n": 0}
+            for number in range(12):
+                await store.runs.start(start_of(f"{number:02}", state={**large, "number": number}))
+            writes: list[Any] = []
+            write = store._writer.write_with_others
+
+            async def counting(verb: Any, item: Any, **options: Any) -> Any:
+                writes.append(verb)
+                return await write(verb, item, **options)
+
+            store._writer.write_with_others = counting  # type: ignore[method-assign]  # it is counted, and done
+            claimed = await store.leases.claim(10)
+            assert 1 < len(writes) < 10
+            assert [(each.run.id, each.run.state.to_object()) for each in claimed] == [
+                (f"{number:02}", {**large, "number": number}) for number in range(10)
+            ]
+            assert [each.lease.run_id for each in await store.leases.claim(10)] == ["10", "11"]
 
     asyncio.run(scenario())
 
