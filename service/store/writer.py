@@ -61,7 +61,8 @@ class Writer:
         self._connection: Any = None
         # A connection needs a file descriptor, of which there may be none left.
         self._obstacles: tuple[type[Exception], ...] = (OSError, *database.errors)
-        self._moment: Moment
+        self._transaction: Transaction
+        """The open one."""
         self._waiting: deque[Pending[Any]] = deque()
         self._entry = threading.Lock()
         """Held to queue a verb or to close: nothing is queued behind the end of the queue."""
@@ -124,11 +125,10 @@ class Writer:
         `at_once`: a loop that commits inline waits for no others. It then has not suspended this coroutine.
         """
         loop = asyncio.get_running_loop()
+        if at_once and loop is self._inline and (results := self._alone(verb, item)):
+            return results[0]
         future: asyncio.Future[T] = loop.create_future()
-        at_once = at_once and loop is self._inline
-        self._queue(Pending(verb, item, _deadline(within_s), future, loop), calls=not at_once)
-        if at_once:
-            self._combine()
+        self._queue(Pending(verb, item, _deadline(within_s), future, loop))
         if within_s is None:
             return await future
         try:
@@ -137,7 +137,7 @@ class Writer:
         except TimeoutError:
             raise Unavailable("the database does not answer") from None
 
-    def _queue(self, pending: Pending[Any], *, calls: bool = True) -> None:
+    def _queue(self, pending: Pending[Any]) -> None:
         pending.left_until = time.monotonic() + LOOP_S
         with self._entry:
             if self._closing.is_set():
@@ -146,8 +146,7 @@ class Writer:
                 pending.future.set_exception(Unavailable("too many writes wait for the database"))
             else:
                 self._waiting.append(pending)
-                if calls:
-                    self._call()
+                self._call()
 
     def _call(self) -> None:
         """See to it that somebody commits what waits."""
@@ -177,19 +176,39 @@ class Writer:
         elif self._waiting:
             self._call()
 
+    def _alone(self, verb: VerbOfMany[I, T], item: I) -> Sequence[T]:
+        """The result of `verb` for `item` alone; nothing where that is not to be had at once."""
+        if self._waiting or self._closing.is_set() or not self._turn.acquire(blocking=False):
+            return ()
+        try:
+            if self._connection is None:
+                return ()
+            self._open()
+            results = verb(self._transaction, [item])
+            self._end()
+            self._tell(self._transaction.woken)
+        except BaseException:  # Raised again when it is done once more, in its turn.
+            self._roll_back()
+            return ()
+        finally:
+            self._turn.release()
+        if self._waiting:
+            self._call()
+        return results
+
     def _commit_at_once(self, batch: list[Pending[Any]]) -> bool:
         """Commit `batch`, if that takes no waiting: the database is not somebody else's just now, and no verb fails."""
         if self._connection is None:
             return False
         try:
-            now = self._database.begin(self._connection)
-            self._moment = Moment.of(self._clock() if self._clock else now)
+            self._open()
             ready = [pending for pending in batch if pending.is_wanted()]
-            results, woken = self._run(ready)
+            results = self._run(ready)
         except BaseException:  # Raised again for whom it concerns, when the thread does it once more.
             self._roll_back()
             return False
-        self._answer(ready, results, woken)
+        answer(ready, results)
+        self._tell(self._transaction.woken)
         return True
 
     def _put_back(self, batch: list[Pending[Any]]) -> None:
@@ -250,7 +269,7 @@ class Writer:
             try:
                 if self._connection is None:
                     self._connection = self._database.connect_writer()
-                now = self._database.begin(self._connection)
+                self._open()
             except self._obstacles as error:
                 if self._closing.is_set():
                     self._refuse(batch, Unavailable("the server is stopping, and the database takes no writes"))
@@ -264,7 +283,6 @@ class Writer:
                     batch += self._taken(QUEUE_MAX - len(batch))
             else:
                 if ready := [pending for pending in batch if pending.is_wanted()]:
-                    self._moment = Moment.of(self._clock() if self._clock else now)
                     return ready
                 self._roll_back()
                 return []
@@ -281,25 +299,35 @@ class Writer:
     def _commit(self, batch: list[Pending[Any]]) -> None:
         """Run `batch` in the open transaction; where that fails, each verb in one of its own."""
         try:
-            results, woken = self._run(batch)
+            results = self._run(batch)
         except BaseException as error:
             self._roll_back()
             self._replay(batch, error)
             return
-        self._answer(batch, results, woken)
-
-    def _answer(self, batch: list[Pending[Any]], results: list[Any], woken: set[str]) -> None:
         answer(batch, results)
+        self._tell(self._transaction.woken)
+
+    def _tell(self, woken: set[str]) -> None:
+        """Hints, of what is committed by now."""
         self._wake.notify(woken)
         self._hints.send(woken)
 
-    def _run(self, batch: list[Pending[Any]]) -> tuple[list[Any], set[str]]:
-        transaction = Transaction(self._connection.cursor(), self._database.dialect, self._moment)
+    def _open(self) -> None:
+        now = self._database.begin(self._connection)
+        moment = Moment.of(self._clock() if self._clock else now)
+        self._transaction = Transaction(self._connection.cursor(), self._database.dialect, moment)
+
+    def _run(self, batch: list[Pending[Any]]) -> list[Any]:
+        """The results of `batch`, once they are committed."""
         results: list[Any] = []
         for verb, same in groupby(batch, key=attrgetter("verb")):
-            results += verb(transaction, [pending.item for pending in same])
+            results += verb(self._transaction, [pending.item for pending in same])
+        self._end()
+        return results
+
+    def _end(self) -> None:
+        transaction = self._transaction
         self._database.commit(self._connection, transaction.cursor, transaction.inserts)
-        return results, transaction.woken
 
     def _replay(self, batch: list[Pending[Any]], error: BaseException) -> None:
         """Each verb alone, after `error`. Where the connection broke, the COMMIT may have taken place all the same.
