@@ -42,8 +42,8 @@ MUTANTS = (
         (
             Edit(
                 "service/store/steps.py",
-                "        runs.c.lease_token == given.token,\n        runs.c.step == given.step_before,\n",
-                "        runs.c.step == given.step_before,\n",
+                "            runs.c.lease_token == given.token,\n            runs.c.step == given.step_before,\n",
+                "            runs.c.step == given.step_before,\n",
             ),
         ),
         ("tests/store/test_fencing.py",),

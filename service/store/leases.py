@@ -186,10 +186,10 @@ class Leases:
         claimed: list[Claimed] = []
         has_more = True
         while has_more:
-            some, has_more = await self._claim(
-                count - len(claimed), {*holding, *(each.run.id for each in claimed)}, only
-            )
+            some, has_more = await self._claim(count - len(claimed), holding, only)
             claimed += some
+            if has_more:
+                holding = {*holding, *(each.run.id for each in some)}
         while len(self._graphs) > GRAPHS_CACHED_MAX:
             del self._graphs[next(iter(self._graphs))]
         return claimed

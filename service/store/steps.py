@@ -27,13 +27,25 @@ TOGETHER_LENGTH_MAX = 16 * 1024
 """Characters of a value that is written together with others."""
 
 
-def _fence(given: Any) -> tuple[Any, ...]:
-    """No row, no commit."""
+def _move(given: Any, **more: Any) -> Any:
+    """Moves a run's row, fenced: no row, no commit."""
     return (
-        runs.c.id == given.run_id,
-        runs.c.lease_token == given.token,
-        runs.c.step == given.step_before,
-        runs.c.status == constant(Status.RUNNING),
+        update(runs)
+        .where(
+            runs.c.id == given.run_id,
+            runs.c.lease_token == given.token,
+            runs.c.step == given.step_before,
+            runs.c.status == constant(Status.RUNNING),
+        )
+        .values(
+            step=given.step,
+            current_node=given.node,
+            last_seq=runs.c.last_seq + given.lines,
+            moved_at=given.now,
+            crashes=constant(0),
+            **more,
+        )
+        .returning(runs.c.id, runs.c.lease_token, runs.c.last_seq)
     )
 
 
@@ -47,42 +59,17 @@ _PLACE = {
     "now": runs.c.moved_at,
 }
 
-_ADVANCE = Each(
-    lambda given: (
-        update(runs)
-        .where(*_fence(given))
-        .values(
-            step=given.step,
-            current_node=given.node,
-            last_seq=runs.c.last_seq + given.lines,
-            moved_at=given.now,
-            attempt=constant(1),
-            crashes=constant(0),
-            in_flight=constant(1),
-        )
-        .returning(runs.c.id, runs.c.lease_token, runs.c.last_seq)
-    ),
-    **_PLACE,
-)
+_ADVANCE = Each(lambda given: _move(given, attempt=constant(1), in_flight=constant(1)), **_PLACE)
 
 _REST = Each(
-    lambda given: (
-        update(runs)
-        .where(*_fence(given))
-        .values(
-            status=given.status,
-            step=given.step,
-            current_node=given.node,
-            last_seq=runs.c.last_seq + given.lines,
-            moved_at=given.now,
-            attempt=given.attempt,
-            crashes=constant(0),
-            error=given.error,
-            finished_at=given.finished_at,
-            lease_owner=null(),
-            due_at=null(),
-        )
-        .returning(runs.c.id, runs.c.lease_token, runs.c.last_seq)
+    lambda given: _move(
+        given,
+        status=given.status,
+        attempt=given.attempt,
+        error=given.error,
+        finished_at=given.finished_at,
+        lease_owner=null(),
+        due_at=null(),
     ),
     **_PLACE,
     status=runs.c.status,
@@ -242,12 +229,13 @@ def rows_of_changes(transaction: Transaction, run_id: str, step: int, changed: C
 
 def insert_changes(transaction: Transaction, rows: Sequence[Row]) -> None:
     """Write rows of `rows_of_changes`, large values one by one: a statement keeps what it was last given."""
-    small = [row for row in rows if row["value"] is None or len(row["value"]) <= TOGETHER_LENGTH_MAX]
+    small: list[Row] = []
+    large: list[Row] = []
+    for row in rows:
+        (small if row["value"] is None or len(row["value"]) <= TOGETHER_LENGTH_MAX else large).append(row)
     transaction.insert(changes, small)
-    if len(small) < len(rows):
-        for row in rows:
-            if row["value"] is not None and len(row["value"]) > TOGETHER_LENGTH_MAX:
-                transaction.insert(changes, [row])
+    for row in large:
+        transaction.insert(changes, [row])
 
 
 def _failed_attempt(transaction: Transaction, commit: _Commit, error: RunError) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from service.store.sql import Each, Statement, insert_into
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741  # an item, beside the T that becomes of it
 
-
 Row = Mapping[str, Any]
 ROWS_MAX = 64
 """Rows in one statement of SQLite's. Fewer are halves of it, so that few texts stay prepared."""

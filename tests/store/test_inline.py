@@ -18,7 +18,7 @@ from service.store.sqlite import Sqlite
 from service.store.transaction import Transaction
 from service.store.wake import Wake
 from service.store.writer import BATCH_MAX, Writer
-from tests.store.support import ask, locked
+from tests.store.support import ask, locked, until_async
 from tests.store.test_writer import add, held, raising
 
 
@@ -76,7 +76,7 @@ def test_a_loop_that_is_held_up_keeps_nobody_waiting(file: Sqlite, who: str) -> 
             threads: list[int] = []
             assert await writer.write(noting(threads, "before")) == "before"
             # The writer's thread has nothing to do by now, and waits to be called.
-            await _until(lambda: not writer._called.is_set())
+            await until_async(lambda: not writer._called.is_set())
             if who == "the loop itself":
                 submitted = writer.submit(noting(threads, "held up"))
             else:
@@ -98,7 +98,7 @@ def test_while_the_loop_is_held_up_others_are_served_at_once(file: Sqlite) -> No
             assert writer._left_s() == 0.0
             # Until it is heard of again.
             assert await writer.write(add("third")) == "third"
-            await _until(lambda: not writer._is_held_up)
+            await until_async(lambda: not writer._is_held_up)
 
     asyncio.run(scenario())
 
@@ -128,10 +128,10 @@ def test_what_the_loop_left_while_another_had_the_turn_is_written_all_the_same(f
 
             with locked(file):
                 held_by_thread = writer.submit(hold)
-                await _until(lambda: not writer._waiting)  # The thread has it: the loop could not do it at once.
+                await until_async(lambda: not writer._waiting)  # The thread has it: the loop could not do it at once.
             assert await asyncio.to_thread(inside.wait, 10)
             waiting = asyncio.ensure_future(writer.write(add("waiting")))
-            await _until(lambda: not writer._is_combining)
+            await until_async(lambda: not writer._is_combining)
             assert not waiting.done()
             gate.set()
             assert await waiting == "waiting"
@@ -228,12 +228,6 @@ def test_two_loops_and_a_thread_write_everything_once(file: Sqlite) -> None:
             assert ask(file, "SELECT count(*) FROM graphs") == [(700,)]
 
     asyncio.run(scenario())
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  # what is asked about tells nobody
-            await asyncio.sleep(0.001)
 
 
 def _note(order: list[int], number: int, _transaction: Transaction) -> None:
