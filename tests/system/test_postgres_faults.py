@@ -28,6 +28,7 @@ from tests.system.process import DEADLINE_S, running, until
 from tests.system.sharing import held_by, is_executing, server_on, start, still_held, taken_over
 
 RESTARTS_S = float(os.environ.get("RUNGRAPH_TEST_RESTARTS_S", "9"))
+RESTARTS_MIN = 3
 PAUSES_S = (5.0, 10.0) if RESTARTS_S > 30 else (1.5, 3.0)
 """Between two restarts."""
 CUT_S = float(os.environ.get("RUNGRAPH_TEST_CUT_S", "0"))
@@ -50,8 +51,7 @@ def test_postgresql_is_restarted_again_and_again(own: Postgres, tmp_path: Path) 
         starting = [Starting(all_three, all_three[0].create(counting(3)), f"{number}-") for number in range(2)]
         reading = Reading(all_three, starting)
         with at_once(*(each.work for each in starting), reading.work):
-            restarts = _disturb(own, random.Random(20261123))
-        assert restarts >= 3
+            _disturb(own, random.Random(20261123))
         assert unfinished(own.url) > 0
         until(lambda: not unfinished(own.url), within_s=2 * DEADLINE_S, every_s=0.2)
         assert all(server.call("GET", "/readyz").status_code == 200 for server in all_three)
@@ -64,11 +64,14 @@ def test_postgresql_is_restarted_again_and_again(own: Postgres, tmp_path: Path) 
     assert {each.server for each in executions(tmp_path)} == {"a", "b", "c"}
 
 
-def _disturb(own: Postgres, chance: random.Random) -> int:
-    """For RESTARTS_S: restart, gently or not, and end connections at random; the number of restarts."""
+def _disturb(own: Postgres, chance: random.Random) -> None:
+    """Restart, gently or not, and end connections at random.
+
+    For RESTARTS_S, and longer where that was not time for RESTARTS_MIN: how long each takes is the machine's affair.
+    """
     end = time.monotonic() + RESTARTS_S
     restarts = 0
-    while time.monotonic() < end:
+    while restarts < RESTARTS_MIN or time.monotonic() < end:
         restart_at = time.monotonic() + chance.uniform(*PAUSES_S)
         while time.monotonic() < restart_at:
             time.sleep(chance.uniform(0, 0.8))  # Any moment is meant.
@@ -77,7 +80,6 @@ def _disturb(own: Postgres, chance: random.Random) -> int:
         time.sleep(chance.uniform(0, 1.5))
         own.start()
         restarts += 1
-    return restarts
 
 
 def _end_some_connections(url: str) -> None:
