@@ -104,6 +104,22 @@ def check(value: Any, *, depth: int = 1, depth_max: int = DEPTH_MAX, bytes_max: 
     _Check(depth_max, bytes_max).value(value, depth)
 
 
+def json_type(value: Any) -> str:
+    """The JSON type of a decoded value, as `is_type` names it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    if isinstance(value, str):
+        return "string"
+    return "object" if isinstance(value, dict) else "array"
+
+
+JSON_TYPES = ("null", "boolean", "number", "string", "array", "object")
+
+
 def byte_length(text: str) -> int:
     """The length of `text` in UTF-8."""
     return len(text) if text.isascii() else len(text.encode())

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, assert_never
 
 from service.core import codec, path
+from service.core.codec import json_type
 from service.core.errors import ConditionError
 from service.core.graph import AllOf, AnyOf, Comparison, Condition, Edge, Not, Op
 from service.core.state import State
@@ -27,6 +28,8 @@ class Reason(StrEnum):
     UNCONDITIONAL = "unconditional"
     NO_EDGES = "no_edges"
     NONE_TRUE = "none_true"
+    ON_ERROR = "on_error"
+    PATCH = "patch"
 
 
 class Decision(NamedTuple):
@@ -156,36 +159,10 @@ class _Question:
         return value
 
     def _look_up(self, place: str) -> tuple[Any, str]:
-        """The value at `place` or MISSING, and where it is missing what is there instead."""
-        first, *rest = path.segments(place)
-        if first not in self.state.entries:
-            return path.MISSING, _names(list(self.state))
-        if first not in self.decoded:
-            self.decoded[first] = codec.loads(self.state.entries[first].text)
-        value = self.decoded[first]
-        for depth, segment in enumerate(rest):
-            inner = path.step_into(value, segment)
-            if inner is path.MISSING:
-                return inner, f"{_contents(value)} at {codec.pointer(first, *rest[:depth])!r:.200}"
-            value = inner
-        self.operands[place] = value
-        return value, ""
-
-
-def json_type(value: Any) -> str:
-    """The JSON type of a decoded value, as `is_type` names it."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int | float):
-        return "number"
-    if isinstance(value, str):
-        return "string"
-    return "object" if isinstance(value, dict) else "array"
-
-
-JSON_TYPES = ("null", "boolean", "number", "string", "array", "object")
+        value, there = self.state.look_up(place, self.decoded)
+        if value is not path.MISSING:
+            self.operands[place] = value
+        return value, there
 
 
 def equal(left: Any, right: Any) -> bool:
@@ -242,16 +219,3 @@ _COMPARE: dict[Op, Callable[[Any, Any], bool | None]] = {
     Op.NOT_IN: _not_in,
     Op.CONTAINS: _contains,
 }
-
-
-def _contents(value: Any) -> str:
-    if isinstance(value, dict):
-        return _names(list(value))
-    return f"an array of {len(value)}" if isinstance(value, list) else f"a {json_type(value)}"
-
-
-def _names(keys: list[str], shown_max: int = 20) -> str:
-    if not keys:
-        return "nothing"
-    shown = ", ".join(f"{key!r:.100}" for key in keys[:shown_max])
-    return shown if len(keys) <= shown_max else f"{shown} and {len(keys) - shown_max} more"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +17,13 @@ from service.core import codec
 
 MAX_STEPS_DEFAULT = 10_000
 CONDITION_DEPTH_MAX = 32
+ERROR_INTO_DEFAULT = "error"
+
+ERROR_TYPES = (
+    *("tool_error", "invalid_state", "condition_error", "timeout", "tool_missing", "crash_loop", "child_failed"),
+)
+UNRETRIED = frozenset({"condition_error", "tool_missing", "crash_loop"})
+"""Tried again only where a `retry` names them: they rarely end otherwise the next time."""
 
 
 class Frozen(BaseModel):
@@ -80,25 +87,120 @@ class Not(Frozen):
 Condition = Comparison | AllOf | AnyOf | Not
 
 
-class Node(Frozen):
-    """A named place in a graph: the tool that is called there, and what it is handed besides the state."""
+Seconds = int | float
+
+
+class Retry(Frozen):
+    """How often a node that fails is tried in all, and how long the waits in between are."""
+
+    max_attempts: int = 3
+    backoff_s: Seconds = 1
+    backoff_rate: Seconds = 2
+    max_backoff_s: Seconds = 60
+    on: tuple[str, ...] | None = None
+    """The types of errors that are tried again; None: any but those of UNRETRIED."""
+
+    def document(self) -> dict[str, Any]:
+        return self.model_dump(exclude_none=True, mode="json")
+
+
+class Options(Frozen):
+    """What a node of any kind may have."""
+
+    retry: Retry | None = None
+    timeout_s: Seconds | None = None
+    max_visits: int | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Those that were given: an option left out is not in the document, so that ids from before it stay."""
+        given = {
+            "timeout_s": self.timeout_s,
+            "max_visits": self.max_visits,
+            "retry": self.retry and self.retry.document(),
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+class ToolNode(Options):
+    """Calls a tool, handing it `metadata` beside the state; `isolate`: in a process of its own."""
 
     tool: str
     metadata: dict[str, Any] = {}
+    isolate: bool = False
 
     def document(self) -> dict[str, Any]:
-        return {"tool": self.tool, "metadata": self.metadata}
+        isolated = {"isolate": True} if self.isolate else {}
+        return {"tool": self.tool, "metadata": self.metadata, **isolated, **self.options()}
+
+
+class Until(Frozen):
+    """A moment that the state holds at a path."""
+
+    until: str
+
+
+class SleepNode(Options):
+    """Parks the run for a time, or until a moment."""
+
+    sleep: Seconds | Until
+
+    def document(self) -> dict[str, Any]:
+        sleep = {"until": self.sleep.until} if isinstance(self.sleep, Until) else self.sleep
+        return {"sleep": sleep, **self.options()}
+
+
+class SignalNode(Options):
+    """Parks the run until a signal of that name arrives; its payload becomes the state's key `into`."""
+
+    signal: str
+    into: str
+
+    def document(self) -> dict[str, Any]:
+        return {"signal": self.signal, "into": self.into, **self.options()}
+
+
+class GraphNode(Options):
+    """Runs another graph: once, or for each element of the array at `for_each`; joins the children's states."""
+
+    graph: str
+    into: str
+    for_each: str | None = None
+    input: tuple[str, ...] | None = None
+    max_parallel: int | None = None
+
+    def document(self) -> dict[str, Any]:
+        given = {
+            "for_each": self.for_each,
+            "input": None if self.input is None else list(self.input),
+            "max_parallel": self.max_parallel,
+        }
+        beside = {name: value for name, value in given.items() if value is not None}
+        return {"graph": self.graph, "into": self.into, **beside, **self.options()}
+
+
+Node = ToolNode | SleepNode | SignalNode | GraphNode
 
 
 class Edge(Frozen):
-    """A way on, taken where its condition is true or absent; `to` None ends the run."""
+    """A way on, taken where its condition is true or absent; `to` None ends the run.
+
+    With `on_error` it is for failures alone, of the types named or of any; the error's record goes to `into`.
+    """
 
     to: str | None
     condition: Condition | None = None
+    on_error: tuple[str, ...] | Literal[True] | None = None
+    into: str | None = None
 
     def document(self) -> dict[str, Any]:
         condition = {} if self.condition is None else {"condition": self.condition.document()}
-        return {"to": self.to, **condition}
+        if self.on_error is None:
+            return {"to": self.to, **condition}
+        types = True if self.on_error is True else list(self.on_error)
+        return {"to": self.to, **condition, "on_error": types, "into": self.into}
+
+    def catches(self, error_type: str) -> bool:
+        return self.on_error is True or (self.on_error is not None and error_type in self.on_error)
 
 
 class Graph(Frozen):
@@ -138,14 +240,23 @@ class Graph(Frozen):
         return hashlib.sha256(self.text.encode()).hexdigest()[:32]
 
     def edges_from(self, node: str) -> tuple[Edge, ...]:
-        return self.edges.get(node, ())
+        """The ways on where a step at `node` succeeds."""
+        return self._ordinary.get(node, ())
+
+    @cached_property
+    def _ordinary(self) -> dict[str, tuple[Edge, ...]]:
+        return {name: tuple(edge for edge in edges if edge.on_error is None) for name, edges in self.edges.items()}
+
+    def edges_on_error(self, node: str, error_type: str) -> tuple[Edge, ...]:
+        """The ways on where `node` has failed for good."""
+        return tuple(edge for edge in self.edges.get(node, ()) if edge.catches(error_type))
 
     def unreachable(self) -> list[str]:
         """The nodes that no way from `start_node` leads to, in the order of the definition."""
         reached = {self.start_node}
         frontier = [self.start_node]
         while frontier:
-            for edge in self.edges_from(frontier.pop()):
+            for edge in self.edges.get(frontier.pop(), ()):
                 if edge.to is not None and edge.to not in reached:
                     reached.add(edge.to)
                     frontier.append(edge.to)

@@ -1,24 +1,18 @@
-"""How a run moves. Two pure functions: `next_move` says what to do, `after` what has then happened.
+"""A run, and what one commit does to it: values alone, for `moves` and `after` to decide on.
 
-The runner carries values between them and the store; whatever they return is committed as one
-transaction, so a run is at every moment its graph, its state and its position. The values made at each step
-are named tuples: a frozen dataclass takes three times as long to make.
+Made anew at each step, they are named tuples: a frozen dataclass takes three times as long to make.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, NamedTuple, assert_never
+from typing import NamedTuple
 
-from service.core.conditions import Decision, decide
-from service.core.errors import AttemptError
+from service.core.conditions import Decision
 from service.core.graph import Graph
 from service.core.state import Changes, State
 from service.core.transitions import Status
-
-CRASHES_MAX = 5
-"""So many takeovers in a row, none with a commit since the one before, condemn a run."""
 
 
 class Level(StrEnum):
@@ -57,6 +51,41 @@ class Line(NamedTuple):
     """When it was written, on the monotonic clock of the writing process; None: at the commit."""
 
 
+class WaitKind(StrEnum):
+    """What a parked run waits for."""
+
+    BACKOFF = "backoff"
+    SLEEP = "sleep"
+    SIGNAL = "signal"
+    CHILDREN = "children"
+
+
+class Wait(NamedTuple):
+    """Why a run is to be parked, and what wakes it: the earlier of its two times, if it has any."""
+
+    kind: WaitKind
+    name: str | None = None
+    """Of the signal."""
+    due_us: int | None = None
+    """A moment, in microseconds since 1970."""
+    later_s: float | None = None
+    """Seconds from when it began to wait."""
+    since_us: int | None = None
+    """When that was; None: now, at the commit."""
+    open_max: int | None = None
+    """Of children: the parent is woken when so many or fewer are not over, or when one has failed."""
+
+
+class Waited(NamedTuple):
+    """The wait from which a run was claimed; times in microseconds since 1970."""
+
+    kind: WaitKind
+    since_us: int
+    due_us: int | None
+    is_over: bool
+    """Whether its time had come at the claim."""
+
+
 class Run(NamedTuple):
     """One execution of a graph, between two steps."""
 
@@ -72,51 +101,37 @@ class Run(NamedTuple):
     """Which try of the next step the next attempt is."""
     crashes: int = 0
     """Takeovers from a dead server in a row, without a commit since."""
+    failures: int = 0
+    """Failed attempts of the next step since the run last began or was resumed: what `retry` counts."""
+    patches: int = 0
+    """Steps that were patches, which `max_steps` does not count."""
+    max_steps: int | None = None
+    """In place of the graph's, once a resume has replaced it."""
+    visits: Mapping[str, int] = {}
+    """Steps at each node that has `max_visits`."""
+    waited: Waited | None = None
+    claimed_us: int = 0
+    """The database's time when it was claimed, in microseconds since 1970."""
+    parent_id: str | None = None
+    depth: int = 0
+    """Of a child: how many runs it stands below."""
 
-
-class CallTool(NamedTuple):
-    """Call the tool of the run's node."""
-
-    node: str
-    tool: str
-    metadata: dict[str, Any]
-    step: int
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Condemn:
-    """Fail the run without another attempt: its step brings down every server that tries it."""
-
-    node: str
-
-
-Move = CallTool | Condemn
-
-
-class Succeeded(NamedTuple):
-    changes: Changes
-
-
-class Failed(NamedTuple):
-    type: str
-    message: str
-
-
-Outcome = Succeeded | Failed
+    @property
+    def steps_max(self) -> int:
+        return self.graph.max_steps if self.max_steps is None else self.max_steps
 
 
 class Step(NamedTuple):
     """A committed transition, as the store keeps it."""
 
-    node: str
+    node: str | None
+    """None: a patch."""
     attempt: int
     changes: Changes
     decision: Decision
 
 
-@dataclass(frozen=True, slots=True)
-class RunError:
+class RunError(NamedTuple):
     """Why a run failed; `step` is the one that could not be committed."""
 
     type: str
@@ -126,6 +141,15 @@ class RunError:
     attempt: int
 
 
+class Child(NamedTuple):
+    """A run that a node starts: which of the node's children, and the state that it begins with."""
+
+    number: int
+    """From 0, in the order of the elements."""
+    graph_id: str
+    state: State
+
+
 class Transition(NamedTuple):
     """What one commit does to a run."""
 
@@ -133,84 +157,16 @@ class Transition(NamedTuple):
     """The run as it is afterwards."""
     step: Step | None = None
     error: RunError | None = None
-    was_tried: bool = True
-    """Whether an attempt led to this."""
+    """Why an attempt, or with it the run, failed."""
     lines: tuple[Line, ...] = ()
-
-
-def next_move(run: Run) -> Move | None:
-    """What to do for `run` now; None where it rests."""
-    if run.status is not Status.RUNNING or run.node is None:
-        return None
-    if run.crashes >= CRASHES_MAX:
-        return Condemn(run.node)
-    node = run.graph.nodes[run.node]
-    return CallTool(run.node, node.tool, node.metadata, run.step + 1, run.attempt)
-
-
-def after(run: Run, move: Move, outcome: Outcome | None = None) -> Transition:
-    """What has happened once `move` came out as `outcome` (None for a move that calls nothing)."""
-    match move, outcome:
-        case Condemn(), _:
-            message = f"the server died {run.crashes} times in a row while this step was tried"
-            condemned = run._replace(attempt=run.attempt - 1)  # The last one that was made.
-            return _failed(condemned, Failed("crash_loop", message))._replace(was_tried=False)
-        case CallTool(), Failed():
-            return _failed(run, outcome)
-        case CallTool(), Succeeded(changes=changes):
-            try:
-                return _committed(run, changes)
-            except AttemptError as error:
-                return _failed(run, Failed(error.type, str(error)))
-        case CallTool(), None:
-            raise TypeError("a tool's call has an outcome")
-        case _:
-            assert_never(move)
-
-
-def _committed(run: Run, changes: Changes) -> Transition:
-    """The step is done: where its edges lead from the new state. ConditionError undoes it."""
-    node = _node_of(run)
-    state = run.state.apply(changes)
-    decision = decide(run.graph.edges_from(node), state)
-    number = run.step + 1
-    if decision.to is None:
-        status, ending = Status.COMPLETED, Line(Event.RUN_COMPLETED, f"completed after step {number}")
-    elif number >= run.graph.max_steps:
-        message = f"reached max_steps: {number} of {run.graph.max_steps} steps"
-        status, ending = Status.PAUSED, Line(Event.RUN_PAUSED, message, Level.WARNING)
-    else:
-        status, ending = Status.RUNNING, None
-    done = Line(
-        Event.STEP_COMPLETED,
-        f"{node:.200} → {decision.to or 'end':.200} ({decision.reason})",
-        node=node,
-        step=number,
-        attempt=run.attempt,
-    )
-    return Transition(
-        run=run._replace(status=status, step=number, node=decision.to, state=state, attempt=1, crashes=0),
-        step=Step(node, run.attempt, changes, decision),
-        lines=(done,) if ending is None else (done, ending),
-    )
-
-
-def _failed(run: Run, failure: Failed) -> Transition:
-    """The run ends; its last good state stands, and nothing of the step is kept but the error."""
-    error = RunError(failure.type, failure.message, _node_of(run), run.step + 1, run.attempt)
-    place: dict[str, Any] = {"node": error.node, "step": error.step, "attempt": error.attempt}
-    message = f"{failure.type}: {failure.message}"
-    return Transition(
-        run=run._replace(status=Status.FAILED),
-        error=error,
-        lines=(
-            Line(Event.STEP_FAILED, message, Level.ERROR, **place),
-            Line(Event.RUN_FAILED, message, Level.ERROR, **place),
-        ),
-    )
-
-
-def _node_of(run: Run) -> str:
-    if run.node is None:
-        raise ValueError(f"run {run.id} is at no node")
-    return run.node
+    since_us: int | None = None
+    """When the attempt that led to this began, where it was parked meanwhile."""
+    wait: Wait | None = None
+    """What a run that waits from now on waits for."""
+    ends_wait: bool = False
+    """Whether the wait from which the run was claimed is over and done with."""
+    consumes: int | None = None
+    """The number of the signal that the step takes out of the mailbox."""
+    starts: tuple[Child, ...] = ()
+    cancels_children: bool = False
+    """Whether children that are not over are cancelled: their node has failed."""

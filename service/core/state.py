@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from service.core import codec
+from service.core import codec, path
 from service.core.errors import StateInvalid
 
 
@@ -92,6 +92,38 @@ class State:
     def _free_position(self) -> int:
         return 1 + max((entry.position for entry in self.entries.values()), default=-1)
 
+    def setting(self, key: str, text: str, bytes_max: int) -> Changes:
+        """What sets `key` to the value of the JSON `text`; StateInvalid where no state holds that."""
+        old = self.entries.get(key)
+        if old is not None and old.text == text:
+            return Changes({})
+        if text.count("[") + text.count("{") >= codec.DEPTH_MAX:  # Only then it may nest too deep.
+            _encode_member(key, codec.loads(text), bytes_max)
+        entry = Entry(text, old.position if old else self._free_position(), codec.byte_length(text))
+        rest = (_member_length(other, kept) for other, kept in self.entries.items() if other != key)
+        if len("{}") + sum(rest) + _member_length(key, entry) - len(",") > bytes_max:
+            raise StateInvalid(f"the state has more than {bytes_max} bytes")
+        return Changes({key: entry})
+
+    def look_up(self, place: str, decoded: dict[str, Any] | None = None) -> tuple[Any, str]:
+        """The value at the path `place` or MISSING, and where it is missing what is there instead.
+
+        `decoded` keeps values by top-level key, for who asks more than once.
+        """
+        decoded = {} if decoded is None else decoded
+        first, *rest = path.segments(place)
+        if first not in self.entries:
+            return path.MISSING, _names(list(self.entries))
+        if first not in decoded:
+            decoded[first] = codec.loads(self.entries[first].text)
+        value = decoded[first]
+        for depth, segment in enumerate(rest):
+            inner = path.step_into(value, segment)
+            if inner is path.MISSING:
+                return inner, f"{_contents(value)} at {codec.pointer(first, *rest[:depth])!r:.200}"
+            value = inner
+        return value, ""
+
     def apply(self, changes: Changes) -> State:
         entries = {**self.entries, **changes.set}
         scalars = {key: value for key, value in self._scalars.items() if key not in changes.set}
@@ -108,6 +140,11 @@ _ABSENT = object()
 _SCALARS = (str, int, float, bool, type(None))
 
 
+def _member_length(key: str, entry: Entry) -> int:
+    """With the comma after it."""
+    return codec.byte_length(codec.encode(key)) + len(":,") + entry.byte_length
+
+
 def _base(key: str) -> str:
     """A plain string of the same characters: `str(key)` of a member of an Enum is its name."""
     return str.__str__(key)
@@ -120,3 +157,16 @@ def _encode_member(key: Any, value: Any, bytes_max: int) -> str:
         return codec.encode(value)
     except codec.ValueUnfit as unfit:
         raise StateInvalid(f"{unfit.message}, at {unfit.pointer or '/'}") from unfit
+
+
+def _contents(value: Any) -> str:
+    if isinstance(value, dict):
+        return _names(list(value))
+    return f"an array of {len(value)}" if isinstance(value, list) else f"a {codec.json_type(value)}"
+
+
+def _names(keys: list[str], shown_max: int = 20) -> str:
+    if not keys:
+        return "nothing"
+    shown = ", ".join(f"{key!r:.100}" for key in keys[:shown_max])
+    return shown if len(keys) <= shown_max else f"{shown} and {len(keys) - shown_max} more"

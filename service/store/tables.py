@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-from service.core.run import Event, Level
+from service.core.run import Event, Level, WaitKind
 from service.core.transitions import CLAIMABLE, OVER, Status
 
 metadata = MetaData()
@@ -77,6 +77,20 @@ runs = Table(
     # When any server may claim the run: at once if queued, when its lease ends if running.
     Column("due_at", Instant),
     Column("error", Text),
+    # Failed attempts of the next step that `retry` counts; steps that were patches; a limit in place of the graph's.
+    Column("failures", Count, nullable=False, server_default="0"),
+    Column("patches", Count, nullable=False, server_default="0"),
+    Column("max_steps", Count),
+    # 1 where a pause takes effect at the next step boundary.
+    Column("pause_asked", Integer, nullable=False, server_default="0"),
+    # Of a child: which of the children that this attempt of its parent's step has started, and how deep it stands.
+    Column("parent_id", Key, ForeignKey("runs.id")),
+    Column("parent_step", Count),
+    Column("parent_attempt", Count),
+    Column("child_number", Count),
+    Column("depth", Integer, nullable=False, server_default="0"),
+    Column("forked_from_id", Key, ForeignKey("runs.id")),
+    Column("forked_from_step", Count),
     Column("tags", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("started_at", Instant),
@@ -101,6 +115,12 @@ runs = Table(
         "id",
         sqlite_where=text("due_at IS NOT NULL"),
         postgresql_where=text("due_at IS NOT NULL"),
+    ),
+    Index(
+        "runs_children",
+        *("parent_id", "parent_step", "parent_attempt", "child_number"),
+        sqlite_where=text("parent_id IS NOT NULL"),
+        postgresql_where=text("parent_id IS NOT NULL"),
     ),
     Index("runs_newest", "created_at", "id"),
     Index("runs_newest_by_status", "status", "created_at", "id"),
@@ -187,6 +207,52 @@ log_lines = Table(
     CheckConstraint("seq >= 1", name="log_lines_seq"),
     CheckConstraint(_one_of("level", Level), name="log_lines_level"),
     CheckConstraint(_one_of("event", Event), name="log_lines_event"),
+    sqlite_with_rowid=False,
+)
+
+# Why a run is parked, from when and until when at the latest: kept while it is paused meanwhile, and until the step
+# that waited is committed, so that whoever takes the run over knows how long it has waited.
+waits = Table(
+    "waits",
+    metadata,
+    Column("run_id", Key, ForeignKey("runs.id"), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text),
+    Column("since", Instant, nullable=False),
+    Column("due_at", Instant),
+    CheckConstraint(_one_of("kind", WaitKind), name="waits_kind"),
+    CheckConstraint("(name IS NOT NULL) = (kind = 'signal')", name="waits_name"),
+    sqlite_with_rowid=False,
+)
+
+# The mailbox of each run. A signal that a step took is kept, with the step.
+signals = Table(
+    "signals",
+    metadata,
+    Column("run_id", Key, ForeignKey("runs.id"), nullable=False),
+    Column("number", Count, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("accepted_at", Instant, nullable=False),
+    Column("step", Count),
+    PrimaryKeyConstraint("run_id", "number"),
+    Index(
+        "signals_waiting",
+        *("run_id", "number"),
+        sqlite_where=text("step IS NULL"),
+        postgresql_where=text("step IS NULL"),
+    ),
+    sqlite_with_rowid=False,
+)
+
+# Steps at each node that has `max_visits`, since the run last began to count.
+visits = Table(
+    "visits",
+    metadata,
+    Column("run_id", Key, ForeignKey("runs.id"), nullable=False),
+    Column("node", Text, nullable=False),
+    Column("count", Count, nullable=False),
+    PrimaryKeyConstraint("run_id", "node"),
     sqlite_with_rowid=False,
 )
 

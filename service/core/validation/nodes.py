@@ -1,0 +1,149 @@
+"""Reading nodes: their kind, what that kind takes, and the options that any may have."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from service.core.graph import (
+    ERROR_TYPES,
+    GraphNode,
+    Node,
+    Options,
+    Retry,
+    SignalNode,
+    SleepNode,
+    ToolNode,
+    Until,
+)
+from service.core.validation.faults import Faults, Place
+
+SECONDS_MAX = 100 * 366 * 24 * 3600
+"""A hundred years, as far as a run may sleep."""
+
+_KINDS: dict[str, type[Options]] = {"tool": ToolNode, "sleep": SleepNode, "signal": SignalNode, "graph": GraphNode}
+_STAND_IN = ToolNode(tool="")
+
+
+def read_node(node: Any, at: Place, tools: Collection[str], faults: Faults) -> Node:
+    if isinstance(node, str):
+        return ToolNode(tool=_tool(node, at, tools, faults))
+    kinds = [kind for kind in _KINDS if isinstance(node, dict) and kind in node]
+    fields = [field for kind in kinds or _KINDS for field in _KINDS[kind].model_fields]
+    if not faults.is_object(node, at, f"a {kinds[0]} node" if len(kinds) == 1 else "a node", fields):
+        return _STAND_IN
+    if len(kinds) != 1:
+        what = f"one kind, not {' and '.join(f'`{kind}`' for kind in kinds)}" if kinds else "a kind"
+        faults.add(at, f"a node has {what}: `tool`, `sleep`, `signal` or `graph`")
+        return _STAND_IN
+    options = _options(node, at, faults)
+    match kinds[0]:
+        case "tool":
+            return _tool_node(node, at, tools, options, faults)
+        case "sleep":
+            return SleepNode(sleep=_sleep(node["sleep"], (*at, "sleep"), faults), **options)
+        case "signal":
+            name = faults.text(node["signal"], (*at, "signal"), "a signal's name")
+            into = faults.text(node.get("into", name), (*at, "into"), "a key of the state") if name else ""
+            return SignalNode(signal=name, into=into, **options)
+        case _:
+            return _graph_node(node, at, options, faults)
+
+
+def _tool_node(
+    node: dict[str, Any], at: Place, tools: Collection[str], options: dict[str, Any], faults: Faults
+) -> ToolNode:
+    metadata = node.get("metadata", {})
+    if not isinstance(metadata, dict):
+        faults.add((*at, "metadata"), "metadata is an object")
+        metadata = {}
+    faults.fits(metadata, (*at, "metadata"))
+    isolate = node.get("isolate", False)
+    if not isinstance(isolate, bool):
+        faults.add((*at, "isolate"), "true or false")
+        isolate = False
+    return ToolNode(
+        tool=_tool(node["tool"], (*at, "tool"), tools, faults), metadata=metadata, isolate=isolate, **options
+    )
+
+
+def _tool(name: Any, at: Place, tools: Collection[str], faults: Faults) -> str:
+    if not isinstance(name, str):
+        faults.add(at, "a tool's name is a string")
+        return ""
+    if name not in tools:
+        faults.add(at, f"no tool {name!r:.200} is registered{faults.closest(name, tools)}")
+    return name
+
+
+def _sleep(sleep: Any, at: Place, faults: Faults) -> int | float | Until:
+    if not isinstance(sleep, dict):
+        return faults.seconds(sleep, at, most=SECONDS_MAX)
+    faults.is_object(sleep, at, "a sleep", ("until",))
+    if "until" not in sleep:
+        faults.add(at, "seconds, or `until` and the path of a moment")
+    return Until(until=faults.path(sleep.get("until", "path"), (*at, "until")))
+
+
+def _graph_node(node: dict[str, Any], at: Place, options: dict[str, Any], faults: Faults) -> GraphNode:
+    if "into" not in node:
+        faults.add(at, "`into` is required: the key of the state for what comes out")
+    given: dict[str, Any] = {}
+    if "for_each" in node:
+        given["for_each"] = faults.path(node["for_each"], (*at, "for_each"))
+    if "max_parallel" in node:
+        given["max_parallel"] = faults.integer(node["max_parallel"], (*at, "max_parallel"))
+    if "input" in node:
+        given["input"] = _keys(node["input"], (*at, "input"), faults)
+    return GraphNode(
+        graph=faults.text(node["graph"], (*at, "graph"), "a graph's id"),
+        into=faults.text(node.get("into", "into"), (*at, "into"), "a key of the state"),
+        **given,
+        **options,
+    )
+
+
+def _keys(keys: Any, at: Place, faults: Faults) -> tuple[str, ...]:
+    if not isinstance(keys, list):
+        faults.add(at, "a list of keys of the state")
+        return ()
+    return tuple(faults.text(key, (*at, index), "a key of the state") for index, key in enumerate(keys))
+
+
+def _options(node: dict[str, Any], at: Place, faults: Faults) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if "timeout_s" in node:
+        options["timeout_s"] = faults.seconds(node["timeout_s"], (*at, "timeout_s"), most=SECONDS_MAX, above=True)
+    if "max_visits" in node:
+        options["max_visits"] = faults.integer(node["max_visits"], (*at, "max_visits"))
+    if "retry" in node:
+        options["retry"] = _retry(node["retry"], (*at, "retry"), faults)
+    return options
+
+
+def _retry(retry: Any, at: Place, faults: Faults) -> Retry:
+    if not faults.is_object(retry, at, "`retry`", tuple(Retry.model_fields)):
+        return Retry()
+    given: dict[str, Any] = {}
+    if "max_attempts" in retry:
+        given["max_attempts"] = faults.integer(retry["max_attempts"], (*at, "max_attempts"))
+    for name in ("backoff_s", "max_backoff_s"):
+        if name in retry:
+            given[name] = faults.seconds(retry[name], (*at, name), most=SECONDS_MAX)
+    if "backoff_rate" in retry:
+        given["backoff_rate"] = faults.seconds(retry["backoff_rate"], (*at, "backoff_rate"), least=1, most=1000)
+    if "on" in retry:
+        given["on"] = read_error_types(retry["on"], (*at, "on"), faults)
+    return Retry(**given)
+
+
+def read_error_types(types: Any, at: Place, faults: Faults) -> tuple[str, ...]:
+    if not isinstance(types, list) or not types:
+        faults.add(at, "a list of at least one type of error")
+        return ()
+    for index, name in enumerate(types):
+        if not isinstance(name, str):
+            faults.add((*at, index), "a type of error is a string")
+        elif name not in ERROR_TYPES:
+            faults.add((*at, index), f"no type of error {name!r:.200}{faults.closest(name, ERROR_TYPES)}")
+    return tuple(name for name in types if isinstance(name, str))
