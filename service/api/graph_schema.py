@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.core.conditions import JSON_TYPES
+from service.core.codec import JSON_TYPES
 from service.core.graph import MAX_STEPS_DEFAULT, Op
 
 _REF = "#/components/schemas/"

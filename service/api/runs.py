@@ -31,7 +31,8 @@ from service.core import codec
 from service.core.errors import Invalid, StateInvalid
 from service.core.state import State
 from service.core.transitions import Status
-from service.store.runs import Filter, Idempotency, Start
+from service.store.idempotency import Idempotency
+from service.store.runs import Filter, Start
 
 DEPTH_MAX = 1 + codec.DEPTH_MAX
 """The state, which may nest to the full depth, lies one level down in the body."""

@@ -251,6 +251,11 @@ class Graph(Frozen):
         """The ways on where `node` has failed for good."""
         return tuple(edge for edge in self.edges.get(node, ()) if edge.catches(error_type))
 
+    @cached_property
+    def counts_visits(self) -> bool:
+        """Whether any node has `max_visits`."""
+        return any(node.max_visits is not None for node in self.nodes.values())
+
     def unreachable(self) -> list[str]:
         """The nodes that no way from `start_node` leads to, in the order of the definition."""
         reached = {self.start_node}

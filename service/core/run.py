@@ -170,3 +170,15 @@ class Transition(NamedTuple):
     starts: tuple[Child, ...] = ()
     cancels_children: bool = False
     """Whether children that are not over are cancelled: their node has failed."""
+
+    @property
+    def is_more(self) -> bool:
+        """Whether it does more than move its run and write down a step."""
+        return (
+            self.wait is not None
+            or self.ends_wait
+            or bool(self.run.visits)
+            or self.consumes is not None
+            or bool(self.starts)
+            or self.cancels_children
+        )

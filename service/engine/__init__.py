@@ -150,6 +150,7 @@ class Engine:
             renew_every_s=settings.lease_s / 3,
             as_server=self._only is None,
             has_room=self._supervisor.has_room,
+            has_heard=self._supervisor.has_heard,
         )
         heartbeat.start()
         self._ready.set()

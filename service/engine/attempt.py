@@ -17,7 +17,8 @@ from typing import Any, Protocol
 
 from service.core import codec
 from service.core.errors import StateInvalid
-from service.core.run import CallTool, Failed, Level, Outcome, Run, Succeeded
+from service.core.moves import CallTool, Failed, Outcome, Succeeded
+from service.core.run import Level, Run
 from service.core.tool import Tool
 from service.engine.lines import LineBuffer, current, reinstall_handler
 from service.engine.threads import Threads
@@ -69,14 +70,14 @@ class Attempts:
         self._tools = tools
         self._threads = threads
         self._runs_folder = runs_folder
-        self._state_bytes_max = state_bytes_max
+        self.state_bytes_max = state_bytes_max
 
     async def attempt(self, run: Run, move: CallTool, lines: LineBuffer, carrier: Carrier) -> Outcome:
         """Call the tool of `move` on a fresh copy of the state. Raises nothing but the carrier's own cancel."""
         tool = self._tools.get(move.tool)
         if tool is None:
             return Failed("tool_missing", f"no tool {move.tool!r} is registered on this server")
-        call = _Call(tool, run, move, lines, self._runs_folder, self._state_bytes_max)
+        call = _Call(tool, run, move, lines, self._runs_folder, self.state_bytes_max)
         reinstall_handler()
         token = current.set(lines)
         try:

@@ -31,9 +31,11 @@ class Heartbeat:
         renew_every_s: float,
         as_server: bool = True,
         has_room: Callable[[], bool] = lambda: True,
+        has_heard: Callable[[], bool] = lambda: False,
     ) -> None:
         """`runners` are those that carry a run now; `lost` is told of each lease that no longer holds.
 
+        `has_heard`: whether leases may have been taken back, so that they are all looked after at once.
         `as_server`: other servers are told that this one takes its part of the runs, while it `has_room`.
         """
         self._store = store
@@ -42,6 +44,7 @@ class Heartbeat:
         self._renew_every_s = renew_every_s
         self._as_server = as_server
         self._has_room = has_room
+        self._has_heard = has_heard
         self._renewal: Future[list[Lease]] | None = None
         self._renewed_at = time.monotonic()
         self._stopped = threading.Event()
@@ -61,12 +64,11 @@ class Heartbeat:
                 flush(self._store, runner)
             # One renewal at a time: behind a locked database they would only pile up.
             idle = self._renewal is None or self._renewal.done()
-            if (
-                (runners or self._store.is_shared)
-                and idle
-                and time.monotonic() - self._renewed_at >= self._renew_every_s
-            ):
+            if idle and (runners or self._store.is_shared) and self._is_time():
                 self._renew([runner.lease for runner in runners])
+
+    def _is_time(self) -> bool:
+        return self._has_heard() or time.monotonic() - self._renewed_at >= self._renew_every_s
 
     def _renew(self, leases: Sequence[Lease]) -> None:
         self._renewed_at = time.monotonic()

@@ -16,7 +16,8 @@ from typing import Any
 
 from service.core import codec
 from service.core.errors import Unavailable
-from service.core.run import CallTool, Event, Level, Line
+from service.core.moves import CallTool
+from service.core.run import Event, Level, Line
 
 MESSAGE_BYTES_MAX = 16 * 1024
 DATA_BYTES_MAX = 64 * 1024

@@ -5,19 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
-from service.core.errors import LeaseLost, Unavailable
-from service.core.run import CallTool, Move, Outcome, Run, Transition, after, next_move
+from service.core.after import after
+from service.core.children import count_of
+from service.core.errors import AttemptError, LeaseLost, Unavailable
+from service.core.graph import SignalNode, SleepNode, Until
+from service.core.moves import CallTool, Failed, Gather, Move, Outcome, Receive, Sleep, next_move
+from service.core.run import Run, Transition
+from service.core.transitions import Status
 from service.engine.attempt import Attempts
+from service.engine.instant import instant_at
 from service.engine.lines import LineBuffer
 from service.store import Store
 from service.store.records import Claimed
 
+T = TypeVar("T")
+
 logger = logging.getLogger(__name__)
 
 PAUSE_S_MIN, PAUSE_S_MAX = 0.1, 2.0
-"""Between two tries of a commit that the database cannot take now."""
+"""Between two tries of what the database cannot take now."""
 
 YIELD_S = 0.005
 """For how long a run that waits for nothing may keep the loop."""
@@ -46,6 +55,11 @@ class Runner:
     @property
     def is_unfinished(self) -> bool:
         return next_move(self._run) is not None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the run is parked, so that it may be due again at any time."""
+        return self._run.status is Status.WAITING
 
     @property
     def is_attempting(self) -> bool:
@@ -80,34 +94,66 @@ class Runner:
     async def _make(self, move: Move) -> Run:
         """One move and its commit; the run as it is then."""
         started = time.monotonic()
-        outcome: Outcome | None = None
-        if isinstance(move, CallTool):
-            self.lines = LineBuffer(move)
-            outcome = await self._attempts.attempt(self._run, move, self.lines, carrier=self)
-            self.lines.close()
-            await self.lines.settle()
-        transition = after(self._run, move, outcome)
+        outcome = await self._outcome(move)
+        transition = after(self._run, move, outcome, self._attempts.state_bytes_max)
         self.is_committing = True
         run = await self._commit(transition, started, time.monotonic())
         self.is_committing = False
         self.lines = None
         return run
 
+    async def _outcome(self, move: Move) -> Outcome | None:
+        """How `move` comes out; None of one that asks for nothing."""
+        if isinstance(move, CallTool):
+            return await self._call(move)
+        try:
+            return await self._looked(move)
+        except AttemptError as error:
+            return Failed(error.type, str(error))
+
+    async def _call(self, move: CallTool) -> Outcome:
+        self.lines = LineBuffer(move)
+        outcome = await self._attempts.attempt(self._run, move, self.lines, carrier=self)
+        self.lines.close()
+        await self.lines.settle()
+        return outcome
+
+    async def _looked(self, move: Move) -> Outcome | None:
+        """What there is to see in the state, the mailbox or the children."""
+        run, store = self._run, self._store
+        match move:
+            case Sleep(node=SleepNode(sleep=Until(until=place))):
+                return instant_at(run.state, place)
+            case Receive(node=SignalNode(signal=name)):
+                return await self._until_available(lambda: store.signals.oldest(run.id, name))
+            case Gather():
+                total, bytes_max = count_of(run.state, move.node), self._attempts.state_bytes_max
+                return await self._until_available(lambda: store.children.gathered(run, move, total, bytes_max))
+            case _:
+                return None
+
     async def _commit(self, transition: Transition, started: float, finished: float) -> Run:
-        """Commit, as often as it takes: a database that is locked or full fails no run."""
+        """Commit, with the lines that are still to be written."""
+
+        def commit() -> Awaitable[Run]:
+            return self._store.steps.commit(
+                self.lease,
+                transition,
+                started=started,
+                finished=finished,
+                lines=() if self.lines is None else self.lines.rest(),
+                is_alone=self._is_alone(),
+            )
+
+        return await self._until_available(commit)
+
+    async def _until_available(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What `ask` gives, as often as it takes: a database that is locked or full fails no run."""
         pause_s = PAUSE_S_MIN
         while True:
-            lines = () if self.lines is None else self.lines.rest()
             try:
-                return await self._store.steps.commit(
-                    self.lease,
-                    transition,
-                    started=started,
-                    finished=finished,
-                    lines=lines,
-                    is_alone=self._is_alone(),
-                )
+                return await ask()
             except Unavailable as error:
-                logger.warning("step %d of run %s waits: %s", transition.run.step, self.lease.run_id, error)
+                logger.warning("step %d of run %s waits: %s", self._run.step + 1, self.lease.run_id, error)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, PAUSE_S_MAX)

@@ -16,7 +16,7 @@ from service.engine.runner import Runner
 from service.store import Store
 from service.store.records import Claimed, Lease
 from service.store.servers import AHEAD_MAX
-from service.store.wake import CLAIMABLE
+from service.store.wake import CLAIMABLE, REVOKED
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class Supervisor:
         self._polite = True
         self._batch = AHEAD_MAX
         self._woken = asyncio.Event()
+        self._revoked = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
     def runners(self) -> list[Runner]:
@@ -48,6 +49,12 @@ class Supervisor:
 
     def has_room(self) -> bool:
         return len(self._carried) < self._active_runs_max
+
+    def has_heard(self) -> bool:
+        """Whether leases may have been taken back since this was last asked."""
+        heard = self._revoked.is_set()
+        self._revoked.clear()
+        return heard
 
     def stop(self) -> None:
         """Claim no more, and let every run rest at its next step boundary."""
@@ -69,7 +76,8 @@ class Supervisor:
     async def run(self) -> None:
         """Until `stop`, and then until every runner has come to rest."""
         async with asyncio.TaskGroup() as tasks:
-            with self._store.wake.subscribe(CLAIMABLE) as self._woken:
+            subscribe = self._store.wake.subscribe
+            with subscribe(CLAIMABLE) as self._woken, subscribe(REVOKED) as self._revoked:
                 await self._enter()
                 while not self._stopping:
                     self._woken.clear()
@@ -107,7 +115,7 @@ class Supervisor:
                 runner.stop()
             self._carried[each.lease.run_id] = (runner, tasks.create_task(self._carry(each, runner)))
         if len(claimed) < share:
-            return POLL_S
+            return min(POLL_S, self._store.leases.next_due_s)
         return 0.0 if self._polite else YIELD_S
 
     async def _share(self, room: int) -> int:
@@ -132,15 +140,17 @@ class Supervisor:
             if runner.is_unfinished:
                 await self._store.leases.release(claim.lease, interrupted=False)
         except LeaseLost as lost:
-            logger.warning("%s: another server may carry the run", lost)
+            logger.warning(
+                "%s, and what came of its step is refused: the run was cancelled, or another server carries it", lost
+            )
         except Unavailable as error:
             logger.warning("run %s is left to its lease: %s", run_id, error)
         except Exception:
             # A fault of ours must cost the other runs nothing; this one is taken over when its lease ends.
             logger.exception("run %s was dropped", run_id)
         finally:
-            if len(self._carried) >= self._active_runs_max:
-                self._woken.set()  # There is room again.
+            if len(self._carried) >= self._active_runs_max or runner.is_waiting:
+                self._woken.set()  # There is room again; or what it waits for has come before it was put down.
             if self._carried.get(run_id, (None,))[0] is runner:
                 del self._carried[run_id]
 
@@ -153,7 +163,7 @@ class Supervisor:
             return
         # One that has come to rest meanwhile, or just comes to it, gives its lease back and has lost nothing.
         if runner.is_unfinished and not runner.is_committing:
-            logger.warning("the lease %d on run %s was lost", lease.token, lease.run_id)
+            logger.warning("the lease %d on run %s was lost, or taken back by a cancel", lease.token, lease.run_id)
             runner.give_up()
             task.cancel()
 

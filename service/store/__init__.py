@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from service.store.children import Children
 from service.store.clock import Override
+from service.store.control import Control
 from service.store.database import Database
 from service.store.graphs import Graphs
 from service.store.history import History
@@ -14,6 +16,7 @@ from service.store.logs import Logs
 from service.store.reader import Reader
 from service.store.runs import Runs
 from service.store.servers import Servers
+from service.store.signals import Signals
 from service.store.steps import Steps
 from service.store.tail import Tails
 from service.store.wake import Wake
@@ -34,6 +37,9 @@ class Store:
         self.graphs = Graphs(self._writer, self._reader)
         self.runs = Runs(self._writer, self._reader)
         self.steps = Steps(self._writer)
+        self.control = Control(self._writer)
+        self.signals = Signals(self._writer)
+        self.children = Children(self._writer)
         self.history = History(self._reader)
         self.logs = Logs(self._writer, self._reader)
         self.tails = Tails(self.logs, self._reader, self.wake)

@@ -32,15 +32,20 @@ class Moment:
     @classmethod
     def of(cls, now: Any) -> Moment:
         """This very moment, at which the database's time is `now`."""
-        return cls((from_database(now) - _EPOCH) // _MICROSECOND, time.monotonic())
+        return cls(microseconds(now), time.monotonic())
 
     def text(self, *, later_s: float = 0.0) -> str:
         """This moment, or one `later_s` seconds later, as the database stores it."""
-        return _text_of((self.now_us + round(later_s * 1_000_000)) // 1000)
+        return text_of(self.now_us + round(later_s * 1_000_000))
 
     def at(self, monotonic: float | None) -> str:
         """The moment when the monotonic clock showed `monotonic`; this one if None. Never a later one."""
         return self.text(later_s=0.0 if monotonic is None else min(0.0, monotonic - self.monotonic))
+
+
+def text_of(us: int) -> str:
+    """The moment `us` microseconds after 1970, as the database stores it."""
+    return _text_of(us // 1000)
 
 
 @lru_cache(maxsize=1024)  # Of a thousand steps that are committed together many ended within the same millisecond.
@@ -56,6 +61,11 @@ def iso(moment: datetime) -> str:
 def from_database(value: Any) -> datetime:
     """A stored time: text on SQLite, a datetime on PostgreSQL."""
     return value if isinstance(value, datetime) else datetime.fromisoformat(value)
+
+
+def microseconds(value: Any) -> int:
+    """A stored time as microseconds since 1970."""
+    return (from_database(value) - _EPOCH) // _MICROSECOND
 
 
 def shown(value: Any) -> str | None:

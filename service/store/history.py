@@ -6,18 +6,22 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import and_, bindparam, func, select
 
 from service.core import codec, path
-from service.core.conditions import complete
+from service.core.conditions import Reason, complete
 from service.core.errors import NotFound
 from service.core.graph import Graph
+from service.core.run import Event, WaitKind
 from service.core.state import State
+from service.core.transitions import Status
 from service.store.clock import shown
 from service.store.reader import Reader, Snapshot
-from service.store.records import AttemptRecord, Page, StepRecord
+from service.store.records import AttemptRecord, Branch, Page, StepRecord, WaitRecord, WhyRecord
+from service.store.runs import SHOWN, run_record
 from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT, slot_of, state_of
-from service.store.tables import attempts, graphs, runs, snapshots
+from service.store.tables import attempts, graphs, log_lines, runs, snapshots, waits
+from service.store.waits import OPEN
 
 PAGE_BYTES_MAX = 4 * 2**20
 """A page of steps ends early when what it tells grows larger."""
@@ -31,6 +35,33 @@ _EVALUATED_BYTES = select(snapshots.c.step, func.length(snapshots.c.evaluated)).
 _DEFINITION_OF_RUN = (
     select(graphs.c.definition).join(runs, runs.c.graph_id == graphs.c.id).where(runs.c.id == bindparam("run_id"))
 )
+
+
+_WENT_TO = select(snapshots.c.next_node).where(
+    snapshots.c.run_id == bindparam("run_id"), snapshots.c.step == bindparam("step")
+)
+
+# Where its first step was made, or is to be made; of a run that never got there, where its graph begins.
+_BEGINNING = (
+    select(func.coalesce(snapshots.c.node, snapshots.c.next_node, runs.c.current_node, graphs.c.start_node))
+    .select_from(
+        runs.join(graphs, graphs.c.id == runs.c.graph_id).outerjoin(
+            snapshots, and_(snapshots.c.run_id == runs.c.id, snapshots.c.step == 1)
+        )
+    )
+    .where(runs.c.id == bindparam("run_id"))
+)
+
+_WHY = (runs.c.pause_asked, runs.c.lease_owner, runs.c.moved_at)
+
+_LAST_PAUSE = (
+    select(log_lines.c.message)
+    .where(log_lines.c.run_id == bindparam("run_id"), log_lines.c.event == Event.RUN_PAUSED.value)
+    .order_by(log_lines.c.seq.desc())
+    .limit(1)
+)
+
+_COUNT_OF_OPEN = select(func.count()).where(runs.c.parent_id == bindparam("run_id"), runs.c.status.in_(OPEN))
 
 
 class History:
@@ -54,12 +85,62 @@ class History:
         """The state after `step` (None: the last one), with its number; NotFound past the last."""
         async with self._reader.snapshot() as snapshot:
             run = await snapshot.one(select(runs.c.step).where(runs.c.id == run_id))
+            return await _state_at(snapshot, run_id, run, step)
+
+    async def branch(self, run_id: str, step: int | None) -> Branch:
+        """From where another run can go on after `step` (None: the last one); NotFound without the run or the step."""
+        async with self._reader.snapshot() as snapshot:
+            run = await snapshot.one(select(runs.c.graph_id, runs.c.step).where(runs.c.id == run_id))
+            step, state = await _state_at(snapshot, run_id, run, step)
+            if step == 0:
+                node = await snapshot.one(_BEGINNING, run_id=run_id)
+            else:
+                node = await snapshot.one(_WENT_TO, run_id=run_id, step=step)
+        return Branch(run.graph_id if run else "", step, node[0] if node else None, state)
+
+    async def why(self, run_id: str) -> WhyRecord:
+        """What there is to tell of why the run is where it is."""
+        async with self._reader.snapshot() as snapshot:
+            run = await snapshot.one(select(*SHOWN, *_WHY).where(runs.c.id == run_id))
             if run is None:
                 raise NotFound("run", run_id)
-            step = run.step if step is None else step
-            if step > run.step:
-                raise NotFound("step", str(step))
-            return step, state_of(await snapshot.all(STATE_AT[snapshot.dialect], run_id=run_id, step=step))
+            last = run.step - 1
+            steps = await _steps_between(snapshot, {"run_id": run_id, "after_step": last, "last_step": run.step})
+            tried_step = run.step + (run.status not in (Status.COMPLETED, Status.CANCELLED))
+            tried = await snapshot.all(
+                select(attempts).where(attempts.c.run_id == run_id, attempts.c.step == tried_step)
+            )
+            paused = await snapshot.one(_LAST_PAUSE, run_id=run_id)
+            wait = await _wait(snapshot, run_id)
+        return WhyRecord(
+            run=run_record(run),
+            wait=wait,
+            pause_asked=bool(run.pause_asked),
+            lease_owner=run.lease_owner,
+            last_step=steps[-1] if steps else None,
+            attempts=failed_attempts(tried),
+            paused_because=None if paused is None else paused[0],
+            queued_since=shown(run.moved_at) or "",
+        )
+
+
+async def _state_at(snapshot: Snapshot, run_id: str, run: Any, step: int | None) -> tuple[int, State]:
+    if run is None:
+        raise NotFound("run", run_id)
+    step = run.step if step is None else step
+    if step is None or step > run.step:
+        raise NotFound("step", str(step))
+    return step, state_of(await snapshot.all(STATE_AT[snapshot.dialect], run_id=run_id, step=step))
+
+
+async def _wait(snapshot: Snapshot, run_id: str) -> WaitRecord | None:
+    wait = await snapshot.one(select(waits).where(waits.c.run_id == run_id))
+    if wait is None:
+        return None
+    count = None
+    if wait.kind == WaitKind.CHILDREN:
+        (count,) = await snapshot.one(_COUNT_OF_OPEN, run_id=run_id) or (None,)
+    return WaitRecord(wait.kind, wait.name, shown(wait.since) or "", shown(wait.due_at), count)
 
 
 def _cut(sizes: Iterable[tuple[int, int]], first: int, last: int) -> int:
@@ -118,17 +199,30 @@ async def _evaluated(snapshot: Snapshot, row: Any, graph: Graph | None) -> str:
     return codec.encode(complete(abridged, graph.edges_from(row.node), state_of(found)))
 
 
+def _attempts(row: Any, failed: Sequence[Any]) -> tuple[AttemptRecord, ...]:
+    """All attempts of a step: those that failed have rows of their own, the last one too where an error edge led on."""
+    if row.reason == Reason.PATCH:
+        return ()  # Those in its place were of the step that failed; the patch has taken its number.
+    found = failed_attempts(failed)
+    if row.reason == Reason.ON_ERROR:
+        return found
+    return (*found, AttemptRecord(row.attempt, None, shown(row.started_at) or "", shown(row.finished_at) or ""))
+
+
+def failed_attempts(rows: Sequence[Any]) -> tuple[AttemptRecord, ...]:
+    return tuple(
+        AttemptRecord(row.attempt, row.error, shown(row.started_at) or "", shown(row.finished_at) or "")
+        for row in sorted(rows, key=lambda row: int(row.attempt))
+    )
+
+
 def _step_record(row: Any, evaluated: str, changed: Sequence[Any], failed: Sequence[Any]) -> StepRecord:
     started_at, finished_at = shown(row.started_at) or "", shown(row.finished_at) or ""
-    lost = [
-        AttemptRecord(other.attempt, other.error, shown(other.started_at) or "", shown(other.finished_at) or "")
-        for other in sorted(failed, key=lambda other: int(other.attempt))
-    ]
     return StepRecord(
         step=row.step,
         node=row.node,
         attempt=row.attempt,
-        attempts=(*lost, AttemptRecord(row.attempt, None, started_at, finished_at)),
+        attempts=_attempts(row, failed),
         set={change.key: change.value for change in changed if change.value is not None},
         unset=tuple(change.key for change in changed if change.value is None),
         next_node=row.next_node,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from service.core.run import Run
+from service.core.state import State
 
 
 class Lease(NamedTuple):
@@ -45,6 +46,12 @@ class RunRecord:
     started_at: str | None
     finished_at: str | None
     last_seq: int
+    parent_id: str | None = None
+    parent_step: int | None = None
+    """Of a child: the step of its parent that is to join it."""
+    forked_from_id: str | None = None
+    forked_from_step: int | None = None
+    """Of a fork: the step after which the other run had the state that this one began with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,8 @@ class AttemptRecord:
 @dataclass(frozen=True, slots=True)
 class StepRecord:
     step: int
-    node: str
+    node: str | None
+    """None: a patch."""
     attempt: int
     attempts: tuple[AttemptRecord, ...]
     set: dict[str, str]
@@ -83,6 +91,50 @@ class StepRecord:
     started_at: str
     finished_at: str
     duration_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A place in a run from which another can go on."""
+
+    graph_id: str
+    step: int
+    node: str | None
+    """Where that step went (of step 0: where the run began); None where it ended the run."""
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class WaitRecord:
+    """What a run waits for, also while it is paused meanwhile."""
+
+    kind: str
+    """A WaitKind."""
+    name: str | None
+    """Of the signal."""
+    since: str
+    due_at: str | None
+    open: int | None = None
+    """Of children: how many are not over."""
+
+
+@dataclass(frozen=True, slots=True)
+class WhyRecord:
+    """All that tells why a run is where it is, of one moment."""
+
+    run: RunRecord
+    wait: WaitRecord | None
+    pause_asked: bool
+    """A pause that takes effect at the next step boundary."""
+    lease_owner: str | None
+    """The server that carries the run."""
+    last_step: StepRecord | None
+    attempts: tuple[AttemptRecord, ...]
+    """The failed ones of the step that comes next; of a completed run those of its last step."""
+    paused_because: str | None
+    """The message of the last line that says it was paused."""
+    queued_since: str
+    """When it last came to rest or moved: of a queued run, since when it waits for a server."""
 
 
 @dataclass(frozen=True, slots=True)

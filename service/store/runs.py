@@ -13,31 +13,19 @@ from service.core.errors import Conflict, Invalid, NotFound, RungraphError, Unav
 from service.core.state import Changes, State
 from service.core.transitions import Status
 from service.store import wake
+from service.store.changes import insert_changes, rows_of_changes
 from service.store.clock import shown
 from service.store.graphs import page_of
+from service.store.idempotency import Idempotency, take_key, use_of
 from service.store.logs import line_record, lines_after
 from service.store.reader import Reader
 from service.store.records import LineRecord, Page, RunRecord
-from service.store.sql import Statement, every_column
+from service.store.sql import Statement
 from service.store.states import STATE_AT, slot_of, state_of
-from service.store.steps import insert_changes, rows_of_changes
-from service.store.tables import graphs, idempotency_keys, run_tags, runs
+from service.store.tables import graphs, run_tags, runs
 from service.store.transaction import Transaction
 from service.store.writer import Writer
 
-_KEY = Statement(
-    select(idempotency_keys.c.body_digest, idempotency_keys.c.run_id).where(
-        idempotency_keys.c.scope == bindparam("scope"), idempotency_keys.c.key == bindparam("key")
-    )
-)
-_ADD_KEY = Statement(
-    lambda insert: (
-        insert(idempotency_keys)
-        .values(every_column(idempotency_keys))
-        .on_conflict_do_nothing()
-        .returning(idempotency_keys.c.run_id)
-    )
-)
 _START_NODE = Statement(select(graphs.c.start_node).where(graphs.c.id == bindparam("graph_id")))
 _START = Statement(
     lambda insert: (
@@ -54,6 +42,8 @@ _START = Statement(
             last_seq=0,
             lease_token=0,
             due_at=bindparam("now"),
+            forked_from_id=bindparam("forked_from_id"),
+            forked_from_step=bindparam("forked_from_step"),
             tags=bindparam("tags"),
             created_at=bindparam("now"),
             moved_at=bindparam("now"),
@@ -63,9 +53,10 @@ _START = Statement(
     )
 )
 
-_SHOWN = (
+SHOWN = (
     *(runs.c.id, runs.c.graph_id, runs.c.status, runs.c.current_node, runs.c.step, runs.c.error, runs.c.tags),
     *(runs.c.created_at, runs.c.started_at, runs.c.finished_at, runs.c.last_seq),
+    *(runs.c.parent_id, runs.c.parent_step, runs.c.forked_from_id, runs.c.forked_from_step),
 )
 
 
@@ -77,15 +68,10 @@ class Start:
     graph_id: str
     state: State
     tags: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Idempotency:
-    """A client's key for a call; the same key with another digest is a conflict."""
-
-    scope: str
-    key: str
-    body_digest: str
+    node: str | None = None
+    """Where it begins; None: at the graph's `start_node`."""
+    forked_from: tuple[str, int] | None = None
+    """The run and the step whose state it begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +105,12 @@ class Runs:
             graph = transaction.one(_START_NODE, graph_id=start.graph_id)
             if graph is None:
                 return NotFound("graph", start.graph_id)
-            if idempotency is not None and not _take_key(transaction, start, idempotency):
+            if idempotency is not None and not take_key(transaction, idempotency, start.run_id):
                 # Another server has just taken it.
                 return _use_of(transaction, start, idempotency) or Unavailable(
                     "this Idempotency-Key is just being taken"
                 )
-            _insert_run(transaction, start, graph[0])
+            _insert_run(transaction, start, start.node or graph[0])
             transaction.woken.add(wake.CLAIMABLE)
             return start.run_id, True
 
@@ -135,20 +121,20 @@ class Runs:
 
     async def get(self, run_id: str) -> RunRecord:
         async with self._reader.snapshot() as snapshot:
-            row = await snapshot.one(select(*_SHOWN).where(runs.c.id == run_id))
+            row = await snapshot.one(select(*SHOWN).where(runs.c.id == run_id))
         if row is None:
             raise NotFound("run", run_id)
-        return _record(row)
+        return run_record(row)
 
     async def whole(self, run_id: str, after_seq: int, limit: int) -> tuple[RunRecord, State, list[LineRecord]]:
         """A run with its state and a page of its lines, all of one moment."""
         async with self._reader.snapshot() as snapshot:
-            row = await snapshot.one(select(*_SHOWN).where(runs.c.id == run_id))
+            row = await snapshot.one(select(*SHOWN).where(runs.c.id == run_id))
             if row is None:
                 raise NotFound("run", run_id)
             state = state_of(await snapshot.all(STATE_AT[snapshot.dialect], run_id=run_id, step=row.step))
             lines = await snapshot.all(lines_after(run_id, after_seq, limit))
-        return _record(row), state, [line_record(line) for line in lines]
+        return run_record(row), state, [line_record(line) for line in lines]
 
     async def page(self, which: Filter, limit: int, cursor: str | None = None) -> Page:
         """The newest first. The cursor is the id of the last run seen; Invalid where it is none."""
@@ -159,39 +145,26 @@ class Runs:
                 if last is None:
                     raise Invalid.at("/cursor", "a cursor is one that an earlier page gave")
             rows = await snapshot.all(_newest(which, last, limit + 1, snapshot.dialect))
-        return page_of([_record(row) for row in rows], limit, lambda record: record.run_id)
+        return page_of([run_record(row) for row in rows], limit, lambda record: record.run_id)
 
 
 def _use_of(transaction: Transaction, start: Start, idempotency: Idempotency) -> tuple[str, bool] | Conflict | None:
     """What the key stands for already, if anything."""
-    used = transaction.one(_KEY, scope=idempotency.scope, key=idempotency.key)
-    if used is None:
-        return None
-    digest, run_id = used
-    if digest != idempotency.body_digest:
-        return Conflict("this Idempotency-Key was used for another body")
-    return run_id, run_id == start.run_id  # Its own id: repeated after a COMMIT that only looked like a failure.
+    used = use_of(transaction, idempotency)
+    if used is None or isinstance(used, Conflict):
+        return used
+    return used, used == start.run_id  # Its own id: repeated after a COMMIT that only looked like a failure.
 
 
-def _take_key(transaction: Transaction, start: Start, idempotency: Idempotency) -> bool:
-    """Waits for a server that is just taking it."""
-    taken = transaction.one(
-        _ADD_KEY,
-        scope=idempotency.scope,
-        key=idempotency.key,
-        body_digest=idempotency.body_digest,
-        run_id=start.run_id,
-    )
-    return taken is not None
-
-
-def _insert_run(transaction: Transaction, start: Start, start_node: str) -> None:
+def _insert_run(transaction: Transaction, start: Start, node: str) -> None:
     now = transaction.moment.text()
     added = transaction.one(
         _START,
         run_id=start.run_id,
         graph_id=start.graph_id,
-        node=start_node,
+        node=node,
+        forked_from_id=None if start.forked_from is None else start.forked_from[0],
+        forked_from_step=None if start.forked_from is None else start.forked_from[1],
         tags=codec.encode(dict(start.tags)),
         now=now,
     )
@@ -206,7 +179,7 @@ def _newest(which: Filter, last: Sequence[Any] | None, limit: int, dialect: str)
     # With a tag, the tag's own index gives the order; it holds the same moment of creation.
     table: Any = runs if which.tag is None else run_tags
     created_at, run_id = (runs.c.created_at, runs.c.id) if which.tag is None else (table.c.created_at, table.c.run_id)
-    query = select(*_SHOWN).order_by(created_at.desc(), run_id.desc()).limit(limit)
+    query = select(*SHOWN).order_by(created_at.desc(), run_id.desc()).limit(limit)
     if which.tag is not None:
         slot = slot_of(which.tag, dialect)
         query = query.join(run_tags, run_tags.c.run_id == runs.c.id).where(run_tags.c.tag == slot)
@@ -219,7 +192,7 @@ def _newest(which: Filter, last: Sequence[Any] | None, limit: int, dialect: str)
     return query
 
 
-def _record(row: Any) -> RunRecord:
+def run_record(row: Any) -> RunRecord:
     return RunRecord(
         run_id=row.id,
         graph_id=row.graph_id,
@@ -232,4 +205,8 @@ def _record(row: Any) -> RunRecord:
         started_at=shown(row.started_at),
         finished_at=shown(row.finished_at),
         last_seq=row.last_seq,
+        parent_id=row.parent_id,
+        parent_step=row.parent_step,
+        forked_from_id=row.forked_from_id,
+        forked_from_step=row.forked_from_step,
     )

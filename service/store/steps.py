@@ -8,23 +8,25 @@ from typing import Any, NamedTuple
 from sqlalchemy import Table, bindparam, null, select, update
 
 from service.core import codec
-from service.core.conditions import abridge
+from service.core.conditions import Decision, Reason, abridge
 from service.core.errors import LeaseLost
 from service.core.run import Line, Run, RunError, Step, Transition
-from service.core.state import Changes
 from service.core.transitions import OVER, Status
+from service.store.changes import insert_changes, rows_of_changes
+from service.store.children import lock
+from service.store.clock import text_of
+from service.store.control import pause_those_asked
+from service.store.effects import take_effect
 from service.store.logs import rows_of_lines
 from service.store.records import Lease
 from service.store.sql import Each, Statement, constant
-from service.store.states import slot_of
 from service.store.tables import attempts, changes, log_lines, runs, snapshots
-from service.store.transaction import Row, Transaction
+from service.store.transaction import Transaction
+from service.store.waits import due_text, wake_those_ready
 from service.store.writer import Writer
 
 EVALUATED_BYTES_MAX = 1024
 """A larger operand or condition of a decision is not stored with each step: it is read back from where it is."""
-TOGETHER_LENGTH_MAX = 16 * 1024
-"""Characters of a value that is written together with others."""
 
 
 def _move(given: Any, **more: Any) -> Any:
@@ -45,7 +47,7 @@ def _move(given: Any, **more: Any) -> Any:
             crashes=constant(0),
             **more,
         )
-        .returning(runs.c.id, runs.c.lease_token, runs.c.last_seq)
+        .returning(runs.c.id, runs.c.lease_token, runs.c.last_seq, runs.c.pause_asked)
     )
 
 
@@ -59,31 +61,35 @@ _PLACE = {
     "now": runs.c.moved_at,
 }
 
-_ADVANCE = Each(lambda given: _move(given, attempt=constant(1), in_flight=constant(1)), **_PLACE)
+_ADVANCE = Each(lambda given: _move(given, attempt=constant(1), failures=constant(0), in_flight=constant(1)), **_PLACE)
 
 _REST = Each(
     lambda given: _move(
         given,
         status=given.status,
         attempt=given.attempt,
+        failures=given.failures,
         error=given.error,
         finished_at=given.finished_at,
         lease_owner=null(),
-        due_at=null(),
+        due_at=given.due_at,
     ),
     **_PLACE,
     status=runs.c.status,
     attempt=runs.c.attempt,
+    failures=runs.c.failures,
+    due_at=runs.c.due_at,
     error=runs.c.error,
     finished_at=runs.c.finished_at,
 )
 
 _COMMITTED = Statement(
-    select(runs.c.id).where(
+    select(runs.c.status).where(
         runs.c.id == bindparam("run_id"),
         runs.c.lease_token == bindparam("token"),
         runs.c.step == bindparam("step"),
-        runs.c.status == bindparam("status"),
+        # Paused: within the same transaction, since that was asked for.
+        runs.c.status.in_([bindparam("status"), constant(Status.PAUSED)]),
     )
 )
 
@@ -104,15 +110,17 @@ class Steps:
     ) -> Run:
         """Make `transition` the run's next state, after `lines` of the attempt that led to it.
 
-        One transaction: position, status, decision, changes and lines. `started` and `finished` are the
+        One transaction: position, status, decision, changes and lines, and whatever a transition does to others (a
+        signal is taken, children are started or cancelled, a parent is woken). `started` and `finished` are the
         attempt's, on the monotonic clock. Returns the run as it now is; raises LeaseLost, having written
         nothing, where the lease no longer holds. Safe to repeat when the outcome of a commit is unknown.
         `is_alone`: no other run's step can join it, so that there is nothing to wait for.
         """
         asked = _Commit(lease, transition, started, finished, (*lines, *transition.lines))
-        if not await self._writer.write_with_others(_commit_all, asked, at_once=is_alone):
+        run = await self._writer.write_with_others(_commit_all, asked, at_once=is_alone)
+        if run is None:
             raise LeaseLost(lease.run_id, lease.token)
-        return transition.run
+        return run
 
 
 class _Commit(NamedTuple):
@@ -122,39 +130,65 @@ class _Commit(NamedTuple):
     finished: float
     lines: tuple[Line, ...]
 
+    @property
+    def tells_parent(self) -> bool:
+        """Whether it is a child's end, which its parent may wait for."""
+        return self.transition.run.parent_id is not None and self.transition.run.status in OVER
 
-def _commit_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[bool]:
-    """Whether each is committed now: statements are for all of them together, and each is fenced for itself."""
+
+def _commit_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[Run | None]:
+    """Each run as it is now, None where the fence held: statements are for all, and each is fenced for itself."""
+    if ending := [commit for commit in commits if commit.tells_parent]:
+        parents = [commit.transition.run.parent_id or "" for commit in ending]
+        lock(transaction, [*parents, *(commit.lease.run_id for commit in commits)])
+    moved = _move_all(transaction, commits)
+    going = [commit for commit in commits if commit.lease in moved]
+    _write(transaction, [(commit, moved[commit.lease].last_seq) for commit in going])
+    take_effect(transaction, [commit.transition for commit in going if commit.transition.is_more])
+    wake_those_ready(transaction, {commit.transition.run.parent_id or "" for commit in ending if commit.lease in moved})
+    asked = [commit.lease for commit in going if moved[commit.lease].pause_asked]
+    paused = pause_those_asked(transaction, asked) if asked else ()
+    return [
+        _outcome(commit.transition.run, is_paused=commit.lease.run_id in paused)
+        if commit.lease in moved
+        else _committed_before(transaction, commit)
+        for commit in commits
+    ]
+
+
+def _outcome(run: Run, *, is_paused: bool) -> Run:
+    return run._replace(status=Status.PAUSED) if is_paused else run
+
+
+def _write(transaction: Transaction, commits: Sequence[tuple[_Commit, int]]) -> None:
+    """Write the rows of commits whose runs have moved, each with the last `seq` of its lines."""
     written: dict[Table, list[dict[str, Any]]] = {snapshots: [], changes: [], attempts: [], log_lines: []}
-    last_seqs = _move_all(transaction, commits)
-    for commit, last_seq in zip(commits, last_seqs, strict=True):
-        if last_seq is None:
-            continue
+    for commit, last_seq in commits:
         transition, run_id = commit.transition, commit.lease.run_id
         written[log_lines] += rows_of_lines(transaction, run_id, commit.lines, last_seq)
         if transition.step is not None:
             written[snapshots].append(_snapshot(transaction, commit, transition.step))
             written[changes] += rows_of_changes(transaction, run_id, transition.run.step, transition.step.changes)
-        if transition.error is not None and transition.was_tried:
+        if transition.error is not None:
             written[attempts].append(_failed_attempt(transaction, commit, transition.error))
     insert_changes(transaction, written.pop(changes))
     for table, rows in written.items():
         transaction.insert(table, rows)
-    return [
-        last_seq is not None or _is_committed(transaction, commit)
-        for commit, last_seq in zip(commits, last_seqs, strict=True)
-    ]
 
 
-def _move_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[int | None]:
-    """Move the runs' rows, fenced; the last `seq` of each afterwards, or None where the fence held."""
+class _Moved(NamedTuple):
+    last_seq: int
+    pause_asked: int
+
+
+def _move_all(transaction: Transaction, commits: Sequence[_Commit]) -> dict[Lease, _Moved]:
+    """Move the runs' rows, fenced; those that have moved, by their lease."""
     going = [commit for commit in commits if commit.transition.run.status is Status.RUNNING]
     resting = [commit for commit in commits if commit.transition.run.status is not Status.RUNNING]
     now = transaction.moment.text()
     moved = transaction.each(_ADVANCE, [_place(commit, now) for commit in going])
-    moved += transaction.each(_REST, [_place_of_rest(commit, now) for commit in resting])
-    last_seqs = {(run_id, token): last_seq for run_id, token, last_seq in moved}
-    return [last_seqs.get(commit.lease) for commit in commits]
+    moved += transaction.each(_REST, [_place_of_rest(transaction, commit, now) for commit in resting])
+    return {Lease(run_id, token): _Moved(last_seq, asked) for run_id, token, last_seq, asked in moved}
 
 
 def _place(commit: _Commit, now: str) -> dict[str, Any]:
@@ -170,26 +204,29 @@ def _place(commit: _Commit, now: str) -> dict[str, Any]:
     }
 
 
-def _place_of_rest(commit: _Commit, now: str) -> dict[str, Any]:
-    run, error = commit.transition.run, commit.transition.error
+def _place_of_rest(transaction: Transaction, commit: _Commit, now: str) -> dict[str, Any]:
+    run, error, wait = commit.transition.run, commit.transition.error, commit.transition.wait
     return _place(commit, now) | {
         "status": run.status.value,
         "attempt": run.attempt,
-        "error": None if error is None else _error_text(error),
+        "failures": run.failures,
+        "due_at": None if wait is None else due_text(transaction, wait),
+        "error": _error_text(error) if error is not None and run.status is Status.FAILED else None,
         "finished_at": now if run.status in OVER else None,
     }
 
 
-def _is_committed(transaction: Transaction, commit: _Commit) -> bool:
-    """Whether this very transition is there already: its COMMIT had looked like a failure."""
+def _committed_before(transaction: Transaction, commit: _Commit) -> Run | None:
+    """The run where this very transition is there already: its COMMIT had looked like a failure."""
     run = commit.transition.run
     place = {"run_id": run.id, "token": commit.lease.token, "step": run.step, "status": run.status.value}
-    return transaction.one(_COMMITTED, **place) is not None
+    row = transaction.one(_COMMITTED, **place)
+    return None if row is None else run._replace(status=Status(row[0]))
 
 
 def _snapshot(transaction: Transaction, commit: _Commit, step: Step) -> dict[str, Any]:
-    moment = transaction.moment
-    evaluated, is_abridged = _evaluated_text(step.decision.evaluated)
+    started_at, duration_ms = _span(transaction, commit)
+    evaluated, is_abridged = _evaluated_text(step.decision)
     return {
         "run_id": commit.lease.run_id,
         "step": commit.transition.run.step,
@@ -200,42 +237,28 @@ def _snapshot(transaction: Transaction, commit: _Commit, step: Step) -> dict[str
         "reason": step.decision.reason.value,
         "evaluated": evaluated,
         "is_abridged": int(is_abridged),
-        "started_at": moment.at(commit.started),
-        "finished_at": moment.at(commit.finished),
-        "duration_ms": round((commit.finished - commit.started) * 1000, 3),
+        "started_at": started_at,
+        "finished_at": transaction.moment.at(commit.finished),
+        "duration_ms": duration_ms,
     }
 
 
-def _evaluated_text(evaluated: Sequence[dict[str, Any]]) -> tuple[str, bool]:
+def _span(transaction: Transaction, commit: _Commit) -> tuple[str, float]:
+    """When the attempt began, and how long it took: from the beginning of its wait, where it was parked."""
+    since_us, moment = commit.transition.since_us, transaction.moment
+    if since_us is not None:
+        return text_of(since_us), (moment.now_us - since_us) // 1000
+    return moment.at(commit.started), round((commit.finished - commit.started) * 1000, 3)
+
+
+def _evaluated_text(decision: Decision) -> tuple[str, bool]:
     """The decision's record as JSON, and whether something large was left out of it."""
-    text = codec.encode(evaluated)
-    if codec.byte_length(text) <= EVALUATED_BYTES_MAX:
+    text = codec.encode(decision.evaluated)
+    # Each error edge is asked of a state of its own, of which the last alone is stored.
+    if codec.byte_length(text) <= EVALUATED_BYTES_MAX or decision.reason is Reason.ON_ERROR:
         return text, False
-    abridged, is_abridged = abridge(evaluated, EVALUATED_BYTES_MAX)
+    abridged, is_abridged = abridge(decision.evaluated, EVALUATED_BYTES_MAX)
     return codec.encode(abridged), is_abridged
-
-
-def rows_of_changes(transaction: Transaction, run_id: str, step: int, changed: Changes) -> list[dict[str, Any]]:
-    """A row for each key that `changed` sets or removes, and for no other."""
-
-    def row(key: str, value: str | None, position: int) -> dict[str, Any]:
-        slot = slot_of(key, transaction.dialect)
-        beside = {"value": value, "position": position, "long_key": None if slot == key else key}
-        return {"run_id": run_id, "key": slot, "step": step, **beside}
-
-    rows = [row(key, entry.text, entry.position) for key, entry in changed.set.items()]
-    return rows + [row(key, None, 0) for key in changed.unset]
-
-
-def insert_changes(transaction: Transaction, rows: Sequence[Row]) -> None:
-    """Write rows of `rows_of_changes`, large values one by one: a statement keeps what it was last given."""
-    small: list[Row] = []
-    large: list[Row] = []
-    for row in rows:
-        (small if row["value"] is None or len(row["value"]) <= TOGETHER_LENGTH_MAX else large).append(row)
-    transaction.insert(changes, small)
-    for row in large:
-        transaction.insert(changes, [row])
 
 
 def _failed_attempt(transaction: Transaction, commit: _Commit, error: RunError) -> dict[str, Any]:
@@ -244,18 +267,10 @@ def _failed_attempt(transaction: Transaction, commit: _Commit, error: RunError) 
         "step": error.step,
         "attempt": error.attempt,
         "error": codec.encode({"type": error.type, "message": error.message}),
-        "started_at": transaction.moment.at(commit.started),
+        "started_at": _span(transaction, commit)[0],
         "finished_at": transaction.moment.at(commit.finished),
     }
 
 
 def _error_text(error: RunError) -> str:
-    return codec.encode(
-        {
-            "type": error.type,
-            "message": error.message,
-            "node": error.node,
-            "step": error.step,
-            "attempt": error.attempt,
-        }
-    )
+    return codec.encode(error._asdict())

@@ -83,13 +83,14 @@ runs = Table(
     Column("max_steps", Count),
     # 1 where a pause takes effect at the next step boundary.
     Column("pause_asked", Integer, nullable=False, server_default="0"),
-    # Of a child: which of the children that this attempt of its parent's step has started, and how deep it stands.
-    Column("parent_id", Key, ForeignKey("runs.id")),
+    # Of a child: which of those that an attempt of its parent's step has started, and how many runs it stands below.
+    # No foreign keys, here and below: SQLite can add none to a table that is there.
+    Column("parent_id", Key),
     Column("parent_step", Count),
     Column("parent_attempt", Count),
     Column("child_number", Count),
     Column("depth", Integer, nullable=False, server_default="0"),
-    Column("forked_from_id", Key, ForeignKey("runs.id")),
+    Column("forked_from_id", Key),
     Column("forked_from_step", Count),
     Column("tags", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
@@ -118,7 +119,7 @@ runs = Table(
     ),
     Index(
         "runs_children",
-        *("parent_id", "parent_step", "parent_attempt", "child_number"),
+        *("parent_id", "parent_step", "parent_attempt", "status", "child_number"),
         sqlite_where=text("parent_id IS NOT NULL"),
         postgresql_where=text("parent_id IS NOT NULL"),
     ),
@@ -210,8 +211,8 @@ log_lines = Table(
     sqlite_with_rowid=False,
 )
 
-# Why a run is parked, from when and until when at the latest: kept while it is paused meanwhile, and until the step
-# that waited is committed, so that whoever takes the run over knows how long it has waited.
+# Why a run is parked, since when, and until when at the latest. Kept while the run is paused meanwhile, and until the
+# step that waits is committed: whoever takes the run over has to know how long it has waited.
 waits = Table(
     "waits",
     metadata,
@@ -220,8 +221,11 @@ waits = Table(
     Column("name", Text),
     Column("since", Instant, nullable=False),
     Column("due_at", Instant),
+    # Of a wait for children: it is over as soon as so many or fewer of them are not.
+    Column("open_max", Count),
     CheckConstraint(_one_of("kind", WaitKind), name="waits_kind"),
     CheckConstraint("(name IS NOT NULL) = (kind = 'signal')", name="waits_name"),
+    CheckConstraint("(open_max IS NOT NULL) = (kind = 'children')", name="waits_open_max"),
     sqlite_with_rowid=False,
 )
 

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 CLAIMABLE = "claimable"
-"""The topic of the supervisor; every other topic is a run's id."""
+"""The topic of the supervisor."""
+REVOKED = "revoked"
+"""The topic of whoever holds leases, some of which may have been taken back. Every other topic is a run's id."""
 
 
 class Wake:

@@ -21,7 +21,9 @@ from fastapi import FastAPI
 
 from service.api import ApiSettings, Example, Services, Stop, create_api
 from service.core import codec
-from service.core.run import CallTool, Event, Failed, Line, Outcome, Run, Succeeded, after, next_move
+from service.core.after import after
+from service.core.moves import CallTool, Failed, Outcome, Succeeded, next_move
+from service.core.run import Event, Line, Run
 from service.core.tool import JsonObject, Tool
 from service.core.validation import read_graph
 from service.store import Store
@@ -86,7 +88,7 @@ class Driven:
         move = next_move(self.run)
         assert isinstance(move, CallTool)
         now = time.monotonic()
-        transition = after(self.run, move, outcome)
+        transition = after(self.run, move, outcome, STATE_BYTES_MAX)
         self.run = asyncio.run(self.store.steps.commit(self.lease, transition, started=now, finished=now))
 
 

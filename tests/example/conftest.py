@@ -14,6 +14,7 @@ import pytest
 from pandera.io.pandas_io import from_yaml
 
 from service.core.conditions import decide
+from service.core.graph import ToolNode
 from service.core.state import State
 from service.core.validation import read_graph
 from service.example import GRAPH, TOOLS, initial_state
@@ -70,7 +71,9 @@ class Walk:
         """The state after a node, as JSON brings it back; this walk's own is left as it is."""
         given = json.loads(json.dumps(self.state))
         self.attempt.node = node
-        returned = FUNCTIONS[READ_GRAPH.nodes[node].tool](given, context=self.attempt)
+        called = READ_GRAPH.nodes[node]
+        assert isinstance(called, ToolNode)
+        returned = FUNCTIONS[called.tool](given, context=self.attempt)
         after: dict[str, Any] = json.loads(json.dumps(given | returned, allow_nan=False))
         return after
 

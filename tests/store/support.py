@@ -13,16 +13,19 @@ from typing import Any
 
 import psycopg
 
+from service.core.after import after
 from service.core.graph import Graph
-from service.core.run import Event, Failed, Line, Run, Succeeded, Transition, after, next_move
+from service.core.moves import Failed, Succeeded, next_move
+from service.core.run import Event, Line, Run, Transition
 from service.core.state import State
 from service.core.validation import read_graph
 from service.store import Store
 from service.store.clock import Override, iso
 from service.store.database import Database
+from service.store.idempotency import Idempotency
 from service.store.postgres import Postgres
 from service.store.records import Claimed, Lease
-from service.store.runs import Idempotency, Start
+from service.store.runs import Start
 from service.store.sqlite import Sqlite
 from service.store.tables import metadata
 
@@ -98,13 +101,13 @@ def success(run: Run, **state: Any) -> Transition:
     """What a tool leads to that leaves exactly `state`."""
     move = next_move(run)
     assert move is not None
-    return after(run, move, Succeeded(run.state.changes_to(state, {}, BYTES_MAX)))
+    return after(run, move, Succeeded(run.state.changes_to(state, {}, BYTES_MAX)), BYTES_MAX)
 
 
 def failure(run: Run) -> Transition:
     move = next_move(run)
     assert move is not None
-    return after(run, move, Failed("tool_error", "boom"))
+    return after(run, move, Failed("tool_error", "boom"), BYTES_MAX)
 
 
 async def commit(

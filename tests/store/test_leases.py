@@ -6,7 +6,9 @@ import asyncio
 import json
 from typing import Any
 
-from service.core.run import CRASHES_MAX, Condemn, after, next_move
+from service.core.after import after
+from service.core.moves import CRASHES_MAX, CallTool, Died, next_move
+from service.core.run import Run
 from service.core.transitions import Status
 from service.store import Store
 from service.store.database import Database
@@ -14,6 +16,7 @@ from service.store.leases import Leases
 from service.store.records import Claimed, Lease
 from service.store.servers import Servers
 from tests.store.support import (
+    BYTES_MAX,
     COUNTER,
     LEASE_S,
     Clock,
@@ -43,6 +46,11 @@ async def renew(leases: Leases, *held: Lease) -> list[Lease]:
 def attempts(database: Database) -> list[tuple[int, int, str]]:
     rows = ask(database, "SELECT step, attempt, error FROM attempts ORDER BY step, attempt")
     return [(step, attempt, json.loads(error)["type"]) for step, attempt, error in rows]
+
+
+def isolated(run: Run) -> bool:
+    move = next_move(run)
+    return isinstance(move, CallTool) and move.isolate
 
 
 async def taken_over(store: Store, clock: Clock, *, beginning: bool = True) -> Claimed:
@@ -229,19 +237,23 @@ def test_a_run_that_only_waited_for_its_turn_is_not_suspected_again(database: Da
     asyncio.run(scenario())
 
 
-def test_five_takeovers_in_a_row_condemn_a_run(database: Database, clock: Clock) -> None:
+def test_after_five_takeovers_in_a_row_a_run_is_tried_in_isolation_only(database: Database, clock: Clock) -> None:
     async def scenario() -> None:
         async with opened(database, clock) as store:
             claimed = await started(store)
             for crashes in range(1, CRASHES_MAX + 1):
-                assert not isinstance(next_move(claimed.run), Condemn)
+                assert not isolated(claimed.run)
                 claimed = await taken_over(store, clock)
                 assert claimed.run.crashes == crashes
-            assert isinstance(next_move(claimed.run), Condemn)
+            assert isolated(claimed.run)
             assert attempts(database) == [(1, number, "server_lost") for number in range(1, CRASHES_MAX + 1)]
-            await commit(store, claimed.lease, after(claimed.run, Condemn("a")))
-            assert (await store.runs.get("r")).status == Status.FAILED
-            assert len(attempts(database)) == CRASHES_MAX
+            move = next_move(claimed.run)
+            assert move is not None
+            await commit(store, claimed.lease, after(claimed.run, move, Died("killed by SIGSEGV"), BYTES_MAX))
+            run = await store.runs.get("r")
+            assert run.status == Status.FAILED
+            assert json.loads(run.error or "")["type"] == "crash_loop"
+            assert attempts(database)[-1] == (1, CRASHES_MAX + 1, "crash_loop")
 
     asyncio.run(scenario())
 

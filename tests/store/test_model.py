@@ -23,7 +23,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from service.core import codec
 from service.core.errors import Conflict, LeaseLost
-from service.core.run import Condemn, Run, Transition, after, next_move
+from service.core.moves import next_move
+from service.core.run import Run, Transition
 from service.core.transitions import Status
 from service.store import Store
 from service.store.clock import from_database
@@ -264,8 +265,6 @@ class Machine(RuleBasedStateMachine):
         self.succeeded["fail" if transition.error else way] += 1
 
     def _transition(self, run: Run, data: st.DataObject, way: str) -> Transition:
-        if isinstance(move := next_move(run), Condemn):
-            return after(run, move)
         if way == "fail":
             return failure(run)
         further = data.draw(st.dictionaries(st.sampled_from("abc"), json_values, max_size=2))

@@ -11,10 +11,12 @@ import pytest
 from sqlalchemy import Executable
 from sqlalchemy.dialects import sqlite
 
+from service.store.claims import _CLAIM, _DUE
+from service.store.fence import RENEW
 from service.store.history import _EVALUATED_BYTES
-from service.store.leases import _CLAIM, _DUE, _RENEW
+from service.store.idempotency import _KEY
 from service.store.logs import _COUNT_UP, lines_after
-from service.store.runs import _KEY, Filter, _newest
+from service.store.runs import Filter, _newest
 from service.store.sql import Each, Statement
 from service.store.sqlite import Sqlite
 from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT
@@ -86,7 +88,7 @@ def test_a_claim_searches_what_is_due(database: Sqlite) -> None:
     assert_in_order(database, _DUE)
 
 
-@pytest.mark.parametrize("statement", [_CLAIM, _RENEW, _ADVANCE, _REST, _COUNT_UP])
+@pytest.mark.parametrize("statement", [_CLAIM, RENEW, _ADVANCE, _REST, _COUNT_UP])
 def test_whatever_moves_a_run_finds_it_by_its_id(database: Sqlite, statement: Statement | Each) -> None:
     assert_searches(database, statement, "SEARCH runs USING INDEX sqlite_autoindex_runs_1 (id=?)")
 

@@ -17,11 +17,14 @@ from sqlalchemy import Executable
 from sqlalchemy.dialects import postgresql
 
 from service.core import codec
+from service.store.claims import _CLAIM, _DUE, _LOCKED
 from service.store.database import database_at
+from service.store.fence import RENEW
 from service.store.history import _EVALUATED_BYTES
-from service.store.leases import _BEGIN, _CLAIM, _DUE, _LOCKED, _RELEASE, _RENEW, _RENEW_ALL
+from service.store.idempotency import _KEY
+from service.store.leases import _BEGIN, _RELEASE, _RENEW_ALL
 from service.store.logs import _COUNT_UP, _LAST_SEQ, lines_after
-from service.store.runs import _KEY, _START_NODE, Filter, _newest
+from service.store.runs import _START_NODE, Filter, _newest
 from service.store.sql import Each, Statement
 from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT
 from service.store.steps import _ADVANCE, _COMMITTED, _REST
@@ -187,7 +190,7 @@ def test_a_claim_that_finds_nothing_reads_a_few_blocks(crowded: psycopg.Connecti
 
 @pytest.mark.parametrize(
     "statement",
-    [_CLAIM, _LOCKED, _BEGIN, _RENEW, _RELEASE, _ADVANCE, _REST, _COMMITTED, _COUNT_UP, _LAST_SEQ],
+    [_CLAIM, _LOCKED, _BEGIN, RENEW, _RELEASE, _ADVANCE, _REST, _COMMITTED, _COUNT_UP, _LAST_SEQ],
     ids=["claim", "taken", "begin", "renew", "release", "advance", "rest", "committed", "count up", "has reached"],
 )
 def test_whatever_asks_for_or_moves_a_run_finds_it_by_its_id(

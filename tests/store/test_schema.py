@@ -19,6 +19,8 @@ from service.store.tables import metadata
 from service.store.views import VIEWS
 from tests.store.support import ask, locked, sql
 
+HEAD = "0003"
+
 
 @pytest.fixture
 def database(file: Sqlite) -> Sqlite:
@@ -78,16 +80,16 @@ def frozen(revision: str) -> dict[str, Any]:
 
 
 def test_the_frozen_views_of_the_migrations_are_the_models_on_both_databases() -> None:
-    first, second = frozen("0001_first.py")["VIEWS"], frozen("0002_servers.py")["V_STATES"]
-    assert {name: views | {"v_states": second[name]} for name, views in first.items()} == VIEWS
-    assert second.keys() == VIEWS.keys()
+    first, second, third = frozen("0001_first.py"), frozen("0002_servers.py"), frozen("0003_control.py")
+    later = {name: {"v_states": second["V_STATES"][name], "v_runs": third["V_RUNS"][name]} for name in VIEWS}
+    assert {name: views | later[name] for name, views in first["VIEWS"].items()} == VIEWS
 
 
 def test_migrating_twice_changes_nothing(database: Sqlite) -> None:
     before = Path(database.name).read_bytes()
-    assert migrate(database) == ["0002"]
+    assert migrate(database) == [HEAD]
     assert Path(database.name).read_bytes() == before
-    assert ask(database, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert ask(database, "SELECT version_num FROM alembic_version") == [(HEAD,)]
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(database: Sqlite) -> None:
@@ -127,7 +129,7 @@ def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
 
 def test_a_migration_makes_the_folder_and_minds_no_odd_name(tmp_path: Path) -> None:
     file = tmp_path / "what? 100% #1" / "new" / "rungraph.db"
-    assert migrate(Sqlite(file)) == ["0002"]
+    assert migrate(Sqlite(file)) == [HEAD]
     assert ("view", "v_runs") in schema(file)
 
 
@@ -148,7 +150,7 @@ def test_four_processes_migrating_at_once_make_one_schema(tmp_path: Path, migrat
         for _ in range(4)
     ]
     outcomes = [process.communicate("go\n", timeout=30) for process in processes]
-    assert [out for out, _ in outcomes] == ["go\n ['0002']\n"] * 4
+    assert [out for out, _ in outcomes] == [f"go\n ['{HEAD}']\n"] * 4
     assert schema(file) == schema(migrated)
 
 
@@ -160,7 +162,7 @@ def test_ten_threads_migrating_at_once_make_one_schema(tmp_path: Path, migrated:
         thread.start()
     for thread in threads:
         thread.join()
-    assert outcomes == [["0002"]] * 10
+    assert outcomes == [[HEAD]] * 10
     assert schema(file) == schema(migrated)
 
 
@@ -172,4 +174,4 @@ def test_a_migration_waits_for_somebody_who_writes(database: Sqlite) -> None:
         thread.join(0.1)
         assert thread.is_alive()
     thread.join(30)
-    assert outcomes == [["0002"]]
+    assert outcomes == [[HEAD]]

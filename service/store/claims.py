@@ -1,0 +1,338 @@
+"""The verb that claims: which runs are due, and what a runner needs of them. One query finds whatever is at rest.
+
+Queued runs are due at once, waiting ones when their wait is over, running ones when their lease has run out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, func, select, update
+
+from service.core.graph import Graph
+from service.core.run import Event, Level, Line, Run
+from service.core.state import State
+from service.core.transitions import Status
+from service.store.clock import microseconds
+from service.store.fence import RENEW, is_held
+from service.store.logs import rows_of_lines
+from service.store.lost import SERVER_LOST, lost_attempt
+from service.store.records import Claimed, Lease
+from service.store.sql import Each, Statement, constant
+from service.store.states import STATES_AT, states_of
+from service.store.tables import attempts, graphs, log_lines, runs, visits
+from service.store.transaction import Transaction
+from service.store.waits import NEAR_S, waits_of
+from service.store.writer import Writer
+
+logger = logging.getLogger(__name__)
+
+GRAPHS_CACHED_MAX = 256
+STATES_LENGTH_MAX = 4 * 2**20
+"""Of states that one transaction reads, beyond the first: nobody else writes meanwhile."""
+ENTRY_LENGTH = 100
+"""What a key takes to read, as if it were bytes of its value."""
+UNREADABLE_S = 60.0
+"""How long runs are put off whose graph this version cannot read."""
+
+_SELECT_DUE = (
+    select(
+        *(runs.c.id, runs.c.graph_id, runs.c.status, runs.c.step, runs.c.current_node, runs.c.attempt),
+        *(runs.c.crashes, runs.c.in_flight, runs.c.last_seq, runs.c.lease_token, runs.c.lease_owner),
+        *(runs.c.started_at, runs.c.moved_at, runs.c.failures, runs.c.patches, runs.c.max_steps),
+        *(runs.c.parent_id, runs.c.depth),
+    )
+    # Its status need not be asked: a CHECK leaves a due time to claimable runs alone. Asked as well, SQLite
+    # would read the index by status, which is to say every run that waits, and sort.
+    .where(runs.c.due_at <= bindparam("now"))
+    .order_by(runs.c.due_at, runs.c.id)
+    .limit(bindparam("count"))
+    .with_for_update(skip_locked=True)
+)
+_NEXT = Statement(
+    select(runs.c.due_at)
+    .where(runs.c.due_at > bindparam("now"), runs.c.due_at <= bindparam("soon"))
+    .order_by(runs.c.due_at)
+    .limit(1)
+)
+_DUE = Statement(_SELECT_DUE)
+_DUE_ONE = Statement(_SELECT_DUE.where(runs.c.id == bindparam("only")))
+
+_CLAIM = Each(
+    lambda given: (
+        update(runs)
+        .where(runs.c.id == given.run_id)
+        .values(
+            status=constant(Status.RUNNING),
+            lease_owner=given.server,
+            lease_token=given.token,
+            due_at=given.until,
+            attempt=given.attempt,
+            crashes=given.crashes,
+            in_flight=given.in_flight,
+            last_seq=given.last_seq,
+            started_at=func.coalesce(runs.c.started_at, given.now),
+            moved_at=given.now,
+        )
+        .returning(runs.c.id)
+    ),
+    run_id=runs.c.id,
+    server=runs.c.lease_owner,
+    token=runs.c.lease_token,
+    until=runs.c.due_at,
+    attempt=runs.c.attempt,
+    crashes=runs.c.crashes,
+    in_flight=runs.c.in_flight,
+    last_seq=runs.c.last_seq,
+    now=runs.c.moved_at,
+)
+
+_VISITS = Each(
+    lambda given: select(visits.c.run_id, visits.c.node, visits.c.count).where(visits.c.run_id == given.run_id),
+    run_id=visits.c.run_id,
+)
+
+_DEFINITION = Statement(select(graphs.c.definition).where(graphs.c.id == bindparam("graph_id")))
+
+# Locked, which waits for a COMMIT that is still going on: found by its id alone, for so far it shows nothing else.
+_LOCKED = Statement(
+    select(runs.c.lease_token, runs.c.lease_owner).where(runs.c.id == bindparam("run_id")).with_for_update()
+)
+
+_PUT_OFF = Statement(update(runs).where(runs.c.id == bindparam("run_id")).values(due_at=bindparam("until")))
+
+
+class _Due(NamedTuple):
+    """A row of _DUE, its columns in that order."""
+
+    id: str
+    graph_id: str
+    status: str
+    step: int
+    current_node: str
+    attempt: int
+    crashes: int
+    in_flight: int
+    last_seq: int
+    lease_token: int
+    lease_owner: str | None
+    started_at: Any
+    moved_at: Any
+    failures: int
+    patches: int
+    max_steps: int | None
+    parent_id: str | None
+    depth: int
+
+    @property
+    def taken_over(self) -> bool:
+        """Whether a server that is gone left it running."""
+        return self.status == Status.RUNNING
+
+    @property
+    def may_have_waited(self) -> bool:
+        """Whether it is not one that was just started, of which there are most."""
+        return self.started_at is not None
+
+    @property
+    def crashed(self) -> bool:
+        """Whether that server was, as far as anybody knows, in the middle of an attempt."""
+        return self.taken_over and bool(self.in_flight)
+
+
+class _Taken(NamedTuple):
+    """Rows that are leased now, what their runs are, and whether others that are due were left for the next time."""
+
+    rows: list[_Due]
+    runs: list[Run]
+    has_more: bool
+
+    def of(self, kept: Sequence[_Due]) -> _Taken:
+        return _Taken(list(kept), [run for row, run in zip(self.rows, self.runs, strict=True) if row in kept], True)
+
+
+class Claims:
+    def __init__(self, writer: Writer, server_id: str, lease_s: float) -> None:
+        self._writer = writer
+        self._server_id = server_id
+        self._lease_s = lease_s
+        self._graphs: dict[str, Graph | None] = {}
+        """None: one that this version cannot read."""
+        self.next_due_s = 0.0
+
+    async def claim(self, count: int, holding: Collection[str] = (), *, only: str | None = None) -> list[Claimed]:
+        """Lease up to `count` runs that are due (`only`: that one), the longest due first.
+
+        One transaction; where their states are large several, so that none takes long. Leases on `holding`, the
+        runs that this server carries, are renewed where they have run out: a database that was locked for long is
+        no reason to take over from oneself. One call at a time.
+        """
+        claimed: list[Claimed] = []
+        has_more = True
+        while has_more:
+            some, has_more = await self._claim(count - len(claimed), holding, only)
+            claimed += some
+            if has_more:
+                holding = {*holding, *(each.run.id for each in some)}
+        while len(self._graphs) > GRAPHS_CACHED_MAX:
+            del self._graphs[next(iter(self._graphs))]
+        return claimed
+
+    async def _claim(self, count: int, holding: Collection[str], only: str | None) -> tuple[list[Claimed], bool]:
+        """Those claimed, and whether there are more that are due."""
+        taken = _Taken([], [], has_more=False)
+
+        def verb(transaction: Transaction) -> _Taken:
+            nonlocal taken
+            if kept := [row for row in taken.rows if self._has_taken(transaction, row)]:
+                return taken.of(kept)  # The COMMIT had only looked like a failure.
+            taken = self._take_due(transaction, count, holding, only)
+            self.next_due_s = _next_due_s(transaction) if len(taken.rows) < count else 0.0
+            return taken
+
+        rows, claimed, has_more = await self._writer.write(verb)
+        leases = [Lease(row.id, row.lease_token + 1) for row in rows]
+        return [Claimed(lease, run) for lease, run in zip(leases, claimed, strict=True)], has_more
+
+    def _take_due(self, transaction: Transaction, count: int, holding: Collection[str], only: str | None) -> _Taken:
+        due = self._due(transaction, count, holding, only)
+        for row in due:
+            if row.graph_id not in self._graphs:
+                self._graphs[row.graph_id] = _load(transaction, row.graph_id)
+        readable = [row for row in due if self._graphs[row.graph_id] is not None]
+        for row in due:
+            if row not in readable:
+                transaction.execute(_PUT_OFF, run_id=row.id, until=transaction.moment.text(later_s=UNREADABLE_S))
+        states = _first_states(transaction, readable)
+        taken = readable[: len(states)]
+        self._take_all(transaction, taken)
+        claimed = self._runs(transaction, taken, states)
+        return _Taken(taken, claimed, has_more=len(taken) < len(readable))
+
+    def _has_taken(self, transaction: Transaction, due: _Due) -> bool:
+        return tuple(transaction.one(_LOCKED, run_id=due.id)) == (due.lease_token + 1, self._server_id)
+
+    def _due(self, transaction: Transaction, count: int, holding: Collection[str], only: str | None) -> list[_Due]:
+        now = transaction.moment.text()
+        which: dict[str, Any] = {"now": now, "count": count} | ({} if only is None else {"only": only})
+        until = transaction.moment.text(later_s=self._lease_s)
+        while True:
+            due = [_Due(*row) for row in transaction.all(_DUE if only is None else _DUE_ONE, **which)]
+            mine = [row for row in due if row.id in holding and row.lease_owner == self._server_id]
+            if not mine:
+                # One of `holding` that is no longer ours is still being put down: a later claim finds it.
+                return [row for row in due if row.id not in holding]
+            for row in mine:
+                is_held(transaction, RENEW, Lease(row.id, row.lease_token), until=until)
+
+    def _take_all(self, transaction: Transaction, due: Sequence[_Due]) -> None:
+        """Lease runs that are due; where one was left in the middle of an attempt, note that one as lost."""
+        now, until = transaction.moment.text(), transaction.moment.text(later_s=self._lease_s)
+        transaction.insert(
+            attempts,
+            [
+                lost_attempt(transaction, row.id, row.step + 1, row.attempt, row.moved_at, SERVER_LOST)
+                for row in due
+                if row.crashed
+            ],
+        )
+        transaction.each(_CLAIM, [self._lease(row, now, until) for row in due])
+        lines = [
+            rows_of_lines(transaction, row.id, said, row.last_seq + len(said))
+            for row in due
+            if (said := _opening_lines(row))
+        ]
+        transaction.insert(log_lines, [line for of_run in lines for line in of_run])
+
+    def _lease(self, due: _Due, now: str, until: str) -> dict[str, Any]:
+        return {
+            "run_id": due.id,
+            "server": self._server_id,
+            "token": due.lease_token + 1,
+            "until": until,
+            "attempt": due.attempt + due.crashed,
+            "crashes": due.crashes + due.crashed,
+            "in_flight": int(not due.taken_over),
+            "last_seq": due.last_seq + len(_opening_lines(due)),
+            "now": now,
+        }
+
+    def _runs(self, transaction: Transaction, due: Sequence[_Due], states: Sequence[State]) -> list[Run]:
+        """What runners are to carry."""
+        waited = waits_of(transaction, [row.id for row in due if row.may_have_waited])
+        counting = [row.id for row in due if (graph := self._graphs[row.graph_id]) is not None and graph.counts_visits]
+        visited: dict[str, dict[str, int]] = {run_id: {} for run_id in counting}
+        for run_id, node, count in transaction.each(_VISITS, [{"run_id": run_id} for run_id in counting]):
+            visited[run_id][node] = count
+        return [
+            self._run(row, state)._replace(
+                waited=waited.get(row.id),
+                claimed_us=transaction.moment.now_us,
+                visits=visited.get(row.id, {}),
+            )
+            for row, state in zip(due, states, strict=True)
+        ]
+
+    def _run(self, due: _Due, state: State) -> Run:
+        graph = self._graphs[due.graph_id]
+        if graph is None:
+            raise ValueError(f"graph {due.graph_id} cannot be read")
+        return Run(
+            id=due.id,
+            graph=graph,
+            status=Status.RUNNING,
+            step=due.step,
+            node=due.current_node,
+            state=state,
+            attempt=due.attempt + due.crashed,
+            crashes=due.crashes + due.crashed,
+            failures=due.failures,
+            patches=due.patches,
+            max_steps=due.max_steps,
+            parent_id=due.parent_id,
+            depth=due.depth,
+        )
+
+
+def _next_due_s(transaction: Transaction) -> float:
+    """In how many seconds the next run is due: at most NEAR_S, after which a supervisor looks anyway."""
+    moment = transaction.moment
+    row = transaction.one(_NEXT, now=moment.text(), soon=moment.text(later_s=NEAR_S))
+    return NEAR_S if row is None else max(0.0, (microseconds(row[0]) - moment.now_us) / 1e6)
+
+
+def _first_states(transaction: Transaction, due: Sequence[_Due]) -> list[State]:
+    """The states of the first of `due`: as many as are quickly read, and one at least."""
+    states: list[State] = []
+    length, count = 0, 1
+    while len(states) < len(due) and length < STATES_LENGTH_MAX:
+        part = due[len(states) : len(states) + count]
+        asked = [{"run_id": row.id, "step": row.step} for row in part]
+        found = states_of(transaction.each(STATES_AT[transaction.dialect], asked))
+        states += [found.get(row.id, State({})) for row in part]
+        length += sum(ENTRY_LENGTH + entry.byte_length for state in found.values() for entry in state.entries.values())
+        count *= 2  # Of large ones few are read beyond the limit, of small ones all in a few queries.
+    return states
+
+
+def _load(transaction: Transaction, graph_id: str) -> Graph | None:
+    try:
+        return Graph.load(transaction.one(_DEFINITION, graph_id=graph_id)[0])
+    except ValueError:
+        logger.exception("graph %s cannot be read: a newer version wrote it, and its runs wait for one", graph_id)
+        return None
+
+
+def _opening_lines(due: _Due) -> list[Line]:
+    """What a claim says; of one from a wait it is the step that says how that has ended."""
+    if due.status == Status.WAITING:
+        return []
+    place: dict[str, Any] = {"node": due.current_node, "step": due.step + 1}
+    if due.taken_over:
+        message = f"taken over at {due.current_node:.200}: the server that ran it is gone"
+        return [Line(Event.RUN_RESUMED, message, Level.WARNING, **place)]
+    if due.started_at is None:
+        return [Line(Event.RUN_STARTED, f"started at {due.current_node:.200}")]
+    return [Line(Event.RUN_RESUMED, f"goes on at {due.current_node:.200}", **place)]

@@ -1,0 +1,44 @@
+"""What a commit does beside moving its run and writing its step: to its wait, its mailbox, its visits, its children."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import bindparam
+
+from service.core.run import Transition
+from service.store.children import start_children
+from service.store.control import cancel_children
+from service.store.signals import consume
+from service.store.sql import Statement, every_column
+from service.store.tables import visits
+from service.store.transaction import Transaction
+from service.store.waits import forget, park
+
+_VISIT = Statement(
+    lambda insert: (
+        insert(visits)
+        .values(every_column(visits))
+        .on_conflict_do_update(index_elements=["run_id", "node"], set_={"count": bindparam("count")})
+    )
+)
+
+
+def take_effect(transaction: Transaction, transitions: Sequence[Transition]) -> None:
+    """To be called once the runs' rows are moved, and locked by that."""
+    if not transitions:
+        return
+    forget(transaction, [transition.run.id for transition in transitions if transition.ends_wait])
+    for transition in transitions:
+        run = transition.run
+        if transition.consumes is not None:
+            consume(transaction, run.id, transition.consumes, run.step)
+        node = None if transition.step is None else transition.step.node
+        if node is not None and node in run.visits:
+            transaction.execute(_VISIT, run_id=run.id, node=node, count=run.visits[node])
+        if transition.starts:
+            start_children(transaction, run, transition.starts)
+    cancel_children(transaction, [transition.run.id for transition in transitions if transition.cancels_children])
+    # Last: whether a wait for children is over at once shows only now.
+    parked = [(transition.run.id, transition.wait) for transition in transitions if transition.wait is not None]
+    park(transaction, parked)
