@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +29,9 @@ class Server:
 
     def post(self, path: str, body: Any) -> Any:
         return http.post(self.port, path, body)
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
 
     def cpu_s(self) -> float:
         """Processor time since its start, of all its threads."""
