@@ -11,7 +11,7 @@ from service.core import codec
 from service.core.children import joined, starts
 from service.core.conditions import Decision, Reason, decide
 from service.core.errors import AttemptError, StateInvalid
-from service.core.graph import GraphNode, SignalNode, SleepNode
+from service.core.graph import GraphNode, SignalNode, SleepNode, Until
 from service.core.moves import (
     CallTool,
     Died,
@@ -45,9 +45,13 @@ def after(run: Run, move: Move, outcome: Outcome | None, state_bytes_max: int) -
         transition = _after(run, move, outcome, state_bytes_max)
     except AttemptError as error:
         transition = _failed(run, Failed(error.type, str(error)), state_bytes_max)
-    if run.waited is not None and transition.wait is None and not isinstance(move, Hold):
-        return transition._replace(ends_wait=transition.run.status is not Status.RUNNING or not transition.starts)
-    return transition
+    if transition.error is not None and isinstance(move, Gather):
+        transition = transition._replace(cancels_children=True)
+    if run.waited is None or (transition.step is None and transition.error is None):
+        return transition  # It waits on, or only looks on.
+    # A backoff is no part of the attempt that follows it.
+    since_us = None if run.waited.kind is WaitKind.BACKOFF else run.waited.since_us
+    return transition._replace(ends_wait=transition.wait is None, since_us=since_us)
 
 
 def _after(run: Run, move: Move, outcome: Outcome | None, state_bytes_max: int) -> Transition:
@@ -60,7 +64,7 @@ def _after(run: Run, move: Move, outcome: Outcome | None, state_bytes_max: int) 
             return _failed(run, Failed("crash_loop" if is_suspect(run) else "tool_error", message), state_bytes_max)
         case Hold(because=because), None:
             return _held(run, because)
-        case Sleep(node=node), None | Instant():
+        case Sleep(node=node), None | Instant() if isinstance(node.sleep, Until) is isinstance(outcome, Instant):
             return _slept(run, node, outcome, state_bytes_max)
         case Receive(node=node), Received() | Nothing():
             return _received(run, node, outcome, state_bytes_max)
@@ -69,11 +73,11 @@ def _after(run: Run, move: Move, outcome: Outcome | None, state_bytes_max: int) 
     raise TypeError(f"{move!r} does not come out as {outcome!r}")
 
 
-def _committed(run: Run, changes: Changes, *, since_us: int | None = None, consumes: int | None = None) -> Transition:
+def _committed(run: Run, changes: Changes, *, consumes: int | None = None) -> Transition:
     """The step is done: where its edges lead from the new state. ConditionError undoes it."""
     state = run.state.apply(changes)
     decision = decide(run.graph.edges_from(_node_of(run)), state)
-    return _stepped(run, changes, state, decision)._replace(since_us=since_us, consumes=consumes)
+    return _stepped(run, changes, state, decision)._replace(consumes=consumes)
 
 
 def _stepped(run: Run, changes: Changes, state: State, decision: Decision) -> Transition:
@@ -126,23 +130,32 @@ def _parked(run: Run, wait: Wait, message: str) -> Transition:
 
 def _slept(run: Run, node: SleepNode, until: Instant | None, state_bytes_max: int) -> Transition:
     waited = _waited(run, WaitKind.SLEEP)
-    if waited is None and until is not None and until.us > run.claimed_us + AHEAD_MAX_US:
-        raise StateInvalid("the moment is more than a hundred years ahead")
-    if until is None:
-        sleep_s = float(node.sleep) if isinstance(node.sleep, int | float) else 0.0
-        is_late = node.timeout_s is not None and node.timeout_s < sleep_s
-        wait = Wait(WaitKind.SLEEP, later_s=sleep_s if node.timeout_s is None else min(sleep_s, node.timeout_s))
-    else:
-        since_us = run.claimed_us if waited is None else waited.since_us
-        is_late = node.timeout_s is not None and since_us + round(node.timeout_s * 1e6) < until.us
-        wait = Wait(WaitKind.SLEEP, due_us=until.us, later_s=node.timeout_s)
     if waited is None:
-        return _parked(run, wait, f"sleeps {_what(node)}")
+        return _parked(run, _sleep(run, node, until), f"sleeps {_what(node)}")
     if not waited.is_over:
         return _parked(run, _again(waited), "")
-    if is_late:
-        return _timed_out(run, f"slept for {node.timeout_s} s, and had to for longer", waited, state_bytes_max)
-    return _committed(run, Changes({}), since_us=waited.since_us)
+    if _is_cut_short(node, until, waited):
+        message = f"slept for {node.timeout_s} s, and had to for longer"
+        return _failed(run, Failed("timeout", message), state_bytes_max)
+    return _committed(run, Changes({}))
+
+
+def _sleep(run: Run, node: SleepNode, until: Instant | None) -> Wait:
+    if until is not None:
+        if until.us > run.claimed_us + AHEAD_MAX_US:
+            raise StateInvalid("the moment is more than a hundred years ahead")
+        return Wait(WaitKind.SLEEP, due_us=until.us, later_s=node.timeout_s)
+    times = [node.sleep, node.timeout_s]
+    return Wait(WaitKind.SLEEP, later_s=min(float(time) for time in times if isinstance(time, int | float)))
+
+
+def _is_cut_short(node: SleepNode, until: Instant | None, waited: Waited) -> bool:
+    """Whether the node's timeout came before the time that it was to sleep."""
+    if node.timeout_s is None:
+        return False
+    if until is not None:
+        return waited.since_us + round(node.timeout_s * 1e6) < until.us
+    return isinstance(node.sleep, int | float) and node.timeout_s < node.sleep
 
 
 def _what(node: SleepNode) -> str:
@@ -152,34 +165,29 @@ def _what(node: SleepNode) -> str:
 def _received(run: Run, node: SignalNode, found: Received | Nothing, state_bytes_max: int) -> Transition:
     waited = _waited(run, WaitKind.SIGNAL)
     due_us = None if waited is None else waited.due_us
-    since_us = None if waited is None else waited.since_us
     if isinstance(found, Received) and (due_us is None or found.accepted_us <= due_us):
-        changes = run.state.setting(node.into, found.payload, state_bytes_max)
-        return _committed(run, changes, since_us=since_us, consumes=found.number)
+        return _committed(run, run.state.setting(node.into, found.payload, state_bytes_max), consumes=found.number)
     if waited is None:
         wait = Wait(WaitKind.SIGNAL, node.signal, later_s=node.timeout_s)
         return _parked(run, wait, f"waits for the signal {node.signal!r:.200}")
     if waited.is_over:
         message = f"no signal {node.signal!r:.200} within {node.timeout_s} s"
-        return _timed_out(run, message, waited, state_bytes_max)
+        return _failed(run, Failed("timeout", message), state_bytes_max)
     return _parked(run, _again(waited)._replace(name=node.signal), "")
 
 
 def _gathered(run: Run, node: GraphNode, gathered: Gathered, state_bytes_max: int) -> Transition:
     """The children's node: more of them are started, or waited for, or joined; or one of them has failed it."""
     waited = _waited(run, WaitKind.CHILDREN)
-    since_us = None if waited is None else waited.since_us
     if gathered.failed is not None:
         number, status, message = gathered.failed
         failure = Failed("child_failed", f"child {number} {status}{message and ': '}{message}")
-        failed = _failed(run, failure, state_bytes_max)
-        return failed._replace(since_us=since_us, cancels_children=True)
+        return _failed(run, failure, state_bytes_max)
     if gathered.states is not None:
-        changes = run.state.setting(node.into, joined(node, gathered.states), state_bytes_max)
-        return _committed(run, changes, since_us=since_us)
+        return _committed(run, run.state.setting(node.into, joined(node, gathered.states), state_bytes_max))
     if waited is not None and waited.is_over:
         message = f"children were not done within {node.timeout_s} s"
-        return _timed_out(run, message, waited, state_bytes_max)._replace(cancels_children=True)
+        return _failed(run, Failed("timeout", message), state_bytes_max)
     found = starts(run, node, gathered)
     if found.has_more:
         return Transition(run=run, starts=found.starts)
@@ -196,10 +204,6 @@ def _waited(run: Run, kind: WaitKind) -> Waited | None:
 def _again(waited: Waited) -> Wait:
     """The same wait, which is not over."""
     return Wait(waited.kind, due_us=waited.due_us, since_us=waited.since_us)
-
-
-def _timed_out(run: Run, message: str, waited: Waited, state_bytes_max: int) -> Transition:
-    return _failed(run, Failed("timeout", message), state_bytes_max)._replace(since_us=waited.since_us)
 
 
 # What a failure leads to.
