@@ -14,6 +14,8 @@ def is_retried(retry: Retry | None, error_type: str, failures: int) -> bool:
 
 def backoff_s(retry: Retry, failures: int) -> float:
     """Seconds until the next attempt after `failures` failed ones: growing by the rate, up to the maximum."""
+    if not retry.backoff_s:
+        return 0.0  # Nothing grows to nothing, also where the power below is beyond any float.
     try:
         grown = float(retry.backoff_s) * float(retry.backoff_rate) ** (failures - 1)
     except OverflowError:
