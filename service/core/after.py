@@ -211,6 +211,8 @@ def _again(waited: Waited) -> Wait:
 
 def _failed(run: Run, failure: Failed, state_bytes_max: int) -> Transition:
     """Another attempt, an error edge, or the end of the run; its last good state stands."""
+    if not is_suspect(run):  # One that is stays isolated, or the next attempt would bring down servers again.
+        run = run._replace(crashes=0)
     node = run.graph.nodes[_node_of(run)]
     error = RunError(failure.type, failure.message, _node_of(run), run.step + 1, run.attempt)
     failures = run.failures + 1
@@ -229,7 +231,7 @@ def _retried(run: Run, error: RunError, seconds: float, failures: int) -> Transi
     line = line._replace(
         event=Event.STEP_RETRYING, level=Level.WARNING, message=f"tried again in {seconds:g} s: {line.message}"
     )
-    again = run._replace(status=Status.WAITING, attempt=run.attempt + 1, failures=failures, crashes=0)
+    again = run._replace(status=Status.WAITING, attempt=run.attempt + 1, failures=failures)
     return Transition(run=again, error=error, lines=(line,), wait=Wait(WaitKind.BACKOFF, later_s=seconds))
 
 

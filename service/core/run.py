@@ -100,7 +100,7 @@ class Run(NamedTuple):
     attempt: int = 1
     """Which try of the next step the next attempt is."""
     crashes: int = 0
-    """Takeovers from a dead server in a row, without a commit since."""
+    """Takeovers from a dead server in a row, without a commit since; of a suspect, without a step since."""
     failures: int = 0
     """Failed attempts of the next step since the run last began or was resumed: what `retry` counts."""
     patches: int = 0
