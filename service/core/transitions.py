@@ -33,7 +33,7 @@ OVER = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 """Nothing more happens by itself, and no line is added."""
 
 CLAIMABLE = frozenset({Status.QUEUED, Status.RUNNING, Status.WAITING})
-"""A run with one of these has a due time, at which any server may claim it."""
+"""A run with one of these may be claimed by any server, as soon as its due time has come, if it has one."""
 
 
 def is_legal(before: Status, after: Status) -> bool:

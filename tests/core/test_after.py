@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from service.core.after import after
 from service.core.conditions import Reason
 from service.core.moves import (
     CallTool,
@@ -14,7 +13,6 @@ from service.core.moves import (
     Failed,
     Gather,
     Gathered,
-    Hold,
     Instant,
     Nothing,
     Outcome,
@@ -27,7 +25,7 @@ from service.core.moves import (
 from service.core.run import Event, Level, RunError, Transition, WaitKind
 from service.core.state import Changes
 from service.core.transitions import Status, is_legal
-from tests.core.runs import ROOM, came_out, node_of, run_of, succeed, waited
+from tests.core.runs import came_out, node_of, run_of, succeed, waited
 
 BELOW_3 = {"key": "n", "op": "<", "value": 3}
 LOOP = node_of("add", {"to": "a", "condition": BELOW_3})
@@ -181,12 +179,11 @@ def test_a_move_that_cannot_come_out_so_is_a_mistake_of_ours(kind: type, outcome
 
 
 def test_a_hold_and_a_sleep_of_seconds_ask_for_nothing() -> None:
-    run = run_of(LOOP)
-    for move, node in ((Hold("why"), "add"), (next_move(run_of(node_of({"sleep": 1}))), {"sleep": 1})):
-        assert move is not None
-        after(run_of(node_of(node)), move, None, ROOM)
-        with pytest.raises(TypeError):
-            after(run_of(node_of(node)), move, Instant(0), ROOM)
+    for run in (run_of({**LOOP, "max_steps": 1}, step=1), run_of(node_of({"sleep": 1}))):
+        came_out(run, None)
+        for outcome in (Instant(0), Nothing(), Succeeded(Changes({}))):
+            with pytest.raises(TypeError):
+                came_out(run, outcome)
 
 
 @pytest.mark.parametrize("node", MOVES.values(), ids=lambda node: f"{node!r:.20}")

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 
 from service.core import path
-from service.core.conditions import Decision, Reason, decide, equal, json_type
+from service.core.codec import json_type
+from service.core.conditions import Decision, Reason, decide, equal
 from service.core.errors import ConditionError
 from service.core.graph import Edge
 from service.core.state import State
