@@ -6,7 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from service.core.graph import Op
+from service.core.graph import ERROR_TYPES, Op
+from service.core.validation.nodes import SECONDS_MAX
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 integers = st.integers() | st.integers(-(2**80), 2**80)
@@ -56,26 +57,65 @@ conditions: st.SearchStrategy[Any] = st.recursive(comparisons(), _combined, max_
 _targets = st.none() | st.sampled_from(NODES)
 
 
+_error_types = st.lists(st.sampled_from(ERROR_TYPES), min_size=1, max_size=3)
+_state_keys = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
+_counts = st.integers(1, 2**63 - 1)
+_seconds = st.integers(0, SECONDS_MAX) | st.floats(0, SECONDS_MAX)
+
+
+def _with(required: dict[str, Any], **optional: Any) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(required, optional=optional)
+
+
+_retries = _with(
+    {},
+    max_attempts=_counts,
+    backoff_s=_seconds,
+    backoff_rate=st.integers(1, 1000) | st.floats(1, 1000),
+    max_backoff_s=_seconds,
+    on=_error_types,
+)
+_options: dict[str, Any] = {
+    "retry": _retries,
+    "timeout_s": st.integers(1, SECONDS_MAX) | st.floats(0, SECONDS_MAX, exclude_min=True),
+    "max_visits": _counts,
+}
+_tools = st.sampled_from(TOOLS)
+nodes: st.SearchStrategy[Any] = (
+    _tools
+    | _with({"tool": _tools}, metadata=states, isolate=st.booleans(), **_options)
+    | _with({"sleep": _seconds | _with({"until": _paths})}, **_options)
+    | _with({"signal": _state_keys}, into=_state_keys, **_options)
+    | _with(
+        {"graph": _state_keys, "into": _state_keys},
+        for_each=_paths,
+        input=st.lists(_state_keys, max_size=3),
+        max_parallel=_counts,
+        **_options,
+    )
+)
+_error_edges = _with({"to": _targets, "on_error": st.just(True) | _error_types}, into=_state_keys, condition=conditions)
+
+
 @st.composite
 def edge_lists(draw: st.DrawFn) -> list[Any]:
+    """Ordinary edges, the last of which may be unconditional, and error edges anywhere among them."""
     made: list[Any] = [{"to": draw(_targets), "condition": draw(conditions)} for _ in range(draw(st.integers(0, 3)))]
     if draw(st.booleans()):
         made.append(draw(st.sampled_from(NODES) | st.builds(lambda to: {"to": to}, _targets)))
+    for edge in draw(st.lists(_error_edges, max_size=2)):
+        made.insert(draw(st.integers(0, len(made))), edge)
     return made
 
 
 @st.composite
 def graph_documents(draw: st.DrawFn) -> dict[str, Any]:
-    """A document that defines a graph, in any mixture of long forms and shorthands."""
-    tools = st.sampled_from(TOOLS)
-    nodes = {
-        name: draw(tools | st.builds(lambda tool, metadata: {"tool": tool, "metadata": metadata}, tools, states))
-        for name in NODES
-    }
+    """A document that defines a graph, in any mixture of kinds, long forms and shorthands."""
     optional = {
         "name": draw(texts),
-        "max_steps": draw(st.integers(1, 2**63 - 1)),
+        "max_steps": draw(_counts),
         "edges": draw(st.dictionaries(st.sampled_from(NODES), edge_lists(), max_size=4)),
     }
     kept = draw(st.sets(st.sampled_from(sorted(optional))))
-    return {"start_node": NODES[0], "nodes": nodes, **{name: optional[name] for name in sorted(kept)}}
+    made = {name: draw(nodes) for name in NODES}
+    return {"start_node": NODES[0], "nodes": made, **{name: optional[name] for name in sorted(kept)}}

@@ -12,30 +12,10 @@ from hypothesis import strategies as st
 
 from service.core.errors import Invalid
 from service.core.graph import Graph
-from service.core.validation import FAULTS_LENGTH_MAX, FAULTS_MAX, read_graph
+from service.core.validation import read_graph
+from service.core.validation.faults import FAULTS_LENGTH_MAX, FAULTS_MAX
+from tests.core.reading import GOOD, HOLDS, condition, edge, faults, pointers
 from tests.core.strategies import TOOLS, graph_documents, json_values
-
-GOOD: dict[str, Any] = {"start_node": "a", "nodes": {"a": "add", "b": {"tool": "detect"}}}
-HOLDS: dict[str, Any] = {"key": "n", "op": "exists"}
-
-
-def faults(document: Any) -> list[tuple[str, str]]:
-    with pytest.raises(Invalid) as refused:
-        read_graph(document, TOOLS)
-    return [(fault.pointer, fault.message) for fault in refused.value.faults]
-
-
-def pointers(document: Any) -> list[str]:
-    return [at for at, _ in faults(document)]
-
-
-def edge(edge: Any) -> dict[str, Any]:
-    return {**GOOD, "edges": {"a": edge}}
-
-
-def condition(condition: Any) -> dict[str, Any]:
-    return edge({"to": "b", "condition": condition})
-
 
 AT = "/edges/a/condition"
 
@@ -137,24 +117,6 @@ def test_all_faults_come_back_at_once() -> None:
 def test_a_misspelt_name_comes_with_the_closest_match(document: Any, hint: str | None) -> None:
     [(_, message)] = faults(document)
     assert message.endswith(f"did you mean {hint}?") if hint else "did you mean" not in message
-
-
-@pytest.mark.parametrize(
-    ("document", "at"),
-    [
-        *(({**GOOD, "nodes": {"a": {kind: 1}}}, f"/nodes/a/{kind}") for kind in ("sleep", "signal", "graph")),
-        *(
-            ({**GOOD, "nodes": {"a": {"tool": "add", option: 1}}}, f"/nodes/a/{option}")
-            for option in ("retry", "timeout_s", "max_visits", "isolate", "into", "for_each", "input", "max_parallel")
-        ),
-        (edge({"to": "b", "on_error": True}), "/edges/a/on_error"),
-        (edge({"to": "b", "into": "e"}), "/edges/a/into"),
-    ],
-)
-def test_what_a_later_version_does_is_refused_with_not_yet(document: Any, at: str) -> None:
-    [(pointer, message)] = faults(document)
-    assert pointer == at
-    assert "not yet" in message
 
 
 def nested(depth: int) -> Any:

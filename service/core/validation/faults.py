@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Collection
 from typing import Any
 
@@ -73,8 +72,7 @@ class Faults:
 
     def seconds(self, value: Any, at: Place, *, least: float = 0, most: float, above: bool = False) -> int | float:
         """A number of seconds; `above`: of more than `least`."""
-        is_number = type(value) in (int, float) and math.isfinite(value)
-        if not is_number or not least <= value <= most or (above and value == least):
+        if type(value) not in (int, float) or not least <= value <= most or (above and value == least):
             self.add(at, f"a number {'above' if above else 'from'} {least} {'up ' if above else ''}to {most}")
             return 1
         number: int | float = value

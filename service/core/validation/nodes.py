@@ -44,7 +44,7 @@ def read_node(node: Any, at: Place, tools: Collection[str], faults: Faults) -> N
             return SleepNode(sleep=_sleep(node["sleep"], (*at, "sleep"), faults), **options)
         case "signal":
             name = faults.text(node["signal"], (*at, "signal"), "a signal's name")
-            into = faults.text(node.get("into", name), (*at, "into"), "a key of the state") if name else ""
+            into = faults.text(node["into"], (*at, "into"), "a key of the state") if "into" in node else name
             return SignalNode(signal=name, into=into, **options)
         case _:
             return _graph_node(node, at, options, faults)
