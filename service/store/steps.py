@@ -44,7 +44,6 @@ def _move(given: Any, **more: Any) -> Any:
             current_node=given.node,
             last_seq=runs.c.last_seq + given.lines,
             moved_at=given.now,
-            crashes=constant(0),
             **more,
         )
         .returning(runs.c.id, runs.c.lease_token, runs.c.last_seq, runs.c.pause_asked)
@@ -61,13 +60,17 @@ _PLACE = {
     "now": runs.c.moved_at,
 }
 
-_ADVANCE = Each(lambda given: _move(given, attempt=constant(1), failures=constant(0), in_flight=constant(1)), **_PLACE)
+_ADVANCE = Each(
+    lambda given: _move(given, attempt=constant(1), crashes=constant(0), failures=constant(0), in_flight=constant(1)),
+    **_PLACE,
+)
 
 _REST = Each(
     lambda given: _move(
         given,
         status=given.status,
         attempt=given.attempt,
+        crashes=given.crashes,
         failures=given.failures,
         error=given.error,
         finished_at=given.finished_at,
@@ -77,6 +80,7 @@ _REST = Each(
     **_PLACE,
     status=runs.c.status,
     attempt=runs.c.attempt,
+    crashes=runs.c.crashes,
     failures=runs.c.failures,
     due_at=runs.c.due_at,
     error=runs.c.error,
@@ -209,6 +213,7 @@ def _place_of_rest(transaction: Transaction, commit: _Commit, now: str) -> dict[
     return _place(commit, now) | {
         "status": run.status.value,
         "attempt": run.attempt,
+        "crashes": run.crashes,
         "failures": run.failures,
         "due_at": None if wait is None else due_text(transaction, wait),
         "error": _error_text(error) if error is not None and run.status is Status.FAILED else None,
