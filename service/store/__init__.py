@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from service.store.backtest import Backtest
 from service.store.children import Children
 from service.store.clock import Override
 from service.store.control import Control
@@ -41,6 +42,7 @@ class Store:
         self.signals = Signals(self._writer)
         self.children = Children(self._writer)
         self.history = History(self._reader)
+        self.backtest = Backtest(self._reader, self.runs)
         self.logs = Logs(self._writer, self._reader)
         self.tails = Tails(self.logs, self._reader, self.wake)
         self.servers = Servers(self._writer, server_id, address, lease_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import select, tuple_
@@ -15,6 +16,9 @@ from service.store.sql import Statement, every_column
 from service.store.tables import graphs
 from service.store.transaction import Transaction
 from service.store.writer import Writer
+
+IDS_AT_ONCE = 1000
+"""Parameters of one statement: databases bound them."""
 
 _ADD = Statement(
     lambda insert: insert(graphs).values(every_column(graphs)).on_conflict_do_nothing().returning(graphs.c.id)
@@ -48,6 +52,16 @@ class Graphs:
         if row is None:
             raise NotFound("graph", graph_id)
         return _record(row, row.definition)
+
+    async def known(self, graph_ids: Collection[str]) -> set[str]:
+        """Those of `graph_ids` that are ids of graphs."""
+        asked = sorted(graph_ids)
+        found: set[str] = set()
+        async with self._reader.snapshot() as snapshot:
+            for first in range(0, len(asked), IDS_AT_ONCE):
+                some = asked[first : first + IDS_AT_ONCE]
+                found |= {row.id for row in await snapshot.all(select(graphs.c.id).where(graphs.c.id.in_(some)))}
+        return found
 
     async def page(self, limit: int, cursor: str | None = None) -> Page:
         """The newest first. The cursor is the id of the last graph seen; Invalid where it is none."""

@@ -77,7 +77,7 @@ class History:
             last = min(run.step, after_step + limit)
             between = {"run_id": run_id, "after_step": after_step, "last_step": last}
             sizes = [*await snapshot.all(BYTES_BETWEEN, **between), *await snapshot.all(_EVALUATED_BYTES, **between)]
-            between["last_step"] = _cut(sizes, after_step + 1, last)
+            between["last_step"] = cut(sizes, after_step + 1, last)
             items = await _steps_between(snapshot, between)
         return Page(items, items[-1].step if items and items[-1].step < run.step else None)
 
@@ -143,7 +143,7 @@ async def _wait(snapshot: Snapshot, run_id: str) -> WaitRecord | None:
     return WaitRecord(wait.kind, wait.name, shown(wait.since) or "", shown(wait.due_at), count)
 
 
-def _cut(sizes: Iterable[tuple[int, int]], first: int, last: int) -> int:
+def cut(sizes: Iterable[tuple[int, int]], first: int, last: int) -> int:
     """The last step, up to `last`, with which a page is still of a decent size; `first` always fits."""
     total = 0
     for step, length in sorted(map(tuple, sizes)):

@@ -138,6 +138,28 @@ class WhyRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class DivergenceRecord:
+    """A step after which another graph would have led its run elsewhere."""
+
+    run_id: str
+    step: int
+    node: str
+    went: str | None
+    would_go: str | None
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestRecord:
+    runs: int
+    steps: int
+    """At how many the other graph was asked."""
+    diverging_runs: int
+    examples: tuple[DivergenceRecord, ...]
+    """The first of them; not all."""
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """Items and, where there are more, the cursor that leads to them."""
 
