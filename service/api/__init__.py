@@ -2,7 +2,8 @@
 
 app        builds the application; stop and access stand around it, errors answers what goes wrong
 graphs, runs, logs, files, tools, demo, health      the routes; later: those to come
-body, deps          what comes in, read strictly
+control, signals, forks, why, backtest              the routes by which people steer runs
+body, deps, idempotency     what comes in, read strictly
 views, schemas      what goes out, as text and as described in openapi
 follow              one client's live reading of a run's lines
 """

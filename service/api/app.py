@@ -14,7 +14,23 @@ from fastapi.staticfiles import StaticFiles
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api import demo, errors, files, graphs, health, later, logs, openapi, runs, tools
+from service.api import (
+    backtest,
+    control,
+    demo,
+    errors,
+    files,
+    forks,
+    graphs,
+    health,
+    later,
+    logs,
+    openapi,
+    runs,
+    signals,
+    tools,
+    why,
+)
 from service.api.access import Access
 from service.api.deps import StrictRoute
 from service.api.services import ApiSettings
@@ -51,7 +67,7 @@ def create_api(settings: ApiSettings, lifespan: Lifespan) -> FastAPI:
     app.router.route_class = StrictRoute
     errors.install(app)
     # In this order: whatever `/graph/{graph_id}` would match too comes before it.
-    for room in (runs, graphs, logs, files, tools, demo, health, later):
+    for room in (runs, graphs, logs, files, control, signals, forks, why, backtest, tools, demo, health, later):
         # Not `include_router`, which looks for the route once more at each call.
         app.router.routes.extend(room.router.routes)
     _add_docs(app)

@@ -19,6 +19,7 @@ from service.api import schemas
 from service.api.body import chunks, content_type, read_json, shaped
 from service.api.deps import Decimal, Served, Settings, new_run_id, routes
 from service.api.errors import closest
+from service.api.files import sync
 from service.api.openapi import DEMO_BODY, refusals
 from service.api.runs import initial_state, started
 from service.api.services import WRITE_WITHIN_S, ApiSettings, Services
@@ -116,11 +117,7 @@ def _sync(file: Any, folder: Path) -> None:
     file.flush()
     os.fsync(file.fileno())
     for place in (folder, folder.parent):
-        directory = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync(place)
 
 
 async def _one(piece: bytes) -> AsyncIterator[bytes]:

@@ -46,8 +46,13 @@ def known_run_id(text: str) -> str:
     return text
 
 
+def is_graph_id(text: str) -> bool:
+    """Whether `text` can be a graph's id."""
+    return _GRAPH_ID.fullmatch(text) is not None
+
+
 def known_graph_id(text: str) -> str:
-    if not _GRAPH_ID.fullmatch(text):
+    if not is_graph_id(text):
         raise NotFound("graph", text[:100])
     return text
 

@@ -1,9 +1,14 @@
-"""Files that a run left in its folder, and nothing else of the disk."""
+"""Files that a run left in its folder, and nothing else of the disk.
+
+A file is a regular one directly in there; a name with a dot in front is one that a tool still writes.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from anyio import to_thread
@@ -49,7 +54,7 @@ async def get_file(run_id: RunId, name: str, services: Served) -> WholeFile:
 
 
 def _regular_file(folder: Path, name: str) -> tuple[Path, os.stat_result]:
-    """The file `name` directly in `folder`. A name with a dot in front is one that a tool still writes."""
+    """The file `name` of `folder`; NotFound where it is none."""
     plain = bool(name) and not name.startswith(".") and not any(mark in name for mark in "/\\\0")
     try:
         # Not stat: a link could lead out of the folder.
@@ -59,3 +64,34 @@ def _regular_file(folder: Path, name: str) -> tuple[Path, os.stat_result]:
     if found is None or not stat.S_ISREG(found.st_mode):
         raise NotFound("file", name[:200])
     return folder / name, found
+
+
+def copy_files(source: Path, target: Path) -> None:
+    """Make the folder `target` with the files of `source`, durably and all at once; not if there is no `source`."""
+    try:
+        with os.scandir(source) as entries:
+            names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False) and entry.name[0] != "."]
+    except FileNotFoundError:
+        return
+    draft = target.with_name(f".{target.name}")
+    draft.mkdir()
+    try:
+        for name in names:
+            with suppress(FileNotFoundError):  # A tool may just have removed it.
+                shutil.copyfile(source / name, draft / name, follow_symlinks=False)
+                sync(draft / name)
+        sync(draft)
+        draft.rename(target)
+        sync(target.parent)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def sync(path: Path) -> None:
+    """Bring a file or a folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import islice
+from typing import Any
+
 from fastapi import HTTPException, Request
 
 from service.api import schemas, views
 from service.api.body import read_json
-from service.api.deps import GraphCursor, GraphId, Limit, Served, Settings, routes
+from service.api.deps import GraphCursor, GraphId, Limit, Served, Settings, is_graph_id, routes
 from service.api.openapi import GRAPH_BODY, refusals
-from service.api.services import WRITE_WITHIN_S
+from service.api.services import WRITE_WITHIN_S, Services
 from service.api.views import Json
 from service.core import codec
-from service.core.validation import read_graph
+from service.core.errors import Fault, Invalid
+from service.core.graph import Graph
+from service.core.validation import FAULTS_MAX, read_graph
 
 DEPTH_MAX = 4 + 2 * 32 + codec.DEPTH_MAX
 """A literal of full depth in the deepest condition of an edge; `read_graph` looks at each part."""
@@ -29,7 +34,7 @@ router = routes(tags=["graphs"])
 async def create_graph(request: Request, services: Served, settings: Settings) -> Json:
     """Define a graph. The same definition posted twice is the same graph."""
     document = await read_json(request, settings.body_bytes_max, DEPTH_MAX)
-    graph = read_graph(document, services.tools)
+    graph = await _read(document, services)
     is_new = await services.store.graphs.add(graph, within_s=WRITE_WITHIN_S)
     warnings = [
         {
@@ -39,6 +44,33 @@ async def create_graph(request: Request, services: Served, settings: Settings) -
         for name in graph.unreachable()
     ]
     return Json({"graph_id": graph.id, "warnings": warnings}, 201 if is_new else 200)
+
+
+async def _read(document: Any, services: Services) -> Graph:
+    """The graph that `document` defines, whose nodes run graphs that are there; Invalid with all that is wrong."""
+    missing = await _missing_graphs(document, services)
+    try:
+        graph = read_graph(document, services.tools)
+    except Invalid as error:
+        raise Invalid([*error.faults, *missing][:FAULTS_MAX]) from error
+    if missing:
+        raise Invalid(missing)
+    return graph
+
+
+async def _missing_graphs(document: Any, services: Services) -> list[Fault]:
+    """A fault for each graph node of `document` whose graph is not there. What is no text is for `read_graph`."""
+    nodes = document.get("nodes") if isinstance(document, dict) else None
+    if not isinstance(nodes, dict):
+        return []
+    asked = {name: node["graph"] for name, node in nodes.items() if isinstance(node, dict) and "graph" in node}
+    asked = {name: graph_id for name, graph_id in asked.items() if isinstance(graph_id, str) and graph_id}
+    known = await services.store.graphs.known({graph_id for graph_id in asked.values() if is_graph_id(graph_id)})
+    missing = ((name, graph_id) for name, graph_id in asked.items() if graph_id not in known)
+    return [
+        Fault(codec.pointer("nodes", name, "graph"), f"no graph {graph_id!r:.200}")
+        for name, graph_id in islice(missing, FAULTS_MAX)
+    ]
 
 
 @router.get("/graph/create", include_in_schema=False)

@@ -21,6 +21,7 @@ DESCRIPTION = (
 TAGS = [
     {"name": "graphs", "description": "Definitions: immutable, their ids their contents'."},
     {"name": "runs", "description": "Runs of a graph: start them, see where they are and how they got there."},
+    {"name": "control", "description": "Steer runs: let them rest and go on, tell them, rewind them, ask them why."},
     {"name": "logs", "description": "The lines of a run, stored and live."},
     {"name": "demo", "description": "The example: data quality."},
     {"name": "tools", "description": "What nodes can call."},
@@ -34,7 +35,7 @@ _REASONS = {
     401: "The server asks for its token",
     403: "Not from this client, Host or Origin",
     404: "Unknown, or malformed and so unknown",
-    409: "This Idempotency-Key was used for another body",
+    409: "Not in the run's status, or an Idempotency-Key that was used for another body",
     413: "The body is too large",
     415: "A body of a type that is not read here",
     422: "Refused, with a pointer to each fault",
@@ -73,29 +74,68 @@ GRAPH_BODY = _body(
     }
 )
 
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same key with the same body is the same call.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+}
+
+
+def _request(name: str, *, required: bool = True, **examples: tuple[str, Any]) -> dict[str, Any]:
+    """The body that the model `name` describes, with a summary and a value for each of its `examples`."""
+    shown = {key: {"summary": summary, "value": value} for key, (summary, value) in examples.items()}
+    media = {"schema": {"$ref": _REF + name}, "examples": shown}
+    return _body({"application/json": media}, required=required)
+
+
 RUN_BODY = {
+    **_request(
+        "RunRequest",
+        run=(
+            "A run with a state and a tag",
+            {"graph_id": "0" * 32, "initial_state": {"n": 0}, "tags": {"team": "data"}},
+        ),
+    ),
+    "parameters": [_IDEMPOTENCY_KEY],
+}
+
+RESUME_BODY = _request(
+    "ResumeRequest",
+    required=False,
+    on=("Go on", {}),
+    patch=("Try again with another state", {"patch": {"amount": 5, "note": None}}),
+    further=("Beyond the limit that was reached", {"max_steps": 20_000}),
+)
+
+FORK_BODY = _request(
+    "ForkRequest",
+    required=False,
+    last=("From where the run is", {}),
+    rewound=("From an earlier step, with another threshold", {"step": 3, "patch": {"threshold": 10}}),
+    elsewhere=("On another graph", {"step": 3, "graph_id": "0" * 32, "node": "detect"}),
+)
+
+BACKTEST_BODY = _request(
+    "BacktestRequest",
+    runs=(
+        "The newest failed runs of another graph",
+        {"runs": {"graph_id": "0" * 32, "status": "failed", "limit": 100}},
+    ),
+)
+
+SIGNAL_BODY = {
     **_body(
         {
             "application/json": {
-                "schema": {"$ref": _REF + "RunRequest"},
-                "examples": {
-                    "run": {
-                        "summary": "A run with a state and a tag",
-                        "value": {"graph_id": "0" * 32, "initial_state": {"n": 0}, "tags": {"team": "data"}},
-                    }
-                },
+                # Any JSON.
+                "schema": {},
+                "examples": {"approval": {"summary": "An approval", "value": {"approved": True, "by": "kim"}}},
             }
         }
     ),
-    "parameters": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "required": False,
-            "description": "The same key with the same body is the same run.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
-        }
-    ],
+    "parameters": [_IDEMPOTENCY_KEY],
 }
 
 DEMO_BODY = _body(
@@ -153,7 +193,14 @@ def document(app: FastAPI, *, with_token: bool) -> dict[str, Any]:
     """The OpenAPI document of `app`."""
     made = get_openapi(title=TITLE, version=VERSION, description=DESCRIPTION, tags=TAGS, routes=app.routes)
     components = made["components"]
-    models: tuple[type[BaseModel], ...] = (schemas.RunRequest, schemas.DemoRequest, schemas.Problem)
+    models: tuple[type[BaseModel], ...] = (
+        schemas.RunRequest,
+        schemas.ResumeRequest,
+        schemas.ForkRequest,
+        schemas.BacktestRequest,
+        schemas.DemoRequest,
+        schemas.Problem,
+    )
     for model in models:
         shape = model.model_json_schema(ref_template=_REF + "{model}")
         components["schemas"] |= shape.pop("$defs", {}) | {model.__name__: shape}

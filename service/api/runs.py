@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated
 
 from fastapi import Query, Request
@@ -24,6 +23,7 @@ from service.api.deps import (
     services_in,
     settings_in,
 )
+from service.api.idempotency import key_of, keyed
 from service.api.openapi import RUN_BODY, refusals
 from service.api.services import WRITE_WITHIN_S
 from service.api.views import Json
@@ -31,7 +31,6 @@ from service.core import codec
 from service.core.errors import Invalid, StateInvalid
 from service.core.state import State
 from service.core.transitions import Status
-from service.store.idempotency import Idempotency
 from service.store.runs import Filter, Start
 
 DEPTH_MAX = 1 + codec.DEPTH_MAX
@@ -54,12 +53,11 @@ async def start_run(request: Request) -> Json:
     """Start a run of a graph. Once this is answered, the run is on disk."""
     # Not as dependencies: FastAPI takes as long to solve the two as all of the below takes.
     services, settings = services_in(request), settings_in(request)
-    key = _idempotency_key(request)
+    key = key_of(request)
     asked = shaped(schemas.RunRequest, await read_json(request, settings.body_bytes_max, DEPTH_MAX))
     state = initial_state(asked.initial_state, settings.state_bytes_max)
     start = Start(new_run_id(), known_graph_id(asked.graph_id), state, asked.tags)
-    idempotency = None if key is None else Idempotency("run", key, _digest(asked))
-    run_id, is_new = await services.store.runs.start(start, idempotency, within_s=WRITE_WITHIN_S)
+    run_id, is_new = await services.store.runs.start(start, keyed(key, "run", dict(asked)), within_s=WRITE_WITHIN_S)
     return started(run_id, 202 if is_new else 200)
 
 
@@ -114,16 +112,3 @@ def initial_state(value: schemas.JsonObject, bytes_max: int) -> State:
 
 def started(run_id: str, status_code: int = 202) -> Json:
     return Json({"run_id": run_id}, status_code, {"Location": f"/graph/state/{run_id}"})
-
-
-def _digest(asked: schemas.RunRequest) -> str:
-    return hashlib.sha256(codec.canonical(dict(asked)).encode()).hexdigest()
-
-
-def _idempotency_key(request: Request) -> str | None:
-    keys = request.headers.getlist("idempotency-key")
-    if not keys:
-        return None
-    if len(keys) > 1 or not (1 <= len(keys[0]) <= 255 and keys[0].isascii() and keys[0].isprintable()):
-        raise Invalid.at("/Idempotency-Key", "one key of 1 to 255 printable ASCII characters")
-    return keys[0]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
+from service.api.deps import LIMIT_MAX, NUMBER_MAX
 from service.core.conditions import Reason
 from service.core.run import Event, Level
 from service.core.transitions import Status
 
 JsonObject = dict[str, Any]
+T = TypeVar("T")
 
 
 class Shape(BaseModel):
@@ -18,6 +22,65 @@ class Shape(BaseModel):
 
 
 # Requests
+
+
+def _given(value: Any) -> Any:
+    if value is None:
+        raise ValueError("not null; it may be left out")
+    return value
+
+
+class _LeftOut:
+    """To the reader of the document a field's type is what it is where it is given."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        described = handler(schema)
+        kinds = [kind for kind in described.pop("anyOf") if kind != {"type": "null"}]
+        return described | (kinds[0] if len(kinds) == 1 else {"anyOf": kinds})
+
+
+Omittable = Annotated[T | None, BeforeValidator(_given), _LeftOut()]
+"""What may be left out, and is None then; null is no value of it."""
+
+
+def left_out(description: str) -> Any:
+    """The default of an Omittable: a factory, or the document would say that it is null."""
+    return Field(default_factory=lambda: None, description=description)
+
+
+def _status(value: Any) -> Status:
+    # By hand: to a strict model a name is no member of an Enum.
+    if value not in list(Status):
+        raise ValueError(f"one of {' '.join(Status)}")
+    return Status(value)
+
+
+class EmptyRequest(Shape):
+    """Of a call that says all by its path: no body, or an empty object."""
+
+
+class ResumeRequest(Shape):
+    patch: Omittable[JsonObject] = left_out("A JSON Merge Patch (RFC 7396) of the state, a step of its own.")
+    max_steps: Omittable[Annotated[int, Field(ge=1, le=NUMBER_MAX)]] = left_out("In place of the run's limit.")
+
+
+class ForkRequest(Shape):
+    step: Omittable[Annotated[int, Field(ge=0, le=NUMBER_MAX)]] = left_out(
+        "The step after whose state the new run begins; the last if left out."
+    )
+    patch: Omittable[JsonObject] = left_out("A JSON Merge Patch (RFC 7396) of that state.")
+    graph_id: Omittable[str] = left_out("The graph of the new run; the old run's if left out.")
+    node: Omittable[str] = left_out("Where the new run begins; where the step went if left out.")
+
+
+class RunsAsked(Shape):
+    graph_id: str
+    status: Omittable[Annotated[Status, BeforeValidator(_status)]] = left_out("Only runs of this status.")
+    limit: Annotated[int, Field(ge=1, le=LIMIT_MAX)] = Field(100, description="The most runs, the newest first.")
+
+
+class BacktestRequest(Shape):
+    runs: RunsAsked
 
 
 class RunRequest(Shape):
@@ -77,6 +140,16 @@ class GraphPage(Shape):
 
 class RunStarted(Shape):
     run_id: str
+
+
+class RunStatus(Shape):
+    run_id: str
+    status: Status
+
+
+class SignalSent(Shape):
+    run_id: str
+    name: str
 
 
 class Line(Shape):
@@ -168,7 +241,7 @@ class Decision(Shape):
 
 class Step(Shape):
     step: int
-    node: str
+    node: str | None = Field(description="null: a patch.")
     attempt: int
     attempts: list[Attempt]
     changes: Changes
@@ -186,6 +259,50 @@ class StepPage(Shape):
 class StateAt(Shape):
     step: int
     state: JsonObject
+
+
+class ForSignal(Shape):
+    kind: Literal["signal"]
+    name: str
+
+
+class ForChildren(Shape):
+    kind: Literal["children"]
+    open: int = Field(description="How many of them are not over.")
+
+
+class ForTime(Shape):
+    kind: Literal["sleep", "backoff"]
+
+
+class LastDecision(Decision):
+    step: int
+    node: str | None
+
+
+class Why(Shape):
+    status: Status
+    because: str = Field(description="One sentence for a person.")
+    waiting_for: Omittable[ForSignal | ForChildren | ForTime] = left_out("Where the run waits.")
+    due_at: Omittable[str] = left_out("When it goes on at the latest, where it waits for no longer than that.")
+    last_decision: LastDecision | None
+    attempts: list[Attempt] = Field(description="The failed attempts of the step that comes next, or came last.")
+
+
+class Divergence(Shape):
+    run_id: str
+    step: int
+    node: str
+    went: str | None
+    would_go: str | None
+    because: str
+
+
+class Backtest(Shape):
+    runs: int = Field(description="How many were looked at.")
+    steps: int = Field(description="At how many of their steps this graph was asked.")
+    diverging_runs: int
+    examples: list[Divergence] = Field(description="The first hundred steps that would have gone elsewhere.")
 
 
 class Tool(Shape):

@@ -69,8 +69,8 @@ def run(record: RunRecord, state: State | None = None, lines: Iterable[LineRecor
             "step": record.step,
             "error": _text_or_null(record.error),
             "tags": Text(record.tags),
-            "forked_from": None,
-            "parent": None,
+            "forked_from": _place(record.forked_from_id, record.forked_from_step),
+            "parent": _place(record.parent_id, record.parent_step),
             "created_at": record.created_at,
             "started_at": record.started_at,
             "finished_at": record.finished_at,
@@ -81,20 +81,27 @@ def run(record: RunRecord, state: State | None = None, lines: Iterable[LineRecor
 
 
 def step(record: StepRecord) -> Text:
-    decision = {"to": record.next_node, "reason": record.reason, "evaluated": Text(record.evaluated)}
     return write(
         {
             "step": record.step,
             "node": record.node,
             "attempt": record.attempt,
-            "attempts": array(map(_attempt, record.attempts)),
+            "attempts": attempts(record.attempts),
             "changes": {"set": _members(record.set), "unset": list(record.unset)},
-            "decision": decision,
+            "decision": decision(record),
             "started_at": record.started_at,
             "finished_at": record.finished_at,
             "duration_ms": record.duration_ms,
         }
     )
+
+
+def decision(record: StepRecord) -> dict[str, Any]:
+    return {"to": record.next_node, "reason": record.reason, "evaluated": Text(record.evaluated)}
+
+
+def attempts(records: Iterable[AttemptRecord]) -> Text:
+    return array(map(_attempt, records))
 
 
 def graph(record: GraphRecord) -> Text:
@@ -115,6 +122,10 @@ def _attempt(record: AttemptRecord) -> Text:
             "finished_at": record.finished_at,
         }
     )
+
+
+def _place(run_id: str | None, step: int | None) -> dict[str, Any] | None:
+    return None if run_id is None else {"run_id": run_id, "step": step}
 
 
 def _members(texts: Mapping[str, str]) -> Text:

@@ -1,0 +1,29 @@
+"""The header `Idempotency-Key`: the same key with the same body, after defaults, is the same call."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from fastapi import Request
+
+from service.core import codec
+from service.core.errors import Invalid
+from service.store.idempotency import Idempotency
+
+
+def key_of(request: Request) -> str | None:
+    """The key that the client gave, if it did."""
+    keys = request.headers.getlist("idempotency-key")
+    if not keys:
+        return None
+    if len(keys) > 1 or not (1 <= len(keys[0]) <= 255 and keys[0].isascii() and keys[0].isprintable()):
+        raise Invalid.at("/Idempotency-Key", "one key of 1 to 255 printable ASCII characters")
+    return keys[0]
+
+
+def keyed(key: str | None, scope: str, body: Any) -> Idempotency | None:
+    """What makes the call with `body` one of a kind; None without a key."""
+    if key is None:
+        return None
+    return Idempotency(scope, key, hashlib.sha256(codec.canonical(body).encode()).hexdigest())

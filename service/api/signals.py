@@ -1,0 +1,63 @@
+"""Signals: what somebody outside tells a run. Once answered, one lies in the run's mailbox, on disk."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import unquote_to_bytes
+
+from fastapi import Path, Request
+
+from service.api import schemas
+from service.api.body import read_json
+from service.api.deps import RunId, Served, Settings, routes
+from service.api.idempotency import key_of, keyed
+from service.api.openapi import SIGNAL_BODY, refusals
+from service.api.services import WRITE_WITHIN_S
+from service.api.views import Json
+from service.core import codec
+from service.core.errors import Invalid
+
+DEPTH_MAX = codec.DEPTH_MAX - 1
+"""The payload becomes the value of a key of the state, one level down."""
+
+router = routes(tags=["control"])
+
+
+@router.post(
+    # A path: graphs can name signals that have a slash in them.
+    "/runs/{run_id}/signals/{name:path}",
+    status_code=202,
+    response_model=schemas.SignalSent,
+    responses={
+        200: {"model": schemas.SignalSent, "description": "This Idempotency-Key has sent it before"},
+        **refusals(404, 409, 413, 415),
+    },
+    openapi_extra=SIGNAL_BODY,
+)
+async def send_signal(
+    run_id: RunId,
+    name: Annotated[str, Path(min_length=1, description="The name that a node of the run's graph waits for.")],
+    request: Request,
+    services: Served,
+    settings: Settings,
+) -> Json:
+    """Send a run a signal, with any JSON as its payload. It waits in the run's mailbox until a node takes it."""
+    key = key_of(request)
+    _check_name(request, name)
+    payload = await read_json(request, settings.body_bytes_max, DEPTH_MAX)
+    idempotency = keyed(key, f"signal:{run_id}", {"name": name, "payload": payload})
+    is_new = await services.store.signals.send(
+        run_id, name, codec.encode(payload), idempotency, within_s=WRITE_WITHIN_S
+    )
+    return Json({"run_id": run_id, "name": name}, 202 if is_new else 200)
+
+
+def _check_name(request: Request, name: str) -> None:
+    try:
+        # The server puts U+FFFD in place of bytes that are no UTF-8: no client has meant that name.
+        unquote_to_bytes(request.scope["raw_path"]).decode()
+        codec.check(name)
+    except UnicodeDecodeError as error:
+        raise Invalid.at("/name", "a signal's name is UTF-8") from error
+    except codec.ValueUnfit as unfit:
+        raise Invalid.at("/name", unfit.message) from unfit
