@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from service.core.errors import Conflict
 from service.core.graph import Graph
 from service.core.state import Changes, State
@@ -250,7 +252,5 @@ def test_a_parked_run_is_paused_resumed_and_cancelled(tmp_path: Path) -> None:
         await made.store.control.cancel("s")
         await made.store.control.cancel("s")
         assert (await made.over("s")).status == "cancelled"
-        try:
+        with pytest.raises(Conflict, match="completed"):
             await made.store.control.cancel("r")
-        except Conflict as conflict:
-            assert "completed" in str(conflict)

@@ -63,3 +63,10 @@ def note(context: Any) -> None:
     """Write down who executes which step, where all servers of a test can."""
     with Path("executions.txt").open("a") as file:
         file.write(f"{context.run_id} {context.step} {SERVER}\n")
+
+
+@tool
+async def square(state: dict[str, Any], context: Any) -> dict[str, Any]:
+    note(context)
+    await asyncio.sleep(0.01)
+    return {"square": state["by"] * state["item"] ** 2}
