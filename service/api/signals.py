@@ -6,6 +6,7 @@ from typing import Annotated
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Path, Request
+from starlette.convertors import Convertor, register_url_convertor
 
 from service.api import schemas
 from service.api.body import read_json
@@ -20,12 +21,26 @@ from service.core.errors import Invalid
 DEPTH_MAX = codec.DEPTH_MAX - 1
 """The payload becomes the value of a key of the state, one level down."""
 
+
+class _AnyText(Convertor[str]):
+    """Of a path, all that is left of it: a graph can name signals with a slash in them, or a line feed."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("any_text", _AnyText())
+
 router = routes(tags=["control"])
 
 
 @router.post(
-    # A path: graphs can name signals that have a slash in them.
-    "/runs/{run_id}/signals/{name:path}",
+    "/runs/{run_id}/signals/{name:any_text}",
     status_code=202,
     response_model=schemas.SignalSent,
     responses={

@@ -112,10 +112,16 @@ GRAPHS = [
         (graph(nodes={"a": {"tool": "add", "metadata": deep(101)}}), "/nodes/a/metadata" + "/k" * 100),
         (graph(nodes={"a": {"tool": "add", "more": 1}}), "/nodes/a/more"),
         (graph(nodes={"a": "add", "": "add"}), "/nodes/"),
-        (graph(nodes={"a": {"sleep": 1}}), "/nodes/a/sleep"),
-        (graph(nodes={"a": {"signal": "x"}}), "/nodes/a/signal"),
-        (graph(nodes={"a": {"tool": "add", "retry": {}}}), "/nodes/a/retry"),
-        (graph(nodes={"a": {"tool": "add", "isolate": True}}), "/nodes/a/isolate"),
+        (graph(nodes={"a": {"sleep": -1}}), "/nodes/a/sleep"),
+        (graph(nodes={"a": {"sleep": 1, "signal": "x"}}), "/nodes/a"),
+        (graph(nodes={"a": {"signal": ""}}), "/nodes/a/signal"),
+        (graph(nodes={"a": {"graph": GRAPH}}), "/nodes/a"),
+        (graph(nodes={"a": {"graph": GRAPH, "into": "x"}}), "/nodes/a/graph"),
+        (graph(nodes={"a": {"graph": "x", "into": "x"}}), "/nodes/a/graph"),
+        (graph(nodes={"a": {"graph": "", "into": "x"}}), "/nodes/a/graph"),
+        (graph(nodes={"a": {"graph": 1, "into": "x"}}), "/nodes/a/graph"),
+        (graph(nodes={"a": {"tool": "add", "retry": {"max_attempts": 0}}}), "/nodes/a/retry/max_attempts"),
+        (graph(nodes={"a": {"tool": "add", "isolate": 1}}), "/nodes/a/isolate"),
         (graph(start_node="b"), "/start_node"),
         (graph(start_node=None), "/start_node"),
         (graph(name=1), "/name"),
@@ -136,7 +142,7 @@ GRAPHS = [
         (graph(edges={"a": {}}), "/edges/a"),
         (graph(edges={"a": {"to": 1}}), "/edges/a/to"),
         (graph(edges={"a": {"to": "a", "if": {}}}), "/edges/a/if"),
-        (graph(edges={"a": {"to": "a", "on_error": True}}), "/edges/a/on_error"),
+        (graph(edges={"a": {"to": "a", "on_error": False}}), "/edges/a/on_error"),
         (graph(edges={"a": ["a", "a"]}), "/edges/a/0"),
         (graph(tasks={}), "/tasks"),
         (edge(None), CONDITION),
@@ -247,19 +253,10 @@ REST = [
     Bad(405, "/graph/run", method="PUT"),
     Bad(405, "/demo/run_data_quality"),
     Bad(405, "/livez", {}),
-    *[
-        Bad(422, path, {}, "")
-        for path in (
-            f"/runs/{RUN}/cancel",
-            f"/runs/{RUN}/pause",
-            f"/runs/{RUN}/resume",
-            f"/runs/{RUN}/signals/go",
-            f"/runs/{RUN}/fork",
-            f"/graph/{GRAPH}/backtest",
-            "/session",
-        )
-    ],
-    Bad(422, f"/runs/{RUN}/why", pointer=""),
+    *[Bad(404, f"/runs/{RUN}/{call}", {}) for call in ("cancel", "pause", "resume", "signals/go", "fork")],
+    Bad(404, f"/runs/{RUN}/why"),
+    Bad(404, f"/graph/{GRAPH}/backtest", {"runs": {"graph_id": GRAPH}}),
+    Bad(422, "/session", {}, ""),
 ]
 
 ALL = [
@@ -309,7 +306,7 @@ def test_a_bad_request_is_a_problem_and_changes_nothing(
 
 
 def test_what_comes_later_says_so(client: httpx.Client) -> None:
-    assert "not yet" in client.post(f"/runs/{RUN}/cancel").json()["detail"]
+    assert "not yet" in client.post("/session").json()["detail"]
 
 
 class TestSizes:

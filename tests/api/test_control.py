@@ -213,7 +213,7 @@ class TestResume:
             (1, "tool_error"),
             (2, None),
         ]
-        assert events_of(http, run_id).count("run_resumed") == 1
+        assert "run_resumed" in events_of(http, run_id)
 
     def test_it_can_fail_again_with_a_fresh_budget(self, http: httpx.Client) -> None:
         run_id = begin(http, graph({"tool": "risky", "retry": {"max_attempts": 2, "backoff_s": 0}}))
@@ -321,11 +321,12 @@ BAD = [
 ]
 
 
-class TestBadCalls:
-    @pytest.fixture(scope="class")
-    def run_id(self, http: httpx.Client) -> str:
-        return failed(http)
+@pytest.fixture(scope="module")
+def run_id(http: httpx.Client) -> str:
+    return failed(http)
 
+
+class TestBadCalls:
     @pytest.mark.parametrize(("call", "body", "pointer"), BAD)
     def test_bodies(self, live: Server, http: httpx.Client, run_id: str, call: str, body: Any, pointer: str) -> None:
         before = live.tables()

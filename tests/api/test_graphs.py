@@ -42,6 +42,33 @@ def test_all_faults_come_at_once_with_pointers_and_closest_matches(client: httpx
     assert "'metadata'" in messages["/nodes/b/metdata"]
 
 
+def test_a_node_runs_a_graph_that_is_there(client: httpx.Client) -> None:
+    child = client.post("/graph/create", json=COUNT).json()["graph_id"]
+    graph = {"start_node": "a", "nodes": {"a": {"graph": child, "into": "out"}}}
+    assert client.post("/graph/create", json=graph).status_code in (200, 201)
+
+
+def test_graphs_that_are_not_there_are_told_with_all_other_faults(client: httpx.Client) -> None:
+    child = client.post("/graph/create", json=COUNT).json()["graph_id"]
+    named = {"a": child, "b": "0" * 32, "c/d": "nothing", "e": child.upper()}
+    nodes = {name: {"graph": graph_id, "into": "out"} for name, graph_id in named.items()}
+    answer = client.post("/graph/create", json={"start_node": "a", "nodes": nodes})
+    assert answer.status_code == 422
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == [
+        "/nodes/b/graph",
+        "/nodes/c~1d/graph",
+        "/nodes/e/graph",
+    ]
+    answer = client.post("/graph/create", json={"start_node": "x", "nodes": nodes})
+    assert [fault["pointer"] for fault in answer.json()["errors"]][:2] == ["/start_node", "/nodes/b/graph"]
+
+
+def test_a_thousand_graphs_that_are_not_there(client: httpx.Client) -> None:
+    nodes = {f"n{number}": {"graph": f"{number:032x}", "into": "x"} for number in range(5000)}
+    answer = client.post("/graph/create", json={"start_node": "n0", "nodes": nodes})
+    assert (answer.status_code, len(answer.json()["errors"])) == (422, 1000)
+
+
 def test_numbers_of_any_size_stay_exact(client: httpx.Client) -> None:
     numbers = '{"big": 123456789012345678901234567890, "zero": -0.0, "fine": 0.1, "exp": 1e300}'
     body = '{"start_node": "a", "nodes": {"a": {"tool": "add", "metadata": ' + numbers + "}}}"

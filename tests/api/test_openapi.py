@@ -29,6 +29,13 @@ OPERATIONS = {
     "stream_events",
     "get_file",
     "list_tools",
+    "cancel_run",
+    "pause_run",
+    "resume_run",
+    "send_signal",
+    "fork_run",
+    "get_why",
+    "backtest",
     "run_data_quality",
     "livez",
     "readyz",
@@ -61,7 +68,7 @@ def test_bodies_have_examples(document: dict[str, Any]) -> None:
         for operation in path.values()
         if "requestBody" in operation
     ]
-    assert len(bodies) == 3
+    assert len(bodies) == 7
     assert all(media["examples"] for body in bodies for media in body["content"].values())
 
 

@@ -174,11 +174,12 @@ class TestIdempotency:
         refused(send(http, held(http), "x", 1, key=key), 422, pointer="/Idempotency-Key")
 
 
-class TestBadCalls:
-    @pytest.fixture(scope="class")
-    def run_id(self, http: httpx.Client) -> str:
-        return held(http)
+@pytest.fixture(scope="module")
+def run_id(http: httpx.Client) -> str:
+    return held(http)
 
+
+class TestBadCalls:
     @pytest.mark.parametrize("body", [b"", b" ", b"{", b"nul", b"NaN", b'{"a":1,"a":2}', b"1e999", b"\xff"])
     def test_texts_that_are_no_json(self, live: Server, http: httpx.Client, run_id: str, body: bytes) -> None:
         before = live.tables()
