@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -77,18 +77,18 @@ def look(context: Context) -> JsonObject:
     return {"found": sorted(path.name for path in context.folder.iterdir())}
 
 
-TOOLS: tuple[Callable[..., Any], ...] = (add, gated, risky, leave, look)
+TOOLS = tuple(Tool.of(tool) for tool in (add, gated, risky, leave, look))
 
 
 @contextmanager
-def executing(folder: Path, settings: ApiSettings | None = None) -> Iterator[Server]:
+def executing(folder: Path, settings: ApiSettings | None = None, tools: Iterable[Tool] = TOOLS) -> Iterator[Server]:
     """A server that executes what is started; its engine stops before it does."""
     with serving(folder, settings) as server:
-        tools = {made.name: made for made in map(Tool.of, TOOLS)}
-        server.app.state.services = replace(server.services, tools=tools)
+        found = {made.name: made for made in tools}
+        server.app.state.services = replace(server.services, tools=found)
         state_bytes_max = STATE_BYTES_MAX if settings is None else settings.state_bytes_max
         engine = Engine(
-            server.services.store, tools, EngineSettings(server.runs_folder, 100, 16, state_bytes_max, lease_s=600)
+            server.services.store, found, EngineSettings(server.runs_folder, 100, 16, state_bytes_max, lease_s=600)
         )
         engine.start()
         try:
@@ -127,14 +127,14 @@ def run_of(client: httpx.Client, run_id: str) -> JsonObject:
     return found
 
 
-def until(client: httpx.Client, run_id: str, status: str, *, step: int = 0) -> JsonObject:
+def until(client: httpx.Client, run_id: str, status: str, *, step: int = 0, within_s: float = 10) -> JsonObject:
     """The run once it has that status, after `step` or a later one."""
 
     def reached() -> JsonObject | None:
         run = run_of(client, run_id)
         return run if run["status"] == status and run["step"] >= step else None
 
-    found = eventually(reached)
+    found = eventually(reached, within_s)
     assert found is not None
     return found
 

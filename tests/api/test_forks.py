@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service import example
 from service.api import ApiSettings
 from tests.api.executing import (
     UNKNOWN,
@@ -83,12 +84,30 @@ class TestWhere:
         run = until(http, fork(http, counted, {"node": "b"}), "completed")
         assert (run["state"]["n"], run["forked_from"]["step"]) == (5, 4)
 
-    def test_of_a_fork_names_its_origin(self, http: httpx.Client, counted: str) -> None:
-        first = fork(http, counted, {"step": 2})
+    def test_of_a_fork_names_its_origin_and_begins_where_it_began(self, http: httpx.Client, counted: str) -> None:
+        first = fork(http, counted, {"step": 1})
         until(http, first, "completed")
-        second = fork(http, first, {"step": 0})
-        assert run_of(http, second)["forked_from"] == {"run_id": first, "step": 0}
-        assert [step["node"] for step in steps_of(http, until(http, second, "completed")["run_id"])] == ["a", "b"]
+        second = until(http, fork(http, first, {"step": 0}), "completed")
+        assert second["forked_from"] == {"run_id": first, "step": 0}
+        assert [step["node"] for step in steps_of(http, second["run_id"])] == ["b", "a", "b"]
+
+    def test_at_the_beginning_of_a_run_that_was_patched_then(self, http: httpx.Client) -> None:
+        run_id = begin(http, graph("risky", "add"))
+        until(http, run_id, "failed")
+        moved(http, run_id, "resume", {"patch": {"ok": True}})
+        until(http, run_id, "completed")
+        assert until(http, fork(http, run_id, {"step": 0}), "failed")["current_node"] == "a"
+        run = until(http, fork(http, run_id, {"step": 1}), "completed")
+        assert [step["node"] for step in steps_of(http, run["run_id"])] == ["a", "b"]
+
+    def test_at_the_beginning_of_a_run_without_steps(self, http: httpx.Client) -> None:
+        run_id = begin(http, graph({"signal": "go"}))
+        until(http, run_id, "waiting")
+        moved(http, run_id, "cancel")
+        until(http, fork(http, run_id), "waiting")
+        other = begin(http, graph("add", {"signal": "go"}) | {"start_node": "b"})
+        until(http, other, "waiting")
+        assert until(http, fork(http, other, {"node": "a"}), "waiting", step=1)["state"] == {"n": 1}
 
     def test_without_the_counters_of_the_old_run(self, http: httpx.Client) -> None:
         run_id = begin(http, COUNT | {"max_steps": 2}, n=0, until=6)
@@ -166,6 +185,25 @@ class TestFiles:
         monkeypatch.setattr("service.api.forks.WRITE_WITHIN_S", 0.0)
         assert post(http, run_id, "fork", {"step": 1}).status_code == 503
         assert sorted(live.runs_folder.iterdir()) == before
+
+
+def test_the_example_follows_a_patched_threshold(tmp_path: Path) -> None:
+    with executing(tmp_path, tools=example.TOOLS) as server, server.client() as client:
+        source = {"kind": "dataset", "name": "planes"}
+        run_id = begin(client, example.GRAPH, **example.initial_state(source, 0))
+        whole = until(client, run_id, "completed", within_s=60)
+        assert (whole["state"]["stopped_because"], whole["state"]["anomaly_count"]) == ("threshold_met", 0)
+        # After the second round's profile: the next step asks the threshold.
+        at = [step["step"] for step in steps_of(client, run_id) if step["node"] == "profile"][1]
+        before = rows_about(server, {run_id})
+        new_id = fork(client, run_id, {"step": at, "patch": {"threshold": 10_000}})
+        run = until(client, new_id, "completed", within_s=60)
+        assert [step["node"] for step in steps_of(client, new_id)] == ["detect"]
+        assert run["state"]["stopped_because"] == "threshold_met"
+        assert 0 < run["state"]["anomaly_count"] <= 10_000
+        after = rows_about(server, {run_id})
+        assert [row for row in after["runs"] if new_id not in row] == before["runs"]
+        assert all(after[name] == before[name] for name in before.keys() - {"runs"})
 
 
 class TestBadCalls:
