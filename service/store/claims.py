@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, func, select, update
 
-from service.core.graph import Graph
+from service.core.graph import Graph, ToolNode
 from service.core.run import Event, Level, Line, Run
 from service.core.state import State
 from service.core.transitions import Status
@@ -206,10 +206,16 @@ class Claims:
             if row not in readable:
                 transaction.execute(_PUT_OFF, run_id=row.id, until=transaction.moment.text(later_s=UNREADABLE_S))
         states = _first_states(transaction, readable)
-        taken = readable[: len(states)]
+        taken = [self._as_left(row) for row in readable[: len(states)]]
         self._take_all(transaction, taken)
         claimed = self._runs(transaction, taken, states)
         return _Taken(taken, claimed, has_more=len(taken) < len(readable))
+
+    def _as_left(self, due: _Due) -> _Due:
+        """As its server left it: at a node that calls no tool nothing was being tried, and the attempt goes on."""
+        graph = self._graphs[due.graph_id]
+        is_tool = graph is not None and isinstance(graph.nodes[due.current_node], ToolNode)
+        return due if is_tool else due._replace(in_flight=0)
 
     def _has_taken(self, transaction: Transaction, due: _Due) -> bool:
         return tuple(transaction.one(_LOCKED, run_id=due.id)) == (due.lease_token + 1, self._server_id)

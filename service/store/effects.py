@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from sqlalchemy import bindparam
 
-from service.core.run import Transition
+from service.core.run import Transition, WaitKind
 from service.store.children import start_children
 from service.store.control import cancel_children
 from service.store.signals import consume
 from service.store.sql import Statement, every_column
 from service.store.tables import visits
 from service.store.transaction import Transaction
-from service.store.waits import forget, park
+from service.store.waits import forget, park, wake_those_ready
 
 _VISIT = Statement(
     lambda insert: (
@@ -38,7 +38,10 @@ def take_effect(transaction: Transaction, transitions: Sequence[Transition]) -> 
             transaction.execute(_VISIT, run_id=run.id, node=node, count=run.visits[node])
         if transition.starts:
             start_children(transaction, run, transition.starts)
-    cancel_children(transaction, [transition.run.id for transition in transitions if transition.cancels_children])
-    # Last: whether a wait for children is over at once shows only now.
     parked = [(transition.run.id, transition.wait) for transition in transitions if transition.wait is not None]
     park(transaction, parked)
+    # After those that wait: one of them may be such a child.
+    cancel_children(transaction, [transition.run.id for transition in transitions if transition.cancels_children])
+    # Last: whether a wait for children is over at once shows only now.
+    asking = [run_id for run_id, wait in parked if wait.kind in (WaitKind.SIGNAL, WaitKind.CHILDREN)]
+    wake_those_ready(transaction, asking)

@@ -21,7 +21,7 @@ from service.store.logs import rows_of_lines
 from service.store.records import Lease
 from service.store.sql import Each, Statement, constant
 from service.store.tables import attempts, changes, log_lines, runs, snapshots
-from service.store.transaction import Transaction
+from service.store.transaction import Row, Transaction
 from service.store.waits import due_text, wake_those_ready
 from service.store.writer import Writer
 
@@ -61,17 +61,19 @@ _PLACE = {
 }
 
 _ADVANCE = Each(
-    lambda given: _move(given, attempt=constant(1), crashes=constant(0), failures=constant(0), in_flight=constant(1)),
+    lambda given: _move(given, attempt=constant(1), failures=constant(0), crashes=constant(0), in_flight=constant(1)),
     **_PLACE,
 )
+# A commit without a step, after which the run goes on: it has started some of its children.
+_STAY = Each(_move, **_PLACE)
 
 _REST = Each(
     lambda given: _move(
         given,
         status=given.status,
         attempt=given.attempt,
-        crashes=given.crashes,
         failures=given.failures,
+        crashes=given.crashes,
         error=given.error,
         finished_at=given.finished_at,
         lease_owner=null(),
@@ -80,8 +82,8 @@ _REST = Each(
     **_PLACE,
     status=runs.c.status,
     attempt=runs.c.attempt,
-    crashes=runs.c.crashes,
     failures=runs.c.failures,
+    crashes=runs.c.crashes,
     due_at=runs.c.due_at,
     error=runs.c.error,
     finished_at=runs.c.finished_at,
@@ -187,11 +189,18 @@ class _Moved(NamedTuple):
 
 def _move_all(transaction: Transaction, commits: Sequence[_Commit]) -> dict[Lease, _Moved]:
     """Move the runs' rows, fenced; those that have moved, by their lease."""
-    going = [commit for commit in commits if commit.transition.run.status is Status.RUNNING]
-    resting = [commit for commit in commits if commit.transition.run.status is not Status.RUNNING]
+    advancing: list[Row] = []
+    staying: list[Row] = []
+    resting: list[Row] = []
     now = transaction.moment.text()
-    moved = transaction.each(_ADVANCE, [_place(commit, now) for commit in going])
-    moved += transaction.each(_REST, [_place_of_rest(transaction, commit, now) for commit in resting])
+    for commit in commits:
+        if commit.transition.run.status is not Status.RUNNING:
+            resting.append(_place_of_rest(transaction, commit, now))
+        else:
+            (staying if commit.transition.step is None else advancing).append(_place(commit, now))
+    moved = transaction.each(_ADVANCE, advancing)
+    moved += transaction.each(_STAY, staying)
+    moved += transaction.each(_REST, resting)
     return {Lease(run_id, token): _Moved(last_seq, asked) for run_id, token, last_seq, asked in moved}
 
 
@@ -213,8 +222,8 @@ def _place_of_rest(transaction: Transaction, commit: _Commit, now: str) -> dict[
     return _place(commit, now) | {
         "status": run.status.value,
         "attempt": run.attempt,
-        "crashes": run.crashes,
         "failures": run.failures,
+        "crashes": run.crashes,
         "due_at": None if wait is None else due_text(transaction, wait),
         "error": _error_text(error) if error is not None and run.status is Status.FAILED else None,
         "finished_at": now if run.status in OVER else None,

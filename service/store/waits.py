@@ -86,11 +86,9 @@ def due_text(transaction: Transaction, wait: Wait) -> str | None:
 
 
 def park(transaction: Transaction, parked: Sequence[tuple[str, Wait]]) -> None:
-    """Note what runs wait for from now on, whose rows are moved already; wake those that need not."""
+    """Note what runs wait for from now on, whose rows are moved already. Then wake those that need not."""
     forget(transaction, [run_id for run_id, _ in parked])
     transaction.insert(waits, [_row(transaction, run_id, wait) for run_id, wait in parked])
-    asking = [run_id for run_id, wait in parked if wait.kind in (WaitKind.SIGNAL, WaitKind.CHILDREN)]
-    wake_those_ready(transaction, asking)
 
 
 def _row(transaction: Transaction, run_id: str, wait: Wait) -> dict[str, Any]:
