@@ -50,7 +50,7 @@ def add_to_runs() -> None:
     op.create_index(
         "runs_children",
         "runs",
-        ["parent_id", "parent_step", "parent_attempt", "status", "child_number"],
+        ["parent_id", "status", "parent_step", "parent_attempt", "child_number"],
         sqlite_where=is_child,
         postgresql_where=is_child,
     )

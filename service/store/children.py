@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, func, select, true
 
 from service.core import codec
 from service.core.errors import StateInvalid
@@ -19,11 +19,11 @@ from service.core.state import Changes
 from service.core.transitions import Status
 from service.store import wake
 from service.store.changes import insert_changes, rows_of_changes
-from service.store.sql import Each, Statement
+from service.store.sql import Each, Statement, constant
 from service.store.states import STATES_AT, states_of
 from service.store.tables import graphs, runs
 from service.store.transaction import Transaction
-from service.store.waits import FAILED, OPEN, children_of
+from service.store.waits import EVERY, FAILED, OPEN, children_of
 from service.store.writer import Writer
 
 STATES_AT_ONCE = 100
@@ -31,17 +31,26 @@ STATES_AT_ONCE = 100
 
 _OF_STEP = children_of(runs, bindparam("parent_id"), bindparam("parent_step"), bindparam("parent_attempt"))
 
-_STARTED = Statement(select(func.count()).where(_OF_STEP))
-_OPEN = Statement(select(func.count()).where(_OF_STEP, runs.c.status.in_(OPEN)))
-_FAILED = Statement(
+_started = select(func.count()).where(_OF_STEP, runs.c.status.in_(EVERY)).scalar_subquery()
+_open = select(func.count()).where(_OF_STEP, runs.c.status.in_(OPEN)).scalar_subquery()
+_counts = select(_started.label("started"), _open.label("open")).subquery("counts")
+_failed = (
     select(runs.c.child_number, runs.c.status, runs.c.error)
     .where(_OF_STEP, runs.c.status.in_(FAILED))
     .order_by(runs.c.child_number)
     .limit(1)
+    .subquery("failed")
 )
+# In one statement: on PostgreSQL each sees what others have committed by then, and none of them is over by half.
+_COUNTED = Statement(select(_counts, _failed).select_from(_counts.outerjoin(_failed, true())))
 _SOME = Statement(
     select(runs.c.id, runs.c.step)
-    .where(_OF_STEP, runs.c.child_number >= bindparam("first"), runs.c.child_number < bindparam("end"))
+    .where(
+        _OF_STEP,
+        runs.c.status == constant(Status.COMPLETED),
+        runs.c.child_number >= bindparam("first"),
+        runs.c.child_number < bindparam("end"),
+    )
     .order_by(runs.c.child_number)
 )
 
@@ -76,12 +85,8 @@ class Children:
         place = {"parent_id": run.id, "parent_step": move.step, "parent_attempt": move.attempt}
 
         def verb(transaction: Transaction) -> Gathered:
-            failed = transaction.one(_FAILED, **place)
-            return Gathered(
-                started=transaction.one(_STARTED, **place)[0],
-                open=transaction.one(_OPEN, **place)[0],
-                failed=None if failed is None else (failed[0], failed[1], _message(failed[2])),
-            )
+            started, count, number, status, error = transaction.one(_COUNTED, **place)
+            return Gathered(started, count, failed=None if number is None else (number, status, _message(error)))
 
         gathered = await self._writer.write(verb)
         if gathered.failed is not None or gathered.open or gathered.started < total:

@@ -119,7 +119,7 @@ runs = Table(
     ),
     Index(
         "runs_children",
-        *("parent_id", "parent_step", "parent_attempt", "status", "child_number"),
+        *("parent_id", "status", "parent_step", "parent_attempt", "child_number"),
         sqlite_where=text("parent_id IS NOT NULL"),
         postgresql_where=text("parent_id IS NOT NULL"),
     ),

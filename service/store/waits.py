@@ -39,10 +39,11 @@ _child = runs.alias("child")
 
 
 def children_of(child: Any, parent_id: Any, step: Any, attempt: Any) -> Any:
-    """Those that this attempt of the parent's step has started."""
+    """Those that this attempt of the parent's step has started; their index asks for a status as well."""
     return and_(child.c.parent_id == parent_id, child.c.parent_step == step, child.c.parent_attempt == attempt)
 
 
+EVERY = [constant(status) for status in Status]
 OPEN = [constant(status) for status in Status if status not in OVER]
 FAILED = [constant(status) for status in (Status.FAILED, Status.CANCELLED)]
 

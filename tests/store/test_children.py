@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from service.core.errors import LeaseLost
 from service.core.transitions import Status
 from service.store.children import child_id
 from service.store.database import Database
+from service.store.transaction import Transaction
 from tests.store.carrying import (
     BOOM,
     LEAF,
@@ -31,7 +33,7 @@ from tests.store.carrying import (
     transition,
     waits,
 )
-from tests.store.support import Clock, ask, gathering, opened, until_async
+from tests.store.support import Clock, ask, gathering, opened, sql, until_async
 
 PARENT = "01890a5d-ac96-774b-bcce-b302099a8057"
 
@@ -194,5 +196,37 @@ def test_a_child_that_parks_together_with_the_failure_of_its_parent_waits_for_no
             assert (status_of(database, "p"), statuses(database)) == ("failed", ["cancelled"] * 2)
             assert waits(database) == []
             events_of(database, parking)
+
+    asyncio.run(scenario())
+
+
+def test_a_child_that_fails_while_its_parent_counts_is_not_joined(server_database: Database) -> None:
+    """Each statement on PostgreSQL sees what is committed by then: what belongs together is asked in one."""
+
+    async def scenario() -> None:
+        async with opened(server_database) as one, opened(server_database, server_id="two") as two:
+            await parked(one, "p", fan(), LEAF, items=[1, 2])
+            first, second = ids(server_database)
+            await end(two, first)
+            failing = await claim(two, second)
+            with sql(server_database) as session:  # Looked after once more, as after a crash.
+                session.execute("UPDATE runs SET due_at = now() WHERE id = 'p'")
+            parent = (await claim(one, "p")).run
+            made = await transition(two, failing.run, BOOM)
+            loop, asked = asyncio.get_running_loop(), 0
+            execute = Transaction.execute
+
+            def interrupted(transaction: Transaction, *arguments: Any, **parameters: Any) -> Any:
+                nonlocal asked
+                is_count = threading.current_thread() is one._writer._thread
+                asked += is_count
+                if is_count and asked == 2:
+                    asyncio.run_coroutine_threadsafe(commit(two, failing.lease, made), loop).result(5)
+                return execute(transaction, *arguments, **parameters)
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Transaction, "execute", interrupted)
+                found = await transition(one, parent)
+            assert found.run.status is Status.WAITING
 
     asyncio.run(scenario())
