@@ -201,17 +201,21 @@ class Control:
         is tried again. `max_steps` replaces the run's. Conflict where the run's status does not allow it.
         """
         said: dict[str, Any] | None = None
+        has_withdrawn = False
 
         def verb(transaction: Transaction) -> str | NotFound | Conflict:
-            nonlocal said
+            nonlocal said, has_withdrawn
             row = transaction.one(_LOCKED, run_id=run_id)
             if row is None:
                 return NotFound("run", run_id)
             run = _Run(*row)
             if said is not None and transaction.one(_HAS_SAID, **said) is not None:
                 return run.status  # The COMMIT had only looked like a failure.
+            if has_withdrawn and not run.pause_asked and run.status != Status.PAUSED:
+                return run.status  # Likewise.
             if run.status == Status.RUNNING and run.pause_asked and patch is None and max_steps is None:
                 transaction.execute(_ASK_TO_PAUSE, run_id=run_id, asked=0)
+                has_withdrawn = True
                 return run.status
             if run.status not in (Status.PAUSED, Status.FAILED):
                 return _refusal(run)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
 from typing import Any
 
 from service.core.after import after
@@ -11,18 +9,20 @@ from service.core.children import count_of
 from service.core.errors import AttemptError
 from service.core.graph import Graph, SleepNode, Until
 from service.core.moves import CallTool, Failed, Gather, Move, Outcome, Receive, Sleep, Succeeded, next_move
-from service.core.run import Line, Run, Transition
+from service.core.run import Run, Transition
 from service.core.state import Changes, State
 from service.core.validation import read_graph
 from service.engine.instant import instant_at
 from service.store import Store
 from service.store.database import Database
-from service.store.records import Claimed, Lease
+from service.store.records import Claimed
 from service.store.runs import Start
-from tests.store.support import BYTES_MAX, ask
+from tests.store.support import BYTES_MAX, ask, commit
 
 TOOLS = ("add", "ask")
 BOOM = Failed("tool_error", "boom")
+LATER = 1e12
+"""On the monotonic clock: what is noted for then is dated at its commit, the same in each execution."""
 
 
 def graph(document: dict[str, Any]) -> Graph:
@@ -98,15 +98,10 @@ async def _outcome(store: Store, run: Run, move: Move) -> Outcome | None:
         return Failed(error.type, str(error))
 
 
-async def commit(store: Store, lease: Lease, made: Transition, lines: Sequence[Line] = ()) -> Run:
-    now = time.monotonic()
-    return await store.steps.commit(lease, made, started=now, finished=now, lines=lines)
-
-
 async def carry(store: Store, claimed: Claimed, outcome: Outcome | None = None) -> Claimed:
     """One move and its commit; the run as it is then, under the same lease."""
     made = await transition(store, claimed.run, outcome)
-    return Claimed(claimed.lease, await commit(store, claimed.lease, made))
+    return Claimed(claimed.lease, await commit(store, claimed.lease, made, at=LATER))
 
 
 async def rest(store: Store, claimed: Claimed) -> Run:

@@ -22,7 +22,6 @@ from tests.store.carrying import (
     carry,
     children_of,
     claim,
-    commit,
     events_of,
     fan,
     parked,
@@ -33,7 +32,7 @@ from tests.store.carrying import (
     transition,
     waits,
 )
-from tests.store.support import Clock, ask, gathering, opened, sql, until_async
+from tests.store.support import Clock, ask, commit, gathering, opened, sql, until_async
 
 PARENT = "01890a5d-ac96-774b-bcce-b302099a8057"
 

@@ -18,8 +18,9 @@ from service.core.errors import Unavailable
 from service.store import Store
 from service.store.database import Database, database_at
 from service.store.postgres import Postgres
-from service.store.records import Claimed
 from tests.postgres import Databases
+from tests.store.carrying import LATER
+from tests.store.control_verbs import CONTROL_VERBS
 from tests.store.support import (
     COUNTER,
     Clock,
@@ -40,10 +41,7 @@ from tests.store.support import (
     until_async,
 )
 
-LATER = 1e12
-"""On the monotonic clock: what is noted for then is dated at its commit, the same in each execution."""
-
-Given = list[Claimed]
+Given = Any
 Verb = Callable[[Store, Given], Awaitable[Any]]
 
 
@@ -141,6 +139,7 @@ VERBS: dict[str, tuple[Callable[[Store], Awaitable[Given]], Verb]] = {
     "join": (a_graph, lambda store, _: store.servers.join()),
     "share": (a_graph, lambda store, _: store.servers.share(10, 3)),
     "seize": (a_claim, lambda store, _: store.leases.seize()),
+    **CONTROL_VERBS,
 }
 
 
