@@ -21,7 +21,7 @@ from service.store.records import AttemptRecord, Branch, Page, StepRecord, WaitR
 from service.store.runs import SHOWN, run_record
 from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT, slot_of, state_of
 from service.store.tables import attempts, graphs, log_lines, runs, snapshots, waits
-from service.store.waits import OPEN
+from service.store.waits import OPEN, children_of
 
 PAGE_BYTES_MAX = 4 * 2**20
 """A page of steps ends early when what it tells grows larger."""
@@ -52,16 +52,18 @@ _BEGINNING = (
     .where(runs.c.id == bindparam("run_id"))
 )
 
-_WHY = (runs.c.pause_asked, runs.c.lease_owner, runs.c.moved_at)
+_WHY = (runs.c.pause_asked, runs.c.lease_owner, runs.c.moved_at, runs.c.attempt)
 
-_LAST_PAUSE = (
-    select(log_lines.c.message)
-    .where(log_lines.c.run_id == bindparam("run_id"), log_lines.c.event == Event.RUN_PAUSED.value)
-    .order_by(log_lines.c.seq.desc())
-    .limit(1)
+# The last line of a run that is paused says why: none comes after it.
+_LAST_PAUSE = select(log_lines.c.message).where(
+    log_lines.c.run_id == bindparam("run_id"),
+    log_lines.c.seq == bindparam("last_seq"),
+    log_lines.c.event == Event.RUN_PAUSED.value,
 )
 
-_COUNT_OF_OPEN = select(func.count()).where(runs.c.parent_id == bindparam("run_id"), runs.c.status.in_(OPEN))
+_COUNT_OF_OPEN = select(func.count()).where(
+    children_of(runs, bindparam("run_id"), bindparam("next_step"), bindparam("next_attempt")), runs.c.status.in_(OPEN)
+)
 
 
 class History:
@@ -110,8 +112,8 @@ class History:
             tried = await snapshot.all(
                 select(attempts).where(attempts.c.run_id == run_id, attempts.c.step == tried_step)
             )
-            paused = await snapshot.one(_LAST_PAUSE, run_id=run_id)
-            wait = await _wait(snapshot, run_id)
+            paused = await snapshot.one(_LAST_PAUSE, run_id=run_id, last_seq=run.last_seq)
+            wait = await _wait(snapshot, run)
         return WhyRecord(
             run=run_record(run),
             wait=wait,
@@ -133,13 +135,14 @@ async def _state_at(snapshot: Snapshot, run_id: str, run: Any, step: int | None)
     return step, state_of(await snapshot.all(STATE_AT[snapshot.dialect], run_id=run_id, step=step))
 
 
-async def _wait(snapshot: Snapshot, run_id: str) -> WaitRecord | None:
-    wait = await snapshot.one(select(waits).where(waits.c.run_id == run_id))
+async def _wait(snapshot: Snapshot, run: Any) -> WaitRecord | None:
+    wait = await snapshot.one(select(waits).where(waits.c.run_id == run.id))
     if wait is None:
         return None
     count = None
     if wait.kind == WaitKind.CHILDREN:
-        (count,) = await snapshot.one(_COUNT_OF_OPEN, run_id=run_id) or (None,)
+        place = {"run_id": run.id, "next_step": run.step + 1, "next_attempt": run.attempt}
+        (count,) = await snapshot.one(_COUNT_OF_OPEN, **place) or (None,)
     return WaitRecord(wait.kind, wait.name, shown(wait.since) or "", shown(wait.due_at), count)
 
 

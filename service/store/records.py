@@ -132,7 +132,7 @@ class WhyRecord:
     attempts: tuple[AttemptRecord, ...]
     """The failed ones of the step that comes next; of a completed run those of its last step."""
     paused_because: str | None
-    """The message of the last line that says it was paused."""
+    """Of a run that is paused: the message of the line that says so."""
     queued_since: str
     """When it last came to rest or moved: of a queued run, since when it waits for a server."""
 
