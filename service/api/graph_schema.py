@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from service.core.codec import JSON_TYPES
-from service.core.graph import MAX_STEPS_DEFAULT, Op
+from service.core.graph import ERROR_INTO_DEFAULT, ERROR_TYPES, MAX_STEPS_DEFAULT, UNRETRIED, Op, Retry
+from service.core.validation.nodes import SECONDS_MAX
 
 _REF = "#/components/schemas/"
 
@@ -30,6 +31,16 @@ def _object(properties: dict[str, Any], required: tuple[str, ...] = (), **more: 
 
 
 _PATH = {**_NAME, "description": "A place in the state: dotted, or a JSON Pointer where it starts with `/`."}
+_COUNT = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
+_SECONDS = {"type": "number", "minimum": 0, "maximum": SECONDS_MAX}
+_INTO = {**_NAME, "description": "The key of the state for what comes out."}
+_ERROR_TYPES = {"type": "array", "items": {"enum": list(ERROR_TYPES)}, "minItems": 1}
+
+_OPTIONS = {
+    "retry": _of("Retry"),
+    "timeout_s": {"type": "number", "exclusiveMinimum": 0, "maximum": SECONDS_MAX},
+    "max_visits": {**_COUNT, "description": "The run is paused before the node's next step beyond these."},
+}
 
 _COMPARISON = _object(
     {
@@ -44,6 +55,7 @@ _COMPARISON = _object(
     ("key", "op"),
 )
 
+_TO = {"anyOf": [_NAME, {"type": "null"}]}
 _CONDITIONS = {"type": "array", "items": _of("Condition"), "minItems": 1}
 
 GRAPH_SCHEMAS: dict[str, Any] = {
@@ -51,7 +63,7 @@ GRAPH_SCHEMAS: dict[str, Any] = {
         {
             "name": {"type": "string", "default": ""},
             "start_node": _NAME,
-            "max_steps": {"type": "integer", "minimum": 1, "maximum": 2**63 - 1, "default": MAX_STEPS_DEFAULT},
+            "max_steps": {**_COUNT, "default": MAX_STEPS_DEFAULT},
             "nodes": {
                 "type": "object",
                 "description": "The nodes by name.",
@@ -70,12 +82,55 @@ GRAPH_SCHEMAS: dict[str, Any] = {
         ("start_node", "nodes"),
     ),
     "Node": {
-        "description": "A tool's name is short for an object with that `tool`.",
-        "anyOf": [
-            {"type": "string"},
-            _object({"tool": {"type": "string"}, "metadata": {"type": "object", "default": {}}}, ("tool",)),
-        ],
+        "description": "One of four kinds; a tool's name is short for an object with that `tool`.",
+        "anyOf": [{"type": "string"}, *(_of(kind) for kind in ("ToolNode", "SleepNode", "SignalNode", "GraphNode"))],
     },
+    "ToolNode": _object(
+        {
+            "tool": {"type": "string"},
+            "metadata": {"type": "object", "default": {}},
+            "isolate": {"type": "boolean", "default": False, "description": "In a process of its own."},
+            **_OPTIONS,
+        },
+        ("tool",),
+        description="Calls a tool.",
+    ),
+    "SleepNode": _object(
+        {"sleep": {"anyOf": [_SECONDS, _object({"until": _PATH}, ("until",))]}, **_OPTIONS},
+        ("sleep",),
+        description="Parks the run for seconds, or until the moment that the state holds at `until`.",
+    ),
+    "SignalNode": _object(
+        {
+            "signal": _NAME,
+            "into": {**_NAME, "description": "The key for its payload, by default the signal's name."},
+            **_OPTIONS,
+        },
+        ("signal",),
+        description="Parks the run until the signal arrives.",
+    ),
+    "GraphNode": _object(
+        {
+            "graph": {**_NAME, "description": "A graph's id."},
+            "into": _INTO,
+            "for_each": {**_PATH, "description": "The array of which each element gets a child; left out: one child."},
+            "input": {"type": "array", "items": _NAME, "description": "The keys that a child's state takes over."},
+            "max_parallel": _COUNT,
+            **_OPTIONS,
+        },
+        ("graph", "into"),
+        description="Starts child runs and joins their final states.",
+    ),
+    "Retry": _object(
+        {
+            "max_attempts": {**_COUNT, "default": Retry().max_attempts},
+            "backoff_s": {**_SECONDS, "default": Retry().backoff_s},
+            "backoff_rate": {"type": "number", "minimum": 1, "maximum": 1000, "default": Retry().backoff_rate},
+            "max_backoff_s": {**_SECONDS, "default": Retry().max_backoff_s},
+            "on": {**_ERROR_TYPES, "description": f"Left out: all but {', '.join(sorted(UNRETRIED))}."},
+        },
+        description="How often a node that fails is tried in all, and how long the waits in between are.",
+    ),
     "Edges": {
         "description": "The first edge whose condition is true is taken.",
         "anyOf": [_of("Edge"), {"type": "array", "items": _of("Edge")}],
@@ -84,7 +139,17 @@ GRAPH_SCHEMAS: dict[str, Any] = {
         "description": "A target's name is short for an object with that `to`; `to: null` ends the run.",
         "anyOf": [
             _NAME,
-            _object({"to": {"anyOf": [_NAME, {"type": "null"}]}, "condition": _of("Condition")}, ("to",)),
+            _object({"to": _TO, "condition": _of("Condition")}, ("to",)),
+            _object(
+                {
+                    "to": _TO,
+                    "on_error": {"anyOf": [{"const": True}, _ERROR_TYPES]},
+                    "into": {**_NAME, "default": ERROR_INTO_DEFAULT},
+                    "condition": _of("Condition"),
+                },
+                ("to", "on_error"),
+                description="Taken where the node has failed for good; the error's record goes to `into`.",
+            ),
         ],
     },
     "Condition": {
@@ -98,7 +163,7 @@ GRAPH_SCHEMAS: dict[str, Any] = {
     },
 }
 
-GRAPH_EXAMPLE = {
+_DATA_QUALITY = {
     "name": "data-quality",
     "start_node": "profile",
     "nodes": {
@@ -113,4 +178,43 @@ GRAPH_EXAMPLE = {
         "generate": {"to": "apply"},
         "apply": "profile",
     },
+}
+
+_ORDER = {
+    "name": "order",
+    "start_node": "reserve",
+    "nodes": {
+        "reserve": "reserve_stock",
+        "approval": {"signal": "approval", "timeout_s": 86400},
+        "charge": {
+            "tool": "charge_card",
+            "retry": {"max_attempts": 3, "backoff_s": 2, "on": ["tool_error", "timeout"]},
+            "timeout_s": 30,
+            "isolate": True,
+        },
+        "packing": {"sleep": {"until": "packed_at"}},
+        "parcels": {
+            "graph": "029d7449696924b8f3d7f041cb4ad89c",
+            "for_each": "parcels",
+            "input": ["address"],
+            "max_parallel": 10,
+            "into": "tracking",
+        },
+        "release": {"tool": "release_stock", "max_visits": 1},
+    },
+    "edges": {
+        "reserve": "approval",
+        "approval": [
+            {"to": "charge", "condition": {"key": "approval.ok", "op": "==", "value": True}},
+            {"to": "release", "on_error": ["timeout"]},
+            "release",
+        ],
+        "charge": ["packing", {"to": "release", "on_error": True, "into": "charge_error"}],
+        "packing": "parcels",
+    },
+}
+
+GRAPH_EXAMPLES = {
+    "data-quality": {"summary": "Tools in a loop", "value": _DATA_QUALITY},
+    "order": {"summary": "An order with approval, retries and children", "value": _ORDER},
 }

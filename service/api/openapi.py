@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from service.api import schemas
 from service.api.errors import PROBLEM_TYPE, RETRY_AFTER_S
-from service.api.graph_schema import GRAPH_EXAMPLE, GRAPH_SCHEMAS
+from service.api.graph_schema import GRAPH_EXAMPLES, GRAPH_SCHEMAS
 
 TITLE = "Rungraph"
 VERSION = "1"
@@ -69,7 +69,7 @@ GRAPH_BODY = _body(
     {
         "application/json": {
             "schema": {"$ref": _REF + "GraphDocument"},
-            "examples": {"data-quality": {"summary": "The example", "value": GRAPH_EXAMPLE}},
+            "examples": GRAPH_EXAMPLES,
         }
     }
 )
