@@ -51,7 +51,7 @@ def starts(run: Run, node: GraphNode, gathered: Gathered) -> Starts:
     total = 1 if items is None else len(items)
     if run.depth >= DEPTH_MAX:
         raise StateInvalid(f"children nest at most {DEPTH_MAX} deep")
-    room = total if node.max_parallel is None else max(0, node.max_parallel - gathered.open)
+    room = total if node.max_parallel is None else node.max_parallel - gathered.open
     wanted = min(total - gathered.started, room)
     first = gathered.started
     made = [_child(run.state, node, number, items) for number in range(first, first + min(wanted, STARTS_MAX))]

@@ -118,6 +118,14 @@ def test_max_visits_pauses_on_arrival_at_the_node_that_has_had_its_steps() -> No
     assert succeed(again, n=0).run.visits == {"a": 1}
 
 
+def test_the_visits_of_each_node_are_its_own() -> None:
+    document = node_of({"tool": "add", "max_visits": 5}, "b")
+    document["nodes"]["b"] = {"tool": "add", "max_visits": 5}
+    run = run_of(document, visits={"b": 3})
+    assert succeed(run).run.visits == {"a": 1, "b": 3}
+    assert run.visits == {"b": 3}
+
+
 def test_a_failed_attempt_is_no_visit() -> None:
     run = run_of(node_of({"tool": "add", "max_visits": 1, "retry": {}}))
     assert came_out(run, BOOM).run.visits == {}

@@ -169,11 +169,6 @@ def test_a_child_that_is_done_makes_room_for_the_next() -> None:
     assert last.wait.open_max == 0
 
 
-def test_more_open_children_than_may_be_start_nothing() -> None:
-    """As when the definition of the parent's state let more be started before: no number goes below zero."""
-    assert came_out(each(5, max_parallel=2), Gathered(3, 3)).starts == ()
-
-
 @pytest.mark.parametrize(
     ("fields", "states", "made"),
     [

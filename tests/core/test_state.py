@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from service.core import codec
 from service.core.errors import AttemptError, StateInvalid
 from service.core.state import State
-from tests.core.strategies import states
+from tests.core.strategies import json_values, keys, states
 
 ROOM = 10**5
 
@@ -232,6 +232,30 @@ def test_the_limit_is_the_length_of_the_compact_text_in_utf8(value: dict[str, An
     if value:
         with pytest.raises(StateInvalid, match="bytes"):
             State.of(value, size - 1)
+
+
+@given(states, keys, json_values)
+def test_setting_one_key_is_the_change_to_the_state_with_it(before: dict[str, Any], key: str, value: Any) -> None:
+    state = State.of(before, ROOM)
+    whole = {**before, key: value}
+    size = len(codec.encode(whole).encode())
+    changes = state.setting(key, codec.encode(value), size)
+    assert changes == state.changes_to(whole, {}, size)
+    if changes.set:
+        with pytest.raises(StateInvalid, match=f"more than {size - 1} bytes"):
+            state.setting(key, codec.encode(value), size - 1)
+
+
+@pytest.mark.parametrize(("levels", "fits"), [(99, True), (100, False)])
+def test_setting_a_value_that_nests_too_deep_is_refused(levels: int, fits: bool) -> None:
+    text = codec.encode(deep(levels))
+    if fits:
+        assert State.of({}, ROOM).setting("x", text, ROOM).set["x"].text == text
+    else:
+        with pytest.raises(StateInvalid, match="deeper than 100"):
+            State.of({}, ROOM).setting("x", text, ROOM)
+    # Brackets in strings and side by side are no depth.
+    State.of({}, ROOM).setting("x", codec.encode(["[" * 200, *([[]] * 100)]), ROOM)
 
 
 @given(st.dictionaries(st.sampled_from("ab"), st.integers()), states)
