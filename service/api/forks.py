@@ -5,9 +5,6 @@ The files that lie in the old run's folder, which its state may name, are in the
 
 from __future__ import annotations
 
-import shutil
-from contextlib import ExitStack
-
 from anyio import to_thread
 from fastapi import Request
 
@@ -69,12 +66,10 @@ def _node_of(graph: Graph, asked: schemas.ForkRequest, branch: Branch) -> str:
 
 
 async def _start(services: Services, start: Start, old_run_id: str) -> None:
-    folder = services.runs_folder / start.run_id
-    with ExitStack() as undo:
-        undo.callback(shutil.rmtree, folder, ignore_errors=True)
-        try:
-            await to_thread.run_sync(copy_files, services.runs_folder / old_run_id, folder)
-        except OSError as error:
-            raise Unavailable(f"the run's files cannot be copied: {error.strerror}") from error
-        await services.store.runs.start(start, within_s=WRITE_WITHIN_S)
-        undo.pop_all()
+    old, new = (services.runs_folder / run_id for run_id in (old_run_id, start.run_id))
+    try:
+        await to_thread.run_sync(copy_files, old, new)
+    except OSError as error:
+        raise Unavailable(f"the run's files cannot be copied: {error.strerror}") from error
+    # Where this ends as Unavailable the run may be there all the same, and needs its files: they stay.
+    await services.store.runs.start(start, within_s=WRITE_WITHIN_S)

@@ -213,6 +213,8 @@ class Claims:
 
     def _as_left(self, due: _Due) -> _Due:
         """As its server left it: at a node that calls no tool nothing was being tried, and the attempt goes on."""
+        if not due.taken_over:
+            return due
         graph = self._graphs[due.graph_id]
         is_tool = graph is not None and isinstance(graph.nodes[due.current_node], ToolNode)
         return due if is_tool else due._replace(in_flight=0)
@@ -341,4 +343,6 @@ def _opening_lines(due: _Due) -> list[Line]:
         return [Line(Event.RUN_RESUMED, message, Level.WARNING, **place)]
     if due.started_at is None:
         return [Line(Event.RUN_STARTED, f"started at {due.current_node:.200}")]
+    if not due.in_flight:
+        return []  # Whoever resumed it has said so.
     return [Line(Event.RUN_RESUMED, f"goes on at {due.current_node:.200}", **place)]

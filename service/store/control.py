@@ -103,6 +103,7 @@ _RESUME = Statement(
         attempt=bindparam("attempt"),
         failures=bindparam("failures"),
         pause_asked=constant(0),
+        in_flight=constant(0),
         error=null(),
         finished_at=null(),
         due_at=bindparam("due"),

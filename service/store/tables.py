@@ -69,7 +69,8 @@ runs = Table(
     # Which try of the next step comes next, and how many servers in a row died on it.
     Column("attempt", Count, nullable=False),
     Column("crashes", Count, nullable=False),
-    # 0 from a takeover until the next attempt begins: a run that only waited for its turn is no suspect.
+    # 0 from a takeover until the next attempt begins: a run that only waited for its turn is no suspect. Of a queued
+    # run: 1 where the server that released it has left it to the next one to say that it goes on.
     Column("in_flight", Integer, nullable=False),
     Column("last_seq", Count, nullable=False),
     Column("lease_owner", Key),
