@@ -77,7 +77,8 @@ def _committed(run: Run, changes: Changes, *, consumes: int | None = None) -> Tr
     """The step is done: where its edges lead from the new state. ConditionError undoes it."""
     state = run.state.apply(changes)
     decision = decide(run.graph.edges_from(_node_of(run)), state)
-    return _stepped(run, changes, state, decision)._replace(consumes=consumes)
+    stepped = _stepped(run, changes, state, decision)
+    return stepped if consumes is None else stepped._replace(consumes=consumes)
 
 
 def _stepped(run: Run, changes: Changes, state: State, decision: Decision) -> Transition:
