@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 from service.core.after import after
 from service.core.children import count_of
@@ -20,8 +19,6 @@ from service.engine.instant import instant_at
 from service.engine.lines import LineBuffer
 from service.store import Store
 from service.store.records import Claimed
-
-T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -94,22 +91,13 @@ class Runner:
     async def _make(self, move: Move) -> Run:
         """One move and its commit; the run as it is then."""
         started = time.monotonic()
-        outcome = await self._outcome(move)
+        outcome = await (self._call(move) if isinstance(move, CallTool) else self._look(move))
         transition = after(self._run, move, outcome, self._attempts.state_bytes_max)
         self.is_committing = True
         run = await self._commit(transition, started, time.monotonic())
         self.is_committing = False
         self.lines = None
         return run
-
-    async def _outcome(self, move: Move) -> Outcome | None:
-        """How `move` comes out; None of one that asks for nothing."""
-        if isinstance(move, CallTool):
-            return await self._call(move)
-        try:
-            return await self._looked(move)
-        except AttemptError as error:
-            return Failed(error.type, str(error))
 
     async def _call(self, move: CallTool) -> Outcome:
         self.lines = LineBuffer(move)
@@ -118,42 +106,56 @@ class Runner:
         await self.lines.settle()
         return outcome
 
-    async def _looked(self, move: Move) -> Outcome | None:
-        """What there is to see in the state, the mailbox or the children."""
+    async def _look(self, move: Move) -> Outcome | None:
+        """What there is to see in the state, the mailbox or the children; None where `move` asks for nothing."""
+        pause = self._pause()
+        while True:
+            try:
+                return await self._seen(move)
+            except AttemptError as error:
+                return Failed(error.type, str(error))
+            except Unavailable as error:
+                await pause(error)
+
+    async def _seen(self, move: Move) -> Outcome | None:
         run, store = self._run, self._store
         match move:
             case Sleep(node=SleepNode(sleep=Until(until=place))):
                 return instant_at(run.state, place)
             case Receive(node=SignalNode(signal=name)):
-                return await self._until_available(lambda: store.signals.oldest(run.id, name))
+                return await store.signals.oldest(run.id, name)
             case Gather():
                 total, bytes_max = count_of(run.state, move.node), self._attempts.state_bytes_max
-                return await self._until_available(lambda: store.children.gathered(run, move, total, bytes_max))
+                return await store.children.gathered(run, move, total, bytes_max)
             case _:
                 return None
 
     async def _commit(self, transition: Transition, started: float, finished: float) -> Run:
-        """Commit, with the lines that are still to be written."""
-
-        def commit() -> Awaitable[Run]:
-            return self._store.steps.commit(
-                self.lease,
-                transition,
-                started=started,
-                finished=finished,
-                lines=() if self.lines is None else self.lines.rest(),
-                is_alone=self._is_alone(),
-            )
-
-        return await self._until_available(commit)
-
-    async def _until_available(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """What `ask` gives, as often as it takes: a database that is locked or full fails no run."""
-        pause_s = PAUSE_S_MIN
+        """Commit, with the lines that are still to be written, as often as it takes."""
+        pause = None
         while True:
+            lines = () if self.lines is None else self.lines.rest()
             try:
-                return await ask()
+                return await self._store.steps.commit(
+                    self.lease,
+                    transition,
+                    started=started,
+                    finished=finished,
+                    lines=lines,
+                    is_alone=self._is_alone(),
+                )
             except Unavailable as error:
-                logger.warning("step %d of run %s waits: %s", self._run.step + 1, self.lease.run_id, error)
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, PAUSE_S_MAX)
+                pause = pause or self._pause()
+                await pause(error)
+
+    def _pause(self) -> Callable[[Unavailable], Awaitable[None]]:
+        """What to do, each time for longer, when a database that is locked or full cannot do it: it fails no run."""
+        pause_s = PAUSE_S_MIN
+
+        async def pause(error: Unavailable) -> None:
+            nonlocal pause_s
+            logger.warning("step %d of run %s waits: %s", self._run.step + 1, self.lease.run_id, error)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, PAUSE_S_MAX)
+
+        return pause

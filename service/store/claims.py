@@ -6,13 +6,13 @@ Queued runs are due at once, waiting ones when their wait is over, running ones 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, func, select, update
 
 from service.core.graph import Graph, ToolNode
-from service.core.run import Event, Level, Line, Run
+from service.core.run import Event, Level, Line, Run, Waited
 from service.core.state import State
 from service.core.transitions import Status
 from service.store.clock import microseconds
@@ -274,16 +274,13 @@ class Claims:
         visited: dict[str, dict[str, int]] = {run_id: {} for run_id in counting}
         for run_id, node, count in transaction.each(_VISITS, [{"run_id": run_id} for run_id in counting]):
             visited[run_id][node] = count
+        now_us = transaction.moment.now_us
         return [
-            self._run(row, state)._replace(
-                waited=waited.get(row.id),
-                claimed_us=transaction.moment.now_us,
-                visits=visited.get(row.id, {}),
-            )
+            self._run(row, state, waited.get(row.id), visited.get(row.id, {}), now_us)
             for row, state in zip(due, states, strict=True)
         ]
 
-    def _run(self, due: _Due, state: State) -> Run:
+    def _run(self, due: _Due, state: State, waited: Waited | None, visited: Mapping[str, int], now_us: int) -> Run:
         graph = self._graphs[due.graph_id]
         if graph is None:
             raise ValueError(f"graph {due.graph_id} cannot be read")
@@ -299,6 +296,9 @@ class Claims:
             failures=due.failures,
             patches=due.patches,
             max_steps=due.max_steps,
+            visits=visited,
+            waited=waited,
+            claimed_us=now_us,
             parent_id=due.parent_id,
             depth=due.depth,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Table, bindparam, null, select, update
@@ -136,34 +136,40 @@ class _Commit(NamedTuple):
     finished: float
     lines: tuple[Line, ...]
 
-    @property
-    def tells_parent(self) -> bool:
-        """Whether it is a child's end, which its parent may wait for."""
-        return self.transition.run.parent_id is not None and self.transition.run.status in OVER
-
 
 def _commit_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[Run | None]:
     """Each run as it is now, None where the fence held: statements are for all, and each is fenced for itself."""
-    if ending := [commit for commit in commits if commit.tells_parent]:
-        parents = [commit.transition.run.parent_id or "" for commit in ending]
+    parents = _parents_to_tell(commits)
+    if parents:
         lock(transaction, [*parents, *(commit.lease.run_id for commit in commits)])
     moved = _move_all(transaction, commits)
-    going = [commit for commit in commits if commit.lease in moved]
-    _write(transaction, [(commit, moved[commit.lease].last_seq) for commit in going])
-    take_effect(transaction, [commit.transition for commit in going if commit.transition.is_more])
-    wake_those_ready(transaction, {commit.transition.run.parent_id or "" for commit in ending if commit.lease in moved})
-    asked = [commit.lease for commit in going if moved[commit.lease].pause_asked]
-    paused = pause_those_asked(transaction, asked) if asked else ()
-    return [
-        _outcome(commit.transition.run, is_paused=commit.lease.run_id in paused)
-        if commit.lease in moved
-        else _committed_before(transaction, commit)
-        for commit in commits
-    ]
+    last_seqs = {(run_id, token): last_seq for run_id, token, last_seq, _ in moved}
+    going = [(commit, last_seqs[commit.lease]) for commit in commits if commit.lease in last_seqs]
+    _write(transaction, going)
+    take_effect(transaction, [commit.transition for commit, _ in going if commit.transition.is_more])
+    if parents:
+        wake_those_ready(transaction, parents)
+    asked = [Lease(run_id, token) for run_id, token, _, pause_asked in moved if pause_asked]
+    paused = pause_those_asked(transaction, asked) if asked else set()
+    if paused or len(going) < len(commits):
+        return [_as_found(transaction, commit, commit.lease in last_seqs, paused) for commit in commits]
+    return [commit.transition.run for commit in commits]
 
 
-def _outcome(run: Run, *, is_paused: bool) -> Run:
-    return run._replace(status=Status.PAUSED) if is_paused else run
+def _parents_to_tell(commits: Sequence[_Commit]) -> set[str]:
+    """Those of runs that end: they may wait for that."""
+    runs_after = [commit.transition.run for commit in commits]
+    return {run.parent_id for run in runs_after if run.parent_id is not None and run.status in OVER}
+
+
+def _as_found(transaction: Transaction, commit: _Commit, is_moved: bool, paused: Collection[str]) -> Run | None:
+    """The run where it was paused at once, or this very transition was there: its COMMIT had looked like a failure."""
+    run = commit.transition.run
+    if is_moved:
+        return run._replace(status=Status.PAUSED) if run.id in paused else run
+    place = {"run_id": run.id, "token": commit.lease.token, "step": run.step, "status": run.status.value}
+    row = transaction.one(_COMMITTED, **place)
+    return None if row is None else run._replace(status=Status(row[0]))
 
 
 def _write(transaction: Transaction, commits: Sequence[tuple[_Commit, int]]) -> None:
@@ -182,13 +188,8 @@ def _write(transaction: Transaction, commits: Sequence[tuple[_Commit, int]]) -> 
         transaction.insert(table, rows)
 
 
-class _Moved(NamedTuple):
-    last_seq: int
-    pause_asked: int
-
-
-def _move_all(transaction: Transaction, commits: Sequence[_Commit]) -> dict[Lease, _Moved]:
-    """Move the runs' rows, fenced; those that have moved, by their lease."""
+def _move_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[Any]:
+    """Move the runs' rows, fenced; of those that have moved what `_move` returns."""
     advancing: list[Row] = []
     staying: list[Row] = []
     resting: list[Row] = []
@@ -201,7 +202,7 @@ def _move_all(transaction: Transaction, commits: Sequence[_Commit]) -> dict[Leas
     moved = transaction.each(_ADVANCE, advancing)
     moved += transaction.each(_STAY, staying)
     moved += transaction.each(_REST, resting)
-    return {Lease(run_id, token): _Moved(last_seq, asked) for run_id, token, last_seq, asked in moved}
+    return moved
 
 
 def _place(commit: _Commit, now: str) -> dict[str, Any]:
@@ -228,14 +229,6 @@ def _place_of_rest(transaction: Transaction, commit: _Commit, now: str) -> dict[
         "error": _error_text(error) if error is not None and run.status is Status.FAILED else None,
         "finished_at": now if run.status in OVER else None,
     }
-
-
-def _committed_before(transaction: Transaction, commit: _Commit) -> Run | None:
-    """The run where this very transition is there already: its COMMIT had looked like a failure."""
-    run = commit.transition.run
-    place = {"run_id": run.id, "token": commit.lease.token, "step": run.step, "status": run.status.value}
-    row = transaction.one(_COMMITTED, **place)
-    return None if row is None else run._replace(status=Status(row[0]))
 
 
 def _snapshot(transaction: Transaction, commit: _Commit, step: Step) -> dict[str, Any]:
