@@ -108,6 +108,8 @@ def engine_settings(settings: Settings, runs_folder: Path) -> EngineSettings:
         tool_threads_max=settings.tool_threads,
         state_bytes_max=settings.state_bytes_max,
         lease_s=settings.lease_seconds,
+        # -P: modules are found where this process finds them, and not in the working directory before all else.
+        isolated_command=(sys.executable, "-P", "-m", "service", "isolated", *settings.tools),
     )
 
 

@@ -17,6 +17,7 @@ from service.core.errors import StartRefused, Unavailable
 from service.core.tool import Tool
 from service.engine.attempt import Attempts
 from service.engine.heartbeat import Heartbeat, flush
+from service.engine.isolation import Isolation
 from service.engine.lines import install_handler, remove_handler
 from service.engine.supervisor import Supervisor
 from service.engine.threads import Threads
@@ -37,6 +38,8 @@ class EngineSettings:
     tool_threads_max: int
     state_bytes_max: int
     lease_s: float
+    isolated_command: tuple[str, ...] = ()
+    """What starts a process that calls tools, see isolated.py."""
 
 
 class Engine:
@@ -50,6 +53,7 @@ class Engine:
         self._tools = tools
         self._settings = settings
         self._threads = Threads(settings.tool_threads_max)
+        self._isolation = Isolation(settings.isolated_command, settings.state_bytes_max)
         self._supervisor: Supervisor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_asked_at: float | None = None
@@ -79,6 +83,7 @@ class Engine:
         if not self._done.is_set():
             await self._release_the_rest()
         await self._leave()
+        await asyncio.to_thread(self._isolation.close)
         await asyncio.to_thread(self._threads.close)
         remove_handler()
 
@@ -141,7 +146,7 @@ class Engine:
 
     async def _supervise(self) -> None:
         settings = self._settings
-        attempts = Attempts(self._tools, self._threads, settings.runs_folder, settings.state_bytes_max)
+        attempts = Attempts(self._tools, self._threads, settings.runs_folder, settings.state_bytes_max, self._isolation)
         self._supervisor = Supervisor(self._store, attempts, settings.active_runs_max, self._only)
         heartbeat = Heartbeat(
             self._store,

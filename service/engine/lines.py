@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Protocol
 
 from service.core import codec
 from service.core.errors import Unavailable
@@ -26,6 +26,13 @@ LINES_MAX = 10_000
 """Lines that one attempt may write; one more counts the rest."""
 
 Submit = Callable[[Sequence[Line]], "Future[bool]"]
+
+
+class Lines(Protocol):
+    """Where the lines of one attempt go. Written by any thread."""
+
+    def add(self, message: Any, level: Level = Level.INFO, data: dict[str, Any] | None = None) -> None:
+        """Take a line; never raises, and does nothing once the attempt is over."""
 
 
 class LineBuffer:
@@ -42,17 +49,22 @@ class LineBuffer:
 
     def add(self, message: Any, level: Level = Level.INFO, data: dict[str, Any] | None = None) -> None:
         """Keep a line; never raises, and does nothing once the attempt is over."""
-        try:
-            text = _data_text(data or {})
-        except Exception as error:
-            # Data that another thread changes meanwhile, a dict with methods of its own.
-            text = codec.encode({"data": f"{type(error).__name__} while it was read"})
-        line = self._line(_cut(_text(message), MESSAGE_BYTES_MAX), level, text)
+        message, text = fitted(message, data)
+        self.keep(message, level, text, time.monotonic())
+
+    def keep(self, message: str, level: Level, data: str, at: float) -> None:
+        """Keep a line that is `fitted`."""
+        line = self._line(message, level, data, at)
         with self._lock:
             if not self._closed:
                 self._count += 1
                 if self._count <= LINES_MAX:
                     self._lines.append(line)
+
+    def leave_out(self, count: int) -> None:
+        """Count lines that nobody keeps."""
+        with self._lock:
+            self._count += count
 
     def flush(self, submit: Submit) -> None:
         """Hand the lines to `submit`, and take them back if the database cannot take them now."""
@@ -71,7 +83,7 @@ class LineBuffer:
         with self._lock:
             if not self._closed and self._count > LINES_MAX:
                 message = f"{self._count - LINES_MAX} more lines of this step were left out"
-                self._lines.append(self._line(message, Level.WARNING, "{}"))
+                self._lines.append(self._line(message, Level.WARNING, "{}", time.monotonic()))
             self._closed = True
 
     async def settle(self) -> None:
@@ -91,22 +103,22 @@ class LineBuffer:
                 self._lines[:0] = lines
         known.set_result(None)
 
-    def _line(self, message: str, level: Level, data: str) -> Line:
+    def _line(self, message: str, level: Level, data: str, at: float) -> Line:
         node, step, attempt = self._place
-        return Line(Event.LOG, message, level, node, step, attempt, data, time.monotonic())
+        return Line(Event.LOG, message, level, node, step, attempt, data, at)
 
 
-current: contextvars.ContextVar[LineBuffer | None] = contextvars.ContextVar("current", default=None)
-"""The buffer of the attempt that this code runs in, if it runs in one."""
+current: contextvars.ContextVar[Lines | None] = contextvars.ContextVar("current", default=None)
+"""The lines of the attempt that this code runs in, if it runs in one."""
 
 
 class RunLogHandler(logging.Handler):
     """Makes lines of their run out of what tools write with `logging`, at INFO and above."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        buffer = current.get()
-        if buffer is not None:
-            buffer.add(_message_of(record), _level_of(record), _data_of(record))
+        lines = current.get()
+        if lines is not None:
+            lines.add(_message_of(record), _level_of(record), _data_of(record))
         elif record.levelno >= logging.WARNING and logging.getLogger().handlers == [self] and logging.lastResort:
             # Being the only handler, this one has put the usual way to stderr out of use.
             logging.lastResort.handle(record)
@@ -136,6 +148,16 @@ def remove_handler() -> None:
     _engines -= 1
     if not _engines:
         logging.getLogger().removeHandler(_handler)
+
+
+def fitted(message: Any, data: dict[str, Any] | None) -> tuple[str, str]:
+    """A line's message and its data as JSON text, as any database takes them; never raises."""
+    try:
+        text = _data_text(data or {})
+    except Exception as error:
+        # Data that another thread changes meanwhile, a dict with methods of its own.
+        text = codec.encode({"data": f"{type(error).__name__} while it was read"})
+    return _cut(_text(message), MESSAGE_BYTES_MAX), text
 
 
 def _message_of(record: logging.LogRecord) -> str:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_Call = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
+_Call = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[[], None]]
 CLOSE_S = 0.5
 
 
@@ -31,23 +31,29 @@ class Threads:
         """Threads that wait, less the calls that wait for them."""
         self._slots = asyncio.Semaphore(count_max)
 
-    def slot(self) -> asyncio.Semaphore:
-        """To be held around a call: whoever has it waits for no thread (but for one that is blocked for good)."""
-        return self._slots
+    async def take(self) -> None:
+        """Wait for a slot: whoever has it waits for no thread. Give it back, or `call`."""
+        await self._slots.acquire()
 
-    async def call(self, function: Callable[[], T]) -> T:
-        """The value of `function()`, which must not raise. If the caller is cancelled, it runs on unheard."""
+    def give_back(self) -> None:
+        self._slots.release()
+
+    def call(self, function: Callable[[], T], refuse: Callable[[], None]) -> asyncio.Future[T]:
+        """Begin `function()`, which must not raise; the slot is given back once its thread is free again.
+
+        If the future is cancelled, the function runs on, and `refuse` is told, on the loop, when its value comes.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         with self._lock:
             grow = self._free <= 0 and len(self._threads) < self._count_max
-            self._free += grow - 1
             if grow:
                 thread = threading.Thread(target=self._serve, name="rungraph-tool", daemon=True)
-                self._threads.append(thread)
                 thread.start()
-        self._calls.put((function, loop, future))
-        return await future
+                self._threads.append(thread)
+            self._free += grow - 1
+        self._calls.put((function, loop, future, refuse))
+        return future
 
     def close(self) -> None:
         """End the threads that are free, and wait for none that is not.
@@ -62,15 +68,16 @@ class Threads:
 
     def _serve(self) -> None:
         while (call := self._calls.get()) is not None:
-            function, loop, future = call
-            if not future.cancelled():
-                value = function()
-                if not loop.is_closed():
-                    loop.call_soon_threadsafe(_resolve, future, value)
+            function, loop, future, refuse = call
+            value = function()
             with self._lock:
                 self._free += 1
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._finish, future, value, refuse)
 
-
-def _resolve(future: asyncio.Future[T], value: T) -> None:
-    if not future.done():
-        future.set_result(value)
+    def _finish(self, future: asyncio.Future[T], value: T, refuse: Callable[[], None]) -> None:
+        self._slots.release()
+        if future.cancelled():
+            refuse()
+        else:
+            future.set_result(value)

@@ -1,0 +1,131 @@
+"""Tools in processes of their own, from a small pool: what such a tool does to its process hurts nobody else.
+
+A process is started on demand and serves one call at a time; one that has died is replaced by the next call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+from service.core.moves import CallTool, Died, Failed, Outcome
+from service.engine.call import timed_out
+from service.engine.lines import LineBuffer
+from service.engine.messages import Message
+from service.engine.process import Order, Origin, Process, Unbegun
+
+ISOLATED_MAX = 16
+"""Processes at a time; further calls wait for one."""
+IDLE_MAX = 4
+"""Processes that are kept while there is nothing to call."""
+TRIES = 3
+"""Processes that a call may find dead before it begins."""
+CLOSE_S = 0.5
+
+
+class Isolation:
+    """The pool. Called on the engine's loop, closed from any thread."""
+
+    def __init__(self, command: Sequence[str], state_bytes_max: int) -> None:
+        """`command` starts a process that does `isolated.serve`; it finds the modules that are found here and now."""
+        self._origin = Origin.here(command)
+        # A state comes as texts within a text: each character may be escaped, and each key has a few numbers.
+        self._message_bytes_max = 8 * state_bytes_max + 2**20
+        self._slots = asyncio.Semaphore(ISOLATED_MAX)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.Lock()
+        self._idle: list[Process] = []
+        self._busy: set[Process] = set()
+        """Those that hold a slot."""
+        self._closed = False
+
+    async def call(
+        self, request: Message, move: CallTool, lines: LineBuffer, begin: Callable[[], Awaitable[None]]
+    ) -> Outcome:
+        """Have `request` served, `begin` being awaited before. If the caller is cancelled, the process is killed."""
+        self._loop = asyncio.get_running_loop()
+        has_begun = False
+        because = ""
+        for _ in range(TRIES):
+            process = await self._take()
+            order: Order | None = None
+            try:
+                if (refusal := await asyncio.wrap_future(process.started)) is not None:
+                    return Failed("tool_error", f"no process for the tool could be started: {refusal}")
+                if not has_begun:
+                    await begin()
+                    has_begun = True
+                order = Order(request, lines, move.timeout_s, timed_out(move))
+                process.call(order)
+                came = await asyncio.wrap_future(order.came)
+            except BaseException:
+                if order is None:
+                    process.end()
+                else:
+                    process.give_up(order)  # It may have come out by now, and serve somebody else.
+                raise
+            if not isinstance(came, Unbegun):
+                return came
+            because = came.message
+        return Died(f"the tool's process died before it began: {because}")
+
+    def close(self) -> None:
+        """End all processes at once; from now on nothing is called."""
+        with self._lock:
+            self._closed = True
+            processes = [*self._idle, *self._busy]
+        for process in processes:
+            process.end()
+        end = time.monotonic() + CLOSE_S
+        for process in processes:
+            process.join(max(0.0, end - time.monotonic()))
+
+    async def _take(self) -> Process:
+        await self._slots.acquire()
+        try:
+            with self._lock:
+                if self._closed:
+                    raise asyncio.CancelledError
+                if self._idle:
+                    process = self._idle.pop()
+                else:
+                    process = Process(self._origin, self._message_bytes_max, home=self)
+                    process.start()
+                self._busy.add(process)
+                return process
+        except BaseException:
+            self._slots.release()
+            raise
+
+    # What a process's thread asks of its home.
+
+    def keep(self, process: Process) -> bool:
+        with self._lock:
+            if self._closed or len(self._idle) >= IDLE_MAX:
+                return False
+            self._busy.remove(process)
+            self._idle.append(process)
+        self._release()
+        return True
+
+    def leave(self, process: Process) -> bool:
+        with self._lock:
+            if process not in self._idle:
+                return False
+            self._idle.remove(process)
+            return True
+
+    def gone(self, process: Process) -> None:
+        with self._lock:
+            was_busy = process in self._busy
+            self._busy.discard(process)
+        if was_busy:
+            self._release()
+
+    def _release(self) -> None:
+        with suppress(RuntimeError):  # The loop is closed.
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._slots.release)
