@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from typing import Any
 import pytest
 
 from service.engine.attempt import Attempts
+from service.engine.isolation import Isolation
 from service.engine.runner import Runner
 from service.engine.threads import Threads
 from service.store import Store
-from service.store.records import Claimed
+from service.store.records import Claimed, RunRecord
 from service.store.transaction import VerbOfMany
+from tests.engine.calls import COMMAND
 from tests.engine.harness import STATE_BYTES_MAX, Bench, bench, loop_until
 
 STEPS = 3
@@ -57,12 +60,21 @@ def crash_at(store: Store, number: int, *, committed: bool) -> None:
     writer.write_with_others = counting  # type: ignore[method-assign]  # the process dies here, not the store
 
 
+@contextmanager
+def attempts_of(made: Bench) -> Iterator[Attempts]:
+    isolation = Isolation(COMMAND, STATE_BYTES_MAX)
+    try:
+        yield Attempts(made.tools, Threads(1), made.runs_folder, STATE_BYTES_MAX, isolation)
+    finally:
+        isolation.close()
+
+
 async def carry_all(made: Bench) -> None:
     """What a server does with the runs that are due."""
-    attempts = Attempts(made.tools, Threads(1), made.runs_folder, STATE_BYTES_MAX)
-    claimed: list[Claimed] = await made.store.leases.claim(10)
-    for claim in claimed:
-        await Runner(claim, made.store, attempts).carry()
+    with attempts_of(made) as attempts:
+        claimed: list[Claimed] = await made.store.leases.claim(10)
+        for claim in claimed:
+            await Runner(claim, made.store, attempts).carry()
 
 
 async def dies(going_on: Callable[[], Awaitable[None]]) -> bool:
@@ -100,30 +112,38 @@ def test_a_crash_around_any_write_costs_no_step_and_doubles_none(tmp_path: Path,
     asyncio.run(script())
 
 
-def test_a_step_that_kills_every_server_ends_as_crash_loop_without_another_attempt(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tool", ["exits", "value_error", "place"])
+def test_a_step_that_kills_every_server_is_tried_once_more_where_it_can_kill_none(tmp_path: Path, tool: str) -> None:
     attempts: list[int] = []
 
     async def deadly(context: Any) -> None:
         attempts.append(context.attempt)
         raise Crash
 
-    async def script() -> None:
+    deadly.__name__ = tool  # In the process of its own it is another.
+
+    async def script() -> RunRecord:
         clock = Clock()
         async with bench(tmp_path, [deadly], clock=clock) as made:
-            await made.start("r", {"start_node": "a", "nodes": {"a": "deadly"}})
+            await made.start("r", {"start_node": "a", "nodes": {"a": tool}})
             made.store.steps.commit = _dead  # type: ignore[assignment, method-assign]  # the process dies within the tool
             for _ in range(5):
                 assert await dies(lambda: carry_all(made))
                 clock.now += timedelta(seconds=16)
             del made.store.steps.commit
             await carry_all(made)
-            record = await made.store.runs.get("r")
-            assert record.status == "failed"
-            assert json.loads(record.error or "")["type"] == "crash_loop"
-            assert json.loads(record.error or "")["attempt"] == 5
             assert attempts == [1, 2, 3, 4, 5]
+            return await made.store.runs.get("r")
 
-    asyncio.run(script())
+    record = asyncio.run(script())
+    error = json.loads(record.error or "{}")
+    expected = {
+        # Only that process's own death counts.
+        "exits": ("failed", "crash_loop", 6),
+        "value_error": ("failed", "tool_error", 6),
+        "place": ("completed", None, None),
+    }
+    assert (record.status, error.get("type"), error.get("attempt")) == expected[tool]
 
 
 async def _dead(*_: Any, **__: Any) -> None:
@@ -153,8 +173,7 @@ def test_a_runner_whose_lease_was_taken_writes_nothing(tmp_path: Path) -> None:
             clock.now += timedelta(seconds=16)
             await carry_all(made)
             before = await made.store.logs.page("r", 0, 100)
-            attempts = Attempts(made.tools, Threads(1), made.runs_folder, STATE_BYTES_MAX)
-            with pytest.raises(Exception, match="no longer holds"):
+            with attempts_of(made) as attempts, pytest.raises(Exception, match="no longer holds"):
                 await Runner(late, made.store, attempts).carry()
             assert await made.store.logs.page("r", 0, 100) == before
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 
 import service.engine as engine_room
 from service.engine import Engine, EngineSettings
-from tests.engine.harness import STATE_BYTES_MAX, bench, loop_until
+from tests.engine import hostile
+from tests.engine.calls import COMMAND, until_dead
+from tests.engine.harness import STATE_BYTES_MAX, Bench, bench, loop_until
 
 
 def test_a_stop_rests_at_the_step_boundary_and_releases(tmp_path: Path) -> None:
@@ -85,3 +88,34 @@ def test_after_the_grace_an_attempt_is_given_up_and_its_late_result_refused(
             assert (claim.run.attempt, claim.run.crashes) == (2, 0)
 
     asyncio.run(script())
+
+
+def test_after_the_grace_the_process_of_an_isolated_tool_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_room, "GRACE_S", 0.2)
+
+    async def script() -> None:
+        async with bench(tmp_path, [hostile.spins]) as made:
+            settings = EngineSettings(made.runs_folder, 10, 4, STATE_BYTES_MAX, 15, COMMAND)
+            engine = Engine(made.store, made.tools, settings)
+            engine.start()
+            await made.start("r", {"start_node": "a", "nodes": {"a": {"tool": "spins", "isolate": True}}})
+            pid = await _pid_in_line(made)
+            async with asyncio.timeout(10):
+                await engine.stop()
+            until_dead(pid)
+            # No death of its own: whoever comes next tries it again.
+            assert (await made.store.runs.get("r")).status == "queued"
+            (claim,) = await made.store.leases.claim(1)
+            assert (claim.run.attempt, claim.run.crashes) == (2, 0)
+
+    asyncio.run(script())
+
+
+async def _pid_in_line(made: Bench) -> int:
+    async for lines in made.store.tails.lines("r", 0, gone=lambda _: False):
+        for line in lines:
+            if line.message == "begun":
+                return int(json.loads(line.data)["pid"])
+    raise AssertionError("it did not begin")

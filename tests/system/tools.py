@@ -1,6 +1,7 @@
 """The tools of the servers in these tests; loaded with `--tools`."""
 
 import asyncio
+import ctypes
 import os
 import time
 from pathlib import Path
@@ -51,6 +52,18 @@ def sleep_long_first(state: dict[str, Any], context: Any) -> dict[str, Any]:
     if context.attempt == 1:
         time.sleep(600)
     return {"n": state["n"] + 1}
+
+
+@tool
+def spin(context: Any) -> None:
+    context.log("spinning", pid=os.getpid())
+    while True:
+        pass
+
+
+@tool
+def crash() -> None:
+    ctypes.string_at(0)
 
 
 @tool
