@@ -61,6 +61,11 @@ _CANCEL = Each(
     run_id=runs.c.id,
     now=runs.c.moved_at,
 )
+# Told by the line that says so: a run that is cancelled is at no node any more.
+_PLACES = Each(
+    lambda given: select(runs.c.id, runs.c.current_node).where(runs.c.id == given.run_id, runs.c.status.in_(OPEN)),
+    run_id=runs.c.id,
+)
 _OPEN_CHILDREN = Each(
     lambda given: select(runs.c.id).where(runs.c.parent_id == given.run_id, runs.c.status.in_(OPEN)),
     run_id=runs.c.parent_id,
@@ -246,9 +251,11 @@ def cancel_runs(transaction: Transaction, run_ids: Sequence[str], because: str =
     now = transaction.moment.text()
     while run_ids:
         lock(transaction, run_ids)
+        nodes = dict(transaction.each(_PLACES, [{"run_id": run_id} for run_id in run_ids]))
         # Once its row is moved, a run starts no more children.
-        cancelled = transaction.each(_CANCEL, [{"run_id": run_id, "now": now} for run_id in run_ids])
-        _say(transaction, cancelled, Line(Event.RUN_CANCELLED, because, Level.WARNING))
+        cancelled = transaction.each(_CANCEL, [{"run_id": run_id, "now": now} for run_id in nodes])
+        for each in cancelled:
+            _say(transaction, [each], Line(Event.RUN_CANCELLED, because, Level.WARNING, node=nodes[each[0]]))
         ended = [run_id for run_id, _ in cancelled]
         forget(transaction, ended)
         run_ids = _open_children(transaction, ended)

@@ -41,12 +41,12 @@ _WENT_TO = select(snapshots.c.next_node).where(
     snapshots.c.run_id == bindparam("run_id"), snapshots.c.step == bindparam("step")
 )
 
-# Where its first step was made, or is to be made; of a run that never got there, where its graph begins.
+# Where its first step was made, or is to be made; of a run that was cancelled before, where that was.
 _BEGINNING = (
-    select(func.coalesce(snapshots.c.node, snapshots.c.next_node, runs.c.current_node, graphs.c.start_node))
+    select(func.coalesce(snapshots.c.node, snapshots.c.next_node, runs.c.current_node, log_lines.c.node))
     .select_from(
-        runs.join(graphs, graphs.c.id == runs.c.graph_id).outerjoin(
-            snapshots, and_(snapshots.c.run_id == runs.c.id, snapshots.c.step == 1)
+        runs.outerjoin(snapshots, and_(snapshots.c.run_id == runs.c.id, snapshots.c.step == 1)).outerjoin(
+            log_lines, and_(log_lines.c.run_id == runs.c.id, log_lines.c.seq == runs.c.last_seq)
         )
     )
     .where(runs.c.id == bindparam("run_id"))
