@@ -124,7 +124,8 @@ class Model:
             run.attempts.append((run.step + 1, run.attempt, "server_lost"))
             run.attempt += 1
             run.crashes += 1
-        if was is not Status.WAITING:
+        # Whoever resumed a run has said so already; a server that released one has left that to the next.
+        if was is not Status.WAITING and (taken_over or run.is_new or run.in_flight):
             run.say("run_started" if run.is_new else "run_resumed")
         run.become(Status.RUNNING, self.now + LEASE_S)
         run.in_flight, run.is_new, run.owner, run.token = not taken_over, False, server, run.token + 1
@@ -134,6 +135,7 @@ class Model:
 
     def release(self, run: ModelRun, *, interrupted: bool) -> None:
         run.become(Status.QUEUED, self.now)
+        run.in_flight = True
         if interrupted:
             run.attempts.append((run.step + 1, run.attempt, "interrupted"))
             run.attempt += 1
@@ -333,7 +335,7 @@ class Model:
             run.patches, run.attempt, run.failures, run.wait = run.patches + 1, 1, 0, None
         elif run.status is Status.FAILED:
             run.attempt, run.failures = run.attempt + 1, 0
-        run.error = None
+        run.error, run.in_flight = None, False
         run.say("run_resumed")
         if run.wait is None:
             run.become(Status.QUEUED, self.now)

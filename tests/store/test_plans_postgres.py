@@ -59,7 +59,9 @@ WRITTEN = (
 
 PARAMETERS: dict[str, Any] = dict.fromkeys(("now", "until", "started_at"), "2030-01-01")
 PARAMETERS |= dict.fromkeys(("token", "attempt", "in_flight", "lines"), 1)
-PARAMETERS |= dict.fromkeys(("crashes", "interrupted"), 0) | dict.fromkeys(("error", "finished_at"))
+PARAMETERS |= dict.fromkeys(("crashes", "failures", "interrupted"), 0) | dict.fromkeys(
+    ("error", "finished_at", "due_at")
+)
 PARAMETERS |= {"run_id": "f7", "graph_id": COUNTER.id, "key": "a", "scope": "s", "node": "a", "server": "one"}
 PARAMETERS |= {"step": 50, "step_before": 49, "after_step": 40, "last_step": 60, "seq": 5, "last_seq": 3}
 PARAMETERS |= {"status": "running", "count": BATCH}
