@@ -68,6 +68,8 @@ _WAKE = Each(
         .where(
             runs.c.id == given.run_id,
             runs.c.status == constant(Status.WAITING),
+            # One that is due already keeps its place, however much comes for it.
+            or_(runs.c.due_at.is_(None), runs.c.due_at > given.now),
             exists(select(waits.c.run_id).where(waits.c.run_id == runs.c.id, _IS_OVER).correlate(runs)),
         )
         .values(due_at=given.now)

@@ -135,3 +135,9 @@ MODELS = {
         steps_max=STEPS_MAX,
     ),
 }
+
+WAYS: list[Any] = [
+    *({"go": name} for name in ("nap", "ask", "idle", "all", "all", "leaf", "end")),
+    *("tool_error", "timeout", "invalid_state"),
+]
+"""What a tool sets, or the type of its error."""

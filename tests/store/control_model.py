@@ -124,9 +124,10 @@ class Model:
             run.attempts.append((run.step + 1, run.attempt, "server_lost"))
             run.attempt += 1
             run.crashes += 1
-        # Whoever resumed a run has said so already; a server that released one has left that to the next.
-        if was is not Status.WAITING and (taken_over or run.is_new or run.in_flight):
-            run.say("run_started" if run.is_new else "run_resumed")
+        if was is not Status.WAITING and run.is_new:
+            run.say("run_started")
+        elif taken_over or (was is Status.QUEUED and run.in_flight):
+            run.say("run_resumed")
         run.become(Status.RUNNING, self.now + LEASE_S)
         run.in_flight, run.is_new, run.owner, run.token = not taken_over, False, server, run.token + 1
         if run.wait is not None:
@@ -135,7 +136,7 @@ class Model:
 
     def release(self, run: ModelRun, *, interrupted: bool) -> None:
         run.become(Status.QUEUED, self.now)
-        run.in_flight = True
+        run.in_flight = True  # It is the next server's to say that it goes on.
         if interrupted:
             run.attempts.append((run.step + 1, run.attempt, "interrupted"))
             run.attempt += 1
@@ -375,4 +376,4 @@ class Model:
         if (wait.kind is WaitKind.SIGNAL and has_mail) or (
             wait.kind is WaitKind.CHILDREN and (has_failed or is_joined)
         ):
-            run.due = self.now
+            run.due = self.now if run.due is None else min(run.due, self.now)

@@ -44,7 +44,7 @@ from service.store.runs import Start
 from service.store.servers import Servers
 from service.store.sqlite import Sqlite
 from tests.store.carrying import LATER, setting, transition
-from tests.store.control_graphs import GRAPHS, MODELS
+from tests.store.control_graphs import GRAPHS, MODELS, WAYS
 from tests.store.control_model import Model, ModelRun
 from tests.store.control_tables import CHECKS, expected, found, plain
 from tests.store.control_verbs import patched
@@ -63,12 +63,6 @@ VERBS = {
     *("resume a failed run", "resume with a patch", "resume what is not held", "cancel", "cancel what has ended"),
     *("fork", "fork at an end"),
 }
-WAYS: list[Any] = [
-    *({"go": name} for name in ("nap", "ask", "idle", "all", "all", "leaf", "end")),
-    *("tool_error", "timeout", "invalid_state"),
-]
-"""What a tool sets, or the type of its error."""
-
 Place = Callable[[], AbstractContextManager[Database]]
 
 
@@ -208,6 +202,13 @@ class Machine(RuleBasedStateMachine):
         self.let_pass(seconds)
         self._drive("one", ways)
 
+    @rule(ways=st.lists(st.sampled_from(WAYS), min_size=1, max_size=2))
+    def die(self, ways: list[Any]) -> None:
+        """A server is gone with all that it has claimed."""
+        self.claim("one", 100)
+        self.let_pass(21)
+        self._drive("two", ways)
+
     def _drive(self, server: str, ways: list[Any]) -> None:
         for number in range(len(ways)):
             self.claim(server, 100)
@@ -301,7 +302,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule(data=st.data(), server=st.sampled_from(SERVERS), way=st.sampled_from(WAYS[:7]), more=st.integers(0, 7))
     def resume(self, data: st.DataObject, server: str, way: Any, more: int) -> None:
-        run = self.a_run(data, lambda run: run.pause_asked or run.status in (Status.PAUSED, Status.FAILED))
+        is_asked = any(run.pause_asked and run.status is Status.RUNNING for run in self.model.runs.values())
+        held = (Status.RUNNING,) if is_asked else (Status.PAUSED, Status.FAILED)
+        run = self.a_run(data, lambda run: run.status in held and run.pause_asked >= is_asked)
         patch = way if more % 4 == 1 else None
         max_steps = run.step + more if more > 5 else None
         resumed = self.store(server).control.resume(run.id, patch and patched(**patch), max_steps)
