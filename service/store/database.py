@@ -54,6 +54,9 @@ class Database(Protocol):
     def is_locked(self, error: Exception) -> bool:
         """Whether somebody else is writing just now: a wait, no fault."""
 
+    def is_victim(self, error: BaseException) -> bool:
+        """Whether the transaction was undone for the sake of another one, so that it can be done again at once."""
+
     def connect_writer(self) -> Any:
         """A DBAPI connection in autocommit mode. Raises `errors`, also where it would not be durable."""
 

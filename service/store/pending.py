@@ -24,7 +24,7 @@ class Pending(Generic[T]):
     left_until: float = 0.0
     """When the writer's thread takes it, if the loop that commits inline has not."""
     losses: int = 0
-    """Connections that broke under it."""
+    """Transactions that were lost under it: its connection broke, or another transaction was let go first."""
 
     def is_wanted(self) -> bool:
         """Whether it is to be done. Once this is true for a thread's, nobody can cancel it."""

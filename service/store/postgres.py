@@ -99,6 +99,11 @@ class Postgres:
     def is_locked(self, error: Exception) -> bool:
         return isinstance(error, psycopg.errors.LockNotAvailable)
 
+    def is_victim(self, error: BaseException) -> bool:
+        # Verbs that lock one row each are committed together, so that no order of locks holds for all that a
+        # transaction does: those of two servers can wait for each other.
+        return isinstance(error, psycopg.errors.DeadlockDetected)
+
     def connect_writer(self) -> psycopg.Connection[Any]:
         connection = psycopg.connect(self.conninfo, **self._session)
         try:

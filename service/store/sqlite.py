@@ -66,6 +66,9 @@ class Sqlite:
         code = getattr(error, "sqlite_errorcode", None)
         return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
+    def is_victim(self, error: BaseException) -> bool:  # noqa: ARG002  # one writer has nobody to deadlock with
+        return False
+
     def connect_writer(self) -> sqlite3.Connection:
         """The connection that writes. FULL: with NORMAL a power loss takes acknowledged commits along."""
         connection = sqlite3.connect(self.file, timeout=0, isolation_level=None, check_same_thread=False)

@@ -140,7 +140,7 @@ class _Commit(NamedTuple):
 def _commit_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[Run | None]:
     """Each run as it is now, None where the fence held: statements are for all, and each is fenced for itself."""
     parents = _parents_to_tell(commits)
-    if parents:
+    if parents or len(commits) > 1:
         lock(transaction, [*parents, *(commit.lease.run_id for commit in commits)])
     moved = _move_all(transaction, commits)
     last_seqs = {(run_id, token): last_seq for run_id, token, last_seq, _ in moved}

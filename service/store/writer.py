@@ -43,7 +43,7 @@ QUEUE_MAX = 10_000
 PAUSE_S_MIN, PAUSE_S_MAX = 0.05, 1.0
 """Between two tries to open a transaction."""
 LOSSES_MAX = 5
-"""Connections that may break under one verb before it is suspected of breaking them."""
+"""Transactions that may be lost under one verb before it is suspected of that."""
 TURN_S = 10.0
 """How long a caller with a deadline waits for a verb that has had its turn."""
 LOOP_S = 0.02
@@ -334,10 +334,10 @@ class Writer:
 
         A verb of which that is unknown is not given up unless it has a deadline: it alone can read back what it did.
         """
-        lost = self._connection is None
+        lost = self._connection is None or self._database.is_victim(error)
+        refusal = self._translated(error)
         for pending in batch:
             pending.losses += lost
-            refusal = self._translated(error)
             if len(batch) > 1 or (lost and pending.losses < LOSSES_MAX):
                 if ready := self._begin([pending], alone=True):
                     self._commit(ready)

@@ -8,17 +8,23 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import psycopg
 import pytest
 
 from service.core.errors import Conflict
+from service.core.transitions import Status
 from service.store import Store
+from service.store.children import lock
 from service.store.database import Database
+from service.store.postgres import Postgres
 from service.store.records import Claimed, Lease
 from service.store.servers import AHEAD_MAX
+from service.store.transaction import Transaction
 from tests.store.support import (
     COUNTER,
     ask,
     commit,
+    failure,
     gathering,
     key_of,
     opened,
@@ -251,5 +257,58 @@ def test_a_server_lets_the_idlest_that_lives_go_first(database: Database) -> Non
             assert await one.servers.share(100, 100) == AHEAD_MAX
             with_active = ask(database, "SELECT id, active FROM servers ORDER BY id")
             assert with_active == [("one", 100), ("three", None), ("two", 100)]
+
+    asyncio.run(scenario())
+
+
+@asynccontextmanager
+async def somebody(database: Database) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """Another server, in the middle of a transaction."""
+    assert isinstance(database, Postgres)
+    async with await psycopg.AsyncConnection.connect(database.conninfo) as connection:
+        yield connection
+
+
+ROW = "SELECT id FROM runs WHERE id = %s FOR UPDATE"
+
+
+def test_the_victim_of_a_deadlock_is_done_again_and_answered(database: Database) -> None:
+    def verb(transaction: Transaction) -> str:
+        lock(transaction, ["a"])
+        lock(transaction, ["b"])
+        return "done"
+
+    async def scenario() -> None:
+        async with opened(database) as store, somebody(database) as other:
+            for name in ("a", "b"):
+                await start(store, name)
+            await other.execute(ROW, ["b"])
+            writing = asyncio.ensure_future(store._writer.write(verb, within_s=10))
+            await until_one_waits(database)
+            await other.execute(ROW, ["a"])  # The other one of the two has waited for longer, and finds it out.
+            assert not writing.done()
+            await other.commit()
+            assert await writing == "done"
+
+    asyncio.run(scenario())
+
+
+def test_steps_that_are_committed_together_lock_their_runs_in_one_order(database: Database) -> None:
+    async def scenario() -> None:
+        async with opened(database) as store, somebody(database) as other, somebody(database) as third:
+            for name in ("a", "b"):
+                await start(store, name)
+            claimed = {each.lease.run_id: each for each in await store.leases.claim(2)}
+            await other.execute(ROW, ["a"])
+            with gathering(store):
+                goes_on = commit(store, claimed["b"].lease, success(claimed["b"].run, n=1))
+                rests = commit(store, claimed["a"].lease, failure(claimed["a"].run))
+                committing = [asyncio.ensure_future(goes_on), asyncio.ensure_future(rests)]
+                await until_async(lambda: len(store._writer._waiting) == 2)
+            await until_one_waits(database)
+            await third.execute(f"{ROW} NOWAIT", ["b"])
+            await third.commit()
+            await other.commit()
+            assert [run.status for run in await asyncio.gather(*committing)] == [Status.RUNNING, Status.FAILED]
 
     asyncio.run(scenario())
