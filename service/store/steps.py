@@ -140,7 +140,8 @@ class _Commit(NamedTuple):
 def _commit_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[Run | None]:
     """Each run as it is now, None where the fence held: statements are for all, and each is fenced for itself."""
     parents = _parents_to_tell(commits)
-    if parents or len(commits) > 1:
+    if any(commit.transition.run.parent_id is not None for commit in commits):
+        # Whoever cancels a family locks it in this order.
         lock(transaction, [*parents, *(commit.lease.run_id for commit in commits)])
     moved = _move_all(transaction, commits)
     last_seqs = {(run_id, token): last_seq for run_id, token, last_seq, _ in moved}

@@ -293,16 +293,18 @@ def test_the_victim_of_a_deadlock_is_done_again_and_answered(database: Database)
     asyncio.run(scenario())
 
 
-def test_steps_that_are_committed_together_lock_their_runs_in_one_order(database: Database) -> None:
+def test_steps_of_children_that_are_committed_together_lock_their_runs_in_one_order(database: Database) -> None:
     async def scenario() -> None:
         async with opened(database) as store, somebody(database) as other, somebody(database) as third:
             for name in ("a", "b"):
                 await start(store, name)
-            claimed = {each.lease.run_id: each for each in await store.leases.claim(2)}
+            claimed = await store.leases.claim(2)
+            lease = {each.lease.run_id: each.lease for each in claimed}
+            child = {each.run.id: each.run._replace(parent_id="parent") for each in claimed}
             await other.execute(ROW, ["a"])
             with gathering(store):
-                goes_on = commit(store, claimed["b"].lease, success(claimed["b"].run, n=1))
-                rests = commit(store, claimed["a"].lease, failure(claimed["a"].run))
+                goes_on = commit(store, lease["b"], success(child["b"], n=1))
+                rests = commit(store, lease["a"], failure(child["a"]))
                 committing = [asyncio.ensure_future(goes_on), asyncio.ensure_future(rests)]
                 await until_async(lambda: len(store._writer._waiting) == 2)
             await until_one_waits(database)
