@@ -84,7 +84,11 @@ def add_tables() -> None:
     )
     in_mailbox = sa.text("step IS NULL")
     op.create_index(
-        "signals_waiting", "signals", ["run_id", "number"], sqlite_where=in_mailbox, postgresql_where=in_mailbox
+        "signals_waiting",
+        "signals",
+        ["run_id", "step", "name", "number"],
+        sqlite_where=in_mailbox,
+        postgresql_where=in_mailbox,
     )
     op.create_table(
         "visits",

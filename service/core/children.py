@@ -19,6 +19,8 @@ DEPTH_MAX = 32
 """Runs below one another."""
 STARTS_MAX = 100
 """Children that one commit starts."""
+STARTS_BYTES_MAX = 4 * 2**20
+"""Of their states together, beyond the first child's: nobody else writes meanwhile."""
 
 
 class Starts(NamedTuple):
@@ -53,10 +55,13 @@ def starts(run: Run, node: GraphNode, gathered: Gathered) -> Starts:
         raise StateInvalid(f"children nest at most {DEPTH_MAX} deep")
     room = total if node.max_parallel is None else node.max_parallel - gathered.open
     wanted = min(total - gathered.started, room)
-    first = gathered.started
-    made = [_child(run.state, node, number, items) for number in range(first, first + min(wanted, STARTS_MAX))]
-    is_last = first + wanted == total
-    return Starts(tuple(made), wanted > STARTS_MAX, 0 if is_last else gathered.open + wanted - 1)
+    made: list[Child] = []
+    length = 0
+    while len(made) < min(wanted, STARTS_MAX) and length < STARTS_BYTES_MAX:
+        made.append(child := _child(run.state, node, gathered.started + len(made), items))
+        length += sum(entry.byte_length for entry in child.state.entries.values())
+    is_last = gathered.started + wanted == total
+    return Starts(tuple(made), len(made) < wanted, 0 if is_last else gathered.open + wanted - 1)
 
 
 def _items(state: State, node: GraphNode) -> list[Any] | None:

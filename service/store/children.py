@@ -6,32 +6,40 @@ Their ids are a function of parent, step, attempt and number, so that none is st
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, true
+from sqlalchemy import bindparam, func, select, true, union_all
 
 from service.core import codec
 from service.core.errors import StateInvalid
 from service.core.moves import Gather, Gathered
 from service.core.run import Child, Run
-from service.core.state import Changes
+from service.core.state import Changes, State
 from service.core.transitions import Status
 from service.store import wake
 from service.store.changes import insert_changes, rows_of_changes
 from service.store.sql import Each, Statement, constant
-from service.store.states import STATES_AT, states_of
+from service.store.states import first_states
 from service.store.tables import graphs, runs
 from service.store.transaction import Transaction
-from service.store.waits import EVERY, FAILED, OPEN, children_of
+from service.store.waits import FAILED, OPEN, children_of
 from service.store.writer import Writer
 
 STATES_AT_ONCE = 100
-"""Final states of children that one transaction reads."""
+"""Final states of children that one transaction reads at most; of large ones fewer."""
 
 _OF_STEP = children_of(runs, bindparam("parent_id"), bindparam("parent_step"), bindparam("parent_attempt"))
 
-_started = select(func.count()).where(_OF_STEP, runs.c.status.in_(EVERY)).scalar_subquery()
+# By their numbers, which have no holes: the last of each status is one look into the index, and counting them all would
+# cost the more the longer the node is at it.
+_last = union_all(
+    *(
+        select(select(func.max(runs.c.child_number)).where(_OF_STEP, runs.c.status == status).scalar_subquery())
+        for status in map(constant, Status)
+    )
+).subquery("last")
+_started = select(func.coalesce(func.max(_last.c[0]) + constant(1), constant(0))).scalar_subquery()
 _open = select(func.count()).where(_OF_STEP, runs.c.status.in_(OPEN)).scalar_subquery()
 _counts = select(_started.label("started"), _open.label("open")).subquery("counts")
 _failed = (
@@ -97,22 +105,17 @@ class Children:
         """The children's final states, in order. A part at a time: they are over, and change no more."""
         texts: list[str] = []
         length = 0
-        for first in range(0, total, STATES_AT_ONCE):
 
-            def verb(transaction: Transaction, first: int = first) -> list[str]:
-                return _texts(transaction, transaction.all(_SOME, **place, first=first, end=first + STATES_AT_ONCE))
+        def verb(transaction: Transaction) -> list[State]:
+            first = len(texts)
+            return first_states(transaction, transaction.all(_SOME, **place, first=first, end=first + STATES_AT_ONCE))
 
-            texts += (part := await self._writer.write(verb))
-            length += sum(map(codec.byte_length, part))
+        while len(texts) < total and (part := await self._writer.write(verb)):
+            texts += (more := [state.to_text() for state in part])
+            length += sum(map(codec.byte_length, more))
             if length > state_bytes_max:
                 raise StateInvalid(f"the children's states have more than {state_bytes_max} bytes")
         return texts
-
-
-def _texts(transaction: Transaction, places: Sequence[tuple[str, int]]) -> list[str]:
-    asked = [{"run_id": run_id, "step": step} for run_id, step in places]
-    found = states_of(transaction.each(STATES_AT[transaction.dialect], asked))
-    return [found[run_id].to_text() if run_id in found else "{}" for run_id, _ in places]
 
 
 def _message(error: str | None) -> str:
@@ -164,8 +167,3 @@ def lock(transaction: Transaction, run_ids: Iterable[str]) -> None:
     """
     if transaction.dialect == "postgresql":
         transaction.all(_LOCK, run_ids=sorted(set(run_ids)))
-
-
-def parents_of(runs_ended: Collection[Run]) -> set[str]:
-    """The parents that are to be told."""
-    return {run.parent_id for run in runs_ended if run.parent_id is not None}

@@ -21,7 +21,7 @@ from service.store.logs import rows_of_lines
 from service.store.lost import SERVER_LOST, lost_attempt
 from service.store.records import Claimed, Lease
 from service.store.sql import Each, Statement, constant
-from service.store.states import STATES_AT, states_of
+from service.store.states import first_states
 from service.store.tables import attempts, graphs, log_lines, runs, visits
 from service.store.transaction import Transaction
 from service.store.waits import NEAR_S, waits_of
@@ -30,10 +30,6 @@ from service.store.writer import Writer
 logger = logging.getLogger(__name__)
 
 GRAPHS_CACHED_MAX = 256
-STATES_LENGTH_MAX = 4 * 2**20
-"""Of states that one transaction reads, beyond the first: nobody else writes meanwhile."""
-ENTRY_LENGTH = 100
-"""What a key takes to read, as if it were bytes of its value."""
 UNREADABLE_S = 60.0
 """How long runs are put off whose graph this version cannot read."""
 
@@ -205,7 +201,7 @@ class Claims:
         for row in due:
             if row not in readable:
                 transaction.execute(_PUT_OFF, run_id=row.id, until=transaction.moment.text(later_s=UNREADABLE_S))
-        states = _first_states(transaction, readable)
+        states = first_states(transaction, [(row.id, row.step) for row in readable])
         taken = [self._as_left(row) for row in readable[: len(states)]]
         self._take_all(transaction, taken)
         claimed = self._runs(transaction, taken, states)
@@ -309,20 +305,6 @@ def _next_due_s(transaction: Transaction) -> float:
     moment = transaction.moment
     row = transaction.one(_NEXT, now=moment.text(), soon=moment.text(later_s=NEAR_S))
     return NEAR_S if row is None else max(0.0, (microseconds(row[0]) - moment.now_us) / 1e6)
-
-
-def _first_states(transaction: Transaction, due: Sequence[_Due]) -> list[State]:
-    """The states of the first of `due`: as many as are quickly read, and one at least."""
-    states: list[State] = []
-    length, count = 0, 1
-    while len(states) < len(due) and length < STATES_LENGTH_MAX:
-        part = due[len(states) : len(states) + count]
-        asked = [{"run_id": row.id, "step": row.step} for row in part]
-        found = states_of(transaction.each(STATES_AT[transaction.dialect], asked))
-        states += [found.get(row.id, State({})) for row in part]
-        length += sum(ENTRY_LENGTH + entry.byte_length for state in found.values() for entry in state.entries.values())
-        count *= 2  # Of large ones few are read beyond the limit, of small ones all in a few queries.
-    return states
 
 
 def _load(transaction: Transaction, graph_id: str) -> Graph | None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import and_, bindparam, delete, null, or_, select, update
 
 from service.core.conditions import Reason
-from service.core.errors import Conflict, NotFound
+from service.core.errors import Conflict, Invalid, NotFound, RungraphError
 from service.core.graph import Graph
 from service.core.run import Event, Level, Line
 from service.core.state import Changes, State
@@ -33,8 +33,8 @@ Patch = Callable[[State], Changes]
 
 _LOCKED = Statement(
     select(
-        *(runs.c.status, runs.c.step, runs.c.current_node, runs.c.attempt, runs.c.last_seq, runs.c.pause_asked),
-        *(runs.c.graph_id, runs.c.parent_id, runs.c.lease_token),
+        *(runs.c.status, runs.c.step, runs.c.current_node, runs.c.attempt, runs.c.failures, runs.c.pause_asked),
+        runs.c.lease_token,
     )
     .where(runs.c.id == bindparam("run_id"))
     .with_for_update()
@@ -120,7 +120,6 @@ _RESUME = Statement(
 _STATE = {dialect: Statement(query) for dialect, query in STATE_AT.items()}
 _LIMIT = Statement(update(runs).where(runs.c.id == bindparam("run_id")).values(max_steps=bindparam("limit")))
 _WAIT = Statement(select(waits.c.due_at).where(waits.c.run_id == bindparam("run_id")))
-_FAILURES = Statement(select(runs.c.failures).where(runs.c.id == bindparam("run_id")))
 _VISITS = Statement(
     select(visits.c.count, graphs.c.definition)
     .join(runs, runs.c.id == visits.c.run_id)
@@ -147,10 +146,8 @@ class _Run(NamedTuple):
     step: int
     node: str
     attempt: int
-    last_seq: int
+    failures: int
     pause_asked: int
-    graph_id: str
-    parent_id: str | None
     lease_token: int
 
 
@@ -209,7 +206,7 @@ class Control:
         said: dict[str, Any] | None = None
         has_withdrawn = False
 
-        def verb(transaction: Transaction) -> str | NotFound | Conflict:
+        def verb(transaction: Transaction) -> str | RungraphError:
             nonlocal said, has_withdrawn
             row = transaction.one(_LOCKED, run_id=run_id)
             if row is None:
@@ -225,10 +222,12 @@ class Control:
                 return run.status
             if run.status not in (Status.PAUSED, Status.FAILED):
                 return _refusal(run)
+            changes = None if patch is None else _patched(transaction, run_id, run, patch)
+            if isinstance(changes, Invalid):
+                return changes
             if max_steps is not None:
                 transaction.execute(_LIMIT, run_id=run_id, limit=max_steps)
-            _forget_full_visits(transaction, run_id, run.node)
-            status, last_seq = _resumed(transaction, run_id, run, patch)
+            status, last_seq = _resumed(transaction, run_id, run, changes)
             said = {"run_id": run_id, "seq": last_seq, "ts": transaction.moment.text()}
             return status
 
@@ -254,8 +253,8 @@ def cancel_runs(transaction: Transaction, run_ids: Sequence[str], because: str =
         nodes = dict(transaction.each(_PLACES, [{"run_id": run_id} for run_id in run_ids]))
         # Once its row is moved, a run starts no more children.
         cancelled = transaction.each(_CANCEL, [{"run_id": run_id, "now": now} for run_id in nodes])
-        for each in cancelled:
-            _say(transaction, [each], Line(Event.RUN_CANCELLED, because, Level.WARNING, node=nodes[each[0]]))
+        said = [(*each, Line(Event.RUN_CANCELLED, because, Level.WARNING, node=nodes[each[0]])) for each in cancelled]
+        _say(transaction, said)
         ended = [run_id for run_id, _ in cancelled]
         forget(transaction, ended)
         run_ids = _open_children(transaction, ended)
@@ -275,13 +274,13 @@ def _open_children(transaction: Transaction, parent_ids: Sequence[str]) -> list[
 def pause_those_asked(transaction: Transaction, leases: Collection[tuple[str, int]]) -> set[str]:
     """Rest those runs of which that was asked; their ids. Those that run only under the lease's token."""
     paused = transaction.each(_PAUSE, [{"run_id": run_id, "token": token} for run_id, token in leases])
-    _say(transaction, paused, Line(Event.RUN_PAUSED, "paused on request"))
+    _say(transaction, [(*each, Line(Event.RUN_PAUSED, "paused on request")) for each in paused])
     return {run_id for run_id, _ in paused}
 
 
-def _say(transaction: Transaction, moved: Collection[Any], line: Line) -> None:
-    """Add `line` to each run that has moved, and has counted it."""
-    rows = [row for run_id, last_seq in moved for row in rows_of_lines(transaction, run_id, [line], last_seq)]
+def _say(transaction: Transaction, said: Sequence[tuple[str, int, Line]]) -> None:
+    """Add a line to each run that has moved, and has counted it as its `last_seq`."""
+    rows = [row for run_id, last_seq, line in said for row in rows_of_lines(transaction, run_id, [line], last_seq)]
     transaction.insert(log_lines, rows)
 
 
@@ -296,12 +295,20 @@ def _forget_full_visits(transaction: Transaction, run_id: str, node: str) -> Non
         transaction.execute(_FORGET_VISITS, run_id=run_id, visited=node)
 
 
-def _resumed(transaction: Transaction, run_id: str, run: _Run, patch: Patch | None) -> tuple[str, int]:
+def _patched(transaction: Transaction, run_id: str, run: _Run, patch: Patch) -> Changes | Invalid:
+    try:
+        return patch(state_of(transaction.all(_STATE[transaction.dialect], run_id=run_id, step=run.step)))
+    except Invalid as error:
+        return error
+
+
+def _resumed(transaction: Transaction, run_id: str, run: _Run, patch: Changes | None) -> tuple[str, int]:
     """The run's status and last `seq` once it goes on."""
+    _forget_full_visits(transaction, run_id, run.node)
     now = transaction.moment.text()
     lines = [Line(Event.RUN_RESUMED, f"resumed at {run.node:.200}", node=run.node)]
     status, due = Status.QUEUED, now
-    attempt, failures = run.attempt, transaction.one(_FAILURES, run_id=run_id)[0]
+    attempt, failures = run.attempt, run.failures
     if patch is not None:
         _insert_patch(transaction, run_id, run, patch)
         lines.insert(0, Line(Event.STEP_COMPLETED, f"patched → {run.node:.200} (patch)", step=run.step + 1, attempt=0))
@@ -327,10 +334,8 @@ def _resumed(transaction: Transaction, run_id: str, run: _Run, patch: Patch | No
     return status.value, moved[0]
 
 
-def _insert_patch(transaction: Transaction, run_id: str, run: _Run, patch: Patch) -> None:
+def _insert_patch(transaction: Transaction, run_id: str, run: _Run, patch: Changes) -> None:
     """Write the patch down as the next step. The node begins anew after it: what it waited for is over."""
-    state = state_of(transaction.all(_STATE[transaction.dialect], run_id=run_id, step=run.step))
-    changes = patch(state)
     now = transaction.moment.text()
     snapshot = {
         "run_id": run_id,
@@ -347,6 +352,6 @@ def _insert_patch(transaction: Transaction, run_id: str, run: _Run, patch: Patch
         "duration_ms": 0.0,
     }
     transaction.insert(snapshots, [snapshot])
-    insert_changes(transaction, rows_of_changes(transaction, run_id, run.step + 1, changes))
+    insert_changes(transaction, rows_of_changes(transaction, run_id, run.step + 1, patch))
     forget(transaction, [run_id])
     cancel_children(transaction, [run_id])

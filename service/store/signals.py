@@ -33,11 +33,15 @@ _GET = Statement(
         signals.c.run_id == bindparam("run_id"), signals.c.number == bindparam("number")
     )
 )
-_OLDEST = Statement(
-    select(signals.c.number, signals.c.payload, signals.c.accepted_at)
+_FIRST_NUMBER = (
+    select(func.min(signals.c.number))
     .where(signals.c.run_id == bindparam("run_id"), signals.c.step.is_(None), signals.c.name == bindparam("name"))
-    .order_by(signals.c.number)
-    .limit(1)
+    .scalar_subquery()
+)
+_OLDEST = Statement(
+    select(signals.c.number, signals.c.payload, signals.c.accepted_at).where(
+        signals.c.run_id == bindparam("run_id"), signals.c.number == _FIRST_NUMBER
+    )
 )
 _CONSUME = Statement(
     update(signals)

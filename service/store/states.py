@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,12 @@ from service.core import codec
 from service.core.state import Entry, State
 from service.store.sql import Each, constant
 from service.store.tables import changes
+from service.store.transaction import Transaction
 
+STATES_LENGTH_MAX = 4 * 2**20
+"""Of states that one transaction reads, beyond the first: nobody else writes meanwhile."""
+ENTRY_LENGTH = 100
+"""What a key takes to read, as if it were bytes of its value."""
 SLOT_BYTES_MAX = 1000
 _CHARACTERS_MAX = SLOT_BYTES_MAX // 4  # At most 4 bytes each: no need to count them.
 _DIGEST_OF_STAND_IN = re.compile("…[0-9a-f]{64}")
@@ -149,3 +155,17 @@ def states_of(rows: Any) -> dict[str, State]:
     for row in rows:
         by_run[row[3]].append(row)
     return {run_id: state_of(of_run) for run_id, of_run in by_run.items()}
+
+
+def first_states(transaction: Transaction, places: Sequence[tuple[str, int]]) -> list[State]:
+    """The states of the first of `places`, runs and steps: as many as are quickly read, and one at least."""
+    states: list[State] = []
+    length, count = 0, 1
+    while len(states) < len(places) and length < STATES_LENGTH_MAX:
+        part = places[len(states) : len(states) + count]
+        asked = [{"run_id": run_id, "step": step} for run_id, step in part]
+        found = states_of(transaction.each(STATES_AT[transaction.dialect], asked))
+        states += [found.get(run_id, State({})) for run_id, _ in part]
+        length += sum(ENTRY_LENGTH + entry.byte_length for state in found.values() for entry in state.entries.values())
+        count *= 2  # Of large ones few are read beyond the limit, of small ones all in a few queries.
+    return states

@@ -241,9 +241,10 @@ signals = Table(
     Column("accepted_at", Instant, nullable=False),
     Column("step", Count),
     PrimaryKeyConstraint("run_id", "number"),
+    # With `step`, NULL in all of it: without that SQLite takes the primary key, and reads all that steps have taken.
     Index(
         "signals_waiting",
-        *("run_id", "number"),
+        *("run_id", "step", "name", "number"),
         sqlite_where=text("step IS NULL"),
         postgresql_where=text("step IS NULL"),
     ),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import and_, delete, exists, func, or_, select, update
+from sqlalchemy import and_, delete, exists, func, not_, or_, select, update
 
 from service.core.run import Wait, Waited, WaitKind
 from service.core.transitions import OVER, Status
@@ -43,7 +43,6 @@ def children_of(child: Any, parent_id: Any, step: Any, attempt: Any) -> Any:
     return and_(child.c.parent_id == parent_id, child.c.parent_step == step, child.c.parent_attempt == attempt)
 
 
-EVERY = [constant(status) for status in Status]
 OPEN = [constant(status) for status in Status if status not in OVER]
 FAILED = [constant(status) for status in (Status.FAILED, Status.CANCELLED)]
 
@@ -55,11 +54,17 @@ _HAS_MAIL = exists(
     .correlate(runs, waits)
 )
 _HAS_FAILED = exists(select(_child.c.id).where(_OF_STEP, _child.c.status.in_(FAILED)).correlate(runs))
+_HAS_OPEN = exists(select(_child.c.id).where(_OF_STEP, _child.c.status.in_(OPEN)).correlate(runs))
 _COUNT_OF_OPEN = select(func.count()).where(_OF_STEP, _child.c.status.in_(OPEN)).correlate(runs).scalar_subquery()
+# They are counted only where `max_parallel` bounds how many there are: each end of a child asks this.
+_FEW_ARE_OPEN = or_(
+    and_(waits.c.open_max == constant(0), not_(_HAS_OPEN)),
+    and_(waits.c.open_max > constant(0), waits.c.open_max >= _COUNT_OF_OPEN),
+)
 
 _IS_OVER = or_(
     and_(waits.c.kind == constant(WaitKind.SIGNAL), _HAS_MAIL),
-    and_(waits.c.kind == constant(WaitKind.CHILDREN), or_(_HAS_FAILED, waits.c.open_max >= _COUNT_OF_OPEN)),
+    and_(waits.c.kind == constant(WaitKind.CHILDREN), or_(_HAS_FAILED, _FEW_ARE_OPEN)),
 )
 
 _WAKE = Each(

@@ -128,6 +128,15 @@ def test_exactly_a_hundred_children_need_no_second_commit() -> None:
     assert (len(transition.starts), transition.run.status) == (STARTS_MAX, Status.WAITING)
 
 
+def test_one_commit_starts_no_more_children_than_it_can_soon_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.core.children.STARTS_BYTES_MAX", 1000)
+    run = gathering({"items": [1, 2, 3], "much": "x" * 500}, for_each="items", input=["much"])
+    first = came_out(run, NONE_YET)
+    assert ([child.number for child in first.starts], first.wait) == ([0, 1], None)
+    rest = came_out(run, Gathered(2, 2))
+    assert ([child.number for child in rest.starts], rest.wait) == ([2], Wait(WaitKind.CHILDREN, open_max=0))
+
+
 @given(st.integers(0, 250), st.none() | st.integers(1, 120), st.data())
 def test_so_many_run_as_may_and_their_parent_looks_again_when_there_is_something_to_do(
     total: int, max_parallel: int | None, data: st.DataObject

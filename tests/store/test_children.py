@@ -98,6 +98,20 @@ def test_no_more_than_max_parallel_are_under_way_and_each_end_starts_the_next(da
     asyncio.run(scenario())
 
 
+def test_large_final_states_are_read_a_few_at_a_time(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.store.states.STATES_LENGTH_MAX", 1)
+
+    async def scenario() -> None:
+        async with opened(database) as store:
+            await parked(store, "p", fan(), LEAF, items=list(range(5)))
+            for child in ids(database):
+                await end(store, child)
+            claimed = await carry(store, await claim(store, "p"))
+            assert [each["item"] for each in claimed.run.state.to_object()["got"]] == list(range(5))
+
+    asyncio.run(scenario())
+
+
 def test_an_empty_array_is_joined_at_once(database: Database) -> None:
     async def scenario() -> None:
         async with opened(database) as store:

@@ -11,17 +11,21 @@ import pytest
 from sqlalchemy import Executable
 from sqlalchemy.dialects import sqlite
 
+from service.store.children import _COUNTED, _SOME
 from service.store.claims import _CLAIM, _DUE
 from service.store.fence import RENEW
 from service.store.history import _EVALUATED_BYTES
 from service.store.idempotency import _KEY
 from service.store.logs import _COUNT_UP, lines_after
 from service.store.runs import Filter, _newest
+from service.store.signals import _OLDEST
+from service.store.signals import _WAITING as _MAILBOX
 from service.store.sql import Each, Statement
 from service.store.sqlite import Sqlite
 from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT
 from service.store.steps import _ADVANCE, _REST
 from service.store.tail import LINES_TOGETHER
+from service.store.waits import _WAKE
 from tests.store.support import opened, sql, start
 
 DIALECT = sqlite.dialect(paramstyle="named")
@@ -45,7 +49,7 @@ def filled(database: Sqlite) -> None:
     asyncio.run(scenario())
 
 
-GIVEN = ("SCAN keys", "SCAN given", "SCAN CONSTANT ROW", "SCAN 2 CONSTANT ROWS")
+GIVEN = ("SCAN keys", "SCAN given", "SCAN CONSTANT ROW", "SCAN 2 CONSTANT ROWS", "SCAN counts", "SCAN failed LEFT-JOIN")
 """What is not in any table."""
 
 
@@ -91,6 +95,19 @@ def test_a_claim_searches_what_is_due(database: Sqlite) -> None:
 @pytest.mark.parametrize("statement", [_CLAIM, RENEW, _ADVANCE, _REST, _COUNT_UP])
 def test_whatever_moves_a_run_finds_it_by_its_id(database: Sqlite, statement: Statement | Each) -> None:
     assert_searches(database, statement, "SEARCH runs USING INDEX sqlite_autoindex_runs_1 (id=?)")
+
+
+@pytest.mark.parametrize("query", [_MAILBOX, _OLDEST])
+def test_a_mailbox_is_searched_for_what_no_step_has_taken(database: Sqlite, query: Statement) -> None:
+    assert_searches(database, query, "signals USING COVERING INDEX signals_waiting (run_id=? AND step=?")
+
+
+@pytest.mark.parametrize("query", [_COUNTED, _SOME, _WAKE])
+def test_children_are_found_by_their_step_and_status(database: Sqlite, query: Statement | Each) -> None:
+    place = "INDEX runs_children (parent_id=? AND status=? AND parent_step=? AND parent_attempt=?"
+    assert_searches(database, query, place)
+    for plan in plans(database, text_of(query)):
+        assert all(place in line for line in plan if "INDEX runs_children" in line)
 
 
 def test_a_state_is_a_search_per_key(database: Sqlite) -> None:
