@@ -7,11 +7,15 @@ that blocks for good would keep a stopped server alive.
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import logging
 import queue
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -30,6 +34,8 @@ class Threads:
         self._free = 0
         """Threads that wait, less the calls that wait for them."""
         self._slots = asyncio.Semaphore(count_max)
+        self._left = 0
+        """Calls that nobody waits for any more, and whose threads they keep."""
 
     async def take(self) -> None:
         """Wait for a slot: whoever has it waits for no thread. Give it back, or `call`."""
@@ -45,6 +51,8 @@ class Threads:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
+        # What it says is the server's own, and no line of the run whose call this is.
+        future.add_done_callback(self._leave, context=contextvars.Context())
         with self._lock:
             grow = self._free <= 0 and len(self._threads) < self._count_max
             if grow:
@@ -78,6 +86,17 @@ class Threads:
     def _finish(self, future: asyncio.Future[T], value: T, refuse: Callable[[], None]) -> None:
         self._slots.release()
         if future.cancelled():
+            self._left -= 1
             refuse()
         else:
             future.set_result(value)
+
+    def _leave(self, future: asyncio.Future[Any]) -> None:
+        if future.cancelled():
+            self._left += 1
+            if self._left == self._count_max:
+                logger.error(
+                    "all %d tool threads are kept by calls that timed out or were cancelled: no plain tool is called"
+                    " until one of them ends",
+                    self._count_max,
+                )

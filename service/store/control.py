@@ -225,9 +225,7 @@ class Control:
             changes = None if patch is None else _patched(transaction, run_id, run, patch)
             if isinstance(changes, Invalid):
                 return changes
-            if max_steps is not None:
-                transaction.execute(_LIMIT, run_id=run_id, limit=max_steps)
-            status, last_seq = _resumed(transaction, run_id, run, changes)
+            status, last_seq = _resumed(transaction, run_id, run, changes, max_steps)
             said = {"run_id": run_id, "seq": last_seq, "ts": transaction.moment.text()}
             return status
 
@@ -302,8 +300,12 @@ def _patched(transaction: Transaction, run_id: str, run: _Run, patch: Patch) -> 
         return error
 
 
-def _resumed(transaction: Transaction, run_id: str, run: _Run, patch: Changes | None) -> tuple[str, int]:
+def _resumed(
+    transaction: Transaction, run_id: str, run: _Run, patch: Changes | None, max_steps: int | None
+) -> tuple[str, int]:
     """The run's status and last `seq` once it goes on."""
+    if max_steps is not None:
+        transaction.execute(_LIMIT, run_id=run_id, limit=max_steps)
     _forget_full_visits(transaction, run_id, run.node)
     now = transaction.moment.text()
     lines = [Line(Event.RUN_RESUMED, f"resumed at {run.node:.200}", node=run.node)]

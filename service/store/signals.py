@@ -79,10 +79,8 @@ class Signals:
                 return True  # The COMMIT had only looked like a failure.
             if idempotency is not None and (used := use_of(transaction, idempotency)) is not None:
                 return used if isinstance(used, Conflict) else False
-            if run[0] in _CLOSED:
-                return Conflict(f"the run is {run[0]}: it takes no more signals")
-            if transaction.one(_WAITING, run_id=run_id)[0] >= MAILBOX_MAX:
-                return Conflict(f"the run's mailbox is full: {MAILBOX_MAX} signals wait")
+            if (refusal := _refusal(transaction, run_id, run[0])) is not None:
+                return refusal
             if idempotency is not None:
                 take_key(transaction, idempotency, run_id)
             number = transaction.one(_LAST_NUMBER, run_id=run_id)[0] + 1
@@ -105,6 +103,14 @@ class Signals:
             return Nothing() if row is None else Received(row[0], row[1], microseconds(row[2]))
 
         return await self._writer.write(verb)
+
+
+def _refusal(transaction: Transaction, run_id: str, status: str) -> Conflict | None:
+    if status in _CLOSED:
+        return Conflict(f"the run is {status}: it takes no more signals")
+    if transaction.one(_WAITING, run_id=run_id)[0] >= MAILBOX_MAX:
+        return Conflict(f"the run's mailbox is full: {MAILBOX_MAX} signals wait")
+    return None
 
 
 def _is_there(transaction: Transaction, run_id: str, name: str, payload: str, number: int, accepted_at: str) -> bool:

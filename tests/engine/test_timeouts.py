@@ -19,6 +19,10 @@ from tests.engine.calls import COMMAND, DEADLINE_S, Calls, calls, until_dead
 
 SHORT_S = 0.05
 TIMED_OUT = Failed("timeout", "the tool took longer than 0.05 s")
+KEPT = (
+    "all 1 tool threads are kept by calls that timed out or were cancelled: no plain tool is called until one of them"
+    " ends"
+)
 LATE = "a late result is refused: of tool 'tool', in step 7 of run r, attempt 2"
 
 
@@ -98,10 +102,10 @@ def test_a_plain_tool_runs_on_and_its_late_result_is_refused_and_noted(tmp_path:
         with calls_of(tmp_path, tool) as made:
             call = made.begin("tool", isolate=False, timeout_s=SHORT_S)
             assert await call.outcome() == TIMED_OUT
-            assert journal.messages == []
+            assert journal.messages == [KEPT]
             call.lines.close()  # As the runner does.
             leave.set()
-            assert await journal.until(1) == [LATE]
+            assert await journal.until(2) == [KEPT, LATE]
             assert [line.message for line in call.lines.rest()] == ["begun"]
 
     asyncio.run(script())
@@ -148,9 +152,9 @@ def test_a_plain_tool_whose_attempt_is_cancelled_runs_on_as_well(tmp_path: Path,
             with pytest.raises(asyncio.CancelledError):
                 await call.outcome()
             leave.set()
-            assert await journal.until(1) == [LATE]
+            assert await journal.until(2) == [KEPT, LATE]
             assert await made.call("tool", isolate=False, timeout_s=DEADLINE_S) == Succeeded(Changes({}))
-            assert len(journal.messages) == 1
+            assert len(journal.messages) == 2
 
     asyncio.run(script())
 
