@@ -37,7 +37,8 @@ def _move(given: Any, **more: Any) -> Any:
             runs.c.id == given.run_id,
             runs.c.lease_token == given.token,
             runs.c.step == given.step_before,
-            runs.c.status == constant(Status.RUNNING),
+            # By a CHECK, that it is running. Asked for its status, PostgreSQL may read all runs that are, by the index.
+            runs.c.lease_owner.is_not(None),
         )
         .values(
             step=given.step,
