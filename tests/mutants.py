@@ -94,24 +94,24 @@ MUTANTS = (
         (
             Edit(
                 "service/store/clock.py",
-                "        return cls((from_database(now) - _EPOCH) // _MICROSECOND, time.monotonic())\n",
-                "        return cls((datetime.now(UTC) - _EPOCH) // _MICROSECOND, time.monotonic())\n",
+                "        return cls(microseconds(now), time.monotonic())\n",
+                "        return cls(microseconds(datetime.now(UTC)), time.monotonic())\n",
             ),
         ),
         ("tests/store/test_clock.py",),
     ),
     Mutant(
         "a claim waits for the runs that another server is claiming",
-        (Edit("service/store/leases.py", ".with_for_update(skip_locked=True)", ".with_for_update()"),),
+        (Edit("service/store/claims.py", ".with_for_update(skip_locked=True)", ".with_for_update()"),),
         ("tests/store/test_postgres.py",),
     ),
     Mutant(
         "a claim whose COMMIT looked like a failure claims anew",
         (
             Edit(
-                "service/store/leases.py",
-                "            if kept := [each for each in taken.runs if self._has_taken(transaction, each[0])]:\n",
-                "            if kept := [each for each in () if self._has_taken(transaction, each[0])]:\n",
+                "service/store/claims.py",
+                "            if kept := [row for row in taken.rows if self._has_taken(transaction, row)]:\n",
+                "            if kept := [row for row in () if self._has_taken(transaction, row)]:\n",
             ),
         ),
         ("tests/store/test_unknown.py", "-k", "breaks_is_done_once and (advance or claim)"),
@@ -121,11 +121,46 @@ MUTANTS = (
         (
             Edit(
                 "service/store/runs.py",
-                "            if idempotency is not None and not _take_key(transaction, start, idempotency):\n",
-                "            if idempotency is not None and _take_key(transaction, start, idempotency) is None:\n",
+                "            if idempotency is not None and not take_key(transaction, idempotency, start.run_id):\n",
+                "            if idempotency is not None and not use_of(transaction, idempotency):\n"
+                "                take_key(transaction, idempotency, start.run_id)\n"
+                "            if False:\n",
             ),
         ),
         ("tests/store/test_postgres.py",),
+    ),
+    Mutant(
+        "a cancel leaves the token, so that a late result is taken",
+        (
+            Edit(
+                "service/store/control.py",
+                "            lease_token=runs.c.lease_token + constant(1),\n            due_at=null(),\n",
+                "            due_at=null(),\n",
+            ),
+            Edit("service/store/steps.py", "            runs.c.lease_owner.is_not(None),\n", ""),
+        ),
+        ("tests/store/test_control_model.py", "-k", "sqlite"),
+    ),
+    Mutant(
+        "a signal stays in the mailbox once it is taken",
+        (Edit("service/store/effects.py", "        if transition.consumes is not None:\n", "        if False:\n"),),
+        ("tests/store/test_control_model.py", "-k", "sqlite"),
+    ),
+    Mutant(
+        "a child's end does not wake its parent",
+        (
+            Edit(
+                "service/store/steps.py",
+                "    if parents:\n        wake_those_ready",
+                "    if ():\n        wake_those_ready",
+            ),
+        ),
+        ("tests/engine/test_control.py", "-k", "children"),
+    ),
+    Mutant(
+        "children of another attempt have the ids of the first one's",
+        (Edit("service/store/children.py", "{parent_id}:{step}:{attempt}:{number}", "{parent_id}:{step}:{number}"),),
+        ("tests/store/test_children.py", "tests/store/test_control_model.py", "-k", "children or sqlite"),
     ),
 )
 
