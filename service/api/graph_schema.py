@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from service.core.codec import JSON_TYPES
-from service.core.graph import ERROR_INTO_DEFAULT, ERROR_TYPES, MAX_STEPS_DEFAULT, UNRETRIED, Op, Retry
-from service.core.validation.nodes import SECONDS_MAX
+from service.core.graph import ERROR_INTO_DEFAULT, ERROR_TYPES, MAX_STEPS_DEFAULT, SECONDS_MAX, UNRETRIED, Op, Retry
 
 _REF = "#/components/schemas/"
 

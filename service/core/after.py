@@ -11,7 +11,7 @@ from service.core import codec
 from service.core.children import joined, starts
 from service.core.conditions import Decision, Reason, decide
 from service.core.errors import AttemptError, StateInvalid
-from service.core.graph import GraphNode, SignalNode, SleepNode, Until
+from service.core.graph import SECONDS_MAX, GraphNode, SignalNode, SleepNode, Until
 from service.core.moves import (
     CallTool,
     Died,
@@ -35,8 +35,8 @@ from service.core.run import Event, Level, Line, Run, RunError, Step, Transition
 from service.core.state import Changes, State
 from service.core.transitions import Status
 
-AHEAD_MAX_US = 100 * 366 * 24 * 3600 * 1_000_000
-"""A hundred years, as far as a run may sleep."""
+AHEAD_MAX_US = SECONDS_MAX * 1_000_000
+"""How far ahead a moment may be until which a run sleeps."""
 
 
 def after(run: Run, move: Move, outcome: Outcome | None, state_bytes_max: int) -> Transition:

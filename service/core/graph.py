@@ -18,6 +18,8 @@ from service.core import codec
 MAX_STEPS_DEFAULT = 10_000
 CONDITION_DEPTH_MAX = 32
 ERROR_INTO_DEFAULT = "error"
+SECONDS_MAX = 36_525 * 24 * 3600
+"""A hundred years, as far as a run may sleep, whichever of them are leap years."""
 
 ERROR_TYPES = (
     *("tool_error", "invalid_state", "condition_error", "timeout", "tool_missing", "crash_loop", "child_failed"),

@@ -6,8 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from service.core.graph import ERROR_TYPES, Op
-from service.core.validation.nodes import SECONDS_MAX
+from service.core.graph import ERROR_TYPES, SECONDS_MAX, Op
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 integers = st.integers() | st.integers(-(2**80), 2**80)

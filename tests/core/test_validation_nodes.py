@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from service.core.graph import GraphNode, Node, Retry, SignalNode, SleepNode, ToolNode, Until
+from service.core.graph import SECONDS_MAX, GraphNode, Node, Retry, SignalNode, SleepNode, ToolNode, Until
 from service.core.validation import read_graph
-from service.core.validation.nodes import SECONDS_MAX
 from tests.core.reading import GOOD, faults, node, pointers
 from tests.core.strategies import TOOLS
 

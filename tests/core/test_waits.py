@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,12 +11,14 @@ from hypothesis import strategies as st
 
 from service.core import codec
 from service.core.after import AHEAD_MAX_US
+from service.core.graph import SECONDS_MAX
 from service.core.moves import Failed, Instant, Nothing, Received
 from service.core.run import Event, Run, Transition, Wait, WaitKind
 from service.core.transitions import Status
 from tests.core.runs import HOUR_US, NOW_US, ROOM, came_out, node_of, resumed, run_of, waited
 
 SINCE_US = NOW_US - HOUR_US
+DAY_US = 24 * HOUR_US
 
 
 def sleeping(sleep: Any = 60, **options: Any) -> Run:
@@ -66,6 +69,13 @@ def test_a_moment_more_than_a_hundred_years_ahead_is_none() -> None:
     assert transition.error is not None
     assert transition.error.type == "invalid_state"
     assert transition.run.status is Status.FAILED
+
+
+def test_a_hundred_years_ahead_are_years_of_the_calendar() -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    century_us = (now.replace(year=2126) - now) // timedelta(microseconds=1)
+    assert 0 <= AHEAD_MAX_US - century_us <= DAY_US
+    assert SECONDS_MAX * 1_000_000 == AHEAD_MAX_US
 
 
 @pytest.mark.parametrize(("sleep", "outcome"), [(60, None), ({"until": "t"}, Instant(NOW_US + 5))])

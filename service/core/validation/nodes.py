@@ -7,6 +7,7 @@ from typing import Any
 
 from service.core.graph import (
     ERROR_TYPES,
+    SECONDS_MAX,
     GraphNode,
     Node,
     Options,
@@ -17,9 +18,6 @@ from service.core.graph import (
     Until,
 )
 from service.core.validation.faults import Faults, Place
-
-SECONDS_MAX = 100 * 366 * 24 * 3600
-"""A hundred years, as far as a run may sleep."""
 
 _KINDS: dict[str, type[Options]] = {"tool": ToolNode, "sleep": SleepNode, "signal": SignalNode, "graph": GraphNode}
 _STAND_IN = ToolNode(tool="")
