@@ -139,12 +139,12 @@ MUTANTS = (
             ),
             Edit("service/store/steps.py", "            runs.c.lease_owner.is_not(None),\n", ""),
         ),
-        ("tests/store/test_control_model.py", "-k", "sqlite"),
+        ("tests/store/test_control.py",),
     ),
     Mutant(
         "a signal stays in the mailbox once it is taken",
         (Edit("service/store/effects.py", "        if transition.consumes is not None:\n", "        if False:\n"),),
-        ("tests/store/test_control_model.py", "-k", "sqlite"),
+        ("tests/store/test_signals.py",),
     ),
     Mutant(
         "a child's end does not wake its parent",
@@ -155,12 +155,12 @@ MUTANTS = (
                 "    if ():\n        wake_those_ready",
             ),
         ),
-        ("tests/engine/test_control.py", "-k", "children"),
+        ("tests/store/test_children.py",),
     ),
     Mutant(
         "children of another attempt have the ids of the first one's",
         (Edit("service/store/children.py", "{parent_id}:{step}:{attempt}:{number}", "{parent_id}:{step}:{number}"),),
-        ("tests/store/test_children.py", "tests/store/test_control_model.py", "-k", "children or sqlite"),
+        ("tests/store/test_children.py",),
     ),
 )
 

@@ -57,7 +57,7 @@ async def meet(database: Database, one: Store, two: Store, mine: Verb, its: Verb
         after = asyncio.ensure_future(waiting)
         await until_one_waits(database)
     answers = await asyncio.wait_for(asyncio.gather(before, after, return_exceptions=True), 10)
-    return answers if first == "one" else answers[::-1]
+    return list(answers if first == "one" else reversed(answers))
 
 
 @BOTH
@@ -135,7 +135,7 @@ def test_the_last_two_children_end_at_once_on_two_servers(database: Database, fi
             await parked(one, "p", fan(), LEAF, items=[1, 2])
             claims = [await claim(store, child_id("p", 1, 1, number)) for number, store in enumerate((one, two))]
             made = [await transition(one, each.run) for each in claims]
-            verbs = [commit(store, each.lease, end) for store, each, end in zip((one, two), claims, made, strict=True)]
+            verbs = commit(one, claims[0].lease, made[0]), commit(two, claims[1].lease, made[1])
             await meet(database, one, two, *verbs, first)
             assert (await rest(two, await claim(two, "p"))).status is Status.COMPLETED
 
