@@ -28,7 +28,7 @@ def instant_at(state: State, place: str) -> Instant:
 
 def _moment(value: Any) -> datetime:
     if isinstance(value, str):
-        moment = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(value.upper())  # RFC 3339 has `t` and `z` too.
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _EPOCH + timedelta(seconds=value)
