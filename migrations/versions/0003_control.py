@@ -145,7 +145,8 @@ SELECT r.id AS run_id, g.name AS graph, r.graph_id, r.status, r.step, r.current_
     json_extract(r.error, '$.type') AS error_type, json_extract(r.error, '$.message') AS error_message,
     w.kind AS waits_for, w.name AS signal, w.due_at AS waits_until,
     r.parent_id, r.parent_step, r.forked_from_id, r.forked_from_step
-FROM runs r JOIN graphs g ON g.id = r.graph_id LEFT JOIN waits w ON w.run_id = r.id""",
+FROM runs r JOIN graphs g ON g.id = r.graph_id
+    LEFT JOIN waits w ON w.run_id = r.id AND r.status IN ('waiting', 'paused')""",
     "postgresql": """\
 SELECT r.id AS run_id, g.name AS graph, r.graph_id, r.status, r.step, r.current_node, r.created_at, r.started_at,
     r.finished_at,
@@ -153,5 +154,6 @@ SELECT r.id AS run_id, g.name AS graph, r.graph_id, r.status, r.step, r.current_
     r.error::json ->> 'type' AS error_type, r.error::json ->> 'message' AS error_message,
     w.kind AS waits_for, w.name AS signal, w.due_at AS waits_until,
     r.parent_id, r.parent_step, r.forked_from_id, r.forked_from_step
-FROM runs r JOIN graphs g ON g.id = r.graph_id LEFT JOIN waits w ON w.run_id = r.id""",
+FROM runs r JOIN graphs g ON g.id = r.graph_id
+    LEFT JOIN waits w ON w.run_id = r.id AND r.status IN ('waiting', 'paused')""",
 }

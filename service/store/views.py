@@ -53,7 +53,8 @@ SELECT r.id AS run_id, g.name AS graph, r.graph_id, r.status, r.step, r.current_
     {type} AS error_type, {message} AS error_message,
     w.kind AS waits_for, w.name AS signal, w.due_at AS waits_until,
     r.parent_id, r.parent_step, r.forked_from_id, r.forked_from_step
-FROM runs r JOIN graphs g ON g.id = r.graph_id LEFT JOIN waits w ON w.run_id = r.id"""
+FROM runs r JOIN graphs g ON g.id = r.graph_id
+    LEFT JOIN waits w ON w.run_id = r.id AND r.status IN ('waiting', 'paused')"""
 
 _STEPS = """\
 SELECT run_id, step, node, next_node AS went_to, reason, evaluated, attempt, started_at, finished_at, duration_ms
