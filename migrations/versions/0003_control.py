@@ -80,13 +80,12 @@ def add_tables() -> None:
         sa.Column("accepted_at", INSTANT, nullable=False),
         sa.Column("step", COUNT),
         sa.PrimaryKeyConstraint("run_id", "number"),
-        sqlite_with_rowid=False,
     )
     in_mailbox = sa.text("step IS NULL")
     op.create_index(
         "signals_waiting",
         "signals",
-        ["run_id", "step", "name", "number"],
+        ["run_id", "number"],
         sqlite_where=in_mailbox,
         postgresql_where=in_mailbox,
     )

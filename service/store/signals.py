@@ -33,15 +33,11 @@ _GET = Statement(
         signals.c.run_id == bindparam("run_id"), signals.c.number == bindparam("number")
     )
 )
-_FIRST_NUMBER = (
-    select(func.min(signals.c.number))
-    .where(signals.c.run_id == bindparam("run_id"), signals.c.step.is_(None), signals.c.name == bindparam("name"))
-    .scalar_subquery()
-)
 _OLDEST = Statement(
-    select(signals.c.number, signals.c.payload, signals.c.accepted_at).where(
-        signals.c.run_id == bindparam("run_id"), signals.c.number == _FIRST_NUMBER
-    )
+    select(signals.c.number, signals.c.payload, signals.c.accepted_at)
+    .where(signals.c.run_id == bindparam("run_id"), signals.c.step.is_(None), signals.c.name == bindparam("name"))
+    .order_by(signals.c.number)
+    .limit(1)
 )
 _CONSUME = Statement(
     update(signals)

@@ -230,7 +230,8 @@ waits = Table(
     sqlite_with_rowid=False,
 )
 
-# The mailbox of each run. A signal that a step took is kept, with the step.
+# The mailbox of each run. A signal that a step took is kept, with the step. With a rowid on SQLite, which takes a table
+# that is its own primary key rather than the index of what waits, and reads all that steps have taken.
 signals = Table(
     "signals",
     metadata,
@@ -241,14 +242,13 @@ signals = Table(
     Column("accepted_at", Instant, nullable=False),
     Column("step", Count),
     PrimaryKeyConstraint("run_id", "number"),
-    # With `step`, NULL in all of it: without that SQLite takes the primary key, and reads all that steps have taken.
+    # Without `name`, which may be longer than an entry of PostgreSQL's indexes.
     Index(
         "signals_waiting",
-        *("run_id", "step", "name", "number"),
+        *("run_id", "number"),
         sqlite_where=text("step IS NULL"),
         postgresql_where=text("step IS NULL"),
     ),
-    sqlite_with_rowid=False,
 )
 
 # Steps at each node that has `max_visits`, since the run last began to count.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sqlite3
 from itertools import product
 from typing import Any
 
@@ -11,21 +12,19 @@ import pytest
 from sqlalchemy import Executable
 from sqlalchemy.dialects import sqlite
 
-from service.store.children import _COUNTED, _SOME
-from service.store.claims import _CLAIM, _DUE
+from service.store import children, claims, control, history, signals, waits
+from service.store.claims import _CLAIM, _DUE, _NEXT
 from service.store.fence import RENEW
 from service.store.history import _EVALUATED_BYTES
 from service.store.idempotency import _KEY
 from service.store.logs import _COUNT_UP, lines_after
 from service.store.runs import Filter, _newest
-from service.store.signals import _OLDEST
-from service.store.signals import _WAITING as _MAILBOX
 from service.store.sql import Each, Statement
 from service.store.sqlite import Sqlite
 from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT
-from service.store.steps import _ADVANCE, _REST
+from service.store.steps import _ADVANCE, _REST, _STAY
 from service.store.tail import LINES_TOGETHER
-from service.store.waits import _WAKE
+from tests.store.carrying import single
 from tests.store.support import opened, sql, start
 
 DIALECT = sqlite.dialect(paramstyle="named")
@@ -42,6 +41,8 @@ def filled(database: Sqlite) -> None:
 
     async def scenario() -> None:
         async with opened(database) as store:
+            for number in range(20):
+                await store.graphs.add(single("add", name=str(number)))
             for number in range(50):
                 await start(store, f"{number}", tags={"t": str(number % 5)})
             await store.leases.claim(25)
@@ -49,7 +50,7 @@ def filled(database: Sqlite) -> None:
     asyncio.run(scenario())
 
 
-GIVEN = ("SCAN keys", "SCAN given", "SCAN CONSTANT ROW", "SCAN 2 CONSTANT ROWS", "SCAN counts", "SCAN failed LEFT-JOIN")
+GIVEN = ("SCAN counts", "SCAN failed LEFT-JOIN", "SCAN keys", "SCAN given", "SCAN CONSTANT ROW", "SCAN 2 CONSTANT ROWS")
 """What is not in any table."""
 
 
@@ -92,22 +93,49 @@ def test_a_claim_searches_what_is_due(database: Sqlite) -> None:
     assert_in_order(database, _DUE)
 
 
-@pytest.mark.parametrize("statement", [_CLAIM, RENEW, _ADVANCE, _REST, _COUNT_UP])
+PARKED = """\
+WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 100000)
+INSERT INTO runs (id, graph_id, status, step, current_node, attempt, crashes, in_flight, last_seq, lease_token, tags,
+    created_at, moved_at, due_at)
+SELECT 'w' || n, (SELECT id FROM graphs), 'waiting', 1, 'a', 1, 0, 1, 3, 1, '{}', '2019', '2019',
+    CASE WHEN n % 10 > 0 THEN '2040-01-01T00:00:00.000Z' END FROM n"""
+
+
+def operations(connection: sqlite3.Connection, query: Statement, **parameters: Any) -> int:
+    """How many instructions of SQLite's machine it takes to answer."""
+    count = 0
+
+    def counting() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    text, fixed = query.text("sqlite")
+    connection.set_progress_handler(counting, 1)
+    connection.execute(text, fixed | parameters).fetchall()
+    connection.set_progress_handler(None, 1)
+    return count
+
+
+def test_a_claim_reads_nothing_of_a_hundred_thousand_parked_runs(database: Sqlite) -> None:
+    due = {"now": "2039-01-01T00:00:00.000Z", "count": 20}
+    soon = {"now": due["now"], "soon": "2039-01-01T00:00:01.000Z"}
+    with sql(database) as connection:
+        before = [operations(connection, _DUE, **due), operations(connection, _NEXT, **soon)]
+        connection.execute("BEGIN")
+        connection.execute(PARKED)
+        connection.execute("COMMIT")
+        for _ in range(2):
+            assert [operations(connection, _DUE, **due), operations(connection, _NEXT, **soon)] <= [
+                count + 20 for count in before
+            ]
+            connection.execute("ANALYZE")
+    assert before[0] < 2000
+
+
+@pytest.mark.parametrize("statement", [_CLAIM, RENEW, _ADVANCE, _STAY, _REST, _COUNT_UP])
 def test_whatever_moves_a_run_finds_it_by_its_id(database: Sqlite, statement: Statement | Each) -> None:
     assert_searches(database, statement, "SEARCH runs USING INDEX sqlite_autoindex_runs_1 (id=?)")
-
-
-@pytest.mark.parametrize("query", [_MAILBOX, _OLDEST])
-def test_a_mailbox_is_searched_for_what_no_step_has_taken(database: Sqlite, query: Statement) -> None:
-    assert_searches(database, query, "signals USING COVERING INDEX signals_waiting (run_id=? AND step=?")
-
-
-@pytest.mark.parametrize("query", [_COUNTED, _SOME, _WAKE])
-def test_children_are_found_by_their_step_and_status(database: Sqlite, query: Statement | Each) -> None:
-    place = "INDEX runs_children (parent_id=? AND status=? AND parent_step=? AND parent_attempt=?"
-    assert_searches(database, query, place)
-    for plan in plans(database, text_of(query)):
-        assert all(place in line for line in plan if "INDEX runs_children" in line)
 
 
 def test_a_state_is_a_search_per_key(database: Sqlite) -> None:
@@ -166,3 +194,54 @@ def test_a_page_of_runs_is_read_in_the_order_of_an_index(database: Sqlite, which
             assert plan[0].endswith("USING INDEX runs_newest" + ("" if after is None else " ((created_at,id)<(?,?))"))
         else:
             assert not any(line.startswith("SCAN") for line in plan), plan
+
+
+OF_RUN = "SEARCH runs USING INDEX sqlite_autoindex_runs_1 (id=?)"
+OF_CHILDREN = "INDEX runs_children (parent_id=? AND status=? AND parent_step=? AND parent_attempt=?"
+OF_SIGNAL = "SEARCH signals USING INDEX sqlite_autoindex_signals_1 (run_id=? AND number=?)"
+BY_RUN = "USING PRIMARY KEY (run_id=?"
+
+CONTROL: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "what is due next": (_NEXT, ("SEARCH runs USING COVERING INDEX runs_due_at (due_at>? AND due_at<?)",)),
+    "visits of claimed runs": (claims._VISITS, (f"SEARCH visits {BY_RUN}",)),
+    "waits of claimed runs": (waits._READ, (f"SEARCH waits {BY_RUN}",)),
+    "forget a wait": (waits._FORGET, (f"SEARCH waits {BY_RUN}",)),
+    "wake": (
+        waits._WAKE,
+        (OF_RUN, f"SEARCH waits {BY_RUN}", "INDEX signals_waiting (run_id=?", f"SEARCH child USING {OF_CHILDREN}"),
+    ),
+    "status": (signals._STATUS, (OF_RUN,)),
+    "signals that wait": (signals._WAITING, ("INDEX signals_waiting (run_id=?)",)),
+    "the last signal": (signals._LAST_NUMBER, ("COVERING INDEX sqlite_autoindex_signals_1 (run_id=?)",)),
+    "a signal": (signals._GET, (OF_SIGNAL,)),
+    "the oldest signal": (signals._OLDEST, ("INDEX signals_waiting (run_id=?)",)),
+    "consume": (signals._CONSUME, (OF_SIGNAL,)),
+    "count children": (children._COUNTED, (OF_CHILDREN,)),
+    "some children": (children._SOME, (f"{OF_CHILDREN} AND child_number>? AND child_number<?)",)),
+    "known children": (children._KNOWN, ("SEARCH runs USING COVERING INDEX sqlite_autoindex_runs_1 (id=?)",)),
+    "lock": (control._LOCKED, (OF_RUN,)),
+    "parent": (control._PARENT, (OF_RUN,)),
+    "places": (control._PLACES, (OF_RUN,)),
+    "cancel": (control._CANCEL, (OF_RUN,)),
+    "open children": (control._OPEN_CHILDREN, ("INDEX runs_children (parent_id=? AND status=?)",)),
+    "ask to pause": (control._ASK_TO_PAUSE, (OF_RUN,)),
+    "pause": (control._PAUSE, (OF_RUN,)),
+    "resume": (control._RESUME, (OF_RUN,)),
+    "limit": (control._LIMIT, (OF_RUN,)),
+    "wait": (control._WAIT, (f"SEARCH waits {BY_RUN}",)),
+    "visits": (control._VISITS, (f"SEARCH visits {BY_RUN} AND node=?)", OF_RUN)),
+    "forget visits": (control._FORGET_VISITS, (f"SEARCH visits {BY_RUN} AND node=?)",)),
+    "has said": (control._HAS_SAID, (f"SEARCH log_lines {BY_RUN} AND seq=?)",)),
+    "count of open": (history._COUNT_OF_OPEN, (OF_CHILDREN,)),
+    "last pause": (history._LAST_PAUSE, (f"SEARCH log_lines {BY_RUN} AND seq=?)",)),
+    "went to": (history._WENT_TO, (f"SEARCH snapshots {BY_RUN} AND step=?)",)),
+    "beginning": (history._BEGINNING, (f"SEARCH snapshots {BY_RUN} AND step=?)",)),
+}
+
+
+@pytest.mark.parametrize("name", CONTROL)
+def test_what_control_asks_is_found_by_run(database: Sqlite, name: str) -> None:
+    query, expected = CONTROL[name]
+    assert_searches(database, query, *expected)
+    if name in ("the oldest signal", "some children"):
+        assert_in_order(database, query)

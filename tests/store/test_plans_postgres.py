@@ -17,7 +17,8 @@ from sqlalchemy import Executable
 from sqlalchemy.dialects import postgresql
 
 from service.core import codec
-from service.store.claims import _CLAIM, _DUE, _LOCKED
+from service.store import children, claims, control, history, signals, waits
+from service.store.claims import _CLAIM, _DUE, _LOCKED, _NEXT
 from service.store.database import database_at
 from service.store.fence import RENEW
 from service.store.history import _EVALUATED_BYTES
@@ -27,7 +28,7 @@ from service.store.logs import _COUNT_UP, _LAST_SEQ, lines_after
 from service.store.runs import _START_NODE, Filter, _newest
 from service.store.sql import Each, Statement
 from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT
-from service.store.steps import _ADVANCE, _COMMITTED, _REST
+from service.store.steps import _ADVANCE, _COMMITTED, _REST, _STAY
 from service.store.tail import LINES_TOGETHER
 from tests.postgres import Databases
 from tests.store.support import COUNTER, opened, start_of
@@ -43,6 +44,29 @@ INSERT INTO runs (id, graph_id, status, step, attempt, crashes, in_flight, last_
 SELECT 'f' || n, (SELECT id FROM graphs), 'completed', 1, 1, 0, 1, 3, 1, '{}', t, t, t, t
 FROM (SELECT n, timestamptz '2020-01-01' + n * interval '1 s' AS t FROM generate_series(1, 1000000) AS n) AS made"""
 
+# Some of them wait for a time that is far away, the others for a signal.
+PARKED = """\
+INSERT INTO runs (id, graph_id, status, step, current_node, attempt, crashes, in_flight, last_seq, lease_token, tags,
+    created_at, started_at, moved_at, due_at)
+SELECT 'w' || n, (SELECT id FROM graphs), 'waiting', 1, 'a', 1, 0, 1, 3, 1, '{}', t, t, t,
+    CASE WHEN n % 10 > 0 THEN timestamptz '2040-01-01' + n * interval '1 s' END
+FROM (SELECT n, timestamptz '2019-01-01' + n * interval '1 s' AS t FROM generate_series(1, 100000) AS n) AS made"""
+
+FAILED = """\
+INSERT INTO runs (id, graph_id, status, step, current_node, attempt, crashes, in_flight, last_seq, lease_token, tags,
+    created_at, moved_at, finished_at, error)
+SELECT 'x' || n, (SELECT id FROM graphs), CASE WHEN n % 2 = 0 THEN 'failed' ELSE 'cancelled' END, 1,
+    CASE WHEN n % 2 = 0 THEN 'a' END, 1, 0, 0, 3, 1, '{}', '2018-01-01', '2018-01-01', '2018-01-01',
+    CASE WHEN n % 2 = 0 THEN '{}' END FROM generate_series(1, 20000) AS n"""
+
+CHILDREN = """\
+INSERT INTO runs (id, graph_id, status, step, current_node, attempt, crashes, in_flight, last_seq, lease_token, tags,
+    created_at, moved_at, finished_at, due_at, parent_id, parent_step, parent_attempt, child_number, depth)
+SELECT 'c' || n, (SELECT id FROM graphs), CASE WHEN n < 49000 THEN 'completed' ELSE 'paused' END, 0,
+    CASE WHEN n < 49000 THEN NULL ELSE 'a' END, 1, 0, 0, 0, 0, '{}',
+    '2019-01-01', '2019-01-01', CASE WHEN n < 49000 THEN timestamptz '2019-01-01' END, NULL,
+    'w' || n / 100, 2, 1, n % 100, 1 FROM generate_series(0, 49999) AS n"""
+
 # 500 of them with 100 steps each.
 WRITTEN = (
     "INSERT INTO changes SELECT 'f' || n % 500, k, n / 500, '1', 0 FROM generate_series(0, 49999) AS n,"
@@ -55,13 +79,20 @@ WRITTEN = (
     "INSERT INTO run_tags SELECT 't:' || id % 5, created_at, 'f' || id FROM"
     " (SELECT n AS id, timestamptz '2020-01-01' + n * interval '1 s' AS created_at"
     " FROM generate_series(1, 50000) AS n) AS made",
+    "INSERT INTO waits SELECT id, CASE WHEN due_at IS NULL THEN 'signal' ELSE 'sleep' END,"
+    " CASE WHEN due_at IS NULL THEN 'ok' END, created_at, due_at, NULL FROM runs WHERE status = 'waiting'",
+    "INSERT INTO signals SELECT 'w' || n % 500, n / 500, 'ok', '1', now(), CASE WHEN n % 2 = 0 THEN 1 END"
+    " FROM generate_series(0, 49999) AS n",
+    "INSERT INTO visits SELECT 'w' || n % 5000, 'n' || n / 5000, 1 FROM generate_series(0, 49999) AS n",
 )
 
 PARAMETERS: dict[str, Any] = dict.fromkeys(("now", "until", "started_at"), "2030-01-01")
 PARAMETERS |= dict.fromkeys(("token", "attempt", "in_flight", "lines"), 1)
-PARAMETERS |= dict.fromkeys(("crashes", "failures", "interrupted"), 0) | dict.fromkeys(
-    ("error", "finished_at", "due_at")
-)
+PARAMETERS |= dict.fromkeys(("soon", "ts"), "2030-01-02")
+PARAMETERS |= dict.fromkeys(("failures", "patched", "asked", "parent_attempt", "next_attempt", "number", "limit"), 1)
+PARAMETERS |= {"due_at": None, "due": "2030-01-01", "visited": "n1", "name": "ok", "by_step": 2, "parent_id": "w7"}
+PARAMETERS |= {"parent_step": 2, "next_step": 2, "first": 0, "end": 100}
+PARAMETERS |= dict.fromkeys(("crashes", "interrupted"), 0) | dict.fromkeys(("error", "finished_at"))
 PARAMETERS |= {"run_id": "f7", "graph_id": COUNTER.id, "key": "a", "scope": "s", "node": "a", "server": "one"}
 PARAMETERS |= {"step": 50, "step_before": 49, "after_step": 40, "last_step": 60, "seq": 5, "last_seq": 3}
 PARAMETERS |= {"status": "running", "count": BATCH}
@@ -91,14 +122,13 @@ def _fill(session: psycopg.Connection[Any]) -> None:
     for name, _ in indexes:
         session.execute(f"DROP INDEX {name}".encode())
     session.execute("SET session_replication_role = replica")
-    for text in (FINISHED, *WRITTEN):
+    for text in (FINISHED, FAILED, PARKED, CHILDREN, *WRITTEN):
         session.execute(text.encode())
     session.execute("SET maintenance_work_mem = '256MB'")
     for _, definition in indexes:
         session.execute(definition.encode())
     session.execute("RESET session_replication_role")
-    session.execute("VACUUM (ANALYZE) runs")
-    session.execute("ANALYZE")
+    session.execute("VACUUM (ANALYZE)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +194,15 @@ def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _nodes(below)
 
 
+def _number(_: Any) -> str:
+    return ""
+
+
 def assert_no_scan(plan: Plan) -> None:
     assert not plan.kinds & {"Seq Scan", "Hash Join", "Bitmap Heap Scan"}, plan.nodes
 
 
-def test_a_claim_reads_what_is_due_and_nothing_of_a_million_finished_runs(
+def test_a_claim_reads_what_is_due_and_nothing_of_what_is_over_or_parked(
     crowded: psycopg.Connection[Any],
 ) -> None:
     for plan in plans(crowded, _DUE):
@@ -179,9 +213,15 @@ def test_a_claim_reads_what_is_due_and_nothing_of_a_million_finished_runs(
         # Each run's row is read and locked; beyond that a few blocks of the index.
         assert plan.blocks < 10 * BATCH
     [[rows]] = crowded.execute("SELECT count(*) FROM runs").fetchall()
-    assert rows == 1_000_000 + DUE
+    assert rows == 1_000_000 + 20_000 + 100_000 + 50_000 + DUE
     [[size]] = crowded.execute("SELECT pg_relation_size('runs_due_at')").fetchall()
-    assert size < 2**17  # One entry for each finished run would be 40 MB.
+    assert size < 2**23  # One entry for each finished run would be 40 MB.
+
+
+def test_what_is_due_next_is_one_entry_of_an_index(crowded: psycopg.Connection[Any]) -> None:
+    for plan in plans(crowded, _NEXT, now="2040-01-01", soon="2040-01-02"):
+        assert (plan.rows, plan.indexes) == (1, {"runs_due_at"})
+        assert plan.blocks < 10
 
 
 def test_a_claim_that_finds_nothing_reads_a_few_blocks(crowded: psycopg.Connection[Any]) -> None:
@@ -192,13 +232,17 @@ def test_a_claim_that_finds_nothing_reads_a_few_blocks(crowded: psycopg.Connecti
 
 @pytest.mark.parametrize(
     "statement",
-    [_CLAIM, _LOCKED, _BEGIN, RENEW, _RELEASE, _ADVANCE, _REST, _COMMITTED, _COUNT_UP, _LAST_SEQ],
-    ids=["claim", "taken", "begin", "renew", "release", "advance", "rest", "committed", "count up", "has reached"],
+    [
+        *(_CLAIM, _LOCKED, _BEGIN, RENEW, _RELEASE, _ADVANCE, _STAY, _REST, _COMMITTED, _COUNT_UP, _LAST_SEQ),
+        *(control._LOCKED, control._PARENT, control._PLACES, control._CANCEL, control._ASK_TO_PAUSE, control._PAUSE),
+        *(control._LIMIT, signals._STATUS, children._KNOWN),
+    ],
+    ids=_number,
 )
 def test_whatever_asks_for_or_moves_a_run_finds_it_by_its_id(
     crowded: psycopg.Connection[Any], statement: Statement | Each
 ) -> None:
-    for plan in plans(crowded, statement, run_id="due 7", step=1, step_before=0, status="paused"):
+    for plan in plans(crowded, statement, run_id="due 7", step=1, step_before=0, status="paused", due_at=None):
         assert_no_scan(plan)
         assert plan.indexes == {"runs_pkey"}
         assert plan.blocks < 100  # One row, and an entry in each index.
@@ -271,3 +315,38 @@ def test_all_leases_are_renewed_without_reading_what_does_not_run(crowded: psyco
     for plan in plans(crowded, _RENEW_ALL, leases='[["due 1", 1], ["due 2", 1]]'):
         assert "Seq Scan" not in plan.kinds
         assert plan.blocks < 100
+
+
+@pytest.mark.parametrize(
+    ("query", "indexes", "blocks"),
+    [
+        (waits._READ, {"waits_pkey"}, 20),
+        (waits._FORGET, {"waits_pkey"}, 20),
+        (waits._WAKE, {"runs_pkey", "waits_pkey", "signals_waiting", "runs_children"}, 100),
+        (signals._WAITING, {"signals_waiting"}, 100),
+        (signals._LAST_NUMBER, {"signals_pkey"}, 20),
+        (signals._GET, {"signals_pkey"}, 20),
+        (signals._OLDEST, {"signals_waiting"}, 100),
+        (signals._CONSUME, {"signals_pkey"}, 50),
+        (children._COUNTED, {"runs_children"}, 300),
+        (children._SOME, {"runs_children"}, 300),
+        (control._OPEN_CHILDREN, {"runs_children"}, 20),
+        (control._RESUME, {"runs_pkey"}, 100),
+        (control._WAIT, {"waits_pkey"}, 20),
+        (control._FORGET_VISITS, {"visits_pkey"}, 20),
+        (control._HAS_SAID, {"log_lines_pkey"}, 20),
+        (claims._VISITS, {"visits_pkey"}, 50),
+        (history._COUNT_OF_OPEN, {"runs_children"}, 20),
+        (history._LAST_PAUSE, {"log_lines_pkey"}, 20),
+        (history._WENT_TO, {"snapshots_pkey"}, 20),
+        (history._BEGINNING, {"runs_pkey", "snapshots_pkey", "log_lines_pkey"}, 40),
+    ],
+    ids=_number,
+)
+def test_what_control_asks_is_found_by_run(
+    crowded: psycopg.Connection[Any], query: Any, indexes: set[str], blocks: int
+) -> None:
+    for plan in plans(crowded, query, run_id="w7", status="queued", last_seq=50):
+        assert "Seq Scan" not in plan.kinds, plan.nodes
+        assert plan.indexes == indexes
+        assert plan.blocks < blocks

@@ -202,3 +202,18 @@ def test_a_refused_signal_uses_up_no_key(database: Database) -> None:
             assert await store.signals.send("r", "ok", "1", key("k")) is True
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("length", [1, 3000, 100_000])
+def test_a_name_is_of_any_length(database: Database, length: int) -> None:
+    name = "".join(chr(0x4E00 + number * 7919 % 20000) for number in range(length))
+
+    async def scenario() -> None:
+        async with opened(database) as store:
+            await parked(store, "r", graph({"start_node": "a", "nodes": {"a": {"signal": name, "into": "x"}}}))
+            await store.signals.send("r", name + "!", "1")
+            assert await store.leases.claim(10) == []
+            await store.signals.send("r", name, "2")
+            assert (await rest(store, await claim(store, "r"))).state.to_object() == {"x": 2}
+
+    asyncio.run(scenario())
