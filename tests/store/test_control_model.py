@@ -13,11 +13,11 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -25,7 +25,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from service.core import children
@@ -49,6 +48,7 @@ from tests.store.control_model import Model, ModelRun
 from tests.store.control_tables import CHECKS, expected, found, plain
 from tests.store.control_verbs import patched
 from tests.store.model import Handle
+from tests.store.rounds import run_until_each_has_succeeded
 from tests.store.support import BYTES_MAX, LEASE_S, Clock, clean, commit, rows_of, sql
 
 SERVERS = ("one", "two")
@@ -289,24 +289,27 @@ class Machine(RuleBasedStateMachine):
             assert self.wait(sent) is True
             self.keys[run.id, key] = ("ok", payload)
 
-    @rule(data=st.data(), server=st.sampled_from(SERVERS))
-    def pause(self, data: st.DataObject, server: str) -> None:
+    @rule(data=st.data(), server=st.sampled_from(SERVERS), thinks_better_of_it=st.booleans())
+    def pause(self, data: st.DataObject, server: str, thinks_better_of_it: bool) -> None:
         run = self.a_run(data, lambda run: run.status is Status.RUNNING)
         paused = self.store(server).control.pause(run.id)
-        if self.model.pause(run):
-            assert self.wait(paused) == run.status
-            self.succeeded["ask to pause" if run.pause_asked else "pause"] += 1
-        else:
+        if not self.model.pause(run):
             with self.refused("pause what is over"):
                 self.wait(paused)
+            return
+        assert self.wait(paused) == run.status
+        self.succeeded["ask to pause" if run.pause_asked else "pause"] += 1
+        if run.pause_asked and thinks_better_of_it:
+            self._resume(run, server)
 
     @rule(data=st.data(), server=st.sampled_from(SERVERS), way=st.sampled_from(WAYS[:7]), more=st.integers(0, 7))
     def resume(self, data: st.DataObject, server: str, way: Any, more: int) -> None:
         is_asked = any(run.pause_asked and run.status is Status.RUNNING for run in self.model.runs.values())
         held = (Status.RUNNING,) if is_asked else (Status.PAUSED, Status.FAILED)
         run = self.a_run(data, lambda run: run.status in held and run.pause_asked >= is_asked)
-        patch = way if more % 4 == 1 else None
-        max_steps = run.step + more if more > 5 else None
+        self._resume(run, server, way if more % 4 == 1 else None, run.step + more if more > 5 else None)
+
+    def _resume(self, run: ModelRun, server: str, patch: Any = None, max_steps: int | None = None) -> None:
         resumed = self.store(server).control.resume(run.id, patch and patched(**patch), max_steps)
         if (name := self.model.resume(run, patch, max_steps)) is not None:
             assert self.wait(resumed) == run.status
@@ -361,18 +364,6 @@ class Machine(RuleBasedStateMachine):
         self.opened.close()
 
 
-def run_until_each_has_succeeded(place: Place, examples: int) -> None:
-    succeeded: Counter[str] = Counter()
-    for _ in range(10):
-        run_state_machine_as_test(
-            lambda: Machine(place, succeeded),  # type: ignore[arg-type]  # any factory will do
-            settings=settings(max_examples=examples, stateful_step_count=60),
-        )
-        if (+succeeded).keys() >= VERBS:
-            return
-    raise AssertionError(f"never succeeded: {VERBS - (+succeeded).keys()}")
-
-
 @pytest.fixture(autouse=True)
 def _few_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A commit starts one child, so that starting them takes several."""
@@ -385,7 +376,7 @@ def test_control_agrees_with_a_model_on_sqlite(migrated: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
             yield Sqlite(Path(shutil.copy(migrated, folder)))
 
-    run_until_each_has_succeeded(copied, examples=40)
+    run_until_each_has_succeeded(partial(Machine, copied), VERBS, examples=40, steps=60)
 
 
 def test_control_agrees_with_a_model_on_postgresql(server_database: Database) -> None:
@@ -394,4 +385,4 @@ def test_control_agrees_with_a_model_on_postgresql(server_database: Database) ->
         clean(server_database)
         yield server_database
 
-    run_until_each_has_succeeded(emptied, examples=15)
+    run_until_each_has_succeeded(partial(Machine, emptied), VERBS, examples=15, steps=60)

@@ -13,13 +13,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from service.core import codec
 from service.core.errors import Conflict, LeaseLost
@@ -34,6 +34,7 @@ from service.store.servers import Servers
 from service.store.sqlite import Sqlite
 from tests.core.strategies import json_values
 from tests.store.model import Handle, ModelRun, ModelServers
+from tests.store.rounds import run_until_each_has_succeeded
 from tests.store.support import (
     COUNTER,
     LEASE_S,
@@ -335,25 +336,13 @@ class Machine(RuleBasedStateMachine):
             self.opened.close()
 
 
-def run_until_each_has_succeeded(place: Place, verbs: set[str], examples: int) -> None:
-    succeeded: Counter[str] = Counter()
-    for _ in range(10):
-        run_state_machine_as_test(
-            lambda: Machine(place, succeeded),  # type: ignore[arg-type]  # any factory will do
-            settings=settings(max_examples=examples, stateful_step_count=50),
-        )
-        if succeeded.keys() >= verbs:
-            return
-    raise AssertionError(f"never succeeded: {verbs - succeeded.keys()}")
-
-
 def test_the_store_agrees_with_a_dict_on_sqlite(migrated: Path) -> None:
     @contextmanager
     def copied() -> Iterator[Database]:
         with tempfile.TemporaryDirectory() as folder:
             yield Sqlite(Path(shutil.copy(migrated, folder)))
 
-    run_until_each_has_succeeded(copied, VERBS | OWNERS_VERBS, examples=25)
+    run_until_each_has_succeeded(partial(Machine, copied), VERBS | OWNERS_VERBS, examples=25, steps=50)
 
 
 def test_the_store_agrees_with_a_dict_on_postgresql(server_database: Database) -> None:
@@ -362,4 +351,4 @@ def test_the_store_agrees_with_a_dict_on_postgresql(server_database: Database) -
         clean(server_database)
         yield server_database
 
-    run_until_each_has_succeeded(emptied, VERBS | SHARERS_VERBS, examples=20)
+    run_until_each_has_succeeded(partial(Machine, emptied), VERBS | SHARERS_VERBS, examples=20, steps=50)
