@@ -22,8 +22,9 @@ from service.store.lost import SERVER_LOST, lost_attempt
 from service.store.records import Claimed, Lease
 from service.store.sql import Each, Statement, constant
 from service.store.states import first_states
-from service.store.tables import attempts, graphs, log_lines, runs, visits
+from service.store.tables import attempts, graphs, log_lines, runs
 from service.store.transaction import Transaction
+from service.store.visits import visits_of
 from service.store.waits import NEAR_S, waits_of
 from service.store.writer import Writer
 
@@ -83,11 +84,6 @@ _CLAIM = Each(
     in_flight=runs.c.in_flight,
     last_seq=runs.c.last_seq,
     now=runs.c.moved_at,
-)
-
-_VISITS = Each(
-    lambda given: select(visits.c.run_id, visits.c.node, visits.c.count).where(visits.c.run_id == given.run_id),
-    run_id=visits.c.run_id,
 )
 
 _DEFINITION = Statement(select(graphs.c.definition).where(graphs.c.id == bindparam("graph_id")))
@@ -266,10 +262,9 @@ class Claims:
     def _runs(self, transaction: Transaction, due: Sequence[_Due], states: Sequence[State]) -> list[Run]:
         """What runners are to carry."""
         waited = waits_of(transaction, [row.id for row in due if row.may_have_waited])
-        counting = [row.id for row in due if (graph := self._graphs[row.graph_id]) is not None and graph.counts_visits]
-        visited: dict[str, dict[str, int]] = {run_id: {} for run_id in counting}
-        for run_id, node, count in transaction.each(_VISITS, [{"run_id": run_id} for run_id in counting]):
-            visited[run_id][node] = count
+        graphs_of = {row.id: graph for row in due if (graph := self._graphs[row.graph_id]) is not None}
+        counting = {run_id: graph for run_id, graph in graphs_of.items() if graph.counts_visits}
+        visited = visits_of(transaction, counting)
         now_us = transaction.moment.now_us
         return [
             self._run(row, state, waited.get(row.id), visited.get(row.id, {}), now_us)

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, bindparam, delete, null, or_, select, update
+from sqlalchemy import and_, bindparam, null, or_, select, update
 
 from service.core.conditions import Reason
 from service.core.errors import Conflict, Invalid, NotFound, RungraphError
-from service.core.graph import Graph
 from service.core.run import Event, Level, Line
 from service.core.state import Changes, State
 from service.core.transitions import OVER, Status
@@ -23,8 +22,9 @@ from service.store.children import lock
 from service.store.logs import rows_of_lines
 from service.store.sql import Each, Statement, constant
 from service.store.states import STATE_AT, state_of
-from service.store.tables import graphs, log_lines, runs, snapshots, visits, waits
+from service.store.tables import log_lines, runs, snapshots, waits
 from service.store.transaction import Transaction
+from service.store.visits import forget_full_visits
 from service.store.waits import OPEN, forget, wake_those_ready
 from service.store.writer import Writer
 
@@ -120,15 +120,6 @@ _RESUME = Statement(
 _STATE = {dialect: Statement(query) for dialect, query in STATE_AT.items()}
 _LIMIT = Statement(update(runs).where(runs.c.id == bindparam("run_id")).values(max_steps=bindparam("limit")))
 _WAIT = Statement(select(waits.c.due_at).where(waits.c.run_id == bindparam("run_id")))
-_VISITS = Statement(
-    select(visits.c.count, graphs.c.definition)
-    .join(runs, runs.c.id == visits.c.run_id)
-    .join(graphs, graphs.c.id == runs.c.graph_id)
-    .where(visits.c.run_id == bindparam("run_id"), visits.c.node == bindparam("visited"))
-)
-_FORGET_VISITS = Statement(
-    delete(visits).where(visits.c.run_id == bindparam("run_id"), visits.c.node == bindparam("visited"))
-)
 _HAS_SAID = Statement(
     select(log_lines.c.seq).where(
         log_lines.c.run_id == bindparam("run_id"),
@@ -282,17 +273,6 @@ def _say(transaction: Transaction, said: Sequence[tuple[str, int, Line]]) -> Non
     transaction.insert(log_lines, rows)
 
 
-def _forget_full_visits(transaction: Transaction, run_id: str, node: str) -> None:
-    """Let a run that `max_visits` of its node has paused begin to count anew."""
-    counted = transaction.one(_VISITS, run_id=run_id, visited=node)
-    if counted is None:
-        return
-    count, definition = counted
-    visits_max = Graph.load(definition).nodes[node].max_visits
-    if visits_max is not None and count >= visits_max:
-        transaction.execute(_FORGET_VISITS, run_id=run_id, visited=node)
-
-
 def _patched(transaction: Transaction, run_id: str, run: _Run, patch: Patch) -> Changes | Invalid:
     try:
         return patch(state_of(transaction.all(_STATE[transaction.dialect], run_id=run_id, step=run.step)))
@@ -306,7 +286,7 @@ def _resumed(
     """The run's status and last `seq` once it goes on."""
     if max_steps is not None:
         transaction.execute(_LIMIT, run_id=run_id, limit=max_steps)
-    _forget_full_visits(transaction, run_id, run.node)
+    forget_full_visits(transaction, run_id, run.node)
     now = transaction.moment.text()
     lines = [Line(Event.RUN_RESUMED, f"resumed at {run.node:.200}", node=run.node)]
     status, due = Status.QUEUED, now

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam
-
 from service.core.run import Transition, WaitKind
 from service.store.children import start_children
 from service.store.control import cancel_children
 from service.store.signals import consume
-from service.store.sql import Statement, every_column
-from service.store.tables import visits
 from service.store.transaction import Transaction
+from service.store.visits import count_visit
 from service.store.waits import forget, park, wake_those_ready
-
-_VISIT = Statement(
-    lambda insert: (
-        insert(visits)
-        .values(every_column(visits))
-        .on_conflict_do_update(index_elements=["run_id", "node"], set_={"count": bindparam("count")})
-    )
-)
 
 
 def take_effect(transaction: Transaction, transitions: Sequence[Transition]) -> None:
@@ -35,7 +24,7 @@ def take_effect(transaction: Transaction, transitions: Sequence[Transition]) -> 
             consume(transaction, run.id, transition.consumes, run.step)
         node = None if transition.step is None else transition.step.node
         if node is not None and node in run.visits:
-            transaction.execute(_VISIT, run_id=run.id, node=node, count=run.visits[node])
+            count_visit(transaction, run, node)
         if transition.starts:
             start_children(transaction, run, transition.starts)
     parked = [(transition.run.id, transition.wait) for transition in transitions if transition.wait is not None]

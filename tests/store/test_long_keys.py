@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from service.core import codec
+from service.core.transitions import Status
 from service.core.validation import read_graph
 from service.store import Store
 from service.store.database import Database
@@ -19,6 +20,7 @@ from service.store.postgres import Postgres
 from service.store.runs import Filter
 from service.store.sqlite import Sqlite
 from service.store.states import slot_of
+from tests.store.carrying import begun, carry, claim, graph, rest
 from tests.store.support import ask, claim_one, opened, start_of, walk
 
 # Random, since PostgreSQL compresses what repeats, and then takes it.
@@ -167,5 +169,26 @@ def test_long_tags_are_filtered_by(database: Database) -> None:
             rest = await store.runs.page(Filter(tag=f"{FOREIGN}:k"), 4, first.next_cursor)
             assert [run.run_id for run in (*first.items, *rest.items)] == [*"6543210"]
             assert (await store.runs.page(Filter(tag=f"t:{LONG[:-1]}"), 10)).items == ()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("name", ["a", LONG, FOREIGN, STAND_IN], ids=["short", "long", "foreign", "stand-in"])
+def test_visits_of_a_node_of_any_name_are_counted(database: Database, name: str) -> None:
+    visited = graph({"start_node": name, "nodes": {name: {"tool": "add", "max_visits": 2}}, "edges": {name: name}})
+
+    async def scenario() -> None:
+        async with opened(database) as store:
+            claimed = await begun(store, "r", visited)
+            for step in (2, 4):
+                assert (await carry(store, claimed)).run.visits == {name: 1}
+                await store.leases.release(claimed.lease, interrupted=False)
+                claimed = await claim(store, "r")
+                assert claimed.run.visits == {name: 1}
+                run = await rest(store, claimed)
+                assert (run.status, run.step, run.visits) == (Status.PAUSED, step, {name: 2})
+                await store.control.resume("r")
+                claimed = await claim(store, "r")
+                assert claimed.run.visits == {}
 
     asyncio.run(scenario())

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Executable
 from sqlalchemy.dialects import sqlite
 
-from service.store import children, claims, control, history, signals, waits
+from service.store import children, control, history, signals, visits, waits
 from service.store.claims import _CLAIM, _DUE, _NEXT
 from service.store.fence import RENEW
 from service.store.history import _EVALUATED_BYTES
@@ -203,7 +203,7 @@ BY_RUN = "USING PRIMARY KEY (run_id=?"
 
 CONTROL: dict[str, tuple[Any, tuple[str, ...]]] = {
     "what is due next": (_NEXT, ("SEARCH runs USING COVERING INDEX runs_due_at (due_at>? AND due_at<?)",)),
-    "visits of claimed runs": (claims._VISITS, (f"SEARCH visits {BY_RUN}",)),
+    "visits of claimed runs": (visits._COUNTED, (f"SEARCH visits {BY_RUN}",)),
     "waits of claimed runs": (waits._READ, (f"SEARCH waits {BY_RUN}",)),
     "forget a wait": (waits._FORGET, (f"SEARCH waits {BY_RUN}",)),
     "wake": (
@@ -229,8 +229,8 @@ CONTROL: dict[str, tuple[Any, tuple[str, ...]]] = {
     "resume": (control._RESUME, (OF_RUN,)),
     "limit": (control._LIMIT, (OF_RUN,)),
     "wait": (control._WAIT, (f"SEARCH waits {BY_RUN}",)),
-    "visits": (control._VISITS, (f"SEARCH visits {BY_RUN} AND node=?)", OF_RUN)),
-    "forget visits": (control._FORGET_VISITS, (f"SEARCH visits {BY_RUN} AND node=?)",)),
+    "visits": (visits._COUNTED_AT, (f"SEARCH visits {BY_RUN} AND node=?)", OF_RUN)),
+    "forget visits": (visits._FORGET, (f"SEARCH visits {BY_RUN} AND node=?)",)),
     "has said": (control._HAS_SAID, (f"SEARCH log_lines {BY_RUN} AND seq=?)",)),
     "count of open": (history._COUNT_OF_OPEN, (OF_CHILDREN,)),
     "last pause": (history._LAST_PAUSE, (f"SEARCH log_lines {BY_RUN} AND seq=?)",)),

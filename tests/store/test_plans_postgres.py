@@ -17,7 +17,7 @@ from sqlalchemy import Executable
 from sqlalchemy.dialects import postgresql
 
 from service.core import codec
-from service.store import children, claims, control, history, signals, waits
+from service.store import children, control, history, signals, visits, waits
 from service.store.claims import _CLAIM, _DUE, _LOCKED, _NEXT
 from service.store.database import database_at
 from service.store.fence import RENEW
@@ -333,9 +333,9 @@ def test_all_leases_are_renewed_without_reading_what_does_not_run(crowded: psyco
         (control._OPEN_CHILDREN, {"runs_children"}, 20),
         (control._RESUME, {"runs_pkey"}, 100),
         (control._WAIT, {"waits_pkey"}, 20),
-        (control._FORGET_VISITS, {"visits_pkey"}, 20),
+        (visits._FORGET, {"visits_pkey"}, 20),
         (control._HAS_SAID, {"log_lines_pkey"}, 20),
-        (claims._VISITS, {"visits_pkey"}, 50),
+        (visits._COUNTED, {"visits_pkey"}, 50),
         (history._COUNT_OF_OPEN, {"runs_children"}, 20),
         (history._LAST_PAUSE, {"log_lines_pkey"}, 20),
         (history._WENT_TO, {"snapshots_pkey"}, 20),
