@@ -142,6 +142,16 @@ MUTANTS = (
         ("tests/store/test_control.py",),
     ),
     Mutant(
+        "a step goes on past the pause that was asked for",
+        (Edit("service/store/steps.py", "in moved if pause_asked]\n", "in moved if False]\n"),),
+        ("tests/store/test_control.py", "-k", "pause"),
+    ),
+    Mutant(
+        "a crash while children are started or joined is another attempt",
+        (Edit("service/store/claims.py", "due if is_tool else due._replace(in_flight=0)", "due if is_tool else due"),),
+        ("tests/store/test_children.py",),
+    ),
+    Mutant(
         "a signal stays in the mailbox once it is taken",
         (Edit("service/store/effects.py", "        if transition.consumes is not None:\n", "        if False:\n"),),
         ("tests/store/test_signals.py",),

@@ -194,10 +194,6 @@ def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _nodes(below)
 
 
-def _number(_: Any) -> str:
-    return ""
-
-
 def assert_no_scan(plan: Plan) -> None:
     assert not plan.kinds & {"Seq Scan", "Hash Join", "Bitmap Heap Scan"}, plan.nodes
 
@@ -237,7 +233,6 @@ def test_a_claim_that_finds_nothing_reads_a_few_blocks(crowded: psycopg.Connecti
         *(control._LOCKED, control._PARENT, control._PLACES, control._CANCEL, control._ASK_TO_PAUSE, control._PAUSE),
         *(control._LIMIT, signals._STATUS, children._KNOWN),
     ],
-    ids=_number,
 )
 def test_whatever_asks_for_or_moves_a_run_finds_it_by_its_id(
     crowded: psycopg.Connection[Any], statement: Statement | Each
@@ -341,7 +336,6 @@ def test_all_leases_are_renewed_without_reading_what_does_not_run(crowded: psyco
         (history._WENT_TO, {"snapshots_pkey"}, 20),
         (history._BEGINNING, {"runs_pkey", "snapshots_pkey", "log_lines_pkey"}, 40),
     ],
-    ids=_number,
 )
 def test_what_control_asks_is_found_by_run(
     crowded: psycopg.Connection[Any], query: Any, indexes: set[str], blocks: int
