@@ -5,7 +5,7 @@ The writer runs them on a raw cursor. Parameters are named, so a verb reads like
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import cache
 from types import SimpleNamespace
@@ -92,6 +92,31 @@ def _rows_of_parameters(columns: Mapping[str, Column[Any]], dialect: str, count:
         return f"VALUES ({', '.join(_mark(name, dialect) for name in columns)})"
     row = f"({', '.join('?' * len(columns))})"
     return f"VALUES {', '.join([row] * count)}"
+
+
+def array_of(values: Sequence[str | float | None]) -> str:
+    """PostgreSQL's text of an array; psycopg, which asks each element what it is, takes many times as long."""
+    kinds = set(map(type, values))
+    if kinds == {str}:
+        return f"{{{_quoted(values)}}}"
+    if kinds <= {int, float}:
+        return f"{{{repr(values)[1:-1]}}}"
+    return f"{{{','.join(_element(value) for value in values)}}}"
+
+
+def _element(value: str | float | None) -> str:
+    if value is None:
+        return "NULL"
+    return _quoted([value]) if isinstance(value, str) else repr(value)
+
+
+def _quoted(texts: Sequence[Any]) -> str:
+    """All at once, parted by what no text of PostgreSQL's holds."""
+    joined = "\0".join(texts)
+    if joined.count("\0") != len(texts) - 1:
+        raise ValueError("a text with a NUL")
+    escaped = joined.replace("\\", "\\\\").replace('"', '\\"').replace("\0", '","')
+    return f'"{escaped}"'
 
 
 def _mark(name: str, dialect: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Table
 
 from service.store.clock import Moment
-from service.store.sql import Each, Statement, insert_into
+from service.store.sql import Each, Statement, array_of, insert_into
 
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741  # an item, beside the T that becomes of it
@@ -64,7 +64,7 @@ class Transaction:
         if len(rows) == 1:
             yield 1, rows[0]
         elif rows and self.dialect == "postgresql":
-            yield None, {name: [row[name] for row in rows] for name in columns}
+            yield None, {name: array_of([row[name] for row in rows]) for name in columns}
         else:
             for part in _halves(rows):
                 yield len(part), part[0] if len(part) == 1 else [row[name] for row in part for name in columns]
