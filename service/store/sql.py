@@ -94,23 +94,17 @@ def _rows_of_parameters(columns: Mapping[str, Column[Any]], dialect: str, count:
     return f"VALUES {', '.join([row] * count)}"
 
 
-def array_of(values: Sequence[str | float | None]) -> str:
+def array_of(values: Sequence[Any]) -> str:
     """PostgreSQL's text of an array; psycopg, which asks each element what it is, takes many times as long."""
     kinds = set(map(type, values))
     if kinds == {str}:
         return f"{{{_quoted(values)}}}"
     if kinds <= {int, float}:
         return f"{{{repr(values)[1:-1]}}}"
-    return f"{{{','.join(_element(value) for value in values)}}}"
+    return f"{{{','.join('NULL' if value is None else _quoted([str(value)]) for value in values)}}}"
 
 
-def _element(value: str | float | None) -> str:
-    if value is None:
-        return "NULL"
-    return _quoted([value]) if isinstance(value, str) else repr(value)
-
-
-def _quoted(texts: Sequence[Any]) -> str:
+def _quoted(texts: Sequence[str]) -> str:
     """All at once, parted by what no text of PostgreSQL's holds."""
     joined = "\0".join(texts)
     if joined.count("\0") != len(texts) - 1:

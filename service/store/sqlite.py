@@ -7,6 +7,7 @@ and holds its address.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import sqlite3
 import time
@@ -23,8 +24,12 @@ from sqlalchemy.pool import NullPool
 from service.core.errors import StartRefused
 from service.store.hints import NoHints, Ring
 
+logger = logging.getLogger(__name__)
+
 SQLITE_MIN = (3, 35, 0)
 """The first one with RETURNING."""
+LOG_BYTES = 1_000 * 4_096
+"""Pages of a WAL that COMMIT checkpoints (SQLite's default for `wal_autocheckpoint`) of this size."""
 BUSY_TIMEOUT_MS = 1_000
 """How long a reader waits for a lock; the writer waits by itself, and looks meanwhile whether its verbs still wait."""
 
@@ -78,10 +83,27 @@ class Sqlite:
                 raise sqlite3.OperationalError(f"its file system has no WAL: SQLite uses {mode}")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
+            self._lengthen_log(connection)
         except sqlite3.Error:
             connection.close()
             raise
         return connection
+
+    def _lengthen_log(self, connection: sqlite3.Connection) -> None:
+        """Make the WAL as long as it becomes anyway: to sync a file that grows takes twice as long.
+
+        What does not fit into the cache is written to it, and nowhere else, though it is rolled back.
+        """
+        ((cache_size,),) = connection.execute("PRAGMA cache_size")
+        connection.execute("PRAGMA cache_size = 10")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if log_path(self).stat().st_size < LOG_BYTES:
+                connection.execute(f"CREATE TABLE longer AS SELECT zeroblob({LOG_BYTES})")
+        except sqlite3.OperationalError as error:
+            logger.warning("there is no room for a log of %d bytes: %s", LOG_BYTES, error)
+        connection.rollback()
+        connection.execute(f"PRAGMA cache_size = {cache_size}")
 
     def begin(self, connection: sqlite3.Connection) -> str:
         connection.execute("BEGIN IMMEDIATE")
@@ -198,6 +220,10 @@ def owner_of(database: Sqlite) -> str | None:
         except OSError:
             return file.read().strip() or None
     return None
+
+
+def log_path(database: Sqlite) -> Path:
+    return database.file.with_name(database.file.name + "-wal")
 
 
 def lock_path(database: Sqlite) -> Path:

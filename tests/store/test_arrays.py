@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any
 
 import psycopg
@@ -17,6 +18,7 @@ awkward = st.sampled_from(["", "NULL", "null", '"', "\\", '\\"', "{", "}", ",", 
 columns: dict[str, st.SearchStrategy[Any]] = {
     "text": texts | awkward,
     "bigint": st.integers(-(2**63), 2**63 - 1),
+    "timestamptz": st.datetimes(timezones=st.just(UTC)),
     "double precision": st.floats(allow_nan=False, allow_infinity=False),
 }
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from service.core.errors import StartRefused, Unavailable
 from service.store.database import database_at
 from service.store.reader import Reader
 from service.store.schema import migrate
-from service.store.sqlite import FileLock, Sqlite, lock_path, owner_of
+from service.store.sqlite import LOG_BYTES, FileLock, Sqlite, lock_path, log_path, owner_of
 from tests.store.support import ask, opened, start
 
 
@@ -114,6 +116,41 @@ def test_the_writer_makes_what_it_commits_durable(database: Sqlite) -> None:
     settings = ("journal_mode", "synchronous", "foreign_keys")
     assert [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in settings] == ["wal", 2, 1]
     connection.close()
+
+
+ADD = "INSERT INTO graphs (id, name, start_node, definition, created_at) VALUES (?, '', '', '{}', '')"
+
+
+def test_the_log_has_its_length_from_the_start(database: Sqlite) -> None:
+    def sizes() -> tuple[int, int]:
+        return database.file.stat().st_size, log_path(database).stat().st_size
+
+    before = database.file.stat().st_size
+    connection = database.connect_writer()
+    cache_size = connection.execute("PRAGMA cache_size").fetchone()
+    assert cache_size == sqlite3.connect(database.file).execute("PRAGMA cache_size").fetchone()
+    length = sizes()
+    assert length[0] == before
+    assert length[1] > LOG_BYTES
+    for number in range(300):
+        connection.execute(ADD, [number])
+    assert sizes()[1] == length[1]
+    database.connect_writer().close()
+    assert sizes()[1] == length[1]
+    connection.close()
+
+
+def test_a_disk_without_room_for_the_log_does_without(database: Sqlite, caplog: pytest.LogCaptureFixture) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LOG_BYTES // 2, limits[1]))
+    try:
+        connection = database.connect_writer()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with closing(connection):
+        assert not connection.in_transaction
+        connection.execute(ADD, ["g"])
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 def test_a_reader_can_not_write(database: Sqlite) -> None:
