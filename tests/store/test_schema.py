@@ -19,7 +19,7 @@ from service.store.tables import metadata
 from service.store.views import VIEWS
 from tests.store.support import ask, locked, sql
 
-HEAD = "0003"
+HEAD = "0004"
 
 
 @pytest.fixture

@@ -29,6 +29,8 @@ SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid LEFT JOIN pg_collation o ON o.oid = a.attcollation
     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v') AND a.attnum > 0 AND NOT a.attisdropped""",
+    "tables": """\
+SELECT relname, reloptions::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'""",
     "indexes": """\
 SELECT tablename, indexname, pg_get_indexdef(indexname::regclass) FROM pg_indexes WHERE schemaname = 'public'""",
     "constraints": """\
@@ -86,9 +88,9 @@ def test_keys_have_the_order_of_code_points_and_times_have_zones(database: Datab
 
 def test_migrating_twice_changes_nothing(database: Database) -> None:
     before = schema(database)
-    assert migrate(database) == ["0003"]
+    assert migrate(database) == ["0004"]
     assert schema(database) == before
-    assert ask(database, "SELECT version_num FROM alembic_version") == [("0003",)]
+    assert ask(database, "SELECT version_num FROM alembic_version") == [("0004",)]
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(database: Database) -> None:
@@ -118,9 +120,9 @@ def test_ten_threads_migrating_at_once_make_one_schema(empty: Database, database
         thread.start()
     for thread in threads:
         thread.join()
-    assert outcomes == [["0003"]] * 10
+    assert outcomes == [["0004"]] * 10
     assert schema(empty) == schema(database)
-    assert ask(empty, "SELECT version_num FROM alembic_version") == [("0003",)]
+    assert ask(empty, "SELECT version_num FROM alembic_version") == [("0004",)]
 
 
 MIGRATE = "import sys; from service.store.database import database_at; from service.store.schema import migrate; \
@@ -144,7 +146,7 @@ def test_four_processes_migrating_at_once_make_one_schema(postgres: Databases, d
         process.stdin.write("go\n")
         process.stdin.flush()
     outcomes = [process.communicate(timeout=60) for process in processes]
-    assert [out for out, _ in outcomes] == ["go\n ['0003']\n"] * 4
+    assert [out for out, _ in outcomes] == ["go\n ['0004']\n"] * 4
     assert schema(database_at(url)) == schema(database)
     postgres.drop(url)
 
@@ -159,4 +161,4 @@ def test_a_migration_waits_for_somebody_who_migrates(empty: Database) -> None:
         until(lambda: ask(empty, waiting))
         assert not outcomes
     thread.join(30)
-    assert outcomes == [["0003"]]
+    assert outcomes == [["0004"]]
