@@ -30,7 +30,7 @@ _BEGIN = Statement(update(runs).where(*HELD).values(in_flight=1, moved_at=bindpa
 # Differs from SQLite, where one lease after the other is no round trip each, with all rows locked meanwhile.
 _RENEW_ALL = Statement(
     text(
-        "UPDATE runs SET due_at = :until WHERE status = 'running' AND (id, lease_token) IN"
+        "UPDATE runs SET due_at = :until WHERE lease_owner IS NOT NULL AND (id, lease_token) IN"
         " (SELECT value ->> 0, CAST(value ->> 1 AS bigint) FROM json_array_elements(CAST(:leases AS json)))"
         " RETURNING id, lease_token"
     )

@@ -10,8 +10,9 @@ from sqlalchemy import bindparam, select, update
 
 from service.core.errors import NotFound
 from service.core.run import Line
-from service.core.transitions import OVER, Status
+from service.core.transitions import OVER
 from service.store.clock import shown
+from service.store.fence import HELD
 from service.store.reader import Reader
 from service.store.records import Lease, LineRecord
 from service.store.sql import Statement
@@ -20,14 +21,7 @@ from service.store.transaction import Transaction
 from service.store.writer import Writer
 
 _COUNT_UP = Statement(
-    update(runs)
-    .where(
-        runs.c.id == bindparam("run_id"),
-        runs.c.lease_token == bindparam("token"),
-        runs.c.status == Status.RUNNING.value,
-    )
-    .values(last_seq=runs.c.last_seq + bindparam("count"))
-    .returning(runs.c.last_seq)
+    update(runs).where(*HELD).values(last_seq=runs.c.last_seq + bindparam("count")).returning(runs.c.last_seq)
 )
 
 # Locked, which waits for a COMMIT that is still going on.

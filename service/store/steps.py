@@ -17,6 +17,7 @@ from service.store.children import lock
 from service.store.clock import text_of
 from service.store.control import pause_those_asked
 from service.store.effects import take_effect
+from service.store.fence import IS_RUNNING
 from service.store.logs import rows_of_lines
 from service.store.records import Lease
 from service.store.sql import Each, Statement, constant
@@ -37,8 +38,7 @@ def _move(given: Any, **more: Any) -> Any:
             runs.c.id == given.run_id,
             runs.c.lease_token == given.token,
             runs.c.step == given.step_before,
-            # By a CHECK, that it is running. Asked for its status, PostgreSQL may read all runs that are, by the index.
-            runs.c.lease_owner.is_not(None),
+            IS_RUNNING,
         )
         .values(
             step=given.step,
@@ -95,8 +95,6 @@ _COMMITTED = Statement(
         runs.c.id == bindparam("run_id"),
         runs.c.lease_token == bindparam("token"),
         runs.c.step == bindparam("step"),
-        # Paused: within the same transaction, since that was asked for.
-        runs.c.status.in_([bindparam("status"), constant(Status.PAUSED)]),
     )
 )
 
@@ -169,9 +167,10 @@ def _as_found(transaction: Transaction, commit: _Commit, is_moved: bool, paused:
     run = commit.transition.run
     if is_moved:
         return run._replace(status=Status.PAUSED) if run.id in paused else run
-    place = {"run_id": run.id, "token": commit.lease.token, "step": run.step, "status": run.status.value}
-    row = transaction.one(_COMMITTED, **place)
-    return None if row is None else run._replace(status=Status(row[0]))
+    row = transaction.one(_COMMITTED, run_id=run.id, token=commit.lease.token, step=run.step)
+    # Paused: within the same transaction, since that was asked for.
+    is_there = row is not None and row[0] in (run.status, Status.PAUSED)
+    return run._replace(status=Status(row[0])) if is_there else None
 
 
 def _write(transaction: Transaction, commits: Sequence[tuple[_Commit, int]]) -> None:
