@@ -121,10 +121,10 @@ MUTANTS = (
         (
             Edit(
                 "service/store/runs.py",
-                "            if idempotency is not None and not take_key(transaction, idempotency, start.run_id):\n",
-                "            if idempotency is not None and not use_of(transaction, idempotency):\n"
-                "                take_key(transaction, idempotency, start.run_id)\n"
-                "            if False:\n",
+                "    if idempotency is not None and not take_key(transaction, idempotency, start.run_id):\n",
+                "    if idempotency is not None and not use_of(transaction, idempotency):\n"
+                "        take_key(transaction, idempotency, start.run_id)\n"
+                "    if False:\n",
             ),
         ),
         ("tests/store/test_postgres.py",),

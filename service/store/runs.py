@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import bindparam, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
 
 from service.core import codec
 from service.core.errors import Conflict, Invalid, NotFound, RungraphError, Unavailable
@@ -20,38 +22,53 @@ from service.store.idempotency import Idempotency, take_key, use_of
 from service.store.logs import line_record, lines_after
 from service.store.reader import Reader
 from service.store.records import LineRecord, Page, RunRecord
-from service.store.sql import Statement
+from service.store.sql import Each, Statement, constant
 from service.store.states import STATE_AT, slot_of, state_of
 from service.store.tables import graphs, run_tags, runs
 from service.store.transaction import Transaction
 from service.store.writer import Writer
 
 _START_NODE = Statement(select(graphs.c.start_node).where(graphs.c.id == bindparam("graph_id")))
-_START = Statement(
-    lambda insert: (
-        insert(runs)
-        .values(
-            id=bindparam("run_id"),
-            graph_id=bindparam("graph_id"),
-            status=Status.QUEUED.value,
-            step=0,
-            current_node=bindparam("node"),
-            attempt=1,
-            crashes=0,
-            in_flight=0,
-            last_seq=0,
-            lease_token=0,
-            due_at=bindparam("now"),
-            forked_from_id=bindparam("forked_from_id"),
-            forked_from_step=bindparam("forked_from_step"),
-            tags=bindparam("tags"),
-            created_at=bindparam("now"),
-            moved_at=bindparam("now"),
-        )
-        .on_conflict_do_nothing()
-        .returning(runs.c.id)
+
+
+def _start(given: Any, insert: Any) -> Any:
+    started = {
+        "id": given.run_id,
+        "graph_id": given.graph_id,
+        "status": constant(Status.QUEUED),
+        "step": constant(0),
+        "current_node": given.node,
+        "attempt": constant(1),
+        "crashes": constant(0),
+        "in_flight": constant(0),
+        "last_seq": constant(0),
+        "lease_token": constant(0),
+        "due_at": given.now,
+        "forked_from_id": given.forked_from_id,
+        "forked_from_step": given.forked_from_step,
+        "tags": given.tags,
+        "created_at": given.now,
+        "moved_at": given.now,
+    }
+    # Always true: without a WHERE, SQLite would read the ON as one of a join.
+    rows = select(*started.values()).where(constant(1) == constant(1))
+    return insert(runs).from_select([*started], rows).on_conflict_do_nothing().returning(runs.c.id)
+
+
+_START = {
+    dialect: Each(
+        partial(_start, insert=insert),
+        run_id=runs.c.id,
+        graph_id=runs.c.graph_id,
+        node=runs.c.current_node,
+        forked_from_id=runs.c.forked_from_id,
+        forked_from_step=runs.c.forked_from_step,
+        tags=runs.c.tags,
+        now=runs.c.created_at,
     )
-)
+    for dialect, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+}
+"""By dialect, since ON CONFLICT is no standard SQL."""
 
 SHOWN = (
     *(runs.c.id, runs.c.graph_id, runs.c.status, runs.c.current_node, runs.c.step, runs.c.error, runs.c.tags),
@@ -98,23 +115,7 @@ class Runs:
         body, NotFound without the graph; nothing is written then.
         """
 
-        def verb(transaction: Transaction) -> tuple[str, bool] | RungraphError:
-            # Refusals are returned, not raised: they have written nothing, and their batch goes on.
-            if idempotency is not None and (used := _use_of(transaction, start, idempotency)) is not None:
-                return used
-            graph = transaction.one(_START_NODE, graph_id=start.graph_id)
-            if graph is None:
-                return NotFound("graph", start.graph_id)
-            if idempotency is not None and not take_key(transaction, idempotency, start.run_id):
-                # Another server has just taken it.
-                return _use_of(transaction, start, idempotency) or Unavailable(
-                    "this Idempotency-Key is just being taken"
-                )
-            _insert_run(transaction, start, start.node or graph[0])
-            transaction.woken.add(wake.CLAIMABLE)
-            return start.run_id, True
-
-        outcome = await self._writer.write(verb, within_s=within_s)
+        outcome = await self._writer.write_with_others(_start_all, (start, idempotency), within_s=within_s)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -148,6 +149,38 @@ class Runs:
         return page_of([run_record(row) for row in rows], limit, lambda record: record.run_id)
 
 
+def _start_all(
+    transaction: Transaction, asked: Sequence[tuple[Start, Idempotency | None]]
+) -> list[tuple[str, bool] | RungraphError]:
+    """For each start its outcome. Refusals are returned, not raised: they have written nothing, and others go on."""
+    graph_ids = {start.graph_id for start, _ in asked}
+    nodes = {graph_id: transaction.one(_START_NODE, graph_id=graph_id) for graph_id in graph_ids}
+    outcomes: list[tuple[str, bool] | RungraphError] = []
+    new: dict[str, tuple[Start, str]] = {}
+    for start, idempotency in asked:
+        node = nodes[start.graph_id]
+        instead = _instead(transaction, start, idempotency, is_possible=node is not None)
+        if instead is None:
+            new[start.run_id] = start, start.node or node[0]
+        outcomes.append(instead or (start.run_id, True))
+    _insert_runs(transaction, new)
+    return outcomes
+
+
+def _instead(
+    transaction: Transaction, start: Start, idempotency: Idempotency | None, *, is_possible: bool
+) -> tuple[str, bool] | RungraphError | None:
+    """The outcome where no run is to be written; None where one is, and then it has its key."""
+    if idempotency is not None and (used := _use_of(transaction, start, idempotency)) is not None:
+        return used
+    if not is_possible:
+        return NotFound("graph", start.graph_id)
+    if idempotency is not None and not take_key(transaction, idempotency, start.run_id):
+        # Another server has just taken it.
+        return _use_of(transaction, start, idempotency) or Unavailable("this Idempotency-Key is just being taken")
+    return None
+
+
 def _use_of(transaction: Transaction, start: Start, idempotency: Idempotency) -> tuple[str, bool] | Conflict | None:
     """What the key stands for already, if anything."""
     used = use_of(transaction, idempotency)
@@ -156,23 +189,34 @@ def _use_of(transaction: Transaction, start: Start, idempotency: Idempotency) ->
     return used, used == start.run_id  # Its own id: repeated after a COMMIT that only looked like a failure.
 
 
-def _insert_run(transaction: Transaction, start: Start, node: str) -> None:
+def _insert_runs(transaction: Transaction, new: Mapping[str, tuple[Start, str]]) -> None:
+    """Write runs, each at its node, but for those that are there: an earlier COMMIT had only looked like a failure."""
     now = transaction.moment.text()
-    added = transaction.one(
-        _START,
-        run_id=start.run_id,
-        graph_id=start.graph_id,
-        node=node,
-        forked_from_id=None if start.forked_from is None else start.forked_from[0],
-        forked_from_step=None if start.forked_from is None else start.forked_from[1],
-        tags=codec.encode(dict(start.tags)),
-        now=now,
-    )
-    if added is None:  # Repeated after a COMMIT that only looked like a failure.
-        return
-    insert_changes(transaction, rows_of_changes(transaction, start.run_id, 0, Changes(start.state.entries)))
-    tags = sorted({slot_of(f"{key}:{value}", transaction.dialect) for key, value in start.tags.items()})
-    transaction.insert(run_tags, [{"tag": tag, "created_at": now, "run_id": start.run_id} for tag in tags])
+    added = transaction.each(_START[transaction.dialect], [_row(start, node, now) for start, node in new.values()])
+    started = [new[run_id][0] for (run_id,) in added]
+    begin = [rows_of_changes(transaction, start.run_id, 0, Changes(start.state.entries)) for start in started]
+    insert_changes(transaction, [row for of_run in begin for row in of_run])
+    tags = [
+        {"tag": slot, "created_at": now, "run_id": start.run_id}
+        for start in started
+        for slot in sorted({slot_of(f"{key}:{value}", transaction.dialect) for key, value in start.tags.items()})
+    ]
+    transaction.insert(run_tags, tags)
+    if started:
+        transaction.woken.add(wake.CLAIMABLE)
+
+
+def _row(start: Start, node: str, now: str) -> dict[str, Any]:
+    forked_from_id, forked_from_step = start.forked_from or (None, None)
+    return {
+        "run_id": start.run_id,
+        "graph_id": start.graph_id,
+        "node": node,
+        "forked_from_id": forked_from_id,
+        "forked_from_step": forked_from_step,
+        "tags": codec.encode(dict(start.tags)),
+        "now": now,
+    }
 
 
 def _newest(which: Filter, last: Sequence[Any] | None, limit: int, dialect: str) -> Any:
