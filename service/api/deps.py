@@ -5,6 +5,7 @@ A malformed id is an unknown one and never reaches the database.
 
 from __future__ import annotations
 
+import inspect
 import re
 import secrets
 import time
@@ -17,6 +18,7 @@ from fastapi.routing import APIRoute
 from pydantic import AfterValidator, BeforeValidator, Field
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
+from starlette.routing import request_response
 
 from service.api.errors import closest
 from service.api.services import ApiSettings, Services
@@ -104,10 +106,22 @@ def routes(**options: Any) -> APIRouter:
 
 
 class StrictRoute(APIRoute):
-    """A route that refuses query parameters as `known_query` does, without the price of a dependency."""
+    """A route that refuses query parameters as `known_query` does, without the price of a dependency.
+
+    A function that takes the request and nothing else is called as Starlette calls it: FastAPI takes longer to find
+    that there is nothing to solve than such a function takes.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if self._takes_request_alone():
+            self.app = request_response(self.get_route_handler())
+
+    def _takes_request_alone(self) -> bool:
+        return list(inspect.signature(self.endpoint).parameters) == ["request"] and not self.dependencies
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
+        handle = self.endpoint if self._takes_request_alone() else super().get_route_handler()
 
         async def handle_known(request: Request) -> Response:
             if request.scope["query_string"]:
