@@ -6,8 +6,8 @@ A malformed id is an unknown one and never reaches the database.
 from __future__ import annotations
 
 import inspect
+import random
 import re
-import secrets
 import time
 import uuid
 from collections.abc import Callable, Coroutine
@@ -33,9 +33,13 @@ _INTEGER = re.compile("0|[1-9][0-9]{0,18}")
 _DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,18})(\.[0-9]{1,30})?")
 
 
+# Seeded by the system once: asked for each id, it would hand the interpreter over to the engine's thread each time.
+_chance = random.Random()
+
+
 def new_run_id() -> str:
     """A UUID of version 7: ids that are made later sort later."""
-    value = (time.time_ns() // 1_000_000 << 80) | secrets.randbits(80)
+    value = (time.time_ns() // 1_000_000 << 80) | _chance.getrandbits(80)
     value = value & ~(0xF << 76) | 7 << 76
     value = value & ~(0b11 << 62) | 0b10 << 62
     return str(uuid.UUID(int=value))
