@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from service.store.backtest import Backtest
+from service.store.begun import Begun
 from service.store.children import Children
 from service.store.clock import Override
 from service.store.control import Control
@@ -35,8 +36,9 @@ class Store:
         self._hints = database.hints(self.wake.notify)
         self._writer = Writer(database, self.wake, self._hints, clock)
         self._reader = Reader(database)
+        begun = Begun()
         self.graphs = Graphs(self._writer, self._reader)
-        self.runs = Runs(self._writer, self._reader)
+        self.runs = Runs(self._writer, self._reader, begun)
         self.steps = Steps(self._writer)
         self.control = Control(self._writer)
         self.signals = Signals(self._writer)
@@ -46,7 +48,7 @@ class Store:
         self.logs = Logs(self._writer, self._reader)
         self.tails = Tails(self.logs, self._reader, self.wake)
         self.servers = Servers(self._writer, server_id, address, lease_s)
-        self.leases = Leases(self._writer, self.servers, server_id, lease_s)
+        self.leases = Leases(self._writer, self.servers, begun, server_id, lease_s)
 
     def open(self) -> None:
         """Start the writer. The schema must be there (`schema.migrate`)."""

@@ -15,6 +15,7 @@ from service.core.graph import Graph, ToolNode
 from service.core.run import Event, Level, Line, Run, Waited
 from service.core.state import State
 from service.core.transitions import Status
+from service.store.begun import Begun
 from service.store.clock import microseconds
 from service.store.fence import RENEW, is_held
 from service.store.logs import rows_of_lines
@@ -146,8 +147,9 @@ class _Taken(NamedTuple):
 
 
 class Claims:
-    def __init__(self, writer: Writer, server_id: str, lease_s: float) -> None:
+    def __init__(self, writer: Writer, begun: Begun, server_id: str, lease_s: float) -> None:
         self._writer = writer
+        self._begun = begun
         self._server_id = server_id
         self._lease_s = lease_s
         self._graphs: dict[str, Graph | None] = {}
@@ -197,7 +199,8 @@ class Claims:
         for row in due:
             if row not in readable:
                 transaction.execute(_PUT_OFF, run_id=row.id, until=transaction.moment.text(later_s=UNREADABLE_S))
-        states = first_states(transaction, [(row.id, row.step) for row in readable])
+        places = [(row.id, row.step) for row in readable]
+        states = first_states(transaction, places, known=self._begun.take(places))
         taken = [self._as_left(row) for row in readable[: len(states)]]
         self._take_all(transaction, taken)
         claimed = self._runs(transaction, taken, states)

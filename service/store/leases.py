@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, null, text, update
 from service.core import codec
 from service.core.transitions import Status
 from service.store import wake
+from service.store.begun import Begun
 from service.store.claims import Claims
 from service.store.control import pause_those_asked
 from service.store.fence import HELD, RENEW, is_held
@@ -59,12 +60,12 @@ _SEIZE_QUEUED = Statement(
 
 
 class Leases:
-    def __init__(self, writer: Writer, servers: Servers, server_id: str, lease_s: float) -> None:
+    def __init__(self, writer: Writer, servers: Servers, begun: Begun, server_id: str, lease_s: float) -> None:
         self._writer = writer
         self._servers = servers
         self._server_id = server_id
         self._lease_s = lease_s
-        self._claims = Claims(writer, server_id, lease_s)
+        self._claims = Claims(writer, begun, server_id, lease_s)
 
     async def claim(self, count: int, holding: Collection[str] = (), *, only: str | None = None) -> list[Claimed]:
         """Lease up to `count` runs that are due; see `Claims`."""

@@ -15,6 +15,7 @@ from service.core.errors import Conflict, Invalid, NotFound, RungraphError, Unav
 from service.core.state import Changes, State
 from service.core.transitions import Status
 from service.store import wake
+from service.store.begun import Begun
 from service.store.changes import insert_changes, rows_of_changes
 from service.store.clock import shown
 from service.store.graphs import page_of
@@ -102,9 +103,10 @@ class Filter:
 
 
 class Runs:
-    def __init__(self, writer: Writer, reader: Reader) -> None:
+    def __init__(self, writer: Writer, reader: Reader, begun: Begun) -> None:
         self._writer = writer
         self._reader = reader
+        self._begun = begun
 
     async def start(
         self, start: Start, idempotency: Idempotency | None = None, *, within_s: float | None = None
@@ -115,10 +117,28 @@ class Runs:
         body, NotFound without the graph; nothing is written then.
         """
 
-        outcome = await self._writer.write_with_others(_start_all, (start, idempotency), within_s=within_s)
+        outcome = await self._writer.write_with_others(self._start_all, (start, idempotency), within_s=within_s)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    def _start_all(
+        self, transaction: Transaction, asked: Sequence[tuple[Start, Idempotency | None]]
+    ) -> list[tuple[str, bool] | RungraphError]:
+        """For each its outcome. Refusals are returned, not raised: they have written nothing, and others go on."""
+        graph_ids = {start.graph_id for start, _ in asked}
+        nodes = {graph_id: transaction.one(_START_NODE, graph_id=graph_id) for graph_id in graph_ids}
+        outcomes: list[tuple[str, bool] | RungraphError] = []
+        new: dict[str, tuple[Start, str]] = {}
+        for start, idempotency in asked:
+            node = nodes[start.graph_id]
+            instead = _instead(transaction, start, idempotency, is_possible=node is not None)
+            if instead is None:
+                new[start.run_id] = start, start.node or node[0]
+            outcomes.append(instead or (start.run_id, True))
+        for start in _insert_runs(transaction, new):
+            self._begun.add(start.run_id, start.state)
+        return outcomes
 
     async def get(self, run_id: str) -> RunRecord:
         async with self._reader.snapshot() as snapshot:
@@ -149,24 +169,6 @@ class Runs:
         return page_of([run_record(row) for row in rows], limit, lambda record: record.run_id)
 
 
-def _start_all(
-    transaction: Transaction, asked: Sequence[tuple[Start, Idempotency | None]]
-) -> list[tuple[str, bool] | RungraphError]:
-    """For each start its outcome. Refusals are returned, not raised: they have written nothing, and others go on."""
-    graph_ids = {start.graph_id for start, _ in asked}
-    nodes = {graph_id: transaction.one(_START_NODE, graph_id=graph_id) for graph_id in graph_ids}
-    outcomes: list[tuple[str, bool] | RungraphError] = []
-    new: dict[str, tuple[Start, str]] = {}
-    for start, idempotency in asked:
-        node = nodes[start.graph_id]
-        instead = _instead(transaction, start, idempotency, is_possible=node is not None)
-        if instead is None:
-            new[start.run_id] = start, start.node or node[0]
-        outcomes.append(instead or (start.run_id, True))
-    _insert_runs(transaction, new)
-    return outcomes
-
-
 def _instead(
     transaction: Transaction, start: Start, idempotency: Idempotency | None, *, is_possible: bool
 ) -> tuple[str, bool] | RungraphError | None:
@@ -189,8 +191,11 @@ def _use_of(transaction: Transaction, start: Start, idempotency: Idempotency) ->
     return used, used == start.run_id  # Its own id: repeated after a COMMIT that only looked like a failure.
 
 
-def _insert_runs(transaction: Transaction, new: Mapping[str, tuple[Start, str]]) -> None:
-    """Write runs, each at its node, but for those that are there: an earlier COMMIT had only looked like a failure."""
+def _insert_runs(transaction: Transaction, new: Mapping[str, tuple[Start, str]]) -> list[Start]:
+    """Write runs, each at its node, but for those that are there: an earlier COMMIT had only looked like a failure.
+
+    Those written.
+    """
     now = transaction.moment.text()
     added = transaction.each(_START[transaction.dialect], [_row(start, node, now) for start, node in new.values()])
     started = [new[run_id][0] for (run_id,) in added]
@@ -204,6 +209,7 @@ def _insert_runs(transaction: Transaction, new: Mapping[str, tuple[Start, str]])
     transaction.insert(run_tags, tags)
     if started:
         transaction.woken.add(wake.CLAIMABLE)
+    return started
 
 
 def _row(start: Start, node: str, now: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -21,8 +21,9 @@ from service.store.transaction import Transaction
 STATES_LENGTH_MAX = 4 * 2**20
 """Of states that one transaction reads, beyond the first: nobody else writes meanwhile."""
 ENTRY_LENGTH = 100
-"""What a key takes to read, as if it were bytes of its value."""
+"""What a key takes to read, and a run without any, as if it were bytes of a value."""
 SLOT_BYTES_MAX = 1000
+_NONE: Mapping[str, State] = {}
 _CHARACTERS_MAX = SLOT_BYTES_MAX // 4  # At most 4 bytes each: no need to count them.
 _DIGEST_OF_STAND_IN = re.compile("…[0-9a-f]{64}")
 
@@ -157,15 +158,25 @@ def states_of(rows: Any) -> dict[str, State]:
     return {run_id: state_of(of_run) for run_id, of_run in by_run.items()}
 
 
-def first_states(transaction: Transaction, places: Sequence[tuple[str, int]]) -> list[State]:
-    """The states of the first of `places`, runs and steps: as many as are quickly read, and one at least."""
+def length_of(state: State) -> int:
+    """What it takes to read, as if it were bytes."""
+    return ENTRY_LENGTH + sum(ENTRY_LENGTH + entry.byte_length for entry in state.entries.values())
+
+
+def first_states(
+    transaction: Transaction, places: Sequence[tuple[str, int]], known: Mapping[str, State] = _NONE
+) -> list[State]:
+    """The states of the first of `places`, runs and steps: as many as are quickly read, and one at least.
+
+    Those of the runs that are `known` are not read.
+    """
     states: list[State] = []
     length, count = 0, 1
     while len(states) < len(places) and length < STATES_LENGTH_MAX:
         part = places[len(states) : len(states) + count]
-        asked = [{"run_id": run_id, "step": step} for run_id, step in part]
+        asked = [{"run_id": run_id, "step": step} for run_id, step in part if run_id not in known]
         found = states_of(transaction.each(STATES_AT[transaction.dialect], asked))
-        states += [found.get(run_id, State({})) for run_id, _ in part]
-        length += sum(ENTRY_LENGTH + entry.byte_length for state in found.values() for entry in state.entries.values())
+        states += [known.get(run_id) or found.get(run_id, State({})) for run_id, _ in part]
+        length += sum(map(length_of, found.values()))
         count *= 2  # Of large ones few are read beyond the limit, of small ones all in a few queries.
     return states

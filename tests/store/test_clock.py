@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from service.store.begun import Begun
 from service.store.clock import from_database, iso
 from service.store.database import Database
 from service.store.leases import Leases
@@ -96,7 +97,7 @@ def test_servers_whose_clocks_differ_by_hours_respect_each_others_leases(
     async def scenario() -> None:
         async with opened(database) as store:
             servers = Servers(store._writer, "two", "", LEASE_S)
-            other = Leases(store._writer, servers, "two", LEASE_S)
+            other = Leases(store._writer, servers, Begun(), "two", LEASE_S)
             for name in "ab":
                 await start(store, name)
             mine = await store.leases.claim(1)

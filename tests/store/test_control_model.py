@@ -33,6 +33,7 @@ from service.core.moves import CallTool, Failed, Outcome, next_move
 from service.core.state import State
 from service.core.transitions import Status
 from service.store import Store
+from service.store.begun import Begun
 from service.store.children import child_id
 from service.store.clock import iso
 from service.store.database import Database
@@ -91,7 +92,7 @@ class Machine(RuleBasedStateMachine):
             self.stores.append(store)
             return store.leases
         [store] = self.stores
-        return Leases(store._writer, Servers(store._writer, name, "", LEASE_S), name, LEASE_S)
+        return Leases(store._writer, Servers(store._writer, name, "", LEASE_S), Begun(), name, LEASE_S)
 
     def wait(self, verb: Any) -> Any:
         async def within() -> Any:

@@ -11,6 +11,7 @@ from service.core.moves import CRASHES_MAX, CallTool, Died, next_move
 from service.core.run import Run
 from service.core.transitions import Status
 from service.store import Store
+from service.store.begun import Begun
 from service.store.database import Database
 from service.store.leases import Leases
 from service.store.records import Claimed, Lease
@@ -36,7 +37,9 @@ from tests.store.support import (
 
 def leases_of(store: Store, server_id: str) -> Leases:
     """Another server's view of the same database."""
-    return Leases(store._writer, Servers(store._writer, server_id, f"{server_id}:8000", LEASE_S), server_id, LEASE_S)
+    return Leases(
+        store._writer, Servers(store._writer, server_id, f"{server_id}:8000", LEASE_S), Begun(), server_id, LEASE_S
+    )
 
 
 async def renew(leases: Leases, *held: Lease) -> list[Lease]:

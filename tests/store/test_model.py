@@ -27,6 +27,7 @@ from service.core.moves import next_move
 from service.core.run import Run, Transition
 from service.core.transitions import Status
 from service.store import Store
+from service.store.begun import Begun
 from service.store.clock import from_database
 from service.store.database import Database
 from service.store.leases import Leases
@@ -97,7 +98,7 @@ class Machine(RuleBasedStateMachine):
             return Server(store, store.servers, store.leases)
         [store] = self.stores
         servers = Servers(store._writer, name, "", LEASE_S)
-        return Server(store, servers, Leases(store._writer, servers, name, LEASE_S))
+        return Server(store, servers, Leases(store._writer, servers, Begun(), name, LEASE_S))
 
     def wait(self, verb: Any) -> Any:
         async def within() -> Any:
