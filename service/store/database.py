@@ -63,7 +63,7 @@ class Database(Protocol):
     def begin(self, connection: Any) -> Any:
         """Open a transaction that writes; the database's time then, as `clock.from_database` takes it."""
 
-    def commit(self, connection: Any, cursor: Any, inserts: Sequence[tuple[str, Any]]) -> None:
+    def commit(self, connection: Any, cursor: Any, inserts: Sequence[tuple[str, list[Any]]]) -> None:
         """Write `inserts`, the last statements of the open transaction, and commit it."""
 
     def reader_engine(self, readers_max: int) -> AsyncEngine:

@@ -25,6 +25,8 @@ from service.store.notify import Notify
 VERSION_MIN = 15
 PREPARE_THRESHOLD = 5
 """How often a statement is executed before it is prepared; the driver's own default."""
+TOGETHER_MAX = 4
+"""Inserts in one statement: a step's are no more, and few different texts stay prepared."""
 START_WITHIN_S = 10.0
 """How long a start waits for a PostgreSQL that is starting too."""
 MIGRATION_LOCK = 0x52756E67726170
@@ -133,13 +135,13 @@ class Postgres:
             pass
         return cursor.fetchall()[0][0]
 
-    def commit(self, connection: psycopg.Connection[Any], cursor: Any, inserts: Sequence[tuple[str, Any]]) -> None:
-        # In one round trip. Only here: after a pipeline that leaves a transaction open, PostgreSQL does not end it
-        # when its server hangs.
-        with connection.pipeline():
-            for insert in inserts:
-                cursor.execute(*insert)
-            connection.execute("COMMIT")
+    def commit(
+        self, connection: psycopg.Connection[Any], cursor: Any, inserts: Sequence[tuple[str, list[Any]]]
+    ) -> None:
+        # Never in a pipeline: PostgreSQL does not end the transaction of a server that hangs in the middle of one.
+        for begin in range(0, len(inserts), TOGETHER_MAX):
+            cursor.execute(*_together(inserts[begin : begin + TOGETHER_MAX]))
+        connection.execute("COMMIT")
 
     def reader_engine(self, readers_max: int) -> AsyncEngine:
         async def connect() -> psycopg.AsyncConnection[Any]:
@@ -197,6 +199,13 @@ class Postgres:
 
     def owner(self) -> None:
         return None
+
+
+def _together(inserts: Sequence[tuple[str, list[Any]]]) -> tuple[str, list[Any]]:
+    """One statement, and so one round trip, that does them all."""
+    *others, last = [text for text, _ in inserts]
+    before = ", ".join(f"written_{number} AS ({text})" for number, text in enumerate(others))
+    return f"WITH {before} {last}" if others else last, [value for _, values in inserts for value in values]
 
 
 class Shared:

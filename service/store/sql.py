@@ -74,9 +74,14 @@ class Each:
 
 @cache
 def insert_into(into: Table, dialect: str, count: int | None) -> str:
-    """The text that writes `count` rows (None: any number), every column given."""
-    columns = {column.name: column for column in into.c}
-    return f"INSERT INTO {into.name} ({', '.join(columns)}) {_rows_of_parameters(columns, dialect, count)}"
+    """The text that writes `count` rows (None: any number, as an array for each column), every column by position."""
+    mark = "?" if dialect == "sqlite" else "%s"
+    if count is None:
+        rows = f"SELECT {', '.join(f'unnest({mark}::{_plain_type(column)}[])' for column in into.c)}"
+    else:
+        row = f"({', '.join([mark] * len(into.c))})"
+        rows = f"VALUES {', '.join([row] * count)}"
+    return f"INSERT INTO {into.name} ({', '.join(into.c.keys())}) {rows}"
 
 
 def _rows_of_parameters(columns: Mapping[str, Column[Any]], dialect: str, count: int | None) -> str:

@@ -110,7 +110,7 @@ class Sqlite:
         (now,) = connection.execute("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')").fetchone()
         return str(now)
 
-    def commit(self, connection: sqlite3.Connection, cursor: Any, inserts: Sequence[tuple[str, Any]]) -> None:
+    def commit(self, connection: sqlite3.Connection, cursor: Any, inserts: Sequence[tuple[str, list[Any]]]) -> None:
         for insert in inserts:
             cursor.execute(*insert)
         connection.execute("COMMIT")

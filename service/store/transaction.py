@@ -28,8 +28,8 @@ class Transaction:
     moment: Moment
     woken: set[str] = field(default_factory=set)
     """Topics to notify once this is committed."""
-    inserts: list[tuple[str, Any]] = field(default_factory=list)
-    """What is still to be written, since nothing has asked for it: with the COMMIT, in one round trip on PostgreSQL."""
+    inserts: list[tuple[str, list[Any]]] = field(default_factory=list)
+    """What is still to be written, since nothing has asked for it: just before the COMMIT, together on PostgreSQL."""
 
     def execute(self, statement: Statement, **parameters: Any) -> Any:
         text, fixed = statement.text(self.dialect)
@@ -56,8 +56,14 @@ class Transaction:
 
     def insert(self, into: Table, rows: Sequence[Row]) -> None:
         """Write `rows`, each with every column."""
-        for count, parameters in self._given(into.c.keys(), rows):
-            self.inserts.append((insert_into(into, self.dialect, count), parameters))
+        names = into.c.keys()
+        if self.dialect == "postgresql" and len(rows) > 1:
+            arrays = [array_of([row[name] for row in rows]) for name in names]
+            self.inserts.append((insert_into(into, self.dialect, None), arrays))
+            return
+        for part in _halves(rows):
+            values = [row[name] for row in part for name in names]
+            self.inserts.append((insert_into(into, self.dialect, len(part)), values))
 
     def _given(self, columns: Collection[str], rows: Sequence[Row]) -> Iterator[tuple[int | None, Any]]:
         """For each statement that it takes, how many of `rows` are its part (None: any number), and its parameters."""

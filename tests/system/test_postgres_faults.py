@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -94,12 +95,23 @@ def test_a_transaction_that_a_hanging_server_left_open_is_ended(postgres: Databa
     """Wherever it hangs: its rows would stay locked otherwise, and nobody could take over its runs."""
     url = postgres.migrated()
     database = database_at(url)
+
+    class Hangs:
+        """A connection whose server hangs before it has sent the COMMIT."""
+
+        def __getattr__(self, name: str) -> Any:
+            assert name == "execute"
+            raise TimeoutError
+
     with closing(database.connect_writer()) as connection:
         pid = connection.info.backend_pid
         transaction = Transaction(connection.cursor(), "postgresql", Moment.of(database.begin(connection)))
         now = transaction.moment.text()
         rows = [{"id": each, "address": "", "started_at": now, "seen_at": now, "active": 0} for each in "ab"]
         transaction.insert(servers, rows)
+        transaction.insert(servers, [rows[0] | {"id": "c"}])
+        with pytest.raises(TimeoutError):
+            database.commit(Hangs(), transaction.cursor, transaction.inserts)
         until(lambda: not query(url, f"SELECT pid FROM pg_stat_activity WHERE pid = {pid}"), within_s=5)
     postgres.drop(url)
 
