@@ -9,7 +9,8 @@ from typing import Any
 
 from service.core import codec
 from service.core.children import joined, starts
-from service.core.conditions import Decision, Reason, decide
+from service.core.comparison import Work
+from service.core.conditions import Decision, Reason, decide, decoded_apart
 from service.core.errors import AttemptError, StateInvalid
 from service.core.graph import SECONDS_MAX, GraphNode, SignalNode, SleepNode, Until
 from service.core.moves import (
@@ -240,10 +241,13 @@ def _caught(run: Run, error: RunError, state_bytes_max: int) -> Transition | Non
     """The step over the first error edge that takes `error`: the last good state, plus the error's record."""
     edges = run.graph.edges_on_error(error.node, error.type)
     asked: list[dict[str, Any]] = []
+    work = Work()
+    decoded: dict[str, Any] = {}
     for edge in edges:
         changes = run.state.setting(edge.into or "", codec.encode(error._asdict()), state_bytes_max)
         state = run.state.apply(changes)
-        decision = decide([edge], state)
+        with decoded_apart(decoded, edge.into) as seen:
+            decision = decide([edge], state, work, seen)
         asked += decision.evaluated
         if decision.reason is not Reason.NONE_TRUE:
             taken = Decision(edge.to, Reason.ON_ERROR, tuple(asked))

@@ -104,6 +104,15 @@ def check(value: Any, *, depth: int = 1, depth_max: int = DEPTH_MAX, bytes_max: 
     _Check(depth_max, bytes_max).value(value, depth)
 
 
+def is_longer(value: Any, bytes_max: int) -> bool:
+    """Whether the JSON text of `value` has more than `bytes_max` bytes; a text much longer is never made."""
+    try:
+        check(value, bytes_max=bytes_max)
+    except ValueUnfit:
+        return True
+    return byte_length(encode(value)) > bytes_max
+
+
 def json_type(value: Any) -> str:
     """The JSON type of a decoded value, as `is_type` names it."""
     if value is None:

@@ -6,14 +6,15 @@ a run went where it went.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple, assert_never
 
 from service.core import codec, path
 from service.core.codec import json_type
+from service.core.comparison import Work, compare
 from service.core.errors import ConditionError
 from service.core.graph import AllOf, AnyOf, Comparison, Condition, Edge, Not, Op
 from service.core.state import State
@@ -41,17 +42,22 @@ class Decision(NamedTuple):
     """One `{"to", "condition", "result", "operands", "note"?}` for each edge that was asked."""
 
 
-def decide(edges: Sequence[Edge], state: State) -> Decision:
+def decide(
+    edges: Sequence[Edge], state: State, work: Work | None = None, decoded: dict[str, Any] | None = None
+) -> Decision:
     """The way on over the first edge whose condition is true of `state`.
 
-    ConditionError where a condition asks for a key that is not there.
+    ConditionError where a condition asks for a key that is not there, or where all together compare more than is left
+    of `work` (by default as much as one decision may). `decoded` keeps values of `state` by top-level key, for whoever
+    asks more than once.
     """
     if not edges:
         return Decision(None, Reason.NO_EDGES)
+    work = work or Work()
     asked = []
-    decoded: dict[str, Any] = {}
+    decoded = {} if decoded is None else decoded
     for edge in edges:
-        question = _Question(state, decoded)
+        question = _Question(state, decoded, work)
         result = edge.condition is None or question.ask(edge.condition)
         asked.append(_record(edge, result, question))
         if result:
@@ -60,6 +66,8 @@ def decide(edges: Sequence[Edge], state: State) -> Decision:
     return Decision(None, Reason.NONE_TRUE, tuple(asked))
 
 
+OPERANDS_BYTES_MAX = 64 * 2**20
+"""Bytes of large operands that are put back into one decision; the first beyond it is the last."""
 OMITTED = {"omitted": True}
 """In place of a condition that is not stored with a step."""
 
@@ -83,26 +91,48 @@ def abridge(evaluated: Sequence[dict[str, Any]], bytes_max: int) -> tuple[list[d
     return abridged, any(sizes.values())
 
 
-def complete(abridged: Sequence[dict[str, Any]], edges: Sequence[Edge], state: State) -> list[dict[str, Any]]:
-    """What `abridge` took from, whole again: `edges` are the node's and `state` the one that they were asked of."""
+def complete(
+    abridged: Sequence[dict[str, Any]], edges: Sequence[Edge], state: State, error: str | None = None
+) -> list[dict[str, Any]]:
+    """What `abridge` took from, whole again: `edges` are those that were asked, and `state` is what they were asked of.
+
+    Of edges on error, `state` is the one before the step, and `error` the JSON text of the error's record, which each
+    edge has seen at its own `into`. A decision that asked more than OPERANDS_BYTES_MAX keeps naming the rest in
+    `omitted`.
+    """
     evaluated = []
     decoded: dict[str, Any] = {}
+    room = OPERANDS_BYTES_MAX
     # Edges are asked in their order, from the first.
     for kept, edge in zip(abridged, edges, strict=False):
-        asked = _Question(state, decoded)
-        for place in kept.pop("omitted", ()):
-            asked.read(place)
+        omitted = kept.pop("omitted", ())
+        into = None if error is None else edge.into
+        with decoded_apart(decoded, into) as seen:
+            asked = _Question(state if into is None else state.with_text(into, error or ""), seen, Work())
+            for place in omitted:
+                if room > 0:
+                    room -= codec.byte_length(codec.encode(asked.read(place)))
+        if left := [place for place in omitted if place not in asked.operands]:
+            kept["omitted"] = left
         if kept["condition"] == OMITTED and edge.condition is not None:
             kept["condition"] = edge.condition.document()
         evaluated.append({**kept, "operands": kept["operands"] | asked.operands})
     return evaluated
 
 
+@contextmanager
+def decoded_apart(decoded: dict[str, Any], key: str | None) -> Iterator[dict[str, Any]]:
+    """The values that `decoded` keeps, but for that at `key`; those that are decoded meanwhile are added to it."""
+    seen = {other: value for other, value in decoded.items() if other != key}
+    yield seen
+    decoded |= {other: value for other, value in seen.items() if other != key}
+
+
 def _is_large(value: Any, bytes_max: int, sizes: dict[int, bool]) -> bool:
     if not isinstance(value, str | list | dict):
         return False
     if id(value) not in sizes:
-        sizes[id(value)] = codec.byte_length(codec.encode(value)) > bytes_max
+        sizes[id(value)] = codec.is_longer(value, bytes_max)
     return sizes[id(value)]
 
 
@@ -125,6 +155,7 @@ class _Question:
     state: State
     decoded: dict[str, Any]
     """Values by top-level key, each decoded once for all the edges of a node."""
+    work: Work
     operands: dict[str, Any] = field(default_factory=dict)
     mismatched: bool = False
 
@@ -143,12 +174,15 @@ class _Question:
 
     def _compare(self, comparison: Comparison) -> bool:
         if comparison.op is Op.EXISTS:
+            self.work.spend(1)
             return (self._look_up(comparison.key)[0] is not path.MISSING) is bool(comparison.value)
         left = self.read(comparison.key)
         if comparison.op is Op.IS_TYPE:
             return bool(json_type(left) == comparison.value)
         right = comparison.value if comparison.value_from is None else self.read(comparison.value_from)
-        result = _COMPARE[comparison.op](left, right)
+        if comparison.value_from is not None and self.state.is_same(comparison.key, comparison.value_from):
+            right = left  # Equal without a look at what is in them, which may be large.
+        result = compare(comparison.op, left, right, self.work)
         self.mismatched |= result is None
         return bool(result)
 
@@ -163,59 +197,3 @@ class _Question:
         if value is not path.MISSING:
             self.operands[place] = value
         return value, there
-
-
-def equal(left: Any, right: Any) -> bool:
-    """Equality of JSON values: numbers by value, and a boolean is no number, at any depth."""
-    if json_type(left) != json_type(right):
-        return False
-    if isinstance(left, dict):
-        return left.keys() == right.keys() and all(equal(item, right[key]) for key, item in left.items())
-    if isinstance(left, list):
-        return len(left) == len(right) and all(map(equal, left, right))
-    return bool(left == right)
-
-
-# Each comparison answers True, False, or None where the types do not compare (false, with a note).
-
-
-def _ordering(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool | None]:
-    def ordered(left: Any, right: Any) -> bool | None:
-        kind = json_type(left)
-        if kind not in ("number", "string") or kind != json_type(right):
-            return None
-        return compare(left, right)
-
-    return ordered
-
-
-def _in(left: Any, right: Any) -> bool | None:
-    return any(equal(left, item) for item in right) if isinstance(right, list) else None
-
-
-def _not_in(left: Any, right: Any) -> bool | None:
-    found = _in(left, right)
-    return None if found is None else not found
-
-
-def _contains(left: Any, right: Any) -> bool | None:
-    if isinstance(left, str) and isinstance(right, str):
-        return right in left
-    return any(equal(item, right) for item in left) if isinstance(left, list) else None
-
-
-def _not_equal(left: Any, right: Any) -> bool:
-    return not equal(left, right)
-
-
-_COMPARE: dict[Op, Callable[[Any, Any], bool | None]] = {
-    Op.EQ: equal,
-    Op.NE: _not_equal,
-    Op.GT: _ordering(operator.gt),
-    Op.GE: _ordering(operator.ge),
-    Op.LT: _ordering(operator.lt),
-    Op.LE: _ordering(operator.le),
-    Op.IN: _in,
-    Op.NOT_IN: _not_in,
-    Op.CONTAINS: _contains,
-}

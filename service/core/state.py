@@ -5,8 +5,9 @@ Cost follows change: a key that a step leaves alone is neither encoded again nor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple
 
 from service.core import codec, path
@@ -113,7 +114,7 @@ class State:
         decoded = {} if decoded is None else decoded
         first, *rest = path.segments(place)
         if first not in self.entries:
-            return path.MISSING, _names(list(self.entries))
+            return path.MISSING, _names(self.entries)
         if first not in decoded:
             decoded[first] = codec.loads(self.entries[first].text)
         value = decoded[first]
@@ -123,6 +124,18 @@ class State:
                 return inner, f"{_contents(value)} at {codec.pointer(first, *rest[:depth])!r:.200}"
             value = inner
         return value, ""
+
+    def is_same(self, place: str, other: str) -> bool:
+        """Whether two paths lead to top-level keys whose values have the same JSON text."""
+        texts = [self.entries[keys[0]].text for keys in map(path.segments, (place, other)) if self._is_top_level(keys)]
+        return len(texts) == 2 and texts[0] == texts[1]
+
+    def _is_top_level(self, keys: list[str]) -> bool:
+        return len(keys) == 1 and keys[0] in self.entries
+
+    def with_text(self, key: str, text: str) -> State:
+        """This state with the JSON `text` at `key`, of whatever size."""
+        return self.apply(Changes({key: Entry(text, self._free_position(), codec.byte_length(text))}))
 
     def apply(self, changes: Changes) -> State:
         entries = {**self.entries, **changes.set}
@@ -161,12 +174,12 @@ def _encode_member(key: Any, value: Any, bytes_max: int) -> str:
 
 def _contents(value: Any) -> str:
     if isinstance(value, dict):
-        return _names(list(value))
+        return _names(value)
     return f"an array of {len(value)}" if isinstance(value, list) else f"a {codec.json_type(value)}"
 
 
-def _names(keys: list[str], shown_max: int = 20) -> str:
+def _names(keys: Collection[str], shown_max: int = 20) -> str:
     if not keys:
         return "nothing"
-    shown = ", ".join(f"{key!r:.100}" for key in keys[:shown_max])
+    shown = ", ".join(f"{key!r:.100}" for key in islice(keys, shown_max))
     return shown if len(keys) <= shown_max else f"{shown} and {len(keys) - shown_max} more"

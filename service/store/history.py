@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import and_, bindparam, func, select
@@ -181,7 +181,7 @@ async def _steps_between(snapshot: Snapshot, between: dict[str, Any]) -> tuple[S
     made: list[StepRecord] = []
     room = PAGE_BYTES_MAX
     for row in rows:
-        evaluated = await _evaluated(snapshot, row, graph)
+        evaluated = await _evaluated(snapshot, row, graph, tried[row.step])
         # Only now it is known how large: operands were read back from the state.
         room -= len(evaluated)
         if made and room < 0:
@@ -190,16 +190,29 @@ async def _steps_between(snapshot: Snapshot, between: dict[str, Any]) -> tuple[S
     return tuple(made)
 
 
-async def _evaluated(snapshot: Snapshot, row: Any, graph: Graph | None) -> str:
+async def _evaluated(snapshot: Snapshot, row: Any, graph: Graph | None, failed: Sequence[Any]) -> str:
     """The decision's record as it was made, with what was too large to be stored with the step."""
     text: str = row.evaluated
     if not row.is_abridged or graph is None:
         return text
     abridged = codec.loads(text)
     keys = {path.segments(place)[0] for record in abridged for place in record.get("omitted", ())}
+    if row.reason != Reason.ON_ERROR:
+        state = await _values_at(snapshot, row.run_id, row.step, keys)
+        return codec.encode(complete(abridged, graph.edges_from(row.node), state))
+    last = codec.loads(max(failed, key=lambda row: int(row.attempt)).error)
+    edges = graph.edges_on_error(row.node, last["type"])
+    into = edges[len(abridged) - 1].into or ""
+    record = (await _values_at(snapshot, row.run_id, row.step, {into})).entries[into].text
+    state = await _values_at(snapshot, row.run_id, row.step - 1, keys)
+    return codec.encode(complete(abridged, edges, state, record))
+
+
+async def _values_at(snapshot: Snapshot, run_id: str, step: int, keys: Collection[str]) -> State:
+    """The part of the state after `step` that has `keys`."""
     slots = [slot_of(key, snapshot.dialect) for key in sorted(keys)]
-    found = [await snapshot.one(VALUE_AT, run_id=row.run_id, key=slot, step=row.step) for slot in slots]
-    return codec.encode(complete(abridged, graph.edges_from(row.node), state_of(found)))
+    found = [await snapshot.one(VALUE_AT, run_id=run_id, key=slot, step=step) for slot in slots]
+    return state_of(row for row in found if row is not None and row[1] is not None)
 
 
 def _attempts(row: Any, failed: Sequence[Any]) -> tuple[AttemptRecord, ...]:

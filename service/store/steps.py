@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Table, bindparam, null, select, update
 
 from service.core import codec
-from service.core.conditions import Decision, Reason, abridge
+from service.core.conditions import Decision, abridge
 from service.core.errors import LeaseLost
 from service.core.run import Line, Run, RunError, Step, Transition
 from service.core.transitions import OVER, Status
@@ -261,12 +261,17 @@ def _span(transaction: Transaction, commit: _Commit) -> tuple[str, float]:
 
 def _evaluated_text(decision: Decision) -> tuple[str, bool]:
     """The decision's record as JSON, and whether something large was left out of it."""
-    text = codec.encode(decision.evaluated)
-    # Each error edge is asked of a state of its own, of which the last alone is stored.
-    if codec.byte_length(text) <= EVALUATED_BYTES_MAX or decision.reason is Reason.ON_ERROR:
-        return text, False
+    if all(_is_short(value) for record in decision.evaluated for value in record["operands"].values()):
+        text = codec.encode(decision.evaluated)
+        if codec.byte_length(text) <= EVALUATED_BYTES_MAX:
+            return text, False
     abridged, is_abridged = abridge(decision.evaluated, EVALUATED_BYTES_MAX)
     return codec.encode(abridged), is_abridged
+
+
+def _is_short(value: Any) -> bool:
+    """Whether an operand is nothing of which many together could make a text too large to be tried."""
+    return len(value) <= EVALUATED_BYTES_MAX if isinstance(value, str) else not isinstance(value, list | dict)
 
 
 def _failed_attempt(transaction: Transaction, commit: _Commit, error: RunError) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from hypothesis import given
 
 from service.core import path
 from service.core.codec import json_type
-from service.core.conditions import Decision, Reason, decide, equal
+from service.core.comparison import Work
+from service.core.comparison import equal as equal_within
+from service.core.conditions import Decision, Reason, decide
 from service.core.errors import ConditionError
 from service.core.graph import Edge
 from service.core.state import State
@@ -30,6 +32,10 @@ def asked(condition: dict[str, Any], state: dict[str, Any]) -> Decision:
 
 def holds(condition: dict[str, Any], **state: Any) -> bool:
     return asked(condition, state).to == "b"
+
+
+def equal(left: Any, right: Any) -> bool:
+    return equal_within(left, right, Work())
 
 
 def note(condition: dict[str, Any], **state: Any) -> Any:
