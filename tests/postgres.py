@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,6 +89,14 @@ class Server:
 
     def stop(self, mode: str = "fast") -> None:
         self._run("pg_ctl", "-D", self.folder, "-w", "-m", mode, "stop")
+
+    def kill(self) -> None:
+        """SIGKILL to its first process, and return when its children are gone too."""
+        pid = int((self.folder / "postmaster.pid").read_text().split()[0])
+        children = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        os.kill(pid, signal.SIGKILL)
+        while any(Path(f"/proc/{each}").exists() for each in (pid, *children)):
+            time.sleep(0.02)
 
     def terminate_backends(self) -> None:
         """End every connection but this one."""
