@@ -17,6 +17,7 @@ from service.core.graph import (
     ToolNode,
     Until,
 )
+from service.core.tool import Tools
 from service.core.validation.faults import Faults, Place
 
 _KINDS: dict[str, type[Options]] = {"tool": ToolNode, "sleep": SleepNode, "signal": SignalNode, "graph": GraphNode}
@@ -70,7 +71,8 @@ def _tool(name: Any, at: Place, tools: Collection[str], faults: Faults) -> str:
         faults.add(at, "a tool's name is a string")
         return ""
     if name not in tools:
-        faults.add(at, f"no tool {name!r:.200} is registered{faults.closest(name, tools)}")
+        hint = faults.closest(name, tools) or (tools.why_missing(name) if isinstance(tools, Tools) else "")
+        faults.add(at, f"no tool {name!r:.200} is registered{hint}")
     return name
 
 
