@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import gc
+import logging
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,7 +27,7 @@ from fastapi import FastAPI
 from service import example
 from service.api import ApiSettings, Example, Services, Stop, create_api
 from service.core.errors import StartRefused, Unavailable
-from service.core.tool import Tool
+from service.core.tool import Tool, Tools
 from service.core.validation import read_graph
 from service.engine import Engine, EngineSettings
 from service.settings import Settings
@@ -33,6 +35,8 @@ from service.store import Store
 from service.store.database import Database, Ownership, database_at
 from service.store.schema import migrate
 from service.tools import registry
+
+logger = logging.getLogger(__name__)
 
 PROBE_S = 2.0
 LAST_RESORT_S = 14.0
@@ -46,7 +50,7 @@ class Server:
     store: Store
     engine: Engine | None
     """None where others execute the runs."""
-    tools: Mapping[str, Tool]
+    tools: Tools
     example: Example
     runs_folder: Path
 
@@ -74,6 +78,9 @@ async def serving(
     StartRefused where a setting, a tool file or another owner forbids it.
     """
     tools = registry.load(settings.tools, built_in=example.TOOLS)
+    for source in tools.sources:
+        if not source.tools:
+            logger.warning("%s registers no tool: is @tool missing?", source.name)
     database = database_of(settings)
     ownership = owned or database.own(address)
     try:
@@ -81,7 +88,7 @@ async def serving(
         runs_folder = folder_of_runs(settings, database)
         make_folder(runs_folder)
         store = Store(database, server_id=str(uuid.uuid4()), address=address, lease_s=settings.lease_seconds)
-        engine = Engine(store, tools, engine_settings(settings, runs_folder)) if with_engine else None
+        engine = Engine(store, tools, engine_settings(settings, runs_folder, tools)) if with_engine else None
         store.open()
         try:
             if engine is not None:
@@ -101,7 +108,7 @@ def database_of(settings: Settings) -> Database:
     return database_at(settings.database_url, allow_undurable=settings.allow_undurable)
 
 
-def engine_settings(settings: Settings, runs_folder: Path) -> EngineSettings:
+def engine_settings(settings: Settings, runs_folder: Path, tools: Tools) -> EngineSettings:
     return EngineSettings(
         runs_folder=runs_folder,
         active_runs_max=settings.max_active_runs,
@@ -109,7 +116,8 @@ def engine_settings(settings: Settings, runs_folder: Path) -> EngineSettings:
         state_bytes_max=settings.state_bytes_max,
         lease_s=settings.lease_seconds,
         # -P: modules are found where this process finds them, and not in the working directory before all else.
-        isolated_command=(sys.executable, "-P", "-m", "service", "isolated", *settings.tools),
+        isolated_command=(sys.executable, "-P", "-m", "service", "isolated"),
+        isolated_tools=partial(registry.snapshot, tools),
     )
 
 
@@ -173,7 +181,7 @@ def create_app(
 @asynccontextmanager
 async def executing_only(settings: Settings, server: Server, run_id: str) -> AsyncIterator[None]:
     """An engine for one run, of a server that has none: whatever else waits is for servers that have its tools."""
-    settings_of_engine = engine_settings(settings, server.runs_folder)
+    settings_of_engine = engine_settings(settings, server.runs_folder, server.tools)
     engine = Engine(server.store, server.tools, settings_of_engine, only=run_id)
     engine.start()
     try:

@@ -217,19 +217,20 @@ def _failed(run: Run, failure: Failed, state_bytes_max: int) -> Transition:
         run = run._replace(crashes=0)
     node = run.graph.nodes[_node_of(run)]
     error = RunError(failure.type, failure.message, _node_of(run), run.step + 1, run.attempt)
+    line = _failure_line(error, failure.trace)
     failures = run.failures + 1
     if node.retry is not None and is_retried(node.retry, failure.type, failures):
-        return _retried(run, error, backoff_s(node.retry, failures), failures)
+        return _retried(run, error, line, backoff_s(node.retry, failures), failures)
     try:
-        if (caught := _caught(run, error, state_bytes_max)) is not None:
+        if (caught := _caught(run, error, line, state_bytes_max)) is not None:
             return caught
     except AttemptError as broken:
         error = error._replace(type=broken.type, message=str(broken))
-    return _ended(run, error)
+        line = _failure_line(error)
+    return _ended(run, error, line)
 
 
-def _retried(run: Run, error: RunError, seconds: float, failures: int) -> Transition:
-    line = _failure_line(error)
+def _retried(run: Run, error: RunError, line: Line, seconds: float, failures: int) -> Transition:
     line = line._replace(
         event=Event.STEP_RETRYING, level=Level.WARNING, message=f"tried again in {seconds:g} s: {line.message}"
     )
@@ -237,7 +238,7 @@ def _retried(run: Run, error: RunError, seconds: float, failures: int) -> Transi
     return Transition(run=again, error=error, lines=(line,), wait=Wait(WaitKind.BACKOFF, later_s=seconds))
 
 
-def _caught(run: Run, error: RunError, state_bytes_max: int) -> Transition | None:
+def _caught(run: Run, error: RunError, line: Line, state_bytes_max: int) -> Transition | None:
     """The step over the first error edge that takes `error`: the last good state, plus the error's record."""
     edges = run.graph.edges_on_error(error.node, error.type)
     asked: list[dict[str, Any]] = []
@@ -252,19 +253,22 @@ def _caught(run: Run, error: RunError, state_bytes_max: int) -> Transition | Non
         if decision.reason is not Reason.NONE_TRUE:
             taken = Decision(edge.to, Reason.ON_ERROR, tuple(asked))
             stepped = _stepped(run, changes, state, taken)
-            return stepped._replace(error=error, lines=(_failure_line(error), *stepped.lines))
+            return stepped._replace(error=error, lines=(line, *stepped.lines))
     return None
 
 
-def _ended(run: Run, error: RunError) -> Transition:
-    line = _failure_line(error)
+def _ended(run: Run, error: RunError, line: Line) -> Transition:
     failed = run._replace(status=Status.FAILED, failures=0)
-    return Transition(run=failed, error=error, lines=(line, line._replace(event=Event.RUN_FAILED)))
+    # Why is said once, by the line before.
+    ending = line._replace(event=Event.RUN_FAILED, message=f"failed in step {error.step} ({error.type})", data="{}")
+    return Transition(run=failed, error=error, lines=(line, ending))
 
 
-def _failure_line(error: RunError) -> Line:
+def _failure_line(error: RunError, trace: str = "") -> Line:
+    """What has failed and why; the traceback, where a tool has raised, is in its data."""
     message = f"{error.type}: {error.message}"
-    return Line(Event.STEP_FAILED, message, Level.ERROR, node=error.node, step=error.step, attempt=error.attempt)
+    data = codec.encode({"traceback": trace}) if trace else "{}"
+    return Line(Event.STEP_FAILED, message, Level.ERROR, error.node, error.step, error.attempt, data)
 
 
 def _node_of(run: Run) -> str:

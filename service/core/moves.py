@@ -63,6 +63,8 @@ class Succeeded(NamedTuple):
 class Failed(NamedTuple):
     type: str
     message: str
+    trace: str = ""
+    """The traceback of what a tool has raised."""
 
 
 class Died(NamedTuple):

@@ -9,9 +9,10 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from service.core.errors import StartRefused, Unavailable
 from service.core.tool import Tool
@@ -40,6 +41,8 @@ class EngineSettings:
     lease_s: float
     isolated_command: tuple[str, ...] = ()
     """What starts a process that calls tools, see isolated.py."""
+    isolated_tools: Callable[[], Any] = dict
+    """What such a process has to load, as JSON."""
 
 
 class Engine:
@@ -53,7 +56,7 @@ class Engine:
         self._tools = tools
         self._settings = settings
         self._threads = Threads(settings.tool_threads_max)
-        self._isolation = Isolation(settings.isolated_command, settings.state_bytes_max)
+        self._isolation = Isolation(settings.isolated_command, settings.state_bytes_max, settings.isolated_tools)
         self._supervisor: Supervisor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_asked_at: float | None = None

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 from service.core.moves import CallTool, Failed, Outcome
 from service.core.run import Run
-from service.core.tool import Tool
+from service.core.tool import Tool, missing
 from service.engine.call import Call, Canceller, on_loop
 from service.engine.isolation import Isolation
 from service.engine.lines import LineBuffer, current, reinstall_handler
 from service.engine.messages import request
 from service.engine.threads import Threads
+
+logger = logging.getLogger(__name__)
 
 
 class Carrier(Canceller, Protocol):
@@ -49,7 +53,9 @@ class Attempts:
         """Call the tool of `move` on a fresh copy of the state. Raises nothing but the carrier's own cancel."""
         tool = self._tools.get(move.tool)
         if tool is None:
-            return Failed("tool_missing", f"no tool {move.tool!r} is registered on this server")
+            message = missing(move.tool, self._tools)
+            logger.warning("run %s, step %d at %.200r: %s", run.id, move.step, move.node, message)
+            return Failed("tool_missing", message)
         if move.isolate:
             asked = request(run, move, self._runs_folder, self.state_bytes_max)
             return await self._isolation.call(asked, move, lines, carrier.begin)
@@ -73,10 +79,13 @@ class Attempts:
         except BaseException:
             self._threads.give_back()
             raise
-        if timeout_s is None:
-            return await answer
+        begun = time.monotonic()
         try:
             async with asyncio.timeout(timeout_s):
-                return await answer
+                outcome = await answer
         except TimeoutError:  # Our own: a tool's would come as an outcome.
             return call.timed_out()
+        if outcome is not None:
+            return outcome
+        left_s = None if timeout_s is None else timeout_s - (time.monotonic() - begun)
+        return await on_loop(call, left_s, carrier)

@@ -11,22 +11,19 @@ import contextvars
 import copy
 import inspect
 import logging
-import traceback
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from service.core import codec
+from service.core import codec, traces
 from service.core.errors import StateInvalid
 from service.core.moves import CallTool, Failed, Outcome, Succeeded
-from service.core.run import Level
 from service.core.state import State
 from service.core.tool import Tool
 from service.engine.lines import Lines
 
 logger = logging.getLogger(__name__)
-
-ERROR_TEXT_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,30 +82,38 @@ class Call:
         self._state_bytes_max = state_bytes_max
         self._state: dict[str, Any] = {}
         self._given: dict[str, Any] = {}
+        self._left: Awaitable[Any] | None = None
+        """What a plain function has left to be awaited: it is a wrapper around an async one."""
 
-    def plain(self) -> Outcome:
-        """Call a plain function."""
+    def plain(self) -> Outcome | None:
+        """Call a plain function; None where what it returned is to be awaited, which `on_loop` does."""
         try:
-            return self._outcome(self._invoke())
+            returned = self._invoke()
+            if returned is None or isinstance(returned, dict) or not inspect.isawaitable(returned):
+                return self._outcome(returned)
+            self._left = returned
+            return None
         except BaseException as error:  # SystemExit, KeyboardInterrupt, StopIteration: a tool's failure, no more.
             return self.failure(error)
 
     async def awaited(self) -> Outcome | BaseException:
-        """Call an async function; what it raises comes back as it is, since the raised may be our own cancel."""
+        """Call an async function, or await what `plain` has left.
+
+        What it raises comes back as it is, since the raised may be our own cancel.
+        """
         try:
-            return self._outcome(await self._invoke())
+            return self._outcome(await (self._invoke() if self._left is None else self._left))
         except BaseException as error:
             if isinstance(error, GeneratorExit) and not _is_on_loop():
                 raise  # The loop is gone, and this coroutine is being closed.
             return error
 
     def failure(self, error: BaseException) -> Failed:
+        """The failure that `error` is: its message says where in the author's code, its trace the way there."""
         try:
-            trace = "".join(traceback.format_exception(error)[-20:])
+            return Failed("tool_error", traces.describe(error, self._tool.folder), traces.trace(error))
         except BaseException as broken:  # A tool's exception may fail at anything, its own message too.
-            trace = f"{type(error).__name__} ({type(broken).__name__} in its message)"
-        self._lines.add("the tool raised", Level.ERROR, {"traceback": codec.printable(trace)[-ERROR_TEXT_MAX:]})
-        return Failed("tool_error", _fit(f"{type(error).__name__}: {_message(error)}".removesuffix(": ")))
+            return Failed("tool_error", f"{type(error).__name__} ({type(broken).__name__} in its message)")
 
     def timed_out(self) -> Failed:
         return timed_out(self._move)
@@ -118,6 +123,8 @@ class Call:
         move = self._move
         message = "a late result is refused: of tool %.200r, in step %d of run %s, attempt %d"
         contextvars.Context().run(logger.warning, message, self._tool.name, move.step, self._run_id, move.attempt)
+        if inspect.iscoroutine(self._left):
+            self._left.close()  # Or Python complains that nobody has awaited it.
 
     def _invoke(self) -> Any:
         """What the function returns; of an async tool, the coroutine."""
@@ -135,9 +142,9 @@ class Call:
 
     def _outcome(self, returned: Any) -> Outcome:
         if returned is not None and not isinstance(returned, dict):
-            if inspect.iscoroutine(returned):
-                returned.close()
-            return Failed("tool_error", f"the tool returned a {type(returned).__name__}; it returns a dict or None")
+            place = f" ({self._tool.place})" if self._tool.place else ""
+            what = f"the tool returned a {type(returned).__name__}; it returns a dict or None{place}"
+            return Failed("tool_error", _fit(what))
         if returned is not None and returned is not self._state:
             self._state.update(returned)
         try:
@@ -195,11 +202,4 @@ def _is_on_loop() -> bool:
 
 
 def _fit(text: str) -> str:
-    return codec.printable(text)[:ERROR_TEXT_MAX]
-
-
-def _message(error: BaseException) -> str:
-    try:
-        return str(error)
-    except BaseException as broken:
-        return f"({type(broken).__name__} in its message)"
+    return codec.printable(text)[: traces.TEXT_CHARS_MAX]

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 from service.core.errors import StartRefused
 from service.core.moves import Failed, Outcome
 from service.core.run import Level
-from service.core.tool import Tool
+from service.core.tool import Tool, missing
 from service.engine.call import Call, on_loop
 from service.engine.lines import LINES_MAX, current, fitted, install_handler, reinstall_handler
 from service.engine.messages import CUT_OFF, PYTHONPATH_GIVEN, Connection, Message, answer, asked
@@ -31,8 +31,8 @@ from service.engine.messages import CUT_OFF, PYTHONPATH_GIVEN, Connection, Messa
 _PR_SET_PDEATHSIG = 1
 
 
-def serve(load: Callable[[], Mapping[str, Tool]]) -> NoReturn:
-    """Answer calls of the tools that `load` gives until the server is gone."""
+def serve(load: Callable[[Any], Mapping[str, Tool]]) -> NoReturn:
+    """Answer calls of the tools that `load` makes of what the server sends first, until the server is gone."""
     _die_with_server()
     speaker = _Speaker(_take_connection())
     try:
@@ -41,7 +41,8 @@ def serve(load: Callable[[], Mapping[str, Tool]]) -> NoReturn:
         threading.Thread(target=speaker.listen, args=(calls,), name="rungraph-listener", daemon=True).start()
         install_handler()
         try:
-            tools = load()
+            _, taken = calls.get()
+            tools = load(taken)
         except StartRefused as refused:
             speaker.say("refused", str(refused))
             os._exit(2)
@@ -59,15 +60,16 @@ def _serve(message: Message, tools: Mapping[str, Tool], speaker: _Speaker) -> No
     speaker.begin()
     tool = tools.get(move.tool)
     if tool is None:
-        speaker.end(Failed("tool_missing", f"no tool {move.tool!r} is registered in the process that was to call it"))
+        speaker.end(Failed("tool_missing", missing(move.tool, tools)))
     else:
         call = Call(tool, run_id, state, move, speaker, runs_folder, state_bytes_max)
         reinstall_handler()
         token = current.set(speaker)
-        if tool.is_async:
+        outcome = None if tool.is_async else call.plain()
+        if outcome is None:
             _call_on_loop(call, speaker)
         else:
-            speaker.end(call.plain())
+            speaker.end(outcome)
         current.reset(token)
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):  # A tool may have closed them, or put something else in their place.

@@ -1,17 +1,21 @@
 """Tools in processes of their own, from a small pool: what such a tool does to its process hurts nobody else.
 
 A process is started on demand and serves one call at a time; one that has died is replaced by the next call.
+Where none can be started, calls wait: that is no fault of their tools', and fails no run.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
-from service.core.moves import CallTool, Died, Failed, Outcome
+from service.core.moves import CallTool, Died, Outcome
+from service.core.run import Level
 from service.engine.call import timed_out
 from service.engine.lines import LineBuffer
 from service.engine.messages import Message
@@ -23,18 +27,30 @@ IDLE_MAX = 4
 """Processes that are kept while there is nothing to call."""
 TRIES = 3
 """Processes that a call may find dead before it begins."""
+PAUSE_S_MIN, PAUSE_S_MAX = 0.5, 30.0
+"""Between two tries to start a process where none can be started."""
 CLOSE_S = 0.5
+
+logger = logging.getLogger(__name__)
 
 
 class Isolation:
     """The pool. Called on the engine's loop, closed from any thread."""
 
-    def __init__(self, command: Sequence[str], state_bytes_max: int) -> None:
-        """`command` starts a process that does `isolated.serve`; it finds the modules that are found here and now."""
-        self._origin = Origin.here(command)
+    def __init__(self, command: Sequence[str], state_bytes_max: int, tools: Callable[[], Any] = dict) -> None:
+        """`command` starts a process that does `isolated.serve`; it finds the modules that are found here and now.
+
+        `tools` says, as JSON, what such a process has to load.
+        """
+        self._origin = Origin.here(command, tools)
         # A state comes as texts within a text: each character may be escaped, and each key has a few numbers.
         self._message_bytes_max = 8 * state_bytes_max + 2**20
         self._slots = asyncio.Semaphore(ISOLATED_MAX)
+        self._pause_s = 0.0
+        """How long to wait before the next try to start a process; 0: they start."""
+        self._one_tries = asyncio.Lock()
+        self._refusal = ""
+        """Why none could be started, as the server's log has it."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._idle: list[Process] = []
@@ -50,11 +66,9 @@ class Isolation:
         has_begun = False
         because = ""
         for _ in range(TRIES):
-            process = await self._take()
+            process = await self._ready(lines)
             order: Order | None = None
             try:
-                if (refusal := await asyncio.wrap_future(process.started)) is not None:
-                    return Failed("tool_error", f"no process for the tool could be started: {refusal}")
                 if not has_begun:
                     await begin()
                     has_begun = True
@@ -82,6 +96,40 @@ class Isolation:
         end = time.monotonic() + CLOSE_S
         for process in processes:
             process.join(max(0.0, end - time.monotonic()))
+
+    async def _ready(self, lines: LineBuffer) -> Process:
+        """A process that can be called, as soon as one can be started."""
+        told = ""
+        while True:
+            async with self._turn() as pause_s:
+                process = await self._take()
+                try:
+                    refusal = await asyncio.wrap_future(process.started)
+                except BaseException:
+                    process.end()
+                    raise
+                if refusal is None:
+                    self._pause_s, self._refusal = 0.0, ""
+                    return process
+                self._pause_s = min(2 * pause_s, PAUSE_S_MAX) or PAUSE_S_MIN
+            message = f"no process for the tool could be started: {refusal}"
+            if refusal != self._refusal:
+                self._refusal = refusal
+                logger.warning("isolated tools wait, %s; it is tried again", message)
+            if refusal != told:
+                told = refusal
+                lines.add(f"the tool waits: {message}", Level.WARNING)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[float]:
+        """Let all start processes at once, or where they could not be started one at a time, after a pause."""
+        if not self._pause_s:
+            yield 0.0
+            return
+        async with self._one_tries:
+            pause_s = self._pause_s  # 0 where another one could start meanwhile.
+            await asyncio.sleep(pause_s)
+            yield pause_s
 
     async def _take(self) -> Process:
         await self._slots.acquire()

@@ -2,10 +2,11 @@
 
 A message is a list, its kind first, sent as its length and its text. The server says
 
+    load TOOLS
     call RUN_ID ENTRIES NODE TOOL METADATA STEP ATTEMPT RUNS_FOLDER STATE_BYTES_MAX
 
 and the process `ready`, or `refused MESSAGE` where its tools cannot be loaded; and of each call `begun`, any
-`line`s, one of `succeeded SET UNSET`, `failed TYPE MESSAGE`, how many `left_out`, and `free` for the next call.
+`line`s, one of `succeeded SET UNSET`, `failed TYPE MESSAGE TRACE`, how many `left_out`, and `free` for the next call.
 Values of the state go as the JSON texts that they are stored as, so that they come back to the last bit.
 """
 
@@ -122,8 +123,8 @@ def answer(outcome: Outcome) -> Message:
     match outcome:
         case Succeeded(changes=changes):
             return ["succeeded", dict(changes.set), list(changes.unset)]
-        case Failed(type=type_, message=message):
-            return ["failed", type_, message]
+        case Failed(type=type_, message=message, trace=trace):
+            return ["failed", type_, message, trace]
     raise TypeError(f"no call comes out as {outcome!r}")
 
 
@@ -132,6 +133,6 @@ def answered(message: Message) -> Outcome:
     match message:
         case ["succeeded", dict(changed), list(unset)]:
             return Succeeded(Changes({key: Entry(*entry) for key, entry in changed.items()}, tuple(unset)))
-        case ["failed", str(type_), str(text)]:
-            return Failed(type_, text)
+        case ["failed", str(type_), str(text), str(trace)]:
+            return Failed(type_, text, trace)
     raise ValueError("this is no answer")

@@ -14,12 +14,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from service.core.errors import StartRefused
 from service.core.moves import Died, Failed, Outcome
@@ -59,11 +59,13 @@ class Origin:
     command: tuple[str, ...]
     folder: Path
     path: tuple[str, ...]
+    tools: Callable[[], Any]
+    """What it is told to load: JSON, asked for at each start."""
 
     @classmethod
-    def here(cls, command: Sequence[str]) -> Origin:
+    def here(cls, command: Sequence[str], tools: Callable[[], Any]) -> Origin:
         folder = Path.cwd()
-        return cls(tuple(command), folder, tuple(entry or str(folder) for entry in sys.path))
+        return cls(tuple(command), folder, tuple(entry or str(folder) for entry in sys.path), tools)
 
     def start(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
         """Start one; the process, and our end of its standard input. StartRefused where that cannot be."""
@@ -168,8 +170,10 @@ class Process:
 
     def _load(self, connection: Connection) -> None:
         """Return when it has loaded its tools."""
+        until = time.monotonic() + START_S
         try:
-            message = connection.receive(time.monotonic() + START_S)
+            connection.send(["load", self._origin.tools()], until)
+            message = connection.receive(until)
         except TimeoutError:
             raise StartRefused(f"it has not loaded its tools within {START_S:g} s") from None
         except (EOFError, OSError):

@@ -30,7 +30,7 @@ COMMAND = (
     sys.executable,
     "-P",
     "-c",
-    "from service.engine.isolated import serve; from tests.engine.hostile import TOOLS; serve(lambda: TOOLS)",
+    "from service.engine.isolated import serve; from tests.engine.hostile import TOOLS; serve(lambda _: TOOLS)",
 )
 DEADLINE_S = 30.0
 GRAPH = read_graph({"start_node": "a", "nodes": {"a": "tool"}}, ["tool"])
@@ -49,7 +49,7 @@ class Heard(LineBuffer):
             self._heard.notify_all()
 
     async def until(self, message: str) -> Any:
-        """The data of the line that says so."""
+        """The data of the line that begins so."""
         return await asyncio.to_thread(self._until, message)
 
     def _until(self, message: str) -> Any:
@@ -58,7 +58,7 @@ class Heard(LineBuffer):
         return json.loads(self._data(message)[0])
 
     def _data(self, message: str) -> list[str]:
-        return [line.data for line in self.rest() if line.message == message]
+        return [line.data for line in self.rest() if line.message.startswith(message)]
 
 
 @dataclass
@@ -125,9 +125,10 @@ def calls(
     *,
     tools: Mapping[str, Tool] = hostile.TOOLS,
     command: Sequence[str] = COMMAND,
+    loads: Callable[[], Any] = dict,
     threads: int = 4,
 ) -> Iterator[Calls]:
-    isolation = Isolation(command, STATE_BYTES_MAX)
+    isolation = Isolation(command, STATE_BYTES_MAX, loads)
     attempts = Attempts(tools, Threads(threads), folder / "runs", STATE_BYTES_MAX, isolation)
     try:
         yield Calls(attempts, isolation)

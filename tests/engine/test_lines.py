@@ -56,8 +56,8 @@ def test_lines_can_be_read_before_their_step_ends_and_stay_if_it_fails(tmp_path:
             await until_read(bench)
             return await bench.lines("r")
 
-    events = [line.event for line in asyncio.run(script())]
-    assert events == ["run_started", "log", "log", "step_failed", "run_failed"]
+    lines = asyncio.run(script())
+    assert [line.event for line in lines] == ["run_started", "log", "step_failed", "run_failed"]
 
 
 def test_logging_inside_tools_plain_and_async_becomes_lines(tmp_path: Path) -> None:

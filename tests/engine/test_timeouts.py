@@ -224,7 +224,6 @@ def test_an_async_tool_is_timed_out_whatever_it_makes_of_it(
             assert await call.outcome() == TIMED_OUT
             assert journal.messages == ([LATE] if is_late else [])
             assert call.task.cancelling() == 0
-            assert "the tool raised" not in [line.message for line in call.lines.rest()]
 
     asyncio.run(script())
 
@@ -263,7 +262,9 @@ def test_a_tools_own_timeouts_and_cancels_are_its_failures(tmp_path: Path) -> No
 
     async def script() -> None:
         with calls_of(tmp_path, timed_out, cancelled) as made:
-            assert await made.call("timed_out", isolate=False, timeout_s=600) == Failed("tool_error", "TimeoutError")
+            late = await made.call("timed_out", isolate=False, timeout_s=600)
+            assert isinstance(late, Failed)
+            assert (late.type, late.message.partition(" (")[0]) == ("tool_error", "TimeoutError")
             own = Failed("tool_error", "the tool cancelled its own task")
             assert await made.call("cancelled", isolate=False, timeout_s=600) == own
 

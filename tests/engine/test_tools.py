@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 import json
+import logging
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +16,8 @@ from typing import Any
 import pytest
 
 from service.core.errors import ConditionError
+from service.core.tool import Tool
+from service.store.records import LineRecord
 from tests.engine.harness import bench, loop_until, running
 
 ONCE = {"start_node": "a", "nodes": {"a": "tool"}}
@@ -165,6 +170,107 @@ def test_a_tool_returns_a_dict_or_none(tmp_path: Path, returned: Any) -> None:
     assert status == "failed"
     assert failure is not None
     assert failure["type"] == "tool_error"
+    assert re.search(r"it returns a dict or None \(.*test_tools\.py:\d+\)$", failure["message"])
+
+
+def test_one_failure_reads_as_one_and_says_where(tmp_path: Path) -> None:
+    def count(state: dict[str, Any]) -> dict[str, Any]:
+        return {"n": state["n"] + 1}
+
+    async def script() -> tuple[list[LineRecord], str | None]:
+        async with running(tmp_path, count) as bench:
+            await bench.start("r", {"start_node": "a", "nodes": {"a": "count"}})
+            return await bench.lines("r"), (await bench.store.runs.get("r")).error
+
+    (_, failed, ended), error = asyncio.run(script())
+    said = json.loads(error or "")["message"]
+    assert re.fullmatch(r"KeyError: 'n' \(.*test_tools\.py:\d+, in count\)", said)
+    assert (failed.event, failed.message) == ("step_failed", f"tool_error: {said}")
+    assert (ended.event, ended.message, ended.data) == ("run_failed", "failed in step 1 (tool_error)", "{}")
+    trace = json.loads(failed.data)["traceback"].splitlines()
+    assert (trace[0], trace[-1]) == ("Traceback (most recent call last):", "KeyError: 'n'")
+    assert "in count" in trace[1]  # And not the engine's own lines.
+
+
+async def add(state: dict[str, Any]) -> dict[str, Any]:
+    """Await, log, and add one."""
+    await asyncio.sleep(0)
+    logging.getLogger("tool").info("on %s", threading.current_thread().name)
+    return {"n": state["n"] + 1}
+
+
+def wrapper(state: dict[str, Any]) -> Any:
+    return add(state)
+
+
+def runs_by_itself(state: dict[str, Any]) -> Any:
+    return asyncio.run(add(state))
+
+
+class Later:
+    """What can be awaited, and is no coroutine."""
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self.state = state
+
+    def __await__(self) -> Any:
+        return add(self.state).__await__()
+
+
+class Adds:
+    __name__ = "tool"
+
+    async def __call__(self, state: dict[str, Any]) -> dict[str, Any]:
+        return await add(state)
+
+
+@pytest.mark.parametrize(
+    ("tool", "thread"),
+    [
+        (wrapper, "rungraph-engine"),
+        (functools.partial(Later), "rungraph-engine"),
+        (lambda state: functools.partial(add, state)(), "rungraph-engine"),
+        (Adds(), "rungraph-engine"),
+        (runs_by_itself, "rungraph-tool"),
+    ],
+    ids=["coroutine", "awaitable", "partial", "object", "by itself"],
+)
+def test_what_a_plain_tool_leaves_to_be_awaited_is_awaited(
+    tmp_path: Path, tool: Callable[..., Any], thread: str
+) -> None:
+    async def script() -> tuple[Any, list[str]]:
+        given = Tool.of(tool, "tool")
+        async with running(tmp_path, wrapper) as bench:
+            bench.tools["tool"] = given
+            await bench.start("r", ONCE, n=1)
+            lines = await bench.lines("r")
+            return await bench.state("r"), [line.message for line in lines if line.event == "log"]
+
+    assert asyncio.run(script()) == ({"n": 2}, [f"on {thread}"])
+
+
+def test_what_is_left_to_be_awaited_may_fail_and_has_the_rest_of_the_time(tmp_path: Path) -> None:
+    async def fails() -> None:
+        raise ValueError("late")
+
+    async def sleeps() -> None:
+        await asyncio.sleep(600)
+
+    def fail() -> Any:
+        return fails()
+
+    def sleep() -> Any:
+        return sleeps()
+
+    async def script() -> list[Any]:
+        async with running(tmp_path, fail, sleep) as bench:
+            for name in ("fail", "sleep"):
+                await bench.start(name, {"start_node": "a", "nodes": {"a": {"tool": name, "timeout_s": 0.2}}})
+            return [json.loads((await bench.over(name)).error or "") for name in ("fail", "sleep")]
+
+    failed, slept = asyncio.run(script())
+    assert re.fullmatch(r"ValueError: late \(.*, in fails\)", failed["message"])
+    assert slept["type"] == "timeout"
 
 
 def test_the_new_state_is_what_the_tool_left_plus_what_it_returned(tmp_path: Path) -> None:
@@ -228,17 +334,25 @@ def test_tools_that_block_for_good_hold_up_nobody_else(tmp_path: Path) -> None:
     assert asyncio.run(script()) == {"n": 20}
 
 
-def test_a_tool_that_is_not_registered_any_more_fails_its_run(tmp_path: Path) -> None:
+def test_a_tool_that_is_not_registered_any_more_fails_its_run_and_the_server_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     def tool() -> None:
+        return None
+
+    def toll() -> None:
         return None
 
     async def script() -> Any:
         async with bench(tmp_path, [tool]) as before:
             await before.start("r", ONCE)
-        async with running(tmp_path) as after:
+        async with running(tmp_path, toll) as after:
             return (await after.over("r")).error
 
-    assert json.loads(asyncio.run(script()))["type"] == "tool_missing"
+    failure = json.loads(asyncio.run(script()))
+    said = "no tool 'tool' is registered on this server; did you mean 'toll'?; registered: toll"
+    assert (failure["type"], failure["message"]) == ("tool_missing", said)
+    assert f"run r, step 1 at 'a': {said}" in caplog.messages
 
 
 def test_a_run_at_max_steps_is_paused_and_not_destroyed(tmp_path: Path) -> None:
