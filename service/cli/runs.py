@@ -48,8 +48,10 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     ended = asyncio.run(asking.start_and_follow(settings, "run", start, show))
     if ended["status"] == "completed":
         return 0
-    # What made it rest is its last line: a failed run has an `error` as well, which says the same.
-    asking.note(f"run {ended['run_id']} {_RESTS[ended['status']]}: {last['message']}")
+    # What made it rest is its error or its last line.
+    error = ended["error"]
+    because = last["message"] if error is None else f"{error['type']}: {error['message']}"
+    asking.note(f"run {ended['run_id']} {_RESTS[ended['status']]}: {because}")
     return 1
 
 

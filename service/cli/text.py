@@ -1,4 +1,7 @@
-"""How runs and lines look on a terminal: pure. A line of a run is one line here, whatever a tool put into it."""
+"""How runs and lines look on a terminal: pure.
+
+A line of a run is one line here, whatever a tool put into it, and a traceback follows in lines of its own.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,12 @@ def brief(line: dict[str, Any]) -> str:
 
 
 def full(line: dict[str, Any]) -> str:
-    """A line to look back on: with the date, and what the tool added to its message."""
-    data = f" {shown(codec.encode(line['data']))}" if line["data"] else ""
-    return f"{line['ts'][:10]} {line['ts'][11:23]} {_said(line)}{data}"
+    """A line to look back on: with the date, and what the tool added to its message; a traceback below it."""
+    data = dict(line["data"])
+    trace = data.pop("traceback", None) if isinstance(data.get("traceback"), str) else None
+    added = f" {shown(codec.encode(data))}" if data else ""
+    below = [f"    {shown(each)}" for each in (trace or "").splitlines()]
+    return "\n".join([f"{line['ts'][:10]} {line['ts'][11:23]} {_said(line)}{added}", *below])
 
 
 def shown(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from typing import Any
 import httpx
 
 DEADLINE_S = 60.0
-READY = ("Rungraph serves ", "Rungraph executes ")
+READY = re.compile(r"Rungraph serves (http\S+)|Rungraph executes |INFO: +Uvicorn running on (http\S+)")
 
 
 class Server:
@@ -68,8 +69,8 @@ class Server:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self._said.append(line)
-            if line.startswith(READY):
-                self.url = line.removeprefix(READY[0]).split()[0] if line.startswith(READY[0]) else ""
+            if ready := READY.match(line):
+                self.url = ready[1] or ready[2] or ""
                 self._listener = threading.Thread(target=self._listen, args=(self.process.stdout,), daemon=True)
                 self._listener.start()
                 return self

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.commands import LOOP, Ask, begun, of, read_until, rungraph
+from tests.system.commands import LOOP, TOOLS, Ask, begun, of, read_until, rungraph
 from tests.system.process import serving
+
+BROKEN_LINE = next(number for number, line in enumerate(TOOLS.splitlines(), 1) if "this is broken" in line)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -47,7 +49,7 @@ def test_a_run_to_its_end_then_listed_and_its_lines_read_back(folder: Path, ask:
 @pytest.mark.parametrize(
     ("graph", "says"),
     [
-        (of("fail"), "failed: tool_error: ValueError: this is broken"),
+        (of("fail"), f"failed: tool_error: ValueError: this is broken (tools.py:{BROKEN_LINE}, in fail)"),
         (of("bump", max_steps="1", edges='{"a": "a"}'), "is paused: reached max_steps: 1 of 1 steps"),
     ],
 )

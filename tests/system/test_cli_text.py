@@ -54,5 +54,15 @@ def test_a_line_shows_its_level_and_what_was_added_to_it() -> None:
     assert text.brief({**line, "level": "warning", "node": None}) == "12:34:56.789 !           no"
 
 
+@given(st.text())
+def test_a_traceback_follows_its_line_in_printable_lines_of_its_own(trace: str) -> None:
+    line = {"ts": "2030-01-02T12:34:56.789Z", "level": "error", "node": "a", "message": "no"}
+    said, *below = text.full({**line, "data": {"n": 1, "traceback": trace}}).split("\n")
+    assert said == '2030-01-02 12:34:56.789 ✗ a         no {"n":1}'
+    assert below == [f"    {text.shown(each)}" for each in trace.splitlines()]
+    assert all(each.isprintable() for each in below)
+    assert text.full({**line, "data": {"traceback": [1]}}).endswith('no {"traceback":[1]}')
+
+
 def test_a_table_keeps_its_columns_below_each_other() -> None:
     assert text.table([["id", "name"], ["1234", "a"], ["5", "bcd"]]) == ["id    name", "1234  a", "5     bcd"]
