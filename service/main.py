@@ -179,10 +179,13 @@ def create_app(
 
 
 @asynccontextmanager
-async def executing_only(settings: Settings, server: Server, run_id: str) -> AsyncIterator[None]:
-    """An engine for one run, of a server that has none: whatever else waits is for servers that have its tools."""
+async def executing_family(settings: Settings, server: Server, run_id: str) -> AsyncIterator[None]:
+    """An engine for a run and its descendants, of a server that has none.
+
+    Whatever else waits is for servers that have its tools.
+    """
     settings_of_engine = engine_settings(settings, server.runs_folder, server.tools)
-    engine = Engine(server.store, server.tools, settings_of_engine, only=run_id)
+    engine = Engine(server.store, server.tools, settings_of_engine, family=run_id)
     engine.start()
     try:
         yield

@@ -13,8 +13,8 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import Any
 
@@ -23,12 +23,14 @@ from fastapi import FastAPI
 
 from service import example
 from service.api import ApiSettings, Services, Stop, create_api
+from service.cli.held import TOLD_MAX, Holding
 from service.cli.text import shown
 from service.core.errors import StartRefused, Unavailable
-from service.main import built_in_example, create_app, database_of, executing_only, folder_of_runs
+from service.main import built_in_example, create_app, database_of, executing_family, folder_of_runs
 from service.settings import Settings
 from service.store import Store
 from service.store.database import Database
+from service.store.records import HeldRecord
 from service.store.sqlite import Sqlite
 from service.tools import registry
 
@@ -37,6 +39,8 @@ ANSWER_S = 60.0
 """How long a server may take for one answer."""
 PATIENCE_S = 30.0
 """How long a server that has answered before may be gone: so long it may take to start again."""
+HELD_EVERY_S = 0.5
+"""How often a run that says nothing is asked what it waits for."""
 LINES_MAX = 1000
 FAULTS_SHOWN_MAX = 10
 
@@ -49,6 +53,14 @@ Show = Callable[[dict[str, Any]], str]
 Execute = Callable[[str], AbstractAsyncContextManager[None]]
 """Sees to it that the run with this id is executed meanwhile."""
 
+Held = Callable[[str, int], Awaitable[Sequence[HeldRecord]]]
+"""What the run with this id waits for, as far as is known: so many runs at most."""
+
+
+async def _unknown(_run_id: str, _limit: int) -> Sequence[HeldRecord]:
+    """A server of its own is asked for it, and can be told."""
+    return ()
+
 
 def _left_to_it(_run_id: str) -> AbstractAsyncContextManager[None]:
     """A server with an engine of its own executes its runs anyway."""
@@ -58,10 +70,13 @@ def _left_to_it(_run_id: str) -> AbstractAsyncContextManager[None]:
 class Server:
     """One that answers, at `address`; None: it is within this process, and executes what it is told to."""
 
-    def __init__(self, http: httpx.AsyncClient, address: str | None, execute: Execute = _left_to_it) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, address: str | None, execute: Execute = _left_to_it, held: Held = _unknown
+    ) -> None:
         self._http = http
         self.address = address
         self.execute = execute
+        self.held = held
 
     async def ask(self, method: str, path: str, *, what: str = "", **arguments: Any) -> dict[str, Any]:
         """The answer. StartRefused where `what` was sent in vain, Unavailable where it may be asked again."""
@@ -113,7 +128,15 @@ async def executing(settings: Settings, command: str) -> AsyncIterator[Server]:
         return
     address = f"rungraph {command} (process {os.getpid()}), which serves nobody"
     app = create_app(settings, address, with_engine=False)
-    async with _near(settings, app, lambda run_id: executing_only(settings, app.state.server, run_id)) as server:
+
+    def execute(run_id: str) -> AbstractAsyncContextManager[None]:
+        return executing_family(settings, app.state.server, run_id)
+
+    async def held(run_id: str, limit: int) -> Sequence[HeldRecord]:
+        found: list[HeldRecord] = await app.state.server.store.history.held(run_id, limit)
+        return found
+
+    async with _near(settings, app, execute, held) as server:
         yield server
 
 
@@ -132,9 +155,13 @@ async def reading(settings: Settings) -> AsyncIterator[Server]:
         yield server
 
 
-async def follow(server: Server, run_id: str, show: Show) -> dict[str, Any]:
-    """Print the run's lines as they come, until it is over or paused; the run as it then is."""
+async def follow(server: Server, run_id: str, show: Show, holding: Holding | None = None) -> dict[str, Any]:
+    """Print the run's lines as they come, until it is over or paused; the run as it then is.
+
+    With `holding` it also says what the run waits for.
+    """
     path, after_seq, event = f"/runs/{run_id}/logs", 0, None
+    asked_at = time.monotonic()
     page = await server.ask("GET", path, params={"limit": LINES_MAX})
     while True:
         for line in page["items"]:
@@ -147,6 +174,11 @@ async def follow(server: Server, run_id: str, show: Show) -> dict[str, Any]:
                 if not is_moving(run) and run["last_seq"] <= after_seq:
                     return run
             await asyncio.sleep(POLL_S)
+            if holding is not None and time.monotonic() > asked_at + HELD_EVERY_S:
+                with suppress(Unavailable):  # The next time will do.
+                    for news in holding.news(await server.held(run_id, TOLD_MAX + 1)):
+                        note(news)
+                asked_at = time.monotonic()
         page = await server.ask_again(path, {"after_seq": after_seq, "limit": LINES_MAX})
 
 
@@ -163,7 +195,8 @@ async def start_and_follow(
             async with server.execute(run_id):
                 try:
                     print(f"run {run_id}", flush=True)
-                    return await follow(server, run_id, show)
+                    holding = Holding(run_id, settings.tools, is_shared=database_of(settings).is_shared)
+                    return await follow(server, run_id, show, holding)
                 except (asyncio.CancelledError, BrokenPipeError, Unavailable):
                     # Now, for to release it within this process may take the step's grace.
                     note(_how_it_goes_on(settings, server, run_id))
@@ -218,14 +251,16 @@ async def _far(settings: Settings, address: str) -> AsyncIterator[Server]:
 
 
 @asynccontextmanager
-async def _near(settings: Settings, app: FastAPI, execute: Execute = _left_to_it) -> AsyncIterator[Server]:
+async def _near(
+    settings: Settings, app: FastAPI, execute: Execute = _left_to_it, held: Held = _unknown
+) -> AsyncIterator[Server]:
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://127.0.0.1", headers=_headers(settings)
         ) as client,
     ):
-        yield Server(client, None, execute)
+        yield Server(client, None, execute, held)
 
 
 def _headers(settings: Settings) -> dict[str, str]:

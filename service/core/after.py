@@ -183,7 +183,8 @@ def _gathered(run: Run, node: GraphNode, gathered: Gathered, state_bytes_max: in
     waited = _waited(run, WaitKind.CHILDREN)
     if gathered.failed is not None:
         number, status, message = gathered.failed
-        failure = Failed("child_failed", f"child {number} {status}{message and ': '}{message}")
+        which = f"child {number} {status}" + (f" (run {gathered.failed_id})" if gathered.failed_id else "")
+        failure = Failed("child_failed", f"{which}{message and ': '}{message}")
         return _failed(run, failure, state_bytes_max)
     if gathered.states is not None:
         return _committed(run, run.state.setting(node.into, joined(node, gathered.states), state_bytes_max))

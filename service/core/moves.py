@@ -101,6 +101,8 @@ class Gathered(NamedTuple):
     """The first that failed or was cancelled: its number, its status, its error's message."""
     states: Sequence[str] | None = None
     """The final states in order as JSON texts, once all that there are to be are done."""
+    failed_id: str | None = None
+    """The id of the run that `failed` tells of."""
 
 
 Outcome = Succeeded | Failed | Died | Instant | Received | Nothing | Gathered

@@ -46,13 +46,13 @@ class EngineSettings:
 
 
 class Engine:
-    """Executes runs from `start` until `stop`: all that it gets, or `only` the one with that id."""
+    """Executes runs from `start` until `stop`: all that it gets, or the `family` of the run with that id alone."""
 
     def __init__(
-        self, store: Store, tools: Mapping[str, Tool], settings: EngineSettings, *, only: str | None = None
+        self, store: Store, tools: Mapping[str, Tool], settings: EngineSettings, *, family: str | None = None
     ) -> None:
         self._store = store
-        self._only = only
+        self._family = family
         self._tools = tools
         self._settings = settings
         self._threads = Threads(settings.tool_threads_max)
@@ -112,7 +112,7 @@ class Engine:
             self._loop.call_soon_threadsafe(self._supervisor.cancel)
 
     async def _leave(self) -> None:
-        if self._store.is_shared and self._only is None:
+        if self._store.is_shared and self._family is None:
             try:
                 async with asyncio.timeout(LAST_WRITES_S):
                     await self._store.servers.leave()
@@ -150,13 +150,13 @@ class Engine:
     async def _supervise(self) -> None:
         settings = self._settings
         attempts = Attempts(self._tools, self._threads, settings.runs_folder, settings.state_bytes_max, self._isolation)
-        self._supervisor = Supervisor(self._store, attempts, settings.active_runs_max, self._only)
+        self._supervisor = Supervisor(self._store, attempts, settings.active_runs_max, self._family)
         heartbeat = Heartbeat(
             self._store,
             self._supervisor.runners,
             self._supervisor.lost,
             renew_every_s=settings.lease_s / 3,
-            as_server=self._only is None,
+            as_server=self._family is None,
             has_room=self._supervisor.has_room,
             has_heard=self._supervisor.has_heard,
         )

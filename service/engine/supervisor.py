@@ -30,10 +30,10 @@ CLAIMS_MAX = 100
 class Supervisor:
     """Lives on the engine's loop; `runners` and `lost` may be used from other threads."""
 
-    def __init__(self, store: Store, attempts: Attempts, active_runs_max: int, only: str | None = None) -> None:
-        """`only`: the id of the one run to claim; all others are left to the servers."""
+    def __init__(self, store: Store, attempts: Attempts, active_runs_max: int, family: str | None = None) -> None:
+        """`family`: the id of the run to claim, with its descendants; all others are left to the servers."""
         self._store = store
-        self._only = only
+        self._family = family
         self._attempts = attempts
         self._active_runs_max = active_runs_max
         self._carried: dict[str, tuple[Runner, asyncio.Task[None]]] = {}
@@ -84,7 +84,7 @@ class Supervisor:
                     await self._rest(await self._claim(tasks))
 
     async def _enter(self) -> None:
-        entered = self._only is not None
+        entered = self._family is not None
         while not (entered or self._stopping):
             try:
                 await (self._store.servers.join() if self._store.is_shared else self._store.leases.seize())
@@ -101,7 +101,7 @@ class Supervisor:
         try:
             share = await self._share(room)
             claim = self._store.leases.claim
-            claimed = await claim(share, self._carried.keys(), only=self._only) if share else []
+            claimed = await claim(share, self._carried.keys(), family=self._family) if share else []
         except Unavailable as error:
             logger.warning("no run can be claimed now: %s", error)
             return POLL_S
@@ -120,7 +120,7 @@ class Supervisor:
 
     async def _share(self, room: int) -> int:
         """How many runs to claim now: a fair share, or after the others had their turn a batch of what is left."""
-        if self._only is not None or not self._store.is_shared:
+        if self._family is not None or not self._store.is_shared:
             return room
         if not self._polite:
             # More each time: others that leave so much may be gone.

@@ -43,7 +43,7 @@ _started = select(func.coalesce(func.max(_last.c[0]) + constant(1), constant(0))
 _open = select(func.count()).where(_OF_STEP, runs.c.status.in_(OPEN)).scalar_subquery()
 _counts = select(_started.label("started"), _open.label("open")).subquery("counts")
 _failed = (
-    select(runs.c.child_number, runs.c.status, runs.c.error)
+    select(runs.c.child_number, runs.c.status, runs.c.error, runs.c.id)
     .where(_OF_STEP, runs.c.status.in_(FAILED))
     .order_by(runs.c.child_number)
     .limit(1)
@@ -93,8 +93,9 @@ class Children:
         place = {"parent_id": run.id, "parent_step": move.step, "parent_attempt": move.attempt}
 
         def verb(transaction: Transaction) -> Gathered:
-            started, count, number, status, error = transaction.one(_COUNTED, **place)
-            return Gathered(started, count, failed=None if number is None else (number, status, _message(error)))
+            started, count, number, status, error, failed_id = transaction.one(_COUNTED, **place)
+            failed = None if number is None else (number, status, _message(error))
+            return Gathered(started, count, failed=failed, failed_id=failed_id)
 
         gathered = await self._writer.write(verb)
         if gathered.failed is not None or gathered.open or gathered.started < total:

@@ -17,6 +17,7 @@ from service.core.state import State
 from service.core.transitions import Status
 from service.store.begun import Begun
 from service.store.clock import microseconds
+from service.store.family import NEXT_OF_FAMILY, due_of_family
 from service.store.fence import RENEW, is_held
 from service.store.logs import rows_of_lines
 from service.store.lost import SERVER_LOST, lost_attempt
@@ -35,13 +36,14 @@ GRAPHS_CACHED_MAX = 256
 UNREADABLE_S = 60.0
 """How long runs are put off whose graph this version cannot read."""
 
+_CLAIMED = (
+    *(runs.c.id, runs.c.graph_id, runs.c.status, runs.c.step, runs.c.current_node, runs.c.attempt),
+    *(runs.c.crashes, runs.c.in_flight, runs.c.last_seq, runs.c.lease_token, runs.c.lease_owner),
+    *(runs.c.started_at, runs.c.moved_at, runs.c.failures, runs.c.patches, runs.c.max_steps),
+    *(runs.c.parent_id, runs.c.depth),
+)
 _SELECT_DUE = (
-    select(
-        *(runs.c.id, runs.c.graph_id, runs.c.status, runs.c.step, runs.c.current_node, runs.c.attempt),
-        *(runs.c.crashes, runs.c.in_flight, runs.c.last_seq, runs.c.lease_token, runs.c.lease_owner),
-        *(runs.c.started_at, runs.c.moved_at, runs.c.failures, runs.c.patches, runs.c.max_steps),
-        *(runs.c.parent_id, runs.c.depth),
-    )
+    select(*_CLAIMED)
     # Its status need not be asked: a CHECK leaves a due time to claimable runs alone. Asked as well, SQLite
     # would read the index by status, which is to say every run that waits, and sort.
     .where(runs.c.due_at <= bindparam("now"))
@@ -57,6 +59,7 @@ _NEXT = Statement(
 )
 _DUE = Statement(_SELECT_DUE)
 _DUE_ONE = Statement(_SELECT_DUE.where(runs.c.id == bindparam("only")))
+_DUE_OF_FAMILY = due_of_family(_CLAIMED)
 
 _CLAIM = Each(
     lambda given: (
@@ -98,7 +101,7 @@ _PUT_OFF = Statement(update(runs).where(runs.c.id == bindparam("run_id")).values
 
 
 class _Due(NamedTuple):
-    """A row of _DUE, its columns in that order."""
+    """A row of _DUE, with the columns of _CLAIMED in their order."""
 
     id: str
     graph_id: str
@@ -146,6 +149,37 @@ class _Taken(NamedTuple):
         return _Taken(list(kept), [run for row, run in zip(self.rows, self.runs, strict=True) if row in kept], True)
 
 
+class _Which(NamedTuple):
+    """Which runs a claim may take."""
+
+    only: str | None
+    """The id of the one."""
+    family: str | None
+    """The id of the one whose family it is."""
+
+    def due(self, transaction: Transaction, count: int) -> list[_Due]:
+        """Those that are due, the longest due first."""
+        due = {"now": transaction.moment.text(), "count": count}
+        if self.family is not None:
+            rows = transaction.all(_DUE_OF_FAMILY[transaction.dialect], **due, family=self.family)
+        elif self.only is not None:
+            rows = transaction.all(_DUE_ONE, **due, only=self.only)
+        else:
+            rows = transaction.all(_DUE, **due)
+        return [_Due(*row) for row in rows]
+
+    def next_due_s(self, transaction: Transaction) -> float:
+        """In how many seconds the next one is due: at most NEAR_S, after which a supervisor looks anyway."""
+        moment = transaction.moment
+        if self.family is None:
+            row = transaction.one(_NEXT, now=moment.text(), soon=moment.text(later_s=NEAR_S))
+        else:
+            row = transaction.one(NEXT_OF_FAMILY, now=moment.text(), family=self.family)
+        if row is None or row[0] is None:
+            return NEAR_S
+        return min(NEAR_S, max(0.0, (microseconds(row[0]) - moment.now_us) / 1e6))
+
+
 class Claims:
     def __init__(self, writer: Writer, begun: Begun, server_id: str, lease_s: float) -> None:
         self._writer = writer
@@ -156,8 +190,12 @@ class Claims:
         """None: one that this version cannot read."""
         self.next_due_s = 0.0
 
-    async def claim(self, count: int, holding: Collection[str] = (), *, only: str | None = None) -> list[Claimed]:
-        """Lease up to `count` runs that are due (`only`: that one), the longest due first.
+    async def claim(
+        self, count: int, holding: Collection[str] = (), *, only: str | None = None, family: str | None = None
+    ) -> list[Claimed]:
+        """Lease up to `count` runs that are due (`only`: that one; `family`: it and its descendants).
+
+        Those that have been due for the longest come first.
 
         One transaction; where their states are large several, so that none takes long. Leases on `holding`, the
         runs that this server carries, are renewed where they have run out: a database that was locked for long is
@@ -165,8 +203,9 @@ class Claims:
         """
         claimed: list[Claimed] = []
         has_more = True
+        which = _Which(only, family)
         while has_more:
-            some, has_more = await self._claim(count - len(claimed), holding, only)
+            some, has_more = await self._claim(count - len(claimed), holding, which)
             claimed += some
             if has_more:
                 holding = {*holding, *(each.run.id for each in some)}
@@ -174,7 +213,7 @@ class Claims:
             del self._graphs[next(iter(self._graphs))]
         return claimed
 
-    async def _claim(self, count: int, holding: Collection[str], only: str | None) -> tuple[list[Claimed], bool]:
+    async def _claim(self, count: int, holding: Collection[str], which: _Which) -> tuple[list[Claimed], bool]:
         """Those claimed, and whether there are more that are due."""
         taken = _Taken([], [], has_more=False)
 
@@ -182,16 +221,16 @@ class Claims:
             nonlocal taken
             if kept := [row for row in taken.rows if self._has_taken(transaction, row)]:
                 return taken.of(kept)  # The COMMIT had only looked like a failure.
-            taken = self._take_due(transaction, count, holding, only)
-            self.next_due_s = _next_due_s(transaction) if len(taken.rows) < count else 0.0
+            taken = self._take_due(transaction, count, holding, which)
+            self.next_due_s = which.next_due_s(transaction) if len(taken.rows) < count else 0.0
             return taken
 
         rows, claimed, has_more = await self._writer.write(verb)
         leases = [Lease(row.id, row.lease_token + 1) for row in rows]
         return [Claimed(lease, run) for lease, run in zip(leases, claimed, strict=True)], has_more
 
-    def _take_due(self, transaction: Transaction, count: int, holding: Collection[str], only: str | None) -> _Taken:
-        due = self._due(transaction, count, holding, only)
+    def _take_due(self, transaction: Transaction, count: int, holding: Collection[str], which: _Which) -> _Taken:
+        due = self._due(transaction, count, holding, which)
         for row in due:
             if row.graph_id not in self._graphs:
                 self._graphs[row.graph_id] = _load(transaction, row.graph_id)
@@ -217,12 +256,10 @@ class Claims:
     def _has_taken(self, transaction: Transaction, due: _Due) -> bool:
         return tuple(transaction.one(_LOCKED, run_id=due.id)) == (due.lease_token + 1, self._server_id)
 
-    def _due(self, transaction: Transaction, count: int, holding: Collection[str], only: str | None) -> list[_Due]:
-        now = transaction.moment.text()
-        which: dict[str, Any] = {"now": now, "count": count} | ({} if only is None else {"only": only})
+    def _due(self, transaction: Transaction, count: int, holding: Collection[str], which: _Which) -> list[_Due]:
         until = transaction.moment.text(later_s=self._lease_s)
         while True:
-            due = [_Due(*row) for row in transaction.all(_DUE if only is None else _DUE_ONE, **which)]
+            due = which.due(transaction, count)
             mine = [row for row in due if row.id in holding and row.lease_owner == self._server_id]
             if not mine:
                 # One of `holding` that is no longer ours is still being put down: a later claim finds it.
@@ -296,13 +333,6 @@ class Claims:
             parent_id=due.parent_id,
             depth=due.depth,
         )
-
-
-def _next_due_s(transaction: Transaction) -> float:
-    """In how many seconds the next run is due: at most NEAR_S, after which a supervisor looks anyway."""
-    moment = transaction.moment
-    row = transaction.one(_NEXT, now=moment.text(), soon=moment.text(later_s=NEAR_S))
-    return NEAR_S if row is None else max(0.0, (microseconds(row[0]) - moment.now_us) / 1e6)
 
 
 def _load(transaction: Transaction, graph_id: str) -> Graph | None:

@@ -16,8 +16,9 @@ from service.core.run import Event, WaitKind
 from service.core.state import State
 from service.core.transitions import Status
 from service.store.clock import shown
+from service.store.family import HELD
 from service.store.reader import Reader, Snapshot
-from service.store.records import AttemptRecord, Branch, Page, StepRecord, WaitRecord, WhyRecord
+from service.store.records import AttemptRecord, Branch, HeldRecord, Page, StepRecord, WaitRecord, WhyRecord
 from service.store.runs import SHOWN, run_record
 from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT, slot_of, state_of
 from service.store.tables import attempts, graphs, log_lines, runs, snapshots, waits
@@ -99,6 +100,12 @@ class History:
             else:
                 node = await snapshot.one(_WENT_TO, run_id=run_id, step=step)
         return Branch(run.graph_id if run else "", step, node[0] if node else None, state)
+
+    async def held(self, run_id: str, limit: int) -> list[HeldRecord]:
+        """The run and those below it that wait, or are paused; first those that only somebody else can move on."""
+        async with self._reader.snapshot() as snapshot:
+            rows = await snapshot.all(HELD, family=run_id, count=limit)
+        return [HeldRecord(row.id, row.status, row.kind, row.name, shown(row.due_at)) for row in rows]
 
     async def why(self, run_id: str) -> WhyRecord:
         """What there is to tell of why the run is where it is."""

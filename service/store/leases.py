@@ -67,9 +67,11 @@ class Leases:
         self._lease_s = lease_s
         self._claims = Claims(writer, begun, server_id, lease_s)
 
-    async def claim(self, count: int, holding: Collection[str] = (), *, only: str | None = None) -> list[Claimed]:
+    async def claim(
+        self, count: int, holding: Collection[str] = (), *, only: str | None = None, family: str | None = None
+    ) -> list[Claimed]:
         """Lease up to `count` runs that are due; see `Claims`."""
-        return await self._claims.claim(count, holding, only=only)
+        return await self._claims.claim(count, holding, only=only, family=family)
 
     @property
     def next_due_s(self) -> float:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from service.core.run import Run
+from service.core.run import Run, WaitKind
 from service.core.state import State
+from service.core.transitions import Status
 
 
 class Lease(NamedTuple):
@@ -116,6 +117,23 @@ class WaitRecord:
     due_at: str | None
     open: int | None = None
     """Of children: how many are not over."""
+
+
+class HeldRecord(NamedTuple):
+    """A run that others wait for, and that is executed by nobody just now."""
+
+    run_id: str
+    status: str
+    kind: str | None
+    """The WaitKind of what it waits for; None of one that is only paused."""
+    name: str | None
+    """Of the signal."""
+    due_at: str | None
+
+    @property
+    def needs_somebody(self) -> bool:
+        """Whether it does not go on by itself, or only when its patience ends."""
+        return self.status == Status.PAUSED or self.kind == WaitKind.SIGNAL
 
 
 @dataclass(frozen=True, slots=True)

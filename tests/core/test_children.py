@@ -212,15 +212,15 @@ def test_children_that_end_after_the_timeout_but_before_it_is_handled_count() ->
 @pytest.mark.parametrize(
     ("failed", "message"),
     [
-        ((3, "failed", "tool_error: boom"), "child 3 failed: tool_error: boom"),
-        ((0, "cancelled", ""), "child 0 cancelled"),
+        ((3, "failed", "tool_error: boom"), "child 3 failed (run c3): tool_error: boom"),
+        ((0, "cancelled", ""), "child 0 cancelled (run c0)"),
     ],
 )
 def test_the_first_child_that_fails_fails_the_node_and_cancels_its_siblings(
     failed: tuple[int, str, str], message: str
 ) -> None:
     run = waited(each(9), WaitKind.CHILDREN, due_us=NOW_US, is_over=True)
-    transition = came_out(run, Gathered(9, 4, failed=failed))
+    transition = came_out(run, Gathered(9, 4, failed=failed, failed_id=f"c{failed[0]}"))
     assert transition.error is not None
     assert (transition.error.type, transition.error.message) == ("child_failed", message)
     assert (transition.cancels_children, transition.ends_wait, transition.since_us) == (True, True, SINCE_US)

@@ -178,7 +178,7 @@ def test_a_cancelled_child_fails_its_parent(database: Database) -> None:
             assert claimed.run.status is Status.FAILED
             error = (await store.runs.get("p")).error
             assert error is not None
-            assert '"child_failed","message":"child 1 cancelled"' in error
+            assert f'"child_failed","message":"child 1 cancelled (run {child})"' in error
             assert [status for _, status in children_of(database, "p")] == ["cancelled"] * 2
 
     asyncio.run(scenario())

@@ -13,7 +13,8 @@ from sqlalchemy import Executable
 from sqlalchemy.dialects import sqlite
 
 from service.store import children, control, history, signals, visits, waits
-from service.store.claims import _CLAIM, _DUE, _NEXT
+from service.store.claims import _CLAIM, _DUE, _DUE_OF_FAMILY, _NEXT
+from service.store.family import NEXT_OF_FAMILY
 from service.store.fence import RENEW
 from service.store.history import _EVALUATED_BYTES
 from service.store.idempotency import _KEY
@@ -50,7 +51,10 @@ def filled(database: Sqlite) -> None:
     asyncio.run(scenario())
 
 
-GIVEN = ("SCAN counts", "SCAN failed LEFT-JOIN", "SCAN keys", "SCAN given", "SCAN CONSTANT ROW", "SCAN 2 CONSTANT ROWS")
+GIVEN = (
+    *("SCAN family", "SCAN open", "SCAN 4 CONSTANT ROWS"),
+    *("SCAN counts", "SCAN failed LEFT-JOIN", "SCAN keys", "SCAN given", "SCAN CONSTANT ROW", "SCAN 2 CONSTANT ROWS"),
+)
 """What is not in any table."""
 
 
@@ -91,6 +95,15 @@ def assert_in_order(database: Sqlite, query: Any) -> None:
 def test_a_claim_searches_what_is_due(database: Sqlite) -> None:
     assert_searches(database, _DUE, "SEARCH runs USING INDEX runs_due_at (due_at<?)")
     assert_in_order(database, _DUE)
+
+
+def test_a_claim_of_a_family_begins_with_its_root_and_searches_the_children(database: Sqlite) -> None:
+    child = "SEARCH child USING INDEX runs_children (parent_id=? AND status=?)"
+    by_id = "SEARCH runs USING INDEX sqlite_autoindex_runs_1 (id=?)"
+    for query in (_DUE_OF_FAMILY["sqlite"], NEXT_OF_FAMILY):
+        assert_searches(database, query, by_id, child)
+        # A filter is made of all children that there are.
+        assert not any("BLOOM" in line for plan in plans(database, text_of(query)) for line in plan)
 
 
 PARKED = """\

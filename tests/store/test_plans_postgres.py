@@ -18,8 +18,9 @@ from sqlalchemy.dialects import postgresql
 
 from service.core import codec
 from service.store import children, control, history, signals, visits, waits
-from service.store.claims import _CLAIM, _DUE, _LOCKED, _NEXT
+from service.store.claims import _CLAIM, _DUE, _DUE_OF_FAMILY, _LOCKED, _NEXT
 from service.store.database import database_at
+from service.store.family import NEXT_OF_FAMILY
 from service.store.fence import RENEW
 from service.store.history import _EVALUATED_BYTES
 from service.store.idempotency import _KEY
@@ -226,6 +227,16 @@ def test_a_claim_that_finds_nothing_reads_a_few_blocks(crowded: psycopg.Connecti
     for plan in plans(crowded, _DUE, now="2000-01-01"):
         assert (plan.rows, plan.indexes) == (0, {"runs_due_at"})
         assert plan.blocks < 10
+
+
+@pytest.mark.parametrize("family", ["w7", "due 200"], ids=["with children", "without"])
+def test_a_claim_of_a_family_reads_no_other_runs(crowded: psycopg.Connection[Any], family: str) -> None:
+    """`w7` has a hundred children that are over; and there are 100,000 others that wait."""
+    for query in (_DUE_OF_FAMILY["postgresql"], NEXT_OF_FAMILY):
+        for plan in plans(crowded, query, family=family):
+            assert "Seq Scan" not in plan.kinds, plan.nodes
+            assert plan.indexes <= {"runs_pkey", "runs_children", "runs_due_at"}
+            assert plan.blocks < 10 * DUE
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,59 @@
+"""What `rungraph run` waits for where it executes the run itself: said once, with what can be done about it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from urllib.parse import quote
+
+from service.core.run import WaitKind
+from service.core.transitions import Status
+from service.store.records import HeldRecord
+
+TOLD_MAX = 10
+"""Runs that are named one by one."""
+
+
+class Holding:
+    """Which runs have been told of already."""
+
+    def __init__(self, run_id: str, tools: Iterable[str], *, is_shared: bool) -> None:
+        """`is_shared`: other servers may serve the database meanwhile."""
+        self._run_id = run_id
+        self._serve = "".join(["rungraph serve", *(f" --tools {shlex.quote(source)}" for source in tools)])
+        self._is_shared = is_shared
+        self._told: set[HeldRecord] = set()
+
+    def news(self, held: Sequence[HeldRecord]) -> list[str]:
+        """A line for each of `held` that is new. The run's own waits for a time are in its log."""
+        found = []
+        for each in held:
+            is_known = each in self._told or (each.run_id == self._run_id and not each.needs_somebody)
+            if is_known or len(self._told) > TOLD_MAX:
+                continue
+            self._told.add(each)
+            many = len(self._told) > TOLD_MAX
+            found.append("other runs below it wait as well; rungraph runs lists them" if many else self._line(each))
+        return found
+
+    def _line(self, held: HeldRecord) -> str:
+        which = f"run {held.run_id}"
+        if held.run_id != self._run_id:
+            which += f", a child below {self._run_id},"
+        until = "" if held.due_at is None else f" until {held.due_at} at the latest"
+        if held.status == Status.PAUSED:
+            return f"{which} is paused; {self._ask(f'/runs/{held.run_id}/resume')}"
+        match held.kind:
+            case WaitKind.SIGNAL:
+                path = f"/runs/{held.run_id}/signals/{quote(held.name or '', safe='')}"
+                return f"{which} waits for the signal {held.name!r:.200}{until}; {self._ask(path)}"
+            case WaitKind.BACKOFF:
+                return f"{which} has failed, and is tried again at {held.due_at}"
+            case _:
+                return f"{which} sleeps until {held.due_at}"
+
+    def _ask(self, path: str) -> str:
+        """How somebody moves the run on."""
+        if self._is_shared:
+            return f"it goes on after POST {path} to a server on this database ({self._serve})"
+        return f"nobody can tell it while this command has the database: stop it, start {self._serve}, and POST {path}"
