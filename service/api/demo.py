@@ -17,9 +17,9 @@ from fastapi import Query, Request
 
 from service.api import schemas
 from service.api.body import chunks, content_type, read_json, shaped
+from service.api.copying import sync
 from service.api.deps import Decimal, Served, Settings, new_run_id, routes
 from service.api.errors import closest
-from service.api.files import sync
 from service.api.openapi import DEMO_BODY, refusals
 from service.api.runs import initial_state, started
 from service.api.services import WRITE_WITHIN_S, ApiSettings, Services

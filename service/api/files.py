@@ -6,9 +6,7 @@ A file is a regular one directly in there; a name with a dot in front is one tha
 from __future__ import annotations
 
 import os
-import shutil
 import stat
-from contextlib import suppress
 from pathlib import Path
 
 from anyio import to_thread
@@ -64,34 +62,3 @@ def _regular_file(folder: Path, name: str) -> tuple[Path, os.stat_result]:
     if found is None or not stat.S_ISREG(found.st_mode):
         raise NotFound("file", name[:200])
     return folder / name, found
-
-
-def copy_files(source: Path, target: Path) -> None:
-    """Make the folder `target` with the files of `source`, durably and all at once; not if there is no `source`."""
-    try:
-        with os.scandir(source) as entries:
-            names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False) and entry.name[0] != "."]
-    except FileNotFoundError:
-        return
-    draft = target.with_name(f".{target.name}")
-    draft.mkdir()
-    try:
-        for name in names:
-            with suppress(FileNotFoundError):  # A tool may just have removed it.
-                shutil.copyfile(source / name, draft / name, follow_symlinks=False)
-                sync(draft / name)
-        sync(draft)
-        draft.rename(target)
-        sync(target.parent)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-
-
-def sync(path: Path) -> None:
-    """Bring a file or a folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,13 +11,13 @@ from fastapi import Request
 from service.api import schemas
 from service.api.body import read_json, shaped
 from service.api.control import DEPTH_MAX, changes_of
+from service.api.copying import copy_folder
 from service.api.deps import RunId, Served, Settings, known_graph_id, new_run_id, routes
-from service.api.files import copy_files
 from service.api.openapi import FORK_BODY, refusals
 from service.api.runs import started
 from service.api.services import WRITE_WITHIN_S, Services
 from service.api.views import Json
-from service.core.errors import Invalid, NotFound, Unavailable
+from service.core.errors import Conflict, Invalid, NotFound, Unavailable
 from service.core.graph import Graph
 from service.store.records import Branch
 from service.store.runs import Start
@@ -29,7 +29,7 @@ router = routes(tags=["control"])
     "/runs/{run_id}/fork",
     status_code=202,
     response_model=schemas.RunStarted,
-    responses=refusals(404, 413, 415),
+    responses=refusals(404, 409, 413, 415),
     openapi_extra=FORK_BODY,
 )
 async def fork_run(run_id: RunId, request: Request, services: Served, settings: Settings) -> Json:
@@ -68,8 +68,15 @@ def _node_of(graph: Graph, asked: schemas.ForkRequest, branch: Branch) -> str:
 async def _start(services: Services, start: Start, old_run_id: str) -> None:
     old, new = (services.runs_folder / run_id for run_id in (old_run_id, start.run_id))
     try:
-        await to_thread.run_sync(copy_files, old, new)
+        await to_thread.run_sync(copy_folder, old, new)
+    except PermissionError as error:
+        raise Conflict(f"this server may not copy {_which(error)}: {error.strerror}") from error
     except OSError as error:
-        raise Unavailable(f"the run's files cannot be copied: {error.strerror}") from error
+        raise Unavailable(f"{_which(error)} cannot be copied: {error.strerror}") from error
     # Where this ends as Unavailable the run may be there all the same, and needs its files: they stay.
     await services.store.runs.start(start, within_s=WRITE_WITHIN_S)
+
+
+def _which(error: OSError) -> str:
+    """The file that an error of `copy_folder` tells of."""
+    return f"the run's file {error.filename!r:.200}" if error.filename else "the run's folder"

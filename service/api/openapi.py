@@ -35,7 +35,7 @@ _REASONS = {
     401: "The server asks for its token",
     403: "Not from this client, Host or Origin",
     404: "Unknown, or malformed and so unknown",
-    409: "Not in the run's status, or an Idempotency-Key that was used for another body",
+    409: "Not in the run's status, or an Idempotency-Key of another body, or files that the server may not read",
     413: "The body is too large",
     415: "A body of a type that is not read here",
     422: "Refused, with a pointer to each fault",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -166,11 +167,13 @@ class TestFiles:
         run_id = begin(http, graph("leave", "look"))
         until(http, run_id, "completed")
         new_id = fork(http, run_id, {"step": 1})
-        # No link, no folder, nothing that is still being written.
-        assert until(http, new_id, "completed")["state"]["found"] == ["rows.txt"]
+        assert until(http, new_id, "completed")["state"]["found"] == [".draft", "deeper", "link.txt", "rows.txt"]
         assert http.get(f"/runs/{new_id}/files/rows.txt").text == "rows"
-        (live.runs_folder / new_id / "rows.txt").write_text("others")
+        # The link was one into the old run's folder.
+        (live.runs_folder / new_id / "link.txt").write_text("others")
+        assert http.get(f"/runs/{new_id}/files/rows.txt").text == "others"
         assert http.get(f"/runs/{run_id}/files/rows.txt").text == "rows"
+        refused(http.get(f"/runs/{new_id}/files/link.txt"), 404)
 
     def test_where_there_are_none_there_is_no_folder(self, live: Server, http: httpx.Client, counted: str) -> None:
         new_id = fork(http, counted, {"step": 1})
@@ -185,7 +188,29 @@ class TestFiles:
         monkeypatch.setattr("service.api.forks.WRITE_WITHIN_S", 0.0)
         assert post(http, run_id, "fork", {"step": 1}).status_code == 503
         (left,) = set(live.runs_folder.iterdir()) - before
-        assert [file.name for file in left.iterdir()] == ["rows.txt"]
+        assert sorted(file.name for file in left.iterdir()) == [".draft", "deeper", "link.txt", "rows.txt"]
+
+    @pytest.mark.parametrize(
+        ("error", "status", "says"),
+        [
+            (OSError(errno.ENOSPC, "No space left on device", "parts/1.csv"), 503, "'parts/1.csv'"),
+            (PermissionError(errno.EACCES, "Permission denied", "secret"), 409, "'secret'"),
+            (OSError(errno.EIO, "Input/output error"), 503, "folder"),
+        ],
+    )
+    def test_that_cannot_be_copied_are_named_and_no_run_is_started(
+        self, live: Server, http: httpx.Client, monkeypatch: pytest.MonkeyPatch, error: OSError, status: int, says: str
+    ) -> None:
+        run_id = begin(http, graph("leave", "look"))
+        until(http, run_id, "completed")
+        before = live.tables()
+
+        def failing(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr("service.api.forks.copy_folder", failing)
+        refused(post(http, run_id, "fork", {"step": 1}), status, names=says)
+        assert live.tables() == before
 
 
 def test_the_example_follows_a_patched_threshold(tmp_path: Path) -> None:

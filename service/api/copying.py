@@ -1,0 +1,277 @@
+"""A faithful copy of a run's folder, for a fork: whole and on disk, or not there at all.
+
+Nothing outside the folder is read or written. Links stay links, and what is neither a file nor a folder nor a link is
+left out. What a tool removes meanwhile is left out as well; a file that grows is copied as far as it went at first.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import logging
+import os
+import re
+import shutil
+import stat
+import sys
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+logger = logging.getLogger(__name__)
+
+SYNCED_ONE_BY_ONE_MAX = 100
+"""Files and folders; if there are more, one sync of the file system takes less time than theirs together."""
+PIECE_BYTES = 2**20
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+# Not blocking: a name may have become that of a FIFO, and nobody may write to that.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ESTALE})
+"""What an open says of a name that was another one's a moment ago."""
+_CANNOT_COPY = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM})
+"""What a system says that does not copy between these files by itself."""
+_FICLONE = 0x40049409
+"""Linux's request that two files share their blocks until one of them is written."""
+
+# A file that is just being written, to be renamed at its end: nobody would rename the copy.
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{32}", re.DOTALL)
+_KINDS = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Make the folder `target` a copy of `source`, durably and at once; not if there is no `source`.
+
+    An OSError has the name of the file within the folder, and nothing is left behind then.
+    """
+    draft = target.with_name(f".{target.name}")
+    if not source.is_dir():
+        return
+    draft.mkdir(0o700)
+    try:
+        _Copy(os.path.realpath(source), str(draft)).make()
+        draft.rename(target)
+        sync(target.parent)
+    except FileNotFoundError:
+        _remove(draft)  # Somebody has just removed the whole folder.
+    except BaseException:
+        _remove(draft)
+        raise
+
+
+def sync(path: Path) -> None:
+    """Bring a file or a folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class _Copy:
+    """One copy on its way. A place is a path within the folder; "" is the folder itself."""
+
+    def __init__(self, source: str, draft: str) -> None:
+        self._source = source
+        self._draft = draft
+        self._folders: list[tuple[str, os.stat_result]] = []
+        self._links: list[tuple[bool, str]] = []
+        self._first: dict[tuple[int, int], str] = {}
+        """The place of the first name of each file that has several."""
+        self._can_clone = sys.platform == "linux"
+        self._unsynced = 0
+        self._synced = 0
+
+    def make(self) -> None:
+        places = [""]
+        while places:
+            places += self._enter(places.pop())
+        # Relative ones last, which may lead through others.
+        for _, place in sorted(self._links):
+            self._keep_inside(place)
+        # From the innermost, for a folder may let nobody in from then on.
+        for place, found in reversed(self._folders):
+            with _opened(os.path.join(self._draft, place), _FOLDER) as folder:
+                os.fchmod(folder, stat.S_IMODE(found.st_mode))
+                os.utime(folder, ns=(found.st_atime_ns, found.st_mtime_ns))
+                self._sync(folder)
+        if self._unsynced:
+            with _opened(self._draft, _FOLDER) as folder:
+                _sync_file_system(folder)
+
+    def _enter(self, place: str) -> list[str]:
+        """Copy what is directly in a folder; the places of the folders in it."""
+        with ExitStack() as opened:
+            try:
+                source = opened.enter_context(_opened(os.path.join(self._source, place), _FOLDER))
+                names = [name for name in os.listdir(source) if not _DRAFT.fullmatch(name)]
+                if place:
+                    os.mkdir(os.path.join(self._draft, place), 0o700)
+                target = opened.enter_context(_opened(os.path.join(self._draft, place), _FOLDER))
+            except OSError as error:
+                if error.errno in _GONE and place:
+                    return []
+                _name(error, place)
+            self._folders.append((place, os.fstat(source)))
+            return [inner for name in names if (inner := self._entry(place, name, source, target))]
+
+    def _entry(self, folder: str, name: str, source: int, target: int) -> str | None:
+        """Copy what is called `name`; its place where that is a folder, which is entered later."""
+        place = os.path.join(folder, name)
+        try:
+            found = os.stat(name, dir_fd=source, follow_symlinks=False)
+            match stat.S_IFMT(found.st_mode):
+                case stat.S_IFDIR:
+                    return place
+                case stat.S_IFREG:
+                    self._copy_file(place, name, source, target)
+                case stat.S_IFLNK:
+                    self._copy_link(place, name, source, target, found)
+                case kind:
+                    self._leave_out(place, kind)
+        except OSError as error:
+            if error.errno not in _GONE:
+                _name(error, place)
+        return None
+
+    def _copy_file(self, place: str, name: str, source: int, target: int) -> None:
+        with _opened(name, _FILE, dir_fd=source) as old:
+            found = os.fstat(old)
+            if not stat.S_ISREG(found.st_mode):
+                self._leave_out(place, stat.S_IFMT(found.st_mode))
+                return
+            first = self._first.setdefault((found.st_dev, found.st_ino), place) if found.st_nlink > 1 else place
+            if first != place:
+                os.link(os.path.join(self._draft, first), name, dst_dir_fd=target, follow_symlinks=False)
+                return
+            with _opened(name, _NEW, 0o600, dir_fd=target) as new:
+                self._copy_content(old, new, found.st_size)
+                # Without the bits that would run it as its owner, who may be another one now.
+                os.fchmod(new, stat.S_IMODE(found.st_mode) & ~(stat.S_ISUID | stat.S_ISGID))
+                os.utime(new, ns=(found.st_atime_ns, found.st_mtime_ns))
+                self._sync(new)
+
+    def _copy_content(self, old: int, new: int, size: int) -> None:
+        """Share the blocks where the file system can, otherwise copy them; what was never written stays a hole."""
+        if self._can_clone:
+            try:
+                fcntl.ioctl(new, _FICLONE, old)
+                return
+            except OSError:
+                self._can_clone = False  # Whatever hinders it, copying tells better.
+        os.truncate(new, size)
+        end = 0
+        while end < size:
+            start, end = _data_after(old, end, size)
+            if (reached := _copy_range(old, new, start, end)) < end:
+                os.truncate(new, reached)  # It has been cut off meanwhile.
+                return
+
+    def _copy_link(self, place: str, name: str, source: int, target: int, found: os.stat_result) -> None:
+        there = os.readlink(name, dir_fd=source)
+        os.symlink(there, name, dir_fd=target)
+        os.utime(name, ns=(found.st_atime_ns, found.st_mtime_ns), dir_fd=target, follow_symlinks=False)
+        self._links.append((not os.path.isabs(there), place))
+
+    def _keep_inside(self, place: str) -> None:
+        """Let a link that leads into the old folder lead to the same place in the copy.
+
+        What is written through it would change the old run's files. One that leads elsewhere stays as it is.
+        """
+        link = os.path.join(self._draft, place)
+        there = self._place_in_source(os.path.join(os.path.dirname(link), os.readlink(link)))
+        if there is None:
+            return
+        found = os.lstat(link)
+        os.unlink(link)
+        os.symlink(os.path.relpath(os.path.join("/", there), os.path.join("/", os.path.dirname(place))), link)
+        os.utime(link, ns=(found.st_atime_ns, found.st_mtime_ns), follow_symlinks=False)
+
+    def _place_in_source(self, path: str) -> str | None:
+        """Where in the old folder `path` leads, whatever it is called; a link at its end is not followed."""
+        head, name = os.path.split(path.rstrip("/"))
+        real = os.path.realpath(path) if name in ("", ".", "..") else os.path.join(os.path.realpath(head), name)
+        if real == self._source:
+            return ""
+        return real.removeprefix(self._source + "/") if real.startswith(self._source + "/") else None
+
+    def _leave_out(self, place: str, kind: int) -> None:
+        logger.warning("%a in %s is %s, which a fork does not get", place, self._source, _KINDS.get(kind, "no file"))
+
+    def _sync(self, descriptor: int) -> None:
+        if self._synced < SYNCED_ONE_BY_ONE_MAX or _SYNCFS is None:
+            os.fsync(descriptor)
+            self._synced += 1
+        else:
+            self._unsynced += 1
+
+
+@contextmanager
+def _opened(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> Any:
+    descriptor = os.open(path, flags, mode, dir_fd=dir_fd)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _data_after(file: int, position: int, size: int) -> tuple[int, int]:
+    """Where the next data from `position` on begins and ends: both at `size` if only a hole is left."""
+    if not hasattr(os, "SEEK_DATA"):
+        return position, size
+    try:
+        start = os.lseek(file, position, os.SEEK_DATA)
+        return min(start, size), min(os.lseek(file, start, os.SEEK_HOLE), size)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return size, size
+        return position, size  # A file system that knows of no holes.
+
+
+def _copy_range(old: int, new: int, start: int, end: int) -> int:
+    """Copy the bytes from `start` to `end`; how far there were any."""
+    by_system = hasattr(os, "copy_file_range")
+    while start < end:
+        length = min(end - start, PIECE_BYTES * 64)
+        if by_system:
+            try:
+                copied = os.copy_file_range(old, new, length, start, start)
+            except OSError as error:
+                if error.errno not in _CANNOT_COPY:
+                    raise
+                by_system = False
+                continue
+        else:
+            copied = os.pwrite(new, os.pread(old, min(length, PIECE_BYTES), start), start)
+        if not copied:
+            break
+        start += copied
+    return start
+
+
+def _name(error: OSError, place: str) -> NoReturn:
+    """Raise `error` with the name that a person knows the file by."""
+    error.filename, error.filename2 = place, None
+    raise error
+
+
+def _remove(folder: Path) -> None:
+    folders = [str(folder)]
+    while folders:
+        path = folders.pop()
+        os.chmod(path, 0o700)  # It may have got the mode of its model already.
+        folders += [entry.path for entry in os.scandir(path) if entry.is_dir(follow_symlinks=False)]
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+# Python has no call for it.
+_SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+
+
+def _sync_file_system(descriptor: int) -> None:
+    if _SYNCFS is not None and _SYNCFS(descriptor) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
