@@ -1,7 +1,8 @@
-"""A moment that a state holds: ISO 8601, in UTC where it has no offset, or Unix seconds."""
+"""A moment that a state holds: a date and a time as RFC 3339 has them, in UTC without an offset, or Unix seconds."""
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,12 @@ from service.core.state import State
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+_DATE_TIME = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?"
+    r"(?:[Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))?"
+)
+_EXPECTED = "a moment is a text like '2030-01-31T09:30:00Z' (RFC 3339), or a number of seconds since 1970"
 
 
 def instant_at(state: State, place: str) -> Instant:
@@ -28,8 +35,46 @@ def instant_at(state: State, place: str) -> Instant:
 
 def _moment(value: Any) -> datetime:
     if isinstance(value, str):
-        moment = datetime.fromisoformat(value.upper())  # RFC 3339 has `t` and `z` too.
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        return _read(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return _EPOCH + timedelta(seconds=value)
-    raise ValueError("neither a text in ISO 8601 nor Unix seconds")
+        try:
+            return _EPOCH + timedelta(seconds=value)
+        except OverflowError as error:
+            raise ValueError("the seconds lead out of the years 1 to 9999") from error
+    raise ValueError(_EXPECTED)
+
+
+def _read(text: str) -> datetime:
+    """The moment that an RFC 3339 text names. A fraction finer than microseconds is rounded up: nobody wakes early."""
+    found = _DATE_TIME.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r:.100} is not in the form of one; {_EXPECTED}")
+    year, month, day, hour, minute, second = map(int, found.groups()[:6])
+    leap = second == 60
+    try:
+        moment = datetime(year, month, day, hour, minute, 59 if leap else second, tzinfo=UTC)
+        moment -= _offset(*found.groups()[7:])
+        if leap:
+            moment = _after_leap(moment)
+        return moment + _fraction(found[7] or "")
+    except OverflowError as error:
+        raise ValueError(f"{text!r:.100} leads out of the years 1 to 9999") from error
+    except ValueError as error:
+        raise ValueError(f"{text!r:.100} is none: {error}") from error
+
+
+def _offset(sign: str | None, hours: str | None, minutes: str | None) -> timedelta:
+    ahead = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+    return -ahead if sign == "-" else ahead
+
+
+def _after_leap(before: datetime) -> datetime:
+    """The moment that a leap second is taken for, `before` being the second before it: Unix time has no other."""
+    after = before + timedelta(seconds=1)
+    if (after.day, after.hour, after.minute) != (1, 0, 0):
+        raise ValueError("a leap second is the last one of a month, in UTC")
+    return after
+
+
+def _fraction(digits: str) -> timedelta:
+    return timedelta(microseconds=int(digits[:6].ljust(6, "0")) + (digits[6:].strip("0") != ""))
