@@ -97,8 +97,8 @@ GRAPH_SCHEMAS: dict[str, Any] = {
     "SleepNode": _object(
         {"sleep": {"anyOf": [_SECONDS, _object({"until": _PATH}, ("until",))]}, **_OPTIONS},
         ("sleep",),
-        description="Parks the run for seconds, or until the moment that the state holds at `until`: a text as RFC 3339 "
-        "has it (`2030-01-31T09:30:00Z`; UTC where it has no offset), or a number of Unix seconds.",
+        description="Parks the run for seconds, or until the moment that the state holds at `until`: an RFC 3339 text "
+        "(`2030-01-31T09:30:00Z`; UTC where it has no offset), or a number of Unix seconds.",
     ),
     "SignalNode": _object(
         {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Query, Request
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from service.api import schemas, views
 from service.api.body import read_json, shaped
@@ -30,6 +30,7 @@ from service.api.views import Json
 from service.core import codec
 from service.core.errors import Invalid, StateInvalid
 from service.core.state import State
+from service.core.tags import tag_of
 from service.core.transitions import Status
 from service.store.runs import Filter, Start
 
@@ -37,6 +38,23 @@ DEPTH_MAX = 1 + codec.DEPTH_MAX
 """The state, which may nest to the full depth, lies one level down in the body."""
 
 router = routes(tags=["runs"])
+
+
+def _checked_tag(text: str) -> str:
+    if tag_of(text) is None:
+        raise ValueError(r"a tag filter is written key:value, and a colon within the key \:")
+    codec.check(text)
+    return text
+
+
+TagFilter = Annotated[
+    str,
+    AfterValidator(_checked_tag),
+    Field(json_schema_extra={"pattern": "^[^\0]*:[^\0]*$"}),
+    Query(
+        description=r"`key:value`: the first colon ends the key. A colon in the key is written `\:`, a `\` there `\\`."
+    ),
+]
 
 
 @router.post(
@@ -72,7 +90,7 @@ async def list_runs(
     services: Served,
     status: Status | None = None,
     graph_id: str | None = None,
-    tag: Annotated[str | None, Field(pattern="^[^\0]*:[^\0]*$"), Query(description="`key:value`.")] = None,
+    tag: TagFilter | None = None,
     limit: Limit = 100,
     cursor: RunCursor | None = None,
 ) -> Json:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import bindparam, select, tuple_
+from sqlalchemy import bindparam, false, func, or_, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from service.core import codec
 from service.core.errors import Conflict, Invalid, NotFound, RungraphError, Unavailable
 from service.core.state import Changes, State
+from service.core.tags import tag_of
 from service.core.transitions import Status
 from service.store import wake
 from service.store.begun import Begun
@@ -99,7 +100,7 @@ class Filter:
     status: str | None = None
     graph_id: str | None = None
     tag: str | None = None
-    """`key:value`."""
+    """`key:value`, as `core.tags` reads it."""
 
 
 class Runs:
@@ -231,8 +232,7 @@ def _newest(which: Filter, last: Sequence[Any] | None, limit: int, dialect: str)
     created_at, run_id = (runs.c.created_at, runs.c.id) if which.tag is None else (table.c.created_at, table.c.run_id)
     query = select(*SHOWN).order_by(created_at.desc(), run_id.desc()).limit(limit)
     if which.tag is not None:
-        slot = slot_of(which.tag, dialect)
-        query = query.join(run_tags, run_tags.c.run_id == runs.c.id).where(run_tags.c.tag == slot)
+        query = query.join(run_tags, run_tags.c.run_id == runs.c.id).where(*_tagged(which.tag, dialect))
     if which.status is not None:
         query = query.where(runs.c.status == which.status)
     if which.graph_id is not None:
@@ -240,6 +240,20 @@ def _newest(which: Filter, last: Sequence[Any] | None, limit: int, dialect: str)
     if last is not None:
         query = query.where(tuple_(created_at, run_id) < tuple_(*last))
     return query
+
+
+def _tagged(written: str, dialect: str) -> list[Any]:
+    """Conditions for runs with a tag. Where there are several colons, the index does not tell which ends the key."""
+    tag = tag_of(written)
+    if tag is None:
+        return [false()]
+    text = f"{tag.key}:{tag.value}"
+    conditions = [run_tags.c.tag == slot_of(text, dialect)]
+    if text.count(":") > 1:
+        find = func.instr if dialect == "sqlite" else func.strpos
+        member = f"{codec.encode(tag.key)}:{codec.encode(tag.value)}"
+        conditions.append(or_(find(runs.c.tags, "{" + member) == 1, find(runs.c.tags, "," + member) > 0))
+    return conditions
 
 
 def run_record(row: Any) -> RunRecord:

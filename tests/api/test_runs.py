@@ -132,6 +132,23 @@ def test_runs_are_listed_newest_first_and_filtered(server: Server, client: httpx
     assert first["items"][0].keys() == client.get(f"/graph/state/{made[0]}").json().keys() - {"state", "logs"}
 
 
+def test_a_colon_in_a_tags_key_is_escaped(client: httpx.Client) -> None:
+    graph_id = client.post("/graph/create", json=COUNT | {"name": "colons"}).json()["graph_id"]
+    body = {"graph_id": graph_id, "initial_state": {"n": 0, "until": 1}}
+    tags = [{"a": "b:c"}, {"a:b": "c"}]
+    made = [client.post("/graph/run", json={**body, "tags": each}).json()["run_id"] for each in tags]
+
+    def listed(tag: str) -> list[str]:
+        answer = client.get("/runs", params={"graph_id": graph_id, "tag": tag})
+        return [run["run_id"] for run in answer.json()["items"]]
+
+    assert [listed("a:b:c"), listed(r"a\:b:c")] == [[made[0]], [made[1]]]
+    problem = client.get("/runs", params={"tag": "team"}).json()
+    assert problem["errors"] == [
+        {"pointer": "/tag", "message": r"a tag filter is written key:value, and a colon within the key \:"}
+    ]
+
+
 @pytest.mark.parametrize(
     "path",
     [

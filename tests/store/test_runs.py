@@ -279,3 +279,32 @@ def test_a_page_of_steps_ends_early_when_their_decisions_grow_large(database: Da
             assert await sizes_of_pages(store) == [2, 2, 1]
 
     asyncio.run(scenario())
+
+
+def test_a_filter_finds_the_runs_of_one_tag_wherever_colons_stand(database: Database) -> None:
+    tags = {
+        "inner": {"a": "b:c"},
+        "outer": {"a:b": "c"},
+        "both": {"x": "y", "a": "b:c", "a:b": "c"},
+        "empty key": {"": "a:b:c"},
+        "empty value": {"a:b:c": ""},
+        "backslash": {"a\\": "b:c"},
+        "quoted": {'"a': 'b",:c', "a:b": 'c",'},
+        "hidden": {"x": ',"a":"b:c"', "a:b": "c"},
+    }
+
+    async def scenario() -> None:
+        async with opened(database) as store:
+            for run_id, each in tags.items():
+                await start(store, run_id, tags=each)
+            for key, value in {pair for each in tags.values() for pair in each.items()}:
+                written = key.replace("\\", "\\\\").replace(":", "\\:")
+                found = (await store.runs.page(Filter(tag=f"{written}:{value}"), 100)).items
+                expected = {run_id for run_id, each in tags.items() if each.get(key) == value}
+                assert {run.run_id for run in found} == expected, (key, value)
+            first = await store.runs.page(Filter(tag="a:b:c"), 1)
+            second = await store.runs.page(Filter(tag="a:b:c"), 1, first.next_cursor)
+            assert {run.run_id for page in (first, second) for run in page.items} == {"inner", "both"}
+            assert second.next_cursor is None
+
+    asyncio.run(scenario())
