@@ -29,5 +29,6 @@ async def backtest(graph_id: GraphId, request: Request, services: Served, settin
     record = await services.store.graphs.get(graph_id)
     await services.store.graphs.get(known_graph_id(asked.graph_id))
     graph = Graph.load(record.definition or "")
-    found = await services.store.backtest.run(graph, Filter(asked.status, asked.graph_id), asked.limit)
+    which = Filter(asked.status, asked.graph_id)
+    found = await services.store.backtest.run(graph, which, asked.limit, settings.state_bytes_max)
     return Json(asdict(found))

@@ -5,12 +5,9 @@ A step succeeds, or its node fails; what has failed is tried again, caught by an
 
 from __future__ import annotations
 
-from typing import Any
-
-from service.core import codec
+from service.core.catching import caught
 from service.core.children import joined, starts
-from service.core.comparison import Work
-from service.core.conditions import Decision, Reason, decide, decoded_apart
+from service.core.conditions import Decision, decide
 from service.core.errors import AttemptError, StateInvalid
 from service.core.graph import SECONDS_MAX, GraphNode, SignalNode, SleepNode, Until
 from service.core.moves import (
@@ -223,8 +220,8 @@ def _failed(run: Run, failure: Failed, state_bytes_max: int) -> Transition:
     if node.retry is not None and is_retried(node.retry, failure.type, failures):
         return _retried(run, error, line, backoff_s(node.retry, failures), failures)
     try:
-        if (caught := _caught(run, error, line, state_bytes_max)) is not None:
-            return caught
+        if (step := _caught(run, error, line, state_bytes_max)) is not None:
+            return step
     except AttemptError as broken:
         error = error._replace(type=broken.type, message=str(broken))
         line = _failure_line(error)
@@ -241,21 +238,11 @@ def _retried(run: Run, error: RunError, line: Line, seconds: float, failures: in
 
 def _caught(run: Run, error: RunError, line: Line, state_bytes_max: int) -> Transition | None:
     """The step over the first error edge that takes `error`: the last good state, plus the error's record."""
-    edges = run.graph.edges_on_error(error.node, error.type)
-    asked: list[dict[str, Any]] = []
-    work = Work()
-    decoded: dict[str, Any] = {}
-    for edge in edges:
-        changes = run.state.setting(edge.into or "", codec.encode(error._asdict()), state_bytes_max)
-        state = run.state.apply(changes)
-        with decoded_apart(decoded, edge.into) as seen:
-            decision = decide([edge], state, work, seen)
-        asked += decision.evaluated
-        if decision.reason is not Reason.NONE_TRUE:
-            taken = Decision(edge.to, Reason.ON_ERROR, tuple(asked))
-            stepped = _stepped(run, changes, state, taken)
-            return stepped._replace(error=error, lines=(line, *stepped.lines))
-    return None
+    found = caught(run.graph, run.state, error, state_bytes_max)
+    if found is None:
+        return None
+    stepped = _stepped(run, found.changes, found.state, found.decision)
+    return stepped._replace(error=error, lines=(line, *stepped.lines))
 
 
 def _ended(run: Run, error: RunError, line: Line) -> Transition:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.core import codec
+from service.core.catching import caught
 from service.core.conditions import Decision, Reason, decide
-from service.core.errors import ConditionError
+from service.core.errors import AttemptError, ConditionError
 from service.core.graph import Graph
+from service.core.run import RunError
 from service.core.state import State
 
 _UNASKED = frozenset({Reason.ON_ERROR, Reason.PATCH})
@@ -23,6 +27,7 @@ class Routed:
     node: str | None
     went: str | None
     reason: str
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +35,24 @@ class Detour:
     """A step after which the graph asked would have led elsewhere."""
 
     routed: Routed
-    decision: Decision | ConditionError
+    decision: Decision | None
+    """None where the run would have failed."""
+    error: AttemptError | None = None
+    """What its ordinary edges would have failed with; or the error edges that were to take that."""
 
     @property
     def would_go(self) -> str | None:
-        return None if isinstance(self.decision, ConditionError) else self.decision.to
+        return None if self.decision is None else self.decision.to
 
     def because(self) -> str:
         """In a few words, why it would have gone there."""
-        if isinstance(self.decision, ConditionError):
-            return f"{self.decision.type}: {self.decision}"
+        failed = "" if self.error is None else f"{self.error.type}: {self.error}"
+        if self.decision is None:
+            return failed
         asked = self.decision.evaluated
         match self.decision.reason:
+            case Reason.ON_ERROR:
+                return f"{failed}; an error edge takes that"
             case Reason.NO_EDGES:
                 return "the node has no edges"
             case Reason.NONE_TRUE:
@@ -57,15 +68,34 @@ def is_asked(graph: Graph, routed: Routed) -> bool:
     return routed.node in graph.nodes and routed.reason not in _UNASKED
 
 
-def detour(graph: Graph, routed: Routed, state: State) -> Detour | None:
-    """Where the edges of `graph`, asked of the `state` after the step, lead elsewhere than the step went."""
+def detour(
+    graph: Graph,
+    routed: Routed,
+    state: State,
+    before: Callable[[], State] | None = None,
+    state_bytes_max: int = sys.maxsize,
+) -> Detour | None:
+    """Where the edges of `graph`, asked of the `state` after the step, lead elsewhere than the step went.
+
+    A condition that asks for a key that is not there fails the node, as it would have failed it in a run: the step is
+    undone, and the error edges are asked of the state that there was `before`.
+    """
     if routed.node is None:
         return None
+    error: AttemptError | None = None
     try:
         decision = decide(graph.edges_from(routed.node), state)
-    except ConditionError as error:
-        return Detour(routed, error)
-    return None if decision.to == routed.went else Detour(routed, decision)
+    except ConditionError as raised:
+        error = raised
+        record = RunError(raised.type, str(raised), routed.node, routed.step, routed.attempt)
+        try:
+            found = caught(graph, state if before is None else before(), record, state_bytes_max)
+        except AttemptError as broken:
+            return Detour(routed, None, broken)
+        if found is None:
+            return Detour(routed, None, error)
+        decision = found.decision
+    return None if decision.to == routed.went else Detour(routed, decision, error)
 
 
 def _with_operands(asked: tuple[dict[str, object], ...]) -> str:

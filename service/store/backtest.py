@@ -7,6 +7,7 @@ each page may be a snapshot of its own.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ EXAMPLES_MAX = 100
 STEPS_AT_ONCE = 1000
 
 _STEPS_BETWEEN = (
-    select(snapshots.c.step, snapshots.c.node, snapshots.c.next_node, snapshots.c.reason)
+    select(snapshots.c.step, snapshots.c.node, snapshots.c.next_node, snapshots.c.reason, snapshots.c.attempt)
     .where(
         snapshots.c.run_id == bindparam("run_id"),
         snapshots.c.step > bindparam("after_step"),
@@ -44,10 +45,10 @@ class Backtest:
         self._reader = reader
         self._runs = runs
 
-    async def run(self, graph: Graph, which: Filter, limit: int) -> BacktestRecord:
+    async def run(self, graph: Graph, which: Filter, limit: int, state_bytes_max: int = sys.maxsize) -> BacktestRecord:
         """How `graph` would have led the newest `limit` runs, had it been asked after each of their steps."""
         page = await self._runs.page(which, limit)
-        tally = _Tally(graph)
+        tally = _Tally(graph, state_bytes_max)
         for record in page.items:
             tally.begin(record.run_id)
             async for steps, changed in self._pages(record):
@@ -75,12 +76,15 @@ class _Tally:
     """What came out so far, and the state of the run that is being walked through."""
 
     graph: Graph
+    state_bytes_max: int
     runs: int = 0
     steps: int = 0
     diverging: set[str] = field(default_factory=set)
     examples: list[DivergenceRecord] = field(default_factory=list)
     _run_id: str = ""
     _entries: dict[str, Entry] = field(default_factory=dict)
+    _replaced: dict[str, Entry | None] = field(default_factory=dict)
+    """What the last step has changed, as it was before; None: it was not there."""
 
     def begin(self, run_id: str) -> None:
         self.runs += 1
@@ -94,11 +98,12 @@ class _Tally:
         self._apply(by_step[0])
         for row in steps:
             self._apply(by_step[row.step])
-            routed = Routed(row.step, row.node, row.next_node, row.reason)
+            routed = Routed(row.step, row.node, row.next_node, row.reason, row.attempt)
             if is_asked(self.graph, routed):
                 self._ask(routed)
 
     def _apply(self, rows: Sequence[Any]) -> None:
+        self._replaced = {row.key: self._entries.get(row.key) for row in rows}
         for row in rows:
             if row.value is None:
                 self._entries.pop(row.key, None)
@@ -106,9 +111,14 @@ class _Tally:
                 # In the order in which they were set: nobody asks for their positions here.
                 self._entries[row.key] = Entry(row.value, len(self._entries), codec.byte_length(row.value))
 
+    def _before(self) -> State:
+        """The state before the last step."""
+        entries = self._entries | self._replaced
+        return State({key: entry for key, entry in entries.items() if entry is not None})
+
     def _ask(self, routed: Routed) -> None:
         self.steps += 1
-        found = detour(self.graph, routed, State(self._entries))
+        found = detour(self.graph, routed, State(self._entries), self._before, self.state_bytes_max)
         if found is None:
             return
         self.diverging.add(self._run_id)

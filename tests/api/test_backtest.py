@@ -92,6 +92,77 @@ def test_a_condition_error_diverges(http: httpx.Client) -> None:
     assert example["because"] == "condition_error: the state has nothing at 'missing'; there is 'n'"
 
 
+def branching(key: str, *caught: Any) -> dict[str, Any]:
+    """From `a` to `b`, or to `c` where there is 0 at `key`, or over one of the edges `caught`."""
+    edges = {"a": [{"to": "c", "condition": compared(key)}, {"to": "b"}, *caught]}
+    return {"name": "branching", "start_node": "a", "nodes": dict.fromkeys("abcd", "add"), "edges": edges}
+
+
+def compared(key: str, value: Any = 0) -> dict[str, Any]:
+    return {"key": key, "op": "==", "value": value}
+
+
+NOTHING = "condition_error: the state has nothing at 'missing'; there is 'n'"
+
+
+@pytest.mark.parametrize(
+    ("caught", "would_go", "because"),
+    [
+        ([{"to": "d", "on_error": True}], "d", f"{NOTHING}; an error edge takes that"),
+        ([{"to": "d", "on_error": ["condition_error"], "into": "why"}], "d", f"{NOTHING}; an error edge takes that"),
+        ([{"to": None, "on_error": True}], None, f"{NOTHING}; an error edge takes that"),
+        ([{"to": "d", "on_error": ["tool_error", "timeout"]}], None, NOTHING),
+        # Asked of the state before the step, in which `n` was 0, and of the record.
+        ([{"to": "d", "on_error": True, "condition": compared("n", 1)}], None, NOTHING),
+        (
+            [
+                {"to": "c", "on_error": True, "condition": compared("n", 1)},
+                {"to": "d", "on_error": True, "condition": compared("n", 0)},
+            ],
+            "d",
+            f"{NOTHING}; an error edge takes that",
+        ),
+        (
+            [{"to": "d", "on_error": True, "into": "why", "condition": compared("why.type", "condition_error")}],
+            "d",
+            f"{NOTHING}; an error edge takes that",
+        ),
+        (
+            [{"to": "d", "on_error": True, "condition": compared("other")}],
+            None,
+            "condition_error: the state has nothing at 'other'; there is 'n', 'error'",
+        ),
+    ],
+)
+def test_a_condition_error_goes_over_the_error_edge_that_a_run_would_take(
+    http: httpx.Client, caught: list[Any], would_go: str | None, because: str
+) -> None:
+    finished(http, branching("n"), n=0)
+    new = create(http, branching("missing", *caught))
+    found = backtest(http, new, graph_id=create(http, branching("n")), limit=1)
+    example = found["examples"][0]
+    assert (example["step"], example["went"], example["would_go"], example["because"]) == (1, "b", would_go, because)
+
+    real = begin(http, branching("missing", *caught), n=0)
+    run = until(http, real, "completed" if because.endswith("takes that") else "failed")
+    if run["status"] == "completed":
+        first = steps_of(http, real)[0]["decision"]
+        assert (first["to"], first["reason"]) == (would_go, "on_error")
+
+
+def test_an_error_edge_that_leads_where_the_run_went_is_no_detour_and_its_step_is_passed_over(
+    http: httpx.Client,
+) -> None:
+    finished(http, branching("n"), n=0)
+    old = create(http, branching("n"))
+    caught = branching("missing", {"to": "b", "on_error": True})
+    assert backtest(http, create(http, caught), graph_id=old, limit=1)["diverging_runs"] == 0
+    # The other way round: a run that went over the error edge.
+    finished(http, caught, n=0)
+    found = backtest(http, old, graph_id=create(http, caught))
+    assert (found["runs"], found["steps"], found["diverging_runs"]) == (1, 1, 0)
+
+
 def test_states_are_those_after_each_step(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     # In pages, some of which end early.
     monkeypatch.setattr("service.store.backtest.STEPS_AT_ONCE", 3)
