@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from service.api.errors import faults_of
 from service.core import codec
-from service.core.errors import Invalid
+from service.core.errors import Invalid, NotJson
 from service.core.validation import FAULTS_MAX
 
 M = TypeVar("M", bound=BaseModel)
@@ -32,7 +32,14 @@ async def read_json(request: Request, bytes_max: int, depth_max: int = codec.DEP
     if named not in ("", "application/json") and not named.endswith("+json"):
         raise HTTPException(415, f"the body is {named:.100}; send application/json")
     body = await read_bytes(request, bytes_max)
-    return empty if not body and empty is not ABSENT else codec.decode(body, depth_max)
+    if not body and empty is not ABSENT:
+        return empty
+    try:
+        return codec.decode(body, depth_max)
+    except NotJson as error:
+        if not body.strip():
+            raise NotJson("the body is empty; this call takes JSON, as the examples at /docs show") from error
+        raise NotJson(f"the body is no JSON: {error}") from error
 
 
 async def read_bytes(request: Request, bytes_max: int) -> bytes:
@@ -59,7 +66,7 @@ def shaped(model: type[M], value: Any) -> M:
         return model.model_validate(value, strict=True)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        raise Invalid(faults_of(found[:FAULTS_MAX], model.model_fields)) from error
+        raise Invalid(faults_of(found[:FAULTS_MAX], model)) from error
 
 
 def _too_large(bytes_max: int) -> HTTPException:

@@ -19,13 +19,13 @@ from service.api import schemas
 from service.api.body import chunks, content_type, read_json, shaped
 from service.api.copying import sync
 from service.api.deps import Decimal, Served, Settings, new_run_id, routes
-from service.api.errors import closest
 from service.api.openapi import DEMO_BODY, refusals
 from service.api.runs import initial_state, started
 from service.api.services import WRITE_WITHIN_S, ApiSettings, Services
 from service.api.views import Json
 from service.core import codec
 from service.core.errors import Invalid, Unavailable
+from service.core.spelling import closest
 from service.core.tool import JsonObject
 from service.store.runs import Start
 

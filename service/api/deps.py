@@ -20,9 +20,9 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import request_response
 
-from service.api.errors import closest
 from service.api.services import ApiSettings, Services
 from service.core.errors import Fault, Invalid, NotFound
+from service.core.spelling import closest_field
 
 NUMBER_MAX = 2**63 - 1
 LIMIT_MAX = 1000
@@ -140,7 +140,7 @@ async def known_query(connection: HTTPConnection) -> None:
     known = {parameter.alias for parameter in connection.scope["route"].dependant.query_params}
     names = [name for name, _ in connection.query_params.multi_items()]
     faults = [
-        Fault(f"/{name[:100]}", f"there is no query parameter {name!r:.200}{closest(name, known)}")
+        Fault(f"/{name[:100]}", f"there is no query parameter {name!r:.200}{closest_field(name, known)}")
         for name in dict.fromkeys(names)
         if name not in known
     ]

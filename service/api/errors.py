@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from http import HTTPStatus
@@ -10,17 +9,18 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import Response
 
 from service.core import codec
 from service.core.errors import Conflict, Fault, Invalid, NotFound, NotJson, Unavailable
+from service.core.spelling import closest_field
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 _DETAIL_CHARS_MAX = 2000
-_NAME_CHARS_MAX = 100
 
 
 def problem(
@@ -44,22 +44,35 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(error, _handler(answer))
 
 
-def faults_of(errors: Sequence[Any], known: Collection[str]) -> list[Fault]:
-    """The faults that pydantic found, each with its pointer; `known` are the fields that there are."""
-    return [Fault(codec.pointer(*error["loc"]), _message(error, known)) for error in errors]
+def faults_of(errors: Sequence[Any], model: type[BaseModel] | None = None) -> list[Fault]:
+    """The faults that pydantic found, each with its pointer; `model` is what the body was to be."""
+    return [Fault(codec.pointer(*error["loc"]), _message(error, model)) for error in errors]
 
 
-def closest(name: str, known: Collection[str]) -> str:
-    """The hint at a misspelling, or nothing."""
-    match = difflib.get_close_matches(name[:_NAME_CHARS_MAX], known, n=1)
-    return f"; did you mean {match[0]!r}?" if match else ""
-
-
-def _message(error: Any, known: Collection[str]) -> str:
+def _message(error: Any, model: type[BaseModel] | None) -> str:
     if error["type"] == "extra_forbidden":
         name = str(error["loc"][-1])
-        return f"there is no field {name!r:.200}{closest(name, known)}"
-    return re.sub("^(Value error, |Input )", "", error["msg"])
+        return f"there is no field {name!r:.200}{closest_field(name, _fields_at(error['loc'][:-1], model))}"
+    return _PLAIN.get(error["type"]) or re.sub("^(Value error, |Input )", "", error["msg"])
+
+
+def _fields_at(place: Sequence[str | int], model: type[BaseModel] | None) -> Collection[str]:
+    """The fields of the object at `place` in a body."""
+    for segment in place:
+        field = None if model is None else model.model_fields.get(str(segment))
+        of = None if field is None else field.annotation
+        model = of if isinstance(of, type) and issubclass(of, BaseModel) else None
+    return () if model is None else model.model_fields
+
+
+_PLAIN = {
+    "missing": "it is required",
+    "model_type": "should be an object",
+    "dict_type": "should be an object",
+    "list_type": "should be an array",
+    "string_type": "should be a string",
+}
+"""In place of messages that speak of Python's types."""
 
 
 def _handler(answer: Callable[[Any], Response]) -> Callable[[Any, Any], Any]:
@@ -78,7 +91,7 @@ def _invalid(error: Invalid) -> Response:
 
 def _not_validated(error: RequestValidationError | WebSocketRequestValidationError) -> Response:
     # Parameters, since bodies are read elsewhere: without FastAPI's word for where a parameter stands.
-    return _invalid(Invalid(faults_of([{**fault, "loc": fault["loc"][1:]} for fault in error.errors()], ())))
+    return _invalid(Invalid(faults_of([{**fault, "loc": fault["loc"][1:]} for fault in error.errors()])))
 
 
 _ANSWERS: dict[type[Exception], Callable[[Any], Response]] = {

@@ -11,6 +11,7 @@ import math
 import re
 from typing import Any, NoReturn
 
+from service.core import not_json
 from service.core.errors import Invalid, NotJson
 
 DEPTH_MAX = 100
@@ -49,19 +50,23 @@ def pointer(*segments: str | int) -> str:
 
 
 def decode(body: bytes, depth_max: int = DEPTH_MAX) -> Any:
-    """The value that a client sent. NotJson where it is no JSON, Invalid where no state could hold it."""
+    """The value that a client sent. NotJson says why it is no JSON; Invalid where no state could hold it."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise NotJson(f"the body is not UTF-8: {error.reason} at byte {error.start}") from error
+        raise NotJson(f"it is not UTF-8: {error.reason} at byte {error.start}") from error
+    if not_json.is_blank(text):
+        raise NotJson("it is empty")
     try:
         value = _strict_decoder.decode(text)
     except RecursionError as error:
         if not _closes(text):
             raise NotJson("a bracket is not closed") from error
         raise Invalid.at(_pointer_below(text, depth_max), _too_deep(depth_max)) from error
+    except json.JSONDecodeError as error:
+        raise NotJson(not_json.reason(error)) from error
     except ValueError as error:
-        raise NotJson(_without_document(error)) from error
+        raise NotJson(_plainly(error)) from error
     # Only an escape can bring in NUL or a lone surrogate, and only brackets depth: most bodies have too few.
     if "\\u" in text or text.count("[") + text.count("{") > depth_max:
         try:
@@ -234,8 +239,8 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-def _without_document(error: ValueError) -> str:
-    """json's own message; where Python's limit on digits spoke, a plainer one."""
+def _plainly(error: ValueError) -> str:
+    """Our own message; where Python's limit on digits spoke, a plainer one."""
     message = str(error)
     return f"an integer has more than {INT_DIGITS_MAX} digits" if "integer string conversion" in message else message
 

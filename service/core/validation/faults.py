@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
-from service.core import codec, path
+from service.core import codec, path, spelling
 from service.core.codec import pointer
 from service.core.errors import Fault
+from service.core.spelling import closest_field
 
 FAULTS_MAX = 1000
 FAULTS_LENGTH_MAX = 2**20
@@ -43,7 +43,7 @@ class Faults:
             return False
         for field in value:
             if field not in known:
-                self.add((*at, field), f"{what} has no field {field!r:.200}{self.closest(field, known)}")
+                self.add((*at, field), f"{what} has no field {field!r:.200}{self.closest(field, known, closest_field)}")
         return True
 
     def text(self, value: Any, at: Place, what: str) -> str:
@@ -85,10 +85,11 @@ class Faults:
         except codec.ValueUnfit as unfit:
             self.add((*at, *unfit.path), unfit.message)
 
-    def closest(self, name: str, names: Collection[str]) -> str:
+    def closest(
+        self, name: str, names: Collection[str], find: Callable[[str, Collection[str]], str] = spelling.closest
+    ) -> str:
         """The hint at a misspelling; bounded, since its cost grows with names × candidates."""
-        if len(name) > 100 or self._comparisons + len(names) > _COMPARISONS_MAX:
+        if len(name) > spelling.NAME_CHARS_MAX or self._comparisons + len(names) > _COMPARISONS_MAX:
             return ""
         self._comparisons += len(names)
-        match = difflib.get_close_matches(name, list(names), n=1)
-        return f"; did you mean {match[0]!r}?" if match else ""
+        return find(name, names)

@@ -1,0 +1,88 @@
+"""Hints at what somebody meant: the name that is nearly the same, or the field that others call so."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection
+
+NAME_CHARS_MAX = 100
+"""A longer name is no misspelling; and the cost of comparing grows with the square."""
+
+_CALLED: dict[str, str] = {
+    "initial_state": "state input inputs initial data payload params parameters arguments args variables vars context",
+    "graph_id": "graph id workflow workflow_id flow flow_id",
+    "tags": "label labels annotations metadata meta",
+    "patch": "state changes update updates set merge data",
+    "step": "at from number",
+    "node": "start start_node current_node at from",
+    "max_steps": "limit budget max_iterations",
+    "status": "state",
+    "limit": "count size page_size per_page max top n take",
+    "cursor": "next page offset after from page_token skip",
+    "after_seq": "since offset after from cursor last_event_id",
+    "after_step": "since offset after from cursor",
+    "runs": "filter filters where",
+    "dataset": "data source file",
+    "rows": "records table items",
+    "start_node": "entry entrypoint initial first begin root",
+    "nodes": "steps tasks states vertices",
+    "edges": "transitions links connections next",
+    "to": "target next goto dest destination then",
+    "condition": "when if guard predicate expression",
+    "on_error": "catch except error errors on_failure",
+    "into": "output result result_path as",
+    "tool": "function task action call uses type handler",
+    "metadata": "params parameters config arguments args options input with",
+    "signal": "event wait wait_for",
+    "sleep": "wait delay seconds duration pause",
+    "until": "at time timestamp",
+    "graph": "subgraph child workflow",
+    "for_each": "map items each over iterate",
+    "input": "keys pass",
+    "max_parallel": "concurrency parallelism max_concurrency",
+    "retry": "retries",
+    "max_attempts": "tries count max_retries retries",
+    "backoff_s": "delay interval wait",
+    "backoff_rate": "multiplier factor exponent",
+    "op": "operator comparator comparison",
+    "value": "right equals literal than",
+    "key": "path field left name",
+    "isolate": "sandbox process",
+}
+"""What fields are called elsewhere, which no comparison of letters tells."""
+
+
+def closest(name: str, known: Collection[str]) -> str:
+    """The hint at a misspelling of one of `known`, or nothing."""
+    match = difflib.get_close_matches(name[:NAME_CHARS_MAX], known, n=1)
+    return _hint(match[0]) if match else ""
+
+
+def closest_field(field: str, known: Collection[str]) -> str:
+    """The hint at the field, among those `known`, that somebody meant; or nothing."""
+    if len(field) > NAME_CHARS_MAX:
+        return ""
+    plain, words = _plain(field), _words(field)
+    candidates = (
+        [other for other in known if _plain(other) == plain],
+        [other for other in known if plain in map(_plain, _CALLED.get(other, "").split())],
+        [other for other in known if words and words <= _words(other)],
+    )
+    for found in candidates:
+        if len(found) == 1:
+            return _hint(found[0])
+    return closest(field, known)
+
+
+def _hint(name: str) -> str:
+    return f"; did you mean {name!r}?"
+
+
+def _plain(field: str) -> str:
+    """Without what tells one style of writing names from another."""
+    return re.sub(r"[\W_]", "", field).lower()
+
+
+def _words(field: str) -> set[str]:
+    return set(re.sub("([a-z])([A-Z])", r"\1_\2", field).lower().replace("-", "_").split("_")) - {""}
