@@ -56,13 +56,16 @@ async def send_signal(
     services: Served,
     settings: Settings,
 ) -> Json:
-    """Send a run a signal, with any JSON as its payload. It waits in the run's mailbox until a node takes it."""
+    """Send a run a signal, with any JSON as its payload. It waits in the run's mailbox until a node takes it.
+
+    A name that no node of the run's graph waits for is refused.
+    """
     key = key_of(request)
     _check_name(request, name)
     payload = await read_json(request, settings.body_bytes_max, DEPTH_MAX)
     idempotency = keyed(key, f"signal:{run_id}", {"name": name, "payload": payload})
     is_new = await services.store.signals.send(
-        run_id, name, codec.encode(payload), idempotency, within_s=WRITE_WITHIN_S
+        run_id, name, codec.encode(payload), idempotency, expected_only=True, within_s=WRITE_WITHIN_S
     )
     return Json({"run_id": run_id, "name": name}, 202 if is_new else 200)
 

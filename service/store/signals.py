@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import bindparam, func, select, update
 
-from service.core.errors import Conflict, NotFound, RungraphError
+from service.core import codec
+from service.core.errors import Conflict, Invalid, NotFound, RungraphError
 from service.core.moves import Nothing, Received
+from service.core.spelling import closest
 from service.core.transitions import Status
 from service.store.clock import microseconds
 from service.store.idempotency import Idempotency, take_key, use_of
 from service.store.sql import Statement
-from service.store.tables import runs, signals
+from service.store.tables import graphs, runs, signals
 from service.store.transaction import Transaction
 from service.store.waits import wake_those_ready
 from service.store.writer import Writer
 
 MAILBOX_MAX = 1000
 """Signals of a run that no step has taken."""
+GRAPHS_KNOWN_MAX = 256
+"""Graphs of which it is remembered which signals they wait for."""
+COMPARED_MAX = 1000
+"""Names that a misspelt one is compared with."""
+NAMES_SHOWN_MAX = 10
 _CLOSED = (Status.COMPLETED, Status.CANCELLED)
 
 # Locked, so that numbers are given out in the order of the commits, and a run that is just parking is not missed.
-_STATUS = Statement(select(runs.c.status).where(runs.c.id == bindparam("run_id")).with_for_update())
+_STATUS = Statement(select(runs.c.status, runs.c.graph_id).where(runs.c.id == bindparam("run_id")).with_for_update())
+_DEFINITION = Statement(select(graphs.c.definition).where(graphs.c.id == bindparam("graph_id")))
 
 _WAITING = Statement(
     select(func.count()).where(signals.c.run_id == bindparam("run_id"), signals.c.step.is_(None)),
@@ -49,6 +59,8 @@ _CONSUME = Statement(
 class Signals:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
+        self._names: dict[str, frozenset[str]] = {}
+        """The signals that a graph's nodes wait for, by the graph's id; a graph never changes."""
 
     async def send(
         self,
@@ -57,12 +69,14 @@ class Signals:
         payload: str,
         idempotency: Idempotency | None = None,
         *,
+        expected_only: bool = False,
         within_s: float | None = None,
     ) -> bool:
         """Put a signal, its `payload` being JSON text, into the run's mailbox; whether it is new.
 
         One transaction; when this returns, the signal is on disk. False: the key was used for the same before.
         NotFound without the run; Conflict where it is over, its mailbox full, or the key used for another signal.
+        `expected_only`: Invalid where no node of the run's graph waits for that name.
         """
         sent: tuple[int, str] | None = None
 
@@ -75,8 +89,13 @@ class Signals:
                 return True  # The COMMIT had only looked like a failure.
             if idempotency is not None and (used := use_of(transaction, idempotency)) is not None:
                 return used if isinstance(used, Conflict) else False
-            if (refusal := _refusal(transaction, run_id, run[0])) is not None:
-                return refusal
+            status, graph_id = run
+            if status in _CLOSED:
+                return Conflict(f"the run is {status}: it takes no more signals")
+            if expected_only and (fault := _unexpected(name, self._names_of(transaction, graph_id))) is not None:
+                return Invalid.at("/name", fault)
+            if transaction.one(_WAITING, run_id=run_id)[0] >= MAILBOX_MAX:
+                return Conflict(f"the run's mailbox is full: {MAILBOX_MAX} signals wait")
             if idempotency is not None:
                 take_key(transaction, idempotency, run_id)
             number = transaction.one(_LAST_NUMBER, run_id=run_id)[0] + 1
@@ -91,6 +110,14 @@ class Signals:
             raise outcome
         return outcome
 
+    def _names_of(self, transaction: Transaction, graph_id: str) -> frozenset[str]:
+        if graph_id not in self._names:
+            nodes = codec.loads(transaction.one(_DEFINITION, graph_id=graph_id)[0])["nodes"]
+            self._names[graph_id] = frozenset(node["signal"] for node in nodes.values() if "signal" in node)
+            if len(self._names) > GRAPHS_KNOWN_MAX:
+                del self._names[next(iter(self._names))]
+        return self._names[graph_id]
+
     async def oldest(self, run_id: str, name: str) -> Received | Nothing:
         """The signal of that name that the run takes next."""
 
@@ -101,12 +128,18 @@ class Signals:
         return await self._writer.write(verb)
 
 
-def _refusal(transaction: Transaction, run_id: str, status: str) -> Conflict | None:
-    if status in _CLOSED:
-        return Conflict(f"the run is {status}: it takes no more signals")
-    if transaction.one(_WAITING, run_id=run_id)[0] >= MAILBOX_MAX:
-        return Conflict(f"the run's mailbox is full: {MAILBOX_MAX} signals wait")
-    return None
+def _unexpected(name: str, names: Collection[str]) -> str | None:
+    """What is wrong with a signal that nobody would ever take; None where a node takes it."""
+    if name in names:
+        return None
+    fault = f"no node of the run's graph waits for the signal {name!r:.200}"
+    if not names:
+        return f"{fault}, nor for any other"
+    if hint := closest(name, sorted(names)[:COMPARED_MAX]):
+        return fault + hint
+    shown = ", ".join(f"{each!r:.100}" for each in sorted(names)[:NAMES_SHOWN_MAX])
+    more = "" if len(names) <= NAMES_SHOWN_MAX else f" and {len(names) - NAMES_SHOWN_MAX} more"
+    return f"{fault}; its nodes wait for {shown}{more}"
 
 
 def _is_there(transaction: Transaction, run_id: str, name: str, payload: str, number: int, accepted_at: str) -> bool:

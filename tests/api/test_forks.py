@@ -120,9 +120,11 @@ class TestWhere:
 
 class TestStatuses:
     def test_of_a_waiting_run_without_its_mailbox(self, http: httpx.Client) -> None:
-        run_id = begin(http, graph("add", {"signal": "go"}))
+        document = graph("add", {"signal": "go"})
+        document["nodes"]["never"] = {"signal": "other"}
+        run_id = begin(http, document)
         until(http, run_id, "waiting")
-        http.post(f"/runs/{run_id}/signals/other", json=1)
+        assert http.post(f"/runs/{run_id}/signals/other", json=1).status_code == 202
         new_id = fork(http, run_id)
         until(http, new_id, "waiting")
         assert http.post(f"/runs/{new_id}/signals/go", json=2).status_code == 202

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
 
-from tests.api.executing import UNKNOWN, begin, graph, moved, refused, run_of, until
+from service.api.idempotency import keyed
+from tests.api.executing import UNKNOWN, begin, create, graph, moved, refused, run_of, until
 from tests.api.harness import Server, deep, text
 
 WAIT = {"signal": "go"}
@@ -22,8 +24,10 @@ def send(client: httpx.Client, run_id: str, name: str, payload: Any = None, key:
 
 
 def held(client: httpx.Client) -> str:
-    """A run that has parked, and takes no signal but `go`."""
-    run_id = begin(client, graph(WAIT))
+    """A run that has parked for `go`; nodes that it does not come to wait for `x`, `y` and `other`."""
+    document = graph(WAIT)
+    document["nodes"] |= {f"for {name}": {"signal": name} for name in ("x", "y", "other")}
+    run_id = begin(client, document)
     until(client, run_id, "waiting")
     return run_id
 
@@ -124,6 +128,81 @@ class TestStatuses:
         refused(send(http, run_id, "x"), 409, names="1000")
         # Also one that would be taken at once: it goes through the mailbox like any other.
         refused(send(http, run_id, "go"), 409)
+
+
+def approval(*names: str) -> dict[str, Any]:
+    """A graph whose nodes wait for signals, one after the other."""
+    nodes = {str(number): {"signal": name, "into": "got"} for number, name in enumerate(names)}
+    return {"start_node": "0", "nodes": nodes, "edges": dict(pairwise(nodes))}
+
+
+class TestNames:
+    """A name that no node of the run's own graph waits for is refused, and nothing happens."""
+
+    @pytest.mark.parametrize(
+        ("names", "sent", "says"),
+        [
+            (["approval", "payment"], "aproval", "'aproval'; did you mean 'approval'?"),
+            (["approval"], "Approval", "did you mean 'approval'?"),
+            (["approval"], "approval ", "did you mean 'approval'?"),
+            (["approval"], "approval/", "did you mean 'approval'?"),
+            (["a/b"], "a-b", "did you mean 'a/b'?"),
+            (["b", "a"], "xyzzy", "its nodes wait for 'a', 'b'"),
+            ([str(number) for number in range(30)], "xyzzy", " and 20 more"),
+            (["naïve ☃"], "naive ☃", "did you mean 'naïve ☃'?"),
+            (["x" * 1000], "x" * 999, "no node"),
+            (["go"], "y" * 5000, "no node"),
+        ],
+    )
+    def test_with_the_closest_match(
+        self, live: Server, http: httpx.Client, names: list[str], sent: str, says: str
+    ) -> None:
+        run_id = begin(http, approval(*names))
+        until(http, run_id, "waiting")
+        before = live.tables()
+        answer = send(http, run_id, sent, 1, key="k")
+        refused(answer, 422, pointer="/name", names=says)
+        assert len(answer.json()["detail"]) < 1500
+        assert live.tables() == before
+        # The key was not consumed.
+        assert send(http, run_id, names[0], 1, key="k").status_code == 202
+
+    def test_where_nobody_waits_for_any(self, http: httpx.Client) -> None:
+        run_id = begin(http, graph("risky"))
+        until(http, run_id, "failed")
+        refused(send(http, run_id, "go"), 422, pointer="/name", names="nor for any other")
+
+    def test_of_children_are_their_own_graphs(self, http: httpx.Client) -> None:
+        child = create(http, approval("inner"))
+        parent = begin(http, graph({"graph": child, "into": "got"}, {"signal": "outer"}))
+        until(http, parent, "waiting")
+        (child_id,) = [
+            run["run_id"]
+            for run in http.get("/runs", params={"graph_id": child}).json()["items"]
+            if run["parent"]["run_id"] == parent
+        ]
+        refused(send(http, parent, "inner"), 422, pointer="/name")
+        refused(send(http, child_id, "outer"), 422, pointer="/name")
+        assert send(http, child_id, "inner", 1).status_code == 202
+        assert send(http, parent, "outer", 2).status_code == 202
+        assert until(http, parent, "completed")["state"]["outer"] == 2
+
+    def test_are_looked_at_after_the_run_its_status_and_the_key(self, http: httpx.Client) -> None:
+        run_id = begin(http, approval("x"))
+        assert send(http, run_id, "x", 1, key="k").status_code == 202
+        until(http, run_id, "completed")
+        assert send(http, run_id, "x", 1, key="k").status_code == 200
+        refused(send(http, run_id, "xx", 1, key="k"), 409)
+        refused(send(http, run_id, "xx", 1), 409, names="completed")
+        refused(send(http, UNKNOWN, "xx", 1), 404)
+
+    def test_that_were_accepted_by_an_earlier_version_are_answered_again(
+        self, live: Server, http: httpx.Client
+    ) -> None:
+        run_id = held(http)
+        key = keyed("k", f"signal:{run_id}", {"name": "lost", "payload": 1})
+        assert live.do(live.services.store.signals.send(run_id, "lost", "1", key))
+        assert send(http, run_id, "lost", 1, key="k").status_code == 200
 
 
 class TestTimeout:
