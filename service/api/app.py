@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import fastapi_offline
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import HTMLResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from service.api import (
     backtest,
@@ -35,6 +35,7 @@ from service.api.access import Access
 from service.api.deps import StrictRoute
 from service.api.services import ApiSettings
 from service.api.stop import Guard
+from service.api.unknown import unknown_path
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -63,7 +64,7 @@ def create_api(settings: ApiSettings, lifespan: Lifespan) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings = settings
-    app.router.default = _unknown_path
+    app.router.default = unknown_path
     app.router.route_class = StrictRoute
     errors.install(app)
     # In this order: whatever `/graph/{graph_id}` would match too comes before it.
@@ -88,8 +89,3 @@ def _add_docs(app: FastAPI) -> None:
             swagger_css_url=f"{_ASSETS_URL}/swagger-ui.css",
             swagger_favicon_url=f"{_ASSETS_URL}/favicon.png",
         )
-
-
-async def _unknown_path(_scope: Scope, _receive: Receive, _send: Send) -> None:
-    # Starlette's own answer to a WebSocket would be 403.
-    raise HTTPException(404, "there is nothing here")
