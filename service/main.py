@@ -105,7 +105,9 @@ async def serving(
 
 
 def database_of(settings: Settings) -> Database:
-    return database_at(settings.database_url, allow_undurable=settings.allow_undurable)
+    return database_at(
+        settings.database_url, allow_undurable=settings.allow_undurable, source=settings.database_url_source
+    )
 
 
 def engine_settings(settings: Settings, runs_folder: Path, tools: Tools) -> EngineSettings:

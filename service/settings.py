@@ -15,6 +15,8 @@ MIB = 2**20
 @dataclass(frozen=True)
 class Settings:
     database_url: str = "sqlite+aiosqlite:///./rungraph.db"
+    database_url_source: str = "RUNGRAPH_DATABASE_URL"
+    """Where it comes from, for who has to correct it."""
     host: str = "127.0.0.1"
     port: int = 8000
     tools: tuple[str, ...] = ()

@@ -109,6 +109,7 @@ def _count(text: str) -> int:
 def _settings(arguments: argparse.Namespace) -> Settings:
     """The environment's settings, those given on the command line in their place."""
     given = {name: getattr(arguments, name, None) for name in ("host", "port", "database_url")}
+    given["database_url_source"] = None if given["database_url"] is None else "--database-url"
     tools = getattr(arguments, "tools", None)
     given["tools"] = tuple(tools) if tools else None
     settings = replace(

@@ -82,11 +82,19 @@ class Database(Protocol):
         """The address of the server that alone serves it just now."""
 
 
-def database_at(url: str, *, allow_undurable: bool = False) -> Database:
+def database_at(url: str, *, allow_undurable: bool = False, source: str = "RUNGRAPH_DATABASE_URL") -> Database:
     """The database that `url` names. StartRefused where it names none that we can use.
 
-    `allow_undurable` takes a PostgreSQL that may lose acknowledged commits as well.
+    `allow_undurable` takes a PostgreSQL that may lose acknowledged commits as well; `source` is where the URL comes
+    from, as a person knows it.
     """
+    try:
+        return _database_at(url, allow_undurable)
+    except StartRefused as refused:
+        raise StartRefused(f"{source}: {refused}") from refused
+
+
+def _database_at(url: str, allow_undurable: bool) -> Database:
     scheme = url.partition(":")[0]
     if scheme in ("postgresql", "postgres", "postgresql+psycopg"):
         try:
@@ -97,9 +105,16 @@ def database_at(url: str, *, allow_undurable: bool = False) -> Database:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise StartRefused("RUNGRAPH_DATABASE_URL is no database URL") from error
+        raise StartRefused(_no_url(url)) from error
     if parsed.get_backend_name() != "sqlite":
         raise StartRefused(
             f"no database of the kind {parsed.drivername!r}; use sqlite+aiosqlite:///PATH or postgresql://HOST/NAME"
         )
     return Sqlite.at(parsed.database)
+
+
+def _no_url(text: str) -> str:
+    # Not quoted where it may hold a password.
+    if "@" in text or ":" in text:
+        return "this is no database URL; use sqlite:///PATH or postgresql://HOST/NAME"
+    return f"{text!r:.200} is no database URL; of a file it is sqlite:///{text:.200}"

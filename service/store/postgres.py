@@ -81,7 +81,7 @@ class Postgres:
             return cls(make_conninfo(**given), allow_undurable, has_pooler)
         except psycopg.ProgrammingError:
             # Without its cause, whose text may quote the password.
-            raise StartRefused("RUNGRAPH_DATABASE_URL is no URL that libpq understands") from None
+            raise StartRefused("this is no URL that libpq understands") from None
 
     @property
     def name(self) -> str:

@@ -72,7 +72,13 @@ def test_a_run_that_does_not_complete_is_exit_code_1(folder: Path, graph: str, s
         (["runs", "--limit", "0"], "--limit"),
         (["runs", "--limit", "x"], "--limit"),
         (["runs", "--status", "done"], "'completed'"),
-        (["runs", "--database-url", "sqlite://"], "in-memory"),
+        (["runs", "--database-url", "sqlite://"], "--database-url: a durable engine needs a file: an in-memory"),
+        (["runs", "--database-url", "peek.db"], "--database-url: 'peek.db' is no database URL; of a file"),
+        (["runs", "--database-url", "a/peek.db"], "it is sqlite:///a/peek.db"),
+        (["runs", "--database-url", "/peek.db"], "it is sqlite:////peek.db"),
+        (["runs", "--database-url", "mysql://h/d"], "--database-url: no database of the kind 'mysql'"),
+        (["runs", "--database-url", "x/y:secret@h"], "--database-url: this is no database URL; use"),
+        (["runs", "--database-url", "postgresql://h:secret@h/d?x=1"], "--database-url: this is no URL that libpq"),
         (["run"], "GRAPH.json"),
         (["run", "missing.json"], "cannot read missing.json: No such file"),
         (["run", "."], "cannot read .: Is a directory"),
@@ -94,7 +100,16 @@ def test_wrong_usage_is_one_clear_line_and_makes_no_database(
     said = ask(*arguments)
     assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
     assert says in said.err
+    assert "secret" not in said.err
     assert content(folder) == before
+
+
+def test_a_setting_that_makes_no_sense_is_told_by_where_it_comes_from(folder: Path) -> None:
+    said = rungraph(folder, "runs", RUNGRAPH_DATABASE_URL="peek.db")
+    assert said.returncode == 2
+    assert said.stderr == (
+        "rungraph: RUNGRAPH_DATABASE_URL: 'peek.db' is no database URL; of a file it is sqlite:///peek.db\n"
+    )
 
 
 def test_what_the_server_refuses_is_told_with_every_pointer(folder: Path, ask: Ask) -> None:
