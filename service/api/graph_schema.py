@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from service.core.children import CHILDREN_MAX
 from service.core.codec import JSON_TYPES
 from service.core.graph import ERROR_INTO_DEFAULT, ERROR_TYPES, MAX_STEPS_DEFAULT, SECONDS_MAX, UNRETRIED, Op, Retry
 
@@ -113,7 +114,11 @@ GRAPH_SCHEMAS: dict[str, Any] = {
         {
             "graph": {**_NAME, "description": "A graph's id."},
             "into": _INTO,
-            "for_each": {**_PATH, "description": "The array of which each element gets a child; left out: one child."},
+            "for_each": {
+                **_PATH,
+                "description": "The array of which each element gets a child, "
+                f"at most {CHILDREN_MAX:,}; left out: one child.",
+            },
             "input": {"type": "array", "items": _NAME, "description": "The keys that a child's state takes over."},
             "max_parallel": _COUNT,
             **_OPTIONS,
