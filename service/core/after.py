@@ -5,6 +5,7 @@ A step succeeds, or its node fails; what has failed is tried again, caught by an
 
 from __future__ import annotations
 
+from service.core import codec
 from service.core.catching import caught
 from service.core.children import joined, starts
 from service.core.conditions import Decision, decide
