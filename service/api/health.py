@@ -13,7 +13,7 @@ from service.api.views import Json
 router = routes(tags=["health"])
 
 
-@router.get("/livez", response_model=schemas.Health, responses=refusals())
+@router.get("/livez", response_model=schemas.Health, responses=refusals(with_401=False))
 async def livez() -> Json:
     """The server answers."""
     return Json({"status": "ok"})

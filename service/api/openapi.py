@@ -6,11 +6,12 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from service.api import schemas
+from service.api import examples, schemas
 from service.api.errors import PROBLEM_TYPE, RETRY_AFTER_S
-from service.api.graph_schema import GRAPH_EXAMPLES, GRAPH_SCHEMAS
+from service.api.graph_schema import GRAPH_SCHEMAS
 
 TITLE = "Rungraph"
 VERSION = "1"
@@ -44,9 +45,10 @@ _REASONS = {
 _ALWAYS = (400, 401, 403, 422, 503)
 
 
-def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def refusals(*statuses: int, with_401: bool = True) -> dict[int | str, dict[str, Any]]:
     """The problems that a route answers with: those of every route, and `statuses`."""
-    return {status: _refusal(status) for status in sorted({*_ALWAYS, *statuses})}
+    always = _ALWAYS if with_401 else [status for status in _ALWAYS if status != 401]
+    return {status: _refusal(status) for status in sorted({*always, *statuses})}
 
 
 def _refusal(status: int) -> dict[str, Any]:
@@ -61,18 +63,20 @@ def _refusal(status: int) -> dict[str, Any]:
     return refusal
 
 
+def _json(schema: dict[str, Any], examples: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema, "examples": examples}}
+
+
 def _body(content: dict[str, Any], *, required: bool = True) -> dict[str, Any]:
     return {"requestBody": {"required": required, "content": content}}
 
 
-GRAPH_BODY = _body(
-    {
-        "application/json": {
-            "schema": {"$ref": _REF + "GraphDocument"},
-            "examples": GRAPH_EXAMPLES,
-        }
-    }
-)
+def _of(name: str) -> dict[str, Any]:
+    return {"$ref": _REF + name}
+
+
+_ANY: dict[str, Any] = {}
+"""The schema of whatever there is."""
 
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
@@ -82,79 +86,17 @@ _IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
 }
 
-
-def _request(name: str, *, required: bool = True, **examples: tuple[str, Any]) -> dict[str, Any]:
-    """The body that the model `name` describes, with a summary and a value for each of its `examples`."""
-    shown = {key: {"summary": summary, "value": value} for key, (summary, value) in examples.items()}
-    media = {"schema": {"$ref": _REF + name}, "examples": shown}
-    return _body({"application/json": media}, required=required)
-
-
-RUN_BODY = {
-    **_request(
-        "RunRequest",
-        run=(
-            "A run with a state and a tag",
-            {"graph_id": "0" * 32, "initial_state": {"n": 0}, "tags": {"team": "data"}},
-        ),
-    ),
-    "parameters": [_IDEMPOTENCY_KEY],
-}
-
-RESUME_BODY = _request(
-    "ResumeRequest",
-    required=False,
-    on=("Go on", {}),
-    patch=("Try again with another state", {"patch": {"amount": 5, "note": None}}),
-    further=("Beyond the limit that was reached", {"max_steps": 20_000}),
-)
-
-FORK_BODY = _request(
-    "ForkRequest",
-    required=False,
-    last=("From where the run is", {}),
-    rewound=("From an earlier step, with another threshold", {"step": 3, "patch": {"threshold": 10}}),
-    elsewhere=("On another graph", {"step": 3, "graph_id": "0" * 32, "node": "detect"}),
-)
-
-BACKTEST_BODY = _request(
-    "BacktestRequest",
-    runs=(
-        "The newest failed runs of another graph",
-        {"runs": {"graph_id": "0" * 32, "status": "failed", "limit": 100}},
-    ),
-)
-
-SIGNAL_BODY = {
-    **_body(
-        {
-            "application/json": {
-                # Any JSON.
-                "schema": {},
-                "examples": {"approval": {"summary": "An approval", "value": {"approved": True, "by": "kim"}}},
-            }
-        }
-    ),
-    "parameters": [_IDEMPOTENCY_KEY],
-}
-
+GRAPH_BODY = _body(_json(_of("GraphDocument"), examples.GRAPHS))
+RUN_BODY = {**_body(_json(_of("RunRequest"), examples.RUNS)), "parameters": [_IDEMPOTENCY_KEY]}
+RESUME_BODY = _body(_json(_of("ResumeRequest"), examples.RESUMES), required=False)
+FORK_BODY = _body(_json(_of("ForkRequest"), examples.FORKS), required=False)
+BACKTEST_BODY = _body(_json(_of("BacktestRequest"), examples.BACKTESTS))
+SIGNAL_BODY = {**_body(_json(_ANY, examples.SIGNALS)), "parameters": [_IDEMPOTENCY_KEY]}
 DEMO_BODY = _body(
     {
-        "application/json": {
-            "schema": {"$ref": _REF + "DemoRequest"},
-            "examples": {
-                "dataset": {"summary": "The bundled data set", "value": {"dataset": "planes", "threshold": 0}},
-                "rows": {
-                    "summary": "Rows of your own",
-                    "value": {"rows": [{"name": "AIRBUS", "seats": "NA"}, {"name": "BOEING", "seats": "150"}]},
-                },
-            },
-        },
-        "text/csv": {
-            # Any bytes: what they mean is for the run to find out.
-            "schema": {},
-            "examples": {"csv": {"summary": "A table", "value": "name,seats\nAIRBUS,NA\nBOEING,150\n"}},
-        },
+        **_json(_of("DemoRequest"), examples.DEMOS),
+        # Any bytes: what they mean is for the run to find out.
+        "text/csv": {"schema": _ANY, "examples": examples.TABLES},
     },
     required=False,
 )
@@ -192,6 +134,7 @@ EVENTS = {
 def document(app: FastAPI, *, with_token: bool) -> dict[str, Any]:
     """The OpenAPI document of `app`."""
     made = get_openapi(title=TITLE, version=VERSION, description=DESCRIPTION, tags=TAGS, routes=app.routes)
+    _restore_bodies(made, app)
     components = made["components"]
     models: tuple[type[BaseModel], ...] = (
         schemas.RunRequest,
@@ -210,3 +153,12 @@ def document(app: FastAPI, *, with_token: bool) -> dict[str, Any]:
         made["security"] = [{"bearer": []}]
         made["paths"]["/livez"]["get"]["security"] = []
     return made
+
+
+def _restore_bodies(made: dict[str, Any], app: FastAPI) -> None:
+    """Put the bodies in once more, as they are: FastAPI drops every null, also those of an example's own."""
+    for route in app.routes:
+        body = (getattr(route, "openapi_extra", None) or {}).get("requestBody")
+        if body is not None and isinstance(route, APIRoute):
+            for method in route.methods or ():
+                made["paths"][route.path_format][method.lower()]["requestBody"] = body

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.graph_schema import GRAPH_EXAMPLES, GRAPH_SCHEMAS
+from service.api.examples import GRAPHS
+from service.api.graph_schema import GRAPH_SCHEMAS
 from service.core.errors import Invalid
 from service.core.graph import Graph
 from service.core.validation import read_graph
@@ -104,9 +105,9 @@ def test_the_schema_is_strict(document: Any) -> None:
         read_graph(document, TOOLS)
 
 
-@pytest.mark.parametrize("name", GRAPH_EXAMPLES)
+@pytest.mark.parametrize("name", GRAPHS)
 def test_the_examples_are_graphs(name: str) -> None:
-    example = GRAPH_EXAMPLES[name]["value"]
+    example = GRAPHS[name]["value"]
     assert is_accepted(example)
     assert isinstance(example, dict)
     tools = {node if isinstance(node, str) else node.get("tool", "") for node in example["nodes"].values()}
