@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.errors import problem
+from service.api.paths import path_within
 from service.api.services import ApiSettings
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -45,7 +46,7 @@ class Access:
         changes = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
         if changes and any(is_foreign(origin, hosts[0]) for origin in headers.getlist("origin")):
             return problem(403, "the Origin is another one than this server's")
-        if self._token is not None and scope["path"] not in TOKEN_FREE and not self._is_bearer(headers):
+        if self._token is not None and path_within(scope) not in TOKEN_FREE and not self._is_bearer(headers):
             return problem(401, "this server asks for its token", headers={"WWW-Authenticate": "Bearer"})
         return None
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-import fastapi_offline
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.staticfiles import StaticFiles
-from starlette.responses import HTMLResponse
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api import (
     backtest,
@@ -33,20 +28,20 @@ from service.api import (
 )
 from service.api.access import Access
 from service.api.deps import StrictRoute
+from service.api.docs import add_docs
+from service.api.errors import problem
 from service.api.services import ApiSettings
 from service.api.stop import Guard
 from service.api.unknown import unknown_path
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
-_ASSETS_URL = "/docs/assets"
-
 
 class Api(FastAPI):
     """FastAPI with our layers around it and our OpenAPI document."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Guard(Access(super().build_middleware_stack(), self.state.settings))
+        return Guard(Access(Started(super().build_middleware_stack()), self.state.settings))
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -54,12 +49,33 @@ class Api(FastAPI):
         return self.openapi_schema
 
 
+class Started:
+    """The innermost layer: without its lifespan the application has no store, and says so.
+
+    Starlette runs no lifespan of an application that is mounted in another one.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_services = scope["type"] == "lifespan" or getattr(scope["app"].state, "services", None) is not None
+        await (self._app if has_services else problem(503, _NOT_STARTED))(scope, receive, send)
+
+
+_NOT_STARTED = (
+    "the application's lifespan has not run, or is over: the application that it is mounted in has to run it, with"
+    " `async with app.router.lifespan_context(app)` in its own lifespan; a test uses `with TestClient(app)`"
+)
+
+
 def create_api(settings: ApiSettings, lifespan: Lifespan) -> FastAPI:
     """The application. `lifespan` sets `app.state.services` (a Services) before it yields."""
     app = Api(
         title=openapi.TITLE,
-        lifespan=lifespan,
+        lifespan=_forgetting(lifespan),
         redirect_slashes=False,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
@@ -71,21 +87,19 @@ def create_api(settings: ApiSettings, lifespan: Lifespan) -> FastAPI:
     for room in (runs, graphs, logs, files, control, signals, forks, why, backtest, tools, demo, health, later):
         # Not `include_router`, which looks for the route once more at each call.
         app.router.routes.extend(room.router.routes)
-    _add_docs(app)
+    add_docs(app)
     return app
 
 
-def _add_docs(app: FastAPI) -> None:
-    """`/docs` without internet: its files come with a package."""
-    static = Path(fastapi_offline.__file__).parent / "static"
-    app.mount(_ASSETS_URL, StaticFiles(directory=static))
+def _forgetting(lifespan: Lifespan) -> Lifespan:
+    """`lifespan`, whose services are nobody's any more when it is over."""
 
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url=app.openapi_url or "",
-            title=openapi.TITLE,
-            swagger_js_url=f"{_ASSETS_URL}/swagger-ui-bundle.js",
-            swagger_css_url=f"{_ASSETS_URL}/swagger-ui.css",
-            swagger_favicon_url=f"{_ASSETS_URL}/favicon.png",
-        )
+    @asynccontextmanager
+    async def run(app: FastAPI) -> AsyncIterator[None]:
+        try:
+            async with lifespan(app):
+                yield
+        finally:
+            app.state.services = None
+
+    return run

@@ -67,7 +67,7 @@ async def run_data_quality(
                 await _write(folder / ROWS_FILE, _one(codec.encode(asked.rows).encode()))
         await _start(services, settings, run_id, source, threshold or 0)
         undo.pop_all()
-    return started(run_id)
+    return started(request, run_id)
 
 
 async def _read_request(

@@ -43,7 +43,7 @@ async def fork_run(run_id: RunId, request: Request, services: Served, settings: 
         state = state.apply(changes_of(asked.patch, state, settings.state_bytes_max))
     start = Start(new_run_id(), graph.id, state, {}, node=node, forked_from=(run_id, branch.step))
     await _start(services, start, run_id)
-    return started(start.run_id)
+    return started(request, start.run_id)
 
 
 async def _graph_of(services: Services, asked: schemas.ForkRequest, branch: Branch) -> Graph:

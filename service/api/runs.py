@@ -25,6 +25,7 @@ from service.api.deps import (
 )
 from service.api.idempotency import key_of, keyed
 from service.api.openapi import RUN_BODY, refusals
+from service.api.paths import prefix
 from service.api.services import WRITE_WITHIN_S
 from service.api.views import Json
 from service.core import codec
@@ -76,7 +77,7 @@ async def start_run(request: Request) -> Json:
     state = initial_state(asked.initial_state, settings.state_bytes_max)
     start = Start(new_run_id(), known_graph_id(asked.graph_id), state, asked.tags)
     run_id, is_new = await services.store.runs.start(start, keyed(key, "run", dict(asked)), within_s=WRITE_WITHIN_S)
-    return started(run_id, 202 if is_new else 200)
+    return started(request, run_id, 202 if is_new else 200)
 
 
 @router.get("/graph/state/{run_id}", response_model=schemas.RunWithState, responses=refusals(404))
@@ -128,5 +129,6 @@ def initial_state(value: schemas.JsonObject, bytes_max: int) -> State:
         raise Invalid.at("/initial_state", str(error)) from error
 
 
-def started(run_id: str, status_code: int = 202) -> Json:
-    return Json({"run_id": run_id}, status_code, {"Location": f"/graph/state/{run_id}"})
+def started(request: Request, run_id: str, status_code: int = 202) -> Json:
+    """The answer to whoever has started a run by `request`: its id, and where it is to be read."""
+    return Json({"run_id": run_id}, status_code, {"Location": f"{prefix(request.scope)}/graph/state/{run_id}"})

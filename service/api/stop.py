@@ -73,14 +73,27 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        transport = getattr(getattr(send, "__self__", None), "transport", None)
-        if transport is not None:
-            scope["app"].state.services.stop.watch(transport)
+        transport = _transport_of(receive, send)
+        services = getattr(scope["app"].state, "services", None)
+        if transport is not None and services is not None:
+            services.stop.watch(transport)
         with suppress(ReaderStuck):
             await self._app(scope, receive, _bounded(send, transport, is_http=scope["type"] == "http"))
         if transport is not None and transport.is_closing():
             # uvicorn logs an error where a call ends before it has seen its connection end.
             await asyncio.sleep(0)
+
+
+def _transport_of(receive: Receive, send: Send) -> Any:
+    """The connection's transport, as far as uvicorn's own callables still come through.
+
+    An application that this one is mounted in puts a `send` of its own in place of uvicorn's.
+    """
+    for given in (send, receive):
+        transport = getattr(getattr(given, "__self__", None), "transport", None)
+        if transport is not None:
+            return transport
+    return None
 
 
 def _bounded(send: Send, transport: Any, *, is_http: bool) -> Send:

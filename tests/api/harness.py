@@ -118,7 +118,8 @@ class Server:
         return self.services.runs_folder
 
     def client(self, **options: Any) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=20, trust_env=False, **options)
+        given: dict[str, Any] = {"base_url": self.url, "timeout": 20, "trust_env": False, **options}
+        return httpx.Client(**given)
 
     def do(self, verb: Coroutine[Any, Any, T]) -> T:
         """Await `verb` where the server's own code runs."""
@@ -153,8 +154,17 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, settings: ApiSettings | None = None) -> Iterator[Server]:
-    """A server on a free port, over a database in `folder`; gone when this is left."""
+def serving(
+    folder: Path,
+    settings: ApiSettings | None = None,
+    *,
+    within: Callable[[FastAPI], Any] | None = None,
+    **options: Any,
+) -> Iterator[Server]:
+    """A server on a free port, over a database in `folder`; gone when this is left.
+
+    `within` makes the application that ours is a part of; `options` are uvicorn's.
+    """
     database = database_at(f"sqlite:///{folder / 'rungraph.db'}")
     migrate(database)
     made: list[Server] = []
@@ -182,7 +192,9 @@ def serving(folder: Path, settings: ApiSettings | None = None) -> Iterator[Serve
             open_now.set()
 
     app = create_api(settings or ApiSettings(), lifespan)
-    server = Announcing(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on"))
+    whole = app if within is None else within(app)
+    given = {"host": "127.0.0.1", "port": 0, "log_level": "warning", "lifespan": "on", **options}
+    server = Announcing(uvicorn.Config(whole, **given))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
