@@ -112,12 +112,15 @@ def routes(**options: Any) -> APIRouter:
 class StrictRoute(APIRoute):
     """A route that refuses query parameters as `known_query` does, without the price of a dependency.
 
+    Where it answers GET it answers HEAD too, as Starlette's own routes do; `stop` drops the body.
     A function that takes the request and nothing else is called as Starlette calls it: FastAPI takes longer to find
     that there is nothing to solve than such a function takes.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        methods = set(self.methods or ())
+        self.methods = methods | ({"HEAD"} if "GET" in methods else set())
         if self._takes_request_alone():
             self.app = request_response(self.get_route_handler())
 

@@ -94,6 +94,14 @@ def _not_validated(error: RequestValidationError | WebSocketRequestValidationErr
     return _invalid(Invalid(faults_of([{**fault, "loc": fault["loc"][1:]} for fault in error.errors()])))
 
 
+def _refused(error: HTTPException) -> Response:
+    headers = dict(error.headers or {})
+    if "Allow" in headers:
+        # Starlette's is a set.
+        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
+    return problem(error.status_code, error.detail, headers=headers)
+
+
 _ANSWERS: dict[type[Exception], Callable[[Any], Response]] = {
     NotJson: lambda error: problem(400, str(error)),
     Invalid: _invalid,
@@ -102,7 +110,7 @@ _ANSWERS: dict[type[Exception], Callable[[Any], Response]] = {
     Unavailable: lambda error: problem(503, str(error), headers={"Retry-After": str(RETRY_AFTER_S)}),
     RequestValidationError: _not_validated,
     WebSocketRequestValidationError: _not_validated,
-    HTTPException: lambda error: problem(error.status_code, error.detail, headers=error.headers),
+    HTTPException: _refused,
     # Nobody is left to read this one.
     ClientDisconnect: lambda _error: problem(400, "the body broke off"),
     Exception: lambda _error: problem(500, "this is a fault of the server's; its log says more"),

@@ -86,8 +86,11 @@ class EventStream(Response):
         del self.headers["content-length"]
         self._services, self._run_id, self._after_seq = services, run_id, after_seq
 
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
         now = asyncio.get_running_loop().time
         quiet_since = now()
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.routing import BaseRoute
 
 from service.api import examples, schemas
 from service.api.errors import PROBLEM_TYPE, RETRY_AFTER_S
@@ -133,8 +136,9 @@ EVENTS = {
 
 def document(app: FastAPI, *, with_token: bool) -> dict[str, Any]:
     """The OpenAPI document of `app`."""
-    made = get_openapi(title=TITLE, version=VERSION, description=DESCRIPTION, tags=TAGS, routes=app.routes)
-    _restore_bodies(made, app)
+    routes = _without_head(app.routes)
+    made = get_openapi(title=TITLE, version=VERSION, description=DESCRIPTION, tags=TAGS, routes=routes)
+    _restore_bodies(made, routes)
     components = made["components"]
     models: tuple[type[BaseModel], ...] = (
         schemas.RunRequest,
@@ -155,9 +159,18 @@ def document(app: FastAPI, *, with_token: bool) -> dict[str, Any]:
     return made
 
 
-def _restore_bodies(made: dict[str, Any], app: FastAPI) -> None:
+def _without_head(routes: Sequence[BaseRoute]) -> list[BaseRoute]:
+    """`routes` without the method that says nothing beyond GET."""
+    told = [copy(route) for route in routes]
+    for route in told:
+        if isinstance(route, APIRoute):
+            route.methods = set(route.methods or ()) - {"HEAD"}
+    return told
+
+
+def _restore_bodies(made: dict[str, Any], routes: Sequence[BaseRoute]) -> None:
     """Put the bodies in once more, as they are: FastAPI drops every null, also those of an example's own."""
-    for route in app.routes:
+    for route in routes:
         body = (getattr(route, "openapi_extra", None) or {}).get("requestBody")
         if body is not None and isinstance(route, APIRoute):
             for method in route.methods or ():

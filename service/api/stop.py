@@ -77,8 +77,11 @@ class Guard:
         services = getattr(scope["app"].state, "services", None)
         if transport is not None and services is not None:
             services.stop.watch(transport)
+        bounded = _bounded(send, transport, is_http=scope["type"] == "http")
+        if scope.get("method") == "HEAD":
+            bounded = _without_body(bounded)
         with suppress(ReaderStuck):
-            await self._app(scope, receive, _bounded(send, transport, is_http=scope["type"] == "http"))
+            await self._app(scope, receive, bounded)
         if transport is not None and transport.is_closing():
             # uvicorn logs an error where a call ends before it has seen its connection end.
             await asyncio.sleep(0)
@@ -94,6 +97,15 @@ def _transport_of(receive: Receive, send: Send) -> Any:
         if transport is not None:
             return transport
     return None
+
+
+def _without_body(send: Send) -> Send:
+    """The answer to a HEAD: what GET answers, up to the body."""
+
+    async def send_headers(message: Message) -> None:
+        await send({**message, "body": b""} if message.get("body") else message)
+
+    return send_headers
 
 
 def _bounded(send: Send, transport: Any, *, is_http: bool) -> Send:
