@@ -22,6 +22,22 @@ from service.api.services import ApiSettings
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 TOKEN_FREE = frozenset({"/livez"})
 
+_UNKNOWN = "this server asks for its token: send `Authorization: Bearer TOKEN`, the token being its RUNGRAPH_API_TOKEN"
+_REMOTE = (
+    "this server has no token, so that it answers clients of its own machine alone, and {client} is none: set"
+    " RUNGRAPH_API_TOKEN on the server and send it, or set RUNGRAPH_ALLOW_ANONYMOUS=1 to let everybody in; a test asks"
+    ' with TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 50000))'
+)
+_RENAMED = (
+    "this server has no token, so that its own machine has to call it by a name of its own; the Host {host} is none:"
+    ' use localhost or 127.0.0.1 (a TestClient: base_url="http://127.0.0.1"), or set RUNGRAPH_API_TOKEN on the server'
+    " and send it"
+)
+_FOREIGN = (
+    "the Origin {origin} is another server's than the one that is called, by the Host {host}: ask from a page of this"
+    " server or without an Origin; a proxy in between has to hand on the Host that it got (no setting changes this)"
+)
+
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/@\[\]]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(.+)", re.IGNORECASE)
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
@@ -44,22 +60,24 @@ class Access:
         if self._token is None and (reason := self._why_not_anonymous(scope, hosts[0])):
             return problem(403, reason)
         changes = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
-        if changes and any(is_foreign(origin, hosts[0]) for origin in headers.getlist("origin")):
-            return problem(403, "the Origin is another one than this server's")
+        if changes:
+            for origin in headers.getlist("origin"):
+                if is_foreign(origin, hosts[0]):
+                    return problem(403, _FOREIGN.format(origin=repr(origin)[:200], host=repr(hosts[0])[:200]))
         if self._token is not None and path_within(scope) not in TOKEN_FREE and not self._is_bearer(headers):
-            return problem(401, "this server asks for its token", headers={"WWW-Authenticate": "Bearer"})
+            return problem(401, _UNKNOWN, headers={"WWW-Authenticate": "Bearer"})
         return None
 
     def _why_not_anonymous(self, scope: Scope, host: str) -> str | None:
         # Without an address the client came through a Unix socket: it is on this machine.
         local = scope.get("client") is None or _is_loopback(scope["client"][0])
         if not local:
-            return None if self._allow_anonymous else "without a token this server answers its own machine alone"
+            return None if self._allow_anonymous else _REMOTE.format(client=repr(scope["client"][0])[:200])
         # A page whose name was rebound to 127.0.0.1 is of the same origin as this server and comes from this
         # machine; only its Host gives it away. A remote client that is let in may use any name of the server's.
         authority = _AUTHORITY.fullmatch(host)
         if authority is None or not _is_loopback(authority[1].strip("[]")):
-            return "without a token the Host is a name of this machine's own, like localhost"
+            return _RENAMED.format(host=repr(host)[:200])
         return None
 
     def _is_bearer(self, headers: Headers) -> bool:

@@ -59,8 +59,8 @@ class Started:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_services = scope["type"] == "lifespan" or getattr(scope["app"].state, "services", None) is not None
-        await (self._app if has_services else problem(503, _NOT_STARTED))(scope, receive, send)
+        is_served = scope["type"] == "lifespan" or hasattr(scope["app"].state, "services")
+        await (self._app if is_served else problem(503, _NOT_STARTED))(scope, receive, send)
 
 
 _NOT_STARTED = (
@@ -100,6 +100,7 @@ def _forgetting(lifespan: Lifespan) -> Lifespan:
             async with lifespan(app):
                 yield
         finally:
-            app.state.services = None
+            if hasattr(app.state, "services"):
+                del app.state.services
 
     return run

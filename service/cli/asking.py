@@ -96,8 +96,6 @@ class Server:
         reason = _reason(document)
         if answer.status_code >= 500:
             raise Unavailable(reason)
-        if answer.status_code == 401:
-            reason += ", in RUNGRAPH_API_TOKEN"
         raise StartRefused(f"{what} was refused: {reason}" if what else reason)
 
     async def ask_again(self, path: str, params: dict[str, Any]) -> dict[str, Any]:

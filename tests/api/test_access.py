@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
+import re
 from collections.abc import Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +19,8 @@ from websockets.sync.client import connect
 
 from service.api import ApiSettings, create_api
 from service.api.access import Access, is_foreign
-from tests.api.harness import serving
+from tests.api.harness import Server, serving
+from tests.api.testclient import TestClient
 
 TOKEN = "s3cret-tökén"
 RUN_ID = "0190b0a4-2c6f-7abc-8def-0123456789ab"
@@ -228,3 +232,57 @@ def test_a_fault_of_our_own_is_a_problem_too() -> None:
 
     answer = asyncio.run(ask())
     assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+
+
+def detail(settings: ApiSettings, headers: dict[str, str], **scope: Any) -> str:
+    """What a refusal says."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def nothing(*_: Any) -> Any:
+        raise AssertionError("the call is refused")
+
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    given = {"type": "http", "method": "POST", "path": "/runs", "client": ("127.0.0.1", 1), "headers": raw, **scope}
+    asyncio.run(Access(nothing, settings)(given, nothing, send))
+    found: str = json.loads(sent[1]["body"])["detail"]
+    return found
+
+
+def test_every_refusal_names_what_to_set_or_to_send() -> None:
+    remote = detail(OPEN, {"host": "testserver"}, client=("testclient", 50000))
+    assert "RUNGRAPH_API_TOKEN" in remote
+    assert "RUNGRAPH_ALLOW_ANONYMOUS=1" in remote
+    assert "'testclient'" in remote
+    renamed = detail(OPEN, {"host": "testserver"})
+    assert "'testserver'" in renamed
+    assert 'base_url="http://127.0.0.1"' in renamed
+    assert "RUNGRAPH_API_TOKEN" in renamed
+    assert "RUNGRAPH_API_TOKEN" in detail(CLOSED, {"host": "testserver"})
+    foreign = detail(OPEN, {"host": "localhost:8000", "origin": "http://evil.org"})
+    assert "'http://evil.org'" in foreign
+    assert "'localhost:8000'" in foreign
+    for long in ({"host": "x" * 9999}, {"host": "localhost", "origin": "x" * 9999}, {"host": "\xff\x01"}):
+        assert len(detail(OPEN, long)) < 1000
+
+
+def test_what_a_refusal_tells_a_test_client_works(server: Server) -> None:
+    assert TestClient(server.app).get("/livez").status_code == 403
+    asked = TestClient(server.app, base_url="http://127.0.0.1", client=("127.0.0.1", 50000)).get("/livez")
+    assert asked.status_code == 200
+
+
+def test_nobody_may_frame_the_page_and_only_its_own_script_runs(client: httpx.Client) -> None:
+    answer = client.get("/docs")
+    policy = dict(part.partition(" ")[::2] for part in answer.headers["content-security-policy"].split("; "))
+    assert policy["frame-ancestors"] == "'none'"
+    assert policy["default-src"] == "'none'"
+    assert "unsafe-inline" not in policy["script-src"]
+    assert not any("http" in sources for sources in policy.values())
+    (script,) = re.findall("<script>(.*?)</script>", answer.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy["script-src"] == f"'self' 'sha256-{digest}'"
+    for path in ("/docs", "/docs/assets/swagger-ui-bundle.js", "/docs/assets/swagger-ui.css"):
+        assert client.get(path).headers["x-content-type-options"] == "nosniff"
