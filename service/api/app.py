@@ -59,8 +59,12 @@ class Started:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_served = scope["type"] == "lifespan" or hasattr(scope["app"].state, "services")
-        await (self._app if is_served else problem(503, _NOT_STARTED))(scope, receive, send)
+        if scope["type"] != "lifespan":
+            state = scope["app"].state
+            if state.is_over or not hasattr(state, "services"):
+                await problem(503, _NOT_STARTED)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 _NOT_STARTED = (
@@ -73,13 +77,14 @@ def create_api(settings: ApiSettings, lifespan: Lifespan) -> FastAPI:
     """The application. `lifespan` sets `app.state.services` (a Services) before it yields."""
     app = Api(
         title=openapi.TITLE,
-        lifespan=_forgetting(lifespan),
+        lifespan=_ending(lifespan),
         redirect_slashes=False,
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
     app.state.settings = settings
+    app.state.is_over = False
     app.router.default = unknown_path
     app.router.route_class = StrictRoute
     errors.install(app)
@@ -91,16 +96,16 @@ def create_api(settings: ApiSettings, lifespan: Lifespan) -> FastAPI:
     return app
 
 
-def _forgetting(lifespan: Lifespan) -> Lifespan:
-    """`lifespan`, whose services are nobody's any more when it is over."""
+def _ending(lifespan: Lifespan) -> Lifespan:
+    """`lifespan`, after which the application serves nothing more."""
 
     @asynccontextmanager
     async def run(app: FastAPI) -> AsyncIterator[None]:
+        app.state.is_over = False
         try:
             async with lifespan(app):
                 yield
         finally:
-            if hasattr(app.state, "services"):
-                del app.state.services
+            app.state.is_over = True
 
     return run
