@@ -26,6 +26,8 @@ class Ending(Enum):
     CLIENT_GONE = auto()
     STOPPING = auto()
     UNAVAILABLE = auto()
+    SENT_TOO_MUCH = auto()
+    SENT_TOO_LARGE = auto()
 
 
 @dataclass(slots=True)
@@ -35,8 +37,12 @@ class Following:
     ending: Ending | None = None
     _woken: asyncio.Event | None = None
 
-    async def end_when(self, awaited: Awaitable[None], ending: Ending) -> None:
-        await awaited
+    async def end_when(self, wait: Callable[[], Awaitable[None]], ending: Ending) -> None:
+        # Called here: what ends before it has begun leaves no coroutine that nobody awaits.
+        await wait()
+        self.end(ending)
+
+    def end(self, ending: Ending) -> None:
         self.ending = self.ending or ending
         if self._woken is not None:
             self._woken.set()
@@ -52,24 +58,24 @@ async def follow(
     run_id: str,
     after_seq: int,
     *,
-    left: Awaitable[None],
-    deliver: Callable[[Following, Sequence[LineRecord]], Awaitable[None]],
+    following: Following,
+    left: Callable[[], Awaitable[None]],
+    deliver: Callable[[Sequence[LineRecord]], Awaitable[None]],
 ) -> Ending:
-    """Hand all lines after `after_seq` to `deliver`, in order and once each, until something ends that.
+    """Hand all lines after `after_seq` to `deliver`, in order and once each, until something ends `following`.
 
-    `left` is awaited for the client's leaving. `deliver` also gets the empty lists of a run that is quiet.
+    `left` waits for the client's leaving. `deliver` also gets the empty lists of a run that is quiet.
     """
-    following = Following()
     async with asyncio.TaskGroup() as group:
         watchers = [
             group.create_task(following.end_when(left, Ending.CLIENT_GONE)),
-            group.create_task(following.end_when(services.stop.wait(), Ending.STOPPING)),
+            group.create_task(following.end_when(services.stop.wait, Ending.STOPPING)),
         ]
         try:
             lines_of_run = services.store.tails.lines(run_id, after_seq, gone=following.gone)
             async with aclosing(lines_of_run):
                 async for lines in lines_of_run:
-                    await deliver(following, lines)
+                    await deliver(lines)
         except (OSError, WebSocketDisconnect):
             following.ending = following.ending or Ending.CLIENT_GONE
         except Unavailable:

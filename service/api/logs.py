@@ -7,25 +7,37 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, WebSocket
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocketDisconnect
 
 from service.api import schemas, views
 from service.api.deps import AfterSeq, Limit, Number, RunId, Served, known_query, routes
 from service.api.follow import Ending, Following, follow
+from service.api.incoming import TOO_LARGE, TOO_MUCH, Incoming
 from service.api.openapi import EVENTS, refusals
 from service.api.services import Services
+from service.api.stop import INCOMING
 from service.api.views import Json
 from service.store.records import LineRecord
 
 KEEPALIVE_S = 15.0
 """A stream that is quiet for so long gets a comment, so that nothing in between takes it for dead."""
 
-_CLOSE_CODES = {Ending.RUN_OVER: 1000, Ending.STOPPING: 1012, Ending.UNAVAILABLE: 1013}
+_CLOSE_CODES = {
+    Ending.RUN_OVER: 1000,
+    Ending.STOPPING: 1012,
+    Ending.UNAVAILABLE: 1013,
+    Ending.SENT_TOO_MUCH: TOO_MUCH,
+    Ending.SENT_TOO_LARGE: TOO_LARGE,
+}
+_REASONS = {
+    Ending.SENT_TOO_MUCH: "a log stream is for reading: the client sent too much",
+    Ending.SENT_TOO_LARGE: "a log stream is for reading: the client sent too large a message",
+}
 
 router = routes(tags=["logs"])
 
@@ -43,18 +55,22 @@ async def stream_lines(socket: WebSocket, run_id: RunId, services: Served, after
     await services.store.runs.get(run_id)  # NotFound, as long as the handshake can still be refused.
     await socket.accept()
 
-    async def send(following: Following, lines: Sequence[LineRecord]) -> None:
+    following = Following()
+    incoming: Incoming | None = socket.scope.get(INCOMING)
+    if incoming is not None:
+        incoming.when_exceeded(
+            lambda code: following.end(Ending.SENT_TOO_LARGE if code == TOO_LARGE else Ending.SENT_TOO_MUCH)
+        )
+
+    async def send(lines: Sequence[LineRecord]) -> None:
         for line in lines:
             if following.ending is not None:
                 return
             await socket.send_text(views.line(line))
 
-    ending = await follow(services, run_id, after_seq, left=_closed(socket), deliver=send)
+    ending = await follow(services, run_id, after_seq, following=following, left=partial(_closed, socket), deliver=send)
     if ending is not Ending.CLIENT_GONE:
-        try:
-            await socket.close(_CLOSE_CODES[ending])
-        except (OSError, RuntimeError, WebSocketDisconnect):
-            return  # It left at the same moment.
+        await socket.close(_CLOSE_CODES[ending], _REASONS.get(ending))
 
 
 @router.get(
@@ -94,7 +110,7 @@ class EventStream(Response):
         now = asyncio.get_running_loop().time
         quiet_since = now()
 
-        async def send_events(_following: Following, lines: Sequence[LineRecord]) -> None:
+        async def send_events(lines: Sequence[LineRecord]) -> None:
             nonlocal quiet_since
             if not lines and now() - quiet_since < KEEPALIVE_S:
                 return
@@ -102,8 +118,10 @@ class EventStream(Response):
             text = "".join(map(_event, lines)) or ":\n\n"
             await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
 
-        left = _disconnected(receive)
-        await follow(self._services, self._run_id, self._after_seq, left=left, deliver=send_events)
+        left = partial(_disconnected, receive)
+        await follow(
+            self._services, self._run_id, self._after_seq, following=Following(), left=left, deliver=send_events
+        )
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -14,9 +14,14 @@ from typing import Any
 from weakref import WeakSet
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
+
+from service.api.incoming import Incoming
 
 logger = logging.getLogger(__name__)
 
+INCOMING = "rungraph.incoming"
+"""Of a WebSocket's scope: its Incoming, where the connection's transport is known."""
 SEND_TIMEOUT_S = 10.0
 """How long a reader may take nothing before it is dropped."""
 PIECE_BYTES = 2**16
@@ -59,7 +64,11 @@ class Stop:
                 transport.abort()
 
 
-class ReaderStuck(OSError):
+class ClientGone(OSError):
+    """What was to be sent has nobody to read it any more."""
+
+
+class ReaderStuck(ClientGone):
     """A client took nothing for SEND_TIMEOUT_S; its connection is aborted."""
 
 
@@ -78,9 +87,13 @@ class Guard:
         if transport is not None and services is not None:
             services.stop.watch(transport)
         bounded = _bounded(send, transport, is_http=scope["type"] == "http")
-        if scope.get("method") == "HEAD":
+        if scope["type"] == "websocket" and transport is not None:
+            incoming = scope[INCOMING] = Incoming(transport)
+            bounded = _while_open(bounded, transport, incoming)
+        elif scope.get("method") == "HEAD":
             bounded = _without_body(bounded)
-        with suppress(ReaderStuck):
+        # Whatever a client does to its connection is no error of the server's.
+        with suppress(ClientGone, WebSocketDisconnect):
             await self._app(scope, receive, bounded)
         if transport is not None and transport.is_closing():
             # uvicorn logs an error where a call ends before it has seen its connection end.
@@ -99,6 +112,26 @@ def _transport_of(receive: Receive, send: Send) -> Any:
     return None
 
 
+def _while_open(send: Send, transport: asyncio.Transport, incoming: Incoming) -> Send:
+    """`send` for a WebSocket; ClientGone once the connection is closing.
+
+    A close frame, or a frame that is none, closes it before the application hears of that, and a send that comes in
+    between is an error to the server.
+    """
+
+    async def send_while_open(message: Message) -> None:
+        try:
+            await send(message)
+        except RuntimeError as error:
+            if transport.is_closing():
+                raise ClientGone from error
+            raise
+        if message["type"] == "websocket.accept":
+            incoming.open()
+
+    return send_while_open
+
+
 def _without_body(send: Send) -> Send:
     """The answer to a HEAD: what GET answers, up to the body."""
 
@@ -110,6 +143,8 @@ def _without_body(send: Send) -> Send:
 
 def _bounded(send: Send, transport: Any, *, is_http: bool) -> Send:
     async def send_in_time(message: Message) -> None:
+        if transport is not None and transport.is_closing():
+            raise ClientGone
         # Nobody waits for a reader that has taken all there was; a WebSocket's send waits for more than that.
         if is_http and transport is not None and not transport.get_write_buffer_size():
             await send(message)

@@ -15,6 +15,7 @@ from ipaddress import ip_address
 import uvicorn
 
 from service import example
+from service.api import MESSAGE_BYTES_MAX
 from service.core.errors import StartRefused
 from service.main import create_app, database_of, execute, folder_of_runs, make_folder, spare_collector, url_of
 from service.settings import Settings
@@ -34,7 +35,9 @@ def serve(settings: Settings, arguments: argparse.Namespace) -> int:
     make_folder(folder_of_runs(settings, database))
     _show_warnings()
     app = create_app(settings, address, owned, with_engine=not arguments.no_engine)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    # What a client sends on a log stream is bounded by the application; this is in front of it.
+    config = uvicorn.Config(app, log_level="warning", ws_max_size=MESSAGE_BYTES_MAX, ws_per_message_deflate=False)
+    server = uvicorn.Server(config)
     spare_collector()
     # Before uvicorn listens for it, a SIGTERM counts as well; at its end uvicorn raises it once more, and a
     # stop that was asked for is a success.
