@@ -26,6 +26,7 @@ from fastapi import FastAPI
 
 from service import example
 from service.api import ApiSettings, Example, Services, Stop, create_api
+from service.api.connections import raise_descriptor_limit, sparing_logs
 from service.core.errors import StartRefused, Unavailable
 from service.core.tool import Tool, Tools
 from service.core.validation import read_graph
@@ -153,6 +154,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        raise_descriptor_limit()
         where = address or address_of(settings, sys.argv)
         async with serving(settings, where, owned, with_engine=with_engine) as server:
             stop = Stop()
@@ -165,7 +167,7 @@ def create_app(
                 ready=server.unready,
                 stop=stop,
             )
-            with on_stop_signal(server.ask_to_stop, stop.set, _end_at_last):
+            with on_stop_signal(server.ask_to_stop, stop.set, _end_at_last), sparing_logs():
                 yield
 
     return create_api(

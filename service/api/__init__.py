@@ -6,14 +6,14 @@ control, signals, forks, why, backtest              the routes by which people s
 body, deps, idempotency     what comes in, read strictly
 views, schemas      what goes out, as text and as described in openapi
 docs, examples      the page that describes the calls, and what it shows; paths: the prefix that they stand below
-follow              one client's live reading of a run's lines; incoming: what it may send meanwhile
+follow              one client's live reading of a run's lines
+connections         what comes before a call: how many connections, how long, how much each may send
 """
 
 from __future__ import annotations
 
 from service.api.app import create_api
-from service.api.incoming import MESSAGE_BYTES_MAX
 from service.api.services import ApiSettings, Example, Services
 from service.api.stop import Stop
 
-__all__ = ["MESSAGE_BYTES_MAX", "ApiSettings", "Example", "Services", "Stop", "create_api"]
+__all__ = ["ApiSettings", "Example", "Services", "Stop", "create_api"]

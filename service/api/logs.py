@@ -15,9 +15,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.api import schemas, views
+from service.api.connections.incoming import TOO_LARGE, TOO_MUCH, Incoming
 from service.api.deps import AfterSeq, Limit, Number, RunId, Served, known_query, routes
 from service.api.follow import Ending, Following, follow
-from service.api.incoming import TOO_LARGE, TOO_MUCH, Incoming
 from service.api.openapi import EVENTS, refusals
 from service.api.services import Services
 from service.api.stop import INCOMING

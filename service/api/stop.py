@@ -16,7 +16,7 @@ from weakref import WeakSet
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from service.api.incoming import Incoming
+from service.api.connections.incoming import Incoming
 
 logger = logging.getLogger(__name__)
 

@@ -71,6 +71,9 @@ def _add_servers(commands: argparse._SubParsersAction[_Parser], common: _Parser)
     command.add_argument("--host", help="default: RUNGRAPH_HOST, else 127.0.0.1")
     command.add_argument("--port", type=int, help="default: RUNGRAPH_PORT, else 8000; 0 takes a free one")
     command.add_argument("--no-engine", action="store_true", help="execute no runs: others do, on the same database")
+    command.add_argument(
+        "--root-path", default="", metavar="/PATH", help="where clients find it, behind a proxy that strips that"
+    )
     command.set_defaults(run=serve.serve)
 
     command = commands.add_parser("engine", parents=[common], help="execute runs, without the HTTP API")

@@ -13,9 +13,10 @@ from contextlib import suppress
 from ipaddress import ip_address
 
 import uvicorn
+from fastapi import FastAPI
 
 from service import example
-from service.api import MESSAGE_BYTES_MAX
+from service.api.connections import MESSAGE_BYTES_MAX, HttpProtocol, backlog, raise_descriptor_limit
 from service.core.errors import StartRefused
 from service.main import create_app, database_of, execute, folder_of_runs, make_folder, spare_collector, url_of
 from service.settings import Settings
@@ -35,9 +36,7 @@ def serve(settings: Settings, arguments: argparse.Namespace) -> int:
     make_folder(folder_of_runs(settings, database))
     _show_warnings()
     app = create_app(settings, address, owned, with_engine=not arguments.no_engine)
-    # What a client sends on a log stream is bounded by the application; this is in front of it.
-    config = uvicorn.Config(app, log_level="warning", ws_max_size=MESSAGE_BYTES_MAX, ws_per_message_deflate=False)
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(_config(app, arguments.root_path))
     spare_collector()
     # Before uvicorn listens for it, a SIGTERM counts as well; at its end uvicorn raises it once more, and a
     # stop that was asked for is a success.
@@ -47,6 +46,20 @@ def serve(settings: Settings, arguments: argparse.Namespace) -> int:
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     return 0
+
+
+def _config(app: FastAPI, root_path: str) -> uvicorn.Config:
+    raise_descriptor_limit()
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        http=HttpProtocol,
+        backlog=backlog(),
+        root_path=root_path,
+        # The application bounds what a client sends on a log stream; this is in front of it.
+        ws_max_size=MESSAGE_BYTES_MAX,
+        ws_per_message_deflate=False,
+    )
 
 
 def engine(settings: Settings, _: argparse.Namespace) -> int:

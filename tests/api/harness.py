@@ -20,6 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.api import ApiSettings, Example, Services, Stop, create_api
+from service.api.connections import HttpProtocol
 from service.core import codec
 from service.core.after import after
 from service.core.moves import CallTool, Failed, Outcome, Succeeded, next_move
@@ -193,8 +194,8 @@ def serving(
 
     app = create_api(settings or ApiSettings(), lifespan)
     whole = app if within is None else within(app)
-    given = {"host": "127.0.0.1", "port": 0, "log_level": "warning", "lifespan": "on", **options}
-    server = Announcing(uvicorn.Config(whole, **given))
+    common = {"host": "127.0.0.1", "port": 0, "log_level": "warning", "lifespan": "on", "http": HttpProtocol}
+    server = Announcing(uvicorn.Config(whole, **{**common, **options}))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

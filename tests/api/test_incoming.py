@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from service.api import incoming
-from service.api.incoming import BURST_BYTES_MAX, MESSAGE_BYTES_MAX, TOO_LARGE, TOO_MUCH, Incoming
+from service.api.connections import incoming
+from service.api.connections.incoming import BURST_BYTES_MAX, MESSAGE_BYTES_MAX, TOO_LARGE, TOO_MUCH, Incoming
 from tests.api.harness import Server, eventually
 from tests.rawsocket import (
     BINARY,
