@@ -10,6 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
+from service.api.paths import path_within
+
 SEGMENTS_MAX = 6
 SEGMENT_CHARS_MAX = 60
 """What is longer is no misspelling of ours."""
@@ -39,7 +41,7 @@ class _Call(NamedTuple):
 
 async def unknown_path(scope: Scope, _receive: Receive, _send: Send) -> None:
     """The application for whatever no route matches. Starlette's own answer to a WebSocket would be 403."""
-    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    path = path_within(scope)
     meant = _meant(path, scope.get("method", "WebSocket"), scope["app"].routes)
     hint = "the calls are described at /docs" if meant is None else f"did you mean {meant}?"
     raise HTTPException(404, f"there is nothing at {path!r:.300}; {hint}")
