@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import jsonschema_rs
@@ -16,7 +17,7 @@ import pytest
 import schemathesis
 
 from service import example
-from service.api import ApiSettings, create_api
+from service.api import ApiSettings, create_api, forks
 from service.main import built_in_example
 from tests.api.executing import TOOLS, UNKNOWN, begin, executing, graph, post, until
 from tests.api.harness import Server, serving
@@ -253,12 +254,20 @@ SPECIAL: dict[tuple[str, int], Answered] = {
     ("send_signal", 200): lambda c, _: signalled_with_key(c),
     ("send_signal", 409): lambda c, _: post(c, cancelled(c), "signals/approval", {}),
     ("fork_run", 202): lambda c, _: post(c, waiting(c), "fork"),
+    ("fork_run", 409): lambda c, _: forked_unreadably(c),
     ("get_why", 200): lambda c, _: c.get(f"/runs/{waiting(c)}/why"),
     ("backtest", 200): lambda c, g: c.post(f"/graph/{g}/backtest", json={"runs": {"graph_id": g}}),
     ("run_data_quality", 202): lambda c, _: c.post("/demo/run_data_quality"),
     ("livez", 200): lambda c, _: c.get("/livez"),
     ("readyz", 200): lambda c, _: c.get("/readyz"),
 }
+
+
+def forked_unreadably(client: httpx.Client) -> httpx.Response:
+    """The answer where the server may not read a file of the run: root may read all, so that it is only said here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forks, "copy_folder", Mock(side_effect=PermissionError(13, "Permission denied", "rows.txt")))
+        return post(client, waiting(client), "fork")
 
 
 def cancelled(client: httpx.Client) -> str:
