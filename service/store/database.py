@@ -60,11 +60,23 @@ class Database(Protocol):
     def connect_writer(self) -> Any:
         """A DBAPI connection in autocommit mode. Raises `errors`, also where it would not be durable."""
 
+    def disconnect(self, connection: Any, *, for_good: bool) -> None:
+        """Close `connection`; `for_good`: as the last one of this server."""
+
     def begin(self, connection: Any) -> Any:
         """Open a transaction that writes; the database's time then, as `clock.from_database` takes it."""
 
-    def commit(self, connection: Any, cursor: Any, inserts: Sequence[tuple[str, list[Any]]]) -> None:
-        """Write `inserts`, the last statements of the open transaction, and commit it."""
+    def commit(self, connection: Any, cursor: Any, inserts: Sequence[tuple[str, list[Any]]]) -> bool:
+        """Write `inserts`, the last statements of the open transaction, and commit it; whether `keep` is due."""
+
+    def keep(self, connection: Any | None) -> float | None:
+        """Do what is due between two transactions, if there is a connection; after how many seconds again, if so."""
+
+    def lost(self) -> str | None:
+        """Why nothing can be read or written any more before this process starts anew; None where it can."""
+
+    def end_if_fatal(self, error: BaseException) -> None:
+        """End the process if nobody knows what is on disk after `error`."""
 
     def reader_engine(self, readers_max: int) -> AsyncEngine:
         """A pool of connections; each transaction sees one snapshot, and none can write."""

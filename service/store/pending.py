@@ -43,6 +43,11 @@ class Pending(Generic[T]):
             _on_loop(self.loop, _set_exception, self.future, error)
 
 
+def deadline_in(within_s: float | None) -> float | None:
+    """The moment `within_s` seconds from now, on the monotonic clock."""
+    return None if within_s is None else time.monotonic() + within_s
+
+
 def answer(batch: Sequence[Pending[Any]], results: Sequence[Any]) -> None:
     """Tell each its result: a call into a loop is one for all that wait there."""
     of_loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}

@@ -137,11 +137,24 @@ class Postgres:
 
     def commit(
         self, connection: psycopg.Connection[Any], cursor: Any, inserts: Sequence[tuple[str, list[Any]]]
-    ) -> None:
+    ) -> bool:
         # Never in a pipeline: PostgreSQL does not end the transaction of a server that hangs in the middle of one.
         for begin in range(0, len(inserts), TOGETHER_MAX):
             cursor.execute(*_together(inserts[begin : begin + TOGETHER_MAX]))
         connection.execute("COMMIT")
+        return False
+
+    def disconnect(self, connection: psycopg.Connection[Any], *, for_good: bool) -> None:  # noqa: ARG002  # is the same
+        connection.close()
+
+    def keep(self, connection: psycopg.Connection[Any] | None) -> None:  # noqa: ARG002  # PostgreSQL keeps itself
+        return
+
+    def lost(self) -> None:
+        """What was lost comes back with the server."""
+
+    def end_if_fatal(self, error: BaseException) -> None:
+        """It is PostgreSQL that ends then."""
 
     def reader_engine(self, readers_max: int) -> AsyncEngine:
         async def connect() -> psycopg.AsyncConnection[Any]:

@@ -22,12 +22,14 @@ class Reader:
     """Belongs to one event loop: that of whoever reads first."""
 
     def __init__(self, database: Database) -> None:
-        self._is_shared = database.is_shared
+        self._database = database
         self._engine = database.reader_engine(READERS_MAX)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Snapshot]:
         """One read transaction. Unavailable where the database does not answer."""
+        if lost := self._database.lost():
+            raise Unavailable(f"the database cannot be read: {lost}")
         try:
             async with self._engine.connect() as connection:
                 await _begin(connection)
@@ -35,7 +37,7 @@ class Reader:
         except (DBAPIError, PoolTimeout) as error:
             logger.warning("a read failed: %s", error)
             # Of a server's error a client learns nothing: it names hosts, users and tables.
-            reason = "" if self._is_shared else f": {getattr(error, 'orig', None) or error}"
+            reason = "" if self._database.is_shared else f": {getattr(error, 'orig', None) or error}"
             raise Unavailable(f"the database cannot be read{reason}") from error
 
     async def close(self) -> None:

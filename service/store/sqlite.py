@@ -1,35 +1,30 @@
-"""A SQLite file: how to connect, what its errors mean, and who owns it.
+"""A SQLite file: how to connect, and what its errors mean.
 
-Differs from PostgreSQL because a SQLite file has one writing server: a lock on a file beside it says which,
-and holds its address.
+Differs from PostgreSQL because a SQLite file has one writing server (`file_lock`), which sees to it that the file stays
+what it is (`file_watch`) and copies its log into it (`checkpoints`).
 """
 
 from __future__ import annotations
 
-import fcntl
-import logging
-import os
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from service.core.errors import StartRefused
+from service.store.checkpoints import Checkpoints, end_if_fatal
+from service.store.file_lock import FileLock, canonical, owner_of
+from service.store.file_watch import FileLost, FileWatch
 from service.store.hints import NoHints, Ring
-
-logger = logging.getLogger(__name__)
 
 SQLITE_MIN = (3, 35, 0)
 """The first one with RETURNING."""
-LOG_BYTES = 1_000 * 4_096
-"""Pages of a WAL that COMMIT checkpoints (SQLite's default for `wal_autocheckpoint`) of this size."""
 BUSY_TIMEOUT_MS = 1_000
 """How long a reader waits for a lock; the writer waits by itself, and looks meanwhile whether its verbs still wait."""
 
@@ -43,6 +38,11 @@ class Sqlite:
     is_shared: bool = False
     errors: tuple[type[Exception], ...] = (sqlite3.Error,)
     bugs: tuple[type[Exception], ...] = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+    _watch: FileWatch = field(default_factory=FileWatch, init=False, repr=False, compare=False)
+    _checkpoints: Checkpoints = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_checkpoints", Checkpoints(self._watch))
 
     @classmethod
     def at(cls, path: str | None) -> Sqlite:
@@ -52,7 +52,7 @@ class Sqlite:
             )
         if not path or ":memory:" in path or path.startswith("file:"):
             raise StartRefused("a durable engine needs a file: an in-memory database is refused")
-        return cls(Path(path).absolute())
+        return cls(canonical(path))
 
     @property
     def name(self) -> str:
@@ -78,42 +78,53 @@ class Sqlite:
         """The connection that writes. FULL: with NORMAL a power loss takes acknowledged commits along."""
         connection = sqlite3.connect(self.file, timeout=0, isolation_level=None, check_same_thread=False)
         try:
+            connection.execute("PRAGMA wal_autocheckpoint = 0")  # It is `keep` that checkpoints.
             (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":
                 raise sqlite3.OperationalError(f"its file system has no WAL: SQLite uses {mode}")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
-            self._lengthen_log(connection)
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()  # Now the log and its index are there.
+            self._watch.open(self.file)
+            self._checkpoints.begin(connection)
         except sqlite3.Error:
             connection.close()
             raise
         return connection
 
-    def _lengthen_log(self, connection: sqlite3.Connection) -> None:
-        """Make the WAL as long as it becomes anyway: to sync a file that grows takes twice as long.
-
-        What does not fit into the cache is written to it, and nowhere else, though it is rolled back.
-        """
-        ((cache_size,),) = connection.execute("PRAGMA cache_size")
-        connection.execute("PRAGMA cache_size = 10")
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            if log_path(self).stat().st_size < LOG_BYTES:
-                connection.execute(f"CREATE TABLE longer AS SELECT zeroblob({LOG_BYTES})")
-        except sqlite3.OperationalError as error:
-            logger.warning("there is no room for a log of %d bytes: %s", LOG_BYTES, error)
-        connection.rollback()
-        connection.execute(f"PRAGMA cache_size = {cache_size}")
+    def disconnect(self, connection: sqlite3.Connection, *, for_good: bool) -> None:
+        """For good: with all in the database file, and no log beside it. Otherwise without a checkpoint."""
+        if for_good:
+            self._checkpoints.finish(connection)
+        connection.close()
+        if for_good:
+            self._watch.close()
 
     def begin(self, connection: sqlite3.Connection) -> str:
+        if self._watch.lost:
+            raise FileLost(self._watch.lost)
         connection.execute("BEGIN IMMEDIATE")
         (now,) = connection.execute("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')").fetchone()
         return str(now)
 
-    def commit(self, connection: sqlite3.Connection, cursor: Any, inserts: Sequence[tuple[str, list[Any]]]) -> None:
+    def commit(self, connection: sqlite3.Connection, cursor: Any, inserts: Sequence[tuple[str, list[Any]]]) -> bool:
         for insert in inserts:
             cursor.execute(*insert)
         connection.execute("COMMIT")
+        try:
+            return self._checkpoints.is_due(self._watch.verify())
+        except FileLost:
+            self._checkpoints.rescue(connection)
+            raise
+
+    def keep(self, connection: sqlite3.Connection | None) -> float | None:
+        return None if connection is None else self._checkpoints.make(connection)
+
+    def lost(self) -> str | None:
+        return self._watch.look()
+
+    def end_if_fatal(self, error: BaseException) -> None:
+        end_if_fatal(error, self._watch)
 
     def reader_engine(self, readers_max: int) -> AsyncEngine:
         """None of them can checkpoint either, which is the writer's part."""
@@ -143,88 +154,13 @@ class Sqlite:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(self.url, poolclass=NullPool, connect_args={"timeout": 30, "isolation_level": None})
         with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_autocheckpoint = 0")  # That is the writer's part.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
             connection.exec_driver_sql("COMMIT")
 
     def own(self, address: str) -> FileLock:
-        return FileLock.take(self, address)
+        return FileLock.take(self.file, address)
 
     def owner(self) -> str | None:
-        return owner_of(self)
-
-
-class FileLock:
-    """The lock on `FILE.lock`: held for a server's life, gone with its process however that ends."""
-
-    def __init__(self, file: IO[str]) -> None:
-        self._file = file
-        # A child that a tool forks has the lock as well, and would keep it when this process is gone.
-        os.register_at_fork(after_in_child=file.close)
-
-    @classmethod
-    def take(cls, database: Sqlite, address: str) -> FileLock:
-        """Own `database` as the server at `address`; StartRefused names the owner if there is one."""
-        path = lock_path(database)
-        try:
-            database.file.parent.mkdir(parents=True, exist_ok=True)
-            # Not "w": the owner's address must stay readable to the one that is refused.
-            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+")
-        except OSError as error:
-            raise StartRefused(f"cannot open {path}: {error.strerror}") from error
-        try:
-            _lock(file)
-        except OSError as error:
-            owner = file.read().strip() or "an unknown address"
-            file.close()
-            raise StartRefused(
-                f"{database.file} is owned by the server at {owner}: on SQLite one server owns the file. "
-                "Stop that one, or use PostgreSQL to share the work among servers."
-            ) from error
-        ownership = cls(file)
-        ownership.move_to(address)
-        return ownership
-
-    def move_to(self, address: str) -> None:
-        """Write down where the owner can be reached."""
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(address + "\n")
-        self._file.flush()
-
-    def release(self) -> None:
-        self._file.close()
-
-
-def _lock(file: IO[str]) -> None:
-    """Lock `file`, or raise OSError; whoever only looks for the owner holds the lock for a moment."""
-    for remaining in reversed(range(5)):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except OSError:
-            if not remaining:
-                raise
-            time.sleep(0.02)
-
-
-def owner_of(database: Sqlite) -> str | None:
-    """The address of the server that owns `database` just now."""
-    try:
-        file = lock_path(database).open("r")
-    except OSError:
-        return None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return file.read().strip() or None
-    return None
-
-
-def log_path(database: Sqlite) -> Path:
-    return database.file.with_name(database.file.name + "-wal")
-
-
-def lock_path(database: Sqlite) -> Path:
-    return database.file.with_name(database.file.name + ".lock")
+        return owner_of(self.file)

@@ -30,7 +30,7 @@ from service.core.errors import StartRefused, Unavailable
 from service.store.clock import Moment, Override
 from service.store.database import Database
 from service.store.hints import Hints
-from service.store.pending import Pending, answer
+from service.store.pending import Pending, answer, deadline_in
 from service.store.transaction import I, T, Transaction, Verb, VerbOfMany, one_by_one
 from service.store.wake import Wake
 
@@ -64,6 +64,7 @@ class Writer:
         self._transaction: Transaction
         """The open one."""
         self._waiting: deque[Pending[Any]] = deque()
+        self._stranded: list[Pending[Any]] = []  # Of a database that is lost until a restart.
         self._entry = threading.Lock()
         """Held to queue a verb or to close: nothing is queued behind the end of the queue."""
         self._turn = threading.Lock()
@@ -110,7 +111,7 @@ class Writer:
     def submit(self, verb: Verb[T], *, within_s: float | None = None) -> Future[T]:
         """Queue `verb`, in order. After `within_s` seconds without its turn it ends as Unavailable."""
         future: Future[T] = Future()
-        self._queue(Pending(one_by_one, verb, _deadline(within_s), future))
+        self._queue(Pending(one_by_one, verb, deadline_in(within_s), future))
         return future
 
     async def write(self, verb: Verb[T], *, within_s: float | None = None) -> T:
@@ -128,7 +129,7 @@ class Writer:
         if at_once and loop is self._inline and (results := self._alone(verb, item)):
             return results[0]
         future: asyncio.Future[T] = loop.create_future()
-        self._queue(Pending(verb, item, _deadline(within_s), future, loop))
+        self._queue(Pending(verb, item, deadline_in(within_s), future, loop))
         if within_s is None:
             return await future
         try:
@@ -187,7 +188,8 @@ class Writer:
             results = verb(self._transaction, [item])
             self._end()
             self._tell(self._transaction.woken)
-        except BaseException:  # Raised again when it is done once more, in its turn.
+        except BaseException as error:  # Raised again when it is done once more, in its turn.
+            self._database.end_if_fatal(error)
             self._roll_back()
             return ()
         finally:
@@ -204,7 +206,8 @@ class Writer:
             self._open()
             ready = [pending for pending in batch if pending.is_wanted()]
             results = self._run(ready)
-        except BaseException:  # Raised again for whom it concerns, when the thread does it once more.
+        except BaseException as error:  # Raised again for whom it concerns, when the thread does it once more.
+            self._database.end_if_fatal(error)
             self._roll_back()
             return False
         answer(ready, results)
@@ -219,9 +222,9 @@ class Writer:
         self._waiting.extendleft(reversed(batch))
 
     def _work(self) -> None:
-        is_done = False
+        is_done, again_s = False, None
         while not is_done:
-            self._called.wait()
+            self._called.wait(again_s)
             self._called.clear()
             while (left_s := self._left_s()) > 0 and not self._closing.wait(left_s):
                 pass
@@ -230,11 +233,13 @@ class Writer:
                 while self._left_s() <= 0 and (batch := self._taken(BATCH_MAX)):
                     self._is_held_up = self._inline is not None
                     self._do(batch)
+                again_s = self._database.keep(self._connection)
                 # With the turn, so that nobody puts back behind our back what could not be done at once.
                 is_done = self._closing.is_set() and not self._waiting
             if self._waiting:
                 self._call()
-        self._disconnect()
+        self._refuse(self._stranded, Unavailable("the server is stopping"))
+        self._disconnect(for_good=True)
 
     def _left_s(self) -> float:
         """For how long the first that waits is left to the loop yet: not at all, if the loop is held up anyway."""
@@ -266,6 +271,9 @@ class Writer:
         """
         pause_s = PAUSE_S_MIN
         while batch := [pending for pending in batch if self._still_waits(pending)]:
+            if lost := self._database.lost():
+                self._strand(batch, lost)
+                return []
             try:
                 if self._connection is None:
                     self._connection = self._database.connect_writer()
@@ -288,6 +296,15 @@ class Writer:
                 return []
         return []
 
+    def _strand(self, batch: list[Pending[Any]], reason: str) -> None:
+        """Of a database that is lost until a restart, tell those who have a deadline; the others wait for the end."""
+        self._database.keep(self._connection)
+        for pending in batch:
+            if pending.deadline is None and not self._closing.is_set():
+                self._stranded.append(pending)
+            else:
+                pending.refuse(Unavailable(reason))
+
     def _still_waits(self, pending: Pending[Any]) -> bool:
         if pending.future.cancelled():
             return False
@@ -301,6 +318,7 @@ class Writer:
         try:
             results = self._run(batch)
         except BaseException as error:
+            self._database.end_if_fatal(error)
             self._roll_back()
             self._replay(batch, error)
             return
@@ -327,7 +345,8 @@ class Writer:
 
     def _end(self) -> None:
         transaction = self._transaction
-        self._database.commit(self._connection, transaction.cursor, transaction.inserts)
+        if self._database.commit(self._connection, transaction.cursor, transaction.inserts):
+            self._called.set()  # The thread does it, off the way of the answers.
 
     def _replay(self, batch: list[Pending[Any]], error: BaseException) -> None:
         """Each verb alone, after `error`. Where the connection broke, the COMMIT may have taken place all the same.
@@ -360,11 +379,11 @@ class Writer:
         except self._database.errors:
             self._disconnect()
 
-    def _disconnect(self) -> None:
+    def _disconnect(self, *, for_good: bool = False) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
-                connection.close()
+                self._database.disconnect(connection, for_good=for_good)
             except self._database.errors as error:
                 logger.warning("the writing connection did not close: %s", error)
 
@@ -379,7 +398,3 @@ class Writer:
     def _refuse(batch: Sequence[Pending[Any]], error: BaseException) -> None:
         for pending in batch:
             pending.refuse(error)
-
-
-def _deadline(within_s: float | None) -> float | None:
-    return None if within_s is None else time.monotonic() + within_s

@@ -17,10 +17,12 @@ import pytest
 from sqlalchemy import text
 
 from service.core.errors import StartRefused, Unavailable
+from service.store.checkpoints import LOG_BYTES
 from service.store.database import database_at
+from service.store.file_lock import FileLock, lock_path, owner_of
 from service.store.reader import Reader
 from service.store.schema import migrate
-from service.store.sqlite import LOG_BYTES, FileLock, Sqlite, lock_path, log_path, owner_of
+from service.store.sqlite import Sqlite
 from tests.store.support import ask, opened, start
 
 
@@ -30,22 +32,22 @@ def database(file: Sqlite) -> Sqlite:
 
 
 def test_a_second_server_is_refused_and_told_who_owns_the_file(database: Sqlite) -> None:
-    assert owner_of(database) is None
-    ownership = FileLock.take(database, "127.0.0.1:8000")
-    assert owner_of(database) == "127.0.0.1:8000"
+    assert owner_of(database.file) is None
+    ownership = FileLock.take(database.file, "127.0.0.1:8000")
+    assert owner_of(database.file) == "127.0.0.1:8000"
     with pytest.raises(StartRefused, match=r"owned by the server at 127\.0\.0\.1:8000.*PostgreSQL"):
-        FileLock.take(database, "127.0.0.1:8001")
+        FileLock.take(database.file, "127.0.0.1:8001")
     ownership.move_to("h:1")
-    assert owner_of(database) == "h:1"
+    assert owner_of(database.file) == "h:1"
     with pytest.raises(StartRefused, match="at h:1:"):
-        FileLock.take(database, "127.0.0.1:8001")
+        FileLock.take(database.file, "127.0.0.1:8001")
     ownership.release()
-    assert owner_of(database) is None
-    FileLock.take(database, "127.0.0.1:8001").release()
+    assert owner_of(database.file) is None
+    FileLock.take(database.file, "127.0.0.1:8001").release()
 
 
-OWN = "import sys, time; from pathlib import Path; from service.store.sqlite import FileLock, Sqlite; \
-owned = FileLock.take(Sqlite(Path(sys.argv[1])), 'other:1'); print('owned', flush=True); time.sleep(60)"
+OWN = "import sys, time; from pathlib import Path; from service.store.file_lock import FileLock; \
+owned = FileLock.take(Path(sys.argv[1]), 'other:1'); print('owned', flush=True); time.sleep(60)"
 
 
 def test_ownership_ends_with_its_process_however_that_ends(database: Sqlite) -> None:
@@ -58,21 +60,21 @@ def test_ownership_ends_with_its_process_however_that_ends(database: Sqlite) -> 
     with process:
         assert process.stdout is not None
         assert process.stdout.readline() == "owned\n"
-        assert owner_of(database) == "other:1"
+        assert owner_of(database.file) == "other:1"
         with pytest.raises(StartRefused, match="at other:1:"):
-            FileLock.take(database, "me:1")
+            FileLock.take(database.file, "me:1")
         process.send_signal(signal.SIGKILL)
-    assert owner_of(database) is None
-    FileLock.take(database, "me:1").release()
+    assert owner_of(database.file) is None
+    FileLock.take(database.file, "me:1").release()
 
 
 def test_ownership_needs_a_place_for_its_lock(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StartRefused, match="cannot open"):
-        FileLock.take(Sqlite(tmp_path / "file" / "x.db"), "me:1")
+        FileLock.take(tmp_path / "file" / "x.db", "me:1")
     database = Sqlite(tmp_path / "new" / "folder" / "x.db")
-    ownership = FileLock.take(database, "me:1")
-    assert lock_path(database).parent == database.file.parent
+    ownership = FileLock.take(database.file, "me:1")
+    assert lock_path(database.file).parent == database.file.parent
     ownership.release()
 
 
@@ -123,7 +125,7 @@ ADD = "INSERT INTO graphs (id, name, start_node, definition, created_at) VALUES 
 
 def test_the_log_has_its_length_from_the_start(database: Sqlite) -> None:
     def sizes() -> tuple[int, int]:
-        return database.file.stat().st_size, log_path(database).stat().st_size
+        return database.file.stat().st_size, Path(f"{database.file}-wal").stat().st_size
 
     before = database.file.stat().st_size
     connection = database.connect_writer()

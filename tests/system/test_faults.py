@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,3 +64,40 @@ def test_a_full_disk_turns_readiness_red_and_runs_go_on_when_there_is_room(small
         os.unlink(ballast)
         assert server.follow(run)["status"] == "completed"
         until(lambda: server.ask("GET", "/readyz").status_code == 200)
+
+
+@pytest.mark.parametrize("suffixes", [("", "-wal", "-shm"), ("-wal",)], ids=["all", "log"])
+def test_files_that_are_removed_turn_readiness_red(suffixes: tuple[str, ...], tmp_path: Path) -> None:
+    with serving(tmp_path, tools=[TOOLS]) as server:
+        again = {"condition": {"key": "n", "op": "<", "value": 10_000}}
+        graph = server.create({"start_node": "a", "nodes": {"a": "add_slowly"}, "edges": {"a": [{"to": "a", **again}]}})
+        run = server.run(graph, n=0)
+        for suffix in suffixes:
+            (tmp_path / f"rungraph.db{suffix}").unlink()
+        until(lambda: "start it again" in server.said)
+        red = server.ask("GET", "/readyz")
+        assert red.status_code == 503
+        assert "removed" in red.text
+        for method, path in (("GET", f"/graph/state/{run}"), ("GET", "/runs"), ("POST", f"/runs/{run}/cancel")):
+            assert server.ask(method, path).status_code == 503
+        refused = server.ask("POST", "/graph/run", json={"graph_id": graph, "initial_state": {"n": 0}})
+        assert refused.status_code == 503
+        assert server.ask("GET", "/livez").status_code == 200
+        assert server.said.count("CRITICAL") == 1
+        server.kill()
+        if "" not in suffixes:  # Then all that was acknowledged is in the file itself.
+            server.start()
+            assert server.call("GET", f"/graph/state/{run}").json()["status"] in ("running", "queued")
+
+
+def test_a_tool_that_copies_the_database_costs_nothing(tmp_path: Path) -> None:
+    with serving(tmp_path, tools=[TOOLS]) as server:
+        graph = server.create({"start_node": "a", "nodes": {"a": "copy_database"}})
+        assert server.follow(server.run(graph))["status"] == "completed"
+        read = "import sqlite3; sqlite3.connect('rungraph.db').execute('SELECT 1 FROM runs').fetchone()"
+        subprocess.run([sys.executable, "-c", read], cwd=tmp_path, check=True)
+        runs = [server.run(graph) for _ in range(5)]
+        server.kill()
+        server.start()
+        for run in runs:
+            assert server.follow(run)["status"] == "completed"

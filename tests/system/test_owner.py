@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -20,6 +21,23 @@ def test_a_second_server_is_refused_in_one_line_that_names_the_first(tmp_path: P
         assert first.url in said
         assert "PostgreSQL" in said
         assert first.call("GET", "/livez").status_code == 200
+
+
+def test_a_file_is_served_by_any_name_and_once(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "rungraph.db").symlink_to("real/r.db")
+    with serving(tmp_path) as first:
+        (tmp_path / "real" / "r.db.lock").unlink()
+        os.link(tmp_path / "real" / "r.db", tmp_path / "hard.db")
+        for name in ("real/r.db", "hard.db", "real/../rungraph.db"):
+            second = Server(tmp_path, RUNGRAPH_DATABASE_URL=f"sqlite:///{name}")
+            second.launch()
+            said = second.output()
+            assert second.process.returncode == 2
+            assert said.count("\n") == 1, said
+            assert "PostgreSQL" in said
+            assert first.url in said
+        assert first.call("GET", "/readyz").status_code == 200
 
 
 def test_uvicorn_with_two_workers_starts_no_second_owner(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -83,3 +84,8 @@ async def square(state: dict[str, Any], context: Any) -> dict[str, Any]:
     note(context)
     await asyncio.sleep(0.01)
     return {"square": state["by"] * state["item"] ** 2}
+
+
+@tool
+def copy_database() -> None:
+    shutil.copy("rungraph.db", "copy.db")

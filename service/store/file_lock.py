@@ -1,0 +1,209 @@
+"""Who serves a SQLite file: one server for one file, whatever the file is called.
+
+Two locks say so, and both are gone with their process however that ends. The lock on `FILE.lock` tells everybody the
+owner's address. The lock on the database file itself holds under each of the file's names, and when `FILE.lock` is
+removed.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import sys
+import time
+from pathlib import Path
+from struct import pack, unpack
+from typing import IO
+
+from service.core.errors import StartRefused
+
+OWNER_BYTE = 0x40000000 + 512
+"""The byte of the database file that its owner locks: the first one behind those that SQLite locks."""
+OWNER_ATTRIBUTE = "user.rungraph.owner"
+"""The extended attribute of the database file with its owner's address, where the file system has such attributes."""
+
+_FLOCK = "hhqqi0q"
+"""C's struct flock: type, whence, start, length, process."""
+
+
+class FileLock:
+    """The locks of one server on one database file, held for as long as the server lives."""
+
+    def __init__(self, file: IO[str], database: int) -> None:
+        self._file = file
+        self._database = database
+        # A child that a tool forks has the locks as well, and would keep them when this process is gone.
+        os.register_at_fork(after_in_child=self.release)
+
+    @classmethod
+    def take(cls, database: Path, address: str) -> FileLock:
+        """Own `database` as the server at `address`; StartRefused names the owner if there is one."""
+        path = lock_path(database)
+        try:
+            database.parent.mkdir(parents=True, exist_ok=True)
+            # Not "w": the owner's address must stay readable to the one that is refused.
+            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+")
+        except OSError as error:
+            raise StartRefused(f"cannot open {path}: {error.strerror}") from error
+        try:
+            _flock(file)
+        except OSError as error:
+            owner = file.read().strip()
+            file.close()
+            raise _owned(database, owner) from error
+        try:
+            ownership = cls(file, _open_alone(database))
+        except BaseException:
+            file.close()
+            raise
+        ownership.move_to(address)
+        return ownership
+
+    def move_to(self, address: str) -> None:
+        """Write down where the owner can be reached."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(address + "\n")
+        self._file.flush()
+        _set_attribute(self._database, address)
+
+    def release(self) -> None:
+        """Give the file up. To close it drops all locks that SQLite has on it in this process: close those before."""
+        self._file.close()
+        if self._database >= 0:
+            os.close(self._database)
+            self._database = -1
+
+
+def owner_of(database: Path) -> str | None:
+    """The address of the server that owns `database` just now."""
+    try:
+        file = lock_path(database).open("r")
+    except OSError:
+        return None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return file.read().strip() or None
+    return None
+
+
+def lock_path(database: Path) -> Path:
+    return database.with_name(database.name + ".lock")
+
+
+def canonical(path: str) -> Path:
+    """The one path of the file at `path`, which may be named by links: SQLite names a log after it.
+
+    StartRefused where the links lead to no file.
+    """
+    try:
+        found = Path(os.path.realpath(path))
+        found.stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return found  # Whoever opens it can say more.
+    except (OSError, ValueError) as error:
+        raise StartRefused(f"{path!r} names no file: {getattr(error, 'strerror', None) or error}") from error
+    return found
+
+
+def lock_bytes(file: int, start: int, length: int, *, alone: bool) -> bool:
+    """Lock a range of `file`, shared or `alone`; whether it could be had. Locked again, it is not locked twice.
+
+    Unlike SQLite's, the lock belongs to the open file and not to the process: it stays when another descriptor of the
+    same file is closed, and it conflicts with SQLite's locks, those of this process included. Only Linux has such
+    locks in a form that Python can ask for; elsewhere this does nothing.
+    """
+    return _lock_bytes(file, fcntl.F_WRLCK if alone else fcntl.F_RDLCK, start, length)
+
+
+def unlock_bytes(file: int, start: int, length: int) -> None:
+    _lock_bytes(file, fcntl.F_UNLCK, start, length)
+
+
+def is_locked_by_another(file: int, start: int) -> bool:
+    """Whether somebody else has a lock on the byte at `start`, or may have: only Linux can tell."""
+    if sys.platform != "linux":
+        return True
+    found = fcntl.fcntl(file, fcntl.F_OFD_GETLK, pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, start, 1, 0))
+    return bool(unpack(_FLOCK, found)[0] != fcntl.F_UNLCK)
+
+
+def _lock_bytes(file: int, kind: int, start: int, length: int) -> bool:
+    if sys.platform != "linux":
+        return True
+    try:
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, pack(_FLOCK, kind, os.SEEK_SET, start, length, 0))
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            return False
+        raise
+    return True
+
+
+def _flock(file: IO[str]) -> None:
+    """Lock `file`, or raise OSError; whoever only looks for the owner holds the lock for a moment."""
+    for remaining in reversed(range(5)):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError:
+            if not remaining:
+                raise
+            time.sleep(0.02)
+
+
+def _open_alone(database: Path) -> int:
+    """A descriptor of the file at `database`, which is made where there is none, with the owner's lock on it."""
+    try:
+        file = os.open(database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise StartRefused(f"cannot open {database}: {error.strerror}") from error
+    try:
+        if not lock_bytes(file, OWNER_BYTE, 1, alone=True):
+            raise _owned(database, _attribute(file))
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode):
+            raise StartRefused(f"cannot use {database}: it is no regular file")
+        if found.st_nlink > 1:
+            raise StartRefused(
+                f"{database} has {found.st_nlink} names (hard links), and SQLite keeps a log of its own for each: "
+                f"what one log holds is lost under another name. Find them with `find / -samefile {database}`, and "
+                "remove all but the one under which the file was last served"
+            )
+    except OSError as error:
+        os.close(file)
+        raise StartRefused(f"cannot lock {database}: {error.strerror}") from error
+    except StartRefused:
+        os.close(file)
+        raise
+    return file
+
+
+def _owned(database: Path, owner: str) -> StartRefused:
+    return StartRefused(
+        f"{database} is owned by the server at {owner or 'an unknown address'}: on SQLite one server owns the file. "
+        "Stop that one, or use PostgreSQL to share the work among servers."
+    )
+
+
+def _attribute(file: int) -> str:
+    """The owner's address as the file itself has it; empty where its file system has no such attributes."""
+    if sys.platform != "linux":
+        return ""
+    try:
+        return os.getxattr(file, OWNER_ATTRIBUTE).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _set_attribute(file: int, address: str) -> None:
+    if sys.platform != "linux":
+        return
+    try:
+        os.setxattr(file, OWNER_ATTRIBUTE, address.encode())
+    except OSError:
+        return  # It has no room for attributes, or has none. Whoever is refused then reads of an unknown address.
