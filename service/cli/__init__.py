@@ -1,7 +1,7 @@
 """The command line: what `rungraph` understands, and the one line and the exit code in which it ends.
 
-Exit codes: 0 done, 1 the run failed, 2 wrong usage or setting; 130 stopped by Ctrl-C or SIGTERM, 141 where
-nobody reads what is printed.
+Exit codes: 0 done, 1 the run failed, 2 wrong usage or setting; 74 the disk failed to sync SQLite's file, 130 stopped
+by Ctrl-C or SIGTERM, 141 where nobody reads what is printed.
 """
 
 from __future__ import annotations
