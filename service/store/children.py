@@ -97,7 +97,7 @@ class Children:
             failed = None if number is None else (number, status, _message(error))
             return Gathered(started, count, failed=failed, failed_id=failed_id)
 
-        gathered = await self._writer.write(verb)
+        gathered = await self._writer.write(verb, touching=(run.id,))
         if gathered.failed is not None or gathered.open or gathered.started < total:
             return gathered
         return gathered._replace(states=await self._states(place, total, state_bytes_max))
@@ -111,7 +111,7 @@ class Children:
             first = len(texts)
             return first_states(transaction, transaction.all(_SOME, **place, first=first, end=first + STATES_AT_ONCE))
 
-        while len(texts) < total and (part := await self._writer.write(verb)):
+        while len(texts) < total and (part := await self._writer.write(verb, touching=(place["parent_id"],))):
             texts += (more := [state.to_text() for state in part])
             length += sum(map(codec.byte_length, more))
             if length > state_bytes_max:

@@ -22,7 +22,7 @@ from service.store.children import lock
 from service.store.logs import rows_of_lines
 from service.store.sql import Each, Statement, constant
 from service.store.states import STATE_AT, state_of
-from service.store.tables import log_lines, runs, snapshots, waits
+from service.store.tables import log_lines, runs, signals, snapshots, visits, waits
 from service.store.transaction import Transaction
 from service.store.visits import forget_full_visits
 from service.store.waits import OPEN, forget, wake_those_ready
@@ -161,7 +161,7 @@ class Control:
             wake_those_ready(transaction, [*filter(None, parent)])
             return None
 
-        await self._done(verb, within_s)
+        await self._done(verb, within_s, run_id, waits.name)
 
     async def pause(self, run_id: str, *, within_s: float | None = None) -> str:
         """Rest the run; its status then, which is still `running` until its step is done."""
@@ -179,7 +179,7 @@ class Control:
             # Of no token: one that is executed goes on until its own commit.
             return Status.PAUSED.value if pause_those_asked(transaction, [(run_id, 0)]) else run.status
 
-        return str(await self._done(verb, within_s))
+        return str(await self._done(verb, within_s, run_id))
 
     async def resume(
         self,
@@ -220,11 +220,11 @@ class Control:
             said = {"run_id": run_id, "seq": last_seq, "ts": transaction.moment.text()}
             return status
 
-        return str(await self._done(verb, within_s))
+        return str(await self._done(verb, within_s, run_id, waits.name, signals.name, visits.name))
 
-    async def _done(self, verb: Any, within_s: float | None) -> Any:
+    async def _done(self, verb: Any, within_s: float | None, *touching: str) -> Any:
         # Refusals are returned, not raised: they have written nothing, and their batch goes on.
-        outcome = await self._writer.write(verb, within_s=within_s)
+        outcome = await self._writer.write(verb, touching=touching, within_s=within_s)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome

@@ -17,6 +17,8 @@ from service.store.hints import Hints, Ring
 from service.store.sqlite import Sqlite
 
 READERS_MAX = 8
+LOCK_MS = 50
+"""How long the writer waits for a lock of somebody else's: longer than a transaction of another server's takes."""
 
 
 class Ownership(Protocol):
@@ -63,8 +65,11 @@ class Database(Protocol):
     def disconnect(self, connection: Any, *, for_good: bool) -> None:
         """Close `connection`; `for_good`: as the last one of this server."""
 
-    def begin(self, connection: Any) -> Any:
-        """Open a transaction that writes; the database's time then, as `clock.from_database` takes it."""
+    def begin(self, connection: Any, lock_ms: int = LOCK_MS) -> Any:
+        """Open a transaction that writes; the database's time then, as `clock.from_database` takes it.
+
+        Where others may lock single rows, a statement in it waits for each lock at most `lock_ms`.
+        """
 
     def commit(self, connection: Any, cursor: Any, inserts: Sequence[tuple[str, list[Any]]]) -> bool:
         """Write `inserts`, the last statements of the open transaction, and commit it; whether `keep` is due."""

@@ -44,7 +44,7 @@ class Graphs:
             )
             return added is not None
 
-        return await self._writer.write(verb, within_s=within_s)
+        return await self._writer.write(verb, touching=(graph.id,), within_s=within_s)
 
     async def get(self, graph_id: str) -> GraphRecord:
         async with self._reader.snapshot() as snapshot:

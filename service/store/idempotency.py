@@ -34,6 +34,11 @@ class Idempotency:
     key: str
     body_digest: str
 
+    @property
+    def name(self) -> str:
+        """What tells it from all other keys."""
+        return f"{self.scope} {self.key}"
+
 
 def use_of(transaction: Transaction, idempotency: Idempotency) -> str | Conflict | None:
     """The run for which the key was used already, if it was; Conflict where that was for another body."""

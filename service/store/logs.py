@@ -84,7 +84,7 @@ class Logs:
             transaction.insert(log_lines, rows_of_lines(transaction, lease.run_id, lines, row[0]))
             return True
 
-        return self._writer.submit(verb)
+        return self._writer.submit(verb, touching=(lease.run_id,))
 
     async def page(self, run_id: str, after_seq: int, limit: int) -> tuple[list[LineRecord], int, bool]:
         """Lines after `after_seq`, the run's last `seq`, and whether the run is over."""

@@ -8,9 +8,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Generic
 
-from service.store.transaction import T, VerbOfMany
+from service.store.transaction import T, Transaction, VerbOfMany
+
+Touched = tuple[str, ...]
+"""Names of what a command touches and others may lock, as far as they are known: ids of runs and graphs, and tables
+that few commands touch. First comes what it is about."""
 
 
 @dataclass(slots=True, eq=False)
@@ -21,10 +27,16 @@ class Pending(Generic[T]):
     future: Future[T] | asyncio.Future[T]
     loop: asyncio.AbstractEventLoop | None = None
     """Whose task waits; None: a thread."""
+    touching: Touched = ()
     left_until: float = 0.0
     """When the writer's thread takes it, if the loop that commits inline has not."""
     losses: int = 0
     """Transactions that were lost under it: its connection broke, or another transaction was let go first."""
+
+    @property
+    def subject(self) -> str:
+        """What it is about: those about the same are done in their order. Empty: nothing that others are about."""
+        return self.touching[0] if self.touching else ""
 
     def is_wanted(self) -> bool:
         """Whether it is to be done. Once this is true for a thread's, nobody can cancel it."""
@@ -46,6 +58,14 @@ class Pending(Generic[T]):
 def deadline_in(within_s: float | None) -> float | None:
     """The moment `within_s` seconds from now, on the monotonic clock."""
     return None if within_s is None else time.monotonic() + within_s
+
+
+def results_of(batch: Sequence[Pending[Any]], transaction: Transaction) -> list[Any]:
+    """The results of `batch`, done but not yet committed: neighbours with the same verb in one go."""
+    results: list[Any] = []
+    for verb, same in groupby(batch, key=attrgetter("verb")):
+        results += verb(transaction, [pending.item for pending in same])
+    return results
 
 
 def answer(batch: Sequence[Pending[Any]], results: Sequence[Any]) -> None:

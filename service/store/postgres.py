@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from service.core.errors import StartRefused
+from service.store.database import LOCK_MS
 from service.store.hints import Ring
 from service.store.notify import Notify
 
@@ -49,11 +51,13 @@ _CONNECTION = {
 # its rows locked until PostgreSQL ends it; no transaction of ours is ever open while a tool runs.
 _BEGIN = """\
 BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
-SET LOCAL lock_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = '2s';
+SET LOCAL lock_timeout = {lock_ms}; SET LOCAL idle_in_transaction_session_timeout = '2s';
 SELECT clock_timestamp()"""
+# Nothing but a table that somebody changes or rewrites is locked for a reader, and readers are few.
 _BEGIN_READING = """\
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-SET LOCAL statement_timeout = '30s'; SET LOCAL idle_in_transaction_session_timeout = '10s'"""
+SET LOCAL lock_timeout = '500ms'; SET LOCAL statement_timeout = '30s';
+SET LOCAL idle_in_transaction_session_timeout = '10s'"""
 
 _FACTS = """\
 SELECT current_setting('server_version_num')::int / 10000, current_setting('server_encoding'),
@@ -129,8 +133,8 @@ class Postgres:
                 " turn it on, or set RUNGRAPH_ALLOW_UNDURABLE=1"
             )
 
-    def begin(self, connection: psycopg.Connection[Any]) -> Any:
-        cursor = connection.execute(_BEGIN)
+    def begin(self, connection: psycopg.Connection[Any], lock_ms: int = LOCK_MS) -> Any:
+        cursor = connection.execute(_begin(lock_ms))
         while cursor.nextset():
             pass
         return cursor.fetchall()[0][0]
@@ -212,6 +216,11 @@ class Postgres:
 
     def owner(self) -> None:
         return None
+
+
+@cache
+def _begin(lock_ms: int) -> bytes:
+    return _BEGIN.format(lock_ms=lock_ms).encode()
 
 
 def _together(inserts: Sequence[tuple[str, list[Any]]]) -> tuple[str, list[Any]]:

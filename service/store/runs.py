@@ -22,11 +22,12 @@ from service.store.clock import shown
 from service.store.graphs import page_of
 from service.store.idempotency import Idempotency, take_key, use_of
 from service.store.logs import line_record, lines_after
+from service.store.pending import Touched
 from service.store.reader import Reader
 from service.store.records import LineRecord, Page, RunRecord
 from service.store.sql import Each, Statement, constant
 from service.store.states import STATE_AT, slot_of, state_of
-from service.store.tables import graphs, run_tags, runs
+from service.store.tables import graphs, idempotency_keys, run_tags, runs
 from service.store.transaction import Transaction
 from service.store.writer import Writer
 
@@ -118,7 +119,10 @@ class Runs:
         body, NotFound without the graph; nothing is written then.
         """
 
-        outcome = await self._writer.write_with_others(self._start_all, (start, idempotency), within_s=within_s)
+        touching = _touched(start, idempotency)
+        outcome = await self._writer.write_with_others(
+            self._start_all, (start, idempotency), touching=touching, within_s=within_s
+        )
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -168,6 +172,12 @@ class Runs:
                     raise Invalid.at("/cursor", "a cursor is one that an earlier page gave")
             rows = await snapshot.all(_newest(which, last, limit + 1, snapshot.dialect))
         return page_of([run_record(row) for row in rows], limit, lambda record: record.run_id)
+
+
+def _touched(start: Start, idempotency: Idempotency | None) -> Touched:
+    """The run, its graph, which its row refers to, and what few starts touch."""
+    keyed = () if idempotency is None else (idempotency.name, idempotency_keys.name)
+    return (start.run_id, start.graph_id, *keyed, *((run_tags.name,) if start.tags else ()))
 
 
 def _instead(

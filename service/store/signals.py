@@ -14,7 +14,7 @@ from service.core.transitions import Status
 from service.store.clock import microseconds
 from service.store.idempotency import Idempotency, take_key, use_of
 from service.store.sql import Statement
-from service.store.tables import graphs, runs, signals
+from service.store.tables import graphs, idempotency_keys, runs, signals
 from service.store.transaction import Transaction
 from service.store.waits import wake_those_ready
 from service.store.writer import Writer
@@ -105,7 +105,9 @@ class Signals:
             wake_those_ready(transaction, [run_id])
             return True
 
-        outcome = await self._writer.write(verb, within_s=within_s)
+        keyed = () if idempotency is None else (idempotency.name, idempotency_keys.name)
+        touching = (run_id, signals.name, *keyed)
+        outcome = await self._writer.write(verb, touching=touching, within_s=within_s)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -125,7 +127,7 @@ class Signals:
             row = transaction.one(_OLDEST, run_id=run_id, name=name)
             return Nothing() if row is None else Received(row[0], row[1], microseconds(row[2]))
 
-        return await self._writer.write(verb)
+        return await self._writer.write(verb, touching=(run_id, signals.name))
 
 
 def _unexpected(name: str, names: Collection[str]) -> str | None:

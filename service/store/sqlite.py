@@ -100,7 +100,7 @@ class Sqlite:
         if for_good:
             self._watch.close()
 
-    def begin(self, connection: sqlite3.Connection) -> str:
+    def begin(self, connection: sqlite3.Connection, lock_ms: int = 0) -> str:  # noqa: ARG002  # nobody locks a row
         if self._watch.lost:
             raise FileLost(self._watch.lost)
         connection.execute("BEGIN IMMEDIATE")

@@ -10,7 +10,7 @@ from sqlalchemy import Table, bindparam, null, select, update
 from service.core import codec
 from service.core.conditions import Decision, abridge
 from service.core.errors import LeaseLost
-from service.core.run import Line, Run, RunError, Step, Transition
+from service.core.run import Line, Run, RunError, Step, Transition, WaitKind
 from service.core.transitions import OVER, Status
 from service.store.changes import insert_changes, rows_of_changes
 from service.store.children import lock
@@ -19,9 +19,10 @@ from service.store.control import pause_those_asked
 from service.store.effects import take_effect
 from service.store.fence import IS_RUNNING
 from service.store.logs import rows_of_lines
+from service.store.pending import Touched
 from service.store.records import Lease
 from service.store.sql import Each, Statement, constant
-from service.store.tables import attempts, changes, log_lines, runs, snapshots
+from service.store.tables import attempts, changes, log_lines, runs, signals, snapshots, visits, waits
 from service.store.transaction import Row, Transaction
 from service.store.waits import due_text, wake_those_ready
 from service.store.writer import Writer
@@ -122,7 +123,9 @@ class Steps:
         `is_alone`: no other run's step can join it, so that there is nothing to wait for.
         """
         asked = _Commit(lease, transition, started, finished, (*lines, *transition.lines))
-        run = await self._writer.write_with_others(_commit_all, asked, at_once=is_alone)
+        run = await self._writer.write_with_others(
+            _commit_all, asked, touching=(lease.run_id, *_touched(transition)), at_once=is_alone
+        )
         if run is None:
             raise LeaseLost(lease.run_id, lease.token)
         return run
@@ -134,6 +137,24 @@ class _Commit(NamedTuple):
     started: float
     finished: float
     lines: tuple[Line, ...]
+
+
+def _touched(transition: Transition) -> Touched:
+    """What a commit touches beside its run and the tables of all steps: parents, and tables that few steps touch."""
+    run, wait = transition.run, transition.wait
+    if run.status is Status.RUNNING and not transition.is_more:
+        return ()
+    tells_parent = run.parent_id is not None and run.status in OVER
+    asks = tells_parent or (wait is not None and wait.kind in (WaitKind.SIGNAL, WaitKind.CHILDREN))
+    touched = {
+        str(run.parent_id): tells_parent,
+        signals.name: asks or transition.consumes is not None,
+        waits.name: asks or wait is not None or transition.ends_wait or transition.cancels_children,
+        visits.name: bool(run.visits),
+        attempts.name: transition.error is not None,
+        **{child.graph_id: True for child in transition.starts},
+    }
+    return tuple(name for name, is_touched in touched.items() if is_touched)
 
 
 def _commit_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[Run | None]:

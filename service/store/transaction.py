@@ -30,16 +30,44 @@ class Transaction:
     """Topics to notify once this is committed."""
     inserts: list[tuple[str, list[Any]]] = field(default_factory=list)
     """What is still to be written, since nothing has asked for it: just before the COMMIT, together on PostgreSQL."""
+    is_lock: Callable[[BaseException], bool] | None = None
+    """Whether an error is somebody else's lock; where it is given, `unless_locked` can go on after one."""
+    has_met_lock: bool = False
+
+    @property
+    def has_savepoints(self) -> bool:
+        return self.is_lock is not None
+
+    def unless_locked(self, do: Callable[[], T]) -> T | None:
+        """What `do` gives. None where it has met a lock: what it did is undone then, and the transaction goes on."""
+        self._write_inserts()
+        self.cursor.execute("SAVEPOINT before")
+        try:
+            result = do()
+            self._write_inserts()
+        except Exception as error:
+            if self.is_lock is None or not self.is_lock(error):
+                raise
+            self.has_met_lock = True
+            self.inserts.clear()
+            self.cursor.execute("ROLLBACK TO SAVEPOINT before")
+            return None
+        self.cursor.execute("RELEASE SAVEPOINT before")
+        return result
 
     def execute(self, statement: Statement, **parameters: Any) -> Any:
         text, fixed = statement.text(self.dialect)
         return self._execute(text, fixed | parameters if fixed else parameters)
 
     def _execute(self, text: str, parameters: Any) -> Any:
+        if self.inserts:
+            self._write_inserts()
+        return self.cursor.execute(text, parameters)
+
+    def _write_inserts(self) -> None:
         for insert in self.inserts:
             self.cursor.execute(*insert)
         self.inserts.clear()
-        return self.cursor.execute(text, parameters)
 
     def one(self, statement: Statement, **parameters: Any) -> Any:
         return self.execute(statement, **parameters).fetchone()

@@ -1,9 +1,9 @@
 """The single writer: every write of this server goes through one connection, on one thread at a time.
 
 Whatever waits is committed as one transaction (group commit). Where the batch fails it is rolled back and each verb
-replayed alone, so that no verb suffers for its neighbour. A verb that the database cannot take now ends as
-Unavailable; whether a COMMIT that failed took place is unknown, so verbs can be replayed: they name what they write
-by key, and read it back.
+replayed alone, so that no verb suffers for its neighbour. Where it has met a lock of somebody else's, it is handed to
+the lane (`lane`), and the writer goes on. A verb that the database cannot take now ends as Unavailable; whether a
+COMMIT that failed took place is unknown, so verbs can be replayed: they name what they write by key, and read it back.
 
 Who commits is whoever has the turn: the writer's own thread or, where a loop was told to, the thread of that loop,
 since a hop to another one takes as long as a commit. The loop does what takes no waiting (`_combine`, called once for
@@ -22,15 +22,14 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from itertools import groupby
-from operator import attrgetter
 from typing import Any
 
 from service.core.errors import StartRefused, Unavailable
 from service.store.clock import Moment, Override
 from service.store.database import Database
 from service.store.hints import Hints
-from service.store.pending import Pending, answer, deadline_in
+from service.store.lane import Lane
+from service.store.pending import Pending, Touched, answer, deadline_in, results_of
 from service.store.transaction import I, T, Transaction, Verb, VerbOfMany, one_by_one
 from service.store.wake import Wake
 
@@ -63,6 +62,7 @@ class Writer:
         self._obstacles: tuple[type[Exception], ...] = (OSError, *database.errors)
         self._transaction: Transaction
         """The open one."""
+        self._lane = Lane(database, self._opened, self._take_back, self._tell)
         self._waiting: deque[Pending[Any]] = deque()
         self._stranded: list[Pending[Any]] = []  # Of a database that is lost until a restart.
         self._entry = threading.Lock()
@@ -108,18 +108,24 @@ class Writer:
         self._inline, self._inline_thread = None, None
         self._called.set()
 
-    def submit(self, verb: Verb[T], *, within_s: float | None = None) -> Future[T]:
+    def submit(self, verb: Verb[T], *, touching: Touched = (), within_s: float | None = None) -> Future[T]:
         """Queue `verb`, in order. After `within_s` seconds without its turn it ends as Unavailable."""
         future: Future[T] = Future()
-        self._queue(Pending(one_by_one, verb, deadline_in(within_s), future))
+        self._queue(Pending(one_by_one, verb, deadline_in(within_s), future, touching=touching))
         return future
 
-    async def write(self, verb: Verb[T], *, within_s: float | None = None) -> T:
+    async def write(self, verb: Verb[T], *, touching: Touched = (), within_s: float | None = None) -> T:
         """The result of `verb`. Unavailable may also mean that it is unknown whether it was done."""
-        return await self.write_with_others(one_by_one, verb, within_s=within_s)
+        return await self.write_with_others(one_by_one, verb, touching=touching, within_s=within_s)
 
     async def write_with_others(
-        self, verb: VerbOfMany[I, T], item: I, *, within_s: float | None = None, at_once: bool = False
+        self,
+        verb: VerbOfMany[I, T],
+        item: I,
+        *,
+        touching: Touched = (),
+        within_s: float | None = None,
+        at_once: bool = False,
     ) -> T:
         """The result of `verb` for `item`; it is given all items that wait for it just then.
 
@@ -129,7 +135,7 @@ class Writer:
         if at_once and loop is self._inline and (results := self._alone(verb, item)):
             return results[0]
         future: asyncio.Future[T] = loop.create_future()
-        self._queue(Pending(verb, item, deadline_in(within_s), future, loop))
+        self._queue(Pending(verb, item, deadline_in(within_s), future, loop, touching))
         if within_s is None:
             return await future
         try:
@@ -148,6 +154,15 @@ class Writer:
             else:
                 self._waiting.append(pending)
                 self._call()
+
+    def _take_back(self, batch: Sequence[Pending[Any]]) -> None:
+        """Queue what the lane gives back."""
+        with self._entry:
+            if not (is_late := self._closing.is_set()):
+                self._waiting.extend(batch)
+                self._call()
+        if is_late:
+            self._refuse(batch, Unavailable("the server is stopping"))
 
     def _call(self) -> None:
         """See to it that somebody commits what waits."""
@@ -238,6 +253,7 @@ class Writer:
                 is_done = self._closing.is_set() and not self._waiting
             if self._waiting:
                 self._call()
+        self._lane.close()
         self._refuse(self._stranded, Unavailable("the server is stopping"))
         self._disconnect(for_good=True)
 
@@ -261,8 +277,8 @@ class Writer:
             self._refuse(batch, Unavailable("the database takes no writes just now"))
 
     def _taken(self, count: int) -> list[Pending[Any]]:
-        """Up to `count` of the verbs that wait."""
-        return [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
+        """Up to `count` of the verbs that wait, but for those that touch what is known to be locked."""
+        return self._lane.sift([self._waiting.popleft() for _ in range(min(count, len(self._waiting)))])
 
     def _begin(self, batch: list[Pending[Any]], *, alone: bool = False) -> list[Pending[Any]]:
         """Open a transaction for those of `batch` that still wait when the database lets us in.
@@ -320,7 +336,8 @@ class Writer:
         except BaseException as error:
             self._database.end_if_fatal(error)
             self._roll_back()
-            self._replay(batch, error)
+            if not self._lane.takes(batch, error):
+                self._replay(batch, error)
             return
         answer(batch, results)
         self._tell(self._transaction.woken)
@@ -331,15 +348,16 @@ class Writer:
         self._hints.send(woken)
 
     def _open(self) -> None:
-        now = self._database.begin(self._connection)
+        self._transaction = self._opened(self._connection)
+
+    def _opened(self, connection: Any, *lock_ms: int) -> Transaction:
+        now = self._database.begin(connection, *lock_ms)
         moment = Moment.of(self._clock() if self._clock else now)
-        self._transaction = Transaction(self._connection.cursor(), self._database.dialect, moment)
+        return Transaction(connection.cursor(), self._database.dialect, moment)
 
     def _run(self, batch: list[Pending[Any]]) -> list[Any]:
         """The results of `batch`, once they are committed."""
-        results: list[Any] = []
-        for verb, same in groupby(batch, key=attrgetter("verb")):
-            results += verb(self._transaction, [pending.item for pending in same])
+        results = results_of(batch, self._transaction)
         self._end()
         return results
 
@@ -358,7 +376,7 @@ class Writer:
         for pending in batch:
             pending.losses += lost
             if len(batch) > 1 or (lost and pending.losses < LOSSES_MAX):
-                if ready := self._begin([pending], alone=True):
+                if ready := self._begin(self._lane.sift([pending]), alone=True):
                     self._commit(ready)
             elif pending.losses and pending.deadline is None and isinstance(refusal, Unavailable):
                 self._try_later(pending, refusal)
