@@ -6,7 +6,9 @@ Queued runs are due at once, waiting ones when their wait is over, running ones 
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, func, select, update
@@ -22,6 +24,7 @@ from service.store.fence import RENEW, is_held
 from service.store.logs import rows_of_lines
 from service.store.lost import SERVER_LOST, lost_attempt
 from service.store.records import Claimed, Lease
+from service.store.spared import Overdue, Spared
 from service.store.sql import Each, Statement, constant
 from service.store.states import first_states
 from service.store.tables import attempts, graphs, log_lines, runs
@@ -33,6 +36,8 @@ from service.store.writer import Writer
 logger = logging.getLogger(__name__)
 
 GRAPHS_CACHED_MAX = 256
+LOCKED_S = 5.0
+"""How long runs are put off that need a table which somebody has locked."""
 UNREADABLE_S = 60.0
 """How long runs are put off whose graph this version cannot read."""
 
@@ -40,7 +45,7 @@ _CLAIMED = (
     *(runs.c.id, runs.c.graph_id, runs.c.status, runs.c.step, runs.c.current_node, runs.c.attempt),
     *(runs.c.crashes, runs.c.in_flight, runs.c.last_seq, runs.c.lease_token, runs.c.lease_owner),
     *(runs.c.started_at, runs.c.moved_at, runs.c.failures, runs.c.patches, runs.c.max_steps),
-    *(runs.c.parent_id, runs.c.depth),
+    *(runs.c.parent_id, runs.c.depth, runs.c.due_at),
 )
 _SELECT_DUE = (
     select(*_CLAIMED)
@@ -121,6 +126,12 @@ class _Due(NamedTuple):
     max_steps: int | None
     parent_id: str | None
     depth: int
+    due_at: Any
+
+    @property
+    def lease(self) -> Lease:
+        """The last one on it."""
+        return Lease(self.id, self.lease_token)
 
     @property
     def taken_over(self) -> bool:
@@ -186,6 +197,9 @@ class Claims:
         self._begun = begun
         self._server_id = server_id
         self._lease_s = lease_s
+        self._sees_all = False
+        """Whether the last look has found all that was due, but for what was locked."""
+        self._spared = Spared(server_id, lease_s)
         self._graphs: dict[str, Graph | None] = {}
         """None: one that this version cannot read."""
         self.next_due_s = 0.0
@@ -216,16 +230,20 @@ class Claims:
     async def _claim(self, count: int, holding: Collection[str], which: _Which) -> tuple[list[Claimed], bool]:
         """Those claimed, and whether there are more that are due."""
         taken = _Taken([], [], has_more=False)
+        now_us = 0
 
         def verb(transaction: Transaction) -> _Taken:
-            nonlocal taken
+            nonlocal taken, now_us
             if kept := [row for row in taken.rows if self._has_taken(transaction, row)]:
                 return taken.of(kept)  # The COMMIT had only looked like a failure.
             taken = self._take_due(transaction, count, holding, which)
+            now_us = transaction.moment.now_us
             self.next_due_s = which.next_due_s(transaction) if len(taken.rows) < count else 0.0
             return taken
 
-        rows, claimed, has_more = await self._writer.write(verb)
+        rows, claimed, has_more = await self._writer.write(verb, touching=("claims",))
+        if self._sees_all and not has_more:
+            self._spared.note_emptied(now_us)
         leases = [Lease(row.id, row.lease_token + 1) for row in rows]
         return [Claimed(lease, run) for lease, run in zip(leases, claimed, strict=True)], has_more
 
@@ -238,12 +256,43 @@ class Claims:
         for row in due:
             if row not in readable:
                 transaction.execute(_PUT_OFF, run_id=row.id, until=transaction.moment.text(later_s=UNREADABLE_S))
-        places = [(row.id, row.step) for row in readable]
+        readable = [self._as_left(row) for row in readable]
+        return (
+            self._take_unlocked(transaction, readable)
+            if transaction.has_savepoints
+            else self._take(transaction, readable)
+        )
+
+    def _take(self, transaction: Transaction, due: list[_Due]) -> _Taken:
+        """Lease the first of `due`: as many as have states that are quickly read."""
+        places = [(row.id, row.step) for row in due]
         states = first_states(transaction, places, known=self._begun.take(places))
-        taken = [self._as_left(row) for row in readable[: len(states)]]
+        taken = due[: len(states)]
         self._take_all(transaction, taken)
         claimed = self._runs(transaction, taken, states)
-        return _Taken(taken, claimed, has_more=len(taken) < len(readable))
+        return _Taken(taken, claimed, has_more=len(taken) < len(due))
+
+    def _take_unlocked(self, transaction: Transaction, due: Sequence[_Due]) -> _Taken:
+        """As `_take`, but those that need a table which somebody has locked are put off, so that others come next.
+
+        Their rows nobody has locked, since `_DUE` passes over such, nor what belongs to them: whoever writes that
+        locks the run's row first.
+        """
+        by_tables: dict[tuple[bool, bool, bool], list[_Due]] = defaultdict(list)
+        for row in due:
+            graph = self._graphs[row.graph_id]
+            counts_visits = graph is not None and graph.counts_visits
+            by_tables[row.crashed, row.may_have_waited, counts_visits].append(row)
+        taken = _Taken([], [], has_more=False)
+        for rows in by_tables.values():
+            some = transaction.unless_locked(partial(self._take, transaction, rows))
+            if some is None:
+                until = transaction.moment.text(later_s=LOCKED_S)
+                for row in rows:
+                    transaction.execute(_PUT_OFF, run_id=row.id, until=until)
+                some = _Taken([], [], has_more=True)
+            taken = _Taken(taken.rows + some.rows, taken.runs + some.runs, taken.has_more or some.has_more)
+        return taken
 
     def _as_left(self, due: _Due) -> _Due:
         """As its server left it: at a node that calls no tool nothing was being tried, and the attempt goes on."""
@@ -260,12 +309,22 @@ class Claims:
         until = transaction.moment.text(later_s=self._lease_s)
         while True:
             due = which.due(transaction, count)
+            self._sees_all = len(due) < count
             mine = [row for row in due if row.id in holding and row.lease_owner == self._server_id]
             if not mine:
                 # One of `holding` that is no longer ours is still being put down: a later claim finds it.
-                return [row for row in due if row.id not in holding]
+                return self._without_spared(transaction, [row for row in due if row.id not in holding])
             for row in mine:
-                is_held(transaction, RENEW, Lease(row.id, row.lease_token), until=until)
+                is_held(transaction, RENEW, row.lease, until=until)
+
+    def _without_spared(self, transaction: Transaction, due: list[_Due]) -> list[_Due]:
+        overdue = {row.lease: Overdue(str(row.lease_owner), microseconds(row.due_at)) for row in due if row.taken_over}
+        if not (spared := self._spared.among(transaction, overdue)):
+            return due
+        until = transaction.moment.text(later_s=self._spared.for_s)
+        for lease in spared:
+            transaction.execute(_PUT_OFF, run_id=lease.run_id, until=until)
+        return [row for row in due if row.lease not in spared]
 
     def _take_all(self, transaction: Transaction, due: Sequence[_Due]) -> None:
         """Lease runs that are due; where one was left in the middle of an attempt, note that one as lost."""

@@ -29,13 +29,19 @@ from service.store.writer import Writer
 _BEGIN = Statement(update(runs).where(*HELD).values(in_flight=1, moved_at=bindparam("now")).returning(runs.c.id))
 
 # Differs from SQLite, where one lease after the other is no round trip each, with all rows locked meanwhile.
+_STILL_HELD = (
+    "SELECT id, lease_token FROM runs WHERE lease_owner IS NOT NULL AND (id, lease_token) IN"
+    " (SELECT value ->> 0, CAST(value ->> 1 AS bigint) FROM json_array_elements(CAST(:leases AS json)))"
+)
+# Those that nobody has locked. A lease on a run whose row somebody has locked cannot run out for anybody: a claim
+# passes over such a row as well. It is renewed, or committed under, when the lock has gone.
 _RENEW_ALL = Statement(
     text(
-        "UPDATE runs SET due_at = :until WHERE lease_owner IS NOT NULL AND (id, lease_token) IN"
-        " (SELECT value ->> 0, CAST(value ->> 1 AS bigint) FROM json_array_elements(CAST(:leases AS json)))"
-        " RETURNING id, lease_token"
+        f"WITH held AS MATERIALIZED ({_STILL_HELD} FOR NO KEY UPDATE SKIP LOCKED)"
+        " UPDATE runs SET due_at = :until FROM held WHERE runs.id = held.id RETURNING runs.id, runs.lease_token"
     )
 )
+_STILL_HELD_OF = Statement(text(_STILL_HELD))
 
 _RELEASE = Statement(
     update(runs)
@@ -81,7 +87,8 @@ class Leases:
     async def begin(self, lease: Lease) -> bool:
         """Note that an attempt of a run taken over begins now; False where the lease no longer holds."""
         return await self._writer.write(
-            lambda transaction: is_held(transaction, _BEGIN, lease, now=transaction.moment.text())
+            lambda transaction: is_held(transaction, _BEGIN, lease, now=transaction.moment.text()),
+            touching=(lease.run_id,),
         )
 
     def renew(self, leases: Sequence[Lease], *, as_server: bool = True, has_room: bool = True) -> Future[list[Lease]]:
@@ -92,15 +99,18 @@ class Leases:
 
         def verb(transaction: Transaction) -> list[Lease]:
             until = transaction.moment.text(later_s=self._lease_s)
-            if as_server:
-                self._servers.seen(transaction, len(leases) if has_room else None)
             if transaction.dialect == "sqlite":
                 return [lease for lease in leases if not is_held(transaction, RENEW, lease, until=until)]
-            pairs = codec.encode([[lease.run_id, lease.token] for lease in leases])
-            held = {Lease(*row) for row in transaction.all(_RENEW_ALL, leases=pairs, until=until)}
-            return [lease for lease in leases if lease not in held]
+            renewed = {Lease(*row) for row in transaction.all(_RENEW_ALL, leases=_pairs(leases), until=until)}
+            left = [lease for lease in leases if lease not in renewed]
+            if not left:
+                return []
+            locked = {Lease(*row) for row in transaction.all(_STILL_HELD_OF, leases=_pairs(left))}
+            return [lease for lease in left if lease not in locked]
 
-        return self._writer.submit(verb)
+        if as_server:
+            self._servers.tell(len(leases) if has_room else None)
+        return self._writer.submit(verb, touching=("leases",))
 
     async def release(self, lease: Lease, *, interrupted: bool) -> None:
         """Give a run back unfinished, so that any server goes on at once; `interrupted`: within an attempt."""
@@ -117,7 +127,7 @@ class Leases:
                 pause_those_asked(transaction, [lease])
             transaction.woken.add(wake.CLAIMABLE)
 
-        await self._writer.write(verb)
+        await self._writer.write(verb, touching=(lease.run_id, attempts.name) if interrupted else (lease.run_id,))
 
     async def seize(self) -> None:
         """Make every lease run out at once.
@@ -127,8 +137,13 @@ class Leases:
 
         def verb(transaction: Transaction) -> None:
             self._servers.forget(transaction, unseen_s=0.0)
-            self._servers.seen(transaction, 0)
+            self._servers.seen(transaction)
             transaction.execute(_SEIZE, now=transaction.moment.text())
             transaction.execute(_SEIZE_QUEUED, now=transaction.moment.text())
 
+        self._servers.active = 0
         await self._writer.write(verb)
+
+
+def _pairs(leases: Sequence[Lease]) -> str:
+    return codec.encode([[lease.run_id, lease.token] for lease in leases])

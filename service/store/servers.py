@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from concurrent.futures import Future
+from functools import partial
+
 from sqlalchemy import bindparam, delete, func, select
 
-from service.store.sql import Statement, every_column
+from service.store.sql import Each, Statement, every_column
 from service.store.tables import servers
 from service.store.transaction import Transaction
 from service.store.writer import Writer
@@ -28,9 +32,16 @@ _LEAST_ACTIVE = Statement(
     select(func.min(servers.c.active)).where(servers.c.id != bindparam("id"), servers.c.seen_at > bindparam("since"))
 )
 
+_ALIVE = Each(
+    lambda given: select(servers.c.id).where(servers.c.id == given.id, servers.c.seen_at > given.since),
+    id=servers.c.id,
+    since=servers.c.seen_at,
+)
+
 _LEAVE = Statement(delete(servers).where(servers.c.id == bindparam("id")))
 
-_FORGET = Statement(delete(servers).where(servers.c.seen_at < bindparam("since")))
+_GONE = select(servers.c.id).where(servers.c.seen_at < bindparam("since")).with_for_update(skip_locked=True)
+_FORGET = Statement(delete(servers).where(servers.c.id.in_(_GONE)))
 
 
 class Servers:
@@ -39,51 +50,70 @@ class Servers:
         self._server_id = server_id
         self._address = address
         self._lease_s = lease_s
-        self._active: int | None = None
+        self.active: int | None = None
+        """How many runs it carries, as it was last told; None: it executes none."""
+        self._telling: Future[None] | None = None
 
     async def probe(self, *, within_s: float) -> None:
         """Write something small: Unavailable where the database takes no write."""
-        await self._writer.write(lambda transaction: self.seen(transaction, self._active), within_s=within_s)
+        await self._writer.write(self.seen, touching=(servers.name,), within_s=within_s)
 
     async def join(self) -> None:
         """Begin to share the runs with other servers, whose leases stand."""
 
         def verb(transaction: Transaction) -> None:
             self.forget(transaction)
-            self.seen(transaction, 0)
+            self.seen(transaction)
 
-        await self._writer.write(verb)
+        self.active = 0
+        await self._writer.write(verb, touching=(servers.name,))
 
     async def share(self, count: int, active: int) -> int:
         """How many of `count` runs a server that carries `active` may claim before the idlest one has its turn."""
 
-        known = self._active  # Not read in the verb: it may be done again, when the first time was undone.
-
         def verb(transaction: Transaction) -> int:
-            since = transaction.moment.text(later_s=-self._lease_s)
-            (least,) = transaction.one(_LEAST_ACTIVE, id=self._server_id, since=since)
-            share = count if least is None else max(0, min(count, least + AHEAD_MAX - active))
-            if active != known:
-                self.seen(transaction, active)
-            return share
+            least = self._least_active(transaction)
+            return count if least is None else max(0, min(count, least + AHEAD_MAX - active))
 
-        return await self._writer.write(verb)
+        if active != self.active:
+            self.tell(active)
+        return await self._writer.write(verb, touching=("shares", servers.name))
+
+    def _least_active(self, transaction: Transaction) -> int | None:
+        """How many runs the idlest of the other servers carries; None where there is none, or none to be seen."""
+        since = transaction.moment.text(later_s=-self._lease_s)
+        ask = partial(transaction.one, _LEAST_ACTIVE, id=self._server_id, since=since)
+        row = transaction.unless_locked(ask) if transaction.has_savepoints else ask()
+        return None if row is None else row[0]
 
     async def leave(self) -> None:
         """Take no part any more: nobody lets this server go first."""
-        await self._writer.write(self._forget_me)
+        await self._writer.write(self._forget_me, touching=(servers.name,))
 
     def _forget_me(self, transaction: Transaction) -> None:
         transaction.execute(_LEAVE, id=self._server_id)
 
-    def seen(self, transaction: Transaction, active: int | None) -> None:
-        """Note that this server lives, and carries `active` runs (None: it executes none)."""
-        self._active = active
+    def tell(self, active: int | None) -> None:
+        """Have it noted that this server lives. Whether or not that can be done now, its caller goes on."""
+        self.active = active
+        if self._telling is None or self._telling.done():
+            self._telling = self._writer.submit(self.seen, touching=(servers.name,))
+
+    def seen(self, transaction: Transaction) -> None:
+        """Note that this server lives, and how many runs it carries."""
         now = transaction.moment.text()
         transaction.execute(
-            _SEEN, id=self._server_id, address=self._address, started_at=now, seen_at=now, active=active
+            _SEEN, id=self._server_id, address=self._address, started_at=now, seen_at=now, active=self.active
         )
 
     def forget(self, transaction: Transaction, *, unseen_s: float = FORGET_S) -> None:
         """Remove the servers that nobody has seen for `unseen_s` seconds."""
         transaction.execute(_FORGET, since=transaction.moment.text(later_s=-unseen_s))
+
+
+def alive_of(transaction: Transaction, server_ids: Iterable[str], *, seen_s: float) -> set[str]:
+    """Those that were seen within `seen_s` seconds; none of them where that cannot be seen now."""
+    since = transaction.moment.text(later_s=-seen_s)
+    ask = partial(transaction.each, _ALIVE, [{"id": server_id, "since": since} for server_id in server_ids])
+    found = transaction.unless_locked(ask) if transaction.has_savepoints else ask()
+    return {server_id for (server_id,) in found or ()}
