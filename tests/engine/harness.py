@@ -60,12 +60,18 @@ class Bench:
 
 @asynccontextmanager
 async def bench(
-    folder: Path, tools: Iterable[Callable[..., Any]], *, clock: Override | None = None
+    folder: Path,
+    tools: Iterable[Callable[..., Any]],
+    *,
+    clock: Override | None = None,
+    url: str | None = None,
+    lease_s: float = 15,
+    server_id: str = "server",
 ) -> AsyncIterator[Bench]:
-    """A store without an engine."""
-    database = database_at(f"sqlite:///{folder / 'rungraph.db'}")
+    """A store without an engine; without `url`, that of a file in `folder`."""
+    database = database_at(url or f"sqlite:///{folder / 'rungraph.db'}")
     migrate(database)
-    store = Store(database, server_id="server", address="test", lease_s=15, clock=clock)
+    store = Store(database, server_id=server_id, address="test", lease_s=lease_s, clock=clock)
     store.open()
     try:
         yield Bench(store, {made.name: made for made in map(Tool.of, tools)}, folder / "runs")
@@ -75,10 +81,15 @@ async def bench(
 
 @asynccontextmanager
 async def running(
-    folder: Path, *tools: Callable[..., Any], threads: int = 16, lease_s: float = 15
+    folder: Path,
+    *tools: Callable[..., Any],
+    threads: int = 16,
+    lease_s: float = 15,
+    url: str | None = None,
+    server_id: str = "server",
 ) -> AsyncIterator[Bench]:
     """A store with an engine that executes what is started."""
-    async with bench(folder, tools) as made:
+    async with bench(folder, tools, url=url, lease_s=lease_s, server_id=server_id) as made:
         settings = EngineSettings(made.runs_folder, 100, threads, STATE_BYTES_MAX, lease_s)
         engine = Engine(made.store, made.tools, settings)
         engine.start()

@@ -29,6 +29,7 @@ from tests.store.support import (
     key_of,
     opened,
     said,
+    sql,
     start,
     start_of,
     started,
@@ -223,6 +224,8 @@ def test_batches_that_lock_each_other_out_lose_nothing(database: Database) -> No
         return meet
 
     async def scenario() -> None:
+        with sql(database) as session:  # Sooner than either gives up waiting for the other.
+            session.execute(f"ALTER DATABASE {database.name.rpartition('/')[2]} SET deadlock_timeout = '10ms'")
         async with servers(database) as stores:
             leases = [(await started(stores[0], name)).lease for name in "rs"]
             written: list[Any] = []
