@@ -19,7 +19,7 @@ from service.core.state import State
 from service.core.transitions import Status
 from service.store.begun import Begun
 from service.store.clock import microseconds
-from service.store.family import NEXT_OF_FAMILY, due_of_family
+from service.store.due import Due, Which
 from service.store.fence import RENEW, is_held
 from service.store.logs import rows_of_lines
 from service.store.lost import SERVER_LOST, lost_attempt
@@ -30,7 +30,7 @@ from service.store.states import first_states
 from service.store.tables import attempts, graphs, log_lines, runs
 from service.store.transaction import Transaction
 from service.store.visits import visits_of
-from service.store.waits import NEAR_S, waits_of
+from service.store.waits import waits_of
 from service.store.writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -40,31 +40,6 @@ LOCKED_S = 5.0
 """How long runs are put off that need a table which somebody has locked."""
 UNREADABLE_S = 60.0
 """How long runs are put off whose graph this version cannot read."""
-
-_CLAIMED = (
-    *(runs.c.id, runs.c.graph_id, runs.c.status, runs.c.step, runs.c.current_node, runs.c.attempt),
-    *(runs.c.crashes, runs.c.in_flight, runs.c.last_seq, runs.c.lease_token, runs.c.lease_owner),
-    *(runs.c.started_at, runs.c.moved_at, runs.c.failures, runs.c.patches, runs.c.max_steps),
-    *(runs.c.parent_id, runs.c.depth, runs.c.due_at),
-)
-_SELECT_DUE = (
-    select(*_CLAIMED)
-    # Its status need not be asked: a CHECK leaves a due time to claimable runs alone. Asked as well, SQLite
-    # would read the index by status, which is to say every run that waits, and sort.
-    .where(runs.c.due_at <= bindparam("now"))
-    .order_by(runs.c.due_at, runs.c.id)
-    .limit(bindparam("count"))
-    .with_for_update(skip_locked=True)
-)
-_NEXT = Statement(
-    select(runs.c.due_at)
-    .where(runs.c.due_at > bindparam("now"), runs.c.due_at <= bindparam("soon"))
-    .order_by(runs.c.due_at)
-    .limit(1)
-)
-_DUE = Statement(_SELECT_DUE)
-_DUE_ONE = Statement(_SELECT_DUE.where(runs.c.id == bindparam("only")))
-_DUE_OF_FAMILY = due_of_family(_CLAIMED)
 
 _CLAIM = Each(
     lambda given: (
@@ -105,90 +80,15 @@ _LOCKED = Statement(
 _PUT_OFF = Statement(update(runs).where(runs.c.id == bindparam("run_id")).values(due_at=bindparam("until")))
 
 
-class _Due(NamedTuple):
-    """A row of _DUE, with the columns of _CLAIMED in their order."""
-
-    id: str
-    graph_id: str
-    status: str
-    step: int
-    current_node: str
-    attempt: int
-    crashes: int
-    in_flight: int
-    last_seq: int
-    lease_token: int
-    lease_owner: str | None
-    started_at: Any
-    moved_at: Any
-    failures: int
-    patches: int
-    max_steps: int | None
-    parent_id: str | None
-    depth: int
-    due_at: Any
-
-    @property
-    def lease(self) -> Lease:
-        """The last one on it."""
-        return Lease(self.id, self.lease_token)
-
-    @property
-    def taken_over(self) -> bool:
-        """Whether a server that is gone left it running."""
-        return self.status == Status.RUNNING
-
-    @property
-    def may_have_waited(self) -> bool:
-        """Whether it is not one that was just started, of which there are most."""
-        return self.started_at is not None
-
-    @property
-    def crashed(self) -> bool:
-        """Whether that server was, as far as anybody knows, in the middle of an attempt."""
-        return self.taken_over and bool(self.in_flight)
-
-
 class _Taken(NamedTuple):
     """Rows that are leased now, what their runs are, and whether others that are due were left for the next time."""
 
-    rows: list[_Due]
+    rows: list[Due]
     runs: list[Run]
     has_more: bool
 
-    def of(self, kept: Sequence[_Due]) -> _Taken:
+    def of(self, kept: Sequence[Due]) -> _Taken:
         return _Taken(list(kept), [run for row, run in zip(self.rows, self.runs, strict=True) if row in kept], True)
-
-
-class _Which(NamedTuple):
-    """Which runs a claim may take."""
-
-    only: str | None
-    """The id of the one."""
-    family: str | None
-    """The id of the one whose family it is."""
-
-    def due(self, transaction: Transaction, count: int) -> list[_Due]:
-        """Those that are due, the longest due first."""
-        due = {"now": transaction.moment.text(), "count": count}
-        if self.family is not None:
-            rows = transaction.all(_DUE_OF_FAMILY[transaction.dialect], **due, family=self.family)
-        elif self.only is not None:
-            rows = transaction.all(_DUE_ONE, **due, only=self.only)
-        else:
-            rows = transaction.all(_DUE, **due)
-        return [_Due(*row) for row in rows]
-
-    def next_due_s(self, transaction: Transaction) -> float:
-        """In how many seconds the next one is due: at most NEAR_S, after which a supervisor looks anyway."""
-        moment = transaction.moment
-        if self.family is None:
-            row = transaction.one(_NEXT, now=moment.text(), soon=moment.text(later_s=NEAR_S))
-        else:
-            row = transaction.one(NEXT_OF_FAMILY, now=moment.text(), family=self.family)
-        if row is None or row[0] is None:
-            return NEAR_S
-        return min(NEAR_S, max(0.0, (microseconds(row[0]) - moment.now_us) / 1e6))
 
 
 class Claims:
@@ -217,7 +117,7 @@ class Claims:
         """
         claimed: list[Claimed] = []
         has_more = True
-        which = _Which(only, family)
+        which = Which(only, family)
         while has_more:
             some, has_more = await self._claim(count - len(claimed), holding, which)
             claimed += some
@@ -227,7 +127,7 @@ class Claims:
             del self._graphs[next(iter(self._graphs))]
         return claimed
 
-    async def _claim(self, count: int, holding: Collection[str], which: _Which) -> tuple[list[Claimed], bool]:
+    async def _claim(self, count: int, holding: Collection[str], which: Which) -> tuple[list[Claimed], bool]:
         """Those claimed, and whether there are more that are due."""
         taken = _Taken([], [], has_more=False)
         now_us = 0
@@ -247,7 +147,7 @@ class Claims:
         leases = [Lease(row.id, row.lease_token + 1) for row in rows]
         return [Claimed(lease, run) for lease, run in zip(leases, claimed, strict=True)], has_more
 
-    def _take_due(self, transaction: Transaction, count: int, holding: Collection[str], which: _Which) -> _Taken:
+    def _take_due(self, transaction: Transaction, count: int, holding: Collection[str], which: Which) -> _Taken:
         due = self._due(transaction, count, holding, which)
         for row in due:
             if row.graph_id not in self._graphs:
@@ -263,7 +163,7 @@ class Claims:
             else self._take(transaction, readable)
         )
 
-    def _take(self, transaction: Transaction, due: list[_Due]) -> _Taken:
+    def _take(self, transaction: Transaction, due: list[Due]) -> _Taken:
         """Lease the first of `due`: as many as have states that are quickly read."""
         places = [(row.id, row.step) for row in due]
         states = first_states(transaction, places, known=self._begun.take(places))
@@ -272,13 +172,13 @@ class Claims:
         claimed = self._runs(transaction, taken, states)
         return _Taken(taken, claimed, has_more=len(taken) < len(due))
 
-    def _take_unlocked(self, transaction: Transaction, due: Sequence[_Due]) -> _Taken:
+    def _take_unlocked(self, transaction: Transaction, due: Sequence[Due]) -> _Taken:
         """As `_take`, but those that need a table which somebody has locked are put off, so that others come next.
 
         Their rows nobody has locked, since `_DUE` passes over such, nor what belongs to them: whoever writes that
         locks the run's row first.
         """
-        by_tables: dict[tuple[bool, bool, bool], list[_Due]] = defaultdict(list)
+        by_tables: dict[tuple[bool, bool, bool], list[Due]] = defaultdict(list)
         for row in due:
             graph = self._graphs[row.graph_id]
             counts_visits = graph is not None and graph.counts_visits
@@ -294,7 +194,7 @@ class Claims:
             taken = _Taken(taken.rows + some.rows, taken.runs + some.runs, taken.has_more or some.has_more)
         return taken
 
-    def _as_left(self, due: _Due) -> _Due:
+    def _as_left(self, due: Due) -> Due:
         """As its server left it: at a node that calls no tool nothing was being tried, and the attempt goes on."""
         if not due.taken_over:
             return due
@@ -302,10 +202,10 @@ class Claims:
         is_tool = graph is not None and isinstance(graph.nodes[due.current_node], ToolNode)
         return due if is_tool else due._replace(in_flight=0)
 
-    def _has_taken(self, transaction: Transaction, due: _Due) -> bool:
+    def _has_taken(self, transaction: Transaction, due: Due) -> bool:
         return tuple(transaction.one(_LOCKED, run_id=due.id)) == (due.lease_token + 1, self._server_id)
 
-    def _due(self, transaction: Transaction, count: int, holding: Collection[str], which: _Which) -> list[_Due]:
+    def _due(self, transaction: Transaction, count: int, holding: Collection[str], which: Which) -> list[Due]:
         until = transaction.moment.text(later_s=self._lease_s)
         while True:
             due = which.due(transaction, count)
@@ -317,7 +217,7 @@ class Claims:
             for row in mine:
                 is_held(transaction, RENEW, row.lease, until=until)
 
-    def _without_spared(self, transaction: Transaction, due: list[_Due]) -> list[_Due]:
+    def _without_spared(self, transaction: Transaction, due: list[Due]) -> list[Due]:
         overdue = {row.lease: Overdue(str(row.lease_owner), microseconds(row.due_at)) for row in due if row.taken_over}
         if not (spared := self._spared.among(transaction, overdue)):
             return due
@@ -326,7 +226,7 @@ class Claims:
             transaction.execute(_PUT_OFF, run_id=lease.run_id, until=until)
         return [row for row in due if row.lease not in spared]
 
-    def _take_all(self, transaction: Transaction, due: Sequence[_Due]) -> None:
+    def _take_all(self, transaction: Transaction, due: Sequence[Due]) -> None:
         """Lease runs that are due; where one was left in the middle of an attempt, note that one as lost."""
         now, until = transaction.moment.text(), transaction.moment.text(later_s=self._lease_s)
         transaction.insert(
@@ -345,7 +245,7 @@ class Claims:
         ]
         transaction.insert(log_lines, [line for of_run in lines for line in of_run])
 
-    def _lease(self, due: _Due, now: str, until: str) -> dict[str, Any]:
+    def _lease(self, due: Due, now: str, until: str) -> dict[str, Any]:
         return {
             "run_id": due.id,
             "server": self._server_id,
@@ -358,7 +258,7 @@ class Claims:
             "now": now,
         }
 
-    def _runs(self, transaction: Transaction, due: Sequence[_Due], states: Sequence[State]) -> list[Run]:
+    def _runs(self, transaction: Transaction, due: Sequence[Due], states: Sequence[State]) -> list[Run]:
         """What runners are to carry."""
         waited = waits_of(transaction, [row.id for row in due if row.may_have_waited])
         graphs_of = {row.id: graph for row in due if (graph := self._graphs[row.graph_id]) is not None}
@@ -370,7 +270,7 @@ class Claims:
             for row, state in zip(due, states, strict=True)
         ]
 
-    def _run(self, due: _Due, state: State, waited: Waited | None, visited: Mapping[str, int], now_us: int) -> Run:
+    def _run(self, due: Due, state: State, waited: Waited | None, visited: Mapping[str, int], now_us: int) -> Run:
         graph = self._graphs[due.graph_id]
         if graph is None:
             raise ValueError(f"graph {due.graph_id} cannot be read")
@@ -402,7 +302,7 @@ def _load(transaction: Transaction, graph_id: str) -> Graph | None:
         return None
 
 
-def _opening_lines(due: _Due) -> list[Line]:
+def _opening_lines(due: Due) -> list[Line]:
     """What a claim says; of one from a wait it is the step that says how that has ended."""
     if due.status == Status.WAITING:
         return []

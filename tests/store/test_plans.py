@@ -13,7 +13,8 @@ from sqlalchemy import Executable
 from sqlalchemy.dialects import sqlite
 
 from service.store import children, control, history, signals, visits, waits
-from service.store.claims import _CLAIM, _DUE, _DUE_OF_FAMILY, _NEXT
+from service.store.claims import _CLAIM
+from service.store.due import _DUE, _DUE_OF_FAMILY, _NEXT
 from service.store.family import NEXT_OF_FAMILY
 from service.store.fence import RENEW
 from service.store.history import _EVALUATED_BYTES

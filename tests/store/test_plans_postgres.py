@@ -18,8 +18,9 @@ from sqlalchemy.dialects import postgresql
 
 from service.core import codec
 from service.store import children, control, history, signals, visits, waits
-from service.store.claims import _CLAIM, _DUE, _DUE_OF_FAMILY, _LOCKED, _NEXT
+from service.store.claims import _CLAIM, _LOCKED
 from service.store.database import database_at
+from service.store.due import _DUE, _DUE_OF_FAMILY, _NEXT
 from service.store.family import NEXT_OF_FAMILY
 from service.store.fence import RENEW
 from service.store.history import _EVALUATED_BYTES
