@@ -23,6 +23,7 @@ from service.store.lane import SAME_MAX
 from service.store.postgres import Postgres
 from service.store.records import Claimed, Lease
 from service.store.servers import FORGET_S
+from service.store.writer import LOSSES_MAX
 from tests.postgres import Databases
 from tests.store.carrying import LATER, LEAF, NAP, begun, events_of, fan, parked, queue, single, status_of
 from tests.store.control_verbs import FIRST, patched, paused, queued, running, waiting
@@ -576,7 +577,7 @@ def test_a_command_whose_connection_breaks_while_it_waits_for_a_lock_is_done_onc
             async with locking(database, row("r")):
                 written = store.logs.append(claimed.lease, said("once"))
                 stepping = asyncio.ensure_future(commit(store, claimed.lease, success(claimed.run, n=1)))
-                for _ in range(5):
+                for _ in range(LOSSES_MAX - 2):
                     await until_async(lambda: ask(database, f"SELECT pg_terminate_backend(pid, 5000) {waiting}"))
                 assert not stepping.done()
             assert await asyncio.wrap_future(written)
