@@ -43,7 +43,7 @@ class Settings:
             port=given.integer("PORT", cls.port, 0, 65_535),
             tools=tuple(part.strip() for part in (given.text("TOOLS") or "").split(",") if part.strip()),
             data_dir=given.path("DATA_DIR"),
-            api_token=given.text("API_TOKEN"),
+            api_token=given.token("API_TOKEN"),
             allow_anonymous=given.flag("ALLOW_ANONYMOUS"),
             allow_undurable=given.flag("ALLOW_UNDURABLE"),
             lease_seconds=given.number("LEASE_SECONDS", cls.lease_seconds, 1, 3600),
@@ -63,6 +63,15 @@ class _Variables:
 
     def text(self, name: str) -> str | None:
         return self._environment.get(f"RUNGRAPH_{name}", "").strip() or None
+
+    def token(self, name: str) -> str | None:
+        """Whatever a header can carry, in UTF-8 or not."""
+        text = self.text(name)
+        if text is not None and any(ord(character) < 0x20 or ord(character) == 0x7F for character in text):
+            raise StartRefused(
+                f"RUNGRAPH_{name} has a control character in it, such as a line break; no header takes it"
+            )
+        return text
 
     def path(self, name: str) -> Path | None:
         text = self.text(name)

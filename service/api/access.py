@@ -46,7 +46,7 @@ _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 class Access:
     def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
         self._app = app
-        self._token = None if settings.api_token is None else settings.api_token.encode()
+        self._token = None if settings.api_token is None else token_bytes(settings.api_token)
         self._allow_anonymous = settings.allow_anonymous
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,8 +84,13 @@ class Access:
         given = headers.getlist("authorization")
         scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
         # Headers are decoded as latin-1: back to the bytes that came.
-        matches = secrets.compare_digest(token.strip().encode("latin-1"), self._token or b"")
+        matches = secrets.compare_digest(token.strip(" \t").encode("latin-1"), self._token or b"")
         return matches and scheme.lower() == "bearer"
+
+
+def token_bytes(token: str) -> bytes:
+    """A token as a header has it: in UTF-8, but for bytes of the environment that are none, which stay as they are."""
+    return token.encode(errors="surrogateescape")
 
 
 def is_foreign(origin: str, host: str) -> bool:

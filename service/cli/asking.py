@@ -23,6 +23,7 @@ from fastapi import FastAPI
 
 from service import example
 from service.api import ApiSettings, Services, Stop, create_api
+from service.api.access import token_bytes
 from service.cli.held import TOLD_MAX, Holding
 from service.cli.text import shown
 from service.core.errors import StartRefused, Unavailable
@@ -261,8 +262,9 @@ async def _near(
         yield Server(client, None, execute, held)
 
 
-def _headers(settings: Settings) -> dict[str, str]:
-    return {"authorization": f"Bearer {settings.api_token}"} if settings.api_token else {}
+def _headers(settings: Settings) -> dict[bytes, bytes]:
+    # As bytes: httpx takes text in ASCII alone.
+    return {b"authorization": b"Bearer " + token_bytes(settings.api_token)} if settings.api_token else {}
 
 
 def _answers(owner: str) -> bool:

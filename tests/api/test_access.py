@@ -176,6 +176,27 @@ def test_the_token_opens(scheme: str) -> None:
     assert status(CLOSED, headers=headers, client=("10.0.0.1", 1))[0] == 200
 
 
+@pytest.mark.parametrize("token", ["voilà", "tökén with a space", "☃", "\udcff\udce9", "a" * 5000, "Å…"])
+def test_whatever_a_header_can_carry_is_a_token(token: str) -> None:
+    async def through(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        raise AssertionError("nothing is read here")
+
+    bearer = b"Bearer " + token.encode(errors="surrogateescape")
+    for raw in (bearer, bearer[:-1], bearer + b"x"):
+        headers = [(b"host", b"example.org"), (b"authorization", raw)]
+        scope = {"type": "http", "method": "GET", "path": "/runs", "client": ("10.0.0.1", 1), "headers": headers}
+        asyncio.run(Access(through, ApiSettings(api_token=token))(scope, receive, send))
+    assert [message["status"] for message in sent if "status" in message] == [200, 401, 401]
+
+
 def test_refusals_at_a_handshake_are_http_answers(tmp_path: Path) -> None:
     with serving(tmp_path, ApiSettings(api_token="t")) as server, server.client() as client:
         url = f"ws://127.0.0.1:{server.port}/ws/logs/{RUN_ID}"

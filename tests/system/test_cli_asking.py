@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Thread
 
 import psycopg
+import pytest
 
 from service.core.state import State
 from service.core.validation import read_graph
@@ -43,12 +44,13 @@ def test_a_run_is_executed_by_the_server_that_owns_the_database(folder: Path, as
         assert "/edges/b: " in refused.err
 
 
-def test_a_server_with_a_token_is_asked_with_it(folder: Path, ask: Ask) -> None:
-    with serving(folder, RUNGRAPH_API_TOKEN="secret"):
+@pytest.mark.parametrize("token", ["secret", "tökén-voilà"])
+def test_a_server_with_a_token_is_asked_with_it(folder: Path, ask: Ask, token: str) -> None:
+    with serving(folder, RUNGRAPH_API_TOKEN=token):
         refused = ask("runs")
         assert (refused.code, refused.err.count("\n")) == (2, 1)
         assert "RUNGRAPH_API_TOKEN" in refused.err
-        asked = rungraph(folder, "runs", RUNGRAPH_API_TOKEN="secret")
+        asked = rungraph(folder, "runs", RUNGRAPH_API_TOKEN=token)
         assert (asked.returncode, asked.stdout) == (0, "no runs\n")
 
 

@@ -59,6 +59,7 @@ def test_a_wrong_setting_is_one_clear_line(tmp_path: Path) -> None:
         ({"RUNGRAPH_PORT": "x"}, "RUNGRAPH_PORT"),
         ({"RUNGRAPH_TOOLS": "missing.py"}, "missing.py"),
         ({"RUNGRAPH_HOST": "0.0.0.0", "RUNGRAPH_PORT": "0"}, "RUNGRAPH_API_TOKEN"),
+        ({"RUNGRAPH_API_TOKEN": "a\nb"}, "RUNGRAPH_API_TOKEN"),
     ):
         server = Server(tmp_path, command=[sys.executable, "-m", "service", "serve"], **environment)
         server.launch()
