@@ -25,7 +25,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from service import example
-from service.api import ApiSettings, Example, Services, Stop, create_api
+from service.api import ApiSettings, Example, Services, Stop, create_api, sweep
 from service.api.connections import raise_descriptor_limit, sparing_logs
 from service.core.errors import StartRefused, Unavailable
 from service.core.tool import Tool, Tools
@@ -157,6 +157,7 @@ def create_app(
         raise_descriptor_limit()
         where = address or address_of(settings, sys.argv)
         async with serving(settings, where, owned, with_engine=with_engine) as server:
+            await sweep(server.store, server.runs_folder)
             stop = Stop()
             app.state.server = server
             app.state.services = Services(

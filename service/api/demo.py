@@ -22,6 +22,7 @@ from service.api.deps import Decimal, Served, Settings, new_run_id, routes
 from service.api.openapi import DEMO_BODY, refusals
 from service.api.runs import initial_state, started
 from service.api.services import WRITE_WITHIN_S, ApiSettings, Services
+from service.api.unfinished import unfinished
 from service.api.views import Json
 from service.core import codec
 from service.core.errors import Invalid, Unavailable
@@ -53,7 +54,7 @@ async def run_data_quality(
     """Profile a table, find what is wrong with it, make rules of that and apply them, until it is clean."""
     run_id = new_run_id()
     folder = services.runs_folder / run_id
-    with ExitStack() as undo:
+    with unfinished(services.runs_folder, run_id), ExitStack() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         if content_type(request) == "text/csv":
             source: JsonObject = {"kind": "csv", "file": CSV_FILE}

@@ -94,6 +94,17 @@ def _not_validated(error: RequestValidationError | WebSocketRequestValidationErr
     return _invalid(Invalid(faults_of([{**fault, "loc": fault["loc"][1:]} for fault in error.errors()])))
 
 
+def _no_thread(error: RuntimeError) -> Response:
+    """503 where the process may have no more threads, which passes; any other is a fault of the server's."""
+    if "can't start new thread" not in str(error):
+        raise error
+    return _unavailable(Unavailable("this server can start no more threads now; nothing was done"))
+
+
+def _unavailable(error: Unavailable) -> Response:
+    return problem(503, str(error), headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
 def _refused(error: HTTPException) -> Response:
     headers = dict(error.headers or {})
     if "Allow" in headers:
@@ -107,7 +118,8 @@ _ANSWERS: dict[type[Exception], Callable[[Any], Response]] = {
     Invalid: _invalid,
     NotFound: lambda error: problem(404, str(error)),
     Conflict: lambda error: problem(409, str(error)),
-    Unavailable: lambda error: problem(503, str(error), headers={"Retry-After": str(RETRY_AFTER_S)}),
+    Unavailable: _unavailable,
+    RuntimeError: _no_thread,
     RequestValidationError: _not_validated,
     WebSocketRequestValidationError: _not_validated,
     HTTPException: _refused,

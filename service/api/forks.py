@@ -16,6 +16,7 @@ from service.api.deps import RunId, Served, Settings, known_graph_id, new_run_id
 from service.api.openapi import FORK_BODY, refusals
 from service.api.runs import started
 from service.api.services import WRITE_WITHIN_S, Services
+from service.api.unfinished import unfinished
 from service.api.views import Json
 from service.core.errors import Conflict, Invalid, NotFound, Unavailable
 from service.core.graph import Graph
@@ -42,7 +43,8 @@ async def fork_run(run_id: RunId, request: Request, services: Served, settings: 
     if asked.patch is not None:
         state = state.apply(changes_of(asked.patch, state, settings.state_bytes_max))
     start = Start(new_run_id(), graph.id, state, {}, node=node, forked_from=(run_id, branch.step))
-    await _start(services, start, run_id)
+    with unfinished(services.runs_folder, start.run_id):
+        await _start(services, start, run_id)
     return started(request, start.run_id)
 
 

@@ -20,7 +20,7 @@ from service.api.errors import problem
 HEAD_BYTES_MAX = 2**15
 URL_BYTES_MAX = 2**14
 HEADERS_MAX = 128
-"""Lines of a head and of what follows a body in chunks, together."""
+"""Lines of a head, and of what follows a body in chunks."""
 PIPELINED_MAX = 64
 """Requests ahead of their answers."""
 FRAMING_BYTES_MAX = 2**16
@@ -49,7 +49,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._crowd = crowd_of(self.server_state)
         self._is_in_head = True
-        self._head_bytes = self._headers = 0
+        self._head_bytes = self._trailers = 0
         self._completed = 0
         """Requests whose end is in the piece that is parsed."""
         self._raw_bytes = self._body_bytes = 0
@@ -106,7 +106,7 @@ class HttpProtocol(HttpToolsProtocol):
     # As the parser calls it.
 
     def on_message_begin(self) -> None:
-        self._head_bytes = self._headers = 0
+        self._head_bytes = 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -115,11 +115,15 @@ class HttpProtocol(HttpToolsProtocol):
             raise Refused(414, f"a URL has at most {URL_BYTES_MAX} bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers += 1
-        if self._headers > HEADERS_MAX:
-            raise Refused(431, f"a request has at most {HEADERS_MAX} headers")
         if self._is_in_head:
-            super().on_header(name, value)
+            if len(self.headers) >= HEADERS_MAX:
+                raise Refused(431, f"a request has at most {HEADERS_MAX} headers")
+            HttpToolsProtocol.on_header(self, name, value)
+            return
+        # What follows a body in chunks is nobody's: the headers that the application has are those of the head.
+        self._trailers += 1
+        if self._trailers > HEADERS_MAX:
+            raise Refused(431, f"at most {HEADERS_MAX} headers follow a body")
 
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= PIPELINED_MAX:
@@ -137,7 +141,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._completed += 1
         self._is_in_head = True
-        self._head_bytes = self._headers = 0
+        self._head_bytes = self._trailers = 0
         super().on_message_complete()
         self._rest()
 
@@ -152,7 +156,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _rest(self) -> None:
         """Wait for the next request where all before it are answered."""
-        if self._is_answering() or not self._is_in_head or self.transport.is_closing():
+        if not self._is_in_head or self._is_answering() or self.transport.is_closing():
             return
         if self._refusal is not None:
             self._answer_refusal(self._refusal)

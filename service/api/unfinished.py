@@ -1,0 +1,94 @@
+"""Folders of runs that are not started yet, so that a server that dies meanwhile leaves none for good.
+
+Each has a mark beside the folder of all runs, which the process that works on it keeps locked: whatever ends the
+process, the system lifts the lock, and the next start of a server takes away what nobody works on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from anyio import to_thread
+
+from service.core.errors import NotFound, Unavailable
+from service.store import Store
+
+logger = logging.getLogger(__name__)
+
+MARKS_FOLDER = "unfinished"
+"""Beside the folder of all runs."""
+
+
+@contextmanager
+def unfinished(runs_folder: Path, run_id: str) -> Iterator[None]:
+    """Meanwhile the run's folder is made and the run started, or the folder is taken away again.
+
+    Unavailable where the disk refuses. Where it comes from inside, nobody knows whether the run is there: the mark
+    stays, and the next start looks.
+    """
+    mark = _marks_of(runs_folder) / run_id
+    try:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(mark, os.O_WRONLY | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise Unavailable(f"the run's files cannot be kept: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    except Unavailable:
+        raise
+    except BaseException:
+        mark.unlink(missing_ok=True)
+        raise
+    else:
+        mark.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+async def sweep(store: Store, runs_folder: Path) -> None:
+    """Take away the folders that dead servers left without a run."""
+    try:
+        for mark in await to_thread.run_sync(lambda: sorted(_marks_of(runs_folder).glob("*"))):
+            if not _is_locked(mark):
+                await _sweep(store, runs_folder, mark)
+    except (OSError, Unavailable) as error:
+        logger.warning("what dead servers left stays in %s until the next start: %s", runs_folder, error)
+
+
+async def _sweep(store: Store, runs_folder: Path, mark: Path) -> None:
+    folders: tuple[Path, ...] = ()
+    try:
+        await store.runs.get(mark.name)
+    except NotFound:
+        folders = (runs_folder / mark.name, runs_folder / f".{mark.name}")
+    await to_thread.run_sync(_take_away, folders, mark)
+
+
+def _take_away(folders: Iterable[Path], mark: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    mark.unlink(missing_ok=True)
+
+
+def _is_locked(mark: Path) -> bool:
+    """Whether a process works on it still."""
+    with suppress(FileNotFoundError):
+        descriptor = os.open(mark, os.O_WRONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+    return False
+
+
+def _marks_of(runs_folder: Path) -> Path:
+    return runs_folder.with_name(MARKS_FOLDER)
