@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
+from anyio import to_thread
+from anyio._backends import _asyncio
 
 from service.api import sweep
 from service.api.unfinished import MARKS_FOLDER
@@ -92,8 +94,7 @@ def test_where_no_thread_can_start_calls_are_503_and_leave_nothing(
 
     async def forget_threads() -> None:
         """anyio keeps threads that are idle."""
-        from anyio._backends import _asyncio
-
+        await to_thread.run_sync(int)
         _asyncio._threadpool_idle_workers.get().clear()
 
     server.do(forget_threads())
