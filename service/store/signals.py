@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, func, select, update
 
@@ -56,6 +57,13 @@ _CONSUME = Statement(
 )
 
 
+class _Run(NamedTuple):
+    """A row of _STATUS, its columns in that order."""
+
+    status: str
+    graph_id: str
+
+
 class Signals:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
@@ -82,27 +90,20 @@ class Signals:
 
         def verb(transaction: Transaction) -> bool | RungraphError:
             nonlocal sent
-            run = transaction.one(_STATUS, run_id=run_id)
-            if run is None:
+            found = transaction.one(_STATUS, run_id=run_id)
+            if found is None:
                 return NotFound("run", run_id)
+            run = _Run(*found)
             if sent is not None and _is_there(transaction, run_id, name, payload, *sent):
                 return True  # The COMMIT had only looked like a failure.
             if idempotency is not None and (used := use_of(transaction, idempotency)) is not None:
                 return used if isinstance(used, Conflict) else False
-            status, graph_id = run
-            if status in _CLOSED:
-                return Conflict(f"the run is {status}: it takes no more signals")
-            if expected_only and (fault := _unexpected(name, self._names_of(transaction, graph_id))) is not None:
-                return Invalid.at("/name", fault)
-            if transaction.one(_WAITING, run_id=run_id)[0] >= MAILBOX_MAX:
-                return Conflict(f"the run's mailbox is full: {MAILBOX_MAX} signals wait")
+            expected = self._names_of(transaction, run.graph_id) if expected_only else None
+            if (refusal := _refusal(transaction, run_id, run.status, name, expected)) is not None:
+                return refusal
             if idempotency is not None:
                 take_key(transaction, idempotency, run_id)
-            number = transaction.one(_LAST_NUMBER, run_id=run_id)[0] + 1
-            sent = (number, transaction.moment.text())
-            row = {"run_id": run_id, "number": number, "name": name, "payload": payload}
-            transaction.insert(signals, [{**row, "accepted_at": sent[1], "step": None}])
-            wake_those_ready(transaction, [run_id])
+            sent = _put(transaction, run_id, name, payload)
             return True
 
         keyed = () if idempotency is None else (idempotency.name, idempotency_keys.name)
@@ -128,6 +129,29 @@ class Signals:
             return Nothing() if row is None else Received(row[0], row[1], microseconds(row[2]))
 
         return await self._writer.write(verb, touching=(run_id, signals.name))
+
+
+def _put(transaction: Transaction, run_id: str, name: str, payload: str) -> tuple[int, str]:
+    """Write a signal into the mailbox, and wake the run if it waits for that; its number and when it was accepted."""
+    number = transaction.one(_LAST_NUMBER, run_id=run_id)[0] + 1
+    now = transaction.moment.text()
+    row = {"run_id": run_id, "number": number, "name": name, "payload": payload, "accepted_at": now}
+    transaction.insert(signals, [{**row, "step": None}])
+    wake_those_ready(transaction, [run_id])
+    return number, now
+
+
+def _refusal(
+    transaction: Transaction, run_id: str, status: str, name: str, expected: Collection[str] | None
+) -> Conflict | Invalid | None:
+    """`expected`: the only names that are taken, if not all are."""
+    if status in _CLOSED:
+        return Conflict(f"the run is {status}: it takes no more signals")
+    if expected is not None and (fault := _unexpected(name, expected)) is not None:
+        return Invalid.at("/name", fault)
+    if transaction.one(_WAITING, run_id=run_id)[0] >= MAILBOX_MAX:
+        return Conflict(f"the run's mailbox is full: {MAILBOX_MAX} signals wait")
+    return None
 
 
 def _unexpected(name: str, names: Collection[str]) -> str | None:
