@@ -10,7 +10,7 @@ import logging
 import selectors
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -30,9 +30,12 @@ PAUSE_S_MIN, PAUSE_S_MAX = 0.2, 5.0
 
 
 class Notify:
-    def __init__(self, conninfo: str, ring: Ring, *, listens: bool) -> None:
-        """Without `listens`, it only tells: a LISTEN would be another client's, behind a pooler."""
-        self._conninfo = conninfo
+    def __init__(self, connect: Callable[[], psycopg.Connection[Any]], ring: Ring, *, listens: bool) -> None:
+        """`connect` makes a connection in autocommit mode.
+
+        Without `listens`, it only tells: a LISTEN would be another client's, behind a pooler.
+        """
+        self._connect = connect
         self._listens = listens
         self._ring = ring
         self._lock = threading.Lock()
@@ -69,7 +72,7 @@ class Notify:
         pause_s = PAUSE_S_MIN
         while not self._closing.is_set():
             try:
-                with psycopg.connect(self._conninfo, autocommit=True) as connection:
+                with self._connect() as connection:
                     if self._listens:
                         connection.execute(f"LISTEN {CHANNEL}")
                     pause_s = PAUSE_S_MIN

@@ -1,6 +1,6 @@
 """A PostgreSQL server, shared by any number of our own: how to connect, and what its errors mean.
 
-Nothing depends on a session's settings, so that a pooler in transaction mode may stand in between.
+What its sessions are told first stands in `session`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,8 @@ from service.core.errors import StartRefused
 from service.store.database import LOCK_MS
 from service.store.hints import Ring
 from service.store.notify import Notify
+from service.store.session import Sessions
 
-VERSION_MIN = 15
 PREPARE_THRESHOLD = 5
 """How often a statement is executed before it is prepared; the driver's own default."""
 TOGETHER_MAX = 4
@@ -36,9 +35,9 @@ MIGRATION_LOCK = 0x52756E67726170
 
 _CONNECTION = {
     "application_name": "rungraph",
-    "client_encoding": "UTF8",
-    # Of several hosts, the one that takes writes: after a failover that is another one.
-    "target_session_attrs": "read-write",
+    # Of several hosts, the one that takes writes: after a failover that is another one. Not `read-write`, which asks
+    # for the default of transactions as well, and ours say that they write.
+    "target_session_attrs": "primary",
     "connect_timeout": 5,
     # A server that has gone without a word is noticed within about 10 s.
     "keepalives_idle": 4,
@@ -47,31 +46,15 @@ _CONNECTION = {
     "tcp_user_timeout": 10_000,
 }
 
-# Both for each transaction, in the same message that opens it. A server that stops in the middle of one keeps
-# its rows locked until PostgreSQL ends it; no transaction of ours is ever open while a tool runs.
-_BEGIN = """\
-BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
-SET LOCAL lock_timeout = {lock_ms}; SET LOCAL idle_in_transaction_session_timeout = '2s';
-SELECT clock_timestamp()"""
-# Nothing but a table that somebody changes or rewrites is locked for a reader, and readers are few.
-_BEGIN_READING = """\
-BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-SET LOCAL lock_timeout = '500ms'; SET LOCAL statement_timeout = '30s';
-SET LOCAL idle_in_transaction_session_timeout = '10s'"""
-
-_FACTS = """\
-SELECT current_setting('server_version_num')::int / 10000, current_setting('server_encoding'),
-    current_setting('fsync'), current_setting('synchronous_commit')"""
-
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
     """The Database behind a libpq connection string."""
 
     conninfo: str = field(repr=False)
-    allow_undurable: bool = False
-    has_pooler: bool = False
+    has_pooler: bool
     """Whether a pooler in transaction mode stands in between: a session is nothing to rely on then."""
+    sessions: Sessions
     dialect: str = "postgresql"
     is_shared: bool = True
     errors: tuple[type[Exception], ...] = (psycopg.Error,)
@@ -82,7 +65,8 @@ class Postgres:
         url, has_pooler = _take_pooler(url)
         try:
             given: dict[str, Any] = {**_CONNECTION, **conninfo_to_dict(url)}
-            return cls(make_conninfo(**given), allow_undurable, has_pooler)
+            sessions = Sessions(has_pooler=has_pooler, allow_undurable=allow_undurable)
+            return cls(make_conninfo(**given), has_pooler, sessions)
         except psycopg.ProgrammingError:
             # Without its cause, whose text may quote the password.
             raise StartRefused("this is no URL that libpq understands") from None
@@ -111,30 +95,18 @@ class Postgres:
         return isinstance(error, psycopg.errors.DeadlockDetected)
 
     def connect_writer(self) -> psycopg.Connection[Any]:
-        connection = psycopg.connect(self.conninfo, **self._session)
+        return self._opened(psycopg.connect(self.conninfo, **self._session))
+
+    def _opened(self, connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
         try:
-            self._check(connection)
+            self.sessions.open(connection)
         except psycopg.Error:
             connection.close()
             raise
         return connection
 
-    def _check(self, connection: psycopg.Connection[Any]) -> None:
-        """Asked of each connection: after a failover another server answers."""
-        version, encoding, fsync, synchronous_commit = connection.execute(_FACTS).fetchall()[0]
-        if version < VERSION_MIN:
-            raise psycopg.NotSupportedError(f"PostgreSQL {version} is too old: {VERSION_MIN} is needed")
-        if encoding != "UTF8":
-            raise psycopg.NotSupportedError(f"the database has the encoding {encoding}: UTF8 is needed")
-        off = [name for name, value in (("fsync", fsync), ("synchronous_commit", synchronous_commit)) if value == "off"]
-        if off and not self.allow_undurable:
-            raise psycopg.NotSupportedError(
-                f"{' and '.join(off)} is off, and a crash would lose what was acknowledged:"
-                " turn it on, or set RUNGRAPH_ALLOW_UNDURABLE=1"
-            )
-
     def begin(self, connection: psycopg.Connection[Any], lock_ms: int = LOCK_MS) -> Any:
-        cursor = connection.execute(_begin(lock_ms))
+        cursor = connection.execute(self.sessions.begin(lock_ms))
         while cursor.nextset():
             pass
         return cursor.fetchall()[0][0]
@@ -162,7 +134,13 @@ class Postgres:
 
     def reader_engine(self, readers_max: int) -> AsyncEngine:
         async def connect() -> psycopg.AsyncConnection[Any]:
-            return await psycopg.AsyncConnection.connect(self.conninfo, **self._session)
+            connection = await psycopg.AsyncConnection.connect(self.conninfo, **self._session)
+            try:
+                await self.sessions.open_reading(connection)
+            except BaseException:
+                await connection.close()
+                raise
+            return connection
 
         engine = create_async_engine(
             "postgresql+psycopg://",
@@ -176,19 +154,19 @@ class Postgres:
 
         @event.listens_for(engine.sync_engine, "begin")
         def begin(connection: Connection) -> None:
-            connection.exec_driver_sql(_BEGIN_READING, execution_options={"no_parameters": True})
+            connection.exec_driver_sql(self.sessions.begin_reading, execution_options={"no_parameters": True})
 
         return engine
 
     def hints(self, ring: Ring) -> Notify:
-        return Notify(self.conninfo, ring, listens=not self.has_pooler)
+        return Notify(self.connect_writer, ring, listens=not self.has_pooler)
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
         engine = create_engine("postgresql+psycopg://", creator=self._connect_patiently, poolclass=NullPool)
         with engine.begin() as connection:
             # Of the transaction, not of the session: the same session may be somebody else's behind a pooler.
-            connection.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
+            connection.exec_driver_sql(self.sessions.begin_migrating, execution_options={"no_parameters": True})
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
             connection.exec_driver_sql("SET LOCAL lock_timeout = '10s'")
             yield connection
@@ -197,18 +175,13 @@ class Postgres:
         end = time.monotonic() + START_WITHIN_S
         while True:
             try:
-                connection = psycopg.connect(self.conninfo, prepare_threshold=None)
+                connection = psycopg.connect(self.conninfo, autocommit=True, prepare_threshold=None)
                 break
             except psycopg.OperationalError:
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.2)
-        try:
-            self._check(connection)
-            connection.rollback()
-        except psycopg.Error:
-            connection.close()
-            raise
+        self._opened(connection).autocommit = False
         return connection
 
     def own(self, address: str) -> Shared:  # noqa: ARG002  # nobody else has to know it
@@ -216,11 +189,6 @@ class Postgres:
 
     def owner(self) -> None:
         return None
-
-
-@cache
-def _begin(lock_ms: int) -> bytes:
-    return _BEGIN.format(lock_ms=lock_ms).encode()
 
 
 def _together(inserts: Sequence[tuple[str, list[Any]]]) -> tuple[str, list[Any]]:
