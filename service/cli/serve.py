@@ -31,10 +31,10 @@ def serve(settings: Settings, arguments: argparse.Namespace) -> int:
     listener = _listen(settings.host, settings.port)
     address = url_of(settings.host, listener.getsockname()[1])
     owned = database.own(address)
+    _show_warnings()
     # Whatever forbids the start is said here in one line, and not from within uvicorn.
     migrate(database)
     make_folder(folder_of_runs(settings, database))
-    _show_warnings()
     app = create_app(settings, address, owned, with_engine=not arguments.no_engine)
     server = uvicorn.Server(_config(app, arguments.root_path))
     spare_collector()
@@ -74,6 +74,7 @@ def engine(settings: Settings, _: argparse.Namespace) -> int:
 
 
 def migrate_database(settings: Settings, _: argparse.Namespace) -> int:
+    _show_warnings()
     database = database_of(settings)
     ownership = database.own("rungraph migrate")
     try:

@@ -5,6 +5,8 @@ What its sessions are told first stands in `session`.
 
 from __future__ import annotations
 
+import logging
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,12 +26,15 @@ from service.store.hints import Ring
 from service.store.notify import Notify
 from service.store.session import Sessions
 
+logger = logging.getLogger(__name__)
+
 PREPARE_THRESHOLD = 5
 """How often a statement is executed before it is prepared; the driver's own default."""
 TOGETHER_MAX = 4
 """Inserts in one statement: a step's are no more, and few different texts stay prepared."""
 START_WITHIN_S = 10.0
 """How long a start waits for a PostgreSQL that is starting too."""
+RETRY_S = 0.2
 MIGRATION_LOCK = 0x52756E67726170
 """The key of the advisory lock, any number: "Rungrap" in ASCII."""
 
@@ -45,6 +50,15 @@ _CONNECTION = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
+
+# A connection that is refused comes with no SQLSTATE, but with a text. One in another language is waited for.
+_REFUSED = re.compile(
+    "authentication failed|no password supplied|does not exist|no such (database|user)|permission denied"
+    "|not permitted to log in|not currently accepting|no pg_hba.conf entry|pg_hba.conf rejects|support SSL|SSL required"
+    "|certificate|channel binding|authentication method|parameter",
+    re.IGNORECASE,
+)
+_ABSENT = re.compile("refused|timeout|timed out|starting up|not yet accepting|failed to resolve", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,17 +186,29 @@ class Postgres:
             yield connection
 
     def _connect_patiently(self) -> psycopg.Connection[Any]:
+        """Wait for a PostgreSQL that is starting too, and say so; not where waiting would mend nothing."""
         end = time.monotonic() + START_WITHIN_S
+        has_told = False
         while True:
             try:
                 connection = psycopg.connect(self.conninfo, autocommit=True, prepare_threshold=None)
                 break
-            except psycopg.OperationalError:
-                if time.monotonic() > end:
+            except psycopg.OperationalError as error:
+                if self._is_hopeless(error) or time.monotonic() > end:
                     raise
-                time.sleep(0.2)
+                if not has_told:
+                    has_told = True
+                    reason = str(error).partition("\n")[0]
+                    logger.warning("waiting up to %g s for %s: %s", START_WITHIN_S, self.name, reason)
+                time.sleep(RETRY_S)
         self._opened(connection).autocommit = False
         return connection
+
+    def _is_hopeless(self, error: psycopg.OperationalError) -> bool:
+        """Whether the server has refused us, and will again. Of several hosts another one may still come."""
+        text = str(error)
+        may_come = "," in str(conninfo_to_dict(self.conninfo).get("host", "")) and _ABSENT.search(text)
+        return _REFUSED.search(text) is not None and not may_come
 
     def own(self, address: str) -> Shared:  # noqa: ARG002  # nobody else has to know it
         return Shared()
