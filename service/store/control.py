@@ -156,6 +156,7 @@ class Control:
             lock(transaction, [run_id, *filter(None, parent)])
             run = _Run(*transaction.one(_LOCKED, run_id=run_id))
             if run.status in OVER:
+                transaction.confirm()
                 return None if run.status == Status.CANCELLED else _refusal(run)
             cancel_runs(transaction, [run_id])
             wake_those_ready(transaction, [*filter(None, parent)])
@@ -174,6 +175,7 @@ class Control:
             if run.status in OVER:
                 return _refusal(run)
             if run.status == Status.PAUSED:
+                transaction.confirm()
                 return run.status
             transaction.execute(_ASK_TO_PAUSE, run_id=run_id, asked=1)
             # Of no token: one that is executed goes on until its own commit.

@@ -57,7 +57,7 @@ class Database(Protocol):
         """Whether somebody else is writing just now: a wait, no fault."""
 
     def is_victim(self, error: BaseException) -> bool:
-        """Whether the transaction was undone for the sake of another one, so that it can be done again at once."""
+        """Whether to do it again at once: undone for the sake of another transaction, or of unknown outcome."""
 
     def connect_writer(self) -> Any:
         """A DBAPI connection in autocommit mode. Raises `errors`, also where it would not be durable."""

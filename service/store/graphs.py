@@ -42,6 +42,8 @@ class Graphs:
                 definition=graph.text,
                 created_at=transaction.moment.text(),
             )
+            if added is None:
+                transaction.confirm()
             return added is not None
 
         return await self._writer.write(verb, touching=(graph.id,), within_s=within_s)

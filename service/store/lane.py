@@ -291,6 +291,8 @@ class Lane:
             results = results_of(group, transaction)
             self._database.commit(self._connection, transaction.cursor, transaction.inserts)
         except BaseException as error:
+            for pending in group:
+                pending.losses += self._database.is_victim(error)
             try:
                 self._connection.rollback()
             except self._database.errors:

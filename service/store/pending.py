@@ -63,6 +63,8 @@ def deadline_in(within_s: float | None) -> float | None:
 def results_of(batch: Sequence[Pending[Any]], transaction: Transaction) -> list[Any]:
     """The results of `batch`, done but not yet committed: neighbours with the same verb in one go."""
     results: list[Any] = []
+    if any(pending.losses for pending in batch):
+        transaction.confirm()  # What was lost may be there, and is only read back.
     for verb, same in groupby(batch, key=attrgetter("verb")):
         results += verb(transaction, [pending.item for pending in same])
     return results

@@ -61,6 +61,10 @@ _REFUSED = re.compile(
 _ABSENT = re.compile("refused|timeout|timed out|starting up|not yet accepting|failed to resolve", re.IGNORECASE)
 
 
+class OutcomeUnknown(psycopg.OperationalError):
+    """A COMMIT came with a warning: it has taken place, and not waited for its standby."""
+
+
 @dataclass(frozen=True, slots=True)
 class Postgres:
     """The Database behind a libpq connection string."""
@@ -106,7 +110,7 @@ class Postgres:
     def is_victim(self, error: BaseException) -> bool:
         # Verbs that lock one row each are committed together, so that no order of locks holds for all that a
         # transaction does: those of two servers can wait for each other.
-        return isinstance(error, psycopg.errors.DeadlockDetected)
+        return isinstance(error, psycopg.errors.DeadlockDetected | OutcomeUnknown)
 
     def connect_writer(self) -> psycopg.Connection[Any]:
         return self._opened(psycopg.connect(self.conninfo, **self._session))
@@ -131,7 +135,18 @@ class Postgres:
         # Never in a pipeline: PostgreSQL does not end the transaction of a server that hangs in the middle of one.
         for begin in range(0, len(inserts), TOGETHER_MAX):
             cursor.execute(*_together(inserts[begin : begin + TOGETHER_MAX]))
-        connection.execute("COMMIT")
+        warnings: list[str] = []
+
+        def note(diagnostic: psycopg.errors.Diagnostic) -> None:
+            warnings.append(diagnostic.message_primary or "")
+
+        connection.add_notice_handler(note)
+        try:
+            connection.execute("COMMIT")
+        finally:
+            connection.remove_notice_handler(note)
+        if warnings:
+            raise OutcomeUnknown(warnings[0])
         return False
 
     def disconnect(self, connection: psycopg.Connection[Any], *, for_good: bool) -> None:  # noqa: ARG002  # is the same

@@ -138,6 +138,8 @@ class Runs:
         for start, idempotency in asked:
             node = nodes[start.graph_id]
             instead = _instead(transaction, start, idempotency, is_possible=node is not None)
+            if isinstance(instead, tuple):
+                transaction.confirm()
             if instead is None:
                 new[start.run_id] = start, start.node or node[0]
             outcomes.append(instead or (start.run_id, True))

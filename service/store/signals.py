@@ -97,6 +97,7 @@ class Signals:
             if sent is not None and _is_there(transaction, run_id, name, payload, *sent):
                 return True  # The COMMIT had only looked like a failure.
             if idempotency is not None and (used := use_of(transaction, idempotency)) is not None:
+                transaction.confirm()
                 return used if isinstance(used, Conflict) else False
             expected = self._names_of(transaction, run.graph_id) if expected_only else None
             if (refusal := _refusal(transaction, run_id, run.status, name, expected)) is not None:

@@ -59,6 +59,15 @@ class Transaction:
         text, fixed = statement.text(self.dialect)
         return self._execute(text, fixed | parameters if fixed else parameters)
 
+    def confirm(self) -> None:
+        """Write something, where what is answered may only have been read: the COMMIT of nothing waits for nobody.
+
+        Only on PostgreSQL, where a commit can be seen before a synchronous standby has it. This one then waits for all
+        before it.
+        """
+        if self.dialect == "postgresql":
+            self._execute("SELECT pg_catalog.pg_logical_emit_message(true, 'rungraph', '')", None)
+
     def _execute(self, text: str, parameters: Any) -> Any:
         if self.inserts:
             self._write_inserts()

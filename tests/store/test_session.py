@@ -249,5 +249,6 @@ def test_the_message_that_opens_a_step_sets_two_limits_and_nothing_else(url: str
     database = database_at(url)
     assert isinstance(database, Postgres)
     database.connect_writer().close()
-    assert database.sessions.begin.count("SET LOCAL") == 2
-    assert len(database.sessions.begin) < 200
+    message = database.sessions.begin(50)
+    assert message.count(b"SET LOCAL") == 2
+    assert len(message) < 200
