@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -40,6 +40,7 @@ from service.tools import registry
 logger = logging.getLogger(__name__)
 
 PROBE_S = 2.0
+"""How long readiness waits for each of the things that it asks."""
 LAST_RESORT_S = 14.0
 """After so long a stop that has not ended is ended: everything acknowledged is on disk."""
 
@@ -56,18 +57,35 @@ class Server:
     runs_folder: Path
 
     async def unready(self) -> str | None:
-        """Why this server is not ready; None when it is."""
+        """Why this server is not ready; None when it is. The answer comes within PROBE_S."""
         if self.engine is not None and not self.engine.is_alive():
             return "the engine has stopped"
-        try:
-            await self.store.servers.probe(within_s=PROBE_S)
-        except Unavailable as error:
-            return f"the database takes no writes: {error}"
-        return None
+        asked = [
+            _fault("writing", self.store.servers.probe(within_s=PROBE_S)),
+            _fault("reading", self.store.probe_reading()),
+        ]
+        if self.engine is not None:
+            asked.append(_fault("the engine, whose loop something may hold up", self.engine.answer()))
+        return "; ".join(filter(None, await asyncio.gather(*asked))) or None
 
     def ask_to_stop(self) -> None:
         if self.engine is not None:
             self.engine.ask_to_stop()
+
+
+async def _fault(of: str, asking: Coroutine[Any, Any, None]) -> str | None:
+    """What is wrong where `asking` finds something, or does not end in time."""
+    try:
+        async with asyncio.timeout(PROBE_S):
+            await asking
+    except TimeoutError:
+        return f"{of}: no answer within {PROBE_S:g} s"
+    except Unavailable as error:
+        return f"{of}: {error}"
+    except Exception:
+        logger.exception("readiness could not be asked for: %s", of)
+        return f"{of}: a fault of the server's; its log says more"
+    return None
 
 
 @asynccontextmanager

@@ -93,6 +93,14 @@ class Engine:
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 
+    async def answer(self) -> None:
+        """Return when the engine's loop has come round, which it does not while something holds it up."""
+        here = asyncio.get_running_loop()
+        answered: asyncio.Future[None] = here.create_future()
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(here.call_soon_threadsafe, _answer, answered)
+            await answered
+
     async def _release_the_rest(self) -> None:
         """Give back what is still in an attempt. From here, since a tool may block the engine's own loop."""
         if self._supervisor is None or self._loop is None:
@@ -167,3 +175,8 @@ class Engine:
                 await self._supervisor.run()
         finally:
             heartbeat.stop()
+
+
+def _answer(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

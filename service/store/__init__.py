@@ -55,6 +55,10 @@ class Store:
         self._writer.start()
         self._hints.start()
 
+    async def probe_reading(self) -> None:
+        """Read a little of everything: Unavailable where the database cannot be read, or lacks something."""
+        await self._reader.probe()
+
     @contextmanager
     def committing_inline(self) -> Iterator[None]:
         """Let the running loop commit what is written meanwhile; on SQLite, where that is a matter of one disk.

@@ -53,6 +53,12 @@ class Database(Protocol):
     def bugs(self) -> tuple[type[Exception], ...]:
         """Those of them that no second try would mend."""
 
+    def denial(self, error: BaseException) -> str | None:
+        """What a client may know of an error that is no fault of ours: the database, or a right in it, is not there."""
+
+    def may_lack(self, error: BaseException) -> bool:
+        """Whether a statement named what is not there: a fault of ours, unless `missing` finds that it is gone."""
+
     def is_locked(self, error: Exception) -> bool:
         """Whether somebody else is writing just now: a wait, no fault."""
 

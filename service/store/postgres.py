@@ -58,7 +58,10 @@ _REFUSED = re.compile(
     "|certificate|channel binding|authentication method|parameter",
     re.IGNORECASE,
 )
+_NO_DATABASE = re.compile('database ".*" does not exist|no such database', re.DOTALL)
 _ABSENT = re.compile("refused|timeout|timed out|starting up|not yet accepting|failed to resolve", re.IGNORECASE)
+
+_NOT_THERE = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.InvalidSchemaName)
 
 
 class OutcomeUnknown(psycopg.OperationalError):
@@ -103,6 +106,16 @@ class Postgres:
     def _session(self) -> dict[str, Any]:
         # A prepared statement is its session's.
         return {"autocommit": True, "prepare_threshold": None if self.has_pooler else PREPARE_THRESHOLD}
+
+    def denial(self, error: BaseException) -> str | None:
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            return f"{self.name} forbids this server what it has to do: {error.diag.message_primary}"
+        if isinstance(error, psycopg.OperationalError) and _NO_DATABASE.search(str(error)):
+            return f"{self.name} does not exist"
+        return None
+
+    def may_lack(self, error: BaseException) -> bool:
+        return isinstance(error, _NOT_THERE)
 
     def is_locked(self, error: Exception) -> bool:
         return isinstance(error, psycopg.errors.LockNotAvailable)

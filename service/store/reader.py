@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import Executable
+from sqlalchemy import Executable, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.core.errors import Unavailable
+from service.store import missing
 from service.store.database import READERS_MAX, Database
+from service.store.tables import changes, graphs, log_lines, runs, snapshots
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +38,33 @@ class Reader:
                 yield Snapshot(connection)
         except (DBAPIError, PoolTimeout) as error:
             logger.warning("a read failed: %s", error)
-            # Of a server's error a client learns nothing: it names hosts, users and tables.
-            reason = "" if self._database.is_shared else f": {getattr(error, 'orig', None) or error}"
-            raise Unavailable(f"the database cannot be read{reason}") from error
+            cause = getattr(error, "orig", None) or error
+            reason = self._database.denial(cause) or await self._lack(cause)
+            if reason is None and not self._database.is_shared:
+                # Of a server's error a client learns nothing: it names hosts, users and tables.
+                reason = str(cause)
+            raise Unavailable("the database cannot be read" + (f": {reason}" if reason else "")) from error
+
+    async def _lack(self, error: BaseException) -> str | None:
+        """What the database lacks of what a statement has named, if that is why it failed."""
+        if not self._database.may_lack(error):
+            return None
+        try:
+            async with self._engine.connect() as connection:
+                await _begin(connection)
+                rows = await Snapshot(connection).all(missing.LACKING[self._database.dialect])
+        except (DBAPIError, PoolTimeout):
+            return None
+        return missing.reason(self._database, rows)
+
+    async def probe(self) -> None:
+        """Read a row of each table that every run has. Unavailable names what the database lacks."""
+        async with self.snapshot() as snapshot:
+            for table in (graphs, runs, changes, snapshots, log_lines):
+                await snapshot.all(select(*table.primary_key.columns).limit(1))
+            rows = await snapshot.all(missing.LACKING[snapshot.dialect])
+        if (reason := missing.reason(self._database, rows)) is not None:
+            raise Unavailable(reason)
 
     async def close(self) -> None:
         await self._engine.dispose()

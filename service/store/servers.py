@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from functools import partial
 
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import bindparam, delete, func, select, text
 
 from service.store.sql import Each, Statement, every_column
 from service.store.tables import servers
@@ -43,6 +43,9 @@ _LEAVE = Statement(delete(servers).where(servers.c.id == bindparam("id")))
 _GONE = select(servers.c.id).where(servers.c.seen_at < bindparam("since")).with_for_update(skip_locked=True)
 _FORGET = Statement(delete(servers).where(servers.c.id.in_(_GONE)))
 
+# What a step locks, without waiting for somebody who has locked a table as a whole. SQLite has one lock for all.
+_LOCK_AS_STEPS = Statement(text("LOCK TABLE runs, changes, snapshots, log_lines IN ROW EXCLUSIVE MODE NOWAIT"))
+
 
 class Servers:
     def __init__(self, writer: Writer, server_id: str, address: str, lease_s: float) -> None:
@@ -55,8 +58,14 @@ class Servers:
         self._telling: Future[None] | None = None
 
     async def probe(self, *, within_s: float) -> None:
-        """Write something small: Unavailable where the database takes no write."""
-        await self._writer.write(self.seen, touching=(servers.name,), within_s=within_s)
+        """Write something small: Unavailable where the database takes no write, or none of a step's."""
+
+        def verb(transaction: Transaction) -> None:
+            if transaction.dialect == "postgresql":
+                transaction.execute(_LOCK_AS_STEPS)
+            self.seen(transaction)
+
+        await self._writer.write(verb, touching=(servers.name,), within_s=within_s)
 
     async def join(self) -> None:
         """Begin to share the runs with other servers, whose leases stand."""

@@ -6,6 +6,7 @@ what it is (`file_watch`) and copies its log into it (`checkpoints`).
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ SQLITE_MIN = (3, 35, 0)
 """The first one with RETURNING."""
 BUSY_TIMEOUT_MS = 1_000
 """How long a reader waits for a lock; the writer waits by itself, and looks meanwhile whether its verbs still wait."""
+
+_NOT_THERE = re.compile("no such (table|column)|has no column")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,13 @@ class Sqlite:
     def url(self) -> URL:
         # Not put together as text: `?` and `%` in a directory's name would be taken for something else.
         return URL.create("sqlite", database=str(self.file))
+
+    def denial(self, error: BaseException) -> str | None:  # noqa: ARG002  # a file has no rights of its own
+        return None
+
+    def may_lack(self, error: BaseException) -> bool:
+        # SQLite has one code for whatever it cannot prepare.
+        return isinstance(error, sqlite3.OperationalError) and _NOT_THERE.search(str(error)) is not None
 
     def is_locked(self, error: Exception) -> bool:
         code = getattr(error, "sqlite_errorcode", None)

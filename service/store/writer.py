@@ -25,6 +25,7 @@ from contextlib import suppress
 from typing import Any
 
 from service.core.errors import StartRefused, Unavailable
+from service.store import missing
 from service.store.clock import Moment, Override
 from service.store.database import Database
 from service.store.hints import Hints
@@ -73,6 +74,8 @@ class Writer:
         self._closing = threading.Event()
         self._inline: asyncio.AbstractEventLoop | None = None
         self._inline_thread: int | None = None
+        self._denial: str | None = None
+        """Why the database has not let us in lately, as far as clients may know."""
         self._is_combining = False
         """Whether `_combine` is still to be called for what is queued now."""
         self._is_held_up = False
@@ -298,6 +301,7 @@ class Writer:
                 if self._closing.is_set():
                     self._refuse(batch, Unavailable("the server is stopping, and the database takes no writes"))
                     return []
+                self._denial = self._database.denial(error)
                 if not self._database.is_locked(error):
                     self._disconnect()
                     logger.warning("the database takes no writes now: %s", error)
@@ -306,6 +310,7 @@ class Writer:
                 if not alone:
                     batch += self._taken(QUEUE_MAX - len(batch))
             else:
+                self._denial = None
                 if ready := [pending for pending in batch if pending.is_wanted()]:
                     return ready
                 self._roll_back()
@@ -325,7 +330,8 @@ class Writer:
         if pending.future.cancelled():
             return False
         if pending.is_overdue():
-            pending.refuse(Unavailable("the database takes no writes just now"))
+            because = "" if self._denial is None else f": {self._denial}"
+            pending.refuse(Unavailable(f"the database takes no writes just now{because}"))
             return False
         return True
 
@@ -372,7 +378,7 @@ class Writer:
         A verb of which that is unknown is not given up unless it has a deadline: it alone can read back what it did.
         """
         lost = self._connection is None or self._database.is_victim(error)
-        refusal = self._translated(error)
+        refusal = missing.refusal(self._database, error, self._lacking)
         for pending in batch:
             pending.losses += lost
             if len(batch) > 1 or (lost and pending.losses < LOSSES_MAX):
@@ -405,12 +411,15 @@ class Writer:
             except self._database.errors as error:
                 logger.warning("the writing connection did not close: %s", error)
 
-    def _translated(self, error: BaseException) -> BaseException:
-        if isinstance(error, self._database.errors) and not isinstance(error, self._database.bugs):
-            logger.warning("a write failed: %s", error)
-            # Of a server's error a client learns nothing: it names hosts, users and tables.
-            return Unavailable("the database refused a write" if self._database.is_shared else str(error))
-        return error
+    def _lacking(self) -> Sequence[Any]:
+        """What the database lacks just now, in a transaction of its own."""
+        if self._connection is None:
+            self._connection = self._database.connect_writer()
+        self._open()
+        try:
+            return missing.lacking(self._transaction)
+        finally:
+            self._roll_back()
 
     @staticmethod
     def _refuse(batch: Sequence[Pending[Any]], error: BaseException) -> None:
