@@ -88,9 +88,9 @@ def test_keys_have_the_order_of_code_points_and_times_have_zones(database: Datab
 
 def test_migrating_twice_changes_nothing(database: Database) -> None:
     before = schema(database)
-    assert migrate(database) == ["0004"]
+    assert migrate(database) == ["0005"]
     assert schema(database) == before
-    assert ask(database, "SELECT version_num FROM alembic_version") == [("0004",)]
+    assert ask(database, "SELECT version_num FROM alembic_version") == [("0005",)]
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(database: Database) -> None:
@@ -120,9 +120,9 @@ def test_ten_threads_migrating_at_once_make_one_schema(empty: Database, database
         thread.start()
     for thread in threads:
         thread.join()
-    assert outcomes == [["0004"]] * 10
+    assert outcomes == [["0005"]] * 10
     assert schema(empty) == schema(database)
-    assert ask(empty, "SELECT version_num FROM alembic_version") == [("0004",)]
+    assert ask(empty, "SELECT version_num FROM alembic_version") == [("0005",)]
 
 
 MIGRATE = "import sys; from service.store.database import database_at; from service.store.schema import migrate; \
@@ -146,7 +146,7 @@ def test_four_processes_migrating_at_once_make_one_schema(postgres: Databases, d
         process.stdin.write("go\n")
         process.stdin.flush()
     outcomes = [process.communicate(timeout=60) for process in processes]
-    assert [out for out, _ in outcomes] == ["go\n ['0004']\n"] * 4
+    assert [out for out, _ in outcomes] == ["go\n ['0005']\n"] * 4
     assert schema(database_at(url)) == schema(database)
     postgres.drop(url)
 
@@ -161,4 +161,4 @@ def test_a_migration_waits_for_somebody_who_migrates(empty: Database) -> None:
         until(lambda: ask(empty, waiting))
         assert not outcomes
     thread.join(30)
-    assert outcomes == [["0004"]]
+    assert outcomes == [["0005"]]
