@@ -134,9 +134,14 @@ def _slept(run: Run, node: SleepNode, until: Instant | None, state_bytes_max: in
         return _parked(run, _sleep(run, node, until), f"sleeps {_what(node)}")
     if not waited.is_over:
         return _parked(run, _again(waited), "")
-    if _is_cut_short(node, until, waited):
+    # Times are stored to the millisecond.
+    is_early = until is not None and until.us // 1000 > run.claimed_us // 1000
+    if _is_cut_short(node, until, waited, is_early):
         message = f"slept for {node.timeout_s} s, and had to for longer"
         return _failed(run, Failed("timeout", message), state_bytes_max)
+    if until is not None and is_early:
+        # The clock was set back since it was parked, and the calendar is what counts.
+        return _parked(run, _rest_of_sleep(node, until, waited), "")
     return _committed(run, Changes({}))
 
 
@@ -149,12 +154,21 @@ def _sleep(run: Run, node: SleepNode, until: Instant | None) -> Wait:
     return Wait(WaitKind.SLEEP, later_s=min(float(time) for time in times if isinstance(time, int | float)))
 
 
-def _is_cut_short(node: SleepNode, until: Instant | None, waited: Waited) -> bool:
-    """Whether the node's timeout came before the time that it was to sleep."""
+def _rest_of_sleep(node: SleepNode, until: Instant, waited: Waited) -> Wait:
+    wait = Wait(WaitKind.SLEEP, due_us=until.us, since_us=waited.since_us)
+    if node.timeout_s is None or waited.seen_us is None:
+        return wait
+    return wait._replace(later_s=node.timeout_s - (waited.seen_us - waited.since_us) / 1e6)
+
+
+def _is_cut_short(node: SleepNode, until: Instant | None, waited: Waited, is_early: bool) -> bool:
+    """Whether the timeout came before the time that it was to sleep; `is_early`: before a moment still to come."""
     if node.timeout_s is None:
         return False
     if until is not None:
-        return waited.since_us + round(node.timeout_s * 1e6) < until.us
+        limit_us = waited.since_us + round(node.timeout_s * 1e6)
+        has_come = waited.seen_us is None or waited.seen_us + 1000 > limit_us
+        return has_come and (is_early or limit_us < until.us)
     return isinstance(node.sleep, int | float) and node.timeout_s < node.sleep
 
 

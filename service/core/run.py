@@ -67,7 +67,7 @@ class Wait(NamedTuple):
     name: str | None = None
     """Of the signal."""
     due_us: int | None = None
-    """A moment, in microseconds since 1970."""
+    """A moment, in microseconds since 1970; of a sleep by the calendar."""
     later_s: float | None = None
     """Seconds from when it began to wait."""
     since_us: int | None = None
@@ -84,6 +84,8 @@ class Waited(NamedTuple):
     due_us: int | None
     is_over: bool
     """Whether its time had come at the claim."""
+    seen_us: int | None = None
+    """The store's time at the claim."""
 
 
 class Run(NamedTuple):
@@ -111,7 +113,7 @@ class Run(NamedTuple):
     """Steps at each node that has `max_visits`."""
     waited: Waited | None = None
     claimed_us: int = 0
-    """The database's time when it was claimed, in microseconds since 1970."""
+    """What the database's clock said when it was claimed, in microseconds since 1970."""
     parent_id: str | None = None
     depth: int = 0
     """Of a child: how many runs it stands below."""

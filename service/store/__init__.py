@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from service.store.backtest import Backtest
@@ -21,6 +21,7 @@ from service.store.servers import Servers
 from service.store.signals import Signals
 from service.store.steps import Steps
 from service.store.tail import Tails
+from service.store.timeline import Timeline
 from service.store.wake import Wake
 from service.store.writer import Writer
 
@@ -29,12 +30,20 @@ class Store:
     """All verbs by subject, over one writer and a pool of readers."""
 
     def __init__(
-        self, database: Database, *, server_id: str, address: str, lease_s: float, clock: Override | None = None
+        self,
+        database: Database,
+        *,
+        server_id: str,
+        address: str,
+        lease_s: float,
+        clock: Override | None = None,
+        elapsed: Callable[[], float] | None = None,
     ) -> None:
+        """`clock` and `elapsed` stand for the database's clock and the monotonic one, in tests."""
         self.is_shared = database.is_shared
         self.wake = Wake()
         self._hints = database.hints(self.wake.notify)
-        self._writer = Writer(database, self.wake, self._hints, clock)
+        self._writer = Writer(database, self.wake, self._hints, Timeline(lease_s, clock, elapsed))
         self._reader = Reader(database)
         begun = Begun()
         self.graphs = Graphs(self._writer, self._reader)

@@ -264,13 +264,13 @@ class Claims:
         graphs_of = {row.id: graph for row in due if (graph := self._graphs[row.graph_id]) is not None}
         counting = {run_id: graph for run_id, graph in graphs_of.items() if graph.counts_visits}
         visited = visits_of(transaction, counting)
-        now_us = transaction.moment.now_us
+        clock_us = transaction.moment.clock_us
         return [
-            self._run(row, state, waited.get(row.id), visited.get(row.id, {}), now_us)
+            self._run(row, state, waited.get(row.id), visited.get(row.id, {}), clock_us)
             for row, state in zip(due, states, strict=True)
         ]
 
-    def _run(self, due: Due, state: State, waited: Waited | None, visited: Mapping[str, int], now_us: int) -> Run:
+    def _run(self, due: Due, state: State, waited: Waited | None, visited: Mapping[str, int], clock_us: int) -> Run:
         graph = self._graphs[due.graph_id]
         if graph is None:
             raise ValueError(f"graph {due.graph_id} cannot be read")
@@ -288,7 +288,7 @@ class Claims:
             max_steps=due.max_steps,
             visits=visited,
             waited=waited,
-            claimed_us=now_us,
+            claimed_us=clock_us,
             parent_id=due.parent_id,
             depth=due.depth,
         )

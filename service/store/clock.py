@@ -17,6 +17,9 @@ Override = Callable[[], datetime]
 """A pinned clock for tests; production asks the database."""
 
 
+LOOK_US = 30_000_000
+"""How often to look for a moment of the calendar while the database's clock is behind the store's time."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -26,17 +29,27 @@ class Moment:
     """The database's time, and the monotonic clock when it was read."""
 
     now_us: int
-    """Microseconds since 1970."""
+    """The store's time (see `timeline`), in microseconds since 1970."""
     monotonic: float
+    clock_us: int
+    """What the database's clock says: less, where it was set back."""
+    patience_us: int = 0
+    """By how much leases that have run out may only seem so, because the clock was set ahead."""
 
     @classmethod
     def of(cls, now: Any) -> Moment:
         """This very moment, at which the database's time is `now`."""
-        return cls(microseconds(now), time.monotonic())
+        now_us = microseconds(now)
+        return cls(now_us, time.monotonic(), now_us)
 
     def text(self, *, later_s: float = 0.0) -> str:
         """This moment, or one `later_s` seconds later, as the database stores it."""
         return text_of(self.now_us + round(later_s * 1_000_000))
+
+    def by_calendar(self, us: int) -> int:
+        """When to look whether the database's clock says `us`: more than once, while the store's time is ahead."""
+        ahead_us = self.now_us - self.clock_us
+        return us if ahead_us == 0 else min(us + ahead_us, self.now_us + LOOK_US)
 
     def at(self, monotonic: float | None) -> str:
         """The moment when the monotonic clock showed `monotonic`; this one if None. Never a later one."""

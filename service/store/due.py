@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, or_, select
 
 from service.core.transitions import Status
 from service.store.clock import microseconds
@@ -39,9 +39,15 @@ _NEXT = Statement(
     .order_by(runs.c.due_at)
     .limit(1)
 )
+_ONLY = runs.c.id == bindparam("only")
 _DUE = Statement(_SELECT_DUE)
-_DUE_ONE = Statement(_SELECT_DUE.where(runs.c.id == bindparam("only")))
+_DUE_ONE = Statement(_SELECT_DUE.where(_ONLY))
 _DUE_OF_FAMILY = due_of_family(_CLAIMED)
+# While leases may only seem to have run out, they are left to whoever holds them.
+_IS_LEFT = or_(runs.c.lease_owner.is_(None), runs.c.due_at <= bindparam("lapsed"))
+_DUE_PATIENTLY = Statement(_SELECT_DUE.where(_IS_LEFT))
+_DUE_ONE_PATIENTLY = Statement(_SELECT_DUE.where(_IS_LEFT, _ONLY))
+_DUE_OF_FAMILY_PATIENTLY = due_of_family(_CLAIMED, patiently=True)
 
 
 class Due(NamedTuple):
@@ -98,13 +104,17 @@ class Which(NamedTuple):
 
     def due(self, transaction: Transaction, count: int) -> list[Due]:
         """Those that are due, the longest due first."""
-        due = {"now": transaction.moment.text(), "count": count}
+        moment, dialect = transaction.moment, transaction.dialect
+        due: dict[str, Any] = {"now": moment.text(), "count": count}
+        if patience_us := moment.patience_us:
+            due["lapsed"] = moment.text(later_s=-patience_us / 1e6)
         if self.family is not None:
-            rows = transaction.all(_DUE_OF_FAMILY[transaction.dialect], **due, family=self.family)
+            of_family = _DUE_OF_FAMILY_PATIENTLY if patience_us else _DUE_OF_FAMILY
+            rows = transaction.all(of_family[dialect], **due, family=self.family)
         elif self.only is not None:
-            rows = transaction.all(_DUE_ONE, **due, only=self.only)
+            rows = transaction.all(_DUE_ONE_PATIENTLY if patience_us else _DUE_ONE, **due, only=self.only)
         else:
-            rows = transaction.all(_DUE, **due)
+            rows = transaction.all(_DUE_PATIENTLY if patience_us else _DUE, **due)
         return [Due(*row) for row in rows]
 
     def next_due_s(self, transaction: Transaction) -> float:

@@ -41,13 +41,17 @@ HELD = text(
 """The runs of the family for which it waits, those first that only somebody else can move on."""
 
 
-def due_of_family(columns: Iterable[Column[Any]]) -> Mapping[str, Statement]:
-    """By dialect the query for the `count` runs of the family that have been due for the longest, locked."""
+def due_of_family(columns: Iterable[Column[Any]], *, patiently: bool = False) -> Mapping[str, Statement]:
+    """By dialect the query for the `count` runs of the family that have been due for the longest, locked.
+
+    `patiently`: without those whose leases have run out only since `lapsed`.
+    """
+    is_left = " AND (runs.lease_owner IS NULL OR runs.due_at <= :lapsed)" if patiently else ""
     query = (
         f"{_FAMILY} SELECT {', '.join(map(str, columns))} FROM family CROSS JOIN runs{{by}}"
         " WHERE family.due_at <= :now AND runs.id = family.id{again} ORDER BY family.due_at, family.id LIMIT :count"
     )
     # Asked of the row that is locked as well, which another server may have claimed since this query began.
-    locked = query.format(by="", again=" AND runs.due_at <= :now") + " FOR UPDATE OF runs SKIP LOCKED"
-    found = query.format(by=" INDEXED BY sqlite_autoindex_runs_1", again="")
+    locked = query.format(by="", again=" AND runs.due_at <= :now" + is_left) + " FOR UPDATE OF runs SKIP LOCKED"
+    found = query.format(by=" INDEXED BY sqlite_autoindex_runs_1", again=is_left)
     return {"sqlite": Statement(text(found)), "postgresql": Statement(text(locked))}

@@ -253,5 +253,5 @@ def _step_record(row: Any, evaluated: str, changed: Sequence[Any], failed: Seque
         evaluated=evaluated,
         started_at=started_at,
         finished_at=finished_at,
-        duration_ms=row.duration_ms,
+        duration_ms=max(0.0, row.duration_ms),
     )

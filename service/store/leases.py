@@ -20,7 +20,7 @@ from service.store.control import pause_those_asked
 from service.store.fence import HELD, RENEW, is_held
 from service.store.lost import INTERRUPTED, lost_attempt
 from service.store.records import Claimed, Lease
-from service.store.servers import Servers
+from service.store.servers import Servers, make_queued_due
 from service.store.sql import Statement
 from service.store.tables import attempts, runs
 from service.store.transaction import Transaction
@@ -56,13 +56,7 @@ _RELEASE = Statement(
     .returning(runs.c.step, runs.c.attempt, runs.c.moved_at)
 )
 
-# The second one only where the clock was set back: a run was never queued in the future.
 _SEIZE = Statement(update(runs).where(runs.c.status == Status.RUNNING.value).values(due_at=bindparam("now")))
-_SEIZE_QUEUED = Statement(
-    update(runs)
-    .where(runs.c.due_at > bindparam("now"), runs.c.status == Status.QUEUED.value)
-    .values(due_at=bindparam("now"))
-)
 
 
 class Leases:
@@ -139,7 +133,7 @@ class Leases:
             self._servers.forget(transaction, unseen_s=0.0)
             self._servers.seen(transaction)
             transaction.execute(_SEIZE, now=transaction.moment.text())
-            transaction.execute(_SEIZE_QUEUED, now=transaction.moment.text())
+            make_queued_due(transaction)
 
         self._servers.active = 0
         await self._writer.write(verb)

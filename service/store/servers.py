@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from functools import partial
 
-from sqlalchemy import bindparam, delete, func, select, text
+from sqlalchemy import bindparam, delete, func, select, text, update
 
+from service.core.transitions import Status
 from service.store.sql import Each, Statement, every_column
-from service.store.tables import servers
+from service.store.tables import runs, servers
 from service.store.transaction import Transaction
 from service.store.writer import Writer
 
@@ -28,8 +29,10 @@ _SEEN = Statement(
     )
 )
 
-_LEAST_ACTIVE = Statement(
-    select(func.min(servers.c.active)).where(servers.c.id != bindparam("id"), servers.c.seen_at > bindparam("since"))
+_OTHERS = Statement(
+    select(func.min(servers.c.active), func.max(servers.c.seen_at)).where(
+        servers.c.id != bindparam("id"), servers.c.seen_at > bindparam("since")
+    )
 )
 
 _ALIVE = Each(
@@ -42,6 +45,12 @@ _LEAVE = Statement(delete(servers).where(servers.c.id == bindparam("id")))
 
 _GONE = select(servers.c.id).where(servers.c.seen_at < bindparam("since")).with_for_update(skip_locked=True)
 _FORGET = Statement(delete(servers).where(servers.c.id.in_(_GONE)))
+# Only where the clock was set back: a run was never queued in the future.
+_QUEUED_AHEAD = Statement(
+    update(runs)
+    .where(runs.c.due_at > bindparam("now"), runs.c.status == Status.QUEUED.value)
+    .values(due_at=bindparam("now"))
+)
 
 # What a step locks, without waiting for somebody who has locked a table as a whole. SQLite has one lock for all.
 _LOCK_AS_STEPS = Statement(text("LOCK TABLE runs, changes, snapshots, log_lines IN ROW EXCLUSIVE MODE NOWAIT"))
@@ -73,6 +82,7 @@ class Servers:
         def verb(transaction: Transaction) -> None:
             self.forget(transaction)
             self.seen(transaction)
+            make_queued_due(transaction)
 
         self.active = 0
         await self._writer.write(verb, touching=(servers.name,))
@@ -90,10 +100,14 @@ class Servers:
 
     def _least_active(self, transaction: Transaction) -> int | None:
         """How many runs the idlest of the other servers carries; None where there is none, or none to be seen."""
-        since = transaction.moment.text(later_s=-self._lease_s)
-        ask = partial(transaction.one, _LEAST_ACTIVE, id=self._server_id, since=since)
+        since = transaction.moment.text(later_s=-self._lease_s - transaction.moment.patience_us / 1e6)
+        ask = partial(transaction.one, _OTHERS, id=self._server_id, since=since)
         row = transaction.unless_locked(ask) if transaction.has_savepoints else ask()
-        return None if row is None else row[0]
+        if row is None:
+            return None
+        least, seen_at = row
+        transaction.reach(seen_at)
+        return None if least is None else int(least)
 
     async def leave(self) -> None:
         """Take no part any more: nobody lets this server go first."""
@@ -126,3 +140,8 @@ def alive_of(transaction: Transaction, server_ids: Iterable[str], *, seen_s: flo
     ask = partial(transaction.each, _ALIVE, [{"id": server_id, "since": since} for server_id in server_ids])
     found = transaction.unless_locked(ask) if transaction.has_savepoints else ask()
     return {server_id for (server_id,) in found or ()}
+
+
+def make_queued_due(transaction: Transaction) -> None:
+    """Let every run that is queued be due, whatever the clock says."""
+    transaction.execute(_QUEUED_AHEAD, now=transaction.moment.text())

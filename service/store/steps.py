@@ -276,7 +276,7 @@ def _span(transaction: Transaction, commit: _Commit) -> tuple[str, float]:
     """When the attempt began, and how long it took: from the beginning of its wait, where it was parked."""
     since_us, moment = commit.transition.since_us, transaction.moment
     if since_us is not None:
-        return text_of(since_us), (moment.now_us - since_us) // 1000
+        return text_of(since_us), max(0, moment.now_us - since_us) // 1000
     return moment.at(commit.started), round((commit.finished - commit.started) * 1000, 3)
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Table
 
 from service.store.clock import Moment
 from service.store.sql import Each, Statement, array_of, insert_into
+from service.store.timeline import Timeline
 
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741  # an item, beside the T that becomes of it
@@ -26,6 +27,7 @@ class Transaction:
     cursor: Any
     dialect: str
     moment: Moment
+    timeline: Timeline | None = None
     woken: set[str] = field(default_factory=set)
     """Topics to notify once this is committed."""
     inserts: list[tuple[str, list[Any]]] = field(default_factory=list)
@@ -58,6 +60,11 @@ class Transaction:
     def execute(self, statement: Statement, **parameters: Any) -> Any:
         text, fixed = statement.text(self.dialect)
         return self._execute(text, fixed | parameters if fixed else parameters)
+
+    def reach(self, stored: Any) -> None:
+        """It is no earlier than `stored`, a time that some server has written."""
+        if self.timeline is not None:
+            self.moment = self.timeline.reach(stored)
 
     def confirm(self) -> None:
         """Write something, where what is answered may only have been read: the COMMIT of nothing waits for nobody.

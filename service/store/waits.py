@@ -87,9 +87,12 @@ _WAKE = Each(
 
 def due_text(transaction: Transaction, wait: Wait) -> str | None:
     """When time ends `wait`, as the database stores it: the earlier of its two times."""
-    times = [wait.due_us] if wait.due_us is not None else []
+    moment = transaction.moment
+    times = [] if wait.due_us is None else [wait.due_us]
+    if wait.kind is WaitKind.SLEEP:  # Until a moment that people have named.
+        times = [moment.by_calendar(us) for us in times]
     if wait.later_s is not None:
-        times.append(transaction.moment.now_us + round(wait.later_s * 1_000_000))
+        times.append(moment.now_us + round(wait.later_s * 1_000_000))
     return text_of(min(times)) if times else None
 
 
@@ -129,5 +132,5 @@ def waits_of(transaction: Transaction, run_ids: Collection[str]) -> dict[str, Wa
     for run_id, kind, since, due_at in transaction.each(_READ, [{"run_id": run_id} for run_id in run_ids]):
         due_us = None if due_at is None else microseconds(due_at)
         is_over = due_us is not None and due_us <= now_us
-        found[run_id] = Waited(WaitKind(kind), microseconds(since), due_us, is_over)
+        found[run_id] = Waited(WaitKind(kind), microseconds(since), due_us, is_over, now_us)
     return found

@@ -26,11 +26,12 @@ from typing import Any
 
 from service.core.errors import StartRefused, Unavailable
 from service.store import missing
-from service.store.clock import Moment, Override
 from service.store.database import Database
 from service.store.hints import Hints
 from service.store.lane import Lane
+from service.store.latest import go_on_from_what_is_stored
 from service.store.pending import Pending, Touched, answer, deadline_in, results_of
+from service.store.timeline import Timeline
 from service.store.transaction import I, T, Transaction, Verb, VerbOfMany, one_by_one
 from service.store.wake import Wake
 
@@ -53,11 +54,11 @@ LOOP_S = 0.02
 class Writer:
     """Owns the writing connection. `start` before use; `close` when all callers are done."""
 
-    def __init__(self, database: Database, wake: Wake, hints: Hints, clock: Override | None = None) -> None:
+    def __init__(self, database: Database, wake: Wake, hints: Hints, timeline: Timeline | None = None) -> None:
         self._database = database
         self._wake = wake
         self._hints = hints
-        self._clock = clock
+        self._timeline = timeline or Timeline(lease_s=0.0)
         self._connection: Any = None
         # A connection needs a file descriptor, of which there may be none left.
         self._obstacles: tuple[type[Exception], ...] = (OSError, *database.errors)
@@ -357,12 +358,15 @@ class Writer:
         self._transaction = self._opened(self._connection)
 
     def _opened(self, connection: Any, *lock_ms: int) -> Transaction:
-        now = self._database.begin(connection, *lock_ms)
-        moment = Moment.of(self._clock() if self._clock else now)
-        return Transaction(connection.cursor(), self._database.dialect, moment)
+        asked_at = self._timeline.elapsed()
+        moment = self._timeline.moment(self._database.begin(connection, *lock_ms), asked_at)
+        return Transaction(connection.cursor(), self._database.dialect, moment, self._timeline)
 
     def _run(self, batch: list[Pending[Any]]) -> list[Any]:
         """The results of `batch`, once they are committed."""
+        if self._timeline.is_new:
+            go_on_from_what_is_stored(self._transaction)
+            self._timeline.is_new = False
         results = results_of(batch, self._transaction)
         self._end()
         return results

@@ -56,9 +56,30 @@ class Clock:
         self.now += timedelta(seconds=seconds)
 
 
+class SettableClock(Clock):
+    """One that somebody can set, which takes no time: a monotonic clock beside it tells how much has passed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passed = 0.0
+
+    def advance(self, seconds: float) -> None:
+        super().advance(seconds)
+        self.passed += seconds
+
+    def set_by(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def elapsed(self) -> float:
+        return self.passed
+
+
 @asynccontextmanager
 async def opened(database: Database, clock: Override | None = None, server_id: str = "one") -> AsyncIterator[Store]:
-    store = Store(database, server_id=server_id, address=f"{server_id}:8000", lease_s=LEASE_S, clock=clock)
+    elapsed = clock.elapsed if isinstance(clock, SettableClock) else None
+    store = Store(
+        database, server_id=server_id, address=f"{server_id}:8000", lease_s=LEASE_S, clock=clock, elapsed=elapsed
+    )
     store.open()
     try:
         async with asyncio.timeout(30):  # A verb that never ends is a failure, and no reason to wait.
