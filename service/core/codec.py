@@ -55,8 +55,6 @@ def decode(body: bytes, depth_max: int = DEPTH_MAX) -> Any:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise NotJson(f"it is not UTF-8: {error.reason} at byte {error.start}") from error
-    if not_json.is_blank(text):
-        raise NotJson("it is empty")
     try:
         value = _strict_decoder.decode(text)
     except RecursionError as error:

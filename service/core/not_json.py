@@ -23,12 +23,10 @@ _EXPECTED = {
 _WHITE = " \t\n\r"
 
 
-def is_blank(text: str) -> bool:
-    return not text.strip(_WHITE)
-
-
 def reason(error: json.JSONDecodeError) -> str:
     """What is wrong, where, and what stands there instead."""
+    if not error.doc.strip(_WHITE):
+        return "it is empty"
     if error.doc.startswith("\ufeff"):
         return "a byte order mark begins it, and JSON has none"
     expected = _EXPECTED.get(error.msg, error.msg)
