@@ -19,7 +19,7 @@ from service.core import codec
 from service.core.backtest import Routed, detour, is_asked
 from service.core.graph import Graph
 from service.core.state import Entry, State
-from service.store.history import cut
+from service.store.pages import cut
 from service.store.reader import Reader
 from service.store.records import BacktestRecord, DivergenceRecord, RunRecord
 from service.store.runs import Filter, Runs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import and_, bindparam, func, select
@@ -17,15 +17,13 @@ from service.core.state import State
 from service.core.transitions import Status
 from service.store.clock import shown
 from service.store.family import HELD
+from service.store.pages import PAGE_BYTES_MAX, cut
 from service.store.reader import Reader, Snapshot
 from service.store.records import AttemptRecord, Branch, HeldRecord, Page, StepRecord, WaitRecord, WhyRecord
 from service.store.runs import SHOWN, run_record
 from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT, slot_of, state_of
 from service.store.tables import attempts, graphs, log_lines, runs, snapshots, waits
 from service.store.waits import OPEN, children_of
-
-PAGE_BYTES_MAX = 4 * 2**20
-"""A page of steps ends early when what it tells grows larger."""
 
 _EVALUATED_BYTES = select(snapshots.c.step, func.length(snapshots.c.evaluated)).where(
     snapshots.c.run_id == bindparam("run_id"),
@@ -151,16 +149,6 @@ async def _wait(snapshot: Snapshot, run: Any) -> WaitRecord | None:
         place = {"run_id": run.id, "next_step": run.step + 1, "next_attempt": run.attempt}
         (count,) = await snapshot.one(_COUNT_OF_OPEN, **place) or (None,)
     return WaitRecord(wait.kind, wait.name, shown(wait.since) or "", shown(wait.due_at), count)
-
-
-def cut(sizes: Iterable[tuple[int, int]], first: int, last: int) -> int:
-    """The last step, up to `last`, with which a page is still of a decent size; `first` always fits."""
-    total = 0
-    for step, length in sorted(map(tuple, sizes)):
-        total += length
-        if total > PAGE_BYTES_MAX and step > first:
-            return step - 1
-    return last
 
 
 async def _steps_between(snapshot: Snapshot, between: dict[str, Any]) -> tuple[StepRecord, ...]:

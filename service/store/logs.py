@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from service.core.errors import NotFound
 from service.core.run import Line
 from service.core.transitions import OVER
 from service.store.clock import shown
 from service.store.fence import HELD
-from service.store.reader import Reader
+from service.store.pages import PAGE_BYTES_MAX, cut
+from service.store.reader import Reader, Snapshot
 from service.store.records import Lease, LineRecord
 from service.store.sql import Statement
 from service.store.tables import log_lines, runs
@@ -30,6 +31,19 @@ _LAST_SEQ = Statement(
     .where(runs.c.id == bindparam("run_id"), runs.c.lease_token == bindparam("token"))
     .with_for_update()
 )
+
+UNMEASURED_LINES_MAX = 40
+"""So many lines make a page of a decent size, however large they are: 16 KiB of message and 64 KiB of data."""
+
+_SIZE = func.length(log_lines.c.message) + func.length(log_lines.c.data)
+_BETWEEN = (
+    log_lines.c.run_id == bindparam("run_id"),
+    # A line has the next number, so that a range of numbers is a page of lines.
+    log_lines.c.seq > bindparam("after_seq"),
+    log_lines.c.seq <= bindparam("last_seq"),
+)
+BYTES_OF_LINES = select(func.sum(_SIZE)).where(*_BETWEEN)
+SIZES_OF_LINES = select(log_lines.c.seq, _SIZE).where(*_BETWEEN)
 
 
 def rows_of_lines(transaction: Transaction, run_id: str, lines: Sequence[Line], last_seq: int) -> list[dict[str, Any]]:
@@ -87,13 +101,30 @@ class Logs:
         return self._writer.submit(verb, touching=(lease.run_id,))
 
     async def page(self, run_id: str, after_seq: int, limit: int) -> tuple[list[LineRecord], int, bool]:
-        """Lines after `after_seq`, the run's last `seq`, and whether the run is over."""
+        """Lines after `after_seq`, the run's last `seq`, and whether the run is over.
+
+        Fewer than `limit` where there are no more, or where they are large.
+        """
         async with self._reader.snapshot() as snapshot:
             run = await snapshot.one(select(runs.c.last_seq, runs.c.status).where(runs.c.id == run_id))
             if run is None:
                 raise NotFound("run", run_id)
-            rows = await snapshot.all(lines_after(run_id, after_seq, limit)) if run.last_seq > after_seq else ()
-        return [line_record(row) for row in rows], run.last_seq, run.status in OVER
+            lines = await page_of_lines(snapshot, run_id, after_seq, run.last_seq, limit)
+        return lines, run.last_seq, run.status in OVER
+
+
+async def page_of_lines(snapshot: Snapshot, run_id: str, after_seq: int, last_seq: int, limit: int) -> list[LineRecord]:
+    """Lines of a run that has `last_seq`, up to PAGE_BYTES_MAX; one at least, where there is one."""
+    last = min(last_seq, after_seq + limit)
+    if last <= after_seq:
+        return []
+    if last - after_seq > UNMEASURED_LINES_MAX:
+        between = {"run_id": run_id, "after_seq": after_seq, "last_seq": last}
+        whole = await snapshot.one(BYTES_OF_LINES, **between)
+        if whole is not None and (whole[0] or 0) > PAGE_BYTES_MAX:
+            last = cut(await snapshot.all(SIZES_OF_LINES, **between), after_seq + 1, last)
+    rows = await snapshot.all(lines_after(run_id, after_seq, last - after_seq))
+    return [line_record(row) for row in rows]
 
 
 def lines_after(run_id: str, after_seq: int, limit: int) -> Any:

@@ -21,7 +21,7 @@ from service.store.changes import insert_changes, rows_of_changes
 from service.store.clock import shown
 from service.store.graphs import page_of
 from service.store.idempotency import Idempotency, take_key, use_of
-from service.store.logs import line_record, lines_after
+from service.store.logs import page_of_lines
 from service.store.pending import Touched
 from service.store.reader import Reader
 from service.store.records import LineRecord, Page, RunRecord
@@ -161,8 +161,8 @@ class Runs:
             if row is None:
                 raise NotFound("run", run_id)
             state = state_of(await snapshot.all(STATE_AT[snapshot.dialect], run_id=run_id, step=row.step))
-            lines = await snapshot.all(lines_after(run_id, after_seq, limit))
-        return run_record(row), state, [line_record(line) for line in lines]
+            lines = await page_of_lines(snapshot, run_id, after_seq, row.last_seq, limit)
+        return run_record(row), state, lines
 
     async def page(self, which: Filter, limit: int, cursor: str | None = None) -> Page:
         """The newest first. The cursor is the id of the last run seen; Invalid where it is none."""

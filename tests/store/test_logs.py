@@ -16,6 +16,7 @@ from service.core.run import Event, Level, Line, Run
 from service.store import Store
 from service.store.clock import from_database
 from service.store.database import Database
+from service.store.pages import PAGE_BYTES_MAX
 from service.store.records import Claimed, LineRecord
 from tests.store.support import Clock, ask, commit, failure, opened, said, started, success
 
@@ -256,5 +257,41 @@ def test_no_line_is_added_once_a_run_is_over(database: Database) -> None:
             assert await asyncio.wrap_future(store.logs.append(claimed.lease, said("late"))) is False
             lines, last_seq, over = await store.logs.page("r", 0, 100)
             assert (lines[-1].seq, lines[-1].event, last_seq, over) == (3, "run_failed", 3, True)
+
+    asyncio.run(scenario())
+
+
+def test_a_page_of_lines_ends_early_when_they_are_large(database: Database) -> None:
+    async def scenario() -> None:
+        async with opened(database) as store:
+            claimed = await started(store)
+            large, small = '{"x":"' + "y" * 64_000 + '"}', "{}"
+            for data, count in ((large, 150), (small, 200), (large, 150)):
+                lines = [Line(Event.LOG, "m", data=data) for _ in range(count)]
+                assert await asyncio.wrap_future(store.logs.append(claimed.lease, lines))
+            sizes, after_seq, last_seq = [], 0, 1
+            while after_seq < last_seq:
+                page, last_seq, _ = await store.logs.page("r", after_seq, 1000)
+                assert [line.seq for line in page] == list(range(after_seq + 1, after_seq + len(page) + 1))
+                assert sum(len(line.data) for line in page) <= PAGE_BYTES_MAX
+                _, _, of_run = await store.runs.whole("r", after_seq, 1000)
+                assert of_run == page
+                sizes.append(len(page))
+                after_seq = page[-1].seq
+            # The first line is the run's own; pages that are not measured are of a decent size as they are.
+            assert sizes == [66, 65, 20 + 200 + 45, 65, 40]
+            assert len((await store.logs.page("r", 0, 30))[0]) == 30
+
+    asyncio.run(scenario())
+
+
+def test_a_line_that_is_larger_than_a_page_is_one(database: Database) -> None:
+    async def scenario() -> None:
+        async with opened(database) as store:
+            claimed = await started(store)
+            huge = Line(Event.LOG, "m", data='{"x":"' + "y" * PAGE_BYTES_MAX + '"}')
+            assert await asyncio.wrap_future(store.logs.append(claimed.lease, [huge, *said(*"x" * 100)]))
+            pages = [len((await store.logs.page("r", after_seq, 1000))[0]) for after_seq in (0, 1, 2)]
+            assert pages == [1, 1, 100]
 
     asyncio.run(scenario())

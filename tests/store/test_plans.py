@@ -19,7 +19,7 @@ from service.store.family import NEXT_OF_FAMILY
 from service.store.fence import RENEW
 from service.store.history import _EVALUATED_BYTES
 from service.store.idempotency import _KEY
-from service.store.logs import _COUNT_UP, lines_after
+from service.store.logs import _COUNT_UP, BYTES_OF_LINES, SIZES_OF_LINES, lines_after
 from service.store.runs import Filter, _newest
 from service.store.sql import Each, Statement
 from service.store.sqlite import Sqlite
@@ -182,6 +182,11 @@ def test_lines_are_read_in_the_order_of_their_key(database: Sqlite) -> None:
     query = lines_after("r", 0, 10)
     assert_searches(database, query, "SEARCH log_lines USING PRIMARY KEY (run_id=? AND seq>?)")
     assert_in_order(database, query)
+
+
+@pytest.mark.parametrize("query", [BYTES_OF_LINES, SIZES_OF_LINES])
+def test_lines_are_measured_by_their_key(database: Sqlite, query: Any) -> None:
+    assert_searches(database, query, "SEARCH log_lines USING PRIMARY KEY (run_id=? AND seq>? AND seq<?)")
 
 
 def test_lines_of_many_runs_are_a_search_per_run(database: Sqlite) -> None:

@@ -26,7 +26,7 @@ from service.store.fence import RENEW
 from service.store.history import _EVALUATED_BYTES
 from service.store.idempotency import _KEY
 from service.store.leases import _BEGIN, _RELEASE, _RENEW_ALL, _STILL_HELD_OF
-from service.store.logs import _COUNT_UP, _LAST_SEQ, lines_after
+from service.store.logs import _COUNT_UP, _LAST_SEQ, BYTES_OF_LINES, SIZES_OF_LINES, lines_after
 from service.store.runs import _START_NODE, Filter, _newest
 from service.store.sql import Each, Statement
 from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT
@@ -96,7 +96,15 @@ PARAMETERS |= {"due_at": None, "due": "2030-01-01", "visited": "n1", "name": "ok
 PARAMETERS |= {"parent_step": 2, "next_step": 2, "first": 0, "end": 100}
 PARAMETERS |= dict.fromkeys(("crashes", "interrupted"), 0) | dict.fromkeys(("error", "finished_at"))
 PARAMETERS |= {"run_id": "f7", "graph_id": COUNTER.id, "key": "a", "scope": "s", "node": "a", "server": "one"}
-PARAMETERS |= {"step": 50, "step_before": 49, "after_step": 40, "last_step": 60, "seq": 5, "last_seq": 3}
+PARAMETERS |= {
+    "step": 50,
+    "step_before": 49,
+    "after_step": 40,
+    "last_step": 60,
+    "seq": 5,
+    "last_seq": 3,
+    "after_seq": 1,
+}
 PARAMETERS |= {"status": "running", "count": BATCH}
 
 
@@ -264,8 +272,9 @@ def test_whatever_asks_for_or_moves_a_run_finds_it_by_its_id(
         *((STATE_AT["postgresql"], "changes_pkey", 100), (CHANGES_BETWEEN, "changes_pkey", 200)),
         *((BYTES_BETWEEN, "changes_pkey", 200), (_EVALUATED_BYTES, "snapshots_pkey", 50)),
         (lines_after("f7", 100, 50), "log_lines_pkey", 100),
+        *((BYTES_OF_LINES, "log_lines_pkey", 100), (SIZES_OF_LINES, "log_lines_pkey", 100)),
     ],
-    ids=["key", "graph", "value", "state", "changes", "sizes", "decisions", "lines"],
+    ids=["key", "graph", "value", "state", "changes", "sizes", "decisions", "lines", "bytes of lines", "line sizes"],
 )
 def test_what_a_run_has_written_is_found_by_its_key(
     crowded: psycopg.Connection[Any], query: Any, index: str | None, blocks: int

@@ -14,7 +14,7 @@ from service.core.errors import Conflict, Invalid, NotFound
 from service.core.validation import read_graph
 from service.store import Store
 from service.store.database import Database
-from service.store.history import PAGE_BYTES_MAX
+from service.store.pages import PAGE_BYTES_MAX
 from service.store.records import Page
 from service.store.runs import Filter
 from tests.store.support import (
