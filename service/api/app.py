@@ -30,6 +30,7 @@ from service.api.access import Access
 from service.api.deps import StrictRoute
 from service.api.docs import add_docs
 from service.api.errors import problem
+from service.api.large import Large
 from service.api.services import ApiSettings
 from service.api.stop import Guard
 from service.api.unknown import unknown_path
@@ -85,6 +86,7 @@ def create_api(settings: ApiSettings, lifespan: Lifespan) -> FastAPI:
     )
     app.state.settings = settings
     app.state.is_over = False
+    app.state.large = Large()
     app.router.default = unknown_path
     app.router.route_class = StrictRoute
     errors.install(app)

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
+from service.api.errors import RETRY_AFTER_S, problem
+from service.api.large import LARGE_BYTES_MIN, Large
 from service.core import codec
 from service.core.state import State
 from service.store.records import AttemptRecord, GraphRecord, LineRecord, RunRecord, StepRecord
@@ -25,6 +28,22 @@ class Json(Response):
 
     def render(self, content: Any) -> bytes:
         return write(content).encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if len(self.body) < LARGE_BYTES_MIN:
+            await super().__call__(scope, receive, send)
+            return
+        large: Large = scope["app"].state.large
+        with large.hold(len(self.body)) as has_room:
+            if has_room:
+                await super().__call__(scope, receive, send)
+            else:
+                await _crowded()(scope, receive, send)
+
+
+def _crowded() -> Response:
+    detail = "many large answers are on their way to slow readers, and this one has no room beside them; ask again"
+    return problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
 def write(value: Any) -> Text:

@@ -6,7 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -117,3 +117,24 @@ def test_a_stop_waits_for_no_client(tmp_path: Path) -> None:
             eventually(server.loop.is_closed)
             assert time.monotonic() - began < 6
         assert not list(server.runs_folder.glob("*"))
+
+
+def test_large_answers_to_slow_readers_are_bounded(
+    server: Server, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = much_to_read(server, client)
+    size = len(client.get(f"/graph/state/{run_id}").content)
+    large = server.app.state.large
+    assert large.held_bytes == 0
+    monkeypatch.setattr("service.api.large.HELD_BYTES_MAX", 3 * size)
+    with ExitStack() as readers:
+        for _ in range(3):
+            readers.enter_context(mute(server, GET.format(f"/graph/state/{run_id}")))
+        eventually(lambda: large.held_bytes == 3 * size)
+        refused = client.get(f"/graph/state/{run_id}")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert "slow readers" in refused.json()["detail"]
+        assert client.head(f"/graph/state/{run_id}").status_code == 503
+        assert client.get(f"/runs/{run_id}").status_code != 503
+    eventually(lambda: not large.held_bytes)
+    assert client.get(f"/graph/state/{run_id}").status_code == 200
