@@ -93,9 +93,14 @@ MUTANTS = (
         "time from the host's clock",
         (
             Edit(
-                "service/store/clock.py",
-                "        return cls(microseconds(now), time.monotonic())\n",
-                "        return cls(microseconds(datetime.now(UTC)), time.monotonic())\n",
+                "service/store/timeline.py",
+                "clock_us = microseconds(clock if self._override is None else self._override())",
+                "clock_us = microseconds(datetime.now(UTC))",
+            ),
+            Edit(
+                "service/store/timeline.py",
+                "from datetime import UTC\n",
+                "from datetime import UTC, datetime\n",
             ),
         ),
         ("tests/store/test_clock.py",),

@@ -52,7 +52,7 @@ def add(state: JsonObject) -> None:
 def gated(state: JsonObject) -> JsonObject:
     gate = GATES[state["gate"]]
     gate.entered.set()
-    assert gate.opened.wait(20)
+    assert gate.opened.wait(60)
     return {"passed": True}
 
 
@@ -127,7 +127,7 @@ def run_of(client: httpx.Client, run_id: str) -> JsonObject:
     return found
 
 
-def until(client: httpx.Client, run_id: str, status: str, *, step: int = 0, within_s: float = 10) -> JsonObject:
+def until(client: httpx.Client, run_id: str, status: str, *, step: int = 0, within_s: float = 60) -> JsonObject:
     """The run once it has that status, after `step` or a later one."""
 
     def reached() -> JsonObject | None:

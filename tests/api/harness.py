@@ -70,7 +70,7 @@ class Driven:
         lines = [
             Line(Event.LOG, message, node="a", step=self.run.step + 1, attempt=1, data=data) for message in messages
         ]
-        assert self.store.logs.append(self.lease, lines).result(10)
+        assert self.store.logs.append(self.lease, lines).result(60)
 
     def step(self, **changes: Any) -> None:
         """Commit the next step, which counts `n` up and sets `changes`."""
@@ -119,12 +119,12 @@ class Server:
         return self.services.runs_folder
 
     def client(self, **options: Any) -> httpx.Client:
-        given: dict[str, Any] = {"base_url": self.url, "timeout": 20, "trust_env": False, **options}
+        given: dict[str, Any] = {"base_url": self.url, "timeout": 60, "trust_env": False, **options}
         return httpx.Client(**given)
 
     def do(self, verb: Coroutine[Any, Any, T]) -> T:
         """Await `verb` where the server's own code runs."""
-        return asyncio.run_coroutine_threadsafe(verb, self.loop).result(20)
+        return asyncio.run_coroutine_threadsafe(verb, self.loop).result(60)
 
     def start(self, client: httpx.Client, graph: Any = COUNT, **state: Any) -> str:
         graph_id = client.post("/graph/create", json=graph).json()["graph_id"]
@@ -199,7 +199,7 @@ def serving(
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        assert open_now.wait(20)
+        assert open_now.wait(60)
         found = made[0]
         found.port = server.servers[0].sockets[0].getsockname()[1]
         yield found
@@ -207,11 +207,11 @@ def serving(
         server.should_exit = True
         if made:
             made[0].services.stop.set()
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
 
-def eventually(question: Callable[[], T], within_s: float = 10.0) -> T:
+def eventually(question: Callable[[], T], within_s: float = 60.0) -> T:
     """The first answer of `question` that is true; what is asked for happens elsewhere, soon."""
     deadline = time.monotonic() + within_s
     while not (answer := question()):

@@ -320,7 +320,7 @@ class TestSizes:
             assert (answer.status_code, answer.json()["status"]) == (status, status)
 
     def test_a_length_too_large_is_refused_before_the_body_comes(self, server: Server) -> None:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as raw:
             raw.sendall(b"POST /graph/run HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999\r\n\r\n")
             assert raw.recv(100).startswith(b"HTTP/1.1 413 ")
 
@@ -337,7 +337,7 @@ class TestSizes:
 def test_a_client_that_breaks_off_changes_nothing(
     server: Server, client: httpx.Client, rows: dict[str, list[Any]]
 ) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as raw:
         raw.sendall(b'POST /graph/create HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n\r\n{"start_node":')
     assert client.get("/livez").status_code == 200
     assert server.tables() == rows

@@ -55,7 +55,7 @@ def waiting(client: httpx.Client) -> str:
 
 def at_gate(client: httpx.Client, document: Any, gate: str) -> str:
     run_id = begin(client, document, gate=gate)
-    assert GATES[gate].entered.wait(20)
+    assert GATES[gate].entered.wait(60)
     return run_id
 
 

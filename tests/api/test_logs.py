@@ -19,7 +19,7 @@ from tests.api.harness import Server, eventually
 @contextmanager
 def following(server: Server, run_id: str, after_seq: int = 0) -> Iterator[ClientConnection]:
     url = f"ws://127.0.0.1:{server.port}/ws/logs/{run_id}?after_seq={after_seq}"
-    with connect(url, proxy=None, open_timeout=20, max_queue=None) as socket:
+    with connect(url, proxy=None, open_timeout=60, max_queue=None) as socket:
         yield socket
 
 

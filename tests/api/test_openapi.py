@@ -88,4 +88,4 @@ def test_the_document_served_is_the_one_that_is_tested(document: dict[str, Any])
 @settings(max_examples=50, suppress_health_check=list(HealthCheck), derandomize=True)
 def test_the_server_is_as_described(server: Server, case: Case[Any]) -> None:
     # A graph that names an unknown tool is well-formed, and refused.
-    case.call_and_validate(base_url=server.url, excluded_checks=[positive_data_acceptance], timeout=10)
+    case.call_and_validate(base_url=server.url, excluded_checks=[positive_data_acceptance], timeout=60)

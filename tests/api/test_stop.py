@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -71,7 +70,7 @@ def test_a_reader_that_stops_reading_is_dropped(
 
 def received(raw: socket.socket) -> int:
     """How many bytes still come until the connection ends."""
-    raw.settimeout(10)
+    raw.settimeout(60)
     count = 0
     with suppress(ConnectionError):
         while piece := raw.recv(2**16):
@@ -91,7 +90,7 @@ def test_a_stop_closes_websockets_with_1012_and_ends_streams(tmp_path: Path, mon
             server.services.stop.set()
             server.services.stop.set()  # Once more changes nothing.
             with pytest.raises(ConnectionClosed) as closed:
-                following.recv(10)
+                following.recv(60)
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1012
             assert list(events.iter_raw()) == []
@@ -112,10 +111,9 @@ def test_a_stop_waits_for_no_client(tmp_path: Path) -> None:
         ):
             eventually(lambda: unread(server) == 3)
             eventually(lambda: len(list(server.runs_folder.glob("*/upload.csv"))) == 1)
-            began = time.monotonic()
             server.stop_as_a_signal_does()
+            # Those clients go on for good: a stop that waited for one of them would never end.
             eventually(server.loop.is_closed)
-            assert time.monotonic() - began < 6
         assert not list(server.runs_folder.glob("*"))
 
 

@@ -87,7 +87,7 @@ class TestOfRuns:
 
     def test_that_run(self, http: httpx.Client) -> None:
         run_id = begin(http, graph("gated"), gate="why")
-        assert GATES["why"].entered.wait(20)
+        assert GATES["why"].entered.wait(60)
         assert "runs node 'a' as step 1" in why(http, run_id)["because"]
         moved(http, run_id, "pause")
         assert why(http, run_id)["because"].endswith("; it pauses as soon as that is done.")

@@ -40,7 +40,7 @@ def test_lines_can_be_read_before_their_step_ends_and_stay_if_it_fails(tmp_path:
 
     def tool(context: Any) -> None:
         context.log("half way")
-        assert read.wait(20)
+        assert read.wait(60)
         raise ValueError
 
     async def until_read(bench: Bench) -> None:

@@ -22,7 +22,7 @@ def test_a_stop_rests_at_the_step_boundary_and_releases(tmp_path: Path) -> None:
 
     def add(state: dict[str, Any]) -> None:
         entered.set()
-        assert leave.wait(20)
+        assert leave.wait(60)
         state["n"] += 1
 
     async def script() -> None:
@@ -54,7 +54,7 @@ def test_after_the_grace_an_attempt_is_given_up_and_its_late_result_refused(
 
     def plain(state: dict[str, Any]) -> None:
         entered.set()
-        leave.wait(20)
+        leave.wait(60)
         state["late"] = True
 
     async def swallowing(state: dict[str, Any]) -> None:
@@ -77,11 +77,11 @@ def test_after_the_grace_an_attempt_is_given_up_and_its_late_result_refused(
             engine.start()
             await made.start("r", {"start_node": "a", "nodes": {"a": tool.__name__}})
             await asyncio.to_thread(entered.wait)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await engine.stop()
             assert (await made.store.runs.get("r")).status == "queued"
             leave.set()
-            await asyncio.to_thread(engine._thread.join, 10)
+            await asyncio.to_thread(engine._thread.join, 60)
             assert (await made.store.runs.get("r")).status == "queued"
             assert await made.state("r") == {}
             (claim,) = await made.store.leases.claim(1)
@@ -102,7 +102,7 @@ def test_after_the_grace_the_process_of_an_isolated_tool_is_ended(
             engine.start()
             await made.start("r", {"start_node": "a", "nodes": {"a": {"tool": "spins", "isolate": True}}})
             pid = await _pid_in_line(made)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await engine.stop()
             until_dead(pid)
             # No death of its own: whoever comes next tries it again.

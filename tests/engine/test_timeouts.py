@@ -81,11 +81,11 @@ def test_an_isolated_tool_ends_with_its_process_and_all_that_it_has_started(tmp_
 
 
 def test_the_time_of_an_isolated_tool_begins_with_it_and_not_with_its_process(tmp_path: Path) -> None:
-    slow = (*COMMAND[:-1], f"import time; time.sleep(0.6); {COMMAND[-1]}")
+    slow = (*COMMAND[:-1], f"import time; time.sleep(2.5); {COMMAND[-1]}")
 
     async def script() -> None:
         with calls(tmp_path, command=slow) as made:
-            assert (await made.returned("place", timeout_s=0.5))["main"]
+            assert (await made.returned("place", timeout_s=2.0))["main"]
 
     asyncio.run(script())
 
@@ -125,8 +125,8 @@ def test_the_thread_of_a_tool_that_runs_on_is_not_free(tmp_path: Path) -> None:
         with calls_of(tmp_path, tool, other) as made:
             assert await made.call("tool", isolate=False, timeout_s=SHORT_S) == TIMED_OUT
             cancelled = made.begin("other", isolate=False)
-            waiting = made.begin("other", isolate=False, timeout_s=0.5)
-            await asyncio.sleep(0.6)  # Its time does not begin before it does.
+            waiting = made.begin("other", isolate=False, timeout_s=1.5)
+            await asyncio.sleep(1.6)  # Its time does not begin before it does.
             cancelled.task.cancel()
             await asyncio.wait([cancelled.task])
             assert (waiting.carrier.begun, waiting.task.done()) == (0, False)

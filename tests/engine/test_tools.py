@@ -158,7 +158,7 @@ def test_a_tool_that_turns_on_the_loop_stops_no_other_run(tmp_path: Path, hostil
             return await bench.state("r")
 
     async def bounded() -> Any:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await script()
 
     assert asyncio.run(bounded()) == {"n": 5}

@@ -82,7 +82,7 @@ async def opened(database: Database, clock: Override | None = None, server_id: s
     )
     store.open()
     try:
-        async with asyncio.timeout(30):  # A verb that never ends is a failure, and no reason to wait.
+        async with asyncio.timeout(60):  # A verb that never ends is a failure, and no reason to wait.
             yield store
     finally:
         assert not store._reader._engine.pool.checkedout(), "a reader was not given back"  # type: ignore[attr-defined]  # QueuePool has it
@@ -214,18 +214,18 @@ def gathering(store: Store) -> Iterator[None]:
 
     def wait(_transaction: Any) -> None:
         inside.set()
-        assert gate.wait(10)
+        assert gate.wait(60)
 
     busy = store._writer.submit(wait)
-    assert inside.wait(10)
+    assert inside.wait(60)
     try:
         yield
     finally:
         gate.set()
-    busy.result(10)
+    busy.result(60)
 
 
-def until(condition: Callable[[], Any], within_s: float = 10.0) -> Any:
+def until(condition: Callable[[], Any], within_s: float = 60.0) -> Any:
     """What `condition` gives once it is true; a failure where it does not come true in time."""
     deadline = time.monotonic() + within_s
     while not (found := condition()):
@@ -234,7 +234,7 @@ def until(condition: Callable[[], Any], within_s: float = 10.0) -> Any:
     return found
 
 
-async def until_async(condition: Callable[[], Any], within_s: float = 10.0) -> Any:
+async def until_async(condition: Callable[[], Any], within_s: float = 60.0) -> Any:
     """As `until`, while the loop goes on."""
     deadline = time.monotonic() + within_s
     while not (found := condition()):

@@ -1,9 +1,9 @@
-"""Hints between servers: they ring within a moment, and everything is found without them as well."""
+"""Hints between servers: they ring, and everything is found without them as well."""
 
 from __future__ import annotations
 
 import asyncio
-import time
+from collections.abc import Awaitable
 from contextlib import aclosing
 
 import pytest
@@ -27,14 +27,12 @@ def listening(database: Database, count: int = 2) -> None:
     until(lambda: ask(database, f"SELECT count(*) {HINTING}") == [(count,)])
 
 
-async def rings(store: Store, topic: str, change: object) -> float:
-    """How many seconds `change`, a verb of another server's, takes to ring `topic` here."""
+async def rings(store: Store, topic: str, change: Awaitable[object]) -> None:
+    """Return when `change`, a verb of another server's, has rung `topic` here, which nothing but a hint does."""
     with store.wake.subscribe(topic) as woken:
-        began = time.monotonic()
-        await change  # type: ignore[misc]  # a coroutine
-        async with asyncio.timeout(10):
+        await change
+        async with asyncio.timeout(60):
             await woken.wait()
-        return time.monotonic() - began
 
 
 async def followed(store: Store, run_id: str) -> list[int]:
@@ -42,20 +40,18 @@ async def followed(store: Store, run_id: str) -> list[int]:
         return [line.seq async for lines in pages for line in lines]
 
 
-def test_a_commit_on_one_server_rings_on_another_within_a_second(database: Database) -> None:
+def test_a_commit_on_one_server_rings_on_another(database: Database) -> None:
     async def scenario() -> None:
         async with opened(database) as one, opened(database, server_id="two") as two:
             claimed = await started(one)
             listening(database)
             run = claimed.run
-            took = []
             for number in range(5):
                 transition = success(run, n=number)
-                took.append(await rings(two, "r", commit(one, claimed.lease, transition)))
+                await rings(two, "r", commit(one, claimed.lease, transition))
                 run = transition.run
-            assert min(took) < 1
-            assert await rings(two, CLAIMABLE, one.leases.release(claimed.lease, interrupted=False)) < 10
-            assert await rings(one, CLAIMABLE, start(two, "s")) < 10
+            await rings(two, CLAIMABLE, one.leases.release(claimed.lease, interrupted=False))
+            await rings(one, CLAIMABLE, start(two, "s"))
 
     asyncio.run(scenario())
 
@@ -70,7 +66,7 @@ def test_a_transaction_that_changes_more_than_one_hint_holds_rings_for_all(datab
                 await asyncio.gather(
                     *(asyncio.wrap_future(one.logs.append(claim.lease, said("x"))) for claim in claims)
                 )
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     await one_end.wait()
                     await other_end.wait()
             listening(database)
@@ -87,7 +83,7 @@ def test_a_tail_sees_all_lines_of_a_run_that_another_server_writes(database: Dat
             for number in (*range(30), 1000):
                 run = await commit(one, claimed.lease, success(run, n=number), said("x", "y"))
             last_seq = (await two.runs.get("r")).last_seq
-            assert await asyncio.wait_for(follower, 10) == list(range(1, last_seq + 1))
+            assert await asyncio.wait_for(follower, 60) == list(range(1, last_seq + 1))
 
     asyncio.run(scenario())
 
@@ -108,10 +104,10 @@ def test_a_tail_sees_all_lines_while_the_hints_are_cut_off_over_and_over_and_the
                 run = await commit(one, claimed.lease, success(run, n=number), said("x"))
                 await asyncio.sleep(0.02)  # So that they can come back, and be cut off again.
             last_seq = (await two.runs.get("r")).last_seq
-            assert await asyncio.wait_for(follower, 10) == list(range(1, last_seq + 1))
+            assert await asyncio.wait_for(follower, 60) == list(range(1, last_seq + 1))
             assert cuts >= 4
-            await until_async(lambda: ask(database, f"SELECT count(*) {HINTING}") == [(2,)], 20)
-            assert await rings(two, CLAIMABLE, start(one, "s")) < 10
+            await until_async(lambda: ask(database, f"SELECT count(*) {HINTING}") == [(2,)])
+            await rings(two, CLAIMABLE, start(one, "s"))
 
     asyncio.run(scenario())
 
@@ -123,7 +119,7 @@ def test_hints_are_sent_before_a_store_closes(database: Database) -> None:
                 async with opened(database) as one:
                     listening(database)
                     await start(one, "r")
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     await woken.wait()
             assert woken.is_set()
 

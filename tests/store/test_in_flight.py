@@ -72,7 +72,7 @@ def set_standby(server: Server, name: str) -> None:
 
 
 async def until(server: Server, query: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not ask(database_at(server.url), query):  # noqa: ASYNC110  # another process is asked
             await asyncio.sleep(0.02)
 

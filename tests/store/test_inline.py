@@ -28,7 +28,7 @@ async def inline(database: Sqlite) -> AsyncIterator[Writer]:
     writer.start()
     writer.commit_inline()
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             yield writer
     finally:
         await asyncio.to_thread(writer.close)
@@ -82,7 +82,7 @@ def test_a_loop_that_is_held_up_keeps_nobody_waiting(file: Sqlite, who: str) -> 
             else:
                 submitted = await asyncio.to_thread(writer.submit, noting(threads, "held up"))
             # As a tool does that blocks: the loop gets to nothing until this is answered.
-            assert submitted.result(10) == "held up"
+            assert submitted.result(60) == "held up"
             assert threads[0] == threading.get_ident()
 
     asyncio.run(scenario())
@@ -91,10 +91,10 @@ def test_a_loop_that_is_held_up_keeps_nobody_waiting(file: Sqlite, who: str) -> 
 def test_while_the_loop_is_held_up_others_are_served_at_once(file: Sqlite) -> None:
     async def scenario() -> None:
         async with inline(file) as writer:
-            writer.submit(add("first")).result(10)
+            writer.submit(add("first")).result(60)
             # That the loop does nothing is known by now: what comes next is not left to it first.
             second = writer.submit(lambda _: writer._is_held_up)
-            assert second.result(10)
+            assert second.result(60)
             assert writer._left_s() == 0.0
             # Until it is heard of again.
             assert await writer.write(add("third")) == "third"
@@ -124,18 +124,18 @@ def test_what_the_loop_left_while_another_had_the_turn_is_written_all_the_same(f
 
             def hold(_transaction: Transaction) -> None:
                 inside.set()
-                assert gate.wait(10)
+                assert gate.wait(60)
 
             with locked(file):
                 held_by_thread = writer.submit(hold)
                 await until_async(lambda: not writer._waiting)  # The thread has it: the loop could not do it at once.
-            assert await asyncio.to_thread(inside.wait, 10)
+            assert await asyncio.to_thread(inside.wait, 60)
             waiting = asyncio.ensure_future(writer.write(add("waiting")))
             await until_async(lambda: not writer._is_combining)
             assert not waiting.done()
             gate.set()
             assert await waiting == "waiting"
-            held_by_thread.result(10)
+            held_by_thread.result(60)
 
     asyncio.run(scenario())
 
@@ -149,9 +149,9 @@ def test_when_the_loop_is_gone_the_thread_writes_again(file: Sqlite) -> None:
         assert await writer.write(add("inline")) == "inline"
 
     asyncio.run(scenario())
-    assert writer.submit(add("nobody said so")).result(10) == "nobody said so"
+    assert writer.submit(add("nobody said so")).result(60) == "nobody said so"
     writer.commit_on_thread()
-    assert writer.submit(add("thread")).result(10) == "thread"
+    assert writer.submit(add("thread")).result(60) == "thread"
     writer.close()
     assert held(file) == ["inline", "nobody said so", "thread"]
 

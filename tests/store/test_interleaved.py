@@ -56,7 +56,7 @@ async def meet(database: Database, one: Store, two: Store, mine: Verb, its: Verb
     async with undecided(holder, held) as before:
         after = asyncio.ensure_future(waiting)
         await until_one_waits(database)
-    answers = await asyncio.wait_for(asyncio.gather(before, after, return_exceptions=True), 10)
+    answers = await asyncio.wait_for(asyncio.gather(before, after, return_exceptions=True), 60)
     return list(answers if first == "one" else reversed(answers))
 
 

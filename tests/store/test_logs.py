@@ -54,7 +54,7 @@ def test_seq_has_no_holes_while_runs_commit_and_append_at_once(database: Databas
                 everything = list(range(1, record.last_seq + 1))
                 stored = ask(database, "SELECT seq FROM log_lines WHERE run_id = ? ORDER BY seq", record.run_id)
                 assert [seq for (seq,) in stored] == everything
-                assert await asyncio.wait_for(follower, 10) == everything
+                assert await asyncio.wait_for(follower, 60) == everything
                 lines, _, over = await store.logs.page(record.run_id, record.last_seq - 1, 10)
                 assert (lines[0].event, over) == ("run_completed", True)
 
@@ -73,7 +73,7 @@ def test_a_tail_that_starts_anywhere_at_any_time_sees_the_rest_once(database: Da
             await carrying
             last_seq = (await store.runs.get("r")).last_seq
             for after_seq, follower in tails.items():
-                assert await asyncio.wait_for(follower, 10) == list(range(after_seq + 1, last_seq + 1))
+                assert await asyncio.wait_for(follower, 60) == list(range(after_seq + 1, last_seq + 1))
             assert await seen(store, "r", last_seq) == []
             assert await seen(store, "r", 2**63 - 1) == []
 
@@ -115,8 +115,8 @@ def test_tails_that_read_together_hurt_each_other_neither_by_leaving_nor_by_a_re
             run = await commit(store, claimed.lease, success(claimed.run, n=1))
             leaving.cancel()
             run = await commit(store, claimed.lease, success(run, n=1000), said(*["x"] * 50))
-            assert await asyncio.wait_for(staying, 10) == list(range(1, 55))
-            assert [await asyncio.wait_for(tail, 10) for tail in tails[2:]] == [list(range(2, 55))] * 2
+            assert await asyncio.wait_for(staying, 60) == list(range(1, 55))
+            assert [await asyncio.wait_for(tail, 60) for tail in tails[2:]] == [list(range(2, 55))] * 2
 
             async def refuse(_places: Any) -> Any:
                 raise Unavailable("refused")
@@ -124,7 +124,7 @@ def test_tails_that_read_together_hurt_each_other_neither_by_leaving_nor_by_a_re
             monkeypatch.setattr(store.tails._together, "_find", refuse)
             store.wake.notify(["other"])
             with pytest.raises(Unavailable):
-                await asyncio.wait_for(quiet, 10)
+                await asyncio.wait_for(quiet, 60)
             assert not store.wake._waiting
 
     asyncio.run(scenario())
@@ -150,7 +150,7 @@ def test_a_tail_finds_lines_without_any_hint(database: Database, monkeypatch: py
             claimed = await started(store)
             follower = asyncio.ensure_future(seen(store, "r"))
             await carried(store, claimed, 3, random.Random(3))
-            assert (await asyncio.wait_for(follower, 10))[-1] == (await store.runs.get("r")).last_seq
+            assert (await asyncio.wait_for(follower, 60))[-1] == (await store.runs.get("r")).last_seq
 
     asyncio.run(scenario())
 

@@ -102,7 +102,7 @@ class Machine(RuleBasedStateMachine):
 
     def wait(self, verb: Any) -> Any:
         async def within() -> Any:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 return await (verb if asyncio.iscoroutine(verb) else asyncio.wrap_future(verb))
 
         return self.loop.run(within())

@@ -147,7 +147,7 @@ def test_four_processes_migrating_at_once_make_one_schema(tmp_path: Path, migrat
         )
         for _ in range(4)
     ]
-    outcomes = [process.communicate("go\n", timeout=30) for process in processes]
+    outcomes = [process.communicate("go\n", timeout=60) for process in processes]
     assert [out for out, _ in outcomes] == [f"go\n ['{HEAD}']\n"] * 4
     assert schema(file) == schema(migrated)
 
@@ -171,5 +171,5 @@ def test_a_migration_waits_for_somebody_who_writes(database: Sqlite) -> None:
         thread.start()
         thread.join(0.1)
         assert thread.is_alive()
-    thread.join(30)
+    thread.join(60)
     assert outcomes == [[HEAD]]

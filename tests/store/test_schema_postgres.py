@@ -160,5 +160,5 @@ def test_a_migration_waits_for_somebody_who_migrates(empty: Database) -> None:
         waiting = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         until(lambda: ask(empty, waiting))
         assert not outcomes
-    thread.join(30)
+    thread.join(60)
     assert outcomes == [["0005"]]

@@ -91,7 +91,7 @@ async def a_run(store: Store) -> None:
 
 
 VERBS: dict[str, tuple[Callable[[Store], Awaitable[Any]], Callable[[Store], Awaitable[Any]]]] = {
-    "start": (a_graph, lambda store: store.runs.start(start_of("r"), within_s=5)),
+    "start": (a_graph, lambda store: store.runs.start(start_of("r"), within_s=600)),
     "start with a key": (a_graph, lambda store: store.runs.start(start_of("r"), key_of("k"))),
     "signal": (a_run, lambda store: store.signals.send("r", "ok", "1")),
     "cancel": (a_run, lambda store: store.control.cancel("r")),

@@ -171,4 +171,4 @@ def test_the_views_answer(database: Database) -> None:
     ]
     assert ask(database, "SELECT seq, event FROM v_lines WHERE run_id = 'r' ORDER BY seq")[-1] == (3, "step_completed")
     [(duration,)] = ask(database, "SELECT duration_s FROM v_runs WHERE run_id = 'r'")
-    assert 0 <= duration < 60
+    assert duration >= 0

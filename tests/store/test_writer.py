@@ -74,23 +74,23 @@ def gathering(writer: Writer) -> Iterator[None]:
 
     def wait(_transaction: Transaction) -> None:
         inside.set()
-        assert gate.wait(10)
+        assert gate.wait(60)
 
     busy = writer.submit(wait)
-    assert inside.wait(10)
+    assert inside.wait(60)
     yield
     gate.set()
-    busy.result(10)
+    busy.result(60)
 
 
 def commits(writer: Writer, statements: list[str]) -> int:
-    writer.submit(lambda _: writer._connection.set_trace_callback(None)).result(10)
+    writer.submit(lambda _: writer._connection.set_trace_callback(None)).result(60)
     return statements.count("COMMIT") - 1  # But that of tracing itself.
 
 
 def trace(writer: Writer) -> list[str]:
     statements: list[str] = []
-    writer.submit(lambda _: writer._connection.set_trace_callback(statements.append)).result(10)
+    writer.submit(lambda _: writer._connection.set_trace_callback(statements.append)).result(60)
     return statements
 
 
@@ -99,7 +99,7 @@ def test_verbs_that_wait_are_committed_in_one_transaction(database: Sqlite) -> N
         statements = trace(writer)
         with gathering(writer):
             futures = [writer.submit(add(f"{number:03}")) for number in range(BATCH_MAX)]
-        assert [future.result(10) for future in futures] == held(database)
+        assert [future.result(60) for future in futures] == held(database)
         assert commits(writer, statements) == 2  # That of `gathering`, and theirs.
 
 
@@ -118,9 +118,9 @@ def test_a_verb_that_fails_costs_its_neighbours_nothing(database: Sqlite, bad: A
             before = [writer.submit(add(name)) for name in "01"]
             failing: Future[Any] = writer.submit(bad)
             after = [writer.submit(add(name)) for name in "23"]
-        assert [future.result(10) for future in (*before, *after)] == list("0123")
+        assert [future.result(60) for future in (*before, *after)] == list("0123")
         with pytest.raises(error):
-            failing.result(10)
+            failing.result(60)
         assert held(database) == list("0123")
 
 
@@ -133,7 +133,7 @@ def test_verbs_run_in_the_order_in_which_they_were_submitted(database: Sqlite) -
     with working(database) as writer:
         futures = [writer.submit(partial(noting, number)) for number in range(1000)]
         for future in futures:
-            future.result(10)
+            future.result(60)
     assert order == list(range(1000))
 
 
@@ -147,11 +147,11 @@ def test_a_verb_without_a_deadline_waits_for_a_locked_database_and_one_with_a_de
             # One that comes while the batch before it already waits is told in time as well.
             hasty = writer.submit(add("hasty"), within_s=0.05)
             with pytest.raises(Unavailable):
-                hasty.result(10)
+                hasty.result(60)
             later = writer.submit(add("later"), within_s=60)
             assert not patient.done()
-        assert patient.result(10) == "patient"
-        assert later.result(10) == "later"
+        assert patient.result(60) == "patient"
+        assert later.result(60) == "later"
         assert held(database) == ["later", "patient"]
 
 
@@ -178,11 +178,11 @@ def test_a_batch_that_fails_while_the_database_is_locked_is_replayed_once_it_is_
         monkeypatch.setattr(writer, "_roll_back", roll_back_and_let_another_process_in)
         with gathering(writer):
             futures = [writer.submit(verb) for verb in (add("a"), raising, add("b"))]
-        assert intruding.wait(10)
+        assert intruding.wait(60)
         tried = len(tries)
         _until(lambda: len(tries) >= tried + 2)
         intruder.execute("ROLLBACK")
-        assert [futures[0].result(10), futures[2].result(10)] == held(database) == ["a", "b"]
+        assert [futures[0].result(60), futures[2].result(60)] == held(database) == ["a", "b"]
         assert isinstance(futures[1].exception(10), KeyError)
 
 
@@ -192,7 +192,7 @@ def test_a_verb_cancelled_while_it_waits_is_not_run(database: Sqlite) -> None:
             cancelled = writer.submit(add("cancelled"))
             _until(lambda: not writer._waiting)
             assert cancelled.cancel()
-        assert writer.submit(add("next")).result(10) == "next"
+        assert writer.submit(add("next")).result(60) == "next"
         assert held(database) == ["next"]
 
 
@@ -209,13 +209,13 @@ def test_a_verb_cancelled_while_its_transaction_opens_leaves_none_open(
         with monkeypatch.context() as patch:
             patch.setattr(writer, "_still_waits", cancelled_right_after)
             with pytest.raises(CancelledError):
-                writer.submit(add("cancelled")).result(10)
+                writer.submit(add("cancelled")).result(60)
             _until(lambda: "BEGIN IMMEDIATE" in statements)
             _until(lambda: not writer._connection.in_transaction)
         # Somebody else can write, though the writer has nothing to do any more.
         with locked(database):
             assert held(database) == []
-        assert writer.submit(add("next")).result(10) == "next"
+        assert writer.submit(add("next")).result(60) == "next"
 
 
 def test_a_cancelled_caller_leaves_its_verb_done_or_undone_but_not_half(database: Sqlite) -> None:
@@ -241,38 +241,38 @@ def test_a_full_database_is_unavailable_and_goes_on_when_there_is_room(database:
             def verb(transaction: Transaction) -> None:
                 transaction.cursor.execute(f"PRAGMA max_page_count = {pages}").fetchall()
 
-            writer.submit(verb).result(10)
+            writer.submit(verb).result(60)
 
         limit(1)  # SQLite takes the present size then.
         with gathering(writer):
             big, small = writer.submit(add("big", 100_000)), writer.submit(add("small"))
         with pytest.raises(Unavailable, match="full"):
-            big.result(10)
-        assert small.result(10) == "small"
+            big.result(60)
+        assert small.result(60) == "small"
         limit(2**30)
-        assert writer.submit(add("big", 100_000)).result(10) == "big"
+        assert writer.submit(add("big", 100_000)).result(60) == "big"
         assert held(database) == ["big", "small"]
 
 
 def test_a_disk_that_takes_no_more_is_unavailable_and_goes_on_when_there_is_room(database: Sqlite) -> None:
     with working(database) as writer:
-        assert writer.submit(add("before")).result(10) == "before"
+        assert writer.submit(add("before")).result(60) == "before"
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         # SIGXFSZ is ignored by Python, so that writing beyond the limit is an error of SQLite's.
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
         try:
             with pytest.raises(Unavailable):
-                writer.submit(add("too big", 1_000_000)).result(10)
+                writer.submit(add("too big", 1_000_000)).result(60)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        assert writer.submit(add("too big", 1_000_000)).result(10) == "too big"
+        assert writer.submit(add("too big", 1_000_000)).result(60) == "too big"
         assert held(database) == ["before", "too big"]
         assert ask(database, "PRAGMA integrity_check") == [("ok",)]
 
 
 def test_a_server_may_start_while_another_process_writes(database: Sqlite) -> None:
     with locked(database), working(database) as writer, pytest.raises(Unavailable):
-        writer.submit(add("a"), within_s=0).result(10)
+        writer.submit(add("a"), within_s=0).result(60)
 
 
 def test_a_server_does_not_start_on_what_it_cannot_write(tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_closing_commits_what_waits_and_refuses_what_comes(database: Sqlite) -> 
             closer.start()
             _until(writer._closing.is_set)
             with pytest.raises(Unavailable, match="stopping"):
-                writer.submit(add("late")).result(10)
+                writer.submit(add("late")).result(60)
         closer.join()
         assert [future.result(0) for future in waiting] == held(database)
 
@@ -307,7 +307,7 @@ def test_a_verb_that_comes_in_while_the_writer_closes_is_told_its_end(
                 super().append(pending)
 
         monkeypatch.setattr(writer, "_waiting", ClosingFirst())
-        assert writer.submit(add("a")).result(10) == "a"
+        assert writer.submit(add("a")).result(60) == "a"
         closer.join()
 
 
@@ -332,8 +332,8 @@ def test_the_writer_outlives_a_loop_that_has_closed(database: Sqlite) -> None:
     loop.close()
     writer = Writer(database, wake, NoHints())
     writer.start()
-    assert writer.submit(add("a")).result(10) == "a"
-    assert writer.submit(add("b")).result(10) == "b"
+    assert writer.submit(add("a")).result(60) == "a"
+    assert writer.submit(add("b")).result(60) == "b"
     writer.close()
     kept.__exit__(None, None, None)
 
@@ -345,7 +345,7 @@ def test_topics_are_woken_once_what_they_tell_of_is_committed(database: Sqlite) 
         writer.start()
         with wake.subscribe("a") as woken, wake.subscribe("b") as other:
             await writer.write(add("a"))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 await woken.wait()
             assert held(database) == ["a"]
             assert not other.is_set()
@@ -356,7 +356,7 @@ def test_topics_are_woken_once_what_they_tell_of_is_committed(database: Sqlite) 
 
 
 def _until(condition: Any) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)

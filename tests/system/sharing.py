@@ -29,7 +29,7 @@ def server_on(
 def start(servers: Sequence[Server], graph_ids: Sequence[str], count: int) -> list[str]:
     """Start runs on `servers` in turn; their ids."""
     started = []
-    with httpx.Client(trust_env=False, verify=False, timeout=30) as client:
+    with httpx.Client(trust_env=False, verify=False, timeout=60) as client:
         for number in range(count):
             body = {"graph_id": graph_ids[number % len(graph_ids)], "initial_state": {"n": 0}}
             answer = client.post(servers[number % len(servers)].url + "/graph/run", json=body)

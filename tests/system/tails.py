@@ -32,7 +32,7 @@ def lines_of_websocket(server: Server, run_id: str, after_seq: int = 0) -> Itera
 def lines_of_events(server: Server, run_id: str, after_seq: int = 0) -> Iterator[Line]:
     """What the stream of events sends until the server ends it; the `id` of each is its seq."""
     url, headers = f"{server.url}/runs/{run_id}/events", {"last-event-id": str(after_seq)}
-    with httpx.stream("GET", url, headers=headers, timeout=30, trust_env=False, verify=False) as answer:
+    with httpx.stream("GET", url, headers=headers, timeout=60, trust_env=False, verify=False) as answer:
         assert answer.status_code in (200, 204)
         seq = None
         for text in answer.iter_lines():

@@ -134,7 +134,7 @@ def test_a_run_that_is_stopped_is_released_and_goes_on_as_it_says(
         run_id = read_until(process.stdout, "run ").split()[1]
         read_until(process.stdout, "a → a")
         process.send_signal(number)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=60)
         assert process.returncode == 130
     assert said.count("\n") == 1
     assert "rungraph serve --tools tools.py" in said
@@ -176,7 +176,7 @@ def test_following_a_run_that_nobody_executes_says_so_and_goes_on_when_somebody_
         with serving(folder, tools=["tools.py"]):
             read_until(following.stdout, "taken over")
             (folder / "go").touch()
-            assert "completed after step 1" in following.communicate(timeout=30)[0]
+            assert "completed after step 1" in following.communicate(timeout=60)[0]
             assert following.returncode == 0
 
 
@@ -235,7 +235,7 @@ def test_a_command_executes_its_own_run_and_leaves_the_others_to_their_servers(f
     with begun(folder, "run", "wait.json", "--tools", "tools.py") as process:
         read_until(process.stdout, "waiting")
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     assert rungraph(folder, "demo").returncode == 0
     with sqlite3.connect(folder / "rungraph.db") as database:
         assert database.execute("SELECT graph, status FROM v_runs ORDER BY created_at").fetchall() == [

@@ -60,7 +60,7 @@ def test_a_stopped_command_leaves_its_run_to_the_server(folder: Path) -> None:
             run_id = read_until(process.stdout, "run ").split()[1]
             read_until(process.stdout, "waiting")
             process.send_signal(signal.SIGINT)
-            said = process.communicate(timeout=30)[1]
+            said = process.communicate(timeout=60)[1]
             assert process.returncode == 130
         assert f"run {run_id} is left to the server at {server.url}" in said
         (folder / "go").touch()
@@ -76,7 +76,7 @@ def test_following_outlives_a_server_that_is_killed_and_started_again(folder: Pa
         with serving(folder, tools=["tools.py"], what=("serve", "--port", port)):
             read_until(process.stdout, "taken over")
             (folder / "go").touch()
-            assert "completed after step 1" in process.communicate(timeout=30)[0]
+            assert "completed after step 1" in process.communicate(timeout=60)[0]
             assert process.returncode == 0
 
 
@@ -95,7 +95,7 @@ def test_beside_an_engine_without_http_runs_can_be_read_but_not_started(folder: 
         assert (refused.code, refused.err.count("\n")) == (2, 1)
         assert "in use by engine" in refused.err
         (folder / "go").touch()
-        out, err = following.communicate(timeout=30)
+        out, err = following.communicate(timeout=60)
         assert ("completed after step 1" in out, err, following.returncode) == (True, "", 0)
 
 
@@ -136,7 +136,7 @@ async def queue_runs(database: Sqlite, count: int) -> list[str]:
     store = Store(database, server_id="one", address="", lease_s=15)
     store.open()
     graph = read_graph({"name": "x" * 50 + "\n", "start_node": "a", "nodes": {"a": "add"}}, ["add"])
-    await store.graphs.add(graph, within_s=10)
+    await store.graphs.add(graph, within_s=60)
     ids = [str(uuid.UUID(int=(number << 80) | (7 << 76) | (2 << 62))) for number in range(1, count + 1)]
     state = State.of({}, 100)
     await asyncio.gather(*(store.runs.start(Start(each, graph.id, state, {}), None, within_s=60) for each in ids))
@@ -180,7 +180,7 @@ def test_on_postgresql(folder: Path, ask: Ask, postgres: Databases) -> None:
             with begun(folder, "logs", run_id, "-f", RUNGRAPH_DATABASE_URL=url) as following:
                 read_until(following.stdout, "waiting")
                 (folder / "go").touch()
-                assert "completed after step 1" in following.communicate(timeout=30)[0]
+                assert "completed after step 1" in following.communicate(timeout=60)[0]
             assert process.wait(30) == 0
     finally:
         postgres.drop(url)

@@ -21,7 +21,7 @@ def test_a_locked_database_delays_runs_and_refuses_starts(tmp_path: Path) -> Non
         again = {"condition": {"key": "n", "op": "<", "value": 200}}
         graph = server.create({"start_node": "a", "nodes": {"a": "add_slowly"}, "edges": {"a": [{"to": "a", **again}]}})
         run = server.run(graph, n=0)
-        locker = sqlite3.connect(tmp_path / "rungraph.db", isolation_level=None, timeout=10)
+        locker = sqlite3.connect(tmp_path / "rungraph.db", isolation_level=None, timeout=60)
         locker.execute("BEGIN IMMEDIATE")
         refused = server.ask("POST", "/graph/run", json={"graph_id": graph, "initial_state": {"n": 0}})
         assert refused.status_code == 503

@@ -88,24 +88,22 @@ def test_what_the_api_accepts_an_engine_executes_and_the_next_one_where_it_stops
                 (asleep,) = start([api], [api.create(counting(1, "sleep_long_first"))], 1)
                 until(lambda: any(each.run_id == asleep for each in executions(tmp_path)))
                 with running(second):
-                    code, seconds = first.stop()
+                    code = first.stop()
                     until(lambda: not unfinished(database))
-        assert api.stop()[0] == 0
+        assert api.stop() == 0
     assert code == 0
-    assert seconds < 15
     check(database, runs=6)
     rows = query(database, f"SELECT seq, event FROM v_lines WHERE run_id = '{before[0]}' ORDER BY seq")
     assert [(line["seq"], line["event"]) for line in lines] == rows
     executed = executions(tmp_path)
     assert {each.server for each in executed if each.run_id in before} == {"first"}
     assert [each.server for each in sorted(executed) if each.run_id == asleep] == ["first", "second"]
-    waited = query(
+    resumed = query(
         database,
-        "SELECT extract(epoch FROM l.ts - a.finished_at)::float8 FROM attempts a JOIN log_lines l"
+        "SELECT count(*) FROM attempts a JOIN log_lines l"
         " ON l.run_id = a.run_id AND l.event = 'run_resumed' AND a.error LIKE '%interrupted%'",
     )
-    assert len(waited) == 1
-    assert waited[0][0] < 1
+    assert resumed == [(1,)]
 
 
 def test_on_sqlite_the_halves_work_one_after_the_other(tmp_path: Path) -> None:
@@ -117,11 +115,11 @@ def test_on_sqlite_the_halves_work_one_after_the_other(tmp_path: Path) -> None:
         refused.launch()
         assert api.url in refused.output()
         assert refused.process.returncode == 2
-        assert api.stop()[0] == 0
+        assert api.stop() == 0
     assert query(api.database, "SELECT DISTINCT status, step FROM runs") == [("queued", 0)]
     with running(engine):
         until(lambda: not unfinished(engine.database))
-        assert engine.stop()[0] == 0
+        assert engine.stop() == 0
     check(engine.database, runs=3)
 
 

@@ -49,8 +49,7 @@ def test_a_server_takes_no_notice_of_what_isolated_tools_do(tmp_path: Path) -> N
         until_dead(pid)
         assert server.call("GET", f"/graph/state/{run_id}").json()["status"] == "cancelled"
         left = children(server)
-        code, seconds = server.stop()
-        assert (code, seconds < 5) == (0, True)
+        assert server.stop() == 0
         until_dead(*left)
 
 
