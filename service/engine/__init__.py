@@ -19,7 +19,6 @@ from service.core.tool import Tool
 from service.engine.attempt import Attempts
 from service.engine.heartbeat import Heartbeat, flush
 from service.engine.isolation import Isolation
-from service.engine.lines import install_handler, remove_handler
 from service.engine.supervisor import Supervisor
 from service.engine.threads import Threads
 from service.store import Store
@@ -65,7 +64,6 @@ class Engine:
         self._thread = threading.Thread(target=self._work, name="rungraph-engine", daemon=True)
 
     def start(self) -> None:
-        install_handler()
         self._thread.start()
         self._ready.wait()
         if self._supervisor is None:
@@ -88,7 +86,6 @@ class Engine:
         await self._leave()
         await asyncio.to_thread(self._isolation.close)
         await asyncio.to_thread(self._threads.close)
-        remove_handler()
 
     def is_alive(self) -> bool:
         return self._thread.is_alive()

@@ -6,7 +6,6 @@ A tool cannot hurt its server: what it raises is its run's, and what comes after
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 import time
 from collections.abc import Mapping
@@ -16,9 +15,10 @@ from typing import Protocol
 from service.core.moves import CallTool, Failed, Outcome
 from service.core.run import Run
 from service.core.tool import Tool, missing
+from service.engine import guard
 from service.engine.call import Call, Canceller, on_loop
 from service.engine.isolation import Isolation
-from service.engine.lines import LineBuffer, current, reinstall_handler
+from service.engine.lines import LineBuffer
 from service.engine.messages import request
 from service.engine.threads import Threads
 
@@ -43,6 +43,7 @@ class Attempts:
         state_bytes_max: int,
         isolation: Isolation,
     ) -> None:
+        guard.install()
         self._tools = tools
         self._threads = threads
         self._runs_folder = runs_folder
@@ -60,22 +61,16 @@ class Attempts:
             asked = request(run, move, self._runs_folder, self.state_bytes_max)
             return await self._isolation.call(asked, move, lines, carrier.begin)
         call = Call(tool, run.id, run.state, move, lines, self._runs_folder, self.state_bytes_max)
-        reinstall_handler()
-        token = current.set(lines)
-        try:
-            if tool.is_async:
-                await carrier.begin()
-                return await on_loop(call, move.timeout_s, carrier)
-            return await self._on_thread(call, move.timeout_s, carrier)
-        finally:
-            current.reset(token)
+        if tool.is_async:
+            await carrier.begin()
+            return await on_loop(call, move.timeout_s, carrier)
+        return await self._on_thread(call, move.timeout_s, carrier)
 
     async def _on_thread(self, call: Call, timeout_s: float | None, carrier: Carrier) -> Outcome:
-        within = contextvars.copy_context()
         await self._threads.take()
         try:
             await carrier.begin()
-            answer = self._threads.call(lambda: within.run(call.plain), call.refuse)
+            answer = self._threads.call(call.plain, call.refuse)
         except BaseException:
             self._threads.give_back()
             raise

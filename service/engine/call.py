@@ -21,7 +21,9 @@ from service.core.errors import StateInvalid
 from service.core.moves import CallTool, Failed, Outcome, Succeeded
 from service.core.state import State
 from service.core.tool import Tool
-from service.engine.lines import Lines
+from service.engine.guard.interpreter import Tracing
+from service.engine.guard.within import Within
+from service.engine.lines import Lines, current
 
 logger = logging.getLogger(__name__)
 
@@ -84,9 +86,18 @@ class Call:
         self._given: dict[str, Any] = {}
         self._left: Awaitable[Any] | None = None
         """What a plain function has left to be awaited: it is a wrapper around an async one."""
+        # Each attempt begins with every context variable at its default: no other one's settings reach it.
+        self._context = contextvars.Context()
+        self._context.run(current.set, lines)
 
     def plain(self) -> Outcome | None:
         """Call a plain function; None where what it returned is to be awaited, which `on_loop` does."""
+        tracing = Tracing()
+        outcome = self._context.run(self._plain)
+        tracing.put_back()
+        return outcome
+
+    def _plain(self) -> Outcome | None:
         try:
             returned = self._invoke()
             if returned is None or isinstance(returned, dict) or not inspect.isawaitable(returned):
@@ -96,11 +107,14 @@ class Call:
         except BaseException as error:  # SystemExit, KeyboardInterrupt, StopIteration: a tool's failure, no more.
             return self.failure(error)
 
-    async def awaited(self) -> Outcome | BaseException:
+    def awaited(self) -> Within[Outcome | BaseException]:
         """Call an async function, or await what `plain` has left.
 
         What it raises comes back as it is, since the raised may be our own cancel.
         """
+        return Within(self._context, self._awaited())
+
+    async def _awaited(self) -> Outcome | BaseException:
         try:
             return self._outcome(await (self._invoke() if self._left is None else self._left))
         except BaseException as error:
@@ -160,6 +174,8 @@ def timed_out(move: CallTool) -> Failed:
 async def on_loop(call: Call, timeout_s: float | None, canceller: Canceller) -> Outcome:
     """Call an async tool in this task. Raises nothing but the canceller's own cancel."""
     is_late = False
+    task = asyncio.current_task()
+    name = task.get_name() if task else ""
     if timeout_s is None:
         came = await call.awaited()
     else:
@@ -167,6 +183,8 @@ async def on_loop(call: Call, timeout_s: float | None, canceller: Canceller) -> 
             came = await call.awaited()
         # A tool that held up the loop, or that swallowed the cancel, is late all the same.
         is_late = limit.expired() or asyncio.get_running_loop().time() >= (limit.when() or 0)
+    if task is not None and task.get_name() != name:
+        task.set_name(name)  # The task goes on with other steps.
     has_cancelled = await _was_cancelled()
     if canceller.has_given_up or is_late:
         if not isinstance(came, asyncio.CancelledError):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 
+from service.engine.guard import interpreter
 from service.engine.runner import Runner
 from service.store import Store
 from service.store.records import Lease
@@ -59,6 +60,7 @@ class Heartbeat:
 
     def _beat(self) -> None:
         while not self._stopped.wait(FLUSH_S):
+            interpreter.put_back()
             runners = self._runners()
             for runner in runners:
                 flush(self._store, runner)

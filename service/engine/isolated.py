@@ -24,8 +24,9 @@ from service.core.errors import StartRefused
 from service.core.moves import Failed, Outcome
 from service.core.run import Level
 from service.core.tool import Tool, missing
+from service.engine import guard
 from service.engine.call import Call, on_loop
-from service.engine.lines import LINES_MAX, current, fitted, install_handler, reinstall_handler
+from service.engine.lines import LINES_MAX, fitted
 from service.engine.messages import CUT_OFF, PYTHONPATH_GIVEN, Connection, Message, answer, asked
 
 _PR_SET_PDEATHSIG = 1
@@ -39,7 +40,7 @@ def serve(load: Callable[[Any], Mapping[str, Tool]]) -> NoReturn:
         _restore_environment()
         calls: queue.SimpleQueue[Message] = queue.SimpleQueue()
         threading.Thread(target=speaker.listen, args=(calls,), name="rungraph-listener", daemon=True).start()
-        install_handler()
+        guard.install()
         try:
             _, taken = calls.get()
             tools = load(taken)
@@ -57,20 +58,17 @@ def serve(load: Callable[[Any], Mapping[str, Tool]]) -> NoReturn:
 
 def _serve(message: Message, tools: Mapping[str, Tool], speaker: _Speaker) -> None:
     run_id, state, move, runs_folder, state_bytes_max = asked(message)
-    speaker.begin()
+    lines = speaker.begin()
     tool = tools.get(move.tool)
     if tool is None:
         speaker.end(Failed("tool_missing", missing(move.tool, tools)))
     else:
-        call = Call(tool, run_id, state, move, speaker, runs_folder, state_bytes_max)
-        reinstall_handler()
-        token = current.set(speaker)
+        call = Call(tool, run_id, state, move, lines, runs_folder, state_bytes_max)
         outcome = None if tool.is_async else call.plain()
         if outcome is None:
             _call_on_loop(call, speaker)
         else:
             speaker.end(outcome)
-        current.reset(token)
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):  # A tool may have closed them, or put something else in their place.
             stream.flush()
@@ -89,8 +87,19 @@ def _call_on_loop(call: Call, speaker: _Speaker) -> None:
         speaker.end(task.result())
 
 
+class _CallLines:
+    """The lines of one call. What still runs when the next one goes on adds nothing to that."""
+
+    def __init__(self, speaker: _Speaker) -> None:
+        self._speaker = speaker
+
+    def add(self, message: Any, level: Level = Level.INFO, data: dict[str, Any] | None = None) -> bool:
+        text, data_text = fitted(message, data)
+        return self._speaker.say_line(self, text, level, data_text)
+
+
 class _Speaker:
-    """What the process says to its server, and the lines of the call that goes on."""
+    """What the process says to its server."""
 
     has_given_up = False
     """A call that is given up ends with its process."""
@@ -98,7 +107,8 @@ class _Speaker:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lock = threading.RLock()
-        self._is_calling = False
+        self._lines: _CallLines | None = None
+        """Of the call that goes on."""
         self._is_speaking = False
         self._count = 0
 
@@ -119,29 +129,33 @@ class _Speaker:
         with self._lock:
             self._say(*message)
 
-    def begin(self) -> None:
+    def begin(self) -> _CallLines:
         with self._lock:
-            self._is_calling, self._count = True, 0
+            self._lines = lines = _CallLines(self)
+            self._count = 0
             self._say("begun")
+            return lines
 
     def end(self, outcome: Outcome) -> None:
         """Tell how the call came out, once."""
         with self._lock:
-            if self._is_calling:
-                self._is_calling = False
+            if self._lines is not None:
+                self._lines = None
                 if self._count > LINES_MAX:
                     self._say("left_out", self._count - LINES_MAX)
                 self._say(*answer(outcome))
 
-    def add(self, message: Any, level: Level = Level.INFO, data: dict[str, Any] | None = None) -> None:
-        """A line of the call that goes on; beyond those that the server keeps they are only counted."""
-        text, data_text = fitted(message, data)
+    def say_line(self, lines: _CallLines, text: str, level: Level, data: str) -> bool:
+        """A line of a call, if that goes on; beyond those that the server keeps they are only counted."""
         with self._lock:
+            if self._lines is not lines:
+                return False
             # Where a finalizer or a signal's handler logs, this thread may be in the middle of a message.
-            if self._is_calling and not self._is_speaking:
+            if not self._is_speaking:
                 self._count += 1
                 if self._count <= LINES_MAX:
-                    self._say("line", text, level, data_text, time.monotonic())
+                    self._say("line", text, level, data, time.monotonic())
+            return True
 
     def _say(self, *message: Any) -> None:
         self._is_speaking = True

@@ -1,13 +1,13 @@
 """The lines that a tool writes: kept for a moment, fit for any database, and counted.
 
-`context.log` and the `logging` module end here alike. Whatever a tool passes, logging never fails its step.
+`context.log` and the `logging` module (see guard.logs) end here alike. Whatever a tool passes, logging never fails
+its step.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -31,8 +31,8 @@ Submit = Callable[[Sequence[Line]], "Future[bool]"]
 class Lines(Protocol):
     """Where the lines of one attempt go. Written by any thread."""
 
-    def add(self, message: Any, level: Level = Level.INFO, data: dict[str, Any] | None = None) -> None:
-        """Take a line; never raises, and does nothing once the attempt is over."""
+    def add(self, message: Any, level: Level = Level.INFO, data: dict[str, Any] | None = None) -> bool:
+        """Take a line; never raises. False once the attempt is over: then it is nobody's."""
 
 
 class LineBuffer:
@@ -47,19 +47,21 @@ class LineBuffer:
         self._submitted: list[Future[None]] = []
         """Done once it is known of the lines that were handed over whether they are written."""
 
-    def add(self, message: Any, level: Level = Level.INFO, data: dict[str, Any] | None = None) -> None:
-        """Keep a line; never raises, and does nothing once the attempt is over."""
+    def add(self, message: Any, level: Level = Level.INFO, data: dict[str, Any] | None = None) -> bool:
+        """Keep a line; never raises. False once the attempt is over: then it is nobody's."""
         message, text = fitted(message, data)
-        self.keep(message, level, text, time.monotonic())
+        return self.keep(message, level, text, time.monotonic())
 
-    def keep(self, message: str, level: Level, data: str, at: float) -> None:
-        """Keep a line that is `fitted`."""
+    def keep(self, message: str, level: Level, data: str, at: float) -> bool:
+        """Keep a line that is `fitted`, unless the attempt is over."""
         line = self._line(message, level, data, at)
         with self._lock:
-            if not self._closed:
-                self._count += 1
-                if self._count <= LINES_MAX:
-                    self._lines.append(line)
+            if self._closed:
+                return False
+            self._count += 1
+            if self._count <= LINES_MAX:
+                self._lines.append(line)
+            return True
 
     def leave_out(self, count: int) -> None:
         """Count lines that nobody keeps."""
@@ -110,44 +112,7 @@ class LineBuffer:
 
 current: contextvars.ContextVar[Lines | None] = contextvars.ContextVar("current", default=None)
 """The lines of the attempt that this code runs in, if it runs in one."""
-
-
-class RunLogHandler(logging.Handler):
-    """Makes lines of their run out of what tools write with `logging`, at INFO and above."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        lines = current.get()
-        if lines is not None:
-            lines.add(_message_of(record), _level_of(record), _data_of(record))
-        elif record.levelno >= logging.WARNING and logging.getLogger().handlers == [self] and logging.lastResort:
-            # Being the only handler, this one has put the usual way to stderr out of use.
-            logging.lastResort.handle(record)
-
-
-_handler = RunLogHandler(logging.INFO)
-_engines = 0
-
-
-def install_handler() -> None:
-    """Listen at the root logger. Once for a process, however many engines it has: a line is one line."""
-    global _engines  # noqa: PLW0603  # logging itself is of the process
-    _engines += 1
-    root = logging.getLogger()
-    root.addHandler(_handler)
-    root.setLevel(min(root.level, logging.INFO))
-
-
-def reinstall_handler() -> None:
-    """Listen again, should a tool have reset `logging`."""
-    if _handler not in logging.getLogger().handlers:
-        logging.getLogger().addHandler(_handler)
-
-
-def remove_handler() -> None:
-    global _engines  # noqa: PLW0603  # see above
-    _engines -= 1
-    if not _engines:
-        logging.getLogger().removeHandler(_handler)
+"""Set in the context of an attempt; see guard.logs for whose threads have it as well."""
 
 
 def fitted(message: Any, data: dict[str, Any] | None) -> tuple[str, str]:
@@ -157,33 +122,10 @@ def fitted(message: Any, data: dict[str, Any] | None) -> tuple[str, str]:
     except Exception as error:
         # Data that another thread changes meanwhile, a dict with methods of its own.
         text = codec.encode({"data": f"{type(error).__name__} while it was read"})
-    return _cut(_text(message), MESSAGE_BYTES_MAX), text
+    return _cut(as_text(message), MESSAGE_BYTES_MAX), text
 
 
-def _message_of(record: logging.LogRecord) -> str:
-    try:
-        return record.getMessage()
-    except BaseException as error:  # An argument of a tool's may raise anything.
-        return f"{_text(record.msg)} ({type(error).__name__} in its arguments)"
-
-
-def _level_of(record: logging.LogRecord) -> Level:
-    if record.levelno >= logging.ERROR:
-        return Level.ERROR
-    return Level.WARNING if record.levelno >= logging.WARNING else Level.INFO
-
-
-def _data_of(record: logging.LogRecord) -> dict[str, Any]:
-    data: dict[str, Any] = {"logger": record.name}
-    if record.exc_info and record.exc_info[0] is not None:
-        try:
-            data["traceback"] = logging.Formatter().formatException(record.exc_info)
-        except BaseException as error:  # Nor need this be what logging asks for.
-            data["traceback"] = f"{type(error).__name__} in its traceback"
-    return data
-
-
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """`value` as text that any database takes; its repr where it is no string."""
     if not isinstance(value, str):
         try:
@@ -217,15 +159,15 @@ class _Fitting:
         if self._room < 0:
             return "…"
         if isinstance(value, str):
-            return _text(value)
+            return as_text(value)
         if isinstance(value, dict | list | tuple):
             if depth > DATA_DEPTH_MAX:
                 return "…"
             if isinstance(value, dict):
-                return {_text(key): self.fit(item, depth + 1) for key, item in value.items()}
+                return {as_text(key): self.fit(item, depth + 1) for key, item in value.items()}
             return [self.fit(item, depth + 1) for item in value]
         try:
             codec.check(value)
         except codec.ValueUnfit:
-            return _text(value)
+            return as_text(value)
         return value

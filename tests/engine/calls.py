@@ -43,10 +43,11 @@ class Heard(LineBuffer):
         super().__init__(move)
         self._heard = threading.Condition()
 
-    def keep(self, message: str, level: Level, data: str, at: float) -> None:
-        super().keep(message, level, data, at)
+    def keep(self, message: str, level: Level, data: str, at: float) -> bool:
+        is_kept = super().keep(message, level, data, at)
         with self._heard:
             self._heard.notify_all()
+        return is_kept
 
     async def until(self, message: str) -> Any:
         """The data of the line that begins so."""

@@ -9,7 +9,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from service.engine.lines import RunLogHandler
+from service.engine.guard.logs import take
+from service.engine.lines import current
 from service.store.records import LineRecord
 from tests.engine.harness import Bench, running
 
@@ -129,26 +130,13 @@ def test_nothing_that_is_logged_fails_the_step(tmp_path: Path) -> None:
         for message, trace in (("trace", ("a", "b", "c")), (Exits(), None)):
             record = logging.LogRecord("x", logging.INFO, "file", 1, "", None, None)
             record.msg, record.exc_info = message, trace  # type: ignore[assignment]  # as a tool might
-            RunLogHandler().handle(record)
+            lines = current.get()
+            assert lines is not None
+            assert take(record, lines)
 
     messages = [line.message for line in logged(tmp_path, tool)]
     assert messages[:5] == ["names", "exits", "changing", "shared", "trace"]
     assert len(messages) == 6
-
-
-def test_a_tool_that_resets_logging_silences_nobody(tmp_path: Path) -> None:
-    def tool() -> None:
-        logging.getLogger("x").info("before")
-        logging.basicConfig(force=True, level=logging.INFO)
-
-    kept = logging.getLogger().handlers[:]
-    try:
-        for number in range(2):
-            folder = tmp_path / str(number)
-            folder.mkdir()
-            assert [line.message for line in logged(folder, tool)] == ["before"]
-    finally:
-        logging.getLogger().handlers[:] = kept
 
 
 def test_beyond_ten_thousand_lines_one_line_counts_the_rest(tmp_path: Path) -> None:

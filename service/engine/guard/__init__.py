@@ -1,0 +1,9 @@
+"""What keeps a tool from hurting its server or another run, where it is called within the server's own process.
+
+logs         what a tool logs, on any thread, becomes lines of its run, however it has configured `logging`
+interpreter  settings of the whole process that a tool changed by the way are put back
+"""
+
+from service.engine.guard.installed import install
+
+__all__ = ["install"]

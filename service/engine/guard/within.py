@@ -1,0 +1,38 @@
+"""Awaiting in a context of one's own, in the same task: what a coroutine sets there, its caller never sees."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Coroutine, Generator
+from typing import Any, Generic, TypeVar
+
+from service.engine.guard.interpreter import Tracing
+
+T = TypeVar("T")
+
+
+class Within(Generic[T]):
+    """Each step of `coroutine` is made in `context`. A task would do that too, for some turns of the loop."""
+
+    __slots__ = ("_context", "_coroutine")
+
+    def __init__(self, context: contextvars.Context, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._context = context
+        self._coroutine = coroutine
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        run, coroutine, tracing = self._context.run, self._coroutine, Tracing()
+        sent, thrown = None, None
+        while True:
+            try:
+                awaited = run(coroutine.send, sent) if thrown is None else run(coroutine.throw, thrown)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            finally:
+                tracing.put_back()
+            sent, thrown = None, None
+            try:
+                sent = yield awaited
+            except BaseException as error:  # A cancel, for the coroutine to judge.
+                thrown = error
