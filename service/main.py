@@ -31,6 +31,7 @@ from service.core.errors import StartRefused, Unavailable
 from service.core.tool import Tool, Tools
 from service.core.validation import read_graph
 from service.engine import Engine, EngineSettings
+from service.engine.guard import forks
 from service.settings import Settings
 from service.store import Store
 from service.store.database import Database, Ownership, database_at
@@ -109,6 +110,7 @@ async def serving(
         store = Store(database, server_id=str(uuid.uuid4()), address=address, lease_s=settings.lease_seconds)
         engine = Engine(store, tools, engine_settings(settings, runs_folder, tools)) if with_engine else None
         store.open()
+        forks.keep_from_children(database.files)
         try:
             if engine is not None:
                 engine.start()

@@ -17,6 +17,8 @@ from typing import Any
 from service.core.errors import StartRefused, Unavailable
 from service.core.tool import Tool
 from service.engine.attempt import Attempts
+from service.engine.guard import forks
+from service.engine.guard.lifeline import Lifeline
 from service.engine.heartbeat import Heartbeat, flush
 from service.engine.isolation import Isolation
 from service.engine.supervisor import Supervisor
@@ -64,6 +66,8 @@ class Engine:
         self._thread = threading.Thread(target=self._work, name="rungraph-engine", daemon=True)
 
     def start(self) -> None:
+        self._lifeline = Lifeline()
+        forks.tie_children(self._lifeline)
         self._thread.start()
         self._ready.wait()
         if self._supervisor is None:
@@ -86,6 +90,8 @@ class Engine:
         await self._leave()
         await asyncio.to_thread(self._isolation.close)
         await asyncio.to_thread(self._threads.close)
+        forks.tie_children(None)
+        self._lifeline.close()  # Before the interpreter's own end, which waits for multiprocessing's children.
 
     def is_alive(self) -> bool:
         return self._thread.is_alive()
@@ -131,6 +137,9 @@ class Engine:
                 # A tool can cancel all tasks of the loop. Then the work starts anew, and finds all runs again.
                 while not self._execute(self._loop.create_task(self._supervise())):
                     logger.error("a tool cancelled the engine's own task")
+        except BaseException as error:
+            forks.end_child(error)
+            raise
         finally:
             self._done.set()
             self._ready.set()
@@ -144,6 +153,7 @@ class Engine:
             except asyncio.CancelledError:
                 break
             except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
+                forks.end_child()
                 # From a task that a tool left behind, or its loop.stop(); the loop itself is whole and goes on.
                 logger.error("a tool stopped the engine's loop: %s", type(error).__name__)
         if main.cancelled():

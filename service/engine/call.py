@@ -21,6 +21,7 @@ from service.core.errors import StateInvalid
 from service.core.moves import CallTool, Failed, Outcome, Succeeded
 from service.core.state import State
 from service.core.tool import Tool
+from service.engine.guard import forks
 from service.engine.guard.interpreter import Tracing
 from service.engine.guard.within import Within
 from service.engine.lines import Lines, current
@@ -100,11 +101,13 @@ class Call:
     def _plain(self) -> Outcome | None:
         try:
             returned = self._invoke()
+            forks.end_child()
             if returned is None or isinstance(returned, dict) or not inspect.isawaitable(returned):
                 return self._outcome(returned)
             self._left = returned
             return None
         except BaseException as error:  # SystemExit, KeyboardInterrupt, StopIteration: a tool's failure, no more.
+            forks.end_child(error)
             return self.failure(error)
 
     def awaited(self) -> Within[Outcome | BaseException]:
@@ -116,8 +119,11 @@ class Call:
 
     async def _awaited(self) -> Outcome | BaseException:
         try:
-            return self._outcome(await (self._invoke() if self._left is None else self._left))
+            returned = await (self._invoke() if self._left is None else self._left)
+            forks.end_child()
+            return self._outcome(returned)
         except BaseException as error:
+            forks.end_child(error)
             if isinstance(error, GeneratorExit) and not _is_on_loop():
                 raise  # The loop is gone, and this coroutine is being closed.
             return error

@@ -1,13 +1,13 @@
 """A process that calls tools for a server, one at a time: what may crash or spin without harm to anybody.
 
-It reads calls from the socket that is its standard input (see messages.py) and ends with its server: the kernel
-kills it where that can be asked for (Linux), and a thread that waits for the socket's end does elsewhere.
+It reads calls from the socket that is its standard input (see messages.py). It ends with its server, and all that its
+tools have started with it: by the kernel where that can be asked for (see guard.lifeline), and elsewhere by a thread
+that waits for the socket's end.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import queue
 import signal
@@ -26,15 +26,14 @@ from service.core.run import Level
 from service.core.tool import Tool, missing
 from service.engine import guard
 from service.engine.call import Call, on_loop
+from service.engine.guard.lifeline import tie
 from service.engine.lines import LINES_MAX, fitted
-from service.engine.messages import CUT_OFF, PYTHONPATH_GIVEN, Connection, Message, answer, asked
-
-_PR_SET_PDEATHSIG = 1
+from service.engine.messages import CUT_OFF, LIFELINE, PYTHONPATH_GIVEN, Connection, Message, answer, asked
 
 
 def serve(load: Callable[[Any], Mapping[str, Tool]]) -> NoReturn:
     """Answer calls of the tools that `load` makes of what the server sends first, until the server is gone."""
-    _die_with_server()
+    _end_with_server()
     speaker = _Speaker(_take_connection())
     try:
         _restore_environment()
@@ -167,9 +166,11 @@ class _Speaker:
             self._is_speaking = False
 
 
-def _die_with_server() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _end_with_server() -> None:
+    reading = int(os.environ.pop(LIFELINE, "-1"))
+    if reading >= 0:
+        tie(reading, group=os.getpgrp() == os.getpid())
+        os.close(reading)
 
 
 def _restore_environment() -> None:

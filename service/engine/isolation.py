@@ -17,6 +17,7 @@ from typing import Any
 from service.core.moves import CallTool, Died, Outcome
 from service.core.run import Level
 from service.engine.call import timed_out
+from service.engine.guard.lifeline import Lifeline
 from service.engine.lines import LineBuffer
 from service.engine.messages import Message
 from service.engine.process import Order, Origin, Process, Unbegun
@@ -57,6 +58,8 @@ class Isolation:
         self._busy: set[Process] = set()
         """Those that hold a slot."""
         self._closed = False
+        self._lifeline: Lifeline | None = None
+        """Made for the first process."""
 
     async def call(
         self, request: Message, move: CallTool, lines: LineBuffer, begin: Callable[[], Awaitable[None]]
@@ -96,6 +99,8 @@ class Isolation:
         end = time.monotonic() + CLOSE_S
         for process in processes:
             process.join(max(0.0, end - time.monotonic()))
+        if self._lifeline is not None:
+            self._lifeline.close()
 
     async def _ready(self, lines: LineBuffer) -> Process:
         """A process that can be called, as soon as one can be started."""
@@ -140,7 +145,8 @@ class Isolation:
                 if self._idle:
                     process = self._idle.pop()
                 else:
-                    process = Process(self._origin, self._message_bytes_max, home=self)
+                    self._lifeline = self._lifeline or Lifeline()
+                    process = Process(self._origin, self._lifeline, self._message_bytes_max, home=self)
                     process.start()
                 self._busy.add(process)
                 return process

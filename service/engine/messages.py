@@ -28,6 +28,9 @@ Message = list[Any]
 PYTHONPATH_GIVEN = "RUNGRAPH_PYTHONPATH"
 """Where a process finds in its environment what PYTHONPATH was for the server."""
 
+LIFELINE = "RUNGRAPH_LIFELINE"
+"""Where it finds the descriptor of its server's lifeline."""
+
 CUT_OFF = 70
 """The exit code of a process whose tool has closed the connection."""
 

@@ -1,7 +1,7 @@
 """One process that calls tools, and the thread of the server's that starts it, talks to it and sees to its end.
 
-The thread lives as long as the process: on Linux the kernel ends the process with the thread that started it.
-Whoever kills a process kills its group: what its tool has started goes with it.
+Whoever kills a process kills its group: what its tool has started goes with it. At the end of the server that is the
+kernel (see guard.lifeline), or a thread of the process where the kernel cannot.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from typing import Any, NamedTuple, Protocol
 from service.core.errors import StartRefused
 from service.core.moves import Died, Failed, Outcome
 from service.core.run import Level
+from service.engine.guard.lifeline import Lifeline
 from service.engine.lines import LineBuffer
-from service.engine.messages import CUT_OFF, PYTHONPATH_GIVEN, Connection, Message, answered
+from service.engine.messages import CUT_OFF, LIFELINE, PYTHONPATH_GIVEN, Connection, Message, answered
 
 START_S = 60.0
 """A process that takes longer to load its tools, or to begin a call, is ended."""
@@ -67,12 +68,13 @@ class Origin:
         folder = Path.cwd()
         return cls(tuple(command), folder, tuple(entry or str(folder) for entry in sys.path), tools)
 
-    def start(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    def start(self, lifeline: Lifeline) -> tuple[subprocess.Popen[bytes], socket.socket]:
         """Start one; the process, and our end of its standard input. StartRefused where that cannot be."""
         if not self.command:
             raise StartRefused("this server was told no command that starts one")
         environment = {**os.environ, PYTHONPATH_GIVEN: os.environ.get("PYTHONPATH", "")}
         environment["PYTHONPATH"] = os.pathsep.join(self.path)
+        environment[LIFELINE] = str(lifeline.reading)
         try:
             ours, theirs = socket.socketpair()
             with theirs, ExitStack() as undone:
@@ -82,6 +84,7 @@ class Origin:
                     stdin=theirs.fileno(),
                     cwd=self.folder,
                     env=environment,
+                    pass_fds=(lifeline.reading,),
                     start_new_session=True,  # Ctrl-C on the server's terminal is for the server to judge.
                 )
                 undone.pop_all()
@@ -106,11 +109,12 @@ class Home(Protocol):
 class Process:
     """Serves one `call` at a time, until `end`; all of it may be used from any thread."""
 
-    def __init__(self, origin: Origin, message_bytes_max: int, home: Home) -> None:
+    def __init__(self, origin: Origin, lifeline: Lifeline, message_bytes_max: int, home: Home) -> None:
         self.started: Future[str | None] = Future()
         """Set when it can be called, or to why it cannot."""
         self.started.set_running_or_notify_cancel()
         self._origin = origin
+        self._lifeline = lifeline
         self._message_bytes_max = message_bytes_max
         self._home = home
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
@@ -161,7 +165,7 @@ class Process:
 
     def _connect(self) -> Connection:
         """Start the process, and have our end of the connection."""
-        process, end = self._origin.start()
+        process, end = self._origin.start(self._lifeline)
         with self._lock:
             self._process = process
             if self._ended:

@@ -46,6 +46,10 @@ class Database(Protocol):
         """Where runs leave their files, where no setting says otherwise."""
 
     @property
+    def files(self) -> Sequence[str]:
+        """The files that it is made of, where it is made of files."""
+
+    @property
     def errors(self) -> tuple[type[Exception], ...]:
         """What its driver raises."""
 

@@ -103,6 +103,10 @@ class Postgres:
         return Path("rungraph-data")
 
     @property
+    def files(self) -> tuple[str, ...]:
+        return ()
+
+    @property
     def _session(self) -> dict[str, Any]:
         # A prepared statement is its session's.
         return {"autocommit": True, "prepare_threshold": None if self.has_pooler else PREPARE_THRESHOLD}

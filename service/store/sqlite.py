@@ -66,6 +66,11 @@ class Sqlite:
         return self.file.with_name(self.file.stem + "-data")
 
     @property
+    def files(self) -> tuple[str, ...]:
+        file = str(self.file.resolve())
+        return tuple(file + ending for ending in ("", "-wal", "-shm", ".lock"))
+
+    @property
     def url(self) -> URL:
         # Not put together as text: `?` and `%` in a directory's name would be taken for something else.
         return URL.create("sqlite", database=str(self.file))

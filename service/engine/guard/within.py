@@ -6,6 +6,7 @@ import contextvars
 from collections.abc import Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
+from service.engine.guard import forks
 from service.engine.guard.interpreter import Tracing
 
 T = TypeVar("T")
@@ -24,6 +25,7 @@ class Within(Generic[T]):
         run, coroutine, tracing = self._context.run, self._coroutine, Tracing()
         sent, thrown = None, None
         while True:
+            forks.end_child_that_waits()  # Another tool of this loop has forked.
             try:
                 awaited = run(coroutine.send, sent) if thrown is None else run(coroutine.throw, thrown)
             except StopIteration as stop:
@@ -31,6 +33,7 @@ class Within(Generic[T]):
                 return result
             finally:
                 tracing.put_back()
+            forks.end_child_that_waits()
             sent, thrown = None, None
             try:
                 sent = yield awaited
