@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 
@@ -32,6 +33,7 @@ from service.core.tool import Tool, Tools
 from service.core.validation import read_graph
 from service.engine import Engine, EngineSettings
 from service.engine.guard import forks
+from service.engine.guard.watchdog import Listens, Moves, Watchdog, Works, end_process, say
 from service.settings import Settings
 from service.store import Store
 from service.store.database import Database, Ownership, database_at
@@ -91,10 +93,16 @@ async def _fault(of: str, asking: Coroutine[Any, Any, None]) -> str | None:
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, address: str, owned: Ownership | None = None, *, with_engine: bool = True
+    settings: Settings,
+    address: str,
+    owned: Ownership | None = None,
+    *,
+    with_engine: bool = True,
+    is_own_process: bool = False,
 ) -> AsyncIterator[Server]:
     """A running server without its HTTP: owns the database, migrates it, executes runs if it has an engine.
 
+    One that cannot do its work any more ends the process if that is its own, and only says so otherwise.
     StartRefused where a setting, a tool file or another owner forbids it.
     """
     tools = registry.load(settings.tools, built_in=example.TOOLS)
@@ -103,6 +111,7 @@ async def serving(
             logger.warning("%s registers no tool: is @tool missing?", source.name)
     database = database_of(settings)
     ownership = owned or database.own(address)
+    watchdog = Watchdog(end_process if is_own_process else say)
     try:
         migrate(database)
         runs_folder = folder_of_runs(settings, database)
@@ -114,15 +123,30 @@ async def serving(
         try:
             if engine is not None:
                 engine.start()
+            watch(watchdog, store, engine, address)
             try:
                 yield Server(store, engine, tools, built_in_example(tools), runs_folder)
             finally:
+                watchdog.expect_the_end()
                 if engine is not None:
                     await engine.stop()
         finally:
             await store.close()
     finally:
+        watchdog.stop()
         ownership.release()
+
+
+def watch(watchdog: Watchdog, store: Store, engine: Engine | None, address: str) -> None:
+    """See to it that a tool has left something with which this server can work; on the loop that serves."""
+    loop = asyncio.get_running_loop()
+    watchdog.add("the loop that answers does not move", Moves(loop))
+    watchdog.add("it cannot ask its database", Works(loop, store.works))
+    if (port := urlsplit(address).port) is not None:
+        watchdog.add(f"nobody listens on port {port}", Listens(port), once_well=True)
+    if engine is not None:
+        engine.watch(watchdog)
+    watchdog.start()
 
 
 def database_of(settings: Settings) -> Database:
@@ -164,19 +188,25 @@ def built_in_example(tools: Mapping[str, Tool]) -> Example:
 
 
 def create_app(
-    settings: Settings, address: str | None = None, owned: Ownership | None = None, *, with_engine: bool = True
+    settings: Settings,
+    address: str | None = None,
+    owned: Ownership | None = None,
+    *,
+    with_engine: bool = True,
+    is_own_process: bool = False,
 ) -> FastAPI:
     """The ASGI application; it serves at `address`, which others are told who find the database owned.
 
     `owned` is the database's ownership where the caller has taken it already. Without an engine, its runs are
-    executed by other servers on the same database.
+    executed by other servers on the same database. `is_own_process`: the process does nothing but serve it, and may
+    be ended when it cannot do that any more.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         raise_descriptor_limit()
         where = address or address_of(settings, sys.argv)
-        async with serving(settings, where, owned, with_engine=with_engine) as server:
+        async with serving(settings, where, owned, with_engine=with_engine, is_own_process=is_own_process) as server:
             await sweep(server.store, server.runs_folder)
             stop = Stop()
             app.state.server = server
@@ -220,7 +250,7 @@ async def executing_family(settings: Settings, server: Server, run_id: str) -> A
 
 async def execute(settings: Settings, address: str, started: Callable[[], None]) -> bool:
     """An engine without HTTP, from `started` until a stop signal; False where the engine ended by itself."""
-    async with serving(settings, address) as server:
+    async with serving(settings, address, is_own_process=True) as server:
         stopped = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -303,6 +333,6 @@ def __getattr__(name: str) -> Any:
     # Made when uvicorn asks for it, so that programs which import this module need no environment.
     if name == "app":
         spare_collector()
-        globals()["app"] = create_app(Settings.from_environment())
+        globals()["app"] = create_app(Settings.from_environment(), is_own_process=True)
         return globals()["app"]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -35,7 +35,7 @@ def serve(settings: Settings, arguments: argparse.Namespace) -> int:
     # Whatever forbids the start is said here in one line, and not from within uvicorn.
     migrate(database)
     make_folder(folder_of_runs(settings, database))
-    app = create_app(settings, address, owned, with_engine=not arguments.no_engine)
+    app = create_app(settings, address, owned, with_engine=not arguments.no_engine, is_own_process=True)
     server = uvicorn.Server(_config(app, arguments.root_path))
     spare_collector()
     # Before uvicorn listens for it, a SIGTERM counts as well; at its end uvicorn raises it once more, and a

@@ -19,6 +19,8 @@ from service.core.tool import Tool
 from service.engine.attempt import Attempts
 from service.engine.guard import forks
 from service.engine.guard.lifeline import Lifeline
+from service.engine.guard.watchdog import Moves, Watchdog
+from service.engine.guard.within import is_held
 from service.engine.heartbeat import Heartbeat, flush
 from service.engine.isolation import Isolation
 from service.engine.supervisor import Supervisor
@@ -59,6 +61,7 @@ class Engine:
         self._threads = Threads(settings.tool_threads_max)
         self._isolation = Isolation(settings.isolated_command, settings.state_bytes_max, settings.isolated_tools)
         self._supervisor: Supervisor | None = None
+        self._heartbeat: Heartbeat | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_asked_at: float | None = None
         self._ready = threading.Event()
@@ -103,6 +106,18 @@ class Engine:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(here.call_soon_threadsafe, _answer, answered)
             await answered
+
+    def watch(self, watchdog: Watchdog) -> None:
+        """Have it seen to that runs are executed; of an engine that has started."""
+        if self._loop is not None:
+            moves = Moves(self._loop)
+            # An async tool may hold the loop up for as long as it likes.
+            watchdog.add("the engine's loop does not move", lambda: moves() or is_held(self._thread.ident))
+        watchdog.add("it can claim no run", self._is_claiming, once_well=True)
+        watchdog.add("it renews no lease", lambda: self._heartbeat is not None and self._heartbeat.is_alive())
+
+    def _is_claiming(self) -> bool:
+        return self._supervisor is not None and self._supervisor.is_claiming
 
     async def _release_the_rest(self) -> None:
         """Give back what is still in an attempt. From here, since a tool may block the engine's own loop."""
@@ -166,7 +181,7 @@ class Engine:
         settings = self._settings
         attempts = Attempts(self._tools, self._threads, settings.runs_folder, settings.state_bytes_max, self._isolation)
         self._supervisor = Supervisor(self._store, attempts, settings.active_runs_max, self._family)
-        heartbeat = Heartbeat(
+        self._heartbeat = heartbeat = Heartbeat(
             self._store,
             self._supervisor.runners,
             self._supervisor.lost,

@@ -37,6 +37,8 @@ class Supervisor:
         self._attempts = attempts
         self._active_runs_max = active_runs_max
         self._carried: dict[str, tuple[Runner, asyncio.Task[None]]] = {}
+        self.is_claiming = False
+        """Whether runs can be claimed, as far as that depends on this process and not on the database."""
         self._stopping = False
         self._polite = True
         self._batch = AHEAD_MAX
@@ -102,10 +104,13 @@ class Supervisor:
             share = await self._share(room)
             claim = self._store.leases.claim
             claimed = await claim(share, self._carried.keys(), family=self._family) if share else []
+            self.is_claiming = True
         except Unavailable as error:
+            self.is_claiming = True
             logger.warning("no run can be claimed now: %s", error)
             return POLL_S
-        except Exception:
+        except Exception as error:
+            self.is_claiming = self._store.is_databases(error)
             # A fault of ours, or a database that somebody else is changing: those that are carried go on.
             logger.exception("no run can be claimed now")
             return POLL_S

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from sqlalchemy import literal, select
+
+from service.core.errors import Unavailable
 from service.store.backtest import Backtest
 from service.store.begun import Begun
 from service.store.children import Children
@@ -25,6 +29,9 @@ from service.store.timeline import Timeline
 from service.store.wake import Wake
 from service.store.writer import Writer
 
+ANSWER_S = 2.0
+"""How long a trial of the way to the database waits for it."""
+
 
 class Store:
     """All verbs by subject, over one writer and a pool of readers."""
@@ -41,6 +48,8 @@ class Store:
     ) -> None:
         """`clock` and `elapsed` stand for the database's clock and the monotonic one, in tests."""
         self.is_shared = database.is_shared
+        self._answers: tuple[type[Exception], ...] = (Unavailable, *database.errors)
+        """What says that the database cannot, and not this process."""
         self.wake = Wake()
         self._hints = database.hints(self.wake.notify)
         self._writer = Writer(database, self.wake, self._hints, Timeline(lease_s, clock, elapsed))
@@ -80,6 +89,25 @@ class Store:
             yield
         finally:
             self._writer.commit_on_thread()
+
+    async def works(self) -> bool:
+        """Go to the database by the writer and by a reader, and change nothing; False where this process cannot.
+
+        That a database is locked, full or not there is no fault of the process. Any other exception is one.
+        """
+        try:
+            await self._writer.write(lambda transaction: None, within_s=ANSWER_S)  # noqa: ARG005  # nothing to do there
+            async with asyncio.timeout(ANSWER_S), self._reader.snapshot() as snapshot:
+                await snapshot.one(select(literal(1)))
+        except self._answers:
+            return self._writer.is_sound
+        except TimeoutError:
+            return self.is_shared  # A file has no network in between.
+        return self._writer.is_sound
+
+    def is_databases(self, error: BaseException) -> bool:
+        """Whether `error` is what the database said."""
+        return isinstance(error, self._answers)
 
     async def close(self) -> None:
         """Readers first: on SQLite the last connection to close checkpoints, and that is the writer's part."""

@@ -81,7 +81,14 @@ class Writer:
         """Whether `_combine` is still to be called for what is queued now."""
         self._is_held_up = False
         """Whether the thread had to do what was left to the loop, which has done nothing since."""
+        self._is_sound = True
+        """Whether the last that happened was the database's answer, be it a refusal, and no fault of ours."""
         self._thread = threading.Thread(target=self._work, name="rungraph-writer", daemon=True)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it goes to the database; what that makes of it is another matter."""
+        return self._is_sound and (self._thread.is_alive() or self._closing.is_set())
 
     def start(self) -> None:
         """Connect, or let the first verb do so: a database that is locked just now is a wait, at the start too."""
@@ -276,6 +283,7 @@ class Writer:
                 self._commit(ready)
         except Exception:
             # A fault of ours costs these verbs their answer, and must not cost all later ones theirs.
+            self._is_sound = False
             logger.exception("a batch was dropped")
             self._disconnect()
             self._refuse(batch, Unavailable("the database takes no writes just now"))
@@ -299,6 +307,7 @@ class Writer:
                     self._connection = self._database.connect_writer()
                 self._open()
             except self._obstacles as error:
+                self._is_sound = True
                 if self._closing.is_set():
                     self._refuse(batch, Unavailable("the server is stopping, and the database takes no writes"))
                     return []
@@ -356,6 +365,7 @@ class Writer:
 
     def _open(self) -> None:
         self._transaction = self._opened(self._connection)
+        self._is_sound = True
 
     def _opened(self, connection: Any, *lock_ms: int) -> Transaction:
         asked_at = self._timeline.elapsed()

@@ -12,8 +12,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
-import stat
 import sys
 import threading
 import traceback
@@ -21,6 +19,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
+from service.engine.guard import descriptors
 from service.engine.guard.lifeline import Lifeline, tie
 from service.engine.lines import current
 
@@ -142,46 +141,16 @@ def _leave_signals() -> None:
 def _leave_files() -> None:
     """Put nothing in the place of what is the server's, so that nobody else's file gets such a number meanwhile."""
     nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    opened = [descriptor for descriptor in _descriptors() if descriptor != nothing]
-    for descriptor in {*_of_listeners(opened), *_of_files(opened, _process.files)}:
+    opened = [each for each in descriptors.opened() if each != nothing]
+    for descriptor in {*descriptors.of_listeners(opened), *_of_files(opened, _process.files)}:
         os.dup2(nothing, descriptor, inheritable=False)
     os.close(nothing)
 
 
-def _descriptors() -> list[int]:
-    return [int(name) for name in os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")]
-
-
-def _of_listeners(descriptors: Iterable[int]) -> list[int]:
-    """Sockets that listen, and the connections that came by them."""
-    listening: set[Any] = set()
-    sockets: dict[int, Any] = {}
-    for descriptor in descriptors:
-        with suppress(OSError):
-            if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-                place, is_listening = _ask(descriptor)
-                sockets[descriptor] = place
-                if is_listening:
-                    listening.add(place)
-    return [descriptor for descriptor, place in sockets.items() if place in listening]
-
-
-def _ask(descriptor: int) -> tuple[Any, bool]:
-    """Where a socket is bound, and whether it listens there."""
-    found = socket.socket(fileno=descriptor)
-    try:
-        name = found.getsockname()
-        # Of a host with many addresses the listener need not know which one a connection came to.
-        place = (found.family, name[1] if isinstance(name, tuple) else name)
-        return place, bool(found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
-    finally:
-        found.detach()
-
-
-def _of_files(descriptors: Iterable[int], files: frozenset[str]) -> list[int]:
+def _of_files(opened: Iterable[int], files: frozenset[str]) -> list[int]:
     """Those by which one of `files` is open; on Linux, where one can ask."""
     found = []
-    for descriptor in descriptors:
+    for descriptor in opened:
         with suppress(OSError):
             if os.readlink(f"/proc/self/fd/{descriptor}") in files:
                 found.append(descriptor)

@@ -6,6 +6,7 @@ process's is never left worse than the server needs it.
 
 from __future__ import annotations
 
+import builtins
 import sys
 
 RECURSION_LIMIT_MIN = min(sys.getrecursionlimit(), 1000)
@@ -36,6 +37,25 @@ def put_back() -> None:
         _set_recursion_limit(RECURSION_LIMIT_MIN)
     if sys.getswitchinterval() > _switch_interval_s:
         sys.setswitchinterval(_switch_interval_s)
+
+
+def has_builtins() -> bool:
+    """Whether each builtin is there, or something of its kind: a library may wrap a function, or derive a class.
+
+    Uses no name that a tool can have taken away.
+    """
+    for name, given in _given:
+        now = _get_now(name, _gone)
+        if now is given or (_callable(now) and (not _isinstance(given, _type) or _isinstance(now, _type))):
+            continue
+        if now is _gone or _callable(given):
+            return False
+    return True
+
+
+_gone = object()
+_get_now, _callable, _isinstance, _type = vars(builtins).get, callable, isinstance, type
+_given = tuple(vars(builtins).items())
 
 
 class Tracing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import threading
 from collections.abc import Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
@@ -10,6 +11,14 @@ from service.engine.guard import forks
 from service.engine.guard.interpreter import Tracing
 
 T = TypeVar("T")
+
+_in_turn: dict[int, Within[Any]] = {}
+"""Who makes a step just now, by the thread of the loop."""
+
+
+def is_held(thread: int | None) -> bool:
+    """Whether a coroutine makes a step in `thread` just now, which holds its loop up if it takes long."""
+    return thread in _in_turn
 
 
 class Within(Generic[T]):
@@ -24,14 +33,17 @@ class Within(Generic[T]):
     def __await__(self) -> Generator[Any, Any, T]:
         run, coroutine, tracing = self._context.run, self._coroutine, Tracing()
         sent, thrown = None, None
+        thread = threading.get_ident()
         while True:
             forks.end_child_that_waits()  # Another tool of this loop has forked.
+            _in_turn[thread] = self
             try:
                 awaited = run(coroutine.send, sent) if thrown is None else run(coroutine.throw, thrown)
             except StopIteration as stop:
                 result: T = stop.value
                 return result
             finally:
+                _in_turn.pop(thread, None)  # Gone where a tool has run its loop within its own.
                 tracing.put_back()
             forks.end_child_that_waits()
             sent, thrown = None, None

@@ -1,0 +1,53 @@
+"""The descriptors of this process: which are open, and which belong to its listening sockets."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import NamedTuple
+
+_FOLDER = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
+
+
+class _Socket(NamedTuple):
+    descriptor: int
+    place: object
+    """Where it is bound: of TCP the port alone, since a listener need not know by which address somebody came."""
+    is_listening: bool
+
+
+def opened() -> list[int]:
+    return [int(name) for name in os.listdir(_FOLDER)]
+
+
+def of_listeners(opened: Iterable[int]) -> list[int]:
+    """Those of sockets that listen, and of the connections that came by them."""
+    sockets = list(_sockets(opened))
+    places = {each.place for each in sockets if each.is_listening}
+    return [each.descriptor for each in sockets if each.place in places]
+
+
+def is_listening(port: int) -> bool:
+    """Whether this process listens on `port`, of whatever address."""
+    return any(each.is_listening and each.place == port for each in _sockets(opened()))
+
+
+def _sockets(opened: Iterable[int]) -> Iterable[_Socket]:
+    for descriptor in opened:
+        with suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                yield _ask(descriptor)
+
+
+def _ask(descriptor: int) -> _Socket:
+    found = socket.socket(fileno=descriptor)
+    try:
+        name = found.getsockname()
+        place = name[1] if isinstance(name, tuple) and len(name) > 1 else name
+        return _Socket(descriptor, place, bool(found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)))
+    finally:
+        found.detach()
