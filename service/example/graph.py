@@ -7,7 +7,10 @@ from typing import Any
 from service.core.tool import JsonObject
 
 ROUNDS_MAX = 12
-"""Three or four rounds suffice, since each takes values away or fills gaps; this bounds it anyhow."""
+"""Four or five rounds suffice, since no cell is mended twice in one way; this bounds them anyhow."""
+
+MODES = ("report", "mend")
+ALLOWED = ("fill", "outliers", "duplicates", "text_in_numbers")
 
 GRAPH: JsonObject = {
     "name": "data-quality",
@@ -26,6 +29,7 @@ GRAPH: JsonObject = {
                 "condition": {
                     "all": [
                         {"key": "anomaly_count", "op": ">", "value_from": "threshold"},
+                        {"key": "mode", "op": "==", "value": "mend"},
                         {"key": "progress", "op": "==", "value": True},
                         {"key": "iteration", "op": "<", "value_from": "rounds_max"},
                     ]
@@ -39,18 +43,24 @@ GRAPH: JsonObject = {
 }
 
 
-def initial_state(source: JsonObject, threshold: float) -> JsonObject:
+def initial_state(source: JsonObject, threshold: float, asked: JsonObject | None = None) -> JsonObject:
     """The state of a run over `source`: `{"kind": "dataset", "name": …}`, or `"csv"` or `"rows"` with a
-    `"file"` that lies in the run's folder."""
+    `"file"` that lies in the run's folder. `asked` may hold `mode`, `allow`, `keep`, and `options` for a CSV file."""
     return {
         "source": source,
+        "options": {},
         "threshold": threshold,
+        "mode": "mend",
+        "allow": [],
+        "keep": [],
         "rounds_max": ROUNDS_MAX,
         "iteration": 0,
         "progress": True,
+        "change_count": 0,
+        "removed_count": 0,
         "history": [],
         "rules": [],
-    }
+    } | (asked or {})
 
 
 def stop_reason(state: dict[str, Any]) -> str | None:
@@ -60,6 +70,6 @@ def stop_reason(state: dict[str, Any]) -> str | None:
     """
     if state["anomaly_count"] <= state["threshold"]:
         return "threshold_met"
-    if not state["progress"] or state["iteration"] >= state["rounds_max"]:
+    if state["mode"] != "mend" or not state["progress"] or state["iteration"] >= state["rounds_max"]:
         return "no_progress"
     return None

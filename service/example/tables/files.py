@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 
@@ -22,10 +25,15 @@ def inside(folder: Path, name: object) -> Path:
     return path
 
 
+def draft_in(folder: Path, name: str) -> Path:
+    """A new path for something that does not outlast the step; its name begins with a dot."""
+    return folder / f".{name}.{uuid4().hex}"  # Two attempts may write at one time.
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; on success it takes `path`'s place, durably and at once."""
-    draft = path.with_name(f".{path.name}.{uuid4().hex}")  # two attempts may write at one time
+    draft = draft_in(path.parent, path.name)
     try:
         yield draft
         _sync(draft)
@@ -33,6 +41,27 @@ def replacing(path: Path) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what an attempt that was killed left behind.
+
+    The drafts of an attempt that still runs may go too: it has lost its lease, and what it would commit is refused.
+    """
+    for path in folder.glob(".*"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    with replacing(path) as draft:
+        draft.write_text(json.dumps(value, ensure_ascii=True, allow_nan=False), encoding="ascii")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_bytes())
 
 
 def _sync(path: Path) -> None:

@@ -6,31 +6,29 @@ becomes SQL but through `quote` and `literal`, and the connection could open no 
 
 from __future__ import annotations
 
+import csv
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from service.example.columns import LOOKS
-from service.example.files import inside, replacing
+from service.example.tables.files import draft_in, inside, replacing
 
 Connection = duckdb.DuckDBPyConnection
 
-ROW = "_row"
-"""The column that keeps the rows' order in the tables between steps; it is not part of the user's table."""
-
 MEMORY_LIMIT = "512MB"
 THREADS = 2
+LINE_BYTES_MAX = 32 << 20
 
 
 @contextmanager
-def database(folder: Path, *readable: Path) -> Iterator[Connection]:
-    """An empty database that may touch `folder` and the `readable` files; it spills into `folder`."""
-    spill = Path(tempfile.mkdtemp(prefix=".spill-", dir=folder))
+def database(folder: Path) -> Iterator[Connection]:
+    """An empty database that may touch nothing but `folder`; it spills into it."""
+    spill = draft_in(folder, "spill")
+    spill.mkdir()
     try:
         with duckdb.connect(":memory:", config={"threads": THREADS, "memory_limit": MEMORY_LIMIT}) as db:
             for setting in (
@@ -39,7 +37,6 @@ def database(folder: Path, *readable: Path) -> Iterator[Connection]:
                 "autoinstall_known_extensions = false",
                 "autoload_known_extensions = false",
                 f"allowed_directories = [{literal(str(folder))}]",
-                f"allowed_paths = [{', '.join(literal(str(path)) for path in readable)}]",
                 "enable_external_access = false",
                 "lock_configuration = true",
             ):
@@ -51,18 +48,40 @@ def database(folder: Path, *readable: Path) -> Iterator[Connection]:
 
 @contextmanager
 def opened(folder: Path, table: str) -> Iterator[Connection]:
-    """A database where the view `input` shows a table file's rows, and `looks_TYPE` tells what a text is."""
+    """A database where the view `input` shows a table file: `row`, counted from 1, and `cells`, a list of texts."""
     with database(folder) as db:
-        for kind, look in LOOKS.items():
-            db.execute(f"CREATE MACRO looks_{kind}(bare) AS {look}")
-        db.execute(f"CREATE VIEW input AS FROM read_parquet({literal(str(inside(folder, table)))})")
+        db.execute(f"CREATE VIEW input AS FROM {parquet(inside(folder, table))}")
         yield db
+
+
+def parquet(path: Path) -> str:
+    """The rows of a Parquet file, as a FROM clause has them."""
+    return f"read_parquet({literal(str(path))})"
 
 
 def write(db: Connection, query: str, path: Path, options: str = "FORMAT parquet") -> None:
     """Write a query's rows to a file, whole or not at all."""
     with replacing(path) as draft:
         db.execute(f"COPY ({query}) TO {literal(str(draft))} ({options})")
+
+
+def load(db: Connection, folder: Path, table: str, columns: dict[str, str], rows: Iterable[Sequence[Any]]) -> None:
+    """Make a temporary table of `rows`, by way of a file, which is much faster than inserting them one by one.
+
+    A cell that is None becomes NULL, and so does an empty text.
+    """
+    draft = draft_in(folder, table)
+    types = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in columns.items())
+    try:
+        with draft.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(rows)
+        db.execute(
+            f"""CREATE TEMP TABLE {quote(table)} AS FROM read_csv({literal(str(draft))}, auto_detect=false,
+            header=false, delim=',', quote='"', escape='"', new_line='\\n', nullstr='', allow_quoted_nulls=true,
+            max_line_size={LINE_BYTES_MAX}, buffer_size={2 * LINE_BYTES_MAX}, parallel=false, columns={{{types}}})"""
+        )
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def single(db: Connection, query: str) -> tuple[Any, ...]:
@@ -93,6 +112,17 @@ def literal(value: object) -> str:
             raise TypeError(f"no SQL literal: {value!r}")
 
 
-def literals(values: list[object]) -> str:
+def literals(values: Iterable[object]) -> str:
     """`values` as the inside of an IN list."""
     return ", ".join(literal(value) for value in values)
+
+
+def bare(expression: str) -> str:
+    """The expression's text without the space around it."""
+    spaces = "' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13) || chr(160)"
+    # Asking first is much faster than trimming what has no space around it.
+    return f"CASE WHEN {has_outer_space(expression)} THEN trim({expression}, {spaces}) ELSE {expression} END"
+
+
+def has_outer_space(expression: str) -> str:
+    return rf"regexp_matches({expression}, '^[\s\x0b\x{{a0}}]|[\s\x0b\x{{a0}}]\z')"

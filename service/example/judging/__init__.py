@@ -1,0 +1,1 @@
+"""What is wrong with a table, what mends it, and on what evidence."""

@@ -1,0 +1,268 @@
+"""Dependencies between columns: where one column's value decides another's in all but a few rows.
+
+An approximate functional dependency X → Y (Huhtala et al., TANE, 1999) is found by its confidence: the share of rows,
+among those whose X repeats, that have the most frequent Y of their X. A cell that breaks such dependencies gets a vote
+from each column that decides it. It is mended where the votes agree, where nothing speaks for what stands there, and
+where what stands there has no life of its own; else it is a flag. Candidates are bounded, so that a table of thousands
+of columns costs no more than a narrow one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from service.example.judging.findings import Flag, Judgement, Kind, Repair, shown
+from service.example.judging.texts import breaks_pattern, is_slip
+from service.example.tables.columns import TEXT, Facts
+from service.example.tables.database import Connection, literals
+
+COLUMNS_MAX = 40
+PAIR_ROWS = 2_000_000
+"""So many rows times pairs are counted in one query."""
+SAMPLE_ROWS = 20_000
+CONFIDENCE_MIN = 0.9
+LIFT_MIN = 0.3
+"""A dependency must explain so much of what the most frequent value alone does not."""
+GROUPS_MIN = 3
+GROUP_ROWS_MIN = 3
+SURE_CONFIDENCE = 0.99
+SURE_GROUP_ROWS = 8
+VOTES_MIN = 2
+MAJORITY_SHARE = 0.6
+EXPLAINED_ROWS_MIN = 3
+EXPLAINED_SHARE = 0.5
+VIOLATIONS_MAX = 100_000
+
+
+class Dependency(NamedTuple):
+    source: int
+    target: int
+    confidence: float
+    groups: int
+    is_mutual: bool
+    """Whether the target decides the source as well, so that either may be wrong."""
+
+
+class Vote(NamedTuple):
+    """What a dependency says about one cell."""
+
+    source: int
+    key: str
+    majority: str
+    support: int
+    total: int
+    current: int
+    """Rows of the group that have what the cell has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    row: int
+    column: int
+    value: str
+    is_alive: bool
+    """Whether the value stands anywhere in its column where no dependency speaks against it."""
+    is_explained: bool
+    """Whether another column's value has most of its rows break the dependency: then they differ for a reason."""
+
+
+def candidates(columns: Iterable[Facts], row_count: int) -> list[Facts]:
+    """Columns that may take part: their values repeat, and are no measures."""
+    repeating = [
+        facts
+        for facts in columns
+        if facts.present >= 0.5 * row_count and 2 <= facts.distinct <= 0.7 * facts.present and facts.type != "DOUBLE"
+    ]
+    if len(repeating) > COLUMNS_MAX:
+        repeating.sort(key=lambda facts: (facts.type != TEXT, facts.column))
+    return sorted(repeating[:COLUMNS_MAX], key=lambda facts: facts.column)
+
+
+def find_dependencies(db: Connection, columns: Sequence[Facts], row_count: int) -> list[Dependency]:
+    """The dependencies between the columns; leaves the temporary table `coded` for the votes."""
+    if len(columns) < 2:
+        return []
+    _encode(db, [facts.column for facts in columns])
+    by_column = {facts.column: facts for facts in columns}
+    pairs = [
+        (source.column, target.column)
+        for source in columns
+        for target in columns
+        if source is not target and source.distinct <= 0.5 * source.present
+    ]
+    if row_count > 2 * SAMPLE_ROWS:
+        modulus = row_count // SAMPLE_ROWS
+        seen = _confidences(db, pairs, row_count // modulus, f"AND hash(a.code) % {modulus} = 0")
+        pairs = [pair for pair in pairs if pair in seen and seen[pair][0] >= CONFIDENCE_MIN]
+    seen = _confidences(db, pairs, row_count, "")
+    modes = _modes(db)
+    found = {
+        pair: (confidence, groups)
+        for pair, (confidence, groups) in seen.items()
+        if groups >= GROUPS_MIN and confidence >= CONFIDENCE_MIN and _explains(confidence, modes[pair[1]], by_column[pair[1]])
+    }
+    return [
+        Dependency(source, target, confidence, groups, (target, source) in found)
+        for (source, target), (confidence, groups) in found.items()
+    ]
+
+
+def _explains(confidence: float, mode: int, target: Facts) -> bool:
+    share = mode / target.present
+    return 1 - confidence <= (1 - LIFT_MIN) * (1 - share)
+
+
+def _encode(db: Connection, columns: Sequence[int]) -> None:
+    db.execute(
+        f"""CREATE OR REPLACE TEMP TABLE codes AS
+        SELECT col, value, n, row_number() OVER (ORDER BY col, value)::INTEGER AS code
+        FROM spelled WHERE col IN ({literals(columns)})"""
+    )
+    db.execute(
+        """CREATE OR REPLACE TEMP TABLE coded AS SELECT row, col, code
+        FROM (SELECT row, unnest(cells) AS value, generate_subscripts(cells, 1)::INTEGER AS col FROM input)
+        JOIN codes USING (col, value)"""
+    )
+
+
+def _modes(db: Connection) -> dict[int, int]:
+    return dict(db.execute("SELECT col, max(n) FROM codes GROUP BY col").fetchall())
+
+
+def _confidences(
+    db: Connection, pairs: Sequence[tuple[int, int]], row_count: int, condition: str
+) -> dict[tuple[int, int], tuple[float, int]]:
+    """Pair → its confidence and how many groups it was measured on, some pairs a query."""
+    found = {}
+    step = max(1, PAIR_ROWS // max(1, row_count))
+    for start in range(0, len(pairs), step):
+        values = ", ".join(f"({source}, {target})" for source, target in pairs[start : start + step])
+        rows = db.execute(
+            f"""SELECT source, target, sum(most)::DOUBLE / sum(total), count(*) FROM (
+                SELECT source, target, key, max(n) AS most, sum(n) AS total FROM (
+                    SELECT p.source, p.target, a.code AS key, b.code AS value, count(*) AS n
+                    FROM (VALUES {values}) AS p(source, target)
+                    JOIN coded AS a ON a.col = p.source {condition}
+                    JOIN coded AS b ON b.row = a.row AND b.col = p.target
+                    GROUP BY ALL)
+                GROUP BY ALL HAVING sum(n) > 1)
+            GROUP BY ALL"""
+        ).fetchall()
+        found |= {(source, target): (confidence, groups) for source, target, confidence, groups in rows}
+    return found
+
+
+def judge_dependencies(
+    db: Connection, dependencies: Sequence[Dependency], columns: Sequence[Facts], mended: set[tuple[int, int]]
+) -> Judgement:
+    """Judge every cell that breaks a dependency; `mended` are cells that a vote has changed before."""
+    found = Judgement()
+    if not dependencies:
+        return found
+    by_column = {facts.column: facts for facts in columns}
+    sure = {(each.source, each.target): each for each in dependencies}
+    patterns: dict[int, list[str]] = defaultdict(list)
+    for col, value in db.execute("SELECT col, value FROM codes ORDER BY n DESC, value").fetchall():
+        if len(patterns[col]) < 200:
+            patterns[col].append(value)
+    for cell, votes in _violations(db, dependencies):
+        if (cell.row, cell.column) in mended:
+            continue
+        facts = by_column[cell.column]
+        majority, evidence, doubt = _decide(cell, votes, sure, patterns[cell.column], by_column)
+        if doubt is None:
+            found.repairs.append(Repair(facts.column, cell.row, cell.value, majority, Kind.DEPENDENCY, evidence))
+        else:
+            reason = f"{evidence}; {doubt}"
+            found.flags.append(Flag(facts.column, cell.row, cell.value, Kind.DEPENDENCY, reason))
+    return found
+
+
+def _violations(db: Connection, dependencies: Sequence[Dependency]) -> list[tuple[Cell, list[Vote]]]:
+    """Cells that are not what a dependency's majority has, each with the votes of all dependencies on its column."""
+    values = ", ".join(f"({each.source}, {each.target})" for each in dependencies)
+    db.execute(
+        f"""CREATE OR REPLACE TEMP TABLE grouped AS
+        SELECT p.source, p.target, a.code AS key, b.code AS value, count(*) AS n
+        FROM (VALUES {values}) AS p(source, target)
+        JOIN coded AS a ON a.col = p.source JOIN coded AS b ON b.row = a.row AND b.col = p.target GROUP BY ALL"""
+    )
+    db.execute(
+        f"""CREATE OR REPLACE TEMP TABLE decided AS
+        SELECT source, target, key, arg_max(value, (n, -value)) AS majority, max(n) AS support, sum(n) AS total
+        FROM grouped GROUP BY ALL HAVING sum(n) >= {GROUP_ROWS_MIN} AND max(n) >= {MAJORITY_SHARE} * sum(n)"""
+    )
+    db.execute(
+        f"""CREATE OR REPLACE TEMP TABLE broken AS
+        SELECT DISTINCT b.row, b.col, b.code
+        FROM decided AS d JOIN coded AS a ON a.col = d.source AND a.code = d.key
+        JOIN coded AS b ON b.row = a.row AND b.col = d.target
+        WHERE d.support < d.total AND b.code <> d.majority ORDER BY b.row, b.col LIMIT {VIOLATIONS_MAX}"""
+    )
+    db.execute(
+        f"""CREATE OR REPLACE TEMP TABLE explained AS
+        SELECT DISTINCT x.row, x.col FROM broken AS x JOIN coded AS c ON c.row = x.row AND c.col <> x.col
+        JOIN (SELECT x.col, c.code FROM broken AS x JOIN coded AS c ON c.row = x.row AND c.col <> x.col
+              JOIN codes ON codes.code = c.code GROUP BY x.col, c.code, codes.n
+              HAVING count(*) >= {EXPLAINED_ROWS_MIN} AND count(*) >= {EXPLAINED_SHARE} * codes.n) AS e
+        ON e.col = x.col AND e.code = c.code"""
+    )
+    rows = db.execute(
+        """WITH alive AS (SELECT code FROM broken JOIN codes USING (code) GROUP BY code, n HAVING count(*) < n)
+        SELECT x.row, x.col, cur.value, x.code IN (FROM alive), (x.row, x.col) IN (SELECT (row, col) FROM explained),
+            d.source, k.value, m.value, d.support, d.total, g.n
+        FROM broken AS x
+        JOIN coded AS a ON a.row = x.row
+        JOIN decided AS d ON d.source = a.col AND d.target = x.col AND d.key = a.code
+        JOIN grouped AS g ON g.source = d.source AND g.target = d.target AND g.key = d.key AND g.value = x.code
+        JOIN codes AS cur ON cur.code = x.code JOIN codes AS k ON k.code = a.code
+        JOIN codes AS m ON m.code = d.majority
+        ORDER BY x.row, x.col, d.source"""
+    ).fetchall()
+    cells: dict[tuple[int, int], tuple[Cell, list[Vote]]] = {}
+    for row, col, value, is_alive, is_explained, source, key, majority, support, total, current in rows:
+        entry = cells.setdefault((row, col), (Cell(row, col, value, is_alive, is_explained), []))
+        entry[1].append(Vote(source, key, majority, support, int(total), current))
+    return list(cells.values())
+
+
+def _decide(
+    cell: Cell,
+    votes: Sequence[Vote],
+    sure: dict[tuple[int, int], Dependency],
+    common: Sequence[str],
+    columns: dict[int, Facts],
+) -> tuple[str, str, str | None]:
+    """What the cell should be, the evidence, and the doubt that forbids it, if there is one."""
+    weights: dict[str, int] = defaultdict(int)
+    for vote in votes:
+        weights[vote.majority] += 1
+    against = [vote for vote in votes if vote.majority != cell.value]
+    majority = max(against, key=lambda vote: (weights[vote.majority], vote.support, vote.majority)).majority
+    agreeing = [vote for vote in against if vote.majority == majority]
+    keeping = len(votes) - len(against)
+    best = max(agreeing, key=lambda vote: (vote.support, -vote.source))
+    evidence = (
+        f"{columns[best.source].name} {shown(best.key)} has {shown(majority)} in {best.support:,} of {best.total:,} rows"
+        + (f", and {len(agreeing) - 1} more columns agree" if len(agreeing) > 1 else "")
+    )
+    if cell.is_explained:
+        return majority, evidence, "many rows of one kind differ in the same way"
+    if len(agreeing) < len(against) or keeping:
+        clear = len(agreeing) >= 3 and len(agreeing) >= 3 * (len(votes) - len(agreeing))
+        if not clear:
+            return majority, evidence, "other columns say otherwise"
+    slip = is_slip(cell.value, majority) or (breaks_pattern(cell.value, common) and not breaks_pattern(majority, common))
+    lopsided = best.support >= 2 * best.current
+    if slip and not cell.is_alive and lopsided:
+        return majority, evidence + ", and it is a slip of that", None
+    enough = [vote for vote in agreeing if vote.support >= SURE_GROUP_ROWS * vote.current]
+    dependencies = [sure[vote.source, cell.column] for vote in enough]
+    firm = [each for each in dependencies if each.confidence >= SURE_CONFIDENCE]
+    one_way = [each for each in firm if not each.is_mutual]
+    if len(firm) >= VOTES_MIN and one_way and columns[cell.column].type == TEXT:
+        return majority, evidence, None
+    return majority, evidence, "the value may be right, and another cell of its row wrong"

@@ -1,0 +1,232 @@
+"""Numbers written otherwise: with separators, a currency, a percent sign or a unit.
+
+A text is read into its parts first; what they mean is then judged by the column as a whole.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from service.example.judging.findings import Flag, Judgement, Kind, Repair, shown
+from service.example.tables.columns import DIGITS_EXACT, PLAIN, Facts
+
+_NUMBER = re.compile(
+    r"(?P<open>\()?\s*(?P<sign1>[-+])?\s*(?P<before>[$€£¥₹]|[A-Z]{1,3}\s?[$€£¥₹]|(?:USD|EUR|GBP|CHF|JPY|CAD|AUD)\s?)?"
+    r"\s*(?P<sign2>[-+])?(?P<digits>\d[\d.,'\u2019\u00a0\u202f ]*\d|\d|[.,]\d+)\s*(?P<after>[%‰°€£$¥₹]|[^\W\d_][\w²³/.°% -]*)?(?P<close>\))?"
+)
+_GROUPS = {mark: re.compile(rf"\d{{1,3}}(?:{re.escape(mark)}\d{{3}})+") for mark in (",", ".", "'", "\u2019", " ", "\u00a0", "\u202f")}
+_UNITS = {
+    "oz": "oz ounce ounces", "lb": "lb lbs pound pounds", "kg": "kg kgs kilo kilos kilogram kilograms kilogramme",
+    "g": "g gr gram grams gramme grammes", "in": "in inch inches", "ft": "ft foot feet", "yd": "yd yard yards",
+    "mi": "mi mile miles", "km": "km kms kilometer kilometers kilometre kilometres", "m": "m meter meters metre metres",
+    "cm": "cm cms centimeter centimeters centimetre centimetres", "mm": "mm millimeter millimeters millimetre",
+    "l": "l liter liters litre litres ltr", "ml": "ml milliliter milliliters millilitre millilitres",
+    "gal": "gal gallon gallons", "h": "h hr hrs hour hours", "min": "min mins minute minutes",
+    "s": "s sec secs second seconds", "d": "d day days", "wk": "wk wks week weeks", "yr": "y yr yrs year years",
+    "mo": "mo mos month months", "%": "% percent pct per-cent", "USD": "$ us$ usd dollar dollars",
+    "EUR": "€ eur euro euros", "GBP": "£ gbp", "mph": "mph", "kmh": "km/h kmh kph",
+}  # fmt: skip
+_UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words.split()}
+SHARE_MIN = 0.98
+"""So many of a column's texts must be numbers before any of them is rewritten."""
+PLAIN_MIN = 5
+NOISELESS_DIGITS_MAX = 8
+FAR = 8.0
+"""How many times nearer to the others a reading must be to be taken for the right one."""
+
+
+class Number(NamedTuple):
+    """A text read as a number: what stands for the digits, and what stands around it."""
+
+    sign: str
+    digits: str
+    unit: str | None
+    """The unit by its standard name, or as it is written."""
+    remark: str = ""
+    """What follows the unit."""
+
+
+def read_number(text: str) -> Number | None:
+    match = _NUMBER.fullmatch(text.strip())
+    if match is None or bool(match["open"]) != bool(match["close"]):
+        return None
+    before, after = (match["before"] or "").strip(), (match["after"] or "").strip()
+    if (before and after) or (match["sign1"] and match["sign2"]):
+        return None
+    sign = "-" if match["open"] or "-" in (match["sign1"], match["sign2"]) else ""
+    unit, remark = unit_of(before or after)
+    return Number(sign, match["digits"], unit, remark)
+
+
+def unit_of(text: str) -> tuple[str | None, str]:
+    """A unit by its standard name, and what follows it. Case matters where it may: mg is not Mg."""
+    if not text:
+        return None, ""
+    plain = text.rstrip(".").strip()
+    if known := _known_unit(plain):
+        return known, ""
+    first, _, rest = plain.partition(" ")
+    known = _known_unit(first.rstrip("."))
+    return (known, rest.strip()) if known and rest.strip() else (plain, "")
+
+
+def _known_unit(word: str) -> str | None:
+    return _UNIT_OF.get(word) or (_UNIT_OF.get(word.casefold()) if len(word) > 1 and word not in ("Mm", "Ml", "MM") else None)
+
+
+class Marks(NamedTuple):
+    """Which mark groups a column's digits, and which one begins its decimals; empty: none does."""
+
+    group: str
+    decimal: str
+
+
+def find_marks(digits: Sequence[str], plain: Facts) -> Marks | None:
+    """What the marks among a column's digits mean; None where that is not certain."""
+    commas, points = Counter[str](), Counter[str]()
+    for each in digits:
+        if "," in each and "." in each:
+            (commas if each.rindex(",") > each.rindex(".") else points)["decimal"] += 1
+            (points if each.rindex(",") > each.rindex(".") else commas)["group"] += 1
+        elif "," in each:
+            commas[_role(each, ",")] += 1
+        elif "." in each:
+            points[_role(each, ".")] += 1
+    has_decimals = plain.plain > plain.integer
+    if commas["decimal"] and commas["group"] or points["decimal"] and points["group"]:
+        return None
+    if commas["decimal"] and not points["decimal"] and not has_decimals:
+        return Marks("." if points["group"] or points["either"] else "", ",")
+    if commas["decimal"] and has_decimals and not commas["either"] and not points:
+        return Marks("", ",")  # 3,5 among 2.7: the decimals of both are known.
+    if commas["group"] or (points["decimal"] and not commas["decimal"]):
+        return Marks(",", ".")
+    if commas["either"] and not commas["decimal"] and (has_decimals or plain.integer >= PLAIN_MIN):
+        return Marks(",", ".")
+    if points["group"] and not has_decimals:
+        return Marks(".", ",")
+    return None if commas or points["group"] else Marks("", ".")
+
+
+def _role(digits: str, mark: str) -> str:
+    """What a lone mark can mean: 1,234,567 groups, 3,5 begins decimals, 1,234 may do either."""
+    if digits.count(mark) > 1:
+        return "group" if _GROUPS[mark].fullmatch(digits) else "neither"
+    whole, _, rest = digits.partition(mark)
+    return "either" if len(rest) == 3 and 1 <= len(whole) <= 3 and not whole.startswith("0") and mark == "," else "decimal"
+
+
+def rewritten(number: Number, marks: Marks) -> str | None:
+    """The digits as a plain number; None where they are none under these marks."""
+    whole, point, rest = number.digits, "", ""
+    if marks.decimal and marks.decimal in whole:
+        whole, point, rest = whole.rpartition(marks.decimal)
+    for mark in (marks.group, "'", "\u2019", " ", "\u00a0", "\u202f"):
+        if mark and mark in whole and _GROUPS[mark].fullmatch(whole):
+            whole = whole.replace(mark, "")
+            break
+    text = number.sign + (whole or "0") + ("." + rest if point else "")
+    return text if re.fullmatch(PLAIN, text) else None
+
+
+def judge_numbers(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
+    """Judge the texts of a column of numbers that are no plain numbers."""
+    found = Judgement()
+    read = {text: number for text, _ in texts if (number := read_number(text))}
+    counts = dict(texts)
+    readable = sum(counts[text] for text in read)
+    if not read or facts.leading_zero or facts.plain + readable < SHARE_MIN * facts.present:
+        return found
+    unit, problem = _common_unit(read, counts, facts)
+    marks = find_marks([number.digits for number in read.values()], facts)
+    for text, number in read.items():
+        if number.remark:
+            found.flags.append(_flag(facts, text, f"it says more than a number and its unit: {number.remark!r}"))
+            continue
+        if number.unit and number.unit != unit:
+            found.flags.append(_flag(facts, text, problem or f"the unit of the column is {unit or 'none'}"))
+            continue
+        if marks is None or problem:
+            found.flags.append(_flag(facts, text, problem or "the mark in it may group digits or begin decimals"))
+            continue
+        plain = rewritten(number, marks)
+        if plain is not None and number.unit:
+            plain = _scaled(_tidy(plain), number.unit, facts)
+        if plain is None:
+            found.flags.append(_flag(facts, text, "its value cannot be told for certain from the other numbers"))
+        elif not facts.plain and not number.unit and "." in text and "," not in text and plain == text:
+            continue
+        else:
+            evidence = f"the same number; {facts.plain + readable:,} of {facts.present:,} texts of the column are numbers"
+            found.repairs.append(Repair(facts.column, None, text, plain, Kind.FORMAT, evidence))
+    found.flags += [
+        _flag(facts, text, "it is no number, and the column holds numbers") for text, _ in texts if text not in read
+    ]
+    if unit and found.repairs:
+        found.learnt[facts.column] = {"unit": unit}
+    return found
+
+
+def _common_unit(read: dict[str, Number], counts: dict[str, int], facts: Facts) -> tuple[str | None, str | None]:
+    """The one unit of a column's numbers, and why none may be taken away, if so."""
+    units = Counter[str]()
+    for text, number in read.items():
+        if number.unit:
+            units[number.unit] += counts[text]
+    if not units:
+        return None, None
+    if len(units) > 1:
+        named = ", ".join(map(repr, sorted(units)[:3]))
+        return None, f"the column's numbers have several units ({named})"
+    (unit,) = units
+    if unit not in _UNITS and facts.plain and len(unit) < 2:
+        return None, f"{unit!r} may be part of the value"
+    return unit, None
+
+
+def _scaled(plain: str, unit: str, facts: Facts) -> str | None:
+    """A number without its unit, as the plain numbers of the column have it; None where that is not certain."""
+    if not facts.plain:
+        return plain
+    if facts.low is None or facts.high is None or facts.median is None or facts.plain < PLAIN_MIN:
+        return None
+    value = float(plain)
+    fits = facts.low <= value <= facts.high
+    if unit != "%":
+        return plain if fits else None
+    hundredth = value / 100
+    fits_divided = facts.low <= hundredth <= facts.high
+    if fits and fits_divided and value > 0 and facts.median > 0:
+        near, far = abs(math.log(value / facts.median)), abs(math.log(hundredth / facts.median))
+        fits, fits_divided = near + math.log(FAR) <= far, far + math.log(FAR) <= near
+    if fits and not fits_divided:
+        return plain
+    return _hundredth(plain) if fits_divided and not fits else None
+
+
+def _tidy(plain: str) -> str:
+    """A number without a fraction of zero, and without the noise of binary arithmetic: 0.052 for 0.052000000000000005."""
+    if "." not in plain:
+        return plain
+    plain = plain.rstrip("0").rstrip(".") if plain.rpartition(".")[2].strip("0") == "" else plain
+    if len(plain.strip("-0.")) <= DIGITS_EXACT:
+        return plain
+    short = f"{float(plain):.{DIGITS_EXACT}g}"
+    return short if re.fullmatch(PLAIN, short) and len(short.strip("-0.")) <= NOISELESS_DIGITS_MAX else plain
+
+
+def _hundredth(plain: str) -> str:
+    """The number divided by a hundred, exactly."""
+    sign = "-" if plain.startswith("-") else ""
+    whole, _, rest = plain.lstrip("+-").partition(".")
+    whole = whole.rjust(3, "0")
+    text = f"{int(whole[:-2])}.{whole[-2:]}{rest}"
+    return sign + text.rstrip("0").rstrip(".")
+
+
+def _flag(facts: Facts, text: str, reason: str) -> Flag:
+    return Flag(facts.column, None, text, Kind.FORMAT, f"{shown(text)}: {reason}")

@@ -1,0 +1,42 @@
+"""Values that cannot belong to their column, told from values that are merely rare.
+
+A value is an outlier where two things hold together:
+
+1. It lies beyond the far fence: 3 IQR outside the quartiles (Tukey, Exploratory Data Analysis, 1977, "far
+   out") and beyond a modified z-score of 3.5 (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993),
+   whichever is farther. The second widens the fence where the quartiles are narrow.
+2. Few values do: where more lie there than FEW and 0.1 %, the tail is the column's shape (delays, prices,
+   incomes, the longest flights).
+
+Even so it is a flag: the largest of all true values lies somewhere. Without spread nothing can be said. The fence is
+measured once, on the first table that shows the column's numbers, and never on what it has cut.
+"""
+
+from __future__ import annotations
+
+import math
+
+from service.example.tables.columns import Facts
+
+VALUES_MIN = 8
+FAR_IQRS = 3.0
+FAR_Z_SCORE = 3.5
+MAD_PER_SIGMA = 0.6745
+FEW = 10
+FEW_SHARE = 0.001
+
+
+def fence(facts: Facts) -> tuple[float, float] | None:
+    """The far fence on both sides; None where the column cannot be judged."""
+    numbers = (facts.q1, facts.median, facts.q3, facts.mad)
+    if not facts.is_numeric or facts.present < VALUES_MIN or None in numbers:
+        return None
+    q1, median, q3, mad = (float(number or 0) for number in numbers)
+    iqrs, deviations = FAR_IQRS * (q3 - q1), FAR_Z_SCORE * mad / MAD_PER_SIGMA
+    low, high = min(q1 - iqrs, median - deviations), max(q3 + iqrs, median + deviations)
+    return (low, high) if low < high and math.isfinite(low) and math.isfinite(high) else None
+
+
+def few(facts: Facts) -> float:
+    """As many values beyond the fence are outliers; more are a shape."""
+    return max(FEW, FEW_SHARE * facts.present)

@@ -1,0 +1,114 @@
+"""Placeholders: texts that stand for nothing, in a column whose other values could not be such a text.
+
+`NA` is Namibia among ISO codes, and `Null` is a name among names. So a word is a placeholder where the column holds
+numbers or dates, or where no other text of the column looks like it; everywhere else it is a flag.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from service.example.judging.findings import Flag, Judgement, Kind, Repair, shown
+from service.example.tables.columns import Facts
+
+WORDS = ("na", "nan", "null", "nil", "none", "missing", "unknown", "tbd", "undefined", "unavailable")
+MARKED = (
+    "n/a", "#n/a", "n.a.", "n.a", "<na>", "(na)", "[na]", "<null>", "(null)", "[null]", "\\n", "#null!", "#value!",
+    "#ref!", "#div/0!", "#name?", "#num!", "#n/a n/a", "not available", "no data", "not applicable",
+)  # fmt: skip
+"""With a mark or a space that a value of the column hardly has."""
+MARKS = ("-", "--", "---", "----", "–", "—", "?", "??", "???", ".", "..", "...", "*", "_", "/", "#")
+INFINITIES = ("inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
+LEXICON = (*WORDS, *MARKED, *MARKS, *INFINITIES)
+CHARS_MAX = 14
+
+VAGUE = ("none", "nil", "undefined", "unavailable", "not applicable", "unknown", "missing", "tbd", "no data")
+"""Words that may be an answer of their own: no children, unknown gender."""
+ZERO = ("none", "nil")
+"""Words that may stand for zero among numbers."""
+INFINITE_SHARE_MAX = 0.02
+TYPED_SHARE_MIN = 0.95
+OTHERS_MIN = 2
+
+
+def judge_placeholders(facts: Facts, hits: Sequence[tuple[str, int]], others: Sequence[tuple[str, int]]) -> Judgement:
+    """Judge the texts `hits` of a column, given `others`: its other texts, or the first of them, with their counts."""
+    found = Judgement()
+    count = facts.present - sum(n for _, n in hits)
+    typed = _type(facts, count)
+    for text, n in hits:
+        word = text.strip().casefold()
+        if typed:
+            why = _among_typed(word, n, count)
+            evidence = f"the column holds {typed}s ({count:,} of them), and {shown(text)} is none"
+        else:
+            why = _among_texts(text.strip(), others)
+            evidence = f"none of the column's other texts, such as {shown(others[0][0]) if others else ''}, looks like it"
+        if why is None:
+            found.repairs.append(Repair(facts.column, None, text, None, Kind.PLACEHOLDER, evidence))
+        elif why:
+            found.flags.append(Flag(facts.column, None, text, Kind.PLACEHOLDER, why))
+    return found
+
+
+def _type(facts: Facts, count: int) -> str | None:
+    """What all but a few of the other texts are."""
+    if count < 1:
+        return None
+    for name, number in (
+        ("number", max(facts.plain + facts.scientific, facts.loose if _has_digits(facts) else 0)),
+        ("date", max(facts.date + facts.moment + facts.zoned, facts.loose_date)),
+        ("time", facts.loose_time),
+    ):
+        if number >= TYPED_SHARE_MIN * count:
+            return name
+    return None
+
+
+def _has_digits(facts: Facts) -> bool:
+    return facts.plain > 0 or facts.loose > 0
+
+
+def _among_typed(word: str, n: int, count: int) -> str | None:
+    """Why a placeholder among numbers or dates is left alone; None where it is none of them for certain."""
+    if word in ZERO:
+        return "it may stand for zero"
+    if word in INFINITIES and n > max(1, INFINITE_SHARE_MAX * count):
+        return "so many infinities may be meant, as the open end of an interval"
+    return None
+
+
+def _among_texts(text: str, others: Sequence[tuple[str, int]]) -> str | None:
+    """Why a placeholder among texts is left alone; None where none of the others looks like it, "" where it is no
+    placeholder at all."""
+    word = text.casefold()
+    if len(others) < OTHERS_MIN:
+        return "the column has too few other values to tell whether it is one"
+    if word in INFINITIES:
+        return ""
+    if word in VAGUE:
+        return "it may be an answer of its own" if word in ("unknown", "missing", "tbd", "no data") else ""
+    if word in MARKS:
+        short = [other for other, _ in others if len(other.strip()) == 1 or not any(map(str.isalnum, other))]
+        return f"other values are as short, such as {shown(short[0])}" if short else None
+    if word in MARKED:
+        alike = [other for other, _ in others if _shape(other) == _shape(text)]
+        return f"other values look alike, such as {shown(alike[0])}" if alike else None
+    alike = [other for other, _ in others if _looks_like(other.strip(), text)]
+    return f"it may be a value like {shown(alike[0])}" if alike else None
+
+
+def _looks_like(other: str, word: str) -> bool:
+    """Whether another text is a single word in the same case, and nearly as short."""
+    if not re.fullmatch(r"\w+", other) or abs(len(other) - len(word)) > 3:
+        return False
+    return _case(other) == _case(word) or (len(word) <= 3 and len(other) <= 3)
+
+
+def _case(word: str) -> str:
+    return "upper" if word.isupper() else "lower" if word.islower() else "title" if word.istitle() else "mixed"
+
+
+def _shape(text: str) -> str:
+    return re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "9", text.strip()))

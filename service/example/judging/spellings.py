@@ -1,0 +1,247 @@
+"""Spellings: a text that is another one misspelt, where that one has all the support and this one no life of its own.
+
+Three ways in which two texts may be one name: the same but for case, accents and space; the same but for a company's
+designators (AIRBUS, AIRBUS INDUSTRIE); one letter apart. What they are is never enough. A spelling is mended where it
+is rare beside the other, or shares with it what decides the column (the models of a manufacturer), and where no other
+column tells the two apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from service.example.judging.findings import Flag, Judgement, Kind, Repair, shown
+from service.example.judging.texts import distance, name_key, plain_key
+from service.example.tables.columns import TEXT, Facts
+from service.example.tables.database import Connection, literals
+
+DISTINCT_MAX = 2000
+LENGTH_MAX = 100
+LETTERS_MIN = 4
+"""Case tells shorter texts apart: mg is not Mg, Co not CO."""
+RARITY = 5
+SLIP_RARITY = 20
+SLIP_ROWS_MAX = 3
+SLIP_LETTERS_MIN = 6
+DOMINANCE = 50
+"""A text that is so many times as frequent may be misspelt in more letters than one, and alike more than once."""
+CLOSED_SHARE = 0.8
+"""So many of a column's rare texts must be slips of frequent ones before any is taken for one."""
+LONG_LETTERS = 12
+LETTERS_A_SLIP = 6
+"""So many letters a text has for each that may be wrong."""
+STYLE_SHARE = 0.9
+OWN_SHARE = 0.9
+SHARED_MIN = 0.5
+SHARED_PURE = 0.98
+CONTEXT_MAX = 12
+PAIRS_MAX = 2000
+
+
+class Pair(NamedTuple):
+    """A spelling, the one that it may stand for, and why they are alike."""
+
+    column: int
+    rare: str
+    common: str
+    rare_count: int
+    common_count: int
+    why: str
+    needs_company: bool
+    """Whether another column must speak for it: the spelling is neither rare nor plainly out of style."""
+
+
+class Company(NamedTuple):
+    """What the other columns say about a pair."""
+
+    own: str | None
+    """A column that tells the two apart."""
+    shared: str | None
+    """A column whose values the two share, and nobody else has."""
+    agrees: str | None
+    """A column that the common spelling decides, and the rare one has the same there."""
+
+
+def judge_spellings(db: Connection, judged: Sequence[Facts], all_columns: Sequence[Facts]) -> Judgement:
+    """Judge the texts of some columns; `spelled` has the counts."""
+    found = Judgement()
+    columns = {facts.column: facts for facts in judged if _has_names(facts)}
+    if not columns:
+        return found
+    texts: dict[int, dict[str, int]] = defaultdict(dict)
+    query = f"SELECT col, value, n FROM spelled WHERE col IN ({literals(columns)}) ORDER BY col, n DESC, value"
+    for col, value, n in db.execute(query).fetchall():
+        texts[col][value] = n
+    pairs = [pair for col, counts in texts.items() for pair in _pairs(columns[col], counts)][:PAIRS_MAX]
+    company = _company(db, pairs, all_columns)
+    for index, pair in enumerate(pairs):
+        doubt, reason = _doubt(pair, company[index])
+        if doubt is None:
+            found.repairs.append(Repair(pair.column, None, pair.rare, pair.common, Kind.SPELLING, reason))
+        else:
+            found.flags.append(Flag(pair.column, None, pair.rare, Kind.SPELLING, f"{reason}; {doubt}"))
+    return found
+
+
+def _has_names(facts: Facts) -> bool:
+    return (
+        facts.type == TEXT
+        and 2 <= facts.distinct <= min(DISTINCT_MAX, 0.5 * facts.present)
+        and facts.longest <= LENGTH_MAX
+        and facts.loose < 0.5 * facts.present
+    )
+
+
+def _pairs(facts: Facts, counts: dict[str, int]) -> list[Pair]:
+    with_digits = sum(any(map(str.isdigit, text)) for text in counts)
+    if 2 * with_digits > len(counts):
+        return []
+    same = _same_names(facts, counts)
+    taken = {pair.rare for pair in same}
+    return same + _slips(facts, {text: n for text, n in counts.items() if text not in taken})
+
+
+def _same_names(facts: Facts, counts: dict[str, int]) -> list[Pair]:
+    """Pairs that share a key, each with the most frequent spelling of it."""
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for text in counts:
+        spellings[name_key(text)].append(text)
+    style = _style(counts)
+    pairs = []
+    for key, group in spellings.items():
+        common, *others = sorted(group, key=lambda text: (-counts[text], text))
+        for rare in others:
+            same_letters = plain_key(rare) == plain_key(common)
+            why = "the same but for case, accents and space" if same_letters else "the same but for a designator or marks"
+            odd = same_letters and style is not None and _case(rare) != style and _case(common) == style
+            scarce = counts[common] >= (2 if odd else RARITY) * counts[rare]
+            is_short = len(key) < LETTERS_MIN or any(map(str.isdigit, key))
+            if is_short and " ".join(rare.split()) != " ".join(common.split()):
+                continue
+            pairs.append(
+                Pair(facts.column, rare, common, counts[rare], counts[common], why, not (scarce and (odd or same_letters)))
+            )
+    return pairs
+
+
+def _style(counts: dict[str, int]) -> str | None:
+    """The case that nearly all texts of a column are written in."""
+    cases = Counter(_case(text) for text in counts)
+    style, n = cases.most_common(1)[0]
+    return style if n >= STYLE_SHARE * len(counts) or n >= len(counts) - 1 else None
+
+
+def _case(text: str) -> str:
+    letters = "".join(each for each in text if each.isalpha())
+    if letters.isupper():
+        return "upper"
+    if letters.islower():
+        return "lower"
+    return "title" if text[:1].isupper() else "mixed"
+
+
+def _slips(facts: Facts, counts: dict[str, int]) -> list[Pair]:
+    """Pairs of a rare text and a frequent one that it may be a slip of, in a column whose rare texts are nearly all such."""
+    words = Counter(word for text in counts for word in set(_words(text)))
+    frequent = [text for text, n in counts.items() if n >= SLIP_RARITY]
+    most = max((counts[text] for text in frequent), default=0)
+    rare = [text for text, n in counts.items() if n <= max(SLIP_ROWS_MAX, most / DOMINANCE)]
+    pairs, near = [], 0
+    for text in rare:
+        close = [each for each in frequent if each != text and _is_close(text, each, counts)]
+        near += bool(close)
+        if len(close) != 1 or len(text) < SLIP_LETTERS_MIN or any(map(str.isdigit, text)):
+            continue
+        common = close[0]
+        odd = [word for word in _words(text) if word not in _words(common)]
+        if not odd or any(words[word] > 1 for word in odd) or counts[common] < SLIP_RARITY * counts[text]:
+            continue
+        is_sure = counts[common] >= DOMINANCE * counts[text] and len(text) > LONG_LETTERS
+        pairs.append(Pair(facts.column, text, common, counts[text], counts[common], "a slip apart", not is_sure))
+    return pairs if near >= CLOSED_SHARE * len(rare) else []
+
+
+def _is_close(text: str, common: str, counts: dict[str, int]) -> bool:
+    """One letter apart within, or more of a long text that is far more frequent."""
+    one, other = text.casefold(), common.casefold()
+    if counts[common] >= DOMINANCE * counts[text] and len(other) > LONG_LETTERS:
+        most = len(other) // LETTERS_A_SLIP
+        return distance(one, other, most) <= most
+    return one[0] == other[0] and one[-1] == other[-1] and distance(one, other, 1) == 1
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
+
+
+def _doubt(pair: Pair, company: Company) -> tuple[str | None, str]:
+    """Why a pair is left alone, if it is; and the evidence."""
+    reason = (
+        f"{shown(pair.rare)} ({pair.rare_count:,} cells) and {shown(pair.common)} ({pair.common_count:,} cells) are"
+        f" {pair.why}"
+    )
+    if company.own:
+        return f"{company.own} tells them apart", reason
+    if company.shared:
+        return None, f"{reason}, and share what {company.shared} has"
+    if company.agrees and (pair.common_count >= RARITY * pair.rare_count):
+        return None, f"{reason}, and {company.agrees} is the same"
+    return ("nothing in the table says which is right" if pair.needs_company else None), reason
+
+
+def _company(db: Connection, pairs: Sequence[Pair], columns: Sequence[Facts]) -> list[Company]:
+    """What the columns whose values repeat say about each pair."""
+    context = [each for each in columns if 2 <= each.distinct <= 0.5 * each.present and each.type != "DOUBLE"]
+    context = sorted(context, key=lambda each: (each.type != TEXT, each.column))[:CONTEXT_MAX]
+    if not pairs or not context:
+        return [Company(None, None, None)] * len(pairs)
+    rows = [(index, pair.column, pair.rare, pair.common) for index, pair in enumerate(pairs)]
+    _load_pairs(db, rows)
+    names = {each.column: each.name for each in columns}
+    own: dict[int, str] = {}
+    shared: dict[int, str] = {}
+    agrees: dict[int, str] = {}
+    for each in context:
+        for index, rare, matching, common_share, mode_share, global_share, pure in _asked(db, each.column):
+            if pairs[index].column == each.column:
+                continue
+            decides = common_share >= OWN_SHARE and pairs[index].common_count >= 5
+            if decides and mode_share < 0.5:
+                own.setdefault(index, names[each.column])
+            elif decides and mode_share == 1.0 and global_share <= 0.6:
+                agrees.setdefault(index, names[each.column])
+            if rare and matching >= SHARED_MIN * rare and pure >= SHARED_PURE and each.distinct >= 5:
+                shared.setdefault(index, names[each.column])
+    return [Company(own.get(index), shared.get(index), agrees.get(index)) for index in range(len(pairs))]
+
+
+def _load_pairs(db: Connection, rows: Sequence[tuple[int, int, str, str]]) -> None:
+    db.execute("CREATE OR REPLACE TEMP TABLE pairs (id INTEGER, col INTEGER, rare VARCHAR, common VARCHAR)")
+    db.executemany("INSERT INTO pairs VALUES (?, ?, ?, ?)", [list(row) for row in rows])
+
+
+def _asked(db: Connection, column: int) -> list[tuple[int, int, int, float, float, float, float]]:
+    """For each pair, what one column says: rows of the rare spelling, how many of them have a value that the common
+    one has too, how much the common one decides the value, how often the rare one has that value, how frequent it is
+    anyway, and the share of the two spellings among all rows with the values that they share."""
+    return db.execute(
+        f"""WITH seen AS (
+            SELECT p.id, i.cells[p.col] AS spelling, p.rare, i.cells[{column}] AS x
+            FROM pairs AS p JOIN input AS i ON i.cells[p.col] = p.rare OR i.cells[p.col] = p.common
+            WHERE i.cells[{column}] IS NOT NULL),
+        commons AS (SELECT id, x, count(*) AS n FROM seen WHERE spelling <> rare GROUP BY ALL),
+        modes AS (SELECT id, arg_max(x, (n, x)) AS x, max(n) / sum(n) AS share FROM commons GROUP BY ALL),
+        rares AS (SELECT id, x, count(*) AS n FROM seen WHERE spelling = rare GROUP BY ALL),
+        everywhere AS (SELECT value AS x, n, sum(n) OVER () AS total FROM spelled WHERE col = {column}),
+        pure AS (
+            SELECT r.id, sum(r.n + c.n) / sum(e.n) AS pure
+            FROM rares AS r JOIN commons AS c USING (id, x) JOIN everywhere AS e USING (x) GROUP BY ALL)
+        SELECT r.id, sum(r.n)::BIGINT, coalesce(sum(r.n) FILTER (c.n IS NOT NULL), 0)::BIGINT, any_value(m.share),
+            coalesce(sum(r.n) FILTER (r.x = m.x), 0) / sum(r.n), any_value(e.n / e.total), coalesce(any_value(b.pure), 0)
+        FROM rares AS r JOIN modes AS m USING (id) LEFT JOIN commons AS c ON c.id = r.id AND c.x = r.x
+        JOIN everywhere AS e ON e.x = m.x LEFT JOIN pure AS b ON b.id = r.id
+        GROUP BY r.id ORDER BY r.id"""
+    ).fetchall()

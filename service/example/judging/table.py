@@ -1,0 +1,247 @@
+"""The judge of a table: asks each judge of a kind about the columns that are ready for it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from service.example.judging.dates import judge_dates, judge_impossible_dates, judge_times, judge_words
+from service.example.judging.dependencies import candidates, find_dependencies, judge_dependencies
+from service.example.judging.findings import Flag, Judgement, Kind, Repair
+from service.example.judging.numbers import judge_numbers, read_number
+from service.example.judging.outliers import few, fence
+from service.example.judging.placeholders import CHARS_MAX, LEXICON, judge_placeholders
+from service.example.judging.spellings import judge_spellings
+from service.example.tables.columns import DATE, INTEGER, MOMENT, PLAIN, TEXT, ZONED, Facts, make_values
+from service.example.tables.database import Connection, has_outer_space, literal, literals
+
+OTHERS_MAX = 300
+TEXTS_MAX = 1_000_000
+LOOSE_MIN = 0.9
+FILL_DISTINCT_MAX = 50
+FILL_SHARE_MAX = 0.5
+FILL_FROM = 8
+
+Texts = dict[int, list[tuple[str, int]]]
+
+
+class Judge:
+    """One table, and what may be done to it."""
+
+    def __init__(
+        self,
+        db: Connection,
+        columns: Sequence[Facts],
+        row_count: int,
+        allow: Collection[str],
+        keep: Collection[int],
+        earlier: Sequence[str],
+    ) -> None:
+        """`earlier` are the changes of the iterations before, as FROM clauses; `keep` the columns never touched."""
+        self.db, self.columns, self.row_count, self.allow, self.keep = db, columns, row_count, allow, keep
+        self._earlier = earlier
+        make_values(db)
+        counts = ", ".join(f"({facts.column}, {row_count - facts.present})" for facts in columns)
+        db.execute(f"CREATE OR REPLACE TEMP TABLE missing AS SELECT * FROM (VALUES {counts}) AS v(col, n) WHERE n > 0")
+
+    def judge(self) -> Judgement:
+        """All that is wrong with the table; repairs of a later kind only where none of an earlier one is left."""
+        found = self._surfaces()
+        for kind in (self._formats, self._spellings, self._dependencies, self._allowed):
+            found.add(kind(self._settled(found)))
+        if "duplicates" in self.allow and not found.repairs:
+            found.add(self._duplicates())
+        kept = [repair for repair in found.repairs if repair.column in self.keep]
+        found.repairs = [repair for repair in found.repairs if repair.column not in self.keep]
+        found.flags += [unmade(repair, "`keep` says to leave its column alone") for repair in kept]
+        return found
+
+    def _settled(self, found: Judgement) -> list[Facts]:
+        """Columns in which nothing is to be mended so far."""
+        busy = {repair.column for repair in found.repairs if repair.column not in self.keep}
+        return [facts for facts in self.columns if facts.present and facts.column not in busy]
+
+    def _texts(self, condition: str, columns: Iterable[Facts], limit: int = TEXTS_MAX) -> Texts:
+        """Column → its different texts, and their counts, where a condition of SQL holds."""
+        chosen = [facts.column for facts in columns]
+        texts: Texts = defaultdict(list)
+        if chosen:
+            query = f"""SELECT col, value, n FROM spelled WHERE col IN ({literals(chosen)}) AND ({condition})
+                ORDER BY col, n DESC, value LIMIT {limit}"""
+            for col, value, n in self.db.execute(query).fetchall():
+                texts[col].append((value, n))
+        return texts
+
+    def _surfaces(self) -> Judgement:
+        """Outer space and placeholders."""
+        found = Judgement()
+        for col, value, bare in self.db.execute(
+            f"SELECT col, value, bare FROM spelled WHERE {has_outer_space('value')} ORDER BY col, value"
+        ).fetchall():
+            found.repairs.append(Repair(col, None, value, bare or None, Kind.SPACE, "space around a text says nothing"))
+        is_word = f"length(bare) <= {CHARS_MAX} AND lower(bare) IN ({literals(LEXICON)})"
+        hits = self._texts(f"value = bare AND {is_word}", self._settled(found))
+        columns = [facts for facts in self.columns if facts.column in hits]
+        for facts in columns:
+            others = self._texts(f"NOT ({is_word})", [facts], OTHERS_MAX).get(facts.column, [])
+            found.add(judge_placeholders(facts, hits[facts.column], others))
+        return found
+
+    def _formats(self, settled: Sequence[Facts]) -> Judgement:
+        """Numbers, dates, times and words of yes and no."""
+        found = Judgement()
+
+        def full(pattern: str) -> str:
+            return f"NOT regexp_full_match(value, {literal(pattern)})"
+
+        iso = " AND ".join(map(full, (DATE, MOMENT, ZONED)))
+        wrong = f"(({iso}) OR (regexp_full_match(value, '{DATE}') AND TRY_CAST(value AS DATE) IS NULL))"
+        asked: list[tuple[Callable[[Facts], bool], str, Callable[[Facts, Sequence[tuple[str, int]]], Judgement]]] = [
+            (_holds_dates, wrong, _judge_all_dates),
+            (_holds_times, "TRUE", judge_times),
+            (_holds_words, "TRUE", judge_words),
+            (_holds_numbers, full(PLAIN), judge_numbers),
+        ]
+        rest = list(settled)
+        for is_such, condition, judge in asked:
+            such = [facts for facts in rest if is_such(facts)]
+            rest = [facts for facts in rest if facts not in such] if such else rest
+            texts = self._texts(condition, such)
+            for facts in such:
+                if facts.column in texts:
+                    found.add(judge(facts, texts[facts.column]))
+        return found
+
+    def _spellings(self, settled: Sequence[Facts]) -> Judgement:
+        return judge_spellings(self.db, settled, settled)
+
+    def _dependencies(self, settled: Sequence[Facts]) -> Judgement:
+        ready = candidates(settled, self.row_count)
+        dependencies = find_dependencies(self.db, ready, self.row_count)
+        mended: set[tuple[int, int]] = set()
+        for changes in self._earlier:
+            rows = self.db.execute(f"SELECT row, col FROM {changes} WHERE kind = '{Kind.DEPENDENCY}'").fetchall()
+            mended |= {(row, col) for row, col in rows}
+        return judge_dependencies(self.db, dependencies, ready, mended)
+
+    def _allowed(self, settled: Sequence[Facts]) -> Judgement:
+        """What the caller allows beyond what evidence supports; each is marked by its kind."""
+        found = Judgement()
+        numeric = [facts for facts in settled if facts.is_numeric]
+        if "text_in_numbers" in self.allow:
+            strays = self._texts(f"NOT regexp_full_match(value, {literal(PLAIN)}) AND TRY_CAST(value AS DOUBLE) IS NULL", numeric)
+            for col, texts in strays.items():
+                found.repairs += [
+                    Repair(col, None, text, None, Kind.TEXT_IN_NUMBERS, "no number, in a column of numbers; allowed")
+                    for text, _ in texts
+                ]
+        if "outliers" in self.allow:
+            found.repairs += [
+                Repair(flag.column or 0, None, flag.value, None, Kind.OUTLIER, f"{flag.reason}; allowed")
+                for flag in self.outliers(numeric)
+            ]
+        if "fill" in self.allow:
+            busy = {repair.column for repair in found.repairs}
+            found.add(self._fills([facts for facts in settled if facts.column not in busy]))
+        return found
+
+    def outliers(self, columns: Iterable[Facts]) -> list[Flag]:
+        """The numbers beyond their column's fence, where they are few."""
+        fences = {facts.column: (facts, limits) for facts in columns if (limits := fence(facts))}
+        if not fences:
+            return []
+        values = ", ".join(f"({col}, {low!r}, {high!r})" for col, (_, (low, high)) in fences.items())
+        rows = self.db.execute(
+            f"""SELECT col, value, n FROM (SELECT *, TRY_CAST(bare AS DOUBLE) AS x FROM spelled)
+            JOIN (VALUES {values}) AS f(col, low, high) USING (col) WHERE x NOT BETWEEN low AND high ORDER BY col, x, value"""
+        ).fetchall()
+        beyond: Texts = defaultdict(list)
+        for col, value, n in rows:
+            beyond[col].append((value, n))
+        flags = []
+        for col, texts in beyond.items():
+            facts, (low, high) = fences[col]
+            if sum(n for _, n in texts) <= few(facts):
+                reason = f"far outside the column's other values, which lie between {low:g} and {high:g}"
+                flags += [Flag(col, None, value, Kind.OUTLIER, reason) for value, _ in texts]
+        return flags
+
+    def _fills(self, settled: Sequence[Facts]) -> Judgement:
+        """The median of a measure, the most frequent of few names, for what is missing."""
+        found = Judgement()
+        gaps = [
+            facts
+            for facts in settled
+            if 0 < self.row_count - facts.present <= FILL_SHARE_MAX * self.row_count and facts.present >= FILL_FROM
+        ]
+        measures = [facts for facts in gaps if facts.type in ("BIGINT", "DOUBLE") and facts.distinct < 0.95 * facts.present]
+        names = [facts for facts in gaps if facts.type in (TEXT, "BOOLEAN") and facts.distinct <= FILL_DISTINCT_MAX]
+        for chosen, order, what in ((measures, "TRY_CAST(value AS DOUBLE)", "median"), (names, "n", "most frequent value")):
+            if not chosen:
+                continue
+            pick = "sum(n) OVER (PARTITION BY col ORDER BY x, value) >= total / 2" if what == "median" else "TRUE"
+            rows = self.db.execute(
+                f"""SELECT col, arg_min(value, place) FROM (
+                    SELECT col, value, row_number() OVER (PARTITION BY col ORDER BY {"x" if what == "median" else "x DESC"}, value)
+                        AS place, {pick} AS is_it
+                    FROM (SELECT *, {order} AS x, sum(n) OVER (PARTITION BY col) AS total FROM spelled)
+                    WHERE col IN ({literals(facts.column for facts in chosen)}))
+                WHERE is_it GROUP BY col ORDER BY col"""
+            ).fetchall()
+            found.repairs += [
+                Repair(col, None, None, value, Kind.FILL, f"filled with the column's {what}; allowed")
+                for col, value in rows
+            ]
+        return found
+
+    def repeated_rows(self) -> list[tuple[int, int]]:
+        """Rows that repeat an earlier one in every cell, each with the first of its kind."""
+        if any(facts.distinct == self.row_count for facts in self.columns):
+            return []
+        return self.db.execute(
+            """SELECT i.row, f.first FROM input AS i JOIN (
+                SELECT hash(cells) AS h, min(row) AS first FROM input GROUP BY h HAVING count(*) > 1) AS f
+            ON hash(i.cells) = f.h JOIN input AS o ON o.row = f.first
+            WHERE i.row > f.first AND i.cells IS NOT DISTINCT FROM o.cells ORDER BY i.row"""
+        ).fetchall()
+
+    def _duplicates(self) -> Judgement:
+        return Judgement(
+            [
+                Repair(0, row, None, None, Kind.DUPLICATE, f"it repeats row {first}; allowed")
+                for row, first in self.repeated_rows()
+            ]
+        )
+
+
+def unmade(repair: Repair, why: str) -> Flag:
+    """A repair that is not made, as a flag."""
+    would = "a missing cell" if repair.after is None else repr(repair.after)
+    return Flag(repair.column or None, repair.row, repair.before, repair.kind, f"would become {would}: {repair.evidence}; {why}")
+
+
+def _judge_all_dates(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
+    found = judge_dates(facts, texts)
+    if not found.repairs and not found.flags:
+        found = judge_impossible_dates(facts, texts)
+    return found
+
+
+def _holds_dates(facts: Facts) -> bool:
+    dates = max(facts.loose_date, facts.date + facts.moment + facts.zoned)
+    return dates >= LOOSE_MIN * facts.present and facts.date + facts.moment + facts.zoned < facts.present + 1
+
+
+def _holds_times(facts: Facts) -> bool:
+    return facts.loose_time >= 0.8 * facts.present
+
+
+def _holds_words(facts: Facts) -> bool:
+    return facts.word >= 0.8 * facts.present and facts.distinct <= 12
+
+
+def _holds_numbers(facts: Facts) -> bool:
+    return facts.plain < facts.present and facts.loose >= LOOSE_MIN * facts.present
+
+
+__all__ = ["INTEGER", "Judge", "read_number", "unmade"]

@@ -1,0 +1,83 @@
+"""How texts are alike: slips of the pen, shapes, and the keys that two spellings of one name share."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+SLIP_SHARE_MAX = 0.34
+"""A third of a text's letters may be wrong where all evidence says which text is meant."""
+DESIGNATORS = re.compile(
+    "inc|incorporated|ltd|limited|llc|llp|lp|plc|co|company|corp|corporation|gmbh|ag|kg|sa|sas|sarl|spa|srl|nv"
+    "|bv|ab|oy|oyj|kk|pty|pte|group|holdings?|industries?|industrie|aircraft"
+)
+
+
+def distance(one: str, other: str, most: int) -> int:
+    """The edits from one text to the other, two letters swapped being one; `most` + 1 where there are more.
+
+    Optimal string alignment (Damerau 1964), within a band of `most`.
+    """
+    if abs(len(one) - len(other)) > most:
+        return most + 1
+    before: list[int] = []
+    previous = list(range(len(other) + 1))
+    for i, letter in enumerate(one, start=1):
+        current = [i]
+        for j, match in enumerate(other, start=1):
+            cost = min(previous[j] + 1, current[j - 1] + 1, previous[j - 1] + (letter != match))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == match:
+                cost = min(cost, before[j - 2] + 1)
+            current.append(cost)
+        if min(current) > most:
+            return most + 1
+        before, previous = previous, current
+    return previous[-1]
+
+
+def is_slip(text: str, meant: str) -> bool:
+    """Whether a text can be a slip of another: few letters differ, and no digit for another digit."""
+    one, other = text.casefold(), meant.casefold()
+    if one == other:
+        return True
+    if len(meant) > 500:
+        return text[:1] == meant[:1]
+    most = max(1, int(SLIP_SHARE_MAX * len(other)))
+    if distance(one, other, most) > most:
+        return False
+    if len(one) == len(other):
+        return not any(a != b and a.isdigit() and b.isdigit() for a, b in zip(one, other, strict=True))
+    return re.sub(r"\D", "", one) == re.sub(r"\D", "", other)
+
+
+def shape(text: str) -> str:
+    """The text with each run of letters and digits as one mark."""
+    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", text))
+
+
+def breaks_pattern(text: str, common: Sequence[str]) -> bool:
+    """Whether a text has a shape that no common value of its column has, where these have few."""
+    shapes = {shape(each) for each in common if each != text}
+    return 0 < len(shapes) <= max(3, len(common) // 10) and shape(text) not in shapes
+
+
+def plain_key(text: str) -> str:
+    """The text without what case, accents and space add to it."""
+    letters = (each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
+    return " ".join("".join(letters).casefold().split())
+
+
+def name_key(text: str) -> str:
+    """What two spellings of one name have in common: the words in their order, without a company's designators.
+
+    A text with a digit is a designation (737-7H4), and a short one a code (A+): only case and space are left out.
+    """
+    plain = plain_key(text)
+    if any(map(str.isdigit, plain)):
+        return plain
+    words = [word for word in re.split(r"[\s.,;:'\"/_-]+", plain) if word]
+    while len(words) > 1 and DESIGNATORS.fullmatch(words[-1]):
+        words.pop()
+    key = " ".join(words)
+    return key if len(key) >= 4 else plain

@@ -1,0 +1,204 @@
+"""The shape of a table in a file: its delimiter, its width, where it begins, and whether it has a header.
+
+All of this is concluded from the first lines, and the whole file is held against it afterwards.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from service.example.reading.options import Options, Uncertain
+from service.example.tables.database import LINE_BYTES_MAX
+
+HEAD_LINES = 1000
+PREAMBLE_LINES_MAX = 50
+NOT_CSV = re.compile(r'\s*(<!doctype|<html|<\?xml|%PDF|[\[{]\s*["{\]}])', re.IGNORECASE)
+DELIMITERS = ",;\t|"
+VALUE = re.compile(r"[-+]?\d+([.,]\d+)*%?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*")
+"""What a name of a column seldom is: a number or a date."""
+
+csv.field_size_limit(LINE_BYTES_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    delimiter: str
+    quote: str
+    """Empty where nothing is quoted."""
+    is_quote_said: bool
+    """Whether the caller vouches for the quotes."""
+    first_line: int
+    """The first line of records, from 1."""
+    width: int
+    header: list[str] | None
+    header_doubt: str | None
+    """Why the header looks like data, where it does and the caller does not say that it is one."""
+    blank_lines: int
+    """Blank lines before the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    line: int
+    cells: list[str]
+    lines: int = 1
+
+
+def find_dialect(path: Path, options: Options) -> Dialect:
+    """Conclude the dialect; Uncertain where more than one would do, ValueError where the file is no table."""
+    with path.open("rb") as file:
+        head = [line.decode("utf-8", errors="replace") for line in islice(file, (options.skip or 0) + HEAD_LINES)]
+    if head:
+        head[0] = head[0].removeprefix("\ufeff")
+    skip = min(options.skip or 0, len(head))
+    lines = head[skip:]
+    blank = next((index for index, line in enumerate(lines) if line.strip()), None)
+    if blank is None:
+        raise ValueError("the file is empty" + (f" beyond the {skip} lines that `skip` leaves out" if skip else ""))
+    if options.delimiter is None and NOT_CSV.match(lines[blank]):
+        raise ValueError("this is no CSV file: it starts like a document of another kind")
+    quote = '"' if options.quote is None else options.quote
+    delimiter = options.delimiter or _find_delimiter(lines[blank:], quote, skip + blank + 1)
+    records = _records(lines[blank:], delimiter, quote, skip + blank + 1)
+    width = _find_width(records, options)
+    has_header = options.header is not False
+    return Dialect(
+        delimiter,
+        quote,
+        options.quote is not None,
+        records[1].line if has_header and len(records) > 1 else records[0].line + (records[0].lines if has_header else 0),
+        width,
+        records[0].cells if has_header else None,
+        _doubt(records, width) if options.header is None else None,
+        blank,
+    )
+
+
+def _find_delimiter(lines: Sequence[str], quote: str, first: int) -> str:
+    """The delimiter that gives the lines one width; Uncertain where two do, and give different columns."""
+    fits = {}
+    for delimiter in DELIMITERS:
+        records = _records(lines, delimiter, quote, first)
+        widths = Counter(len(record.cells) for record in records)
+        width, count = widths.most_common(1)[0]
+        fits[delimiter] = (width > 1, count / len(records), width)
+    best = max(fits, key=lambda delimiter: fits[delimiter])
+    rivals = [each for each in DELIMITERS if each != best and fits[each][0] and fits[each][1] == 1.0]
+    if fits[best][0] and fits[best][1] == 1.0 and rivals and len(lines) > 1:
+        raise Uncertain(
+            first,
+            f"{best!r} and {rivals[0]!r} both give all lines the same number of fields",
+            "the option `delimiter` says which one separates them",
+        )
+    return best
+
+
+def _records(lines: Sequence[str], delimiter: str, quote: str, first: int) -> list[_Record]:
+    """The lines as records without blank ones; a line that cannot be read alone is split at each delimiter."""
+    records: list[_Record] = []
+    position = 0
+    while position < len(lines):
+        line = lines[position].rstrip("\r\n")
+        cells, taken = _cells(lines, position, delimiter, quote)
+        if not is_blank(line, delimiter):
+            records.append(_Record(first + position, cells, taken))
+        position += taken
+    return records
+
+
+def _cells(lines: Sequence[str], position: int, delimiter: str, quote: str) -> tuple[list[str], int]:
+    line = lines[position].rstrip("\r\n")
+    if quote and quote in line:
+        for taken in range(1, min(100, len(lines) - position) + 1):
+            text = "".join(lines[position : position + taken]).rstrip("\r\n")
+            if cells := parse(text, delimiter, quote):
+                return cells, taken
+    return line.split(delimiter), 1
+
+
+def parse(text: str, delimiter: str, quote: str) -> list[str] | None:
+    """The cells of one record, read strictly; None where it breaks the grammar or ends within quotes.
+
+    A quote within a text that is not quoted is a character like others.
+    """
+    lines = text.split("\n")
+    parts = [*(line + "\n" for line in lines[:-1]), lines[-1]]
+    reader = csv.reader(parts, delimiter=delimiter, quotechar=quote, strict=True)
+    try:
+        cells = next(reader, [""])
+        return cells if next(reader, None) is None else None
+    except csv.Error:
+        return None
+
+
+def is_blank(line: str, delimiter: str) -> bool:
+    """Whether a line holds nothing at all; one of delimiters alone is a record of missing cells."""
+    return not line.strip(" \t\r\n") and delimiter not in line
+
+
+def _find_width(records: Sequence[_Record], options: Options) -> int:
+    """How many fields a record has; Uncertain where the first lines are not part of the table."""
+    has_header = options.header is not False
+    body = records[1:] if has_header else records
+    if not body:
+        return len(records[0].cells)
+    widths = Counter(len(record.cells) for record in body)
+    width, count = widths.most_common(1)[0]
+    first = records[0]
+    if len(first.cells) == width:
+        return width
+    start = next((record for record in records if len(record.cells) == width), None)
+    if start and 1 <= records.index(start) <= PREAMBLE_LINES_MAX and records.index(start) + 2 <= len(records):
+        follow = records[records.index(start) : records.index(start) + 3]
+        lone = records.index(start) > 1 or len(first.cells) == 1
+        if lone and width > 1 and all(len(record.cells) == width for record in follow):
+            raise Uncertain(
+                first.line,
+                f"it has {_fields(len(first.cells))}, and most records have {width}",
+                f"the option `skip` leaves lines out that stand before the table, such as skip={start.line - 1}",
+            )
+    if has_header and len(first.cells) < width and _rest_is_empty(body, len(first.cells)):
+        return width
+    if has_header and count < len(body) and len(first.cells) in widths:
+        return len(first.cells)
+    what = "the header" if has_header else "the first record"
+    raise Uncertain(
+        first.line,
+        f"{what} has {_fields(len(first.cells))}, and most records have {width}",
+        "the options `header`, `skip` and `delimiter` say where the table begins and how it is separated",
+    )
+
+
+def _rest_is_empty(body: Sequence[_Record], width: int) -> bool:
+    return not any(cell.strip() for record in body for cell in record.cells[width:])
+
+
+def _fields(count: int) -> str:
+    return "1 field" if count == 1 else f"{count} fields"
+
+
+def _doubt(records: Sequence[_Record], width: int) -> str | None:
+    """Why the first record looks like data, if it does: it has numbers or dates where its columns have such."""
+    first, body = records[0], [record.cells for record in records[1:] if len(record.cells) == width]
+    for index, name in enumerate(first.cells):
+        column = [cells[index].strip() for cells in body if index < len(cells) and cells[index].strip()]
+        if VALUE.fullmatch(name.strip()) and column and sum(map(_is_value, column)) > len(column) / 2:
+            return f"{name.strip()!r} stands where a name should, over a column of such values"
+    repeated = [name for index, name in enumerate(first.cells) if name.strip() and _repeats(name, index, body)]
+    if repeated:
+        return f"{repeated[0]!r} is also a value of the column below it"
+    return None
+
+
+def _is_value(text: str) -> bool:
+    return VALUE.fullmatch(text) is not None
+
+
+def _repeats(name: str, index: int, body: Sequence[Sequence[str]]) -> bool:
+    return sum(index < len(cells) and cells[index] == name for cells in body) >= 1

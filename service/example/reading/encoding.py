@@ -1,0 +1,116 @@
+"""The encoding of a file: what it says itself, or what the caller says, and never a guess that could be wrong.
+
+A file that is UTF-8 but for a few lines is UTF-8: those lines are refused, so that one bad byte spoils no other.
+A file without a single character of UTF-8 is Windows-1252 where every byte beyond ASCII reads as Western text does.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.example.reading.options import Options, Uncertain
+from service.example.tables.files import draft_in
+
+BLOCK_BYTES = 1 << 20
+WESTERN = "cp1252"
+_MANY_IN_A_ROW = re.compile(r"[^\W\d_a-zA-Z]{3}")
+_CAPITAL_WITHIN = re.compile(r"[a-z][À-ÞŠŽŸ]")
+_ODD_WESTERN = re.compile(r"[\x81\x8d\x8f\x90\x9dƒˆ˜‰¤¦¨¬¯¸¹þÞðÐ]")
+_DECLARED = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A file as UTF-8; single lines may still be none."""
+
+    path: Path
+    encoding: str
+    is_said: bool
+    """Whether the file or the caller says the encoding; if not, it was concluded."""
+
+
+@contextmanager
+def as_utf8(path: Path, options: Options, folder: Path) -> Iterator[Text]:
+    """The file as UTF-8 with `\\n` somewhere in it if it has more than one line; a copy in `folder` where it is not."""
+    with path.open("rb") as file:
+        head = file.read(BLOCK_BYTES)
+    if not head.strip():
+        raise ValueError("the file is empty")
+    declared = next((name for mark, name in _DECLARED if head.startswith(mark)), None)
+    encoding = options.encoding or declared or _concluded(path)
+    is_said = encoding == "utf-8" or encoding in (options.encoding, declared)
+    old_lines = b"\r" in head and b"\n" not in head
+    if encoding == "utf-8" and not old_lines:
+        if b"\0" in head:
+            raise Uncertain(_line_of(head, head.index(b"\0")), "it holds NUL, which no text has", _remedy())
+        yield Text(path, encoding, is_said)
+        return
+    draft = draft_in(folder, "utf8")
+    try:
+        _transcode(path, draft, encoding)
+        yield Text(draft, encoding, is_said)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _concluded(path: Path) -> str:
+    """UTF-8 or Windows-1252; Uncertain where it could be something else."""
+    proper, bad, first, western = 0, 0, 0, True
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.isascii():
+                continue
+            try:
+                line.decode()
+                proper += 1
+            except UnicodeDecodeError:
+                bad += 1
+                first = first or number
+                western = western and _reads_as_western(line)
+    if bad <= proper:
+        return "utf-8"
+    if proper == 0 and western:
+        return WESTERN
+    raise Uncertain(first, "its bytes are no UTF-8, and could be one of several encodings", _remedy())
+
+
+def _reads_as_western(line: bytes) -> bool:
+    """Whether the bytes beyond ASCII are letters and marks where Western text has them."""
+    text = line.decode(WESTERN, errors="replace")
+    odd = "\ufffd" in text or _ODD_WESTERN.search(text) or _MANY_IN_A_ROW.search(text) or _CAPITAL_WITHIN.search(text)
+    return not odd
+
+
+def _transcode(path: Path, draft: Path, encoding: str) -> None:
+    """Write the file as UTF-8, with Unix line ends where it has old Macintosh ones."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    lines = 1
+    with path.open("rb") as file, draft.open("wb") as out:
+        has_new_lines = False
+        while True:
+            block = file.read(BLOCK_BYTES)
+            try:
+                text = decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                line = lines + error.object[: error.start].decode(encoding, errors="replace").count("\n")
+                raise Uncertain(line, f"its bytes are no {encoding}", _remedy()) from error
+            if "\0" in text:
+                raise Uncertain(lines, "it holds NUL, which no text has", _remedy())
+            has_new_lines = has_new_lines or "\n" in text
+            out.write((text if has_new_lines else text.replace("\r", "\n")).encode("utf-8", errors="replace"))
+            lines += text.count("\n")
+            if not block:
+                return
+
+
+def _line_of(data: bytes, position: int) -> int:
+    return data.count(b"\n", 0, position) + 1
+
+
+def _remedy() -> str:
+    return "the option `encoding` says how the file is written"

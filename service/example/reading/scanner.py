@@ -1,0 +1,142 @@
+"""The records of a CSV file, each with the line that it begins at, and the lines that are no record of the table.
+
+A quote is what makes lines uncertain: one too many swallows all that follow. So a text that runs over several
+lines is taken for one only where it is closed as it should be and its lines could not be records themselves.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from service.example.reading.dialect import VALUE, Dialect, is_blank, parse
+from service.example.reading.options import Uncertain
+
+TEXT_LINES_MAX = 5000
+TEXT_CHARS_MAX = 4 << 20
+"""A quoted text that is longer, or runs over more lines, counts as never closed."""
+PATTERN_RECORDS = 200
+PATTERN_SHARE = 0.95
+REFUSED_SHARE_MAX = 0.5
+BLANK = "a blank line"
+
+
+class Line(NamedTuple):
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A line, or the lines of one record, that are no row of the table, and why."""
+
+    line: int
+    text: str
+    reason: str
+
+
+class Scanner:
+    """Tells records from what is none; `Uncertain` where it cannot be told."""
+
+    def __init__(self, dialect: Dialect, lines: Iterable[Line]) -> None:
+        self._dialect = dialect
+        self._lines = iter(lines)
+        self._ahead: deque[Line] = deque()
+        self._learnt: list[list[str]] = []
+        self.refused: list[Refused] = []
+
+    def take(self, line: Line) -> list[str] | None:
+        """The record that begins with a line; None where the line is refused."""
+        if is_blank(line.text, self._dialect.delimiter) and self._dialect.width > 1:
+            return self._refuse(line, BLANK)
+        if not self._dialect.quote or self._dialect.quote not in line.text:
+            return self._fitting(line, line.text.split(self._dialect.delimiter))
+        cells = parse(line.text, self._dialect.delimiter, self._dialect.quote)
+        return self._quoted(line) if cells is None else self._fitting(line, cells)
+
+    def __iter__(self) -> Iterator[Line]:
+        """The lines that no record has taken yet."""
+        while True:
+            line = self._ahead.popleft() if self._ahead else next(self._lines, None)
+            if line is None:
+                return
+            yield line
+
+    def _fitting(self, line: Line, cells: list[str], text: str | None = None) -> list[str] | None:
+        width = self._dialect.width
+        if len(cells) == width and "\r" not in line.text:
+            if len(self._learnt) < PATTERN_RECORDS:
+                self._learnt.append(cells)
+            return cells
+        if len(cells) == width:
+            return self._refuse(line, "a carriage return within the line")
+        reason = f"{len(cells)} field{'' if len(cells) == 1 else 's'} where the table has {width}"
+        return self._refuse(Line(line.number, text or line.text), reason)
+
+    def _refuse(self, line: Line, reason: str) -> None:
+        self.refused.append(Refused(line.number, line.text, reason))
+
+    def _quoted(self, line: Line) -> list[str] | None:
+        """A record with a quote that its own line does not explain: it goes on, or the quote is one too many."""
+        taken = self._closing(line)
+        if taken is not None:
+            text = "\n".join(each.text for each in (line, *taken))
+            cells = parse(text, self._dialect.delimiter, self._dialect.quote)
+            if cells is not None and len(cells) == self._dialect.width:
+                self._hold_against_lines(line, taken)
+                return cells
+            self._ahead.extendleft(reversed(taken))
+        if len(line.text.split(self._dialect.delimiter)) == self._dialect.width:
+            return self._refuse(
+                line, "a quote that is not closed, or not doubled within quotes; the option `quote` says how to read it"
+            )
+        raise Uncertain(
+            line.number,
+            "a quote that is not closed, or not doubled within quotes, so that the end of the record is unknown",
+            "the option `quote` says which character quotes a text; empty, none does",
+        )
+
+    def _closing(self, line: Line) -> list[Line] | None:
+        """The lines that follow up to the one that closes the quote; None, and nothing taken, where none does."""
+        taken: list[Line] = []
+        text = line.text
+        for following in self:
+            taken.append(following)
+            text += "\n" + following.text
+            if len(taken) > TEXT_LINES_MAX or len(text) > TEXT_CHARS_MAX:
+                break
+            if self._dialect.quote in following.text and parse(text, self._dialect.delimiter, self._dialect.quote):
+                return taken
+            if self._dialect.quote in following.text and text.count(self._dialect.quote) % 2 == 0:
+                break  # Closed, and not as it should be.
+        self._ahead.extendleft(reversed(taken))
+        return None
+
+    def _hold_against_lines(self, line: Line, taken: list[Line]) -> None:
+        """Uncertain where the lines that a quoted text swallows look like records, unless the caller said `quote`."""
+        if self._dialect.is_quote_said:
+            return
+        swallowed = next((each for each in taken if self._looks_like_a_record(each.text)), None)
+        if swallowed is not None:
+            raise Uncertain(
+                line.number,
+                f"a quoted text runs on to line {taken[-1].number}, and line {swallowed.number} within it looks like a"
+                " record",
+                "the option `quote` says that it quotes a text; empty, no character does",
+            )
+
+    def _looks_like_a_record(self, text: str) -> bool:
+        """Whether a line alone has all fields, with numbers and dates where the records so far have such."""
+        cells = text.split(self._dialect.delimiter)
+        if len(cells) != self._dialect.width or self._dialect.width == 1:
+            return False
+        patterned = False
+        for index, cell in enumerate(cells):
+            column = [record[index].strip() for record in self._learnt if record[index].strip()]
+            if column and sum(VALUE.fullmatch(each) is not None for each in column) >= PATTERN_SHARE * len(column):
+                patterned = True
+                if cell.strip() and not VALUE.fullmatch(cell.strip().strip(self._dialect.quote)):
+                    return False
+        return patterned or not any(cell[:1] in (" ", "") for cell in cells[1:])

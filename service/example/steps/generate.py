@@ -1,0 +1,59 @@
+"""The third node: makes a rule of each finding, as data: what must hold, and what mends the cells that break it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.core.tool import Context, JsonObject
+from service.example.judging.findings import Kind
+from service.example.steps.run import names_of, repairs_file
+from service.example.tables.database import database, parquet
+from service.example.tables.files import inside, remove_drafts
+
+VALUES_MAX = 20
+"""So many texts stand in a rule; all of them are in `changes`."""
+
+DEMANDS = {
+    Kind.SPACE: "no text begins or ends with space",
+    Kind.PLACEHOLDER: "no text stands for nothing",
+    Kind.FORMAT: "every value is written in one way",
+    Kind.SPELLING: "every name is spelt in one way",
+    Kind.DEPENDENCY: "what other columns decide is as they decide it",
+    Kind.TEXT_IN_NUMBERS: "every value is a number",
+    Kind.OUTLIER: "no number lies beyond the fence",
+    Kind.FILL: "no value is missing",
+    Kind.DUPLICATE: "no row repeats another",
+}
+
+
+def generate_rules(state: dict[str, Any], context: Context) -> JsonObject:
+    """Make rules of the findings; the next node applies those of this iteration."""
+    remove_drafts(context.folder)
+    iteration = state["iteration"]
+    names = names_of(context.folder)
+    repairs = parquet(inside(context.folder, repairs_file(iteration)))
+    with database(context.folder) as db:
+        rows = db.execute(
+            f"""SELECT kind, col, count(*), list({{'before': before, 'after': after}} ORDER BY before, after)[:{VALUES_MAX}],
+            any_value(evidence ORDER BY before, row) FROM {repairs} GROUP BY ALL"""
+        ).fetchall()
+    order = list(Kind)
+    rows.sort(key=lambda row: (order.index(Kind(row[0])), row[1]))
+    rules = []
+    for number, (kind, col, count, values, evidence) in enumerate(rows, start=len(state["rules"]) + 1):
+        rules.append(
+            {
+                "id": f"R{number}",
+                "kind": kind,
+                "column": names[col - 1] if col else None,
+                "demand": DEMANDS[Kind(kind)],
+                "repairs": count,
+                "values": values,
+                "evidence": evidence,
+                "iteration": iteration,
+            }
+        )
+    for rule in rules[:VALUES_MAX * 10]:
+        where = f"{rule['column']}: " if rule["column"] is not None else ""
+        context.log(f"Rule {rule['id']}: {where}{rule['demand']}", **rule)
+    return {"rules": [*state["rules"], *rules]}

@@ -1,0 +1,1 @@
+"""Tables as files of the run, and DuckDB over them."""
