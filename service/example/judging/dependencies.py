@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from service.example.judging.findings import Flag, Judgement, Kind, Repair, shown
-from service.example.judging.texts import breaks_pattern, is_slip
+from service.example.judging.texts import agrees_in_digits, breaks_pattern, is_made_of, is_slip
 from service.example.tables.columns import TEXT, Facts
 from service.example.tables.database import Connection, literals
 
@@ -30,8 +30,11 @@ GROUPS_MIN = 3
 GROUP_ROWS_MIN = 3
 SURE_CONFIDENCE = 0.99
 SURE_GROUP_ROWS = 8
+SLIP_GROUP_ROWS = 4
 VOTES_MIN = 2
 MAJORITY_SHARE = 0.6
+COMMON_ROWS = 3
+COMMON_MAX = 20_000
 EXPLAINED_ROWS_MIN = 3
 EXPLAINED_SHARE = 0.5
 VIOLATIONS_MAX = 100_000
@@ -165,9 +168,9 @@ def judge_dependencies(
     by_column = {facts.column: facts for facts in columns}
     sure = {(each.source, each.target): each for each in dependencies}
     patterns: dict[int, list[str]] = defaultdict(list)
-    for col, value in db.execute("SELECT col, value FROM codes ORDER BY n DESC, value").fetchall():
-        if len(patterns[col]) < 200:
-            patterns[col].append(value)
+    query = f"SELECT col, value FROM codes WHERE n >= {COMMON_ROWS} ORDER BY n DESC, value LIMIT {COMMON_MAX}"
+    for col, value in db.execute(query).fetchall():
+        patterns[col].append(value)
     for cell, votes in _violations(db, dependencies):
         if (cell.row, cell.column) in mended:
             continue
@@ -255,8 +258,12 @@ def _decide(
         clear = len(agreeing) >= 3 and len(agreeing) >= 3 * (len(votes) - len(agreeing))
         if not clear:
             return majority, evidence, "other columns say otherwise"
-    slip = is_slip(cell.value, majority) or (breaks_pattern(cell.value, common) and not breaks_pattern(majority, common))
-    lopsided = best.support >= 2 * best.current
+    slip = (is_slip(cell.value, majority) and not is_made_of(cell.value, common)) or (
+        agrees_in_digits(cell.value, majority)
+        and breaks_pattern(cell.value, common)
+        and not breaks_pattern(majority, common)
+    )
+    lopsided = best.support >= SLIP_GROUP_ROWS * best.current
     if slip and not cell.is_alive and lopsided:
         return majority, evidence + ", and it is a slip of that", None
     enough = [vote for vote in agreeing if vote.support >= SURE_GROUP_ROWS * vote.current]

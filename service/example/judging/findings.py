@@ -15,6 +15,7 @@ class Kind(StrEnum):
     SPACE = "space"
     PLACEHOLDER = "placeholder"
     FORMAT = "format"
+    SHIFTED = "shifted"
     SPELLING = "spelling"
     DEPENDENCY = "dependency"
     TEXT_IN_NUMBERS = "text_in_numbers"

@@ -37,6 +37,7 @@ STYLE_SHARE = 0.9
 OWN_SHARE = 0.9
 SHARED_MIN = 0.5
 SHARED_PURE = 0.98
+SHARED_ROWS_MIN = 10
 CONTEXT_MAX = 12
 PAIRS_MAX = 2000
 
@@ -213,7 +214,8 @@ def _company(db: Connection, pairs: Sequence[Pair], columns: Sequence[Facts]) ->
                 own.setdefault(index, names[each.column])
             elif decides and mode_share == 1.0 and global_share <= 0.6:
                 agrees.setdefault(index, names[each.column])
-            if rare and matching >= SHARED_MIN * rare and pure >= SHARED_PURE and each.distinct >= 5:
+            is_shared = matching >= SHARED_MIN * rare and pure >= SHARED_PURE
+            if is_shared and each.distinct >= 5 and pairs[index].common_count >= SHARED_ROWS_MIN:
                 shared.setdefault(index, names[each.column])
     return [Company(own.get(index), shared.get(index), agrees.get(index)) for index in range(len(pairs))]
 
@@ -236,9 +238,14 @@ def _asked(db: Connection, column: int) -> list[tuple[int, int, int, float, floa
         modes AS (SELECT id, arg_max(x, (n, x)) AS x, max(n) / sum(n) AS share FROM commons GROUP BY ALL),
         rares AS (SELECT id, x, count(*) AS n FROM seen WHERE spelling = rare GROUP BY ALL),
         everywhere AS (SELECT value AS x, n, sum(n) OVER () AS total FROM spelled WHERE col = {column}),
+        family AS (SELECT col, common, rare AS spelling FROM pairs UNION SELECT col, common, common FROM pairs),
+        kin AS (
+            SELECT f.col, f.common, i.cells[{column}] AS x, count(*) AS n
+            FROM family AS f JOIN input AS i ON i.cells[f.col] = f.spelling GROUP BY ALL),
         pure AS (
-            SELECT r.id, sum(r.n + c.n) / sum(e.n) AS pure
-            FROM rares AS r JOIN commons AS c USING (id, x) JOIN everywhere AS e USING (x) GROUP BY ALL)
+            SELECT r.id, sum(k.n) / sum(e.n) AS pure
+            FROM rares AS r JOIN commons AS c USING (id, x) JOIN everywhere AS e USING (x)
+            JOIN pairs AS p USING (id) JOIN kin AS k ON k.col = p.col AND k.common = p.common AND k.x = r.x GROUP BY r.id)
         SELECT r.id, sum(r.n)::BIGINT, coalesce(sum(r.n) FILTER (c.n IS NOT NULL), 0)::BIGINT, any_value(m.share),
             coalesce(sum(r.n) FILTER (r.x = m.x), 0) / sum(r.n), any_value(e.n / e.total), coalesce(any_value(b.pure), 0)
         FROM rares AS r JOIN modes AS m USING (id) LEFT JOIN commons AS c ON c.id = r.id AND c.x = r.x

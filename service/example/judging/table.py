@@ -11,6 +11,7 @@ from service.example.judging.findings import Flag, Judgement, Kind, Repair
 from service.example.judging.numbers import judge_numbers, read_number
 from service.example.judging.outliers import few, fence
 from service.example.judging.placeholders import CHARS_MAX, LEXICON, judge_placeholders
+from service.example.judging.shifted import judge_shifted
 from service.example.judging.spellings import judge_spellings
 from service.example.tables.columns import DATE, INTEGER, MOMENT, PLAIN, TEXT, ZONED, Facts, make_values
 from service.example.tables.database import Connection, has_outer_space, literal, literals
@@ -47,7 +48,7 @@ class Judge:
     def judge(self) -> Judgement:
         """All that is wrong with the table; repairs of a later kind only where none of an earlier one is left."""
         found = self._surfaces()
-        for kind in (self._formats, self._spellings, self._dependencies, self._allowed):
+        for kind in (self._formats, self._shifted, self._spellings, self._dependencies, self._allowed):
             found.add(kind(self._settled(found)))
         if "duplicates" in self.allow and not found.repairs:
             found.add(self._duplicates())
@@ -111,6 +112,9 @@ class Judge:
                 if facts.column in texts:
                     found.add(judge(facts, texts[facts.column]))
         return found
+
+    def _shifted(self, settled: Sequence[Facts]) -> Judgement:
+        return judge_shifted(self.db, settled, self.row_count)
 
     def _spellings(self, settled: Sequence[Facts]) -> Judgement:
         return judge_spellings(self.db, settled, settled)

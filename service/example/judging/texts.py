@@ -47,8 +47,15 @@ def is_slip(text: str, meant: str) -> bool:
     if distance(one, other, most) > most:
         return False
     if len(one) == len(other):
-        return not any(a != b and a.isdigit() and b.isdigit() for a, b in zip(one, other, strict=True))
+        return agrees_in_digits(one, other)
     return re.sub(r"\D", "", one) == re.sub(r"\D", "", other)
+
+
+def agrees_in_digits(text: str, meant: str) -> bool:
+    """Whether two texts of one length have no different digits at one place."""
+    return len(text) == len(meant) and not any(
+        a != b and a.isdigit() and b.isdigit() for a, b in zip(text, meant, strict=True)
+    )
 
 
 def shape(text: str) -> str:
@@ -60,6 +67,17 @@ def breaks_pattern(text: str, common: Sequence[str]) -> bool:
     """Whether a text has a shape that no common value of its column has, where these have few."""
     shapes = {shape(each) for each in common if each != text}
     return 0 < len(shapes) <= max(3, len(common) // 10) and shape(text) not in shapes
+
+
+def is_made_of(text: str, common: Sequence[str]) -> bool:
+    """Whether each word of a text is a word of other values too, so that it is no slip but another value."""
+    words = set(re.findall(r"[^\W_]+", text.casefold()))
+    for each in common:
+        if not words:
+            break
+        if each != text:
+            words.difference_update(re.findall(r"[^\W_]+", each.casefold()))
+    return not words
 
 
 def plain_key(text: str) -> str:

@@ -62,8 +62,10 @@ def _list_changes(db: Connection, iteration: int) -> None:
                 SELECT row, unnest(cells) AS value, generate_subscripts(cells, 1)::INTEGER AS col FROM input)
             WHERE col IN (SELECT DISTINCT col FROM repairs))
         SELECT c.row, c.col, r.before, r.after, r.kind, r.rule, {int(iteration)} AS iteration, r.evidence
-        FROM cells AS c JOIN repairs AS r ON r.col = c.col AND r.before = c.value
-        WHERE r.row IS NULL OR r.row = c.row
+        FROM cells AS c JOIN repairs AS r ON r.col = c.col AND r.before = c.value WHERE r.row IS NULL
+        UNION ALL
+        SELECT c.row, c.col, r.before, r.after, r.kind, r.rule, {int(iteration)}, r.evidence
+        FROM cells AS c JOIN repairs AS r ON r.col = c.col AND r.row = c.row AND r.before IS NOT DISTINCT FROM c.value
         UNION ALL
         SELECT c.row, c.col, NULL, r.after, r.kind, r.rule, {int(iteration)}, r.evidence
         FROM cells AS c JOIN repairs AS r ON r.col = c.col WHERE c.value IS NULL AND r.before IS NULL AND r.row IS NULL

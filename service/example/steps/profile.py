@@ -52,12 +52,12 @@ def _load(state: dict[str, Any], context: Context) -> JsonObject:
 
 
 def _kept(before: Facts | None, measured: Facts | None) -> Facts:
-    """The facts of a column; its spread stays what it was when its numbers were first seen."""
+    """The facts of a column; its quartiles stay what they were when its numbers were first seen."""
     if measured is None or before is None:
         found = measured or before
         assert found is not None
         return found
     if before.median is None:
         return measured
-    spread = {key: getattr(before, key) for key in ("low", "q1", "median", "q3", "high", "mad")}
+    spread = {key: getattr(before, key) for key in ("q1", "median", "q3", "mad")}
     return Facts(**asdict(measured) | spread)

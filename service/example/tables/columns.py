@@ -13,6 +13,8 @@ TEXT = "VARCHAR"
 DIGITS_EXACT = 15
 """As many significant digits a double always holds."""
 
+NUMBERS_MIN = 5
+"""So many numbers have a spread."""
 PLAIN = r"[+-]?(0|[1-9][0-9]*)(\.[0-9]+)?|[+-]?\.[0-9]+"
 INTEGER = "-?(0|[1-9][0-9]{0,17})"
 SCIENTIFIC = r"[+-]?[0-9]\.[0-9]+[eE][+-]?[0-9]{1,3}|[+-]?[0-9](\.[0-9]+)?[eE]-[0-9]{1,3}|[+-]?[0-9][eE][+][0-9]{1,3}"
@@ -157,7 +159,9 @@ def measure(db: Connection, names: list[str], columns: list[int]) -> dict[int, F
 
 def _with_spread(db: Connection, found: dict[int, Facts]) -> dict[int, Facts]:
     """The facts with quartiles and deviation of the numbers of each column that has them."""
-    numeric = [facts.column for facts in found.values() if facts.is_numeric]
+    numeric = [
+        facts.column for facts in found.values() if facts.plain + facts.scientific >= NUMBERS_MIN and not facts.leading_zero
+    ]
     if not numeric:
         return found
     rows: list[tuple[Any, ...]] = db.execute(
