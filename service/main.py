@@ -183,7 +183,10 @@ def make_folder(folder: Path) -> None:
 
 def built_in_example(tools: Mapping[str, Tool]) -> Example:
     return Example(
-        graph=read_graph(example.GRAPH, tools), datasets=example.DATASETS, initial_state=example.initial_state
+        graph=read_graph(example.GRAPH, tools),
+        datasets=example.DATASETS,
+        initial_state=example.initial_state,
+        faults=example.faults,
     )
 
 

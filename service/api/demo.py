@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from email.message import Message
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,20 +19,31 @@ from fastapi import Query, Request
 from service.api import schemas
 from service.api.body import chunks, content_type, read_json, shaped
 from service.api.copying import sync
-from service.api.deps import Decimal, Served, Settings, new_run_id, routes
+from service.api.deps import Decimal, Number, Served, Settings, new_run_id, routes
 from service.api.openapi import DEMO_BODY, refusals
 from service.api.runs import initial_state, started
 from service.api.services import WRITE_WITHIN_S, ApiSettings, Services
 from service.api.unfinished import unfinished
 from service.api.views import Json
 from service.core import codec
-from service.core.errors import Invalid, Unavailable
+from service.core.errors import Fault, Invalid, Unavailable
 from service.core.spelling import closest
 from service.core.tool import JsonObject
 from service.store.runs import Start
 
 CSV_FILE = "upload.csv"
 ROWS_FILE = "upload.json"
+
+Mode = Annotated[str | None, Query(description="`report` changes nothing; `mend`, the default, does.")]
+Allow = Annotated[
+    list[str], Query(description="What may be done beyond what evidence supports; repeatable.", max_length=100)
+]
+Keep = Annotated[list[str], Query(description="A column that is never touched; repeatable.", max_length=10_000)]
+Delimiter = Annotated[str | None, Query(description="CSV: what separates fields; `tab` is a tab.")]
+Quote = Annotated[str | None, Query(description="CSV: what quotes a text; empty, nothing does.")]
+Encoding = Annotated[str | None, Query(description="CSV: the encoding; `charset` of the content type if left out.")]
+Header = Annotated[str | None, Query(description="CSV: whether the first record has the names: `true` or `false`.")]
+Skip = Annotated[Number | None, Query(description="CSV: so many lines stand before the table.")]
 
 router = routes(tags=["demo"])
 
@@ -50,40 +62,83 @@ async def run_data_quality(
     threshold: Annotated[
         Decimal | None, Query(description="The run ends at so many anomalies or fewer; 0 if left out.")
     ] = None,
+    mode: Mode = None,
+    allow: Allow = [],  # noqa: B006  # FastAPI copies defaults.
+    keep: Keep = [],  # noqa: B006
+    delimiter: Delimiter = None,
+    quote: Quote = None,
+    encoding: Encoding = None,
+    header: Header = None,
+    skip: Skip = None,
 ) -> Json:
-    """Profile a table, find what is wrong with it, make rules of that and apply them, until it is clean."""
+    """Find what is wrong with a table, and mend what evidence supports, until nothing more can be mended."""
     run_id = new_run_id()
     folder = services.runs_folder / run_id
+    in_query: JsonObject = {"threshold": threshold, "mode": mode, "allow": allow or None, "keep": keep or None}
+    asked = {key: value for key, value in in_query.items() if value is not None}
+    options: JsonObject = {"delimiter": delimiter, "quote": quote, "encoding": encoding, "header": header, "skip": skip}
+    options = {key: value for key, value in options.items() if value is not None}
     with unfinished(services.runs_folder, run_id), ExitStack() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         if content_type(request) == "text/csv":
+            asked["options"] = _csv_options(request, options)
+            _refuse_faults(services, asked)
             source: JsonObject = {"kind": "csv", "file": CSV_FILE}
             await _write(folder / CSV_FILE, chunks(request, settings.upload_bytes_max))
         else:
-            asked = await _read_request(request, services, settings, threshold)
-            threshold = asked.threshold
-            source = {"kind": "dataset", "name": asked.dataset}
-            if asked.rows:
+            if options:
+                raise Invalid([Fault(f"/{name}", "says how a CSV file is written; this is none") for name in options])
+            body = await _read_request(request, services, settings, asked)
+            asked = body.model_dump(include={"threshold", "mode", "allow", "keep"})
+            _refuse_faults(services, asked)
+            source = {"kind": "dataset", "name": body.dataset}
+            if body.rows:
+                _refuse_unknown_columns(body)
                 source = {"kind": "rows", "file": ROWS_FILE}
-                await _write(folder / ROWS_FILE, _one(codec.encode(asked.rows).encode()))
-        await _start(services, settings, run_id, source, threshold or 0)
+                await _write(folder / ROWS_FILE, _one(codec.encode(body.rows).encode()))
+        await _start(services, settings, run_id, source, asked)
         undo.pop_all()
     return started(request, run_id)
 
 
+def _csv_options(request: Request, options: JsonObject) -> JsonObject:
+    """The options, `header` as a boolean, and the content type's `charset` where no encoding is given."""
+    parsed = Message()
+    parsed["content-type"] = request.headers.get("content-type", "")
+    charset = parsed.get_content_charset()
+    if charset is not None:
+        options = {"encoding": charset} | options
+    if "header" in options:
+        options = options | {"header": {"true": True, "false": False}.get(options["header"], options["header"])}
+    return options
+
+
+def _refuse_faults(services: Services, asked: JsonObject) -> None:
+    if faults := services.example.faults(asked):
+        raise Invalid([Fault(f"/{name}", message) for name, message in faults])
+
+
+def _refuse_unknown_columns(body: schemas.DemoRequest) -> None:
+    """A name in `keep` is a key of the rows; the tools name columns by them, as far as they are names."""
+    names = {" ".join(key.split())[:100] for row in body.rows for key in row} | {key for row in body.rows for key in row}
+    for index, name in enumerate(body.keep):
+        if name not in names and not name.startswith("column_"):
+            raise Invalid.at(f"/keep/{index}", f"the rows have no key {name!r:.200}{closest(name, names)}")
+
+
 async def _read_request(
-    request: Request, services: Services, settings: ApiSettings, threshold: Any
+    request: Request, services: Services, settings: ApiSettings, in_query: JsonObject
 ) -> schemas.DemoRequest:
-    """The JSON body, if there is one, with the threshold of the query where the body has none."""
+    """The JSON body, if there is one, with what the query says where the body does not."""
     document = {"dataset": next(iter(services.example.datasets))}
     body = await read_json(request, settings.body_bytes_max, empty={})
     if isinstance(body, dict):
         if "dataset" in body and "rows" in body:
             raise Invalid.at("/rows", "either `dataset` or `rows`, not both")
-        if "threshold" in body and threshold is not None:
-            raise Invalid.at("/threshold", "once is enough: in the body or in the query")
-        given = {} if threshold is None else {"threshold": threshold}
-        body = document | given | body
+        for name in in_query:
+            if name in body:
+                raise Invalid.at(f"/{name}", "once is enough: in the body or in the query")
+        body = document | in_query | body
     asked = shaped(schemas.DemoRequest, body)
     if asked.dataset not in services.example.datasets:
         hint = closest(asked.dataset, services.example.datasets)
@@ -91,9 +146,10 @@ async def _read_request(
     return asked
 
 
-async def _start(services: Services, settings: ApiSettings, run_id: str, source: JsonObject, threshold: float) -> None:
+async def _start(services: Services, settings: ApiSettings, run_id: str, source: JsonObject, asked: JsonObject) -> None:
     example = services.example
-    state = initial_state(example.initial_state(source, threshold), settings.state_bytes_max)
+    threshold = asked.pop("threshold", 0)
+    state = initial_state(example.initial_state(source, threshold, asked), settings.state_bytes_max)
     await services.store.graphs.add(example.graph, within_s=WRITE_WITHIN_S)
     start = Start(run_id, example.graph.id, state, {})
     await services.store.runs.start(start, within_s=WRITE_WITHIN_S)

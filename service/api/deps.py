@@ -11,7 +11,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, cast, get_origin
 
 from fastapi import APIRouter, Depends, Path, Query
 from fastapi.routing import APIRoute
@@ -140,14 +140,16 @@ class StrictRoute(APIRoute):
 
 async def known_query(connection: HTTPConnection) -> None:
     """Refuse query parameters that the route does not have, and those that are given twice."""
-    known = {parameter.alias for parameter in connection.scope["route"].dependant.query_params}
+    parameters = connection.scope["route"].dependant.query_params
+    known = {parameter.alias for parameter in parameters}
+    repeatable = {each.alias for each in parameters if get_origin(each.field_info.annotation) is list}
     names = [name for name, _ in connection.query_params.multi_items()]
     faults = [
         Fault(f"/{name[:100]}", f"there is no query parameter {name!r:.200}{closest_field(name, known)}")
         for name in dict.fromkeys(names)
         if name not in known
     ]
-    faults += [Fault(f"/{name}", "given more than once") for name in known if names.count(name) > 1]
+    faults += [Fault(f"/{name}", "given more than once") for name in known - repeatable if names.count(name) > 1]
     if faults:
         raise Invalid(faults)
 

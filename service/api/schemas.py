@@ -98,6 +98,11 @@ class DemoRequest(Shape):
         [], description="A table, an object for each row."
     )
     threshold: Annotated[int | float, Field(ge=0)] = Field(0, description="The run ends at so many anomalies or fewer.")
+    mode: Literal["report", "mend"] = Field("mend", description="`report` changes nothing.")
+    allow: list[Literal["fill", "outliers", "duplicates", "text_in_numbers"]] = Field(
+        [], description="What may be done beyond what evidence supports."
+    )
+    keep: list[str] = Field([], description="Columns that are never touched.")
 
 
 # Answers

@@ -34,8 +34,11 @@ class Example:
     graph: Graph
     datasets: Collection[str]
     """The first is the one that a call without a body gets."""
-    initial_state: Callable[[JsonObject, float], JsonObject]
-    """From a source (`{"kind": "dataset", "name"}`, `{"kind": "csv" | "rows", "file"}`) and a threshold."""
+    initial_state: Callable[[JsonObject, float, JsonObject], JsonObject]
+    """From a source (`{"kind": "dataset", "name"}`, `{"kind": "csv" | "rows", "file"}`), a threshold, and what else is
+    asked: `mode`, `allow`, `keep`, and `options` for a CSV file."""
+    faults: Callable[[JsonObject], list[tuple[str, str]]]
+    """What is wrong with what is asked: names of the parts, such as `delimiter`, each with what it may be."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,7 @@ def _add_servers(commands: argparse._SubParsersAction[_Parser], common: _Parser)
 def _add_runs(commands: argparse._SubParsersAction[_Parser], common: _Parser, database: _Parser) -> None:
     command = commands.add_parser("demo", parents=[common], help="find and mend what is wrong with a table")
     command.add_argument("file", nargs="?", type=Path, metavar="FILE.csv", help="default: the bundled data set")
+    _add_demo_options(command)
     command.set_defaults(run=demo.demo)
 
     command = commands.add_parser("run", parents=[common], help="run a graph to its end, showing its log")
@@ -101,6 +102,22 @@ def _add_runs(commands: argparse._SubParsersAction[_Parser], common: _Parser, da
     command.add_argument("run_id", metavar="RUN_ID", help="the run's id, as `rungraph runs` shows it")
     command.add_argument("-f", "--follow", action="store_true", help="go on until the run is over")
     command.set_defaults(run=runs.logs)
+
+
+def _add_demo_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--report", action="store_true", help="change nothing; say what would be")
+    command.add_argument(
+        "--allow",
+        action="append",
+        choices=["fill", "outliers", "duplicates", "text_in_numbers"],
+        help="what may be done beyond what evidence supports; repeatable",
+    )
+    command.add_argument("--keep", action="append", metavar="COLUMN", help="a column that is never touched; repeatable")
+    command.add_argument("--delimiter", metavar="MARK", help="what separates the file's fields; `tab` is a tab")
+    command.add_argument("--quote", metavar="MARK", help="what quotes a text; empty, nothing does")
+    command.add_argument("--encoding", metavar="NAME", help="the file's encoding")
+    command.add_argument("--header", choices=["true", "false"], help="whether the first record has the names")
+    command.add_argument("--skip", type=int, metavar="N", help="so many lines stand before the table")
 
 
 def _count(text: str) -> int:

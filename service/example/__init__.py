@@ -16,10 +16,11 @@ step done twice does no harm. Every path is the bundled data set or lies in the 
 from __future__ import annotations
 
 from service.core.tool import Tool
-from service.example.graph import ALLOWED, GRAPH, MODES, initial_state
+from service.example.graph import GRAPH, initial_state
 from service.example.reading import DATASETS
+from service.example.reading.options import faults
 from service.example.steps import apply_rules, detect_anomalies, generate_rules, profile_table
 
 TOOLS = tuple(Tool.of(tool) for tool in (profile_table, detect_anomalies, generate_rules, apply_rules))
 
-__all__ = ["ALLOWED", "DATASETS", "GRAPH", "MODES", "TOOLS", "initial_state"]
+__all__ = ["DATASETS", "GRAPH", "TOOLS", "faults", "initial_state"]

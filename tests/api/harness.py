@@ -54,7 +54,10 @@ COUNT = {
 EXAMPLE = Example(
     graph=read_graph({"name": "example", "start_node": "a", "nodes": {"a": "add"}}, TOOLS),
     datasets=("planes", "flights"),
-    initial_state=lambda source, threshold: {"source": source, "threshold": threshold},
+    initial_state=lambda source, threshold, asked: {"source": source, "threshold": threshold} | asked,
+    faults=lambda asked: [
+        (name, "no such thing") for name, value in {**asked, **asked.get("options", {})}.items() if value == "wrong"
+    ],
 )
 
 

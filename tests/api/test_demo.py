@@ -42,14 +42,16 @@ def test_a_bundled_data_set(
     server: Server, client: httpx.Client, query: str, body: bytes, name: str, threshold: float
 ) -> None:
     state, folder = started(server, client, client.post(URL + query, content=body))
-    assert state == {"source": {"kind": "dataset", "name": name}, "threshold": threshold}
+    source = {"kind": "dataset", "name": name}
+    assert state == {"source": source, "threshold": threshold, "mode": "mend", "allow": [], "keep": []}
     assert not folder.exists()
 
 
 def test_rows(server: Server, client: httpx.Client) -> None:
     rows = [{"a": 2**70, "b": "☃"}, {"a": None, "c": [0.1]}]
     state, folder = started(server, client, client.post(URL, json={"rows": rows, "threshold": 2}))
-    assert state == {"source": {"kind": "rows", "file": "upload.json"}, "threshold": 2}
+    assert state["source"] == {"kind": "rows", "file": "upload.json"}
+    assert state["threshold"] == 2
     assert json.loads((folder / "upload.json").read_bytes()) == rows
 
 
@@ -60,9 +62,46 @@ def test_a_csv_file_is_streamed_to_disk(server: Server, client: httpx.Client) ->
         yield from lines
 
     state, folder = started(server, client, client.post(f"{URL}?threshold=1", content=pieces(), headers=CSV))
-    assert state == {"source": {"kind": "csv", "file": "upload.csv"}, "threshold": 1}
+    assert state == {
+        "source": {"kind": "csv", "file": "upload.csv"},
+        "threshold": 1,
+        "options": {"encoding": "utf-8"},
+    }
     assert (folder / "upload.csv").read_bytes() == b"".join(lines)
     assert len(b"".join(lines)) > 2**20
+
+
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        ("?mode=report&allow=fill&allow=outliers&keep=a&keep=b", b"{}"),
+        ("", b'{"mode": "report", "allow": ["fill", "outliers"], "keep": ["a", "b"]}'),
+        ("?mode=report&keep=a&keep=b", b'{"allow": ["fill", "outliers"]}'),
+    ],
+)
+def test_what_is_asked_for_comes_in_the_body_or_in_the_query(
+    server: Server, client: httpx.Client, query: str, body: bytes
+) -> None:
+    state, _ = started(server, client, client.post(URL + query, content=body))
+    assert (state["mode"], state["allow"], state["keep"]) == ("report", ["fill", "outliers"], ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("query", "content_type", "options"),
+    [
+        ("", "text/csv", {}),
+        ("", "text/csv; charset=windows-1252", {"encoding": "windows-1252"}),
+        ("?encoding=latin-1", "text/csv; charset=utf-8", {"encoding": "latin-1"}),
+        ("?delimiter=%3B&quote=&header=false&skip=3", "text/csv", {"delimiter": ";", "quote": "", "header": False, "skip": 3}),
+        ("?header=true&delimiter=tab", "text/csv", {"header": True, "delimiter": "tab"}),
+    ],
+)
+def test_the_options_of_a_csv_file(
+    server: Server, client: httpx.Client, query: str, content_type: str, options: dict[str, Any]
+) -> None:
+    answer = client.post(URL + query, content=b"a\n1\n", headers={"content-type": content_type})
+    state, _ = started(server, client, answer)
+    assert state["options"] == options
 
 
 @pytest.mark.parametrize(
@@ -93,6 +132,24 @@ def test_a_csv_file_is_streamed_to_disk(server: Server, client: httpx.Client) ->
         ("?threshold=1e3", b"a\n1\n", CSV, 422, "/threshold"),
         ("?treshold=1", b"a\n1\n", CSV, 422, "/treshold"),
         ("", b"", CSV, 422, ""),
+        ("?mode=wrong", b"a\n1\n", CSV, 422, "/mode"),
+        ("?mode=mend&mode=report", b"a\n1\n", CSV, 422, "/mode"),
+        ("?delimiter=wrong", b"a\n1\n", CSV, 422, "/delimiter"),
+        ("?header=wrong", b"a\n1\n", CSV, 422, "/header"),
+        ("?skip=-1", b"a\n1\n", CSV, 422, "/skip"),
+        ("?skip=x", b"a\n1\n", CSV, 422, "/skip"),
+        ("", b"a\n1\n", {"content-type": "text/csv; charset=wrong"}, 422, "/encoding"),
+        ("?delimiter=%3B", b"{}", {}, 422, "/delimiter"),
+        ("?quote=", b"", {}, 422, "/quote"),
+        ("?mode=report", b'{"mode": "mend"}', {}, 422, "/mode"),
+        ("?allow=fill", b'{"allow": []}', {}, 422, "/allow"),
+        ("", b'{"mode": "repair"}', {}, 422, "/mode"),
+        ("", b'{"mode": null}', {}, 422, "/mode"),
+        ("", b'{"allow": "fill"}', {}, 422, "/allow"),
+        ("", b'{"allow": ["fill", "all"]}', {}, 422, "/allow/1"),
+        ("?allow=all", b"", {}, 422, "/allow/0"),
+        ("", b'{"keep": [1]}', {}, 422, "/keep/0"),
+        ("", b'{"rows": [{"a": 1}], "keep": ["a", "b"]}', {}, 422, "/keep/1"),
         ("", b"a\n1\n", {"content-type": "text/plain"}, 415, None),
         ("", b"PK", {"content-type": "application/zip"}, 415, None),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -86,11 +87,31 @@ class Walk:
         found = self.state["history"][iteration - 1]["counts"]
         return {kind: count for kind, count in found.items() if count}
 
-    def ever_found(self, kind: str) -> int:
-        return sum(entry["counts"][kind] for entry in self.state["history"])
-
     def file(self, role: str) -> Path:
         return self.attempt.folder / str(self.state["output"][role])
+
+    def rows(self, role: str) -> list[list[str]]:
+        """The records of one of the CSV files, without the header."""
+        return read_csv(self.file(role))[1:]
+
+    def cleaned(self) -> list[list[str]]:
+        return self.rows("table_csv")
+
+    def column(self, name: str) -> list[str]:
+        header, *rows = read_csv(self.file("table_csv"))
+        return [row[header.index(name)] for row in rows]
+
+    def changes(self) -> list[tuple[int, str, str, str, str]]:
+        """Row, column, before, after and kind of each change."""
+        return [(int(row), column, before, after, kind) for row, column, before, after, kind, *_ in self.rows("changes_csv")]
+
+    def flags(self, kind: str | None = None) -> list[tuple[str, str, str, str, str]]:
+        """Row, column, value, kind and reason of each flag."""
+        return [(row[0], row[1], row[2], row[3], row[4]) for row in self.rows("flags_csv") if kind in (None, row[3])]
+
+    @property
+    def types(self) -> dict[str, str]:
+        return {rule["column"]: rule["type"] for rule in self.state["rules"] if rule["kind"] == "column"}
 
     def validate(self, table: Path, **reading: Any) -> None:
         """Hold a CSV file against the run's Pandera schema; SchemaErrors where it does not pass."""
@@ -108,6 +129,12 @@ class Walk:
             return db.execute(rest).fetchall()
 
 
+def read_csv(path: Path) -> list[list[str]]:
+    csv.field_size_limit(1 << 30)
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
 Start = Callable[..., Walk]
 
 
@@ -120,10 +147,10 @@ def planes(tmp_path: Path) -> Walk:
 def from_csv(tmp_path: Path) -> Start:
     """A walk over a CSV file with this content."""
 
-    def start(content: str | bytes, threshold: float = 0) -> Walk:
+    def start(content: str | bytes, threshold: float = 0, **asked: Any) -> Walk:
         data = content if isinstance(content, bytes) else content.encode()
         (tmp_path / "upload.csv").write_bytes(data)
-        return Walk(Attempt(tmp_path), initial_state({"kind": "csv", "file": "upload.csv"}, threshold))
+        return Walk(Attempt(tmp_path), initial_state({"kind": "csv", "file": "upload.csv"}, threshold, asked))
 
     return start
 
@@ -132,8 +159,8 @@ def from_csv(tmp_path: Path) -> Start:
 def from_rows(tmp_path: Path) -> Start:
     """A walk over a JSON array of objects."""
 
-    def start(rows: Any, threshold: float = 0) -> Walk:
+    def start(rows: Any, threshold: float = 0, **asked: Any) -> Walk:
         (tmp_path / "upload.json").write_text(json.dumps(rows))
-        return Walk(Attempt(tmp_path), initial_state({"kind": "rows", "file": "upload.json"}, threshold))
+        return Walk(Attempt(tmp_path), initial_state({"kind": "rows", "file": "upload.json"}, threshold, asked))
 
     return start

@@ -31,7 +31,12 @@ GROUP_ROWS_MIN = 3
 SURE_CONFIDENCE = 0.99
 SURE_GROUP_ROWS = 8
 SLIP_GROUP_ROWS = 4
-VOTES_MIN = 2
+SLIP_MAJORITY = 0.8
+SHORT_LETTERS = 3
+SHORT_VOTES_MIN = 3
+"""A letter more or less makes another word of a short one: so many columns must agree that it is a slip."""
+WITNESSES_FEW, WITNESSES_SOME = 4, 6
+"""A table of no more columns has fewer that could speak for a value; so fewer must speak against it."""
 MAJORITY_SHARE = 0.6
 COMMON_ROWS = 3
 COMMON_MAX = 20_000
@@ -263,13 +268,18 @@ def _decide(
         and breaks_pattern(cell.value, common)
         and not breaks_pattern(majority, common)
     )
-    lopsided = best.support >= SLIP_GROUP_ROWS * best.current
-    if slip and not cell.is_alive and lopsided:
+    lopsided = best.support >= max(SLIP_GROUP_ROWS * best.current, SLIP_MAJORITY * best.total)
+    enough_votes = len(agreeing) >= (SHORT_VOTES_MIN if len(majority) <= SHORT_LETTERS else 1)
+    if slip and not cell.is_alive and lopsided and enough_votes:
         return majority, evidence + ", and it is a slip of that", None
     enough = [vote for vote in agreeing if vote.support >= SURE_GROUP_ROWS * vote.current]
     dependencies = [sure[vote.source, cell.column] for vote in enough]
     firm = [each for each in dependencies if each.confidence >= SURE_CONFIDENCE]
     one_way = [each for each in firm if not each.is_mutual]
-    if len(firm) >= VOTES_MIN and one_way and columns[cell.column].type == TEXT:
+    if len(firm) >= _votes_needed(len(columns)) and one_way and columns[cell.column].type == TEXT:
         return majority, evidence, None
     return majority, evidence, "the value may be right, and another cell of its row wrong"
+
+
+def _votes_needed(columns: int) -> int:
+    return 1 + (columns > WITNESSES_FEW) + (columns > WITNESSES_SOME)

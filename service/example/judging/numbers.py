@@ -34,6 +34,8 @@ _UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words.split
 SHARE_MIN = 0.98
 """So many of a column's texts must be numbers before any of them is rewritten."""
 PLAIN_MIN = 5
+TEXTS_MIN = 3
+"""Fewer texts are no evidence of how a column is written."""
 NOISELESS_DIGITS_MAX = 8
 FAR = 8.0
 """How many times nearer to the others a reading must be to be taken for the right one."""
@@ -58,6 +60,8 @@ def read_number(text: str) -> Number | None:
     if (before and after) or (match["sign1"] and match["sign2"]):
         return None
     sign = "-" if match["open"] or "-" in (match["sign1"], match["sign2"]) else ""
+    if re.match(r"[eE][-+\d]", after):
+        return None  # An exponent, and no unit.
     unit, remark = unit_of(before or after)
     return Number(sign, match["digits"], unit, remark)
 
@@ -133,16 +137,22 @@ def rewritten(number: Number, marks: Marks) -> str | None:
     return text if re.fullmatch(PLAIN, text) else None
 
 
+def _is_grouped(number: Number) -> bool:
+    return any(mark in number.digits for mark in _GROUPS if mark != ".")
+
+
 def judge_numbers(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
     """Judge the texts of a column of numbers that are no plain numbers."""
     found = Judgement()
     read = {text: number for text, _ in texts if (number := read_number(text))}
     counts = dict(texts)
     readable = sum(counts[text] for text in read)
-    if not read or facts.leading_zero or facts.plain + readable < SHARE_MIN * facts.present:
+    if not read or facts.leading_zero or facts.present < TEXTS_MIN or facts.plain + facts.scientific + readable < SHARE_MIN * facts.present:
         return found
     unit, problem = _common_unit(read, counts, facts)
     marks = find_marks([number.digits for number in read.values()], facts)
+    if marks and any(_is_grouped(number) and rewritten(number, marks) is None for number in read.values()):
+        problem = problem or "not all marks in the column's numbers group their digits by three"
     for text, number in read.items():
         if number.remark:
             found.flags.append(_flag(facts, text, f"it says more than a number and its unit: {number.remark!r}"))

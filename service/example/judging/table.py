@@ -13,7 +13,7 @@ from service.example.judging.outliers import few, fence
 from service.example.judging.placeholders import CHARS_MAX, LEXICON, judge_placeholders
 from service.example.judging.shifted import judge_shifted
 from service.example.judging.spellings import judge_spellings
-from service.example.tables.columns import DATE, INTEGER, MOMENT, PLAIN, TEXT, ZONED, Facts, make_values
+from service.example.tables.columns import DATE, INTEGER, MOMENT, PLAIN, SCIENTIFIC, TEXT, ZONED, Facts, make_values
 from service.example.tables.database import Connection, has_outer_space, literal, literals
 
 OTHERS_MAX = 300
@@ -81,7 +81,7 @@ class Judge:
         ).fetchall():
             found.repairs.append(Repair(col, None, value, bare or None, Kind.SPACE, "space around a text says nothing"))
         is_word = f"length(bare) <= {CHARS_MAX} AND lower(bare) IN ({literals(LEXICON)})"
-        hits = self._texts(f"value = bare AND {is_word}", self._settled(found))
+        hits = self._texts(f"value = bare AND {is_word}", [facts for facts in self.columns if facts.present])
         columns = [facts for facts in self.columns if facts.column in hits]
         for facts in columns:
             others = self._texts(f"NOT ({is_word})", [facts], OTHERS_MAX).get(facts.column, [])
@@ -101,7 +101,7 @@ class Judge:
             (_holds_dates, wrong, _judge_all_dates),
             (_holds_times, "TRUE", judge_times),
             (_holds_words, "TRUE", judge_words),
-            (_holds_numbers, full(PLAIN), judge_numbers),
+            (_holds_numbers, f"{full(PLAIN)} AND {full(SCIENTIFIC)}", judge_numbers),
         ]
         rest = list(settled)
         for is_such, condition, judge in asked:
@@ -245,7 +245,7 @@ def _holds_words(facts: Facts) -> bool:
 
 
 def _holds_numbers(facts: Facts) -> bool:
-    return facts.plain < facts.present and facts.loose >= LOOSE_MIN * facts.present
+    return facts.plain + facts.scientific < facts.present and facts.loose >= LOOSE_MIN * facts.present
 
 
 __all__ = ["INTEGER", "Judge", "read_number", "unmade"]

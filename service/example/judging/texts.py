@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 SLIP_SHARE_MAX = 0.34
-"""A third of a text's letters may be wrong where all evidence says which text is meant."""
+"""A third of a text's letters may be replaced, or a sixth left out, where all evidence says which text is meant."""
 DESIGNATORS = re.compile(
     "inc|incorporated|ltd|limited|llc|llp|lp|plc|co|company|corp|corporation|gmbh|ag|kg|sa|sas|sarl|spa|srl|nv"
     "|bv|ab|oy|oyj|kk|pty|pte|group|holdings?|industries?|industrie|aircraft"
@@ -43,7 +43,9 @@ def is_slip(text: str, meant: str) -> bool:
         return True
     if len(meant) > 500:
         return text[:1] == meant[:1]
-    most = max(1, int(SLIP_SHARE_MAX * len(other)))
+    if len(other) < 2:
+        return False
+    most = max(1, int((SLIP_SHARE_MAX if len(one) == len(other) else SLIP_SHARE_MAX / 2) * len(other)))
     if distance(one, other, most) > most:
         return False
     if len(one) == len(other):

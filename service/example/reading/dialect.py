@@ -17,6 +17,8 @@ from service.example.reading.options import Options, Uncertain
 from service.example.tables.database import LINE_BYTES_MAX
 
 HEAD_LINES = 1000
+TEXT_LINES = 100
+"""A text that runs over more lines is split at each of them while the dialect is looked for."""
 PREAMBLE_LINES_MAX = 50
 NOT_CSV = re.compile(r'\s*(<!doctype|<html|<\?xml|%PDF|[\[{]\s*["{\]}])', re.IGNORECASE)
 DELIMITERS = ",;\t|"
@@ -72,7 +74,7 @@ def find_dialect(path: Path, options: Options) -> Dialect:
         delimiter,
         quote,
         options.quote is not None,
-        records[1].line if has_header and len(records) > 1 else records[0].line + (records[0].lines if has_header else 0),
+        records[0].line + (records[0].lines if has_header else 0),
         width,
         records[0].cells if has_header else None,
         _doubt(records, width) if options.header is None else None,
@@ -89,6 +91,8 @@ def _find_delimiter(lines: Sequence[str], quote: str, first: int) -> str:
         width, count = widths.most_common(1)[0]
         fits[delimiter] = (width > 1, count / len(records), width)
     best = max(fits, key=lambda delimiter: fits[delimiter])
+    if not fits[best][0]:
+        _refuse_one_column(lines, quote, first)
     rivals = [each for each in DELIMITERS if each != best and fits[each][0] and fits[each][1] == 1.0]
     if fits[best][0] and fits[best][1] == 1.0 and rivals and len(lines) > 1:
         raise Uncertain(
@@ -97,6 +101,20 @@ def _find_delimiter(lines: Sequence[str], quote: str, first: int) -> str:
             "the option `delimiter` says which one separates them",
         )
     return best
+
+
+def _refuse_one_column(lines: Sequence[str], quote: str, first: int) -> None:
+    """Uncertain where most lines have one field, and the header and another line have the same number of more."""
+    for delimiter in DELIMITERS:
+        header, *body = _records(lines, delimiter, quote, first)
+        width = len(header.cells)
+        odd = next((record for record in body if len(record.cells) != width), None)
+        if width > 1 and odd and any(len(record.cells) == width for record in body):
+            raise Uncertain(
+                odd.line,
+                f"it has {_fields(len(odd.cells))}, as most lines have, and the first one has {width}",
+                "the option `delimiter` says what separates fields",
+            )
 
 
 def _records(lines: Sequence[str], delimiter: str, quote: str, first: int) -> list[_Record]:
@@ -114,12 +132,15 @@ def _records(lines: Sequence[str], delimiter: str, quote: str, first: int) -> li
 
 def _cells(lines: Sequence[str], position: int, delimiter: str, quote: str) -> tuple[list[str], int]:
     line = lines[position].rstrip("\r\n")
-    if quote and quote in line:
-        for taken in range(1, min(100, len(lines) - position) + 1):
-            text = "".join(lines[position : position + taken]).rstrip("\r\n")
-            if cells := parse(text, delimiter, quote):
-                return cells, taken
-    return line.split(delimiter), 1
+    quotes = line.count(quote) if quote else 0
+    if not quotes:
+        return line.split(delimiter), 1
+    taken = 1
+    while quotes % 2 and taken < TEXT_LINES and position + taken < len(lines):
+        quotes += lines[position + taken].count(quote)
+        taken += 1
+    cells = parse("".join(lines[position : position + taken]).rstrip("\r\n"), delimiter, quote)
+    return (cells, taken) if cells else (line.split(delimiter), 1)
 
 
 def parse(text: str, delimiter: str, quote: str) -> list[str] | None:

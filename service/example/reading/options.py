@@ -6,6 +6,10 @@ import codecs
 from dataclasses import dataclass
 
 from service.core.tool import JsonObject
+from service.example.graph import ALLOWED, MODES
+
+TAB_NAMES = {"tab": "\t", "\\t": "\t"}
+"""Ways to write a tab where one cannot type it."""
 
 
 class Uncertain(ValueError):
@@ -30,30 +34,56 @@ class Options:
     @classmethod
     def of(cls, given: JsonObject) -> Options:
         """The options that a state carries; ValueError for one that makes no sense."""
-        delimiter, quote, encoding = given.get("delimiter"), given.get("quote"), given.get("encoding")
-        header, skip = given.get("header"), given.get("skip")
-        if delimiter is not None and not _is_mark(delimiter):
-            raise ValueError(f"`delimiter` is {delimiter!r}; it is one ASCII character, and no quote or line end")
-        if quote not in (None, "") and not _is_mark(quote):
-            raise ValueError(f"`quote` is {quote!r}; it is one ASCII character, or empty where nothing is quoted")
-        if delimiter is not None and delimiter == quote:
-            raise ValueError("`delimiter` and `quote` are the same character")
-        if not (header is None or isinstance(header, bool)):
-            raise ValueError(f"`header` is {header!r}; it is true or false")
-        if not (skip is None or (type(skip) is int and skip >= 0)):
-            raise ValueError(f"`skip` is {skip!r}; it is a number of lines, from 0")
-        return cls(delimiter, quote, None if encoding is None else known_encoding(encoding), header, skip)
+        for name, message in _faults_in_options(given):
+            raise ValueError(f"`{name}` is {given[name]!r}; {message}")
+        encoding = given.get("encoding")
+        return cls(
+            TAB_NAMES.get(given.get("delimiter"), given.get("delimiter")),
+            given.get("quote"),
+            None if encoding is None else known_encoding(encoding),
+            given.get("header"),
+            given.get("skip"),
+        )
 
 
-def known_encoding(name: object) -> str:
-    """Python's name of an encoding of text; ValueError where it knows none of that name."""
+def faults(asked: JsonObject) -> list[tuple[str, str]]:
+    """What is wrong with what a caller asks for: the name of the part, and what it may be."""
+    found = []
+    if asked.get("mode", "mend") not in MODES:
+        found.append(("mode", f"one of {', '.join(MODES)}"))
+    if not set(asked.get("allow", [])) <= set(ALLOWED):
+        found.append(("allow", f"any of {', '.join(ALLOWED)}"))
+    return found + _faults_in_options(asked.get("options", {}))
+
+
+def _faults_in_options(given: JsonObject) -> list[tuple[str, str]]:
+    delimiter, quote, encoding = given.get("delimiter"), given.get("quote"), given.get("encoding")
+    header, skip = given.get("header"), given.get("skip")
+    found = []
+    if delimiter is not None and delimiter not in TAB_NAMES and not _is_mark(delimiter):
+        found.append(("delimiter", "one ASCII character that is no line end, or `tab`"))
+    if quote not in (None, "") and not _is_mark(quote):
+        found.append(("quote", "one ASCII character that is no line end, or empty where nothing is quoted"))
+    if delimiter is not None and delimiter == quote:
+        found.append(("quote", "another character than the delimiter"))
+    if encoding is not None and known_encoding(encoding) is None:
+        found.append(("encoding", "the name of an encoding that Python knows, such as utf-8 or windows-1252"))
+    if not (header is None or isinstance(header, bool)):
+        found.append(("header", "true or false"))
+    if not (skip is None or (type(skip) is int and skip >= 0)):
+        found.append(("skip", "a number of lines, from 0"))
+    return found
+
+
+def known_encoding(name: object) -> str | None:
+    """Python's name of an encoding of text; None where it knows none of that name."""
     try:
-        if not isinstance(name, str) or "\0" in name:
-            raise LookupError
+        if not isinstance(name, str) or not name.isascii() or "\0" in name:
+            return None
         found = codecs.lookup(name.strip())
         b"a".decode(found.name)  # Refuses codecs that are none of text, such as hex.
-    except (LookupError, ValueError, AssertionError, TypeError):
-        raise ValueError(f"`encoding` is {name!r}, which is no encoding that Python knows") from None
+    except (LookupError, ValueError):
+        return None
     return {"iso8859-1": "latin-1", "ascii": "utf-8", "utf-8-sig": "utf-8"}.get(found.name, found.name)
 
 

@@ -77,17 +77,21 @@ def _load_csv(path: Path, options: Options, folder: Path, table: Path, refused: 
         if not read.row_count:
             raise ValueError("the file has a header and no rows" if dialect.header else "the file has no rows")
         read.refused_count = len(refusals)
-        if read.refused_count > REFUSED_SHARE_MAX * (read.row_count + read.refused_count):
-            raise Uncertain(
-                refusals[0].line,
-                f"{refusals[0].reason}, and {read.refused_count:,} of {read.row_count + read.refused_count:,} records"
-                " do not fit",
-                "the options `delimiter`, `quote` and `skip` say how the table is written",
-            )
+        _hold_against_rows(read.row_count, [each for each in refusals if each.reason != BLANK])
         _write_refused(refused, refusals)
         _load_records(folder, records, table, read.row_count)
     _note_reading(read, dialect, text.is_said)
     return read
+
+
+def _hold_against_rows(row_count: int, unfit: Sequence[Refused]) -> None:
+    """Uncertain where so much is refused that the table must be written in another way."""
+    if len(unfit) > REFUSED_SHARE_MAX * (row_count + len(unfit)):
+        raise Uncertain(
+            unfit[0].line,
+            f"{unfit[0].reason}, and {len(unfit):,} of {row_count + len(unfit):,} records do not fit",
+            "the options `delimiter`, `quote` and `skip` say how the table is written",
+        )
 
 
 def _names(dialect: Dialect) -> list[str]:
