@@ -16,7 +16,7 @@ from service.example.tables.columns import DIGITS_EXACT, PLAIN, Facts
 
 _NUMBER = re.compile(
     r"(?P<open>\()?\s*(?P<sign1>[-+])?\s*(?P<before>[$€£¥₹]|[A-Z]{1,3}\s?[$€£¥₹]|(?:USD|EUR|GBP|CHF|JPY|CAD|AUD)\s?)?"
-    r"\s*(?P<sign2>[-+])?(?P<digits>\d[\d.,'\u2019\u00a0\u202f ]*\d|\d|[.,]\d+)\s*(?P<after>[%‰°€£$¥₹]|[^\W\d_][\w²³/.°% -]*)?(?P<close>\))?"
+    r"\s*(?P<sign2>[-+])?(?P<digits>\d[\d.,'\u2019\u00a0\u202f ]*\d|\d|[.,]\d+)\s*(?P<after>[%‰°€£$¥₹]|[^\W\d_](?:[^\W\d_]|[/.°% -])*[²³23]?)?(?P<close>\))?"
 )
 _GROUPS = {mark: re.compile(rf"\d{{1,3}}(?:{re.escape(mark)}\d{{3}})+") for mark in (",", ".", "'", "\u2019", " ", "\u00a0", "\u202f")}
 _UNITS = {
@@ -147,7 +147,13 @@ def judge_numbers(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
     read = {text: number for text, _ in texts if (number := read_number(text))}
     counts = dict(texts)
     readable = sum(counts[text] for text in read)
-    if not read or facts.leading_zero or facts.present < TEXTS_MIN or facts.plain + facts.scientific + readable < SHARE_MIN * facts.present:
+    numbers = facts.plain + facts.scientific + readable
+    if facts.leading_zero or facts.present < TEXTS_MIN:
+        return found
+    found.flags += [
+        _flag(facts, text, "it is no number, and the column holds numbers") for text, _ in texts if text not in read
+    ]
+    if not read or numbers < SHARE_MIN * facts.present:
         return found
     unit, problem = _common_unit(read, counts, facts)
     marks = find_marks([number.digits for number in read.values()], facts)
@@ -171,11 +177,8 @@ def judge_numbers(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
         elif not facts.plain and not number.unit and "." in text and "," not in text and plain == text:
             continue
         else:
-            evidence = f"the same number; {facts.plain + readable:,} of {facts.present:,} texts of the column are numbers"
+            evidence = f"the same number; {numbers:,} of {facts.present:,} texts of the column are numbers"
             found.repairs.append(Repair(facts.column, None, text, plain, Kind.FORMAT, evidence))
-    found.flags += [
-        _flag(facts, text, "it is no number, and the column holds numbers") for text, _ in texts if text not in read
-    ]
     if unit and found.repairs:
         found.learnt[facts.column] = {"unit": unit}
     return found

@@ -43,6 +43,7 @@ def detect_anomalies(state: dict[str, Any], context: Context) -> JsonObject:
         changes: JsonObject = {
             "anomaly_count": total,
             "findings": findings[:FINDINGS_SHOWN],
+            "learnt": state.get("learnt", {}) | {names[col - 1]: facts for col, facts in found.learnt.items()},
             "history": [*state["history"], entry],
         }
         for finding in findings[:FINDINGS_SHOWN]:

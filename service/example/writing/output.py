@@ -44,7 +44,7 @@ def write_output(db: Connection, judge: Judge, found: Judgement, state: JsonObje
     load(db, folder, "names", {"col": "INTEGER", "name": "VARCHAR"}, ((each.column, each.name) for each in columns))
     _write_changes(db, state, folder)
     flag_count = _write_flags(db, judge, found, state, folder)
-    rules = learn_rules(db, columns, state["row_count"], found.learnt | _learnt_before(state, columns))
+    rules = learn_rules(db, columns, state["row_count"], _learnt(state, columns))
     _write_text(inside(folder, OUTPUT["checks_sql"]), rules_sql(columns, rules))
     _write_text(inside(folder, OUTPUT["schema_yaml"]), schema_yaml(columns, rules))
     told = [*state["rules"], *(rule.as_json() for rule in rules)]
@@ -53,12 +53,9 @@ def write_output(db: Connection, judge: Judge, found: Judgement, state: JsonObje
     return {"output": OUTPUT, "flag_count": flag_count, "rules": told[:RULES_IN_STATE_MAX], "rule_count": len(told)}
 
 
-def _learnt_before(state: JsonObject, columns: Sequence[Facts]) -> dict[int, JsonObject]:
-    """What earlier iterations learnt of columns, such as the unit that was taken away."""
-    named = {facts.name: facts.column for facts in columns}
-    return {
-        named[rule["column"]]: rule["learnt"] for rule in state["rules"] if rule.get("learnt") and rule["column"] in named
-    }
+def _learnt(state: JsonObject, columns: Sequence[Facts]) -> dict[int, JsonObject]:
+    """What the iterations learnt of columns, such as the unit that was taken away."""
+    return {facts.column: state["learnt"][facts.name] for facts in columns if facts.name in state["learnt"]}
 
 
 def _typed(facts: Facts) -> str:

@@ -33,7 +33,8 @@ def rules_sql(columns: Sequence[Facts], rules: Sequence[Rule]) -> str:
     lines, checks, notes = [], [], []
     for name, rule in zip(names, rules, strict=True):
         demands = (" NOT NULL" if rule.is_required else "") + (" UNIQUE" if rule.is_unique else "")
-        lines.append(f"    {name} {TYPES[rule.type]}{demands}")
+        kind = "TEXT" if _is_kept_as_text(rule) else TYPES[rule.type]
+        lines.append(f"    {name} {kind}{demands}")
         checks += [f"    CHECK ({check})" for check in _checks(name, rule)]
         if rule.low is not None:
             notes.append(f"-- {_comment(rule.column)}: from {rule.low:g} to {rule.high:g} so far")
@@ -58,6 +59,12 @@ def _names(names: Iterable[str]) -> list[str]:
 
 def _comment(text: str) -> str:
     return " ".join(text.split())
+
+
+def _is_kept_as_text(rule: Rule) -> bool:
+    """Whether a database would itself read what was mended (`Jan 5, 2024` as a date), so that only a text shows it."""
+    reads_more = rule.type in ("DATE", "TIMESTAMP", "TIMESTAMPTZ", "BOOLEAN")
+    return reads_more and any(rule.type == "BOOLEAN" or any(map(str.isdigit, text)) for text in rule.refused)
 
 
 def _checks(name: str, rule: Rule) -> list[str]:
