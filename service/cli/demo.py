@@ -71,7 +71,12 @@ def _report(state: dict[str, Any], folder: Path) -> list[str]:
     )
     lines += _by_kind("changed", folder / output["changes_csv"], _change)
     lines += _by_kind("flagged and left alone", folder / output["flags_csv"], _flag)
-    return [*lines, "", "the lists, the cleaned table and its rules:", *(f"  {folder / name}" for name in output.values())]
+    return [
+        *lines,
+        "",
+        "the lists, the cleaned table and its rules:",
+        *(f"  {folder / name}" for name in output.values()),
+    ]
 
 
 def _rounds(state: dict[str, Any]) -> list[str]:

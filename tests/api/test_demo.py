@@ -92,7 +92,11 @@ def test_what_is_asked_for_comes_in_the_body_or_in_the_query(
         ("", "text/csv", {}),
         ("", "text/csv; charset=windows-1252", {"encoding": "windows-1252"}),
         ("?encoding=latin-1", "text/csv; charset=utf-8", {"encoding": "latin-1"}),
-        ("?delimiter=%3B&quote=&header=false&skip=3", "text/csv", {"delimiter": ";", "quote": "", "header": False, "skip": 3}),
+        (
+            "?delimiter=%3B&quote=&header=false&skip=3",
+            "text/csv",
+            {"delimiter": ";", "quote": "", "header": False, "skip": 3},
+        ),
         ("?header=true&delimiter=tab", "text/csv", {"header": True, "delimiter": "tab"}),
     ],
 )

@@ -103,7 +103,9 @@ class Walk:
 
     def changes(self) -> list[tuple[int, str, str, str, str]]:
         """Row, column, before, after and kind of each change."""
-        return [(int(row), column, before, after, kind) for row, column, before, after, kind, *_ in self.rows("changes_csv")]
+        return [
+            (int(row), column, before, after, kind) for row, column, before, after, kind, *_ in self.rows("changes_csv")
+        ]
 
     def flags(self, kind: str | None = None) -> list[tuple[str, str, str, str, str]]:
         """Row, column, value, kind and reason of each flag."""

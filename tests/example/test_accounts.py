@@ -178,7 +178,24 @@ def test_a_table_of_very_many_columns_is_one_like_others(from_csv: Start) -> Non
 
 cells = st.one_of(
     st.sampled_from(
-        ["", "NA", "-", "1", "2", "2.5", "-7", "1e300", "007", "true", "2020-02-30", "2020-01-01", " a", "A", "1,5", "5 kg"]
+        [
+            "",
+            "NA",
+            "-",
+            "1",
+            "2",
+            "2.5",
+            "-7",
+            "1e300",
+            "007",
+            "true",
+            "2020-02-30",
+            "2020-01-01",
+            " a",
+            "A",
+            "1,5",
+            "5 kg",
+        ]
     ),
     st.integers(-(2**70), 2**70).map(str),
     st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=6),
@@ -192,7 +209,9 @@ def test_any_table_comes_to_its_end_and_is_accounted_for(
 ) -> None:
     folder = tmp_path_factory.mktemp("any")
     (folder / "upload.json").write_text(json.dumps([dict(enumerate(row)) for row in table]))
-    state = initial_state({"kind": "rows", "file": "upload.json"}, 0, {"allow": ["fill", "outliers", "text_in_numbers"]})
+    state = initial_state(
+        {"kind": "rows", "file": "upload.json"}, 0, {"allow": ["fill", "outliers", "text_in_numbers"]}
+    )
     walk = Walk(Attempt(folder), state).to_the_end()
     assert walk.state["stopped_because"] == "threshold_met"
     assert walk.state["iteration"] <= 8

@@ -85,7 +85,11 @@ def test_a_step_done_twice_gives_the_same_bytes_and_the_same_state(planes: Walk)
 
     planes.after_each = again
     planes.to_the_end()
-    kept = {f"{n}-{what}" for n in (1, 2) for what in ("columns.json", "repairs.parquet", "changes.parquet", "table.parquet")}
+    kept = {
+        f"{n}-{what}"
+        for n in (1, 2)
+        for what in ("columns.json", "repairs.parquet", "changes.parquet", "table.parquet")
+    }
     assert set(digests()) == kept | {"3-columns.json", "3-repairs.parquet", "3-table.parquet", "source.json"} | set(
         planes.state["output"].values()
     )

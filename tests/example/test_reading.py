@@ -53,7 +53,7 @@ def test_every_line_is_a_row_or_refused(from_csv: Start, content: str | bytes, r
 
 
 def test_a_refused_line_is_listed_with_its_number_and_its_text(from_csv: Start) -> None:
-    walk = from_csv('a,b\n1,2\n\n3\n4,"x" y\n5,6\n'.encode() + b"7,caf\xe9\n8,\xc3\xa9\n").to_the_end()
+    walk = from_csv(b'a,b\n1,2\n\n3\n4,"x" y\n5,6\n' + b"7,caf\xe9\n8,\xc3\xa9\n").to_the_end()
     assert [(line, text) for line, text, _ in walk.rows("refused_csv")] == [
         ("3", ""),
         ("4", "3"),
@@ -113,9 +113,7 @@ def test_what_is_uncertain_fails_and_names_the_line_and_the_option(
         ("a,b\n1,東京\n".encode("shift-jis"), {"encoding": "Shift_JIS"}, ["1", "東京"]),
     ],
 )
-def test_an_option_settles_it(
-    from_csv: Start, content: str | bytes, options: dict[str, Any], first: list[str]
-) -> None:
+def test_an_option_settles_it(from_csv: Start, content: str | bytes, options: dict[str, Any], first: list[str]) -> None:
     walk = from_csv(content, options=options).to_the_end()
     assert walk.cleaned()[0] == first
     assert not walk.flags("header")
@@ -150,7 +148,9 @@ def test_an_option_that_makes_no_sense_is_named(from_csv: Start, options: dict[s
 
 
 def test_headers_of_any_kind(from_csv: Start) -> None:
-    walk = from_csv('a,A,,"se""lect; DROP TABLE input",Ünï, b c ,row,yes\n1,2,3,4,5,6,7,8\n2,3,4,5,6,7,8,NA\n').to_the_end()
+    walk = from_csv(
+        'a,A,,"se""lect; DROP TABLE input",Ünï, b c ,row,yes\n1,2,3,4,5,6,7,8\n2,3,4,5,6,7,8,NA\n'
+    ).to_the_end()
     assert read_csv(walk.file("table_csv"))[0] == [
         *("a", "A_2", "column_3", 'se"lect; DROP TABLE input', "Ünï", "b c", "row", "yes")
     ]

@@ -1,4 +1,4 @@
-"""The rules' files: the SQL runs on three databases, the schema in Pandera; both take the cleaned table, not the raw."""
+"""The rules' files: the SQL on three databases, the schema in Pandera; both take the cleaned table, not the raw."""
 
 from __future__ import annotations
 
@@ -55,11 +55,15 @@ TABLES = {
     "placeholders": "id,n,city\n" + "".join(f"{i},{i * 3},Ulm\n" for i in range(40)) + "40,NA,Ulm\n41,n/a,Ulm\n",
     "infinities": "id,x\n" + "".join(f"{i},{i}.5\n" for i in range(80)) + "80,inf\n81,NaN\n",
     "units": "id,size\n" + "".join(f"{i},{i % 9 + 1}.5 kg\n" for i in range(40)),
-    "spellings": "id,name\n" + "".join(f"{i},{['Ulm', 'Berlin', 'Munich'][i % 3]}\n" for i in range(60)) + "60,BERLIN\n",
+    "spellings": "id,name\n"
+    + "".join(f"{i},{['Ulm', 'Berlin', 'Munich'][i % 3]}\n" for i in range(60))
+    + "60,BERLIN\n",
     "dates": "id,day\n" + "".join(f"{i},2024-01-{i % 28 + 1:02}\n" for i in range(40)) + '40,"Jan 5, 2024"\n',
     "times": "id,at\n" + "".join(f"{i},2024-01-01 10:{i:02}:00\n" for i in range(40)) + "40,NA\n",
     "flags": "id,ok\n" + "".join(f"{i},{'true' if i % 3 else 'false'}\n" for i in range(40)) + "40,Yes\n",
-    "odd names": "id,\"se\"\"lect\",''\n" + "".join(f"{i},x y,{i}\n" for i in range(40)) + "40,'; DROP TABLE cleaned,NA\n",
+    "odd names": 'id,"se""lect",\'\'\n'
+    + "".join(f"{i},x y,{i}\n" for i in range(40))
+    + "40,'; DROP TABLE cleaned,NA\n",
 }
 
 

@@ -72,7 +72,9 @@ def judge_dates(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
     for text, n in texts:
         each = read.get(text)
         if each is None:
-            reason = "its year has two digits" if _SHORT_YEAR.fullmatch(text) else "the column holds dates, and it is none"
+            reason = (
+                "its year has two digits" if _SHORT_YEAR.fullmatch(text) else "the column holds dates, and it is none"
+            )
             found.flags.append(_flag(facts, text, reason))
             continue
         iso, reason = _iso(each, order)
@@ -174,7 +176,9 @@ def judge_times(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
                 continue
             after = _written(moment, usual)
             if after != text:
-                found.repairs.append(Repair(facts.column, None, text, after, Kind.FORMAT, f"the same time ({n:,} cells)"))
+                found.repairs.append(
+                    Repair(facts.column, None, text, after, Kind.FORMAT, f"the same time ({n:,} cells)")
+                )
     return found
 
 
@@ -204,7 +208,9 @@ def judge_words(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
     if len(counts) < 2 or usual == ("1", "0") or len({("t", "f"), ("y", "n")} & set(counts)) == 2:
         return found
     spelled = {
-        word: max((each for each in texts if each[0].casefold() == word), key=lambda each: each[1], default=(word, 0))[0]
+        word: max((each for each in texts if each[0].casefold() == word), key=lambda each: each[1], default=(word, 0))[
+            0
+        ]
         for word in usual
     }
     for text, n in texts:

@@ -110,7 +110,9 @@ def find_dependencies(db: Connection, columns: Sequence[Facts], row_count: int) 
     found = {
         pair: (confidence, groups)
         for pair, (confidence, groups) in seen.items()
-        if groups >= GROUPS_MIN and confidence >= CONFIDENCE_MIN and _explains(confidence, modes[pair[1]], by_column[pair[1]])
+        if groups >= GROUPS_MIN
+        and confidence >= CONFIDENCE_MIN
+        and _explains(confidence, modes[pair[1]], by_column[pair[1]])
     }
     return [
         Dependency(source, target, confidence, groups, (target, source) in found)
@@ -144,7 +146,7 @@ def _confidences(
     db: Connection, pairs: Sequence[tuple[int, int]], row_count: int, condition: str
 ) -> dict[tuple[int, int], tuple[float, int]]:
     """Pair → its confidence and how many groups it was measured on, some pairs a query."""
-    found = {}
+    found: dict[tuple[int, int], tuple[float, int]] = {}
     step = max(1, PAIR_ROWS // max(1, row_count))
     for start in range(0, len(pairs), step):
         values = ", ".join(f"({source}, {target})" for source, target in pairs[start : start + step])
@@ -164,9 +166,16 @@ def _confidences(
 
 
 def judge_dependencies(
-    db: Connection, dependencies: Sequence[Dependency], columns: Sequence[Facts], mended: set[tuple[int, int]]
+    db: Connection,
+    dependencies: Sequence[Dependency],
+    columns: Sequence[Facts],
+    mended: set[tuple[int, int]],
+    column_count: int,
 ) -> Judgement:
-    """Judge every cell that breaks a dependency; `mended` are cells that a vote has changed before."""
+    """Judge every cell that breaks a dependency; `mended` are cells that a vote has changed before.
+
+    `column_count` are the columns of the whole table.
+    """
     found = Judgement()
     if not dependencies:
         return found
@@ -180,7 +189,9 @@ def judge_dependencies(
         if (cell.row, cell.column) in mended:
             continue
         facts = by_column[cell.column]
-        majority, evidence, doubt = _decide(cell, votes, sure, patterns[cell.column], by_column)
+        majority, evidence, doubt = _decide(
+            cell, votes, sure, patterns[cell.column], by_column, _votes_needed(column_count)
+        )
         if doubt is None:
             found.repairs.append(Repair(facts.column, cell.row, cell.value, majority, Kind.DEPENDENCY, evidence))
         else:
@@ -243,6 +254,7 @@ def _decide(
     sure: dict[tuple[int, int], Dependency],
     common: Sequence[str],
     columns: dict[int, Facts],
+    votes_needed: int,
 ) -> tuple[str, str, str | None]:
     """What the cell should be, the evidence, and the doubt that forbids it, if there is one."""
     weights: dict[str, int] = defaultdict(int)
@@ -254,8 +266,8 @@ def _decide(
     keeping = len(votes) - len(against)
     best = max(agreeing, key=lambda vote: (vote.support, -vote.source))
     evidence = (
-        f"{columns[best.source].name} {shown(best.key)} has {shown(majority)} in {best.support:,} of {best.total:,} rows"
-        + (f", and {len(agreeing) - 1} more columns agree" if len(agreeing) > 1 else "")
+        f"{columns[best.source].name} {shown(best.key)} has {shown(majority)} in {best.support:,} of"
+        f" {best.total:,} rows" + (f", and {len(agreeing) - 1} more columns agree" if len(agreeing) > 1 else "")
     )
     if cell.is_explained:
         return majority, evidence, "many rows of one kind differ in the same way"
@@ -276,7 +288,7 @@ def _decide(
     dependencies = [sure[vote.source, cell.column] for vote in enough]
     firm = [each for each in dependencies if each.confidence >= SURE_CONFIDENCE]
     one_way = [each for each in firm if not each.is_mutual]
-    if len(firm) >= _votes_needed(len(columns)) and one_way and columns[cell.column].type == TEXT:
+    if len(firm) >= votes_needed and one_way and columns[cell.column].type == TEXT:
         return majority, evidence, None
     return majority, evidence, "the value may be right, and another cell of its row wrong"
 

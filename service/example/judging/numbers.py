@@ -16,9 +16,13 @@ from service.example.tables.columns import DIGITS_EXACT, PLAIN, Facts
 
 _NUMBER = re.compile(
     r"(?P<open>\()?\s*(?P<sign1>[-+])?\s*(?P<before>[$€£¥₹]|[A-Z]{1,3}\s?[$€£¥₹]|(?:USD|EUR|GBP|CHF|JPY|CAD|AUD)\s?)?"
-    r"\s*(?P<sign2>[-+])?(?P<digits>\d[\d.,'\u2019\u00a0\u202f ]*\d|\d|[.,]\d+)\s*(?P<after>[%‰°€£$¥₹]|[^\W\d_](?:[^\W\d_]|[/.°% -])*[²³23]?)?(?P<close>\))?"
+    r"\s*(?P<sign2>[-+])?(?P<digits>\d[\d.,'\u2019\u00a0\u202f ]*\d|\d|[.,]\d+)\s*"
+    r"(?P<after>[%‰°€£$¥₹]|[^\W\d_](?:[^\W\d_]|[/.°% -])*[²³23]?)?(?P<close>\))?"
 )
-_GROUPS = {mark: re.compile(rf"\d{{1,3}}(?:{re.escape(mark)}\d{{3}})+") for mark in (",", ".", "'", "\u2019", " ", "\u00a0", "\u202f")}
+_GROUPS = {
+    mark: re.compile(rf"\d{{1,3}}(?:{re.escape(mark)}\d{{3}})+")
+    for mark in (",", ".", "'", "\u2019", " ", "\u00a0", "\u202f")
+}
 _UNITS = {
     "oz": "oz ounce ounces", "lb": "lb lbs pound pounds", "kg": "kg kgs kilo kilos kilogram kilograms kilogramme",
     "g": "g gr gram grams gramme grammes", "in": "in inch inches", "ft": "ft foot feet", "yd": "yd yard yards",
@@ -79,7 +83,9 @@ def unit_of(text: str) -> tuple[str | None, str]:
 
 
 def _known_unit(word: str) -> str | None:
-    return _UNIT_OF.get(word) or (_UNIT_OF.get(word.casefold()) if len(word) > 1 and word not in ("Mm", "Ml", "MM") else None)
+    return _UNIT_OF.get(word) or (
+        _UNIT_OF.get(word.casefold()) if len(word) > 1 and word not in ("Mm", "Ml", "MM") else None
+    )
 
 
 class Marks(NamedTuple):
@@ -101,7 +107,7 @@ def find_marks(digits: Sequence[str], plain: Facts) -> Marks | None:
         elif "." in each:
             points[_role(each, ".")] += 1
     has_decimals = plain.plain > plain.integer
-    if commas["decimal"] and commas["group"] or points["decimal"] and points["group"]:
+    if (commas["decimal"] and commas["group"]) or (points["decimal"] and points["group"]):
         return None
     if commas["decimal"] and not points["decimal"] and not has_decimals:
         return Marks("." if points["group"] or points["either"] else "", ",")
@@ -121,7 +127,9 @@ def _role(digits: str, mark: str) -> str:
     if digits.count(mark) > 1:
         return "group" if _GROUPS[mark].fullmatch(digits) else "neither"
     whole, _, rest = digits.partition(mark)
-    return "either" if len(rest) == 3 and 1 <= len(whole) <= 3 and not whole.startswith("0") and mark == "," else "decimal"
+    return (
+        "either" if len(rest) == 3 and 1 <= len(whole) <= 3 and not whole.startswith("0") and mark == "," else "decimal"
+    )
 
 
 def rewritten(number: Number, marks: Marks) -> str | None:
@@ -222,7 +230,7 @@ def _scaled(plain: str, unit: str, facts: Facts) -> str | None:
 
 
 def _tidy(plain: str) -> str:
-    """A number without a fraction of zero, and without the noise of binary arithmetic: 0.052 for 0.052000000000000005."""
+    """A number without a fraction of zero, and without the noise of binary arithmetic (0.052000000000000005)."""
     if "." not in plain:
         return plain
     plain = plain.rstrip("0").rstrip(".") if plain.rpartition(".")[2].strip("0") == "" else plain

@@ -44,7 +44,9 @@ def judge_placeholders(facts: Facts, hits: Sequence[tuple[str, int]], others: Se
             evidence = f"the column holds {typed}s ({count:,} of them), and {shown(text)} is none"
         else:
             why = _among_texts(text.strip(), others)
-            evidence = f"none of the column's other texts, such as {shown(others[0][0]) if others else ''}, looks like it"
+            evidence = (
+                f"none of the column's other texts, such as {shown(others[0][0]) if others else ''}, looks like it"
+            )
         if why is None:
             found.repairs.append(Repair(facts.column, None, text, None, Kind.PLACEHOLDER, evidence))
         elif why:

@@ -26,7 +26,8 @@ def judge_shifted(db: Connection, columns: Sequence[Facts], row_count: int) -> J
     lacking = [
         facts
         for facts in texts
-        if ROWS_MIN <= row_count - facts.present <= MISSING_SHARE_MAX * row_count and facts.distinct <= 0.2 * facts.present
+        if ROWS_MIN <= row_count - facts.present <= MISSING_SHARE_MAX * row_count
+        and facts.distinct <= 0.2 * facts.present
     ]
     for target in lacking:
         for source in texts:

@@ -116,14 +116,24 @@ def _same_names(facts: Facts, counts: dict[str, int]) -> list[Pair]:
         common, *others = sorted(group, key=lambda text: (-counts[text], text))
         for rare in others:
             same_letters = plain_key(rare) == plain_key(common)
-            why = "the same but for case, accents and space" if same_letters else "the same but for a designator or marks"
+            why = (
+                "the same but for case, accents and space" if same_letters else "the same but for a designator or marks"
+            )
             odd = same_letters and style is not None and _case(rare) != style and _case(common) == style
             scarce = counts[common] >= (2 if odd else RARITY) * counts[rare]
             is_short = len(key) < LETTERS_MIN or any(map(str.isdigit, key))
             if is_short and " ".join(rare.split()) != " ".join(common.split()):
                 continue
             pairs.append(
-                Pair(facts.column, rare, common, counts[rare], counts[common], why, not (scarce and (odd or same_letters)))
+                Pair(
+                    facts.column,
+                    rare,
+                    common,
+                    counts[rare],
+                    counts[common],
+                    why,
+                    not (scarce and (odd or same_letters)),
+                )
             )
     return pairs
 
@@ -145,7 +155,7 @@ def _case(text: str) -> str:
 
 
 def _slips(facts: Facts, counts: dict[str, int]) -> list[Pair]:
-    """Pairs of a rare text and a frequent one that it may be a slip of, in a column whose rare texts are nearly all such."""
+    """Pairs of a rare text and a frequent one that it may be a slip of, where nearly all rare texts are such."""
     words = Counter(word for text in counts for word in set(_words(text)))
     frequent = [text for text, n in counts.items() if n >= SLIP_RARITY]
     most = max((counts[text] for text in frequent), default=0)
@@ -245,9 +255,11 @@ def _asked(db: Connection, column: int) -> list[tuple[int, int, int, float, floa
         pure AS (
             SELECT r.id, sum(k.n) / sum(e.n) AS pure
             FROM rares AS r JOIN commons AS c USING (id, x) JOIN everywhere AS e USING (x)
-            JOIN pairs AS p USING (id) JOIN kin AS k ON k.col = p.col AND k.common = p.common AND k.x = r.x GROUP BY r.id)
+            JOIN pairs AS p USING (id)
+            JOIN kin AS k ON k.col = p.col AND k.common = p.common AND k.x = r.x GROUP BY r.id)
         SELECT r.id, sum(r.n)::BIGINT, coalesce(sum(r.n) FILTER (c.n IS NOT NULL), 0)::BIGINT, any_value(m.share),
-            coalesce(sum(r.n) FILTER (r.x = m.x), 0) / sum(r.n), any_value(e.n / e.total), coalesce(any_value(b.pure), 0)
+            coalesce(sum(r.n) FILTER (r.x = m.x), 0) / sum(r.n), any_value(e.n / e.total),
+            coalesce(any_value(b.pure), 0)
         FROM rares AS r JOIN modes AS m USING (id) LEFT JOIN commons AS c ON c.id = r.id AND c.x = r.x
         JOIN everywhere AS e ON e.x = m.x LEFT JOIN pure AS b ON b.id = r.id
         GROUP BY r.id ORDER BY r.id"""

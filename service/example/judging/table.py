@@ -9,7 +9,7 @@ from service.example.judging.dates import judge_dates, judge_impossible_dates, j
 from service.example.judging.dependencies import candidates, find_dependencies, judge_dependencies
 from service.example.judging.findings import Flag, Judgement, Kind, Repair
 from service.example.judging.numbers import judge_numbers, read_number
-from service.example.judging.outliers import few, fence
+from service.example.judging.outliers import fence, few
 from service.example.judging.placeholders import CHARS_MAX, LEXICON, judge_placeholders
 from service.example.judging.shifted import judge_shifted
 from service.example.judging.spellings import judge_spellings
@@ -126,14 +126,16 @@ class Judge:
         for changes in self._earlier:
             rows = self.db.execute(f"SELECT row, col FROM {changes} WHERE kind = '{Kind.DEPENDENCY}'").fetchall()
             mended |= {(row, col) for row, col in rows}
-        return judge_dependencies(self.db, dependencies, ready, mended)
+        return judge_dependencies(self.db, dependencies, ready, mended, len(self.columns))
 
     def _allowed(self, settled: Sequence[Facts]) -> Judgement:
         """What the caller allows beyond what evidence supports; each is marked by its kind."""
         found = Judgement()
         numeric = [facts for facts in settled if facts.is_numeric]
         if "text_in_numbers" in self.allow:
-            strays = self._texts(f"NOT regexp_full_match(value, {literal(PLAIN)}) AND TRY_CAST(value AS DOUBLE) IS NULL", numeric)
+            strays = self._texts(
+                f"NOT regexp_full_match(value, {literal(PLAIN)}) AND TRY_CAST(value AS DOUBLE) IS NULL", numeric
+            )
             for col, texts in strays.items():
                 found.repairs += [
                     Repair(col, None, text, None, Kind.TEXT_IN_NUMBERS, "no number, in a column of numbers; allowed")
@@ -157,7 +159,8 @@ class Judge:
         values = ", ".join(f"({col}, {low!r}, {high!r})" for col, (_, (low, high)) in fences.items())
         rows = self.db.execute(
             f"""SELECT col, value, n FROM (SELECT *, TRY_CAST(bare AS DOUBLE) AS x FROM spelled)
-            JOIN (VALUES {values}) AS f(col, low, high) USING (col) WHERE x NOT BETWEEN low AND high ORDER BY col, x, value"""
+            JOIN (VALUES {values}) AS f(col, low, high) USING (col) WHERE x NOT BETWEEN low AND high
+            ORDER BY col, x, value"""
         ).fetchall()
         beyond: Texts = defaultdict(list)
         for col, value, n in rows:
@@ -178,16 +181,21 @@ class Judge:
             for facts in settled
             if 0 < self.row_count - facts.present <= FILL_SHARE_MAX * self.row_count and facts.present >= FILL_FROM
         ]
-        measures = [facts for facts in gaps if facts.type in ("BIGINT", "DOUBLE") and facts.distinct < 0.95 * facts.present]
+        measures = [
+            facts for facts in gaps if facts.type in ("BIGINT", "DOUBLE") and facts.distinct < 0.95 * facts.present
+        ]
         names = [facts for facts in gaps if facts.type in (TEXT, "BOOLEAN") and facts.distinct <= FILL_DISTINCT_MAX]
-        for chosen, order, what in ((measures, "TRY_CAST(value AS DOUBLE)", "median"), (names, "n", "most frequent value")):
+        for chosen, order, what in (
+            (measures, "TRY_CAST(value AS DOUBLE)", "median"),
+            (names, "n", "most frequent value"),
+        ):
             if not chosen:
                 continue
             pick = "sum(n) OVER (PARTITION BY col ORDER BY x, value) >= total / 2" if what == "median" else "TRUE"
             rows = self.db.execute(
                 f"""SELECT col, arg_min(value, place) FROM (
-                    SELECT col, value, row_number() OVER (PARTITION BY col ORDER BY {"x" if what == "median" else "x DESC"}, value)
-                        AS place, {pick} AS is_it
+                    SELECT col, value, {pick} AS is_it,
+                        row_number() OVER (PARTITION BY col ORDER BY {"x" if what == "median" else "x DESC"}, value) AS place
                     FROM (SELECT *, {order} AS x, sum(n) OVER (PARTITION BY col) AS total FROM spelled)
                     WHERE col IN ({literals(facts.column for facts in chosen)}))
                 WHERE is_it GROUP BY col ORDER BY col"""
@@ -221,7 +229,9 @@ class Judge:
 def unmade(repair: Repair, why: str) -> Flag:
     """A repair that is not made, as a flag."""
     would = "a missing cell" if repair.after is None else repr(repair.after)
-    return Flag(repair.column or None, repair.row, repair.before, repair.kind, f"would become {would}: {repair.evidence}; {why}")
+    return Flag(
+        repair.column or None, repair.row, repair.before, repair.kind, f"would become {would}: {repair.evidence}; {why}"
+    )
 
 
 def _judge_all_dates(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:

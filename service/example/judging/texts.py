@@ -43,8 +43,14 @@ def is_slip(text: str, meant: str) -> bool:
         return True
     if len(meant) > 500:
         return text[:1] == meant[:1]
-    if len(other) < 2:
-        return False
+    words, meant_words = re.findall(r"\w+", one), re.findall(r"\w+", other)
+    if len(other) < 2 or (
+        len(words) == len(meant_words)
+        and any(
+            distance(a, b, max(1, len(b) // 2)) > max(1, len(b) // 2) for a, b in zip(words, meant_words, strict=True)
+        )
+    ):
+        return False  # Another word, such as Eucla for Perth, is no slip of it.
     most = max(1, int((SLIP_SHARE_MAX if len(one) == len(other) else SLIP_SHARE_MAX / 2) * len(other)))
     if distance(one, other, most) > most:
         return False

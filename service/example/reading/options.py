@@ -36,9 +36,9 @@ class Options:
         """The options that a state carries; ValueError for one that makes no sense."""
         for name, message in _faults_in_options(given):
             raise ValueError(f"`{name}` is {given[name]!r}; {message}")
-        encoding = given.get("encoding")
+        encoding, delimiter = given.get("encoding"), given.get("delimiter")
         return cls(
-            TAB_NAMES.get(given.get("delimiter"), given.get("delimiter")),
+            TAB_NAMES.get(delimiter, delimiter) if delimiter is not None else None,
             given.get("quote"),
             None if encoding is None else known_encoding(encoding),
             given.get("header"),

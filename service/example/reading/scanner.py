@@ -50,7 +50,8 @@ class Scanner:
     def take(self, line: Line) -> list[str] | None:
         """The record that begins with a line; None where the line is refused."""
         if is_blank(line.text, self._dialect.delimiter) and self._dialect.width > 1:
-            return self._refuse(line, BLANK)
+            self._refuse(line, BLANK)
+            return None
         if not self._dialect.quote or self._dialect.quote not in line.text:
             return self._fitting(line, line.text.split(self._dialect.delimiter))
         cells = parse(line.text, self._dialect.delimiter, self._dialect.quote)
@@ -71,9 +72,11 @@ class Scanner:
                 self._learnt.append(cells)
             return cells
         if len(cells) == width:
-            return self._refuse(line, "a carriage return within the line")
+            self._refuse(line, "a carriage return within the line")
+            return None
         reason = f"{len(cells)} field{'' if len(cells) == 1 else 's'} where the table has {width}"
-        return self._refuse(Line(line.number, text or line.text), reason)
+        self._refuse(Line(line.number, text or line.text), reason)
+        return None
 
     def _refuse(self, line: Line, reason: str) -> None:
         self.refused.append(Refused(line.number, line.text, reason))
@@ -89,9 +92,10 @@ class Scanner:
                 return cells
             self._ahead.extendleft(reversed(taken))
         if len(line.text.split(self._dialect.delimiter)) == self._dialect.width:
-            return self._refuse(
+            self._refuse(
                 line, "a quote that is not closed, or not doubled within quotes; the option `quote` says how to read it"
             )
+            return None
         raise Uncertain(
             line.number,
             "a quote that is not closed, or not doubled within quotes, so that the end of the record is unknown",

@@ -149,9 +149,7 @@ def _flush(batch: list[str], out: Any) -> int:
 
 def encoded(cells: Sequence[str]) -> str:
     """A record as one line of text, from which each cell comes back as it was."""
-    line = CELL_END.join(
-        cell.translate(_ESCAPES) if any(mark in cell for mark in _SPECIAL) else cell for cell in cells
-    )
+    line = CELL_END.join(cell.translate(_ESCAPES) if any(mark in cell for mark in _SPECIAL) else cell for cell in cells)
     return line or EMPTY
 
 
@@ -165,7 +163,9 @@ def _lines(path: Path, dialect: Dialect, undecodable: list[Refused]) -> Iterator
                 text = raw.decode()
             except UnicodeDecodeError as error:
                 shown = raw.decode(errors="backslashreplace").rstrip("\r\n")
-                reason = f"byte 0x{raw[error.start]:02X} is no UTF-8; the option `encoding` says how the file is written"
+                reason = (
+                    f"byte 0x{raw[error.start]:02X} is no UTF-8; the option `encoding` says how the file is written"
+                )
                 undecodable.append(Refused(number, shown, reason))
             else:
                 if text.endswith("\r\n"):
@@ -188,7 +188,14 @@ def _write_refused(path: Path, refusals: Iterable[Refused]) -> None:
 def _load_records(folder: Path, records: Path, table: Path, row_count: int) -> None:
     """Make a table of the records: `row`, from 1, and `cells`, a list of texts, NULL for what is missing."""
     line = "line"
-    for code, mark in (("m", "''"), ("n", "chr(10)"), ("r", "chr(13)"), ("f", "chr(31)"), ("e", "chr(30)"), ("d", "chr(29)")):
+    for code, mark in (
+        ("m", "''"),
+        ("n", "chr(10)"),
+        ("r", "chr(13)"),
+        ("f", "chr(31)"),
+        ("e", "chr(30)"),
+        ("d", "chr(29)"),
+    ):
         line = f"replace({line}, chr(29) || '{code}', {mark})"
     plain = f"CASE WHEN contains(line, chr(29)) THEN {line} ELSE line END".replace("line", "cell")
     with database(folder) as db:

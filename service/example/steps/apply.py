@@ -34,10 +34,10 @@ def apply_rules(state: dict[str, Any], context: Context) -> JsonObject:
         _list_changes(db, iteration)
         write(db, "FROM changes ORDER BY row, col", changes)
         write(db, _mended(), table)
-        cells, rows = single(
-            db, "SELECT count(*) FILTER (col > 0), count(*) FILTER (col = 0) FROM changes"
-        )
-        touched = [col for (col,) in db.execute("SELECT DISTINCT col FROM changes WHERE col > 0 ORDER BY col").fetchall()]
+        cells, rows = single(db, "SELECT count(*) FILTER (col > 0), count(*) FILTER (col = 0) FROM changes")
+        touched = [
+            col for (col,) in db.execute("SELECT DISTINCT col FROM changes WHERE col > 0 ORDER BY col").fetchall()
+        ]
         if rows:
             touched = list(range(1, len(names) + 1))
     mended = {"cells_changed": cells, "rows_removed": rows, "rules": len(rules)}
@@ -78,8 +78,10 @@ def _list_changes(db: Connection, iteration: int) -> None:
 def _mended() -> str:
     """The query of the next table."""
     return """SELECT i.row, CASE WHEN c.afters IS NULL THEN i.cells ELSE
-            list_transform(i.cells, lambda cell, col: CASE WHEN map_contains(c.afters, col) THEN c.afters[col] ELSE cell END)
+            list_transform(i.cells, lambda cell, col:
+                CASE WHEN map_contains(c.afters, col) THEN c.afters[col] ELSE cell END)
         END AS cells
         FROM input AS i LEFT JOIN (
-            SELECT row, map(list(col::BIGINT), list(after)) AS afters FROM changes WHERE col > 0 GROUP BY row) AS c USING (row)
+            SELECT row, map(list(col::BIGINT), list(after)) AS afters
+            FROM changes WHERE col > 0 GROUP BY row) AS c USING (row)
         WHERE i.row NOT IN (SELECT row FROM changes WHERE col = 0) ORDER BY i.row"""

@@ -15,7 +15,7 @@ from service.example.graph import stop_reason
 from service.example.judging.findings import Kind, Repair, shown
 from service.example.judging.table import Judge
 from service.example.steps.run import Asked, changes_file, columns_of, names_of, repairs_file
-from service.example.tables.database import Connection, load, opened, parquet, single, write
+from service.example.tables.database import Connection, load, opened, parquet, write
 from service.example.tables.files import inside, remove_drafts
 from service.example.writing.output import write_output
 
@@ -24,7 +24,7 @@ FINDINGS_SHOWN = 200
 
 
 def detect_anomalies(state: dict[str, Any], context: Context) -> JsonObject:
-    """Find what can be mended, with its evidence, and what only looks wrong; at the end of the run, write the output."""
+    """Find what can be mended, and what only looks wrong; at the end of the run, write the output."""
     folder, iteration = context.folder, state["iteration"]
     remove_drafts(folder)
     names = names_of(folder)
@@ -64,10 +64,10 @@ def _write_repairs(
         "col": "INTEGER", "row": "BIGINT", "before": "VARCHAR", "after": "VARCHAR", "kind": "VARCHAR",
         "evidence": "VARCHAR",
     }  # fmt: skip
-    load(db, context.folder, "repairs", types, ((*repair[:4], repair.kind.value, repair.evidence) for repair in repairs))
-    write(
-        db, "FROM repairs ORDER BY col, row, before", inside(context.folder, repairs_file(state["iteration"]))
+    load(
+        db, context.folder, "repairs", types, ((*repair[:4], repair.kind.value, repair.evidence) for repair in repairs)
     )
+    write(db, "FROM repairs ORDER BY col, row, before", inside(context.folder, repairs_file(state["iteration"])))
     rows = db.execute(
         """SELECT r.kind, r.col, sum(CASE WHEN r.row IS NOT NULL THEN 1 ELSE coalesce(s.n, m.n) END)::BIGINT
         FROM repairs AS r LEFT JOIN spelled AS s ON r.row IS NULL AND s.col = r.col AND s.value = r.before
@@ -79,7 +79,7 @@ def _write_repairs(
         if len(told) < EXAMPLES:
             told.append({"before": repair.before, "after": repair.after, "evidence": repair.evidence})
     order = list(Kind)
-    findings = [
+    return [
         {
             "kind": kind,
             "column": names[col - 1] if col else None,
@@ -88,11 +88,12 @@ def _write_repairs(
         }
         for kind, col, count in sorted(rows, key=lambda row: (order.index(Kind(row[0])), row[1]))
     ]
-    return findings
 
 
 def _sentence(finding: JsonObject) -> str:
     first = finding["examples"][0]
     where = f"{finding['column']}: " if finding["column"] is not None else ""
     what = f"{shown(first['before'])} → {shown(first['after'])}"
-    return f"{where}{finding['count']:,} × {finding['kind'].replace('_', ' ')}, such as {what}: {first['evidence']}"[:500]
+    return f"{where}{finding['count']:,} × {finding['kind'].replace('_', ' ')}, such as {what}: {first['evidence']}"[
+        :500
+    ]

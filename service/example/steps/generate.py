@@ -35,7 +35,8 @@ def generate_rules(state: dict[str, Any], context: Context) -> JsonObject:
     repairs = parquet(inside(context.folder, repairs_file(iteration)))
     with database(context.folder) as db:
         rows = db.execute(
-            f"""SELECT kind, col, count(*), list({{'before': before, 'after': after}} ORDER BY before, after)[:{VALUES_MAX}],
+            f"""SELECT kind, col, count(*),
+            list({{'before': before, 'after': after}} ORDER BY before, after)[:{VALUES_MAX}],
             any_value(evidence ORDER BY before, row) FROM {repairs} GROUP BY ALL"""
         ).fetchall()
     order = list(Kind)
@@ -54,7 +55,7 @@ def generate_rules(state: dict[str, Any], context: Context) -> JsonObject:
                 "iteration": iteration,
             }
         )
-    for rule in rules[:VALUES_MAX * 10]:
+    for rule in rules[: VALUES_MAX * 10]:
         where = f"{rule['column']}: " if rule["column"] is not None else ""
         context.log(f"Rule {rule['id']}: {where}{rule['demand']}", **rule)
     return {"rules": [*state["rules"], *rules]}

@@ -160,7 +160,9 @@ def measure(db: Connection, names: list[str], columns: list[int]) -> dict[int, F
 def _with_spread(db: Connection, found: dict[int, Facts]) -> dict[int, Facts]:
     """The facts with quartiles and deviation of the numbers of each column that has them."""
     numeric = [
-        facts.column for facts in found.values() if facts.plain + facts.scientific >= NUMBERS_MIN and not facts.leading_zero
+        facts.column
+        for facts in found.values()
+        if facts.plain + facts.scientific >= NUMBERS_MIN and not facts.leading_zero
     ]
     if not numeric:
         return found

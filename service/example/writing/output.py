@@ -85,8 +85,7 @@ def _csv_line(cells: Iterable[str]) -> str:
 
 def _write_changes(db: Connection, state: JsonObject, folder: Path) -> None:
     made = [
-        f"SELECT * FROM {parquet(inside(folder, changes_file(each)))}"
-        for each in range(1, int(state["iteration"]))
+        f"SELECT * FROM {parquet(inside(folder, changes_file(each)))}" for each in range(1, int(state["iteration"]))
     ]
     nothing = (
         "SELECT 0::BIGINT AS row, 0 AS col, '' AS before, '' AS after, '' AS kind, '' AS rule, 0 AS iteration,"
@@ -125,7 +124,8 @@ def _write_flags(db: Connection, judge: Judge, found: Judgement, state: JsonObje
             ON f.row IS NULL AND f.col = c.col AND f.value = c.value
             UNION ALL SELECT row, col, value, kind, reason FROM flags
             WHERE row IS NOT NULL OR col IS NULL
-            UNION ALL SELECT row, col, NULL, {literal(Kind.MISSING.value)}, 'the cell is empty' FROM cells WHERE value IS NULL)
+            UNION ALL SELECT row, col, NULL, {literal(Kind.MISSING.value)}, 'the cell is empty'
+            FROM cells WHERE value IS NULL)
         SELECT row, name AS "column", value, kind, reason FROM listed LEFT JOIN names USING (col)
         ORDER BY row NULLS FIRST, col, kind, reason"""
     write(db, query, inside(folder, OUTPUT["flags_parquet"]))
@@ -157,4 +157,3 @@ def _of_rows(judge: Judge) -> list[Flag]:
 def _write_text(path: Path, text: str) -> None:
     with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8")
-

@@ -49,9 +49,7 @@ class Rule:
         return found | self.learnt
 
 
-def learn_rules(
-    db: Connection, columns: Sequence[Facts], row_count: int, learnt: dict[int, JsonObject]
-) -> list[Rule]:
+def learn_rules(db: Connection, columns: Sequence[Facts], row_count: int, learnt: dict[int, JsonObject]) -> list[Rule]:
     """A rule for each column, two queries for all of them; `spelled` and `changes` are there."""
     closed = [
         facts.column

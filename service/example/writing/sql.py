@@ -40,7 +40,13 @@ def rules_sql(columns: Sequence[Facts], rules: Sequence[Rule]) -> str:
             notes.append(f"-- {_comment(rule.column)}: from {rule.low:g} to {rule.high:g} so far")
         if unit := rule.learnt.get("unit"):
             notes.append(f"-- {_comment(rule.column)}: the unit is {_comment(str(unit))}")
-    return HEAD + "".join(f"{note}\n" for note in notes) + "CREATE TABLE cleaned (\n" + ",\n".join(lines + checks) + "\n);\n"
+    return (
+        HEAD
+        + "".join(f"{note}\n" for note in notes)
+        + "CREATE TABLE cleaned (\n"
+        + ",\n".join(lines + checks)
+        + "\n);\n"
+    )
 
 
 def _names(names: Iterable[str]) -> list[str]:
