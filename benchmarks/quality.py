@@ -166,7 +166,8 @@ def same(one: str, other: str) -> bool:
 def truth(arguments: argparse.Namespace) -> None:
     total: Counter[str] = Counter()
     print(
-        f"{'table':12} {'errors':>7} {'changed':>8} {'right':>7} {'damaged':>8} {'precision':>10} {'recall':>7}  seconds"
+        f"{'table':12} {'errors':>7} {'changed':>8} {'right':>7} {'damaged':>8} {'precision':>10} {'recall':>7}"
+        "  seconds"
     )
     for folder in sorted(path for path in arguments.folder.iterdir() if (path / "dirty.csv").exists()):
         begun = time.perf_counter()

@@ -37,6 +37,7 @@ _UNITS = {
 _UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words.split()}
 SHARE_MIN = 0.98
 """So many of a column's texts must be numbers before any of them is rewritten."""
+MOST = 0.9
 PLAIN_MIN = 5
 TEXTS_MIN = 3
 """Fewer texts are no evidence of how a column is written."""
@@ -158,9 +159,9 @@ def judge_numbers(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
     numbers = facts.plain + facts.scientific + readable
     if facts.leading_zero or facts.present < TEXTS_MIN:
         return found
-    found.flags += [
-        _flag(facts, text, "it is no number, and the column holds numbers") for text, _ in texts if text not in read
-    ]
+    if numbers >= MOST * facts.present:
+        strays = [text for text, _ in texts if text not in read]
+        found.flags += [_flag(facts, text, "it is no number, and the column holds numbers") for text in strays]
     if not read or numbers < SHARE_MIN * facts.present:
         return found
     unit, problem = _common_unit(read, counts, facts)

@@ -191,11 +191,13 @@ class Judge:
         ):
             if not chosen:
                 continue
-            pick = "sum(n) OVER (PARTITION BY col ORDER BY x, value) >= total / 2" if what == "median" else "TRUE"
+            is_median = what == "median"
+            pick = "sum(n) OVER (PARTITION BY col ORDER BY x, value) >= total / 2" if is_median else "TRUE"
+            direction = "" if is_median else "DESC"
             rows = self.db.execute(
                 f"""SELECT col, arg_min(value, place) FROM (
                     SELECT col, value, {pick} AS is_it,
-                        row_number() OVER (PARTITION BY col ORDER BY {"x" if what == "median" else "x DESC"}, value) AS place
+                        row_number() OVER (PARTITION BY col ORDER BY x {direction}, value) AS place
                     FROM (SELECT *, {order} AS x, sum(n) OVER (PARTITION BY col) AS total FROM spelled)
                     WHERE col IN ({literals(facts.column for facts in chosen)}))
                 WHERE is_it GROUP BY col ORDER BY col"""
