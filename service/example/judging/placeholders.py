@@ -29,7 +29,8 @@ ZERO = ("none", "nil")
 """Words that may stand for zero among numbers."""
 INFINITE_SHARE_MAX = 0.02
 TYPED_SHARE_MIN = 0.95
-OTHERS_MIN = 2
+OTHERS_MIN, OTHER_CELLS_MIN = 2, 20
+"""Fewer other texts, in fewer cells, do not tell what a value of the column looks like."""
 
 
 def judge_placeholders(facts: Facts, hits: Sequence[tuple[str, int]], others: Sequence[tuple[str, int]]) -> Judgement:
@@ -85,7 +86,7 @@ def _among_texts(text: str, others: Sequence[tuple[str, int]]) -> str | None:
     """Why a placeholder among texts is left alone; None where none of the others looks like it, "" where it is no
     placeholder at all."""
     word = text.casefold()
-    if len(others) < OTHERS_MIN:
+    if len(others) < OTHERS_MIN and sum(n for _, n in others) < OTHER_CELLS_MIN:
         return "the column has too few other values to tell whether it is one"
     if word in INFINITIES:
         return ""

@@ -21,7 +21,8 @@ SCIENTIFIC = r"[+-]?[0-9]\.[0-9]+[eE][+-]?[0-9]{1,3}|[+-]?[0-9](\.[0-9]+)?[eE]-[
 """A number with an exponent that is not an article number such as 12E3: a point, or a sign of the exponent."""
 LEADING_ZERO = "-?0[0-9]+"
 LOOSE = (
-    r"[-+(]?\s*([$€£¥₹]|[A-Z]{1,2}[$€£¥₹]|USD|EUR|GBP|CHF|JPY|CAD|AUD)?\s*[-+]?[0-9]([0-9.,'\x{a0}\x{202f} ]*[0-9.])?\s*"
+    r"[-+(]?\s*([$€£¥₹]|[A-Z]{1,2}[$€£¥₹]|USD|EUR|GBP|CHF|JPY|CAD|AUD)?\s*"
+    r"[-+]?[0-9]([0-9.,'\x{a0}\x{202f} ]*[0-9.])?\s*"
     r"([%‰°€£$¥₹]|[A-Za-zµ°][A-Za-z0-9µ²³/.°% -]{0,29})?\)?"
 )
 """What may be a number with a currency, separators or a unit; a quick look before it is read in detail."""
