@@ -493,7 +493,9 @@ def test_a_table_that_everybody_needs_is_locked_and_all_recovers_when_the_lock_h
                     await store.control.cancel("a", within_s=0.2)
                 with pytest.raises(Unavailable):
                     await store.runs.start(start_of("new", OTHER), within_s=0.2)
-                await store.servers.probe(within_s=20)  # Which touches another table.
+                with pytest.raises(Unavailable):  # It locks what a step locks.
+                    await store.servers.probe(within_s=0.2)
+                await store.graphs.add(single("add", name="new"), within_s=20)
                 assert not any(each.done() for each in waiting)
             assert [run.step for run in await asyncio.gather(*waiting)] == [1] * 8
             assert await claiming == []

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from service.core.errors import StartRefused
-from service.store.database import Database, database_at
+from service.store.database import LOCK_MS, Database, database_at
 from service.store.postgres import Postgres
 from service.store.runs import Filter
 from service.store.schema import migrate
@@ -212,7 +212,7 @@ def test_no_limit_of_somebody_elses_ends_what_the_store_does(url: str, form: str
     with database.connect_writer() as connection:
         database.begin(connection)
         assert [connection.execute(f"SHOW {limit}".encode()).fetchone() for limit in limits] == [("0",)] * len(limits)
-        assert connection.execute("SHOW lock_timeout").fetchone() == ("2s",)
+        assert connection.execute("SHOW lock_timeout").fetchone() == (f"{LOCK_MS}ms",)
 
 
 @pytest.mark.parametrize(("given", "told"), [("local", "on"), ("remote_write", "on"), ("remote_apply", "remote_apply")])
