@@ -50,8 +50,8 @@ _LIMITS_OF_MIGRATING = {"lock_timeout": "'60s'", "idle_in_transaction_session_ti
 
 # The tables are in the schema that has our version's table or, before there is one, where it would be made.
 _FACTS = """\
-SELECT current_setting('server_version_num')::int / 10000, current_setting('server_encoding'),
-    current_setting('fsync'), current_setting('synchronous_commit'), current_setting('session_replication_role'),
+SELECT current_setting('server_encoding'), current_setting('fsync'),
+    current_setting('synchronous_commit'), current_setting('session_replication_role'),
     current_setting('zero_damaged_pages'), current_setting('ignore_checksum_failure'),
     coalesce((SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         WHERE c.oid = to_regclass('alembic_version')), current_schema())"""
@@ -60,7 +60,6 @@ SELECT current_setting('server_version_num')::int / 10000, current_setting('serv
 class Facts(NamedTuple):
     """A row of _FACTS, its columns in that order."""
 
-    version: int
     encoding: str
     fsync: str
     synchronous_commit: str
@@ -86,7 +85,8 @@ class Sessions:
 
     def open(self, connection: psycopg.Connection[Any]) -> None:
         """Prepare a new session, in autocommit mode, that writes. Raises NotSupportedError where it cannot be used."""
-        cursor = connection.execute(self._asking(connection))
+        asking = self._asking(connection)
+        cursor = connection.execute(asking)
         while cursor.nextset():
             pass
         facts = Facts(*cursor.fetchall()[0])
@@ -121,8 +121,6 @@ class Sessions:
         return f"{settings}; {_FACTS}".encode()
 
     def _check(self, facts: Facts) -> None:
-        if facts.version < VERSION_MIN:
-            raise psycopg.NotSupportedError(f"PostgreSQL {facts.version} is too old: {VERSION_MIN} is needed")
         if facts.encoding != "UTF8":
             raise psycopg.NotSupportedError(f"the database has the encoding {facts.encoding}: UTF8 is needed")
         if facts.replication_role == "replica":
@@ -166,6 +164,8 @@ class Sessions:
 
 def _settings_for(connection: psycopg.BaseConnection[Any]) -> dict[str, str]:
     version = connection.info.server_version // 10000
+    if version < VERSION_MIN:  # Which may not know them all.
+        raise psycopg.NotSupportedError(f"PostgreSQL {version} is too old: {VERSION_MIN} is needed")
     since = [more for first, more in _SETTINGS_SINCE.items() if version >= first]
     return {name: value for some in (*since, _SETTINGS) for name, value in some.items()}
 

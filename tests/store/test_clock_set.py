@@ -12,21 +12,7 @@ from service.store import Store
 from service.store.clock import iso
 from service.store.database import Database
 from service.store.timeline import Timeline
-from tests.store.carrying import (
-    AGAIN,
-    BOOM,
-    HASTY,
-    NAP,
-    begun,
-    carry,
-    claim,
-    due,
-    graph,
-    parked,
-    queue,
-    rest,
-    run_of,
-)
+from tests.store.carrying import AGAIN, BOOM, HASTY, NAP, begun, carry, claim, due, graph, parked, queue, rest, run_of
 from tests.store.support import (
     COUNTER,
     LEASE_S,

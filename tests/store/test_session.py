@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -14,6 +15,7 @@ from service.store.database import LOCK_MS, Database, database_at
 from service.store.postgres import Postgres
 from service.store.runs import Filter
 from service.store.schema import migrate
+from service.store.session import Sessions
 from tests.postgres import Databases, own_server
 from tests.store.carrying import APPROVAL, LATER, parked
 from tests.store.support import Clock, ask, commit, dump, failure, opened, said, sql, start, start_of, success
@@ -243,6 +245,12 @@ def test_a_server_that_is_told_other_settings_while_it_runs_changes_nothing() ->
                 assert (await store.runs.get("a")).forked_from_id is None
 
         asyncio.run(scenario())
+
+
+def test_a_postgresql_that_is_too_old_is_refused_before_it_is_told_anything() -> None:
+    connection: Any = SimpleNamespace(info=SimpleNamespace(server_version=130012))
+    with pytest.raises(psycopg.NotSupportedError, match="PostgreSQL 13 is too old: 15 is needed"):
+        Sessions(has_pooler=False, allow_undurable=False).open(connection)
 
 
 def test_the_message_that_opens_a_step_sets_two_limits_and_nothing_else(url: str) -> None:
