@@ -155,3 +155,20 @@ def test_a_prefix_that_a_proxy_strips_is_an_option(tmp_path: Path) -> None:
         assert server.call("GET", "/openapi.json").json()["servers"] == [{"url": "/flows"}]
         answer = server.call("POST", "/demo/run_data_quality")
         assert answer.headers["location"].startswith("/flows/graph/state/")
+
+
+UPLOAD = (
+    b"POST /demo/run_data_quality HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nContent-Length: 999\r\n\r\na"
+)
+
+
+def test_a_kill_during_an_upload_leaves_nothing_after_the_next_start(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    with running(server), connected(port_of(server)) as raw:
+        raw.sendall(UPLOAD)
+        until(lambda: list(tmp_path.glob("*/runs/*/upload.csv")))
+        server.kill()
+    with running(server):
+        assert server.call("GET", "/livez").status_code == 200
+        assert not list(tmp_path.glob("*/runs/*"))
+        assert not list(tmp_path.glob("*/unfinished/*"))
