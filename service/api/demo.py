@@ -80,25 +80,36 @@ async def run_data_quality(
     options = {key: value for key, value in options.items() if value is not None}
     with unfinished(services.runs_folder, run_id), ExitStack() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
-        if content_type(request) == "text/csv":
-            asked["options"] = _csv_options(request, options)
-            _refuse_faults(services, asked)
-            source: JsonObject = {"kind": "csv", "file": CSV_FILE}
-            await _write(folder / CSV_FILE, chunks(request, settings.upload_bytes_max))
-        else:
-            if options:
-                raise Invalid([Fault(f"/{name}", "says how a CSV file is written; this is none") for name in options])
-            body = await _read_request(request, services, settings, asked)
-            asked = body.model_dump(include={"threshold", "mode", "allow", "keep"})
-            _refuse_faults(services, asked)
-            source = {"kind": "dataset", "name": body.dataset}
-            if body.rows:
-                _refuse_unknown_columns(body)
-                source = {"kind": "rows", "file": ROWS_FILE}
-                await _write(folder / ROWS_FILE, _one(codec.encode(body.rows).encode()))
-        await _start(services, settings, run_id, source, asked)
+        source, asked = await _keep_table(request, services, settings, folder, asked, options)
+        try:
+            await _start(services, settings, run_id, source, asked)
+        except Unavailable:
+            undo.pop_all()  # Nobody knows whether the run is there; it would need its folder.
+            raise
         undo.pop_all()
     return started(request, run_id)
+
+
+async def _keep_table(
+    request: Request, services: Services, settings: ApiSettings, folder: Path, asked: JsonObject, options: JsonObject
+) -> tuple[JsonObject, JsonObject]:
+    """Write the table that was sent into the run's folder: where the run finds it, and all that was asked."""
+    if content_type(request) == "text/csv":
+        asked["options"] = _csv_options(request, options)
+        _refuse_faults(services, asked)
+        await _write(folder / CSV_FILE, chunks(request, settings.upload_bytes_max))
+        return {"kind": "csv", "file": CSV_FILE}, asked
+    if options:
+        raise Invalid([Fault(f"/{name}", "says how a CSV file is written; this is none") for name in options])
+    body = await _read_request(request, services, settings, asked)
+    asked = body.model_dump(include={"threshold", "mode", "allow", "keep"})
+    _refuse_faults(services, asked)
+    source = {"kind": "dataset", "name": body.dataset}
+    if body.rows:
+        _refuse_unknown_columns(body)
+        source = {"kind": "rows", "file": ROWS_FILE}
+        await _write(folder / ROWS_FILE, _one(codec.encode(body.rows).encode()))
+    return source, asked
 
 
 def _csv_options(request: Request, options: JsonObject) -> JsonObject:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from service.api import ApiSettings
+from service.core.errors import Unavailable
 from tests.api.harness import Server, serving
 
 URL = "/demo/run_data_quality"
@@ -193,3 +194,18 @@ def test_a_disk_that_takes_nothing_is_503(tmp_path: Path) -> None:
         answer = client.post(URL, content=b"a\n1\n", headers=CSV)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert client.get("/runs").json()["items"] == []
+
+
+def test_a_start_of_unknown_outcome_leaves_the_files_that_its_run_needs(
+    server: Server, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = server.services.store.runs.start
+
+    async def start_and_be_cut_off(*arguments: Any, **options: Any) -> None:
+        await start(*arguments, **options)
+        raise Unavailable("the database does not answer")
+
+    monkeypatch.setattr(server.services.store.runs, "start", start_and_be_cut_off)
+    assert client.post(URL, content=b"a,b\n1,2\n", headers=CSV).status_code == 503
+    (run,) = client.get("/runs?limit=1").json()["items"]
+    assert (server.runs_folder / run["run_id"] / "upload.csv").read_bytes() == b"a,b\n1,2\n"
