@@ -29,11 +29,11 @@ from service.store import missing
 from service.store.database import Database
 from service.store.hints import Hints
 from service.store.lane import Lane
-from service.store.latest import go_on_from_what_is_stored
-from service.store.pending import Pending, Touched, answer, deadline_in, results_of
+from service.store.pending import Pending, Touched, answer, deadline_in
 from service.store.timeline import Timeline
-from service.store.transaction import I, T, Transaction, Verb, VerbOfMany, one_by_one
+from service.store.transaction import I, T, Verb, VerbOfMany, one_by_one
 from service.store.wake import Wake
+from service.store.writing import Writing
 
 logger = logging.getLogger(__name__)
 
@@ -58,20 +58,18 @@ class Writer:
         self._database = database
         self._wake = wake
         self._hints = hints
-        self._timeline = timeline or Timeline(lease_s=0.0)
-        self._connection: Any = None
         # A connection needs a file descriptor, of which there may be none left.
         self._obstacles: tuple[type[Exception], ...] = (OSError, *database.errors)
-        self._transaction: Transaction
-        """The open one."""
-        self._lane = Lane(database, self._opened, self._take_back, self._tell)
+        self._called = threading.Event()
+        # What is to be kept the thread does, off the way of the answers.
+        self._writing = Writing(database, timeline or Timeline(lease_s=0.0), keep=self._called.set)
+        self._lane = Lane(database, self._writing.opened, self._take_back, self._tell)
         self._waiting: deque[Pending[Any]] = deque()
         self._stranded: list[Pending[Any]] = []  # Of a database that is lost until a restart.
         self._entry = threading.Lock()
         """Held to queue a verb or to close: nothing is queued behind the end of the queue."""
         self._turn = threading.Lock()
         """Held by whoever uses the connection: the writer's own thread, or the loop that commits inline."""
-        self._called = threading.Event()
         self._closing = threading.Event()
         self._inline: asyncio.AbstractEventLoop | None = None
         self._inline_thread: int | None = None
@@ -93,7 +91,7 @@ class Writer:
     def start(self) -> None:
         """Connect, or let the first verb do so: a database that is locked just now is a wait, at the start too."""
         try:
-            self._connection = self._database.connect_writer()
+            self._writing.connect()
         except self._database.errors as error:
             if not self._database.is_locked(error):
                 raise StartRefused(f"cannot write {self._database.name}: {error}") from error
@@ -208,15 +206,15 @@ class Writer:
         if self._waiting or self._closing.is_set() or not self._turn.acquire(blocking=False):
             return ()
         try:
-            if self._connection is None:
+            if self._writing.connection is None:
                 return ()
-            self._open()
-            results = verb(self._transaction, [item])
-            self._end()
-            self._tell(self._transaction.woken)
+            self._writing.open()
+            results = verb(self._writing.transaction, [item])
+            self._writing.commit()
+            self._tell(self._writing.transaction.woken)
         except BaseException as error:  # Raised again when it is done once more, in its turn.
             self._database.end_if_fatal(error)
-            self._roll_back()
+            self._writing.roll_back()
             return ()
         finally:
             self._turn.release()
@@ -226,25 +224,25 @@ class Writer:
 
     def _commit_at_once(self, batch: list[Pending[Any]]) -> bool:
         """Commit `batch`, if that takes no waiting: the database is not somebody else's just now, and no verb fails."""
-        if self._connection is None:
+        if self._writing.connection is None:
             return False
         try:
-            self._open()
+            self._writing.open()
             ready = [pending for pending in batch if pending.is_wanted()]
-            results = self._run(ready)
+            results = self._writing.run(ready)
         except BaseException as error:  # Raised again for whom it concerns, when the thread does it once more.
             self._database.end_if_fatal(error)
-            self._roll_back()
+            self._writing.roll_back()
             return False
         answer(ready, results)
-        self._tell(self._transaction.woken)
+        self._tell(self._writing.transaction.woken)
         return True
 
     def _put_back(self, batch: list[Pending[Any]]) -> None:
         """For the thread, before all that came later."""
         for pending in batch:
             pending.left_until = 0.0
-            pending.losses += self._connection is None
+            pending.losses += self._writing.connection is None
         self._waiting.extendleft(reversed(batch))
 
     def _work(self) -> None:
@@ -259,14 +257,14 @@ class Writer:
                 while self._left_s() <= 0 and (batch := self._taken(BATCH_MAX)):
                     self._is_held_up = self._inline is not None
                     self._do(batch)
-                again_s = self._database.keep(self._connection)
+                again_s = self._database.keep(self._writing.connection)
                 # With the turn, so that nobody puts back behind our back what could not be done at once.
                 is_done = self._closing.is_set() and not self._waiting
             if self._waiting:
                 self._call()
         self._lane.close()
         self._refuse(self._stranded, Unavailable("the server is stopping"))
-        self._disconnect(for_good=True)
+        self._writing.disconnect(for_good=True)
 
     def _left_s(self) -> float:
         """For how long the first that waits is left to the loop yet: not at all, if the loop is held up anyway."""
@@ -285,7 +283,7 @@ class Writer:
             # A fault of ours costs these verbs their answer, and must not cost all later ones theirs.
             self._is_sound = False
             logger.exception("a batch was dropped")
-            self._disconnect()
+            self._writing.disconnect()
             self._refuse(batch, Unavailable("the database takes no writes just now"))
 
     def _taken(self, count: int) -> list[Pending[Any]]:
@@ -303,9 +301,9 @@ class Writer:
                 self._strand(batch, lost)
                 return []
             try:
-                if self._connection is None:
-                    self._connection = self._database.connect_writer()
-                self._open()
+                self._writing.connect()
+                self._writing.open()
+                self._is_sound = True
             except self._obstacles as error:
                 self._is_sound = True
                 if self._closing.is_set():
@@ -313,7 +311,7 @@ class Writer:
                     return []
                 self._denial = self._database.denial(error)
                 if not self._database.is_locked(error):
-                    self._disconnect()
+                    self._writing.disconnect()
                     logger.warning("the database takes no writes now: %s", error)
                 self._closing.wait(pause_s)
                 pause_s = min(pause_s * 2, PAUSE_S_MAX)
@@ -323,13 +321,13 @@ class Writer:
                 self._denial = None
                 if ready := [pending for pending in batch if pending.is_wanted()]:
                     return ready
-                self._roll_back()
+                self._writing.roll_back()
                 return []
         return []
 
     def _strand(self, batch: list[Pending[Any]], reason: str) -> None:
         """Of a database that is lost until a restart, tell those who have a deadline; the others wait for the end."""
-        self._database.keep(self._connection)
+        self._database.keep(self._writing.connection)
         for pending in batch:
             if pending.deadline is None and not self._closing.is_set():
                 self._stranded.append(pending)
@@ -348,51 +346,29 @@ class Writer:
     def _commit(self, batch: list[Pending[Any]]) -> None:
         """Run `batch` in the open transaction; where that fails, each verb in one of its own."""
         try:
-            results = self._run(batch)
+            results = self._writing.run(batch)
         except BaseException as error:
             self._database.end_if_fatal(error)
-            self._roll_back()
+            self._writing.roll_back()
             if not self._lane.takes(batch, error):
                 self._replay(batch, error)
             return
         answer(batch, results)
-        self._tell(self._transaction.woken)
+        self._tell(self._writing.transaction.woken)
 
     def _tell(self, woken: set[str]) -> None:
-        """Hints, of what is committed by now."""
+        """Send hints of what is committed by now: the way to the database works."""
+        self._is_sound = True
         self._wake.notify(woken)
         self._hints.send(woken)
-
-    def _open(self) -> None:
-        self._transaction = self._opened(self._connection)
-        self._is_sound = True
-
-    def _opened(self, connection: Any, *lock_ms: int) -> Transaction:
-        asked_at = self._timeline.elapsed()
-        moment = self._timeline.moment(self._database.begin(connection, *lock_ms), asked_at)
-        return Transaction(connection.cursor(), self._database.dialect, moment, self._timeline)
-
-    def _run(self, batch: list[Pending[Any]]) -> list[Any]:
-        """The results of `batch`, once they are committed."""
-        if self._timeline.is_new:
-            go_on_from_what_is_stored(self._transaction)
-            self._timeline.is_new = False
-        results = results_of(batch, self._transaction)
-        self._end()
-        return results
-
-    def _end(self) -> None:
-        transaction = self._transaction
-        if self._database.commit(self._connection, transaction.cursor, transaction.inserts):
-            self._called.set()  # The thread does it, off the way of the answers.
 
     def _replay(self, batch: list[Pending[Any]], error: BaseException) -> None:
         """Each verb alone, after `error`. Where the connection broke, the COMMIT may have taken place all the same.
 
         A verb of which that is unknown is not given up unless it has a deadline: it alone can read back what it did.
         """
-        lost = self._connection is None or self._database.is_victim(error)
-        refusal = missing.refusal(self._database, error, self._lacking)
+        lost = self._writing.connection is None or self._database.is_victim(error)
+        refusal = missing.refusal(self._database, error, self._writing.lacking)
         for pending in batch:
             pending.losses += lost
             if len(batch) > 1 or (lost and pending.losses < LOSSES_MAX):
@@ -410,30 +386,6 @@ class Writer:
         else:
             self._waiting.append(pending)
             self._called.set()
-
-    def _roll_back(self) -> None:
-        try:
-            self._connection.rollback()
-        except self._database.errors:
-            self._disconnect()
-
-    def _disconnect(self, *, for_good: bool = False) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            try:
-                self._database.disconnect(connection, for_good=for_good)
-            except self._database.errors as error:
-                logger.warning("the writing connection did not close: %s", error)
-
-    def _lacking(self) -> Sequence[Any]:
-        """What the database lacks just now, in a transaction of its own."""
-        if self._connection is None:
-            self._connection = self._database.connect_writer()
-        self._open()
-        try:
-            return missing.lacking(self._transaction)
-        finally:
-            self._roll_back()
 
     @staticmethod
     def _refuse(batch: Sequence[Pending[Any]], error: BaseException) -> None:

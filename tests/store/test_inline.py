@@ -47,11 +47,11 @@ def test_what_is_ready_at_once_is_one_commit_on_the_thread_of_the_loop(file: Sql
     async def scenario() -> None:
         async with inline(file) as writer:
             statements: list[str] = []
-            writer._connection.set_trace_callback(statements.append)
+            writer._writing.connection.set_trace_callback(statements.append)
             threads: list[int] = []
             names = [f"{number:03}" for number in range(BATCH_MAX)]
             assert await asyncio.gather(*(writer.write(noting(threads, name)) for name in names)) == names
-            writer._connection.set_trace_callback(None)
+            writer._writing.connection.set_trace_callback(None)
             assert set(threads) == {threading.get_ident()}
             assert statements.count("COMMIT") == 1
             assert held(file) == names

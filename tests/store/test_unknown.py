@@ -198,8 +198,8 @@ def ended_by_the_server(database: Database, connection: psycopg.Connection[Any])
 
 
 def breaks(database: Database, store: Store, fault: Fault, honest: int = 0) -> Breaking:
-    breaking = Breaking(database, store._writer._connection, fault, honest)
-    store._writer._connection = breaking
+    breaking = Breaking(database, store._writer._writing.connection, fault, honest)
+    store._writer._writing.connection = breaking
     return breaking
 
 
@@ -294,7 +294,7 @@ def test_a_writer_whose_connection_broke_while_idle_does_the_next_verb(kept: Dat
     async def scenario() -> None:
         async with opened(kept) as store:
             await start(store, "before")
-            ended_by_the_server(kept, store._writer._connection)
+            ended_by_the_server(kept, store._writer._writing.connection)
             await start(store, "after")
         assert ask(kept, "SELECT id FROM runs ORDER BY id") == [("after",), ("before",)]
 

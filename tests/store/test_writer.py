@@ -84,13 +84,13 @@ def gathering(writer: Writer) -> Iterator[None]:
 
 
 def commits(writer: Writer, statements: list[str]) -> int:
-    writer.submit(lambda _: writer._connection.set_trace_callback(None)).result(60)
+    writer.submit(lambda _: writer._writing.connection.set_trace_callback(None)).result(60)
     return statements.count("COMMIT") - 1  # But that of tracing itself.
 
 
 def trace(writer: Writer) -> list[str]:
     statements: list[str] = []
-    writer.submit(lambda _: writer._connection.set_trace_callback(statements.append)).result(60)
+    writer.submit(lambda _: writer._writing.connection.set_trace_callback(statements.append)).result(60)
     return statements
 
 
@@ -161,7 +161,7 @@ def test_a_batch_that_fails_while_the_database_is_locked_is_replayed_once_it_is_
     intruder = sqlite3.connect(database.name, isolation_level=None, check_same_thread=False)
     intruding = threading.Event()
     with working(database) as writer, closing(intruder):
-        roll_back, begin = writer._roll_back, Sqlite.begin
+        roll_back, begin = writer._writing.roll_back, Sqlite.begin
         tries: list[None] = []
 
         def begin_and_count(database: Sqlite, connection: sqlite3.Connection) -> str:
@@ -175,7 +175,7 @@ def test_a_batch_that_fails_while_the_database_is_locked_is_replayed_once_it_is_
                 intruding.set()
 
         monkeypatch.setattr(Sqlite, "begin", begin_and_count)
-        monkeypatch.setattr(writer, "_roll_back", roll_back_and_let_another_process_in)
+        monkeypatch.setattr(writer._writing, "roll_back", roll_back_and_let_another_process_in)
         with gathering(writer):
             futures = [writer.submit(verb) for verb in (add("a"), raising, add("b"))]
         assert intruding.wait(60)
@@ -211,7 +211,7 @@ def test_a_verb_cancelled_while_its_transaction_opens_leaves_none_open(
             with pytest.raises(CancelledError):
                 writer.submit(add("cancelled")).result(60)
             _until(lambda: "BEGIN IMMEDIATE" in statements)
-            _until(lambda: not writer._connection.in_transaction)
+            _until(lambda: not writer._writing.connection.in_transaction)
         # Somebody else can write, though the writer has nothing to do any more.
         with locked(database):
             assert held(database) == []
