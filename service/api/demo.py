@@ -74,10 +74,8 @@ async def run_data_quality(
     """Find what is wrong with a table, and mend what evidence supports, until nothing more can be mended."""
     run_id = new_run_id()
     folder = services.runs_folder / run_id
-    in_query: JsonObject = {"threshold": threshold, "mode": mode, "allow": allow or None, "keep": keep or None}
-    asked = {key: value for key, value in in_query.items() if value is not None}
-    options: JsonObject = {"delimiter": delimiter, "quote": quote, "encoding": encoding, "header": header, "skip": skip}
-    options = {key: value for key, value in options.items() if value is not None}
+    asked = _given(threshold=threshold, mode=mode, allow=allow or None, keep=keep or None)
+    options = _given(delimiter=delimiter, quote=quote, encoding=encoding, header=header, skip=skip)
     with unfinished(services.runs_folder, run_id), ExitStack() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         source, asked = await _keep_table(request, services, settings, folder, asked, options)
@@ -110,6 +108,11 @@ async def _keep_table(
         source = {"kind": "rows", "file": ROWS_FILE}
         await _write(folder / ROWS_FILE, _one(codec.encode(body.rows).encode()))
     return source, asked
+
+
+def _given(**parameters: Any) -> JsonObject:
+    """The parameters that the caller gave."""
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def _csv_options(request: Request, options: JsonObject) -> JsonObject:

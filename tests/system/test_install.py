@@ -49,6 +49,18 @@ def test_the_wheel_runs_the_demo(site: Path, tmp_path: Path) -> None:
     assert (output / "cleaned.csv").stat().st_size > 100_000
 
 
+def test_the_demo_reports_without_changing_and_reads_as_it_is_told(tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("made by hand\nid;value\n" + "".join(f"{n};{n % 9 if n != 5 else 'NA'}\n" for n in range(40)))
+    demo = (sys.executable, "-m", "service", "demo", table, "--skip", "1", "--delimiter", ";")
+    said = call(*demo, "--report", cwd=tmp_path, PYTHONPATH=str(CHECKOUT))
+    assert "changed: nothing" in said
+    assert "row 6, value 'NA': would become a missing cell" in said
+    said = call(*demo, "--allow", "fill", "--keep", "id", cwd=tmp_path, PYTHONPATH=str(CHECKOUT))
+    assert "row 6, value: 'NA' → missing" in said
+    assert "row 6, value: missing → '4'" in said
+
+
 def test_the_demo_takes_a_file_and_asks_the_server_that_owns_the_database(tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     table.write_text("id,value\n" + "".join(f"{number},{number if number != 5 else 'NA'}\n" for number in range(40)))

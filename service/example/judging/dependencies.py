@@ -202,6 +202,28 @@ def judge_dependencies(
 
 def _violations(db: Connection, dependencies: Sequence[Dependency]) -> list[tuple[Cell, list[Vote]]]:
     """Cells that are not what a dependency's majority has, each with the votes of all dependencies on its column."""
+    _find_broken(db, dependencies)
+    rows = db.execute(
+        """WITH alive AS (SELECT code FROM broken JOIN codes USING (code) GROUP BY code, n HAVING count(*) < n)
+        SELECT x.row, x.col, cur.value, x.code IN (FROM alive), (x.row, x.col) IN (SELECT (row, col) FROM explained),
+            d.source, k.value, m.value, d.support, d.total, g.n
+        FROM broken AS x
+        JOIN coded AS a ON a.row = x.row
+        JOIN decided AS d ON d.source = a.col AND d.target = x.col AND d.key = a.code
+        JOIN grouped AS g ON g.source = d.source AND g.target = d.target AND g.key = d.key AND g.value = x.code
+        JOIN codes AS cur ON cur.code = x.code JOIN codes AS k ON k.code = a.code
+        JOIN codes AS m ON m.code = d.majority
+        ORDER BY x.row, x.col, d.source"""
+    ).fetchall()
+    cells: dict[tuple[int, int], tuple[Cell, list[Vote]]] = {}
+    for row, col, value, is_alive, is_explained, source, key, majority, support, total, current in rows:
+        entry = cells.setdefault((row, col), (Cell(row, col, value, is_alive, is_explained), []))
+        entry[1].append(Vote(source, key, majority, support, int(total), current))
+    return list(cells.values())
+
+
+def _find_broken(db: Connection, dependencies: Sequence[Dependency]) -> None:
+    """Make `grouped`, `decided`, `broken` (cells that differ from their majority) and `explained` (for a reason)."""
     values = ", ".join(f"({each.source}, {each.target})" for each in dependencies)
     db.execute(
         f"""CREATE OR REPLACE TEMP TABLE grouped AS
@@ -229,23 +251,6 @@ def _violations(db: Connection, dependencies: Sequence[Dependency]) -> list[tupl
               HAVING count(*) >= {EXPLAINED_ROWS_MIN} AND count(*) >= {EXPLAINED_SHARE} * codes.n) AS e
         ON e.col = x.col AND e.code = c.code"""
     )
-    rows = db.execute(
-        """WITH alive AS (SELECT code FROM broken JOIN codes USING (code) GROUP BY code, n HAVING count(*) < n)
-        SELECT x.row, x.col, cur.value, x.code IN (FROM alive), (x.row, x.col) IN (SELECT (row, col) FROM explained),
-            d.source, k.value, m.value, d.support, d.total, g.n
-        FROM broken AS x
-        JOIN coded AS a ON a.row = x.row
-        JOIN decided AS d ON d.source = a.col AND d.target = x.col AND d.key = a.code
-        JOIN grouped AS g ON g.source = d.source AND g.target = d.target AND g.key = d.key AND g.value = x.code
-        JOIN codes AS cur ON cur.code = x.code JOIN codes AS k ON k.code = a.code
-        JOIN codes AS m ON m.code = d.majority
-        ORDER BY x.row, x.col, d.source"""
-    ).fetchall()
-    cells: dict[tuple[int, int], tuple[Cell, list[Vote]]] = {}
-    for row, col, value, is_alive, is_explained, source, key, majority, support, total, current in rows:
-        entry = cells.setdefault((row, col), (Cell(row, col, value, is_alive, is_explained), []))
-        entry[1].append(Vote(source, key, majority, support, int(total), current))
-    return list(cells.values())
 
 
 def _decide(
@@ -275,14 +280,7 @@ def _decide(
         clear = len(agreeing) >= 3 and len(agreeing) >= 3 * (len(votes) - len(agreeing))
         if not clear:
             return majority, evidence, "other columns say otherwise"
-    slip = (is_slip(cell.value, majority) and not is_made_of(cell.value, common)) or (
-        agrees_in_digits(cell.value, majority)
-        and breaks_pattern(cell.value, common)
-        and not breaks_pattern(majority, common)
-    )
-    lopsided = best.support >= max(SLIP_GROUP_ROWS * best.current, SLIP_MAJORITY * best.total)
-    enough_votes = len(agreeing) >= (SHORT_VOTES_MIN if len(majority) <= SHORT_LETTERS else 1)
-    if slip and not cell.is_alive and lopsided and enough_votes:
+    if not cell.is_alive and _is_slip_of(cell.value, majority, common) and _outweighs(best, len(agreeing)):
         return majority, evidence + ", and it is a slip of that", None
     enough = [vote for vote in agreeing if vote.support >= SURE_GROUP_ROWS * vote.current]
     dependencies = [sure[vote.source, cell.column] for vote in enough]
@@ -295,3 +293,17 @@ def _decide(
 
 def _votes_needed(columns: int) -> int:
     return 1 + (columns > WITNESSES_FEW) + (columns > WITNESSES_SOME)
+
+
+def _is_slip_of(value: str, majority: str, common: Sequence[str]) -> bool:
+    """Whether a value is the majority's with some letters wrong, or breaks the pattern that the majority's keeps."""
+    if is_slip(value, majority) and not is_made_of(value, common):
+        return True
+    breaks = breaks_pattern(value, common) and not breaks_pattern(majority, common)
+    return breaks and agrees_in_digits(value, majority)
+
+
+def _outweighs(best: Vote, votes: int) -> bool:
+    """Whether enough rows and columns speak for the majority to take another value for a slip of it."""
+    is_lopsided = best.support >= max(SLIP_GROUP_ROWS * best.current, SLIP_MAJORITY * best.total)
+    return is_lopsided and votes >= (SHORT_VOTES_MIN if len(best.majority) <= SHORT_LETTERS else 1)

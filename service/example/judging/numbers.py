@@ -38,6 +38,7 @@ _UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words.split
 SHARE_MIN = 0.98
 """So many of a column's texts must be numbers before any of them is rewritten."""
 MOST = 0.9
+NO_NUMBER = "it is no number, and the column holds numbers"
 PLAIN_MIN = 5
 TEXTS_MIN = 3
 """Fewer texts are no evidence of how a column is written."""
@@ -160,8 +161,7 @@ def judge_numbers(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
     if facts.leading_zero or facts.present < TEXTS_MIN:
         return found
     if numbers >= MOST * facts.present:
-        strays = [text for text, _ in texts if text not in read]
-        found.flags += [_flag(facts, text, "it is no number, and the column holds numbers") for text in strays]
+        found.flags += [_flag(facts, text, NO_NUMBER) for text, _ in texts if text not in read]
     if not read or numbers < SHARE_MIN * facts.present:
         return found
     unit, problem = _common_unit(read, counts, facts)
