@@ -58,7 +58,7 @@ def test_the_demo_reports_without_changing_and_reads_as_it_is_told(tmp_path: Pat
     assert "row 6, value 'NA': would become a missing cell" in said
     said = call(*demo, "--allow", "fill", "--keep", "id", cwd=tmp_path, PYTHONPATH=str(CHECKOUT))
     assert "row 6, value: 'NA' → missing" in said
-    assert "row 6, value: missing → '4'" in said
+    assert "row 6, value: missing → '3'" in said
 
 
 def test_the_demo_takes_a_file_and_asks_the_server_that_owns_the_database(tmp_path: Path) -> None:
