@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Header, WebSocket
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocketState
 
 from service.api import schemas, views
 from service.api.connections.incoming import TOO_LARGE, TOO_MUCH, Incoming
@@ -69,7 +70,8 @@ async def stream_lines(socket: WebSocket, run_id: RunId, services: Served, after
             await socket.send_text(views.line(line))
 
     ending = await follow(services, run_id, after_seq, following=following, left=partial(_closed, socket), deliver=send)
-    if ending is not Ending.CLIENT_GONE:
+    # A send that has failed has closed it already.
+    if ending is not Ending.CLIENT_GONE and socket.application_state is WebSocketState.CONNECTED:
         await socket.close(_CLOSE_CODES[ending], _REASONS.get(ending))
 
 

@@ -41,11 +41,13 @@ _REASONS = {
     404: "Unknown, or malformed and so unknown",
     409: "Not in the run's status, or an Idempotency-Key of another body, or files that the server may not read",
     413: "The body is too large",
+    414: "The URL is too long",
     415: "A body of a type that is not read here",
     422: "Refused, with a pointer to each fault",
+    431: "The headers are too many, or too large",
     503: "The database cannot take it now; nothing was lost",
 }
-_ALWAYS = (400, 401, 403, 422, 503)
+_ALWAYS = (400, 401, 403, 414, 422, 431, 503)
 
 
 def refusals(*statuses: int, with_401: bool = True) -> dict[int | str, dict[str, Any]]:

@@ -8,7 +8,9 @@ from functools import partial
 
 from sqlalchemy import bindparam, delete, func, select, text, update
 
+from service.core.errors import Unavailable
 from service.core.transitions import Status
+from service.store.lane import LOCKED
 from service.store.sql import Each, Statement, every_column
 from service.store.tables import runs, servers
 from service.store.transaction import Transaction
@@ -69,12 +71,17 @@ class Servers:
     async def probe(self, *, within_s: float) -> None:
         """Write something small: Unavailable where the database takes no write, or none of a step's."""
 
-        def verb(transaction: Transaction) -> None:
-            if transaction.dialect == "postgresql":
+        def verb(transaction: Transaction) -> bool:
+            can_step = True
+            if transaction.has_savepoints:
+                can_step = transaction.unless_locked(partial(transaction.execute, _LOCK_AS_STEPS)) is not None
+            elif transaction.dialect == "postgresql":
                 transaction.execute(_LOCK_AS_STEPS)
             self.seen(transaction)
+            return can_step
 
-        await self._writer.write(verb, touching=(servers.name,), within_s=within_s)
+        if not await self._writer.write(verb, touching=(servers.name,), within_s=within_s):
+            raise Unavailable(LOCKED)
 
     async def join(self) -> None:
         """Begin to share the runs with other servers, whose leases stand."""

@@ -201,7 +201,9 @@ def given(client: httpx.Client, graph_id: str, name: str, status: int) -> httpx.
         404: {} if method == "get" else {"json": {"runs": {"graph_id": "0" * 32}} if name == "backtest" else {}},
         413: {"content": b" " * (BODY_BYTES_MAX + 1)},
         415: {"content": b"x", "headers": {"Content-Type": "text/plain"}},
+        414: {"params": {"odd": "1" * 20_000}},
         422: {"params": {"odd": "1"}},
+        431: {"headers": {"Odd": "1" * 40_000}},
     }
     return client.request(method, path, **asked[status])
 

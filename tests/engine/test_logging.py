@@ -23,7 +23,7 @@ COMMAND = (
     sys.executable,
     "-P",
     "-c",
-    "from service.engine.isolated import serve; from tests.engine.logging_tools import TOOLS; serve(lambda: TOOLS)",
+    "from service.engine.isolated import serve; from tests.engine.logging_tools import TOOLS; serve(lambda _: TOOLS)",
 )
 
 

@@ -154,4 +154,4 @@ def copies_of(server: Server) -> list[int]:
     """The processes that a server's tools have left as its children."""
     command = ("ps", "-o", "pid=,args=", "--ppid", str(server.process.pid))
     listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
-    return [int(line.split()[0]) for line in listed if " isolated " not in line and "<defunct>" not in line]
+    return [int(line.split()[0]) for line in listed if " isolated" not in line and "<defunct>" not in line]
