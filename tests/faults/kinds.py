@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import subprocess
 from collections.abc import Sequence
 from contextlib import closing, suppress
 
@@ -54,6 +55,28 @@ def long_reader(stage: Stage) -> None:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM runs").fetchall()
         stage.pause(1, 4)
+
+
+def sync_failed(stage: Stage) -> None:
+    """One of the next syncs of the log or of the database file fails, and its server ends; often the power goes too."""
+    assert stage.disk is not None
+    server = stage.serving()
+    stage.disk.fail("sync", *stage.chance.choice([("-wal", str(stage.chance.randint(1, 40))), ("rungraph.db", "1")]))
+    with stage.keeping:
+        with suppress(subprocess.TimeoutExpired):
+            server.process.wait(20)
+        if server.process.poll() is not None and stage.chance.random() < 0.7:
+            stage.disk.lose_power()
+
+
+def power_lost(stage: Stage) -> None:
+    """Nothing is on the disk but what was synced."""
+    assert stage.disk is not None
+    server = stage.serving()
+    with stage.keeping:
+        server.process.send_signal(signal.SIGKILL)
+        server.process.wait()
+        stage.disk.lose_power()
 
 
 def backends_ended(stage: Stage) -> None:
@@ -113,7 +136,16 @@ def nothing(stage: Stage) -> None:
     stage.pause(0.5, 1)
 
 
-ON_SQLITE: Sequence[Fault] = (nothing, server_killed, server_stopped, server_frozen, file_locked, long_reader)
+ON_SQLITE: Sequence[Fault] = (
+    nothing,
+    server_killed,
+    server_stopped,
+    server_frozen,
+    file_locked,
+    long_reader,
+    sync_failed,
+    power_lost,
+)
 ON_POSTGRESQL: Sequence[Fault] = (
     nothing,
     server_killed,

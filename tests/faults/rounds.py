@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
 from tests.faults.checks import Found, compare
+from tests.faults.disk import Disk, library_in
 from tests.faults.ledger import Clients
 from tests.postgres import Server as Postgres
 from tests.system.invariants import TOOLS, query
@@ -33,6 +34,10 @@ class Stage:
     servers: Sequence[Server]
     postgres: Postgres | None
     chance: random.Random
+    disk: Disk | None = None
+    """Under a SQLite file."""
+    keeping: threading.Lock = field(default_factory=threading.Lock)
+    """Held while no server that has ended is to be started again."""
 
     def serving(self) -> Server:
         """One of the servers, once it answers and has been at work for a moment."""
@@ -76,11 +81,13 @@ def play(
         given = {"RUNGRAPH_LEASE_SECONDS": str(LEASE_S), "PAUSE_S": "0.02", **environment}
         if postgres is not None:
             given["RUNGRAPH_DATABASE_URL"] = postgres[1]
+        disk = None if postgres is not None else Disk(library_in(folder), folder / "disk", "rungraph.db")
+        given |= {} if disk is None else disk.environment
         names = ["one"] if postgres is None else ["one", "two"]
         servers = [Server(folder, tools=[TOOLS], SERVER=each, **given) for each in names]
         database = folder / "rungraph.db" if postgres is None else postgres[1]
-        stage = Stage(folder, database, servers, None if postgres is None else postgres[0], chance)
-        with _kept_up(servers):
+        stage = Stage(folder, database, servers, None if postgres is None else postgres[0], chance, disk)
+        with _kept_up(servers, stage.keeping):
             clients = Clients(servers, seed)
             clients.begin()
             injected = _inject(fault, stage, seconds)
@@ -111,16 +118,20 @@ def _rest(database: str | Path) -> None:
 
 
 @contextmanager
-def _kept_up(servers: Sequence[Server]) -> Iterator[None]:
+def _kept_up(servers: Sequence[Server], keeping: threading.Lock) -> Iterator[None]:
     """All of `servers`, each started again whenever it has ended, as whoever operates them would."""
     stopping = threading.Event()
 
     def keep_up(server: Server) -> None:
         while not stopping.wait(0.05):
-            if server.process.poll() is not None:
-                server.output()
+            with keeping:
+                has_ended = server.process.poll() is not None
+                if has_ended:
+                    server.output()
+                    server.launch()
+            if has_ended:
                 with suppress(AssertionError):  # It has ended once more, before it was ready.
-                    server.start()
+                    server.wait_until_ready()
 
     keepers = [threading.Thread(target=keep_up, args=(server,), daemon=True) for server in servers]
     for server in servers:

@@ -6,7 +6,7 @@ from tests.faults.kinds import backends_ended, server_killed
 from tests.faults.rounds import play
 from tests.postgres import Databases, own_server
 
-SECONDS = 3.0
+SECONDS = 2.0
 
 
 def test_a_killed_server_loses_and_doubles_nothing_that_it_acknowledged() -> None:
