@@ -56,12 +56,12 @@ def test_an_order_survives_a_kill_in_each_of_its_states(server: Server) -> None:
     approve(server, run_id, granted=True)
     server.follow(run_id, until=["running"])
     server.follow(run_id, until=["waiting"])
-    killed(server)
-    assert server.call("GET", f"/runs/{run_id}/why").json()["waiting_for"] == {"kind": "backoff"}
-    server.follow(run_id, until=["running"])
+    killed(server)  # In its backoff, which a start on a busy machine may outlast.
+    server.follow(run_id, until=["running", "completed"])
     killed(server)
     run = server.follow(run_id)
     assert run["status"] == "completed"
+    assert "step_retrying" in [line["event"] for line in run["logs"]]
     assert run["state"] == {
         "price": 20,
         "reserved": True,
