@@ -119,7 +119,10 @@ def _csv_options(request: Request, options: JsonObject) -> JsonObject:
     """The options, `header` as a boolean, and the content type's `charset` where no encoding is given."""
     parsed = Message()
     parsed["content-type"] = request.headers.get("content-type", "")
-    charset = parsed.get_content_charset()
+    try:
+        charset = parsed.get_content_charset()
+    except (TypeError, ValueError) as error:
+        raise Invalid.at("/encoding", "the content type's charset cannot be read") from error
     if charset is not None:
         options = {"encoding": charset} | options
     if "header" in options:

@@ -103,10 +103,21 @@ def _contains(left: Any, right: Any, work: Work) -> bool | None:
 
 def _has(items: list[Any], value: Any, work: Work) -> bool:
     """Whether an item of `items` equals `value`."""
-    if not isinstance(value, list | dict):
-        # Python finds every equal scalar, and fast; it also takes a boolean for a number, so that a find is checked.
-        work.spend(len(items) // ITEMS_AT_ONCE)
-        if value not in items:
+    if isinstance(value, list | dict):
+        return any(_equals(value, item, work) for item in items)
+    # Python finds every equal scalar, and fast; it also takes a boolean for a number, so that each find is checked.
+    work.spend(len(items) // ITEMS_AT_ONCE)
+    start = 0
+    while True:
+        try:
+            found = items.index(value, start)
+        except ValueError:
             return False
-    work.spend(len(items))
-    return any(equal(value, item, work) for item in items)
+        if _equals(value, items[found], work):
+            return True
+        start = found + 1
+
+
+def _equals(left: Any, right: Any, work: Work) -> bool:
+    work.spend(1)
+    return equal(left, right, work)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 import re
 from collections.abc import Collection
 
 NAME_CHARS_MAX = 100
 """A longer name is no misspelling; and the cost of comparing grows with the square."""
+
+COMPARED_MAX = 200
+"""Names that a name is compared with, those of the nearest length: each costs up to a millisecond."""
 
 _CALLED: dict[str, str] = {
     "initial_state": "state input inputs initial data payload params parameters arguments args variables vars context",
@@ -55,7 +59,9 @@ _CALLED: dict[str, str] = {
 
 def closest(name: str, known: Collection[str]) -> str:
     """The hint at a misspelling of one of `known`, or nothing."""
-    match = difflib.get_close_matches(name[:NAME_CHARS_MAX], known, n=1)
+    name = name[:NAME_CHARS_MAX]
+    near = heapq.nsmallest(COMPARED_MAX, known, key=lambda other: abs(len(other) - len(name)))
+    match = difflib.get_close_matches(name, near, n=1)
     return _hint(match[0]) if match else ""
 
 

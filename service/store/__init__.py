@@ -102,7 +102,7 @@ class Store:
         except self._answers:
             return self._writer.is_sound
         except TimeoutError:
-            return self.is_shared  # A file has no network in between.
+            return self.is_shared or self._reader.is_busy  # A file has no network in between.
         return self._writer.is_sound
 
     def is_databases(self, error: BaseException) -> bool:

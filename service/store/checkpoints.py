@@ -87,8 +87,10 @@ class Checkpoints:
             self._is_behind = not self._checkpoint(connection, "TRUNCATE" if is_long else "PASSIVE")
             if is_long and not self._is_behind:
                 connection.execute("BEGIN IMMEDIATE")
-                lengthen(connection, self._watch.log)
-                connection.rollback()
+                try:
+                    lengthen(connection, self._watch.log)
+                finally:
+                    connection.rollback()
             self._watch.verify()
         except FileLost:
             return self.rescue(connection)
@@ -144,7 +146,8 @@ def lengthen(connection: sqlite3.Connection, log: Path) -> None:
     except sqlite3.OperationalError as error:
         end_if_fatal(error)
         logger.warning("there is no room for a log of %d bytes: %s", LOG_BYTES, error)
-    connection.execute(f"PRAGMA cache_size = {cache_size}")
+    finally:
+        connection.execute(f"PRAGMA cache_size = {cache_size}")
 
 
 def end_if_fatal(error: BaseException, watch: FileWatch | None = None, *, in_checkpoint: bool = False) -> None:

@@ -105,7 +105,8 @@ class Lane:
         with self._changed:
             self._forget_old()
             for pending in batch:
-                if any(name in self._about or name in self._suspected for name in pending.touching):
+                suspected = () if pending.is_returned else self._suspected
+                if any(name in self._about or name in suspected for name in pending.touching):
                     if not self._admit(pending):
                         refused.append(pending)
                 else:
@@ -139,6 +140,7 @@ class Lane:
         if is_full and not pending.losses:  # One that may have been done already must be read back.
             return False
         self._here[pending] = None
+        pending.is_returned = False
         if pending.subject:
             self._about[pending.subject] += 1
         self._fresh.append(pending)
@@ -319,6 +321,7 @@ class Lane:
                 waiting.extend(kept)
         for pending in group:
             pending.losses += losses
+            pending.is_returned = True
         self._leave([*group, *later])
         self._give_back([*group, *later])
 

@@ -30,6 +30,8 @@ class Pending(Generic[T]):
     touching: Touched = ()
     left_until: float = 0.0
     """When the writer's thread takes it, if the loop that commits inline has not."""
+    is_returned: bool = False
+    """Whether the lane has given it back, since it is for the writer to judge."""
     losses: int = 0
     """Transactions that were lost under it: its connection broke, or another transaction was let go first."""
 

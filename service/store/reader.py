@@ -11,6 +11,7 @@ from sqlalchemy import Executable, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.pool import QueuePool
 
 from service.core.errors import Unavailable
 from service.store import missing
@@ -65,6 +66,12 @@ class Reader:
             rows = await snapshot.all(missing.LACKING[snapshot.dialect])
         if (reason := missing.reason(self._database, rows)) is not None:
             raise Unavailable(reason)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether all its connections are reading: whoever comes now has to wait."""
+        pool = self._engine.pool
+        return isinstance(pool, QueuePool) and pool.checkedout() >= READERS_MAX
 
     async def close(self) -> None:
         await self._engine.dispose()

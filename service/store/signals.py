@@ -24,8 +24,6 @@ MAILBOX_MAX = 1000
 """Signals of a run that no step has taken."""
 GRAPHS_KNOWN_MAX = 256
 """Graphs of which it is remembered which signals they wait for."""
-COMPARED_MAX = 1000
-"""Names that a misspelt one is compared with."""
 NAMES_SHOWN_MAX = 10
 _CLOSED = (Status.COMPLETED, Status.CANCELLED)
 
@@ -162,7 +160,7 @@ def _unexpected(name: str, names: Collection[str]) -> str | None:
     fault = f"no node of the run's graph waits for the signal {name!r:.200}"
     if not names:
         return f"{fault}, nor for any other"
-    if hint := closest(name, sorted(names)[:COMPARED_MAX]):
+    if hint := closest(name, names):
         return fault + hint
     shown = ", ".join(f"{each!r:.100}" for each in sorted(names)[:NAMES_SHOWN_MAX])
     more = "" if len(names) <= NAMES_SHOWN_MAX else f" and {len(names) - NAMES_SHOWN_MAX} more"

@@ -269,3 +269,16 @@ def test_a_client_may_wait_for_leave_to_send_its_body(server: Server) -> None:
         assert raw.recv(100).startswith(b"HTTP/1.1 100")
         raw.sendall(b"{}")
         assert answer_of(raw)[0] == 422
+
+
+def test_a_call_sent_ahead_keeps_its_body_while_earlier_ones_are_answered(server: Server) -> None:
+    """All in one write: the body is there before the first answer is complete."""
+    body = b'{"start_node": "a", "nodes": {"a": {"sleep": 1}}, "name": "%d"}'
+    calls = [HEAD + b"\r\n"]
+    for number in range(3):
+        text = body % number
+        calls += [POST + b"Authorization: Bearer t\r\nContent-Length: %d\r\n\r\n" % len(text) + text, HEAD + b"\r\n"]
+    with connected(server.port) as raw:
+        raw.sendall(b"".join(calls))
+        statuses = [status for status, _ in islice(answers_of(raw), len(calls))]
+    assert statuses == [200, 201, 200, 201, 200, 201, 200]

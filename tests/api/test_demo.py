@@ -209,3 +209,11 @@ def test_a_start_of_unknown_outcome_leaves_the_files_that_its_run_needs(
     assert client.post(URL, content=b"a,b\n1,2\n", headers=CSV).status_code == 503
     (run,) = client.get("/runs?limit=1").json()["items"]
     assert (server.runs_folder / run["run_id"] / "upload.csv").read_bytes() == b"a,b\n1,2\n"
+
+
+@pytest.mark.parametrize(
+    "parameters", ["charset*=a; charset*0=b", f"charset*{'9' * 5000}=x", "charset*0*=%zz''; charset*1=x", 'charset="']
+)
+def test_a_content_type_that_cannot_be_read_is_no_fault_of_the_server(client: httpx.Client, parameters: str) -> None:
+    answer = client.post(URL, content=b"a,b\n1,2\n", headers={"content-type": f"text/csv; {parameters}"})
+    assert answer.status_code in (202, 422), answer.text

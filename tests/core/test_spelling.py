@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+
 import pytest
 
 from service.core.graph import Comparison, Edge, GraphNode, Retry, ToolNode
-from service.core.spelling import closest, closest_field
+from service.core.spelling import COMPARED_MAX, closest, closest_field
 
 RUN = ("graph_id", "initial_state", "tags")
 RUNS = ("status", "graph_id", "tag", "limit", "cursor")
@@ -36,3 +38,17 @@ def test_a_field_is_found_by_how_it_is_written_what_others_call_it_or_a_part(
 def test_a_name_is_found_by_its_letters_alone() -> None:
     assert closest("aproval", ["approval", "payment"]) == "; did you mean 'approval'?"
     assert closest("state", ["initial_state"]) == ""
+
+
+def test_of_very_many_names_those_of_the_nearest_length_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[int] = []
+    compare = difflib.get_close_matches
+
+    def counted(name: str, known: list[str], n: int) -> list[str]:
+        compared.append(len(known))
+        return compare(name, known, n)
+
+    monkeypatch.setattr(difflib, "get_close_matches", counted)
+    many = ["ab" * number for number in range(1, 5000)]
+    assert closest("aproval", [*many, "approval"]) == "; did you mean 'approval'?"
+    assert compared == [COMPARED_MAX]

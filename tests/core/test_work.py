@@ -107,3 +107,11 @@ def test_a_boolean_is_not_found_among_numbers() -> None:
     assert not goes({"items": [1, 0]}, {"key": "items", "op": "contains", "value": True})
     assert goes({"items": [True, 1]}, {"key": "items", "op": "contains", "value": 1})
     assert not goes({"items": [True, False]}, {"key": "items", "op": "contains", "value": 1.0})
+
+
+def test_a_find_costs_no_more_than_where_it_is() -> None:
+    """Whether something is found is no reason for a condition to fail."""
+    state = {"ones": [1] * 1_100_000, "late": [True] * 100_000 + [1], "lists": [[1], *([[2]] * 1_100_000)]}
+    assert goes(state, {"all": [{"key": "ones", "op": "contains", "value": 1.0}] * 5})
+    assert goes(state, {"key": "late", "op": "contains", "value": 1})
+    assert goes(state, {"key": "lists", "op": "contains", "value": [1]})

@@ -23,6 +23,7 @@ from service.store.lane import SAME_MAX
 from service.store.postgres import Postgres
 from service.store.records import Claimed, Lease
 from service.store.servers import FORGET_S
+from service.store.transaction import Transaction
 from service.store.writer import LOSSES_MAX
 from tests.postgres import Databases
 from tests.store.carrying import LATER, LEAF, NAP, begun, events_of, fan, parked, queue, single, status_of
@@ -641,3 +642,27 @@ def test_a_command_that_fails_each_time_costs_its_neighbours_nothing(
             assert [status_of(database, name) for name in "rs"] == ["cancelled"] * 2
 
     asyncio.run(scenario())
+
+
+def test_a_command_that_fails_where_it_touches_what_is_suspected_is_told_why(database: Database) -> None:
+    """The lane gives it to the writer to judge, who does not hand it back for the suspicion alone."""
+
+    async def scenario() -> None:
+        async with opened(database, Clock()) as store:
+
+            def failing(transaction: Transaction) -> None:
+                transaction.cursor.execute("SELECT 1 / 0")
+
+            async with locking(database, whole("signals")):
+                blocked = asyncio.ensure_future(store._writer.write(_touch_signals, touching=("a", "signals")))
+                await until_async(lambda: "signals" in store._writer._lane._suspected)
+                with pytest.raises(psycopg.errors.DivisionByZero):
+                    await store._writer.write(failing, touching=("b", "signals"), within_s=20)
+                assert not blocked.done()
+            await blocked
+
+    asyncio.run(scenario())
+
+
+def _touch_signals(transaction: Transaction) -> None:
+    transaction.cursor.execute("SELECT 1 FROM signals LIMIT 1 FOR UPDATE")

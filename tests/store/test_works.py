@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 
 from service.core.errors import Unavailable
 from service.store import Store
-from service.store.database import database_at
+from service.store.database import READERS_MAX, database_at
 from service.store.schema import migrate
 from tests.postgres import own_server
 
@@ -91,5 +91,19 @@ def test_a_reader_that_raises_anything_else_is_one(tmp_path: Path, monkeypatch: 
             monkeypatch.setattr(store._reader, "snapshot", broken)
             with pytest.raises(TypeError):
                 await store.works()
+
+    asyncio.run(script())
+
+
+def test_a_pool_whose_readers_are_all_busy_is_no_fault_of_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.store.ANSWER_S", 0.2)
+
+    async def script() -> None:
+        async with store_at(f"sqlite:///{tmp_path / 'rungraph.db'}") as store, AsyncExitStack() as reading:
+            for _ in range(READERS_MAX):
+                await reading.enter_async_context(store._reader.snapshot())
+            assert await store.works()
 
     asyncio.run(script())

@@ -148,8 +148,9 @@ class HttpProtocol(HttpToolsProtocol):
     # As the application's answers call it.
 
     def on_response_complete(self) -> None:
-        # What nobody has read of the body is nobody's any more.
-        self.cycle.body = bytearray()
+        # What nobody has read of its body is nobody's any more; the newest call may be one that still waits its turn.
+        if self.cycle.response_complete:
+            self.cycle.body = bytearray()
         self._answered_at = self.loop.time()
         super().on_response_complete()
         self._rest()

@@ -13,8 +13,8 @@ from service.core.spelling import closest_field
 FAULTS_MAX = 1000
 FAULTS_LENGTH_MAX = 2**20
 """Characters of all faults together: one long name may stand in every pointer."""
-_COMPARISONS_MAX = 2000
-"""Names that misspelt ones are compared with, in all: each costs up to a quarter of a millisecond."""
+_COMPARISONS_MAX = 1000
+"""Names that misspelt ones are compared with, in all: each costs up to a millisecond."""
 NUMBER_MAX = 2**63 - 1
 
 Place = tuple[str | int, ...]
@@ -89,7 +89,8 @@ class Faults:
         self, name: str, names: Collection[str], find: Callable[[str, Collection[str]], str] = spelling.closest
     ) -> str:
         """The hint at a misspelling; bounded, since its cost grows with names × candidates."""
-        if len(name) > spelling.NAME_CHARS_MAX or self._comparisons + len(names) > _COMPARISONS_MAX:
+        compared = min(len(names), spelling.COMPARED_MAX)
+        if len(name) > spelling.NAME_CHARS_MAX or self._comparisons + compared > _COMPARISONS_MAX:
             return ""
-        self._comparisons += len(names)
+        self._comparisons += compared
         return find(name, names)
