@@ -1,6 +1,6 @@
 """The engine: a thread and a loop of its own, since it meets the API in the store alone.
 
-An async tool that blocks holds up other async tools, and never the API.
+Async tools have a thread and a loop of theirs: one that blocks holds up other async tools, and nothing else.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,11 @@ from service.engine.attempt import Attempts
 from service.engine.guard import forks
 from service.engine.guard.lifeline import Lifeline
 from service.engine.guard.watchdog import Moves, Watchdog
-from service.engine.guard.within import is_held
 from service.engine.heartbeat import Heartbeat, flush
 from service.engine.isolation import Isolation
 from service.engine.supervisor import Supervisor
 from service.engine.threads import Threads
+from service.engine.tool_loop import ToolLoop
 from service.store import Store
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,10 @@ class Engine:
         self._settings = settings
         self._threads = Threads(settings.tool_threads_max)
         self._isolation = Isolation(settings.isolated_command, settings.state_bytes_max, settings.isolated_tools)
+        has_async = any(tool.is_async for tool in tools.values())
+        # One loop commits for all: the one on which steps take no thread of their own, where there are such.
+        self._tool_loop = ToolLoop(store.committing_inline if has_async else nullcontext)
+        self._committing = nullcontext[None] if has_async else store.committing_inline
         self._supervisor: Supervisor | None = None
         self._heartbeat: Heartbeat | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -71,6 +76,7 @@ class Engine:
     def start(self) -> None:
         self._lifeline = Lifeline()
         forks.tie_children(self._lifeline)
+        self._tool_loop.start()
         self._thread.start()
         self._ready.wait()
         if self._supervisor is None:
@@ -91,6 +97,7 @@ class Engine:
         if not self._done.is_set():
             await self._release_the_rest()
         await self._leave()
+        await asyncio.to_thread(self._tool_loop.close)
         await asyncio.to_thread(self._isolation.close)
         await asyncio.to_thread(self._threads.close)
         forks.tie_children(None)
@@ -110,9 +117,8 @@ class Engine:
     def watch(self, watchdog: Watchdog) -> None:
         """Have it seen to that runs are executed; of an engine that has started."""
         if self._loop is not None:
-            moves = Moves(self._loop)
-            # An async tool may hold the loop up for as long as it likes.
-            watchdog.add("the engine's loop does not move", lambda: moves() or is_held(self._thread.ident))
+            watchdog.add("the engine's loop does not move", Moves(self._loop))
+        watchdog.add("the loop of the async tools has ended", self._tool_loop.is_alive)
         watchdog.add("it can claim no run", self._is_claiming, once_well=True)
         watchdog.add("it renews no lease", lambda: self._heartbeat is not None and self._heartbeat.is_alive())
 
@@ -120,7 +126,7 @@ class Engine:
         return self._supervisor is not None and self._supervisor.is_claiming
 
     async def _release_the_rest(self) -> None:
-        """Give back what is still in an attempt. From here, since a tool may block the engine's own loop."""
+        """Give back what is still in an attempt. From here, since a tool may block the loop that carries it."""
         if self._supervisor is None or self._loop is None:
             return
         try:
@@ -149,38 +155,24 @@ class Engine:
         try:
             with asyncio.Runner() as runner:
                 self._loop = runner.get_loop()
-                # A tool can cancel all tasks of the loop. Then the work starts anew, and finds all runs again.
-                while not self._execute(self._loop.create_task(self._supervise())):
-                    logger.error("a tool cancelled the engine's own task")
-        except BaseException as error:
-            forks.end_child(error)
-            raise
+                runner.run(self._supervise())
+        except BaseException:
+            logger.critical("the engine has stopped", exc_info=True)
         finally:
             self._done.set()
             self._ready.set()
 
-    def _execute(self, main: asyncio.Task[None]) -> bool:
-        """Run the loop until `main` is done; whether that was its own doing."""
-        loop = main.get_loop()
-        while not main.done():
-            try:
-                loop.run_until_complete(main)
-            except asyncio.CancelledError:
-                break
-            except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
-                forks.end_child()
-                # From a task that a tool left behind, or its loop.stop(); the loop itself is whole and goes on.
-                logger.error("a tool stopped the engine's loop: %s", type(error).__name__)
-        if main.cancelled():
-            return self._stop_asked_at is not None
-        if (fault := main.exception()) is not None:
-            logger.critical("the engine has stopped", exc_info=fault)
-        return True
-
     async def _supervise(self) -> None:
         settings = self._settings
-        attempts = Attempts(self._tools, self._threads, settings.runs_folder, settings.state_bytes_max, self._isolation)
-        self._supervisor = Supervisor(self._store, attempts, settings.active_runs_max, self._family)
+        attempts = Attempts(
+            self._tools,
+            self._threads,
+            settings.runs_folder,
+            settings.state_bytes_max,
+            self._isolation,
+            self._tool_loop,
+        )
+        self._supervisor = Supervisor(self._store, attempts, settings.active_runs_max, self._tool_loop, self._family)
         self._heartbeat = heartbeat = Heartbeat(
             self._store,
             self._supervisor.runners,
@@ -189,11 +181,12 @@ class Engine:
             as_server=self._family is None,
             has_room=self._supervisor.has_room,
             has_heard=self._supervisor.has_heard,
+            look=self._tool_loop.look,
         )
         heartbeat.start()
         self._ready.set()
         try:
-            with self._store.committing_inline():
+            with self._committing():
                 await self._supervisor.run()
         finally:
             heartbeat.stop()

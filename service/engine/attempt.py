@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from service.core.moves import CallTool, Failed, Outcome
+from service.core.moves import CallTool, Failed, Move, Outcome
 from service.core.run import Run
 from service.core.tool import Tool, missing
 from service.engine import guard
@@ -21,6 +21,10 @@ from service.engine.isolation import Isolation
 from service.engine.lines import LineBuffer
 from service.engine.messages import request
 from service.engine.threads import Threads
+from service.engine.tool_loop import ToolLoop
+
+LATE_S = 1.0
+"""How much longer than its time an async tool may take to end."""
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +37,7 @@ class Carrier(Canceller, Protocol):
 
 
 class Attempts:
-    """Calls tools: async ones on this loop, plain ones on threads of our own, others in processes."""
+    """Calls tools: async ones on a loop of theirs, plain ones on threads of our own, others in processes."""
 
     def __init__(
         self,
@@ -42,13 +46,24 @@ class Attempts:
         runs_folder: Path,
         state_bytes_max: int,
         isolation: Isolation,
+        tool_loop: ToolLoop | None = None,
     ) -> None:
+        """Without a `tool_loop`, async tools are called on the loop that runs."""
         guard.install()
         self._tools = tools
         self._threads = threads
         self._runs_folder = runs_folder
         self.state_bytes_max = state_bytes_max
         self._isolation = isolation
+        self._tool_loop = tool_loop
+
+    def needs_tool_loop(self, move: Move) -> bool | None:
+        """Whether the run has to be carried on the tools' loop for `move`; None where any loop will do."""
+        if self._tool_loop is None or not isinstance(move, CallTool):
+            return None
+        tool = self._tools.get(move.tool)
+        # What has a time limit is watched from the engine's loop, since a tool may block its own.
+        return tool is not None and tool.is_async and not move.isolate and move.timeout_s is None
 
     async def attempt(self, run: Run, move: CallTool, lines: LineBuffer, carrier: Carrier) -> Outcome:
         """Call the tool of `move` on a fresh copy of the state. Raises nothing but the carrier's own cancel."""
@@ -63,8 +78,22 @@ class Attempts:
         call = Call(tool, run.id, run.state, move, lines, self._runs_folder, self.state_bytes_max)
         if tool.is_async:
             await carrier.begin()
-            return await on_loop(call, move.timeout_s, carrier)
+            return await self._on_tool_loop(call, move.timeout_s, carrier)
         return await self._on_thread(call, move.timeout_s, carrier)
+
+    async def _on_tool_loop(self, call: Call, timeout_s: float | None, carrier: Carrier) -> Outcome:
+        if self._tool_loop is None or self._tool_loop.is_here():
+            return await on_loop(call, timeout_s, carrier)
+        called = self._tool_loop.submit(on_loop(call, timeout_s, carrier))
+        try:
+            # It is late by itself, unless it blocks its loop, or does not end when it is cancelled.
+            await asyncio.wait([called], timeout=None if timeout_s is None else timeout_s + LATE_S)
+        except asyncio.CancelledError:
+            called.cancel()
+            raise
+        if called.cancelled():
+            return Failed("tool_error", "another tool cancelled all tasks of the loop")
+        return called.result() if called.done() else call.timed_out()
 
     async def _on_thread(self, call: Call, timeout_s: float | None, carrier: Carrier) -> Outcome:
         await self._threads.take()
@@ -83,4 +112,4 @@ class Attempts:
         if outcome is not None:
             return outcome
         left_s = None if timeout_s is None else timeout_s - (time.monotonic() - begun)
-        return await on_loop(call, left_s, carrier)
+        return await self._on_tool_loop(call, left_s, carrier)

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from service.core import codec, traces
 from service.core.errors import StateInvalid
 from service.core.moves import CallTool, Failed, Outcome, Succeeded
+from service.core.run import Level
 from service.core.state import State
 from service.core.tool import Tool
 from service.engine.guard import forks
@@ -115,7 +116,7 @@ class Call:
 
         What it raises comes back as it is, since the raised may be our own cancel.
         """
-        return Within(self._context, self._awaited())
+        return Within(self._context, self._awaited(), self)
 
     async def _awaited(self) -> Outcome | BaseException:
         try:
@@ -145,6 +146,13 @@ class Call:
         contextvars.Context().run(logger.warning, message, self._tool.name, move.step, self._run_id, move.attempt)
         if inspect.iscoroutine(self._left):
             self._left.close()  # Or Python complains that nobody has awaited it.
+
+    def say_that_it_holds_up(self, seconds: float) -> None:
+        """Note, in the run and in the server's own log, that an async tool does not await."""
+        move = self._move
+        text = f"the async tool {move.tool!r:.200} has held up all async tools for {seconds:.0f} s: it blocks its loop"
+        self._lines.add(text, Level.WARNING)
+        logger.warning("%s (step %d of run %s, attempt %d)", text, move.step, self._run_id, move.attempt)
 
     def _invoke(self) -> Any:
         """What the function returns; of an async tool, the coroutine."""

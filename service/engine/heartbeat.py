@@ -1,6 +1,6 @@
 """What must go on while tools run: leases are renewed, and lines written, off the path of any tool.
 
-A thread of its own: a tool that blocks the engine's loop costs no run its lease.
+A thread of its own: a tool that blocks its loop costs no run its lease.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ class Heartbeat:
         as_server: bool = True,
         has_room: Callable[[], bool] = lambda: True,
         has_heard: Callable[[], bool] = lambda: False,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
         """`runners` are those that carry a run now; `lost` is told of each lease that no longer holds.
 
         `has_heard`: whether leases may have been taken back, so that they are all looked after at once.
+        `look` is called at each beat.
         `as_server`: other servers are told that this one takes its part of the runs, while it `has_room`.
         """
         self._store = store
@@ -46,6 +48,7 @@ class Heartbeat:
         self._as_server = as_server
         self._has_room = has_room
         self._has_heard = has_heard
+        self._look = look
         self._renewal: Future[list[Lease]] | None = None
         self._renewed_at = time.monotonic()
         self._stopped = threading.Event()
@@ -64,6 +67,7 @@ class Heartbeat:
     def _beat(self) -> None:
         while not self._stopped.wait(FLUSH_S):
             interpreter.put_back()
+            self._look()
             runners = self._runners()
             for runner in runners:
                 flush(self._store, runner)

@@ -74,14 +74,26 @@ class Runner:
         """Rest at the next step boundary."""
         self._stopping = True
 
-    async def carry(self) -> None:
-        """Step by step until the run rests. LeaseLost: somebody else carries it now; nothing was written."""
+    @property
+    def needs_tool_loop(self) -> bool | None:
+        """Whether it has to be carried on the tools' loop from here on; None where any loop will do."""
+        move = next_move(self._run)
+        return None if move is None else self._attempts.needs_tool_loop(move)
+
+    async def carry(self, *, is_tool_loop: bool = False) -> bool:
+        """Step by step until the run rests, or until it has to be carried on the other loop: then False.
+
+        LeaseLost: somebody else carries it now; nothing was written.
+        """
         while not self._stopping and (move := next_move(self._run)) is not None:
+            if self._attempts.needs_tool_loop(move) is (not is_tool_loop):
+                return False
             self._run = await self._make(move)
             if self._is_alone() and time.monotonic() - self._yielded_at > YIELD_S:
                 # It may never have waited for anything; the loop has others to hear.
                 await asyncio.sleep(0)
                 self._yielded_at = time.monotonic()
+        return True
 
     async def begin(self) -> None:
         """Note that an attempt begins, of a run that was taken over: only then is its next takeover a crash."""

@@ -79,8 +79,7 @@ class Writer:
         """Whether `_combine` is still to be called for what is queued now."""
         self._is_held_up = False
         """Whether the thread had to do what was left to the loop, which has done nothing since."""
-        self._is_sound = True
-        """Whether the last that happened was the database's answer, be it a refusal, and no fault of ours."""
+        self._is_sound = True  # Whether the last that happened was an answer of the database's, and no fault of ours.
         self._thread = threading.Thread(target=self._work, name="rungraph-writer", daemon=True)
 
     @property
@@ -138,10 +137,10 @@ class Writer:
     ) -> T:
         """The result of `verb` for `item`; it is given all items that wait for it just then.
 
-        `at_once`: a loop that commits inline waits for no others. It then has not suspended this coroutine.
+        `at_once`: where a loop commits inline, this one waits for no others. It has then not suspended this coroutine.
         """
         loop = asyncio.get_running_loop()
-        if at_once and loop is self._inline and (results := self._alone(verb, item)):
+        if at_once and self._inline is not None and (results := self._alone(verb, item)):
             return results[0]
         future: asyncio.Future[T] = loop.create_future()
         self._queue(Pending(verb, item, deadline_in(within_s), future, loop, touching))

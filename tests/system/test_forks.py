@@ -109,25 +109,24 @@ def test_all_that_an_isolated_tool_starts_ends_with_the_server(server: Server, h
         until_dead(*left)
 
 
-@pytest.mark.parametrize(("how", "code"), [("returns", 0), ("exits", 7), ("raises", 1)])
-def test_a_child_that_comes_back_from_its_tool_ends_there(server: Server, how: str, code: int) -> None:
+def test_a_child_that_comes_back_from_its_tool_ends_there(server: Server) -> None:
     with running(server):
-        for isolate in (False, True):
-            run = server.follow(
-                server.run(server.create(node("comes_back_twice", metadata={"how": how}, isolate=isolate)))
-            )
-            assert (run["status"], run["state"]) == ("completed", {"code": code})
-            assert [line["event"] for line in run["logs"]] == ["run_started", "step_completed", "run_completed"]
-        assert ("the child's own" in server.said) == (how == "raises")
+        for how, code in (("returns", 0), ("exits", 7), ("raises", 1)):
+            for isolate in (False, True):
+                document = node("comes_back_twice", metadata={"how": how}, isolate=isolate)
+                run = server.follow(server.run(server.create(document)))
+                assert (run["status"], run["state"]) == ("completed", {"code": code})
+                assert [line["event"] for line in run["logs"]] == ["run_started", "step_completed", "run_completed"]
+            assert ("the child's own" in server.said) == (how == "raises")
         assert copies_of(server) == []
 
 
-@pytest.mark.parametrize("how", ["returns", "awaits", "in a task"])
-def test_a_child_that_an_async_tool_forks_does_not_go_on_with_its_parents_loop(server: Server, how: str) -> None:
+def test_a_child_that_an_async_tool_forks_does_not_go_on_with_its_parents_loop(server: Server) -> None:
     with running(server):
-        run = server.follow(server.run(server.create(node("comes_back_twice_awaiting", metadata={"how": how}))))
-        assert (run["status"], run["state"]) == ("completed", {"ended": True})
-        assert server.follow(server.run(server.create(node("noop"))))["state"] == {"ok": True}
+        for how in ("returns", "awaits", "in a task"):
+            run = server.follow(server.run(server.create(node("comes_back_twice_awaiting", metadata={"how": how}))))
+            assert (run["status"], run["state"]) == ("completed", {"ended": True})
+            assert server.follow(server.run(server.create(node("noop"))))["state"] == {"ok": True}
         assert copies_of(server) == []
 
 
