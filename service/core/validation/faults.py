@@ -13,7 +13,7 @@ from service.core.spelling import closest_field
 FAULTS_MAX = 1000
 FAULTS_LENGTH_MAX = 2**20
 """Characters of all faults together: one long name may stand in every pointer."""
-_COMPARISONS_MAX = 1000
+_COMPARISONS_MAX = 400
 """Names that misspelt ones are compared with, in all: each costs up to a millisecond."""
 NUMBER_MAX = 2**63 - 1
 
