@@ -18,11 +18,16 @@ from pathlib import Path
 import pytest
 
 from service.core.errors import Unavailable
-from service.store import Store
+from service.store import Store, file_watch
 from service.store.sqlite import Sqlite
 from tests.store.support import COUNTER, ask, opened, start, start_of, until
 
 LOG, INDEX = "-wal", "-shm"
+
+
+@pytest.fixture(autouse=True)
+def _each_commit_is_looked_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_watch, "FRESH_S", -1.0)
 
 
 @pytest.fixture
