@@ -60,7 +60,7 @@ class Server:
     runs_folder: Path
 
     async def unready(self) -> str | None:
-        """Why this server is not ready; None when it is. The answer comes within PROBE_S."""
+        """Return why this server is not ready, or None if it is ready. The answer comes within PROBE_S."""
         if self.engine is not None and not self.engine.is_alive():
             return "the engine has stopped"
         asked = [

@@ -27,7 +27,7 @@ MARKS_FOLDER = "unfinished"
 
 @contextmanager
 def unfinished(runs_folder: Path, run_id: str) -> Iterator[None]:
-    """Meanwhile the run's folder is made and the run started, or the folder is taken away again.
+    """Mark the run's folder as unfinished until the block has started the run or removed the folder.
 
     Unavailable where the disk refuses. Where it comes from inside, nobody knows whether the run is there: the mark
     stays, and the next start looks.

@@ -13,7 +13,7 @@ from service.core.state import Changes, State
 
 
 class Caught(NamedTuple):
-    """What the step over an error edge does."""
+    """The step that a taken error edge leads to: its changes, the new state and the decision."""
 
     changes: Changes
     state: State

@@ -98,7 +98,7 @@ def _wanted(parameter: inspect.Parameter) -> str | None:
 
 
 def _bind(function: Callable[..., Any], wanted: tuple[str, ...]) -> None:
-    """Refuse a function that says by `__signature__` or `__wrapped__` that it takes what its own code does not."""
+    """Refuse a function whose `__signature__` or `__wrapped__` names parameters that its code does not take."""
     if not isinstance(function, FunctionType):
         return
     bare = FunctionType(

@@ -107,7 +107,7 @@ class _Speaker:
         self._connection = connection
         self._lock = threading.RLock()
         self._lines: _CallLines | None = None
-        """Of the call that goes on."""
+        """Takes the lines of the current call; None between two calls."""
         self._is_speaking = False
         self._count = 0
 

@@ -153,7 +153,7 @@ class FileWatch:
             raise FileLost(self.lost)
         database, log = found
         index = self.index()
-        # SQLite cuts a log that has begun anew, with new salts: at the latest with its first frames.
+        # SQLite may shorten a log that it has restarted. A restarted log has new salts.
         if log.st_size < self.log_size and index.salts == self._salts:
             self._change(f"{self._paths[1]} was cut short")
         self.log_size = log.st_size

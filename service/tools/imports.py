@@ -1,4 +1,4 @@
-"""Importing the code of tools, and keeping it: processes that are started later run what the server has loaded.
+"""Import users' tools and keep their code, so that processes started later run the code that the server loaded.
 
 A file is a module of its own name, as if it were imported from its folder. Its folder is searched last: what lies
 there can stand in for no module of Python's, of an installed package's or of Rungraph's.

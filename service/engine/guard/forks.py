@@ -131,7 +131,7 @@ def _leave_loop() -> None:
 
 
 def _leave_signals() -> None:
-    """Otherwise a signal for this process would reach the parent's loop, by the descriptor that wakes it."""
+    """The wake-up descriptor is shared with the parent: a signal for this process would wake the parent's loop."""
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals():
         if callable(signal.getsignal(number)):

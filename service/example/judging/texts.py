@@ -60,7 +60,7 @@ def is_slip(text: str, meant: str) -> bool:
 
 
 def agrees_in_digits(text: str, meant: str) -> bool:
-    """Whether two texts of one length have no different digits at one place."""
+    """Return whether two texts have equal length, and the same digit wherever both have a digit."""
     return len(text) == len(meant) and not any(
         a != b and a.isdigit() and b.isdigit() for a, b in zip(text, meant, strict=True)
     )

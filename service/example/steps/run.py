@@ -27,7 +27,7 @@ class Asked:
 
     @classmethod
     def of(cls, state: dict[str, Any], names: list[str]) -> Asked:
-        """ValueError where the state asks for what there is not."""
+        """Read the state. ValueError if its `mode`, `allow` or `keep` names something that does not exist."""
         mode, allow, keep = state.get("mode", "mend"), state.get("allow", []), state.get("keep", [])
         if mode not in MODES:
             raise ValueError(f"`mode` is {mode!r}; it is one of {', '.join(MODES)}")
