@@ -19,10 +19,11 @@ from service.core.tool import Tool
 from service.core.validation import read_graph
 from service.engine import Engine, EngineSettings
 from service.store import Store
-from service.store.database import Database, database_at
-from service.store.runs import Start
-from service.store.schema import migrate
-from service.store.tables import attempts, changes, log_lines, run_tags, runs, snapshots
+from service.store.commands.start import Start
+from service.store.database.opening import database_at
+from service.store.database.protocol import Database
+from service.store.schema.migrate import migrate
+from service.store.schema.models import attempts, changes, log_lines, run_tags, runs, snapshots
 
 STATE = {"count": 0, "payload": "x" * 100}
 STATE_BYTES_MAX = 2**20

@@ -25,9 +25,9 @@ from service.core.tool import Tool
 from service.core.validation import read_graph
 from service.engine import Engine, EngineSettings
 from service.store import Store
-from service.store.database import database_at
-from service.store.runs import Start
-from service.store.schema import migrate
+from service.store.commands.start import Start
+from service.store.database.opening import database_at
+from service.store.schema.migrate import migrate
 
 
 def fetch_flights(folder: Path) -> bytes:

@@ -27,14 +27,14 @@ from typing import Any
 from filling import GRAPHS, STATE_BYTES_MAX, fill, kinds, opened, run_id_of, start
 from ours import Server, databases, new_folder, serve
 
-from service.api.deps import new_run_id
+from service.api.parameters import new_run_id
 from service.core.state import State
 from service.core.tool import Tool
 from service.core.validation import read_graph
 from service.engine import Engine, EngineSettings
-from service.store.database import database_at
-from service.store.runs import Start
-from service.store.schema import migrate
+from service.store.commands.start import Start
+from service.store.database.opening import database_at
+from service.store.schema.migrate import migrate
 
 WINDOW = 500
 """Steps whose cost is taken together."""

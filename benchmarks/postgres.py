@@ -21,8 +21,9 @@ from steps import PAYLOAD, graph_of, run_engine, show
 
 from service.core.state import State
 from service.store import Store
-from service.store.database import Database, database_at
-from service.store.runs import Start
+from service.store.commands.start import Start
+from service.store.database.opening import database_at
+from service.store.database.protocol import Database
 from tests.postgres import Databases, own_server
 
 STEPS = 1000

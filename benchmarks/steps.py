@@ -23,9 +23,10 @@ from service.core.validation import read_graph
 from service.engine import Engine, EngineSettings
 from service.main import spare_collector
 from service.store import Store
-from service.store.database import Database, database_at
-from service.store.runs import Start
-from service.store.schema import migrate
+from service.store.commands.start import Start
+from service.store.database.opening import database_at
+from service.store.database.protocol import Database
+from service.store.schema.migrate import migrate
 
 PAYLOAD = "x" * 1024
 

@@ -3,8 +3,8 @@
 from alembic import context
 
 from service.settings import Settings
-from service.store.database import database_at
-from service.store.tables import metadata
+from service.store.database.opening import database_at
+from service.store.schema.models import metadata
 
 
 def run(connection) -> None:

@@ -6,7 +6,7 @@ import sys
 def isolated() -> None:
     """Not among the command line's own, which import a server: such a process starts in half the time without."""
     from service import example
-    from service.engine.isolated import serve
+    from service.engine.isolation.main import serve
     from service.tools import registry
 
     serve(lambda taken: registry.load_snapshot(taken, built_in=example.TOOLS))

@@ -36,8 +36,9 @@ from service.engine.guard import forks
 from service.engine.guard.watchdog import Listens, Moves, Watchdog, Works, end_process, say
 from service.settings import Settings
 from service.store import Store
-from service.store.database import Database, Ownership, database_at
-from service.store.schema import migrate
+from service.store.database.opening import database_at
+from service.store.database.protocol import Database, Ownership
+from service.store.schema.migrate import migrate
 from service.tools import registry
 
 logger = logging.getLogger(__name__)

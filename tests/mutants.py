@@ -41,7 +41,7 @@ MUTANTS = (
         "a step is fenced without the token",
         (
             Edit(
-                "service/store/steps.py",
+                "service/store/commands/commit.py",
                 "            runs.c.lease_token == given.token,\n            runs.c.step == given.step_before,\n",
                 "            runs.c.step == given.step_before,\n",
             ),
@@ -52,7 +52,7 @@ MUTANTS = (
         "lines are fenced without the token",
         (
             Edit(
-                "service/store/logs.py",
+                "service/store/rows/log_lines.py",
                 '        runs.c.lease_token == bindparam("token"),\n        runs.c.status == Status.RUNNING.value,\n',
                 "        runs.c.status == Status.RUNNING.value,\n",
             ),
@@ -63,7 +63,7 @@ MUTANTS = (
         "two transactions instead of one: the row is moved, then the rest is written",
         (
             Edit(
-                "service/store/steps.py",
+                "service/store/commands/commit.py",
                 "    for table, rows in written.items():\n",
                 '    transaction.cursor.execute("COMMIT")\n'
                 '    transaction.cursor.execute("BEGIN")\n'
@@ -76,13 +76,15 @@ MUTANTS = (
         "a global id as cursor: seq from a counter of the server's, and not under the run's row",
         (
             Edit(
-                "service/store/logs.py",
+                "service/store/rows/log_lines.py",
                 "        for seq, line in enumerate(lines, last_seq - len(lines) + 1)\n",
                 "        for seq, line in zip(_IDS, lines)\n",
             ),
-            Edit("service/store/logs.py", "_COUNT_UP = Statement(", "_IDS = count(1)\n_COUNT_UP = Statement("),
             Edit(
-                "service/store/logs.py",
+                "service/store/rows/log_lines.py", "_COUNT_UP = Statement(", "_IDS = count(1)\n_COUNT_UP = Statement("
+            ),
+            Edit(
+                "service/store/rows/log_lines.py",
                 "from typing import Any\n",
                 "from itertools import count\nfrom typing import Any\n",
             ),
@@ -93,12 +95,12 @@ MUTANTS = (
         "time from the host's clock",
         (
             Edit(
-                "service/store/timeline.py",
+                "service/store/database/timeline.py",
                 "clock_us = microseconds(clock if self._override is None else self._override())",
                 "clock_us = microseconds(datetime.now(UTC))",
             ),
             Edit(
-                "service/store/timeline.py",
+                "service/store/database/timeline.py",
                 "from datetime import UTC\n",
                 "from datetime import UTC, datetime\n",
             ),
@@ -107,14 +109,14 @@ MUTANTS = (
     ),
     Mutant(
         "a claim waits for the runs that another server is claiming",
-        (Edit("service/store/claims.py", ".with_for_update(skip_locked=True)", ".with_for_update()"),),
+        (Edit("service/store/commands/claim.py", ".with_for_update(skip_locked=True)", ".with_for_update()"),),
         ("tests/store/test_postgres.py",),
     ),
     Mutant(
         "a claim whose COMMIT looked like a failure claims anew",
         (
             Edit(
-                "service/store/claims.py",
+                "service/store/commands/claim.py",
                 "            if kept := [row for row in taken.rows if self._has_taken(transaction, row)]:\n",
                 "            if kept := [row for row in () if self._has_taken(transaction, row)]:\n",
             ),
@@ -125,7 +127,7 @@ MUTANTS = (
         "a key is looked up, but not taken before its run is written",
         (
             Edit(
-                "service/store/runs.py",
+                "service/store/commands/start.py",
                 "    if idempotency is not None and not take_key(transaction, idempotency, start.run_id):\n",
                 "    if idempotency is not None and not use_of(transaction, idempotency):\n"
                 "        take_key(transaction, idempotency, start.run_id)\n"
@@ -138,34 +140,46 @@ MUTANTS = (
         "a cancel leaves the token, so that a late result is taken",
         (
             Edit(
-                "service/store/control.py",
+                "service/store/commands/control.py",
                 "            lease_token=runs.c.lease_token + constant(1),\n            due_at=null(),\n",
                 "            due_at=null(),\n",
             ),
-            Edit("service/store/steps.py", "            runs.c.lease_owner.is_not(None),\n", ""),
+            Edit("service/store/commands/commit.py", "            runs.c.lease_owner.is_not(None),\n", ""),
         ),
         ("tests/store/test_control.py",),
     ),
     Mutant(
         "a step goes on past the pause that was asked for",
-        (Edit("service/store/steps.py", "in moved if pause_asked]\n", "in moved if False]\n"),),
+        (Edit("service/store/commands/commit.py", "in moved if pause_asked]\n", "in moved if False]\n"),),
         ("tests/store/test_control.py", "-k", "pause"),
     ),
     Mutant(
         "a crash while children are started or joined is another attempt",
-        (Edit("service/store/claims.py", "due if is_tool else due._replace(in_flight=0)", "due if is_tool else due"),),
+        (
+            Edit(
+                "service/store/commands/claim.py",
+                "due if is_tool else due._replace(in_flight=0)",
+                "due if is_tool else due",
+            ),
+        ),
         ("tests/store/test_children.py",),
     ),
     Mutant(
         "a signal stays in the mailbox once it is taken",
-        (Edit("service/store/effects.py", "        if transition.consumes is not None:\n", "        if False:\n"),),
+        (
+            Edit(
+                "service/store/commands/side_effects.py",
+                "        if transition.consumes is not None:\n",
+                "        if False:\n",
+            ),
+        ),
         ("tests/store/test_signals.py",),
     ),
     Mutant(
         "a child's end does not wake its parent",
         (
             Edit(
-                "service/store/steps.py",
+                "service/store/commands/commit.py",
                 "    if parents:\n        wake_those_ready",
                 "    if ():\n        wake_those_ready",
             ),
@@ -174,7 +188,11 @@ MUTANTS = (
     ),
     Mutant(
         "children of another attempt have the ids of the first one's",
-        (Edit("service/store/children.py", "{parent_id}:{step}:{attempt}:{number}", "{parent_id}:{step}:{number}"),),
+        (
+            Edit(
+                "service/store/rows/children.py", "{parent_id}:{step}:{attempt}:{number}", "{parent_id}:{step}:{number}"
+            ),
+        ),
         ("tests/store/test_children.py",),
     ),
 )

@@ -19,8 +19,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from service.store.database import database_at
-from service.store.schema import migrate
+from service.store.database.opening import database_at
+from service.store.schema.migrate import migrate
 
 TEMPLATE = "rungraph_template"
 _COUNT = iter(range(1_000_000))

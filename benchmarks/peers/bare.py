@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from peers import common, http
-from service.api.schemas import RunRequest, RunStarted
+from service.api.responses.shapes import RunRequest, RunStarted
 
 app = FastAPI()
 

@@ -1,8 +1,8 @@
 """Rungraph: the service of this checkout, its engine in this process or, where there are several, as `rungraph engine`.
 
-Durability: the writer's own pragmas (service/store/sqlite.py), WAL and synchronous FULL, read back here; on
-PostgreSQL its store refuses a server with synchronous_commit off. Times are those of the runs' own rows, from the
-first run's acknowledgement to the last one's end.
+Durability: the writer's own pragmas (service/store/database/sqlite/connections.py), WAL and synchronous FULL, read
+back here; on PostgreSQL its store refuses a server with synchronous_commit off. Times are those of the
+runs' own rows, from the first run's acknowledgement to the last one's end.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from service.core.validation import read_graph
 from service.engine import Engine, EngineSettings
 from service.main import spare_collector
 from service.store import Store
-from service.store.database import Database, database_at
-from service.store.records import RunRecord
-from service.store.runs import Filter, Start
-from service.store.schema import migrate
+from service.store.commands.start import Filter, Start
+from service.store.database.opening import database_at
+from service.store.database.protocol import Database
+from service.store.rows.records import RunRecord
+from service.store.schema.migrate import migrate
 
 STATE_BYTES_MAX = 16 * 2**20
 TOOLS = """

@@ -47,7 +47,7 @@ def upgrade() -> None:
     op.drop_table("idempotency_keys_0001")
 
 
-# As it was when this revision was written: `service/store/views.py` may move on.
+# As it was when this revision was written: `service/store/schema/views.py` may move on.
 V_STATES = {
     "sqlite": """\
 SELECT at.run_id, at.step, (

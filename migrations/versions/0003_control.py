@@ -135,7 +135,7 @@ def free_node_of_snapshots() -> None:
         op.execute(sa.DDL(sql.replace("%", "%%")))
 
 
-# As it was when this revision was written: `service/store/views.py` may move on.
+# As it was when this revision was written: `service/store/schema/views.py` may move on.
 V_RUNS = {
     "sqlite": """\
 SELECT r.id AS run_id, g.name AS graph, r.graph_id, r.status, r.step, r.current_node, r.created_at, r.started_at,

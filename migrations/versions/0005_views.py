@@ -25,7 +25,7 @@ def upgrade() -> None:
         op.execute(sa.DDL(text.replace("%", "%%")))
 
 
-# As they were when this revision was written: `service/store/views.py` may move on.
+# As they were when this revision was written: `service/store/schema/views.py` may move on.
 VIEWS = {
     "sqlite": {
         "v_runs": """\

@@ -14,8 +14,8 @@ connections         what comes before a call: how many connections, how long, ho
 from __future__ import annotations
 
 from service.api.app import create_api
+from service.api.folders.unfinished import sweep
 from service.api.services import ApiSettings, Example, Services
 from service.api.stop import Stop
-from service.api.unfinished import sweep
 
 __all__ = ["ApiSettings", "Example", "Services", "Stop", "create_api", "sweep"]

@@ -15,8 +15,8 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.errors import problem
-from service.api.paths import path_within
+from service.api.prefix import path_within
+from service.api.responses.problems import problem
 from service.api.services import ApiSettings
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})

@@ -9,31 +9,30 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api import (
+from service.api.access import Access
+from service.api.parameters import StrictRoute
+from service.api.responses import openapi, problems
+from service.api.responses.large import Large
+from service.api.responses.problems import problem
+from service.api.responses.unknown import unknown_path
+from service.api.routes import (
     backtest,
     control,
     demo,
-    errors,
     files,
     forks,
     graphs,
     health,
     later,
     logs,
-    openapi,
     runs,
     signals,
     tools,
     why,
 )
-from service.api.access import Access
-from service.api.deps import StrictRoute
-from service.api.docs import add_docs
-from service.api.errors import problem
-from service.api.large import Large
+from service.api.routes.docs import add_docs
 from service.api.services import ApiSettings
 from service.api.stop import Guard
-from service.api.unknown import unknown_path
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -89,7 +88,7 @@ def create_api(settings: ApiSettings, lifespan: Lifespan) -> FastAPI:
     app.state.large = Large()
     app.router.default = unknown_path
     app.router.route_class = StrictRoute
-    errors.install(app)
+    problems.install(app)
     # In this order: whatever `/graph/{graph_id}` would match too comes before it.
     for room in (runs, graphs, logs, files, control, signals, forks, why, backtest, tools, demo, health, later):
         # Not `include_router`, which looks for the route once more at each call.

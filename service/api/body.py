@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from service.api.errors import faults_of
+from service.api.responses.problems import faults_of
 from service.core import codec
 from service.core.errors import Invalid, NotJson
 from service.core.validation import FAULTS_MAX

@@ -16,7 +16,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from service.api.services import Services
 from service.core.errors import Unavailable
-from service.store.records import LineRecord
+from service.store.rows.records import LineRecord
 
 
 class Ending(Enum):

@@ -9,7 +9,7 @@ from fastapi import Request
 
 from service.core import codec
 from service.core.errors import Invalid
-from service.store.idempotency import Idempotency
+from service.store.rows.keys import Idempotency
 
 
 def key_of(request: Request) -> str | None:

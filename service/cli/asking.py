@@ -30,9 +30,9 @@ from service.core.errors import StartRefused, Unavailable
 from service.main import built_in_example, create_app, database_of, executing_family, folder_of_runs
 from service.settings import Settings
 from service.store import Store
-from service.store.database import Database
-from service.store.records import HeldRecord
-from service.store.sqlite import Sqlite
+from service.store.database.protocol import Database
+from service.store.database.sqlite.connections import Sqlite
+from service.store.rows.records import HeldRecord
 from service.tools import registry
 
 POLL_S = 0.2

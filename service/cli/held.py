@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from service.core.run import WaitKind
 from service.core.transitions import Status
-from service.store.records import HeldRecord
+from service.store.rows.records import HeldRecord
 
 TOLD_MAX = 10
 """Runs that are named one by one."""

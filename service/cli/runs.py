@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from service.api.deps import known_run_id
-from service.api.graphs import DEPTH_MAX as GRAPH_DEPTH_MAX
+from service.api.parameters import known_run_id
+from service.api.routes.graphs import DEPTH_MAX as GRAPH_DEPTH_MAX
 from service.cli import asking, text
 from service.core import codec
 from service.core.errors import Invalid, NotFound, NotJson, StartRefused

@@ -20,7 +20,7 @@ from service.api.connections import MESSAGE_BYTES_MAX, HttpProtocol, backlog, ra
 from service.core.errors import StartRefused
 from service.main import create_app, database_of, execute, folder_of_runs, make_folder, spare_collector, url_of
 from service.settings import Settings
-from service.store.schema import migrate
+from service.store.schema.migrate import migrate
 from service.tools import registry
 
 

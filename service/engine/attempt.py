@@ -17,9 +17,9 @@ from service.core.run import Run
 from service.core.tool import Tool, missing
 from service.engine import guard
 from service.engine.call import Call, Canceller, on_loop
-from service.engine.isolation import Isolation
+from service.engine.isolation.messages import request
+from service.engine.isolation.pool import Isolation
 from service.engine.lines import LineBuffer
-from service.engine.messages import request
 from service.engine.threads import Threads
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from functools import partial
 from service.engine.guard import interpreter
 from service.engine.runner import Runner
 from service.store import Store
-from service.store.records import Lease
+from service.store.rows.records import Lease
 
 logger = logging.getLogger(__name__)
 

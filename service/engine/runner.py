@@ -15,10 +15,10 @@ from service.core.moves import CallTool, Failed, Gather, Move, Outcome, Receive,
 from service.core.run import Run, Transition
 from service.core.transitions import Status
 from service.engine.attempt import Attempts
-from service.engine.instant import instant_at
 from service.engine.lines import LineBuffer
+from service.engine.timestamps import instant_at
 from service.store import Store
-from service.store.records import Claimed
+from service.store.rows.records import Claimed
 
 logger = logging.getLogger(__name__)
 

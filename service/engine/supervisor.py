@@ -14,9 +14,9 @@ from service.core.errors import LeaseLost, Unavailable
 from service.engine.attempt import Attempts
 from service.engine.runner import Runner
 from service.store import Store
-from service.store.records import Claimed, Lease
-from service.store.servers import AHEAD_MAX
-from service.store.wake import CLAIMABLE, REVOKED
+from service.store.commands.servers import AHEAD_MAX
+from service.store.database.local_events import CLAIMABLE, REVOKED
+from service.store.rows.records import Claimed, Lease
 
 logger = logging.getLogger(__name__)
 

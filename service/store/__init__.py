@@ -1,117 +1,12 @@
-"""The store: few verbs, each one transaction. What is in here is on disk; nobody else knows SQL."""
+"""The store: every command and query, each one transaction. Nobody else knows SQL.
 
-from __future__ import annotations
+database   connections, the writer, transactions, the clock: it knows no table
+schema     the tables, the views, and how a database is brought to them
+rows       what several commands read or write
+commands   what writes: one file for a verb or a family of verbs
+queries    what reads
+"""
 
-import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from service.store.store import Store
 
-from sqlalchemy import literal, select
-
-from service.core.errors import Unavailable
-from service.store.backtest import Backtest
-from service.store.begun import Begun
-from service.store.children import Children
-from service.store.clock import Override
-from service.store.control import Control
-from service.store.database import Database
-from service.store.graphs import Graphs
-from service.store.history import History
-from service.store.leases import Leases
-from service.store.logs import Logs
-from service.store.reader import Reader
-from service.store.runs import Runs
-from service.store.servers import Servers
-from service.store.signals import Signals
-from service.store.steps import Steps
-from service.store.tail import Tails
-from service.store.timeline import Timeline
-from service.store.wake import Wake
-from service.store.writer import Writer
-
-ANSWER_S = 2.0
-"""How long a trial of the way to the database waits for it."""
-
-
-class Store:
-    """All verbs by subject, over one writer and a pool of readers."""
-
-    def __init__(
-        self,
-        database: Database,
-        *,
-        server_id: str,
-        address: str,
-        lease_s: float,
-        clock: Override | None = None,
-        elapsed: Callable[[], float] | None = None,
-    ) -> None:
-        """`clock` and `elapsed` stand for the database's clock and the monotonic one, in tests."""
-        self.is_shared = database.is_shared
-        self._answers: tuple[type[Exception], ...] = (Unavailable, *database.errors)
-        """What says that the database cannot, and not this process."""
-        self.wake = Wake()
-        self._hints = database.hints(self.wake.notify)
-        self._writer = Writer(database, self.wake, self._hints, Timeline(lease_s, clock, elapsed))
-        self._reader = Reader(database)
-        begun = Begun()
-        self.graphs = Graphs(self._writer, self._reader)
-        self.runs = Runs(self._writer, self._reader, begun)
-        self.steps = Steps(self._writer)
-        self.control = Control(self._writer)
-        self.signals = Signals(self._writer)
-        self.children = Children(self._writer)
-        self.history = History(self._reader)
-        self.backtest = Backtest(self._reader, self.runs)
-        self.logs = Logs(self._writer, self._reader)
-        self.tails = Tails(self.logs, self._reader, self.wake)
-        self.servers = Servers(self._writer, server_id, address, lease_s)
-        self.leases = Leases(self._writer, self.servers, begun, server_id, lease_s)
-
-    def open(self) -> None:
-        """Start the writer. The schema must be there (`schema.migrate`)."""
-        self._writer.start()
-        self._hints.start()
-
-    async def probe_reading(self) -> None:
-        """Read a little of everything: Unavailable where the database cannot be read, or lacks something."""
-        await self._reader.probe()
-
-    @contextmanager
-    def committing_inline(self) -> Iterator[None]:
-        """Let the running loop commit what is written meanwhile; on SQLite, where that is a matter of one disk.
-
-        Differs from PostgreSQL because a network in between may keep a loop waiting for seconds.
-        """
-        if not self.is_shared:
-            self._writer.commit_inline()
-        try:
-            yield
-        finally:
-            self._writer.commit_on_thread()
-
-    async def works(self) -> bool:
-        """Go to the database by the writer and by a reader, and change nothing; False where this process cannot.
-
-        That a database is locked, full or not there is no fault of the process. Any other exception is one.
-        """
-        try:
-            await self._writer.write(lambda transaction: None, within_s=ANSWER_S)  # noqa: ARG005  # nothing to do there
-            async with asyncio.timeout(ANSWER_S), self._reader.snapshot() as snapshot:
-                await snapshot.one(select(literal(1)))
-        except self._answers:
-            return self._writer.is_sound
-        except TimeoutError:
-            return self.is_shared or self._reader.is_busy  # A file has no network in between.
-        return self._writer.is_sound
-
-    def is_databases(self, error: BaseException) -> bool:
-        """Whether `error` is what the database said."""
-        return isinstance(error, self._answers)
-
-    async def close(self) -> None:
-        """Readers first: on SQLite the last connection to close checkpoints, and that is the writer's part."""
-        await self.tails.close()
-        await self._reader.close()
-        self._writer.close()
-        self._hints.close()
+__all__ = ["Store"]

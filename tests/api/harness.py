@@ -28,9 +28,10 @@ from service.core.run import Event, Line, Run
 from service.core.tool import JsonObject, Tool
 from service.core.validation import read_graph
 from service.store import Store
-from service.store.database import Database, database_at
-from service.store.records import Lease
-from service.store.schema import migrate
+from service.store.database.opening import database_at
+from service.store.database.protocol import Database
+from service.store.rows.records import Lease
+from service.store.schema.migrate import migrate
 
 T = TypeVar("T")
 

@@ -165,7 +165,7 @@ def test_an_error_edge_that_leads_where_the_run_went_is_no_detour_and_its_step_i
 
 def test_states_are_those_after_each_step(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     # In pages, some of which end early.
-    monkeypatch.setattr("service.store.backtest.STEPS_AT_ONCE", 3)
+    monkeypatch.setattr("service.store.queries.backtest.STEPS_AT_ONCE", 3)
     document = loop(8, name="states")
     finished(http, document, n=0, gone=1, kept={"x": [1.0]})
     asked = {

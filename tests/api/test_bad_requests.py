@@ -346,7 +346,7 @@ def test_a_client_that_breaks_off_changes_nothing(
 def test_a_locked_database_is_503_and_readable(
     server: Server, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.api.graphs.WRITE_WITHIN_S", 0.2)
+    monkeypatch.setattr("service.api.routes.graphs.WRITE_WITHIN_S", 0.2)
     other = sqlite3.connect(server.database.name, isolation_level=None)
     try:
         other.execute("BEGIN IMMEDIATE")

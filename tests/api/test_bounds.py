@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from service.api import deps
+from service.api import parameters
 from service.core import children, codec, graph
 from service.core.validation import FAULTS_MAX
-from service.engine import isolation, lines
-from service.store import backtest, pages, signals
+from service.engine import lines
+from service.engine.isolation import pool
+from service.store.queries import backtest, pages
+from service.store.rows import signals
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 BOUNDS = re.search("## Bounds\n(.*?)\n## ", README.read_text(), re.DOTALL)
@@ -31,10 +33,10 @@ BOUNDS = re.search("## Bounds\n(.*?)\n## ", README.read_text(), re.DOTALL)
             "a log line's message and data; lines of a step",
             [lines.MESSAGE_BYTES_MAX >> 10, lines.DATA_BYTES_MAX >> 10, lines.LINES_MAX],
         ),
-        ("items of a page", [deps.LIMIT_MAX, pages.PAGE_BYTES_MAX >> 20]),
-        ("runs and examples of a backtest", [deps.LIMIT_MAX, backtest.EXAMPLES_MAX]),
+        ("items of a page", [parameters.LIMIT_MAX, pages.PAGE_BYTES_MAX >> 20]),
+        ("runs and examples of a backtest", [parameters.LIMIT_MAX, backtest.EXAMPLES_MAX]),
         ("faults told of one document", [FAULTS_MAX]),
-        ("tools in processes of their own (`isolate`)", [isolation.ISOLATED_MAX]),
+        ("tools in processes of their own (`isolate`)", [pool.ISOLATED_MAX]),
     ],
 )
 def test_the_readme_states_the_bound(what: str, numbers: list[int]) -> None:

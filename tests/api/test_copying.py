@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from service.api import copying
-from service.api.copying import copy_folder
+from service.api.folders import copying
+from service.api.folders.copying import copy_folder
 
 THEN_NS = 1_500_000_000_123_456_789
 
@@ -332,7 +332,7 @@ def test_a_file_system_is_synced(tmp_path: Path) -> None:
 FULL = """\
 import os, resource, signal, sys
 from pathlib import Path
-from service.api.copying import copy_folder
+from service.api.folders.copying import copy_folder
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
 try:
@@ -359,7 +359,7 @@ def test_a_disk_that_takes_no_more_leaves_nothing_behind(old: Path, new: Path) -
 UNREADABLE = """\
 import os, sys
 from pathlib import Path
-from service.api.copying import copy_folder
+from service.api.folders.copying import copy_folder
 if os.getuid() == 0:
     os.setgid(65534)
     os.setuid(65534)

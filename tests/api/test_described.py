@@ -17,7 +17,8 @@ import pytest
 import schemathesis
 
 from service import example
-from service.api import ApiSettings, create_api, forks
+from service.api import ApiSettings, create_api
+from service.api.routes import forks
 from service.main import built_in_example
 from tests.api.executing import TOOLS, UNKNOWN, begin, executing, graph, post, until
 from tests.api.harness import Server, serving

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.examples import GRAPHS
-from service.api.graph_schema import GRAPH_SCHEMAS
+from service.api.responses.examples import GRAPHS
+from service.api.responses.graph_schema import GRAPH_SCHEMAS
 from service.core.errors import Invalid
 from service.core.graph import Graph
 from service.core.validation import read_graph

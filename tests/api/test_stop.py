@@ -79,7 +79,7 @@ def received(raw: socket.socket) -> int:
 
 
 def test_a_stop_closes_websockets_with_1012_and_ends_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.store.tail.POLL_S", 60.0)  # No tail finds the stop by itself.
+    monkeypatch.setattr("service.store.queries.tail.POLL_S", 60.0)  # No tail finds the stop by itself.
     monkeypatch.setattr(stop, "STOP_GRACE_S", 60.0)
     with serving(tmp_path) as server, server.client() as client:
         run_id = server.start(client)
@@ -124,7 +124,7 @@ def test_large_answers_to_slow_readers_are_bounded(
     size = len(client.get(f"/graph/state/{run_id}").content)
     large = server.app.state.large
     assert large.held_bytes == 0
-    monkeypatch.setattr("service.api.large.HELD_BYTES_MAX", 3 * size)
+    monkeypatch.setattr("service.api.responses.large.HELD_BYTES_MAX", 3 * size)
     with ExitStack() as readers:
         for _ in range(3):
             readers.enter_context(mute(server, GET.format(f"/graph/state/{run_id}")))

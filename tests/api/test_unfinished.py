@@ -13,7 +13,7 @@ from anyio import to_thread
 from anyio._backends import _asyncio
 
 from service.api import sweep
-from service.api.unfinished import MARKS_FOLDER
+from service.api.folders.unfinished import MARKS_FOLDER
 from tests.api.harness import Server, eventually
 from tests.rawsocket import connected
 

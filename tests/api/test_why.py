@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from service.api.why import because
-from service.store.records import AttemptRecord, RunRecord, StepRecord, WaitRecord, WhyRecord
+from service.api.routes.why import because
+from service.store.rows.records import AttemptRecord, RunRecord, StepRecord, WaitRecord, WhyRecord
 from tests.api.executing import GATES, UNKNOWN, begin, create, graph, moved, refused, run_of, steps_of, until
 from tests.api.harness import eventually
 

@@ -20,7 +20,7 @@ from service.core.tool import Tool
 from service.core.transitions import Status
 from service.core.validation import read_graph
 from service.engine.attempt import Attempts
-from service.engine.isolation import Isolation
+from service.engine.isolation.pool import Isolation
 from service.engine.lines import LineBuffer
 from service.engine.threads import Threads
 from tests.engine import hostile
@@ -30,7 +30,7 @@ COMMAND = (
     sys.executable,
     "-P",
     "-c",
-    "from service.engine.isolated import serve; from tests.engine.hostile import TOOLS; serve(lambda _: TOOLS)",
+    "from service.engine.isolation.main import serve; from tests.engine.hostile import TOOLS; serve(lambda _: TOOLS)",
 )
 DEADLINE_S = 30.0
 GRAPH = read_graph({"start_node": "a", "nodes": {"a": "tool"}}, ["tool"])

@@ -14,11 +14,11 @@ from service.core.tool import Tool
 from service.core.validation import read_graph
 from service.engine import Engine, EngineSettings
 from service.store import Store
-from service.store.clock import Override
-from service.store.database import database_at
-from service.store.records import LineRecord, RunRecord
-from service.store.runs import Start
-from service.store.schema import migrate
+from service.store.commands.start import Start
+from service.store.database.clock import Override
+from service.store.database.opening import database_at
+from service.store.rows.records import LineRecord, RunRecord
+from service.store.schema.migrate import migrate
 
 STATE_BYTES_MAX = 2**20
 

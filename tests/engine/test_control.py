@@ -14,7 +14,7 @@ import pytest
 from service.core.errors import Conflict
 from service.core.graph import Graph
 from service.core.state import Changes, State
-from service.store.records import LineRecord
+from service.store.rows.records import LineRecord
 from tests.engine.harness import STATE_BYTES_MAX, Bench, loop_until, running
 
 JsonObject = dict[str, Any]

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from service.engine.attempt import Attempts
-from service.engine.isolation import Isolation
+from service.engine.isolation.pool import Isolation
 from service.engine.runner import Runner
 from service.engine.threads import Threads
 from service.store import Store
-from service.store.records import Claimed, RunRecord
-from service.store.transaction import VerbOfMany
+from service.store.database.transaction import VerbOfMany
+from service.store.rows.records import Claimed, RunRecord
 from tests.engine.calls import COMMAND
 from tests.engine.harness import STATE_BYTES_MAX, Bench, bench, loop_until
 

@@ -9,7 +9,7 @@ import pytest
 
 from service.core.errors import StateInvalid
 from service.core.state import State
-from service.engine.instant import instant_at
+from service.engine.timestamps import instant_at
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 

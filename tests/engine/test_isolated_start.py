@@ -15,8 +15,8 @@ import pytest
 
 from service.core.moves import Failed, Succeeded
 from service.core.tool import Tool
-from service.engine import isolation
-from service.engine.isolation import ISOLATED_MAX
+from service.engine.isolation import pool
+from service.engine.isolation.pool import ISOLATED_MAX
 from service.main import engine_settings
 from service.settings import Settings
 from service.tools import registry
@@ -76,8 +76,8 @@ def test_a_process_that_does_not_start_fails_no_attempt_and_the_next_one_makes_i
     command: tuple[str, ...],
     because: str,
 ) -> None:
-    monkeypatch.setattr(isolation, "PAUSE_S_MIN", 0.01)
-    monkeypatch.setattr(isolation, "PAUSE_S_MAX", 0.02)
+    monkeypatch.setattr(pool, "PAUSE_S_MIN", 0.01)
+    monkeypatch.setattr(pool, "PAUSE_S_MAX", 0.02)
 
     async def script(made: Calls) -> None:
         # More than there are slots: none of the processes keeps its own.
@@ -111,7 +111,7 @@ def test_processes_that_do_not_start_are_tried_one_at_a_time_and_less_and_less(
         if len(pauses) >= 9:
             await asyncio.Event().wait()
 
-    monkeypatch.setattr(isolation, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": sleep}))
+    monkeypatch.setattr(pool, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": sleep}))
 
     async def script(made: Calls) -> None:
         waiting = [made.begin("place") for _ in range(5)]

@@ -14,8 +14,8 @@ import pytest
 
 from service.core.moves import Died, Failed, Succeeded
 from service.core.state import Changes
-from service.engine import isolation, process
-from service.engine.isolation import IDLE_MAX, ISOLATED_MAX
+from service.engine.isolation import pool, worker
+from service.engine.isolation.pool import IDLE_MAX, ISOLATED_MAX
 from tests.engine.calls import Calls, in_calls, is_alive, until_dead
 
 STATE = {"zero": -0.0, "list": [2**64, 0.1, "é\u2028", None], "gone": 1, "deep": {"z": 1, "a": [1, 1.0]}}
@@ -77,7 +77,7 @@ def test_a_bad_tool_comes_to_the_same_as_without_isolation(tmp_path: Path) -> No
 
 
 def test_what_a_tool_leaves_on_its_loop_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "FREE_S", 0.1)
+    monkeypatch.setattr(worker, "FREE_S", 0.1)
 
     async def script(made: Calls) -> None:
         assert await made.call("leaves_exit_behind") == Succeeded(Changes({}))
@@ -216,13 +216,13 @@ def test_an_idle_process_is_used_again_and_replaced_when_it_is_dead(tmp_path: Pa
 def test_an_idle_process_that_dies_is_no_zombie_and_one_that_is_idle_for_long_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "LOOK_S", 0.01)
+    monkeypatch.setattr(worker, "LOOK_S", 0.01)
 
     async def script(made: Calls) -> None:
         killed = (await made.returned("place"))["pid"]
         os.kill(killed, signal.SIGKILL)
         await asyncio.to_thread(_until_reaped, killed)
-        monkeypatch.setattr(process, "IDLE_S", 0.02)
+        monkeypatch.setattr(worker, "IDLE_S", 0.02)
         await asyncio.to_thread(_until_reaped, (await made.returned("place"))["pid"])
         assert (made.isolation._idle, made.isolation._busy) == ([], set())
 
@@ -236,8 +236,8 @@ def _until_reaped(pid: int) -> None:
 
 def test_further_calls_wait_for_a_slot_before_they_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 1 <= IDLE_MAX < ISOLATED_MAX
-    monkeypatch.setattr(isolation, "ISOLATED_MAX", 2)
-    monkeypatch.setattr(isolation, "IDLE_MAX", 1)
+    monkeypatch.setattr(pool, "ISOLATED_MAX", 2)
+    monkeypatch.setattr(pool, "IDLE_MAX", 1)
 
     async def script(made: Calls) -> None:
         metadata = {"until": str(tmp_path / "go")}

@@ -11,7 +11,7 @@ from typing import Any
 
 from service.engine.guard.logs import take
 from service.engine.lines import current
-from service.store.records import LineRecord
+from service.store.rows.records import LineRecord
 from tests.engine.harness import Bench, running
 
 ONCE = {"start_node": "a", "nodes": {"a": "tool"}}

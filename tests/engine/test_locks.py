@@ -144,7 +144,7 @@ def test_a_server_stops_though_somebody_has_locked_a_run(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tool = Counting()
-    monkeypatch.setattr("service.engine.GRACE_S", 0.5)
+    monkeypatch.setattr("service.engine.engine.GRACE_S", 0.5)
 
     async def scenario() -> None:
         async with asking(url) as somebody:

@@ -23,7 +23,8 @@ COMMAND = (
     sys.executable,
     "-P",
     "-c",
-    "from service.engine.isolated import serve; from tests.engine.logging_tools import TOOLS; serve(lambda _: TOOLS)",
+    "from service.engine.isolation.main import serve; from tests.engine.logging_tools import TOOLS; "
+    "serve(lambda _: TOOLS)",
 )
 
 

@@ -25,7 +25,7 @@ def test_a_run_that_ends_while_its_lease_is_renewed_has_lost_nothing(
         return Heartbeat(store, runners, lost, renew_every_s=0)
 
     monkeypatch.setattr("service.engine.heartbeat.FLUSH_S", 0.001)
-    monkeypatch.setattr("service.engine.Heartbeat", restless)
+    monkeypatch.setattr("service.engine.engine.Heartbeat", restless)
 
     async def scenario() -> None:
         async with running(tmp_path, add) as bench:

@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.store.schema import migrate
-from service.store.sqlite import Sqlite
+from service.store.database.sqlite.connections import Sqlite
+from service.store.schema.migrate import migrate
 from tests.faults.disk import Disk, library_in
 from tests.system.process import Server, running
 

@@ -11,11 +11,12 @@ from functools import partial
 from pathlib import Path
 
 from service.core.errors import Unavailable
-from service.store.database import Database, database_at
-from service.store.hints import NoHints
-from service.store.transaction import Transaction
-from service.store.wake import Wake
-from service.store.writer import Writer
+from service.store.database.local_events import Wake
+from service.store.database.notifier import NoHints
+from service.store.database.opening import database_at
+from service.store.database.protocol import Database
+from service.store.database.transaction import Transaction
+from service.store.database.writer import Writer
 
 BYTES = 9_000
 """Of a row: three pages."""

@@ -12,11 +12,11 @@ from service.core.moves import CallTool, Failed, Gather, Move, Outcome, Receive,
 from service.core.run import Run, Transition
 from service.core.state import Changes, State
 from service.core.validation import read_graph
-from service.engine.instant import instant_at
+from service.engine.timestamps import instant_at
 from service.store import Store
-from service.store.database import Database
-from service.store.records import Claimed
-from service.store.runs import Start
+from service.store.commands.start import Start
+from service.store.database.protocol import Database
+from service.store.rows.records import Claimed
 from tests.store.support import BYTES_MAX, ask, commit
 
 TOOLS = ("add", "ask")

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from service.store.database import Database, database_at
-from service.store.schema import migrate
-from service.store.sqlite import Sqlite
+from service.store.database.opening import database_at
+from service.store.database.protocol import Database
+from service.store.database.sqlite.connections import Sqlite
+from service.store.schema.migrate import migrate
 from tests.postgres import Databases
 from tests.store.support import Clock
 

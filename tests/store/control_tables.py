@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from service.core.transitions import Status
-from service.store.clock import from_database
+from service.store.database.clock import from_database
 from tests.store.control_graphs import GRAPHS
 from tests.store.control_model import Model, ModelRun
 from tests.store.support import rows_of

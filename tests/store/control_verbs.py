@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from service.core.run import Transition
 from service.core.state import Changes, State
 from service.store import Store
-from service.store.children import child_id
-from service.store.records import Claimed, Lease
+from service.store.rows.children import child_id
+from service.store.rows.records import Claimed, Lease
 from tests.store.carrying import (
     AGAIN,
     APPROVAL,

@@ -7,8 +7,8 @@ from typing import Any
 
 from service.core.run import Run, Transition
 from service.core.transitions import Status, is_legal
-from service.store.records import Lease
-from service.store.servers import AHEAD_MAX, FORGET_S
+from service.store.commands.servers import AHEAD_MAX, FORGET_S
+from service.store.rows.records import Lease
 from tests.store.support import LEASE_S
 
 

@@ -20,14 +20,14 @@ from service.core.run import Event, Line, Run, Transition
 from service.core.state import State
 from service.core.validation import read_graph
 from service.store import Store
-from service.store.clock import Override, iso
-from service.store.database import Database
-from service.store.idempotency import Idempotency
-from service.store.postgres import Postgres
-from service.store.records import Claimed, Lease
-from service.store.runs import Start
-from service.store.sqlite import Sqlite
-from service.store.tables import metadata
+from service.store.commands.start import Start
+from service.store.database.clock import Override, iso
+from service.store.database.postgres.connections import Postgres
+from service.store.database.protocol import Database
+from service.store.database.sqlite.connections import Sqlite
+from service.store.rows.keys import Idempotency
+from service.store.rows.records import Claimed, Lease
+from service.store.schema.models import metadata
 
 BYTES_MAX = 2**26
 LEASE_S = 15.0

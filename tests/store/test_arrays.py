@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.store.postgres import Postgres
-from service.store.sql import array_of
+from service.store.database.postgres.connections import Postgres
+from service.store.database.statements import array_of
 from tests.core.strategies import texts
 
 awkward = st.sampled_from(["", "NULL", "null", '"', "\\", '\\"', "{", "}", ",", " ", "\n", "'", '{"a":"\\\\"}', "é😀"])

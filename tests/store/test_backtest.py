@@ -9,8 +9,8 @@ import pytest
 
 from service.core.graph import Graph
 from service.core.validation import read_graph
-from service.store.database import Database
-from service.store.runs import Filter
+from service.store.commands.start import Filter
+from service.store.database.protocol import Database
 from tests.store.support import claim_one, dump, opened, start, walk
 
 LONG = "é" * 5000
@@ -48,7 +48,7 @@ STATES: list[dict[str, Any]] = [
 def test_states_are_those_after_each_step(
     database: Database, monkeypatch: pytest.MonkeyPatch, condition: Any, stops: list[int], at_once: int
 ) -> None:
-    monkeypatch.setattr("service.store.backtest.STEPS_AT_ONCE", at_once)
+    monkeypatch.setattr("service.store.queries.backtest.STEPS_AT_ONCE", at_once)
 
     async def scenario() -> None:
         async with opened(database) as store:
@@ -65,7 +65,7 @@ def test_states_are_those_after_each_step(
 
 
 def test_which_graphs_are_known(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.store.graphs.IDS_AT_ONCE", 2)
+    monkeypatch.setattr("service.store.commands.graphs.IDS_AT_ONCE", 2)
     *added, other = [asking({"key": key, "op": "exists"}) for key in "abcde"]
 
     async def scenario() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from service.core.state import State
-from service.store import begun, states
-from service.store.begun import Begun
-from service.store.database import Database
+from service.store.database.protocol import Database
+from service.store.rows import first_states, states
+from service.store.rows.first_states import Begun
 from tests.store.control_verbs import patched
 from tests.store.support import BYTES_MAX, COUNTER, opened, start_of
 
@@ -30,7 +30,7 @@ def test_a_state_is_taken_once_and_only_at_the_beginning() -> None:
 
 
 def test_the_oldest_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(begun, "BEGUN_LENGTH_MAX", 2 * states.length_of(state(n=1)))
+    monkeypatch.setattr(first_states, "BEGUN_LENGTH_MAX", 2 * states.length_of(state(n=1)))
     kept = Begun()
     for name in "abc":
         kept.add(name, state(n=1))

@@ -13,9 +13,10 @@ from alembic.config import Config
 
 from service.core.errors import Conflict
 from service.core.transitions import CLAIMABLE, OVER, Status
-from service.store.database import Database, database_at
-from service.store.schema import migrate
-from service.store.sqlite import Sqlite
+from service.store.database.opening import database_at
+from service.store.database.protocol import Database
+from service.store.database.sqlite.connections import Sqlite
+from service.store.schema.migrate import migrate
 from tests.postgres import Databases
 from tests.store.support import COUNTER, ask, key_of, opened, sql, start_of
 

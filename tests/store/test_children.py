@@ -10,9 +10,9 @@ import pytest
 
 from service.core.errors import LeaseLost
 from service.core.transitions import Status
-from service.store.children import child_id
-from service.store.database import Database
-from service.store.transaction import Transaction
+from service.store.database.protocol import Database
+from service.store.database.transaction import Transaction
+from service.store.rows.children import child_id
 from tests.store.carrying import (
     BOOM,
     LEAF,
@@ -99,7 +99,7 @@ def test_no_more_than_max_parallel_are_under_way_and_each_end_starts_the_next(da
 
 
 def test_large_final_states_are_read_a_few_at_a_time(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.store.states.STATES_LENGTH_MAX", 1)
+    monkeypatch.setattr("service.store.rows.states.STATES_LENGTH_MAX", 1)
 
     async def scenario() -> None:
         async with opened(database) as store:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from service.store.begun import Begun
-from service.store.clock import from_database, iso
-from service.store.database import Database
-from service.store.leases import Leases
-from service.store.servers import Servers
+from service.store.commands.lease import Leases
+from service.store.commands.servers import Servers
+from service.store.database.clock import from_database, iso
+from service.store.database.protocol import Database
+from service.store.rows.first_states import Begun
 from tests.store.support import LEASE_S, ask, claim_one, commit, dump, opened, said, start, success
 
 NOW = {

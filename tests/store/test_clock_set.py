@@ -9,9 +9,9 @@ import pytest
 
 from service.core.transitions import Status
 from service.store import Store
-from service.store.clock import iso
-from service.store.database import Database
-from service.store.timeline import Timeline
+from service.store.database.clock import iso
+from service.store.database.protocol import Database
+from service.store.database.timeline import Timeline
 from tests.store.carrying import AGAIN, BOOM, HASTY, NAP, begun, carry, claim, due, graph, parked, queue, rest, run_of
 from tests.store.support import (
     COUNTER,

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from service.core.errors import StartRefused
-from service.store.database import database_at
-from service.store.schema import migrate
+from service.store.database.opening import database_at
+from service.store.schema.migrate import migrate
 from tests.postgres import Server, own_server
 
 HBA = """\
@@ -66,7 +66,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     def wait(_seconds: float) -> None:
         raise AssertionError("it waits for what waiting does not mend")
 
-    monkeypatch.setattr("service.store.postgres.time.sleep", wait)
+    monkeypatch.setattr("service.store.database.postgres.connections.time.sleep", wait)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -90,21 +90,28 @@ def test_what_waiting_does_not_mend_is_said_at_once(strict: Server, case: str) -
 def test_a_start_that_waits_says_so_once(
     strict: Server, form: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("service.store.postgres.START_WITHIN_S", 0.3)
-    monkeypatch.setattr("service.store.postgres.RETRY_S", 0.05)
-    with caplog.at_level(logging.WARNING, "service.store.postgres"), pytest.raises(StartRefused, match="cannot use"):
+    monkeypatch.setattr("service.store.database.postgres.connections.START_WITHIN_S", 0.3)
+    monkeypatch.setattr("service.store.database.postgres.connections.RETRY_S", 0.05)
+    with (
+        caplog.at_level(logging.WARNING, "service.store.database.postgres.connections"),
+        pytest.raises(StartRefused, match="cannot use"),
+    ):
         migrate(database_at(url_to(strict, form)))
-    [waiting] = [record.getMessage() for record in caplog.records if record.name == "service.store.postgres"]
+    [waiting] = [
+        record.getMessage() for record in caplog.records if record.name == "service.store.database.postgres.connections"
+    ]
     assert waiting.startswith("waiting up to 0.3 s for postgresql://")
 
 
 def test_a_start_goes_on_as_soon_as_postgresql_has_come(
     strict: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("service.store.postgres.START_WITHIN_S", 60.0)
+    monkeypatch.setattr("service.store.database.postgres.connections.START_WITHIN_S", 60.0)
     strict.stop("immediate")
     starts = iter([strict.start])
     # What it does between two tries: the first time PostgreSQL is started.
-    monkeypatch.setattr("service.store.postgres.time.sleep", lambda _: next(starts, lambda: None)())
+    monkeypatch.setattr(
+        "service.store.database.postgres.connections.time.sleep", lambda _: next(starts, lambda: None)()
+    )
     migrate(database_at(strict.url))
     assert "waiting up to 60 s" in caplog.text

@@ -12,7 +12,7 @@ from service.core.errors import Conflict, Invalid, LeaseLost, NotFound
 from service.core.state import Changes, State
 from service.core.transitions import Status
 from service.store import Store
-from service.store.database import Database
+from service.store.database.protocol import Database
 from tests.store.carrying import (
     APPROVAL,
     BOOM,

@@ -33,16 +33,16 @@ from service.core.moves import CallTool, Failed, Outcome, next_move
 from service.core.state import State
 from service.core.transitions import Status
 from service.store import Store
-from service.store.begun import Begun
-from service.store.children import child_id
-from service.store.clock import iso
-from service.store.database import Database
-from service.store.idempotency import Idempotency
-from service.store.leases import Leases
-from service.store.records import Claimed
-from service.store.runs import Start
-from service.store.servers import Servers
-from service.store.sqlite import Sqlite
+from service.store.commands.lease import Leases
+from service.store.commands.servers import Servers
+from service.store.commands.start import Start
+from service.store.database.clock import iso
+from service.store.database.protocol import Database
+from service.store.database.sqlite.connections import Sqlite
+from service.store.rows.children import child_id
+from service.store.rows.first_states import Begun
+from service.store.rows.keys import Idempotency
+from service.store.rows.records import Claimed
 from tests.store.carrying import LATER, setting, transition
 from tests.store.control_graphs import GRAPHS, MODELS, WAYS
 from tests.store.control_model import Model, ModelRun

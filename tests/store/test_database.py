@@ -17,12 +17,12 @@ import pytest
 from sqlalchemy import text
 
 from service.core.errors import StartRefused, Unavailable
-from service.store.checkpoints import LOG_BYTES
-from service.store.database import database_at
-from service.store.file_lock import FileLock, lock_path, owner_of
-from service.store.reader import Reader
-from service.store.schema import migrate
-from service.store.sqlite import Sqlite
+from service.store.database.opening import database_at
+from service.store.database.reader import Reader
+from service.store.database.sqlite.checkpoints import LOG_BYTES
+from service.store.database.sqlite.connections import Sqlite
+from service.store.database.sqlite.file_lock import FileLock, lock_path, owner_of
+from service.store.schema.migrate import migrate
 from tests.store.support import ask, opened, start
 
 
@@ -46,7 +46,7 @@ def test_a_second_server_is_refused_and_told_who_owns_the_file(database: Sqlite)
     FileLock.take(database.file, "127.0.0.1:8001").release()
 
 
-OWN = "import sys, time; from pathlib import Path; from service.store.file_lock import FileLock; \
+OWN = "import sys, time; from pathlib import Path; from service.store.database.sqlite.file_lock import FileLock; \
 owned = FileLock.take(Path(sys.argv[1]), 'other:1'); print('owned', flush=True); time.sleep(60)"
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from service.store.database import Database
-from service.store.sqlite import Sqlite
-from service.store.tables import metadata
-from service.store.views import VIEWS
+from service.store.database.protocol import Database
+from service.store.database.sqlite.connections import Sqlite
+from service.store.schema.models import metadata
+from service.store.schema.views import VIEWS
 from tests.store.carrying import APPROVAL, parked
 from tests.store.support import ask, commit, failure, opened, said, sql, start, started, success
 

@@ -7,7 +7,7 @@ import asyncio
 from service.core.run import WaitKind
 from service.core.transitions import Status
 from service.store import Store
-from service.store.database import Database
+from service.store.database.protocol import Database
 from tests.store.carrying import APPROVAL, LEAF, NAP, SINGLE_CHILD, children_of, fan, parked, queue, rest, single
 from tests.store.support import Clock, ask, opened, start
 

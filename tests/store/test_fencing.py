@@ -11,8 +11,8 @@ import pytest
 from service.core.errors import LeaseLost
 from service.core.transitions import Status
 from service.store import Store
-from service.store.database import Database
-from service.store.records import Claimed, Lease
+from service.store.database.protocol import Database
+from service.store.rows.records import Claimed, Lease
 from tests.store.support import Clock, claim_one, commit, dump, failure, opened, said, started, success, walk
 
 Situation = Callable[[Store, Claimed, Clock], Awaitable[Any]]

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from service.core.errors import StartRefused
-from service.store.database import Database, database_at
-from service.store.file_lock import FileLock, lock_path
-from service.store.schema import migrate
+from service.store.database.opening import database_at
+from service.store.database.protocol import Database
+from service.store.database.sqlite.file_lock import FileLock, lock_path
+from service.store.schema.migrate import migrate
 from tests.store.support import ask
 
 

@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 
 from service.core.errors import Unavailable
-from service.store import Store, file_watch
-from service.store.sqlite import Sqlite
+from service.store import Store
+from service.store.database.sqlite import file_watch
+from service.store.database.sqlite.connections import Sqlite
 from tests.store.support import COUNTER, ask, opened, start, start_of, until
 
 LOG, INDEX = "-wal", "-shm"

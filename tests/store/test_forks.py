@@ -8,8 +8,8 @@ import pytest
 
 from service.core.errors import NotFound
 from service.core.transitions import Status
-from service.store.database import Database
-from service.store.runs import Start
+from service.store.commands.start import Start
+from service.store.database.protocol import Database
 from tests.store.carrying import (
     APPROVAL,
     LEAF,

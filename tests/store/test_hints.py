@@ -9,8 +9,8 @@ from contextlib import aclosing
 import pytest
 
 from service.store import Store
-from service.store.database import Database
-from service.store.wake import CLAIMABLE
+from service.store.database.local_events import CLAIMABLE
+from service.store.database.protocol import Database
 from tests.store.support import ask, commit, opened, said, start, started, success, until, until_async
 
 HINTING = """\
@@ -91,7 +91,7 @@ def test_a_tail_sees_all_lines_of_a_run_that_another_server_writes(database: Dat
 def test_a_tail_sees_all_lines_while_the_hints_are_cut_off_over_and_over_and_then_they_come_again(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.store.tail.POLL_S", 0.05)
+    monkeypatch.setattr("service.store.queries.tail.POLL_S", 0.05)
 
     async def scenario() -> None:
         async with opened(database) as one, opened(database, server_id="two") as two:

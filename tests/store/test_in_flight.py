@@ -12,9 +12,9 @@ import psycopg
 import pytest
 
 from service.store import Store
-from service.store.database import database_at
-from service.store.records import Lease
-from service.store.schema import migrate
+from service.store.database.opening import database_at
+from service.store.rows.records import Lease
+from service.store.schema.migrate import migrate
 from tests.postgres import Server, own_server
 from tests.store.support import ask, claim_one, opened, said, start
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from service.core.errors import Unavailable
-from service.store.hints import NoHints
-from service.store.sqlite import Sqlite
-from service.store.transaction import Transaction
-from service.store.wake import Wake
-from service.store.writer import BATCH_MAX, Writer
+from service.store.database.local_events import Wake
+from service.store.database.notifier import NoHints
+from service.store.database.sqlite.connections import Sqlite
+from service.store.database.transaction import Transaction
+from service.store.database.writer import BATCH_MAX, Writer
 from tests.store.support import ask, locked, until_async
 from tests.store.test_writer import add, held, raising
 

@@ -14,11 +14,11 @@ import pytest
 from service.core.errors import LeaseLost
 from service.core.transitions import Status
 from service.store import Store
-from service.store.children import child_id
-from service.store.database import Database
-from service.store.idempotency import Idempotency
-from service.store.records import Claimed
-from service.store.signals import MAILBOX_MAX
+from service.store.database.protocol import Database
+from service.store.rows.children import child_id
+from service.store.rows.keys import Idempotency
+from service.store.rows.records import Claimed
+from service.store.rows.signals import MAILBOX_MAX
 from tests.store.carrying import (
     APPROVAL,
     LEAF,

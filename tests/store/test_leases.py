@@ -11,11 +11,11 @@ from service.core.moves import CRASHES_MAX, CallTool, Died, next_move
 from service.core.run import Run
 from service.core.transitions import Status
 from service.store import Store
-from service.store.begun import Begun
-from service.store.database import Database
-from service.store.leases import Leases
-from service.store.records import Claimed, Lease
-from service.store.servers import Servers
+from service.store.commands.lease import Leases
+from service.store.commands.servers import Servers
+from service.store.database.protocol import Database
+from service.store.rows.first_states import Begun
+from service.store.rows.records import Claimed, Lease
 from tests.store.support import (
     BYTES_MAX,
     COUNTER,

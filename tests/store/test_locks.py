@@ -16,15 +16,16 @@ import pytest
 
 from service.core.errors import Unavailable
 from service.store import Store
-from service.store.children import child_id
-from service.store.claims import LOCKED_S
-from service.store.database import READERS_MAX, Database, database_at
-from service.store.lane import SAME_MAX
-from service.store.postgres import Postgres
-from service.store.records import Claimed, Lease
-from service.store.servers import FORGET_S
-from service.store.transaction import Transaction
-from service.store.writer import LOSSES_MAX
+from service.store.commands.claim import LOCKED_S
+from service.store.commands.servers import FORGET_S
+from service.store.database.blocked_writes import SAME_MAX
+from service.store.database.opening import database_at
+from service.store.database.postgres.connections import Postgres
+from service.store.database.protocol import READERS_MAX, Database
+from service.store.database.transaction import Transaction
+from service.store.database.writer import LOSSES_MAX
+from service.store.rows.children import child_id
+from service.store.rows.records import Claimed, Lease
 from tests.postgres import Databases
 from tests.store.carrying import LATER, LEAF, NAP, begun, events_of, fan, parked, queue, single, status_of
 from tests.store.control_verbs import FIRST, patched, paused, queued, running, waiting

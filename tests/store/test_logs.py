@@ -14,10 +14,10 @@ import pytest
 from service.core.errors import NotFound, Unavailable
 from service.core.run import Event, Level, Line, Run
 from service.store import Store
-from service.store.clock import from_database
-from service.store.database import Database
-from service.store.pages import PAGE_BYTES_MAX
-from service.store.records import Claimed, LineRecord
+from service.store.database.clock import from_database
+from service.store.database.protocol import Database
+from service.store.queries.pages import PAGE_BYTES_MAX
+from service.store.rows.records import Claimed, LineRecord
 from tests.store.support import Clock, ask, commit, failure, opened, said, started, success
 
 
@@ -142,7 +142,7 @@ def test_a_tail_reads_long_logs_page_by_page(database: Database) -> None:
 
 
 def test_a_tail_finds_lines_without_any_hint(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.store.tail.POLL_S", 0.01)
+    monkeypatch.setattr("service.store.queries.tail.POLL_S", 0.01)
 
     async def scenario() -> None:
         async with opened(database) as store:
@@ -158,7 +158,7 @@ def test_a_tail_finds_lines_without_any_hint(database: Database, monkeypatch: py
 def test_a_tail_ends_when_its_reader_is_gone_and_says_when_nothing_is_new(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.store.tail.POLL_S", 0.01)
+    monkeypatch.setattr("service.store.queries.tail.POLL_S", 0.01)
 
     async def scenario() -> None:
         async with opened(database) as store:

@@ -13,14 +13,15 @@ from sqlalchemy import text
 
 from service.core.errors import Unavailable
 from service.store import Store
-from service.store.database import Database, database_at
-from service.store.postgres import Postgres
-from service.store.runs import Filter
-from service.store.schema import migrate
-from service.store.sql import Statement
-from service.store.tables import metadata
-from service.store.transaction import Transaction
-from service.store.views import VIEWS
+from service.store.commands.start import Filter
+from service.store.database.opening import database_at
+from service.store.database.postgres.connections import Postgres
+from service.store.database.protocol import Database
+from service.store.database.statements import Statement
+from service.store.database.transaction import Transaction
+from service.store.schema.migrate import migrate
+from service.store.schema.models import metadata
+from service.store.schema.views import VIEWS
 from tests.postgres import Databases
 from tests.store.support import ask, claim_one, commit, opened, sql, start, start_of, success
 

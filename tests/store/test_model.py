@@ -27,12 +27,12 @@ from service.core.moves import next_move
 from service.core.run import Run, Transition
 from service.core.transitions import Status
 from service.store import Store
-from service.store.begun import Begun
-from service.store.clock import from_database
-from service.store.database import Database
-from service.store.leases import Leases
-from service.store.servers import Servers
-from service.store.sqlite import Sqlite
+from service.store.commands.lease import Leases
+from service.store.commands.servers import Servers
+from service.store.database.clock import from_database
+from service.store.database.protocol import Database
+from service.store.database.sqlite.connections import Sqlite
+from service.store.rows.first_states import Begun
 from tests.core.strategies import json_values
 from tests.store.model import Handle, ModelRun, ModelServers
 from tests.store.rounds import run_until_each_has_succeeded

@@ -12,20 +12,22 @@ import pytest
 from sqlalchemy import Executable
 from sqlalchemy.dialects import sqlite
 
-from service.store import children, control, history, signals, visits, waits
-from service.store.claims import _CLAIM
-from service.store.due import _DUE, _DUE_OF_FAMILY, _NEXT
-from service.store.family import NEXT_OF_FAMILY
-from service.store.fence import RENEW
-from service.store.history import _EVALUATED_BYTES
-from service.store.idempotency import _KEY
-from service.store.logs import _COUNT_UP, BYTES_OF_LINES, SIZES_OF_LINES, lines_after
-from service.store.runs import Filter, _newest
-from service.store.sql import Each, Statement
-from service.store.sqlite import Sqlite
-from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT
-from service.store.steps import _ADVANCE, _REST, _STAY
-from service.store.tail import LINES_TOGETHER
+from service.store.commands import control
+from service.store.commands.claim import _CLAIM
+from service.store.commands.commit import _ADVANCE, _REST, _STAY
+from service.store.commands.due import _DUE, _DUE_OF_FAMILY, _NEXT
+from service.store.commands.start import Filter, _newest
+from service.store.database.sqlite.connections import Sqlite
+from service.store.database.statements import Each, Statement
+from service.store.queries import history
+from service.store.queries.history import _EVALUATED_BYTES
+from service.store.queries.tail import LINES_TOGETHER
+from service.store.rows import children, signals, visits, waits
+from service.store.rows.family import NEXT_OF_FAMILY
+from service.store.rows.fence import RENEW
+from service.store.rows.keys import _KEY
+from service.store.rows.log_lines import _COUNT_UP, BYTES_OF_LINES, SIZES_OF_LINES, lines_after
+from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT
 from tests.store.carrying import single
 from tests.store.support import opened, sql, start
 

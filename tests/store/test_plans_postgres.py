@@ -17,21 +17,23 @@ from sqlalchemy import Executable
 from sqlalchemy.dialects import postgresql
 
 from service.core import codec
-from service.store import children, control, history, signals, visits, waits
-from service.store.claims import _CLAIM, _LOCKED
-from service.store.database import database_at
-from service.store.due import _DUE, _DUE_OF_FAMILY, _NEXT
-from service.store.family import NEXT_OF_FAMILY
-from service.store.fence import RENEW
-from service.store.history import _EVALUATED_BYTES
-from service.store.idempotency import _KEY
-from service.store.leases import _BEGIN, _RELEASE, _RENEW_ALL, _STILL_HELD_OF
-from service.store.logs import _COUNT_UP, _LAST_SEQ, BYTES_OF_LINES, SIZES_OF_LINES, lines_after
-from service.store.runs import _START_NODE, Filter, _newest
-from service.store.sql import Each, Statement
-from service.store.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT
-from service.store.steps import _ADVANCE, _COMMITTED, _REST, _STAY
-from service.store.tail import LINES_TOGETHER
+from service.store.commands import control
+from service.store.commands.claim import _CLAIM, _LOCKED
+from service.store.commands.commit import _ADVANCE, _COMMITTED, _REST, _STAY
+from service.store.commands.due import _DUE, _DUE_OF_FAMILY, _NEXT
+from service.store.commands.lease import _BEGIN, _RELEASE, _RENEW_ALL, _STILL_HELD_OF
+from service.store.commands.start import _START_NODE, Filter, _newest
+from service.store.database.opening import database_at
+from service.store.database.statements import Each, Statement
+from service.store.queries import history
+from service.store.queries.history import _EVALUATED_BYTES
+from service.store.queries.tail import LINES_TOGETHER
+from service.store.rows import children, signals, visits, waits
+from service.store.rows.family import NEXT_OF_FAMILY
+from service.store.rows.fence import RENEW
+from service.store.rows.keys import _KEY
+from service.store.rows.log_lines import _COUNT_UP, _LAST_SEQ, BYTES_OF_LINES, SIZES_OF_LINES, lines_after
+from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT
 from tests.postgres import Databases
 from tests.store.support import COUNTER, opened, start_of
 

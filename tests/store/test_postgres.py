@@ -14,12 +14,12 @@ import pytest
 from service.core.errors import Conflict
 from service.core.transitions import Status
 from service.store import Store
-from service.store.children import lock
-from service.store.database import Database
-from service.store.postgres import Postgres
-from service.store.records import Claimed, Lease
-from service.store.servers import AHEAD_MAX
-from service.store.transaction import Transaction
+from service.store.commands.servers import AHEAD_MAX
+from service.store.database.postgres.connections import Postgres
+from service.store.database.protocol import Database
+from service.store.database.transaction import Transaction
+from service.store.rows.children import lock
+from service.store.rows.records import Claimed, Lease
 from tests.store.support import (
     COUNTER,
     ask,
@@ -44,7 +44,7 @@ Limits = dict[str, str]
 def limits(monkeypatch: pytest.MonkeyPatch) -> Limits:
     """Longer than a busy machine takes for what the tests do within: no wait for a lock and no pause is ended."""
     limits = {"lock_timeout": "'60s'", "idle_in_transaction_session_timeout": "'60s'"}
-    monkeypatch.setattr("service.store.session._LIMITS", limits)
+    monkeypatch.setattr("service.store.database.postgres.session._LIMITS", limits)
     return limits
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from service.core.errors import Invalid
 from service.core.state import Changes, State
-from service.store.database import Database
+from service.store.database.protocol import Database
 from tests.store.carrying import LEAF, queue, run_of
 from tests.store.control_verbs import paused
 from tests.store.support import gathering, opened, until_async
@@ -25,7 +25,7 @@ def test_a_patch_that_is_refused_costs_its_neighbours_nothing_and_writes_nothing
         async with opened(database) as store:
             await paused(store)
             await queue(store, "s", LEAF, n=0)
-            monkeypatch.delattr("service.store.writer.Writer._replay")
+            monkeypatch.delattr("service.store.database.writer.Writer._replay")
             with gathering(store):
                 resuming = asyncio.ensure_future(store.control.resume("r", unfit, 7))
                 pausing = asyncio.ensure_future(store.control.pause("s"))

@@ -12,8 +12,9 @@ from sqlalchemy import text
 
 from service.core.errors import StartRefused, Unavailable
 from service.store import Store
-from service.store.database import Database, database_at
-from service.store.schema import migrate
+from service.store.database.opening import database_at
+from service.store.database.protocol import Database
+from service.store.schema.migrate import migrate
 from tests.postgres import Databases, Server, own_server
 from tests.store.support import ask, commit, opened, start, success, until_async
 
@@ -215,7 +216,7 @@ def test_a_name_tells_the_place_and_no_password(url: str, name: str) -> None:
     ],
 )
 def test_no_password_is_told_of_a_url_that_is_wrong(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.store.postgres.START_WITHIN_S", 0.0)
+    monkeypatch.setattr("service.store.database.postgres.connections.START_WITHIN_S", 0.0)
     with pytest.raises(StartRefused) as refused:
         migrate(database_at(url))
     assert "secret" not in str(refused.value)
@@ -224,7 +225,7 @@ def test_no_password_is_told_of_a_url_that_is_wrong(url: str, monkeypatch: pytes
 def test_no_password_is_told_of_a_database_that_does_not_answer_or_refuses(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.store.postgres.START_WITHIN_S", 0.0)
+    monkeypatch.setattr("service.store.database.postgres.connections.START_WITHIN_S", 0.0)
     for url in (
         "postgresql://me:secret@127.0.0.1:1/runs",
         f"postgresql://nobody:secret@127.0.0.1:{server.port}/postgres",

@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import create_engine
 
 from service.core.errors import StartRefused
-from service.store.schema import migrate
-from service.store.sqlite import Sqlite
-from service.store.tables import metadata
-from service.store.views import VIEWS
+from service.store.database.sqlite.connections import Sqlite
+from service.store.schema.migrate import migrate
+from service.store.schema.models import metadata
+from service.store.schema.views import VIEWS
 from tests.store.support import ask, locked, sql
 
 HEAD = "0005"
@@ -131,8 +131,9 @@ def test_a_migration_makes_the_folder_and_minds_no_odd_name(tmp_path: Path) -> N
     assert ("view", "v_runs") in schema(file)
 
 
-MIGRATE = "import sys; from service.store.sqlite import Sqlite; from service.store.schema import migrate; \
-from pathlib import Path; print(sys.stdin.readline(), migrate(Sqlite(Path(sys.argv[1]))))"
+MIGRATE = "import sys; from service.store.database.sqlite.connections import Sqlite; \
+from service.store.schema.migrate import migrate; from pathlib import Path; \
+print(sys.stdin.readline(), migrate(Sqlite(Path(sys.argv[1]))))"
 
 
 def test_four_processes_migrating_at_once_make_one_schema(tmp_path: Path, migrated: Path) -> None:

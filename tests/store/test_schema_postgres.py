@@ -13,11 +13,12 @@ import pytest
 from sqlalchemy import create_engine
 
 from service.core.errors import StartRefused
-from service.store.database import Database, database_at
-from service.store.postgres import MIGRATION_LOCK, Postgres
-from service.store.schema import migrate
-from service.store.tables import metadata
-from service.store.views import VIEWS
+from service.store.database.opening import database_at
+from service.store.database.postgres.connections import MIGRATION_LOCK, Postgres
+from service.store.database.protocol import Database
+from service.store.schema.migrate import migrate
+from service.store.schema.models import metadata
+from service.store.schema.views import VIEWS
 from tests.postgres import Databases
 from tests.store.support import ask, sql, until
 
@@ -125,7 +126,8 @@ def test_ten_threads_migrating_at_once_make_one_schema(empty: Database, database
     assert ask(empty, "SELECT version_num FROM alembic_version") == [("0005",)]
 
 
-MIGRATE = "import sys; from service.store.database import database_at; from service.store.schema import migrate; \
+MIGRATE = "import sys; from service.store.database.opening import database_at; \
+from service.store.schema.migrate import migrate; \
 print(sys.stdin.readline(), migrate(database_at(sys.argv[1])))"
 
 

@@ -11,11 +11,12 @@ import psycopg
 import pytest
 
 from service.core.errors import StartRefused
-from service.store.database import LOCK_MS, Database, database_at
-from service.store.postgres import Postgres
-from service.store.runs import Filter
-from service.store.schema import migrate
-from service.store.session import Sessions
+from service.store.commands.start import Filter
+from service.store.database.opening import database_at
+from service.store.database.postgres.connections import Postgres
+from service.store.database.postgres.session import Sessions
+from service.store.database.protocol import LOCK_MS, Database
+from service.store.schema.migrate import migrate
 from tests.postgres import Databases, own_server
 from tests.store.carrying import APPROVAL, LATER, parked
 from tests.store.support import Clock, ask, commit, dump, failure, opened, said, sql, start, start_of, success

@@ -11,8 +11,9 @@ import psycopg
 import pytest
 
 from service.store import Store
-from service.store.database import Database, database_at
-from service.store.schema import migrate
+from service.store.database.opening import database_at
+from service.store.database.protocol import Database
+from service.store.schema.migrate import migrate
 from tests.postgres import Server, own_server
 from tests.store.carrying import APPROVAL
 from tests.store.support import (

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from service.core import codec
 from service.core.errors import NotFound
 from service.core.validation import read_graph
-from service.store.database import Database, database_at
-from service.store.sqlite import Sqlite
+from service.store.database.opening import database_at
+from service.store.database.protocol import Database
+from service.store.database.sqlite.connections import Sqlite
 from tests.core.strategies import json_values, keys
 from tests.postgres import Databases
 from tests.store.support import ask, claim_one, clean, opened, start, start_of, started, walk

@@ -16,8 +16,9 @@ import pytest
 
 from service.core.errors import Unavailable
 from service.store import Store
-from service.store.database import Database, database_at
-from service.store.postgres import Postgres
+from service.store.database.opening import database_at
+from service.store.database.postgres.connections import Postgres
+from service.store.database.protocol import Database
 from tests.postgres import Databases
 from tests.store.carrying import LATER
 from tests.store.control_verbs import CONTROL_VERBS

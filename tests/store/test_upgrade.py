@@ -13,9 +13,10 @@ from alembic.config import Config
 
 from service.core import codec
 from service.core.transitions import Status
-from service.store.database import Database, database_at
-from service.store.schema import _migrations, migrate
-from service.store.sqlite import Sqlite
+from service.store.database.opening import database_at
+from service.store.database.protocol import Database
+from service.store.database.sqlite.connections import Sqlite
+from service.store.schema.migrate import _migrations, migrate
 from tests.postgres import Databases
 from tests.store.carrying import APPROVAL, LEAF, claim, parked, rest
 from tests.store.support import ask, opened, rows_of, sql

@@ -9,7 +9,7 @@ import pytest
 from service.core.moves import Nothing, Received, next_move
 from service.core.run import WaitKind
 from service.core.transitions import Status
-from service.store.database import Database
+from service.store.database.protocol import Database
 from tests.store.carrying import (
     AGAIN,
     APPROVAL,

@@ -13,8 +13,9 @@ import pytest
 
 from service.core.errors import Unavailable
 from service.store import Store
-from service.store.database import READERS_MAX, database_at
-from service.store.schema import migrate
+from service.store.database.opening import database_at
+from service.store.database.protocol import READERS_MAX
+from service.store.schema.migrate import migrate
 from tests.postgres import own_server
 
 
@@ -98,7 +99,7 @@ def test_a_reader_that_raises_anything_else_is_one(tmp_path: Path, monkeypatch: 
 def test_a_pool_whose_readers_are_all_busy_is_no_fault_of_the_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.store.ANSWER_S", 0.2)
+    monkeypatch.setattr("service.store.store.ANSWER_S", 0.2)
 
     async def script() -> None:
         async with store_at(f"sqlite:///{tmp_path / 'rungraph.db'}") as store, AsyncExitStack() as reading:

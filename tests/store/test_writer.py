@@ -19,13 +19,13 @@ import pytest
 from sqlalchemy import bindparam, insert
 
 from service.core.errors import StartRefused, Unavailable
-from service.store.hints import NoHints
-from service.store.sql import Statement
-from service.store.sqlite import Sqlite
-from service.store.tables import graphs
-from service.store.transaction import Transaction
-from service.store.wake import Wake
-from service.store.writer import BATCH_MAX, Writer
+from service.store.database.local_events import Wake
+from service.store.database.notifier import NoHints
+from service.store.database.sqlite.connections import Sqlite
+from service.store.database.statements import Statement
+from service.store.database.transaction import Transaction
+from service.store.database.writer import BATCH_MAX, Writer
+from service.store.schema.models import graphs
 from tests.store.support import ask, locked
 
 ADD = Statement(insert(graphs).values({column.name: bindparam(column.name) for column in graphs.c}))

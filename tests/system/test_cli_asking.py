@@ -17,9 +17,9 @@ import pytest
 from service.core.state import State
 from service.core.validation import read_graph
 from service.store import Store
-from service.store.runs import Start
-from service.store.schema import migrate
-from service.store.sqlite import Sqlite
+from service.store.commands.start import Start
+from service.store.database.sqlite.connections import Sqlite
+from service.store.schema.migrate import migrate
 from tests.postgres import Databases
 from tests.system.commands import Ask, begun, of, read_until, rungraph
 from tests.system.process import serving

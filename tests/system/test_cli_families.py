@@ -15,9 +15,10 @@ from service.core.graph import Graph
 from service.core.state import State
 from service.core.validation import read_graph
 from service.store import Store
-from service.store.database import Database, database_at
-from service.store.runs import Start
-from service.store.schema import migrate
+from service.store.commands.start import Start
+from service.store.database.opening import database_at
+from service.store.database.protocol import Database
+from service.store.schema.migrate import migrate
 from tests.postgres import Databases
 from tests.store.support import ask
 from tests.system.commands import begun, read_until, rungraph

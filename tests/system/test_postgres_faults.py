@@ -16,10 +16,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from service.store.clock import Moment
-from service.store.database import database_at
-from service.store.tables import servers
-from service.store.transaction import Transaction
+from service.store.database.clock import Moment
+from service.store.database.opening import database_at
+from service.store.database.transaction import Transaction
+from service.store.schema.models import servers
 from tests.postgres import Databases, own_server
 from tests.postgres import Server as Postgres
 from tests.system.clients import Reading, Starting, at_once

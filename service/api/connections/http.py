@@ -15,7 +15,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.api.connections.crowd import crowd_of
-from service.api.errors import problem
+from service.api.responses.problems import problem
 
 HEAD_BYTES_MAX = 2**15
 URL_BYTES_MAX = 2**14

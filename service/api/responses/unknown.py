@@ -1,0 +1,96 @@
+"""What is said of a path that is none: which call it may have been meant for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
+
+from service.api.prefix import path_within
+
+SEGMENTS_MAX = 6
+SEGMENT_CHARS_MAX = 60
+"""What is longer is no misspelling of ours."""
+_NEAR_MIN = 0.6
+
+# What other services have in these places, and some clients look for.
+_ELSEWHERE = {
+    "/runs/{run_id}": "/graph/state/{run_id}",
+    "/runs/{run_id}/status": "/graph/state/{run_id}",
+    "/graph/{graph_id}/run": "/graph/run",
+    "/graphs/{graph_id}": "/graph/{graph_id}",
+    "/graphs/{graph_id}/run": "/graph/run",
+    "/graph": "/graph/create",
+    "/health": "/livez",
+    "/healthz": "/livez",
+    "/ready": "/readyz",
+    "/swagger": "/docs",
+    "/redoc": "/docs",
+}
+
+
+class _Call(NamedTuple):
+    method: str
+    path: str
+    """With `{parameters}`."""
+
+
+async def unknown_path(scope: Scope, _receive: Receive, _send: Send) -> None:
+    """The application for whatever no route matches. Starlette's own answer to a WebSocket would be 403."""
+    path = path_within(scope)
+    meant = _meant(path, scope.get("method", "WebSocket"), scope["app"].routes)
+    hint = "the calls are described at /docs" if meant is None else f"did you mean {meant}?"
+    raise HTTPException(404, f"there is nothing at {path!r:.300}; {hint}")
+
+
+def _meant(path: str, method: str, routes: Iterable[BaseRoute]) -> str | None:
+    """The call that is nearest to `path`, with its parameters filled in; None where none is near."""
+    asked = _segments(path)
+    if len(asked) > SEGMENTS_MAX or max(map(len, asked), default=0) > SEGMENT_CHARS_MAX:
+        return None
+    calls = list(_calls(routes))
+    methods = {call.path: call.method for call in reversed(calls)}
+    near = [(_nearness(asked, call.path), call.method == method, call.path, call) for call in calls]
+    near += [
+        (_nearness(asked, path), True, path, _Call(methods[there], there))
+        for path, there in _ELSEWHERE.items()
+        if there in methods
+    ]
+    nearness, _, known, call = max(near, key=lambda each: each[:2], default=(0.0, False, "", _Call("", "")))
+    if nearness < _NEAR_MIN:
+        return None
+    given = dict(zip(_segments(known), asked, strict=False))
+    return f"{call.method} /" + "/".join(
+        given.get(segment, segment) if segment[0] == "{" else segment for segment in _segments(call.path)
+    )
+
+
+def _calls(routes: Iterable[BaseRoute]) -> Iterable[_Call]:
+    for route in routes:
+        if isinstance(route, WebSocketRoute):
+            yield _Call("WebSocket", route.path_format)
+        elif isinstance(route, Route) and (route.include_in_schema or route.path == "/docs"):
+            yield from (_Call(method, route.path_format) for method in sorted(route.methods or ()) if method != "HEAD")
+
+
+def _nearness(asked: list[str], known: str) -> float:
+    """How much of a path is the same, from 0 to 1. A parameter may be anything."""
+    segments = _segments(known)
+    alike = [_likeness(*pair) for pair in zip(asked, segments, strict=False)]
+    if any(like < _NEAR_MIN for like in alike):
+        return 0.0
+    return sum(alike) / max(len(asked), len(segments), 1)
+
+
+def _likeness(asked: str, known: str) -> float:
+    if known[0] == "{":
+        return 0.99 if asked else 0.0  # A word that is the same tells more.
+    return 1.0 if asked == known else difflib.SequenceMatcher(None, asked.lower(), known).ratio()
+
+
+def _segments(path: str) -> list[str]:
+    return [segment for segment in path.split("/") if segment]

@@ -1,0 +1,84 @@
+"""The page `/docs` and the document that it shows. Both work without internet, and under any prefix.
+
+The page names its files relative to itself, so that a proxy may put it anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+
+import fastapi_offline
+from fastapi import FastAPI, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from service.api.prefix import prefix
+from service.api.responses import openapi
+from service.api.responses.rendering import Json
+
+_ASSETS = "docs/assets"
+
+
+class _Assets(StaticFiles):
+    """Files of the page, refused as the routes refuse."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        if scope["method"] not in ("GET", "HEAD"):
+            raise HTTPException(405, headers={"Allow": "GET, HEAD"})
+        answer = await super().get_response(path, scope)
+        answer.headers["X-Content-Type-Options"] = "nosniff"
+        return answer
+
+
+def add_docs(app: FastAPI) -> None:
+    page = _page()
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return page
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def document(request: Request) -> Json:
+        made = app.openapi()
+        where = prefix(request.scope)
+        return Json({**made, "servers": [{"url": where}]} if where else made)
+
+    # Their files come with a package.
+    app.mount(f"/{_ASSETS}", _Assets(directory=Path(fastapi_offline.__file__).parent / "static"))
+
+
+def _page() -> HTMLResponse:
+    page = get_swagger_ui_html(
+        openapi_url="./openapi.json",
+        title=openapi.TITLE,
+        swagger_js_url=f"./{_ASSETS}/swagger-ui-bundle.js",
+        swagger_css_url=f"./{_ASSETS}/swagger-ui.css",
+        swagger_favicon_url=f"./{_ASSETS}/favicon.png",
+    )
+    page.headers["Content-Security-Policy"] = _policy(bytes(page.body).decode())
+    page.headers["X-Content-Type-Options"] = "nosniff"
+    return page
+
+
+def _policy(page: str) -> str:
+    """The page's own script, known by its hash, may run, and files of this server; nobody may frame the page."""
+    scripts = re.findall("<script>(.*?)</script>", page, re.DOTALL)
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    allowed = {
+        "default-src": "'none'",
+        "script-src": " ".join(["'self'", *(f"'sha256-{found}'" for found in hashes)]),
+        # Swagger UI sets styles of single elements.
+        "style-src": "'self' 'unsafe-inline'",
+        "img-src": "'self' data:",
+        "connect-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in allowed.items())

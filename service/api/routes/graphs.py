@@ -1,0 +1,93 @@
+"""Graphs over HTTP: define one, read it back, list them."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+from fastapi import HTTPException, Request
+
+from service.api.body import read_json
+from service.api.parameters import GraphCursor, GraphId, Limit, Served, Settings, is_graph_id, routes
+from service.api.responses import rendering, shapes
+from service.api.responses.openapi import GRAPH_BODY, refusals
+from service.api.responses.rendering import Json
+from service.api.services import WRITE_WITHIN_S, Services
+from service.core import codec
+from service.core.errors import Fault, Invalid
+from service.core.graph import Graph
+from service.core.validation import FAULTS_MAX, read_graph
+
+DEPTH_MAX = 4 + 2 * 32 + codec.DEPTH_MAX
+"""A literal of full depth in the deepest condition of an edge; `read_graph` looks at each part."""
+
+router = routes(tags=["graphs"])
+
+
+@router.post(
+    "/graph/create",
+    status_code=201,
+    response_model=shapes.GraphCreated,
+    responses={200: {"model": shapes.GraphCreated, "description": "It was there"}, **refusals(413, 415)},
+    openapi_extra=GRAPH_BODY,
+)
+async def create_graph(request: Request, services: Served, settings: Settings) -> Json:
+    """Define a graph. The same definition posted twice is the same graph."""
+    document = await read_json(request, settings.body_bytes_max, DEPTH_MAX)
+    graph = await _read(document, services)
+    is_new = await services.store.graphs.add(graph, within_s=WRITE_WITHIN_S)
+    warnings = [
+        {
+            "pointer": codec.pointer("nodes", name),
+            "message": f"node {name!r} cannot be reached from {graph.start_node!r}",
+        }
+        for name in graph.unreachable()
+    ]
+    return Json({"graph_id": graph.id, "warnings": warnings}, 201 if is_new else 200)
+
+
+async def _read(document: Any, services: Services) -> Graph:
+    """The graph that `document` defines, whose nodes run graphs that are there; Invalid with all that is wrong."""
+    missing = await _missing_graphs(document, services)
+    try:
+        graph = read_graph(document, services.tools)
+    except Invalid as error:
+        raise Invalid([*error.faults, *missing][:FAULTS_MAX]) from error
+    if missing:
+        raise Invalid(missing)
+    return graph
+
+
+async def _missing_graphs(document: Any, services: Services) -> list[Fault]:
+    """A fault for each graph node of `document` whose graph is not there. What is no text is for `read_graph`."""
+    nodes = document.get("nodes") if isinstance(document, dict) else None
+    if not isinstance(nodes, dict):
+        return []
+    asked = {name: node["graph"] for name, node in nodes.items() if isinstance(node, dict) and "graph" in node}
+    asked = {name: graph_id for name, graph_id in asked.items() if isinstance(graph_id, str) and graph_id}
+    known = await services.store.graphs.known({graph_id for graph_id in asked.values() if is_graph_id(graph_id)})
+    missing = ((name, graph_id) for name, graph_id in asked.items() if graph_id not in known)
+    return [
+        Fault(codec.pointer("nodes", name, "graph"), f"no graph {graph_id!r:.200}")
+        for name, graph_id in islice(missing, FAULTS_MAX)
+    ]
+
+
+@router.get("/graph/create", include_in_schema=False)
+@router.get("/graph/run", include_in_schema=False)
+async def refuse_to_read() -> None:
+    """Or they would be taken for ids of graphs."""
+    raise HTTPException(405, headers={"Allow": "POST"})
+
+
+@router.get("/graph/{graph_id}", response_model=shapes.Graph, responses=refusals(404))
+async def get_graph(graph_id: GraphId, services: Served) -> Json:
+    """A graph, its definition in canonical form."""
+    return Json(rendering.graph(await services.store.graphs.get(graph_id)))
+
+
+@router.get("/graphs", response_model=shapes.GraphPage, responses=refusals())
+async def list_graphs(services: Served, limit: Limit = 100, cursor: GraphCursor | None = None) -> Json:
+    """All graphs, the newest first, without their definitions."""
+    page = await services.store.graphs.page(limit, cursor)
+    return rendering.page(map(rendering.graph, page.items), page.next_cursor)

@@ -1,0 +1,204 @@
+"""The engine: a thread and a loop of its own, since it meets the API in the store alone.
+
+An async tool that blocks holds up other async tools, and never the API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from service.core.errors import StartRefused, Unavailable
+from service.core.tool import Tool
+from service.engine.attempt import Attempts
+from service.engine.guard import forks
+from service.engine.guard.lifeline import Lifeline
+from service.engine.guard.watchdog import Moves, Watchdog
+from service.engine.guard.within import is_held
+from service.engine.heartbeat import Heartbeat, flush
+from service.engine.isolation.pool import Isolation
+from service.engine.supervisor import Supervisor
+from service.engine.threads import Threads
+from service.store import Store
+
+logger = logging.getLogger(__name__)
+
+GRACE_S = 10.0
+"""How long running steps may go on after a stop was asked for."""
+LAST_WRITES_S = 1.5
+"""How long a stop waits for the database to take the releases."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    runs_folder: Path
+    active_runs_max: int
+    tool_threads_max: int
+    state_bytes_max: int
+    lease_s: float
+    isolated_command: tuple[str, ...] = ()
+    """What starts a process that calls tools, see isolated.py."""
+    isolated_tools: Callable[[], Any] = dict
+    """What such a process has to load, as JSON."""
+
+
+class Engine:
+    """Executes runs from `start` until `stop`: all that it gets, or the `family` of the run with that id alone."""
+
+    def __init__(
+        self, store: Store, tools: Mapping[str, Tool], settings: EngineSettings, *, family: str | None = None
+    ) -> None:
+        self._store = store
+        self._family = family
+        self._tools = tools
+        self._settings = settings
+        self._threads = Threads(settings.tool_threads_max)
+        self._isolation = Isolation(settings.isolated_command, settings.state_bytes_max, settings.isolated_tools)
+        self._supervisor: Supervisor | None = None
+        self._heartbeat: Heartbeat | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop_asked_at: float | None = None
+        self._ready = threading.Event()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="rungraph-engine", daemon=True)
+
+    def start(self) -> None:
+        self._lifeline = Lifeline()
+        forks.tie_children(self._lifeline)
+        self._thread.start()
+        self._ready.wait()
+        if self._supervisor is None:
+            raise StartRefused("the engine could not start; see the log")
+
+    def ask_to_stop(self) -> None:
+        """Claim no more, rest at step boundaries. Returns at once; from any thread, also in a signal handler."""
+        if self._stop_asked_at is None and self._loop is not None and self._supervisor is not None:
+            self._stop_asked_at = time.monotonic()
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._supervisor.stop)
+
+    async def stop(self) -> None:
+        """Return when every run is at rest or released: at the latest a moment after the grace period."""
+        self.ask_to_stop()
+        asked_at = self._stop_asked_at or time.monotonic()
+        await asyncio.to_thread(self._done.wait, max(0.0, asked_at + GRACE_S - time.monotonic()))
+        if not self._done.is_set():
+            await self._release_the_rest()
+        await self._leave()
+        await asyncio.to_thread(self._isolation.close)
+        await asyncio.to_thread(self._threads.close)
+        forks.tie_children(None)
+        self._lifeline.close()  # Before the interpreter's own end, which waits for multiprocessing's children.
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    async def answer(self) -> None:
+        """Return when the engine's loop has come round, which it does not while something holds it up."""
+        here = asyncio.get_running_loop()
+        answered: asyncio.Future[None] = here.create_future()
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(here.call_soon_threadsafe, _answer, answered)
+            await answered
+
+    def watch(self, watchdog: Watchdog) -> None:
+        """Have it seen to that runs are executed; of an engine that has started."""
+        if self._loop is not None:
+            moves = Moves(self._loop)
+            # An async tool may hold the loop up for as long as it likes.
+            watchdog.add("the engine's loop does not move", lambda: moves() or is_held(self._thread.ident))
+        watchdog.add("it can claim no run", self._is_claiming, once_well=True)
+        watchdog.add("it renews no lease", lambda: self._heartbeat is not None and self._heartbeat.is_alive())
+
+    def _is_claiming(self) -> bool:
+        return self._supervisor is not None and self._supervisor.is_claiming
+
+    async def _release_the_rest(self) -> None:
+        """Give back what is still in an attempt. From here, since a tool may block the engine's own loop."""
+        if self._supervisor is None or self._loop is None:
+            return
+        try:
+            async with asyncio.timeout(LAST_WRITES_S):
+                runners = self._supervisor.runners()
+                for runner in runners:
+                    flush(self._store, runner)
+                # All at once, so that one commit takes them.
+                release = self._store.leases.release
+                await asyncio.gather(*(release(runner.lease, interrupted=runner.is_attempting) for runner in runners))
+        except (TimeoutError, Unavailable) as error:
+            logger.warning("runs are left to their leases: %s", error or "the database is busy")
+        # Only now, since a runner that is cancelled is no longer listed; from here on the fence refuses it.
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._supervisor.cancel)
+
+    async def _leave(self) -> None:
+        if self._store.is_shared and self._family is None:
+            try:
+                async with asyncio.timeout(LAST_WRITES_S):
+                    await self._store.servers.leave()
+            except (TimeoutError, Unavailable) as error:
+                logger.warning("other servers are not told of this stop: %s", error or "the database is busy")
+
+    def _work(self) -> None:
+        try:
+            with asyncio.Runner() as runner:
+                self._loop = runner.get_loop()
+                # A tool can cancel all tasks of the loop. Then the work starts anew, and finds all runs again.
+                while not self._execute(self._loop.create_task(self._supervise())):
+                    logger.error("a tool cancelled the engine's own task")
+        except BaseException as error:
+            forks.end_child(error)
+            raise
+        finally:
+            self._done.set()
+            self._ready.set()
+
+    def _execute(self, main: asyncio.Task[None]) -> bool:
+        """Run the loop until `main` is done; whether that was its own doing."""
+        loop = main.get_loop()
+        while not main.done():
+            try:
+                loop.run_until_complete(main)
+            except asyncio.CancelledError:
+                break
+            except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
+                forks.end_child()
+                # From a task that a tool left behind, or its loop.stop(); the loop itself is whole and goes on.
+                logger.error("a tool stopped the engine's loop: %s", type(error).__name__)
+        if main.cancelled():
+            return self._stop_asked_at is not None
+        if (fault := main.exception()) is not None:
+            logger.critical("the engine has stopped", exc_info=fault)
+        return True
+
+    async def _supervise(self) -> None:
+        settings = self._settings
+        attempts = Attempts(self._tools, self._threads, settings.runs_folder, settings.state_bytes_max, self._isolation)
+        self._supervisor = Supervisor(self._store, attempts, settings.active_runs_max, self._family)
+        self._heartbeat = heartbeat = Heartbeat(
+            self._store,
+            self._supervisor.runners,
+            self._supervisor.lost,
+            renew_every_s=settings.lease_s / 3,
+            as_server=self._family is None,
+            has_room=self._supervisor.has_room,
+            has_heard=self._supervisor.has_heard,
+        )
+        heartbeat.start()
+        self._ready.set()
+        try:
+            with self._store.committing_inline():
+                await self._supervisor.run()
+        finally:
+            heartbeat.stop()
+
+
+def _answer(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,317 @@
+"""The verb that claims: which runs are due, and what a runner needs of them. One query finds whatever is at rest.
+
+Queued runs are due at once, waiting ones when their wait is over, running ones when their lease has run out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, func, select, update
+
+from service.core.graph import Graph, ToolNode
+from service.core.run import Event, Level, Line, Run, Waited
+from service.core.state import State
+from service.core.transitions import Status
+from service.store.commands.due import Due, Which
+from service.store.commands.spared import Overdue, Spared
+from service.store.database.clock import microseconds
+from service.store.database.statements import Each, Statement, constant
+from service.store.database.transaction import Transaction
+from service.store.database.writer import Writer
+from service.store.rows.fence import RENEW, is_held
+from service.store.rows.first_states import Begun
+from service.store.rows.log_lines import rows_of_lines
+from service.store.rows.lost_attempts import SERVER_LOST, lost_attempt
+from service.store.rows.records import Claimed, Lease
+from service.store.rows.states import first_states
+from service.store.rows.visits import visits_of
+from service.store.rows.waits import waits_of
+from service.store.schema.models import attempts, graphs, log_lines, runs
+
+logger = logging.getLogger(__name__)
+
+GRAPHS_CACHED_MAX = 256
+LOCKED_S = 5.0
+"""How long runs are put off that need a table which somebody has locked."""
+UNREADABLE_S = 60.0
+"""How long runs are put off whose graph this version cannot read."""
+
+_CLAIM = Each(
+    lambda given: (
+        update(runs)
+        .where(runs.c.id == given.run_id)
+        .values(
+            status=constant(Status.RUNNING),
+            lease_owner=given.server,
+            lease_token=given.token,
+            due_at=given.until,
+            attempt=given.attempt,
+            crashes=given.crashes,
+            in_flight=given.in_flight,
+            last_seq=given.last_seq,
+            started_at=func.coalesce(runs.c.started_at, given.now),
+            moved_at=given.now,
+        )
+        .returning(runs.c.id)
+    ),
+    run_id=runs.c.id,
+    server=runs.c.lease_owner,
+    token=runs.c.lease_token,
+    until=runs.c.due_at,
+    attempt=runs.c.attempt,
+    crashes=runs.c.crashes,
+    in_flight=runs.c.in_flight,
+    last_seq=runs.c.last_seq,
+    now=runs.c.moved_at,
+)
+
+_DEFINITION = Statement(select(graphs.c.definition).where(graphs.c.id == bindparam("graph_id")))
+
+# Locked, which waits for a COMMIT that is still going on: found by its id alone, for so far it shows nothing else.
+_LOCKED = Statement(
+    select(runs.c.lease_token, runs.c.lease_owner).where(runs.c.id == bindparam("run_id")).with_for_update()
+)
+
+_PUT_OFF = Statement(update(runs).where(runs.c.id == bindparam("run_id")).values(due_at=bindparam("until")))
+
+
+class _Taken(NamedTuple):
+    """Rows that are leased now, what their runs are, and whether others that are due were left for the next time."""
+
+    rows: list[Due]
+    runs: list[Run]
+    has_more: bool
+
+    def of(self, kept: Sequence[Due]) -> _Taken:
+        return _Taken(list(kept), [run for row, run in zip(self.rows, self.runs, strict=True) if row in kept], True)
+
+
+class Claims:
+    def __init__(self, writer: Writer, begun: Begun, server_id: str, lease_s: float) -> None:
+        self._writer = writer
+        self._begun = begun
+        self._server_id = server_id
+        self._lease_s = lease_s
+        self._sees_all = False
+        """Whether the last look has found all that was due, but for what was locked."""
+        self._spared = Spared(server_id, lease_s)
+        self._graphs: dict[str, Graph | None] = {}
+        """None: one that this version cannot read."""
+        self.next_due_s = 0.0
+
+    async def claim(
+        self, count: int, holding: Collection[str] = (), *, only: str | None = None, family: str | None = None
+    ) -> list[Claimed]:
+        """Lease up to `count` runs that are due (`only`: that one; `family`: it and its descendants).
+
+        Those that have been due for the longest come first.
+
+        One transaction; where their states are large several, so that none takes long. Leases on `holding`, the
+        runs that this server carries, are renewed where they have run out: a database that was locked for long is
+        no reason to take over from oneself. One call at a time.
+        """
+        claimed: list[Claimed] = []
+        has_more = True
+        which = Which(only, family)
+        while has_more:
+            some, has_more = await self._claim(count - len(claimed), holding, which)
+            claimed += some
+            if has_more:
+                holding = {*holding, *(each.run.id for each in some)}
+        while len(self._graphs) > GRAPHS_CACHED_MAX:
+            del self._graphs[next(iter(self._graphs))]
+        return claimed
+
+    async def _claim(self, count: int, holding: Collection[str], which: Which) -> tuple[list[Claimed], bool]:
+        """Those claimed, and whether there are more that are due."""
+        taken = _Taken([], [], has_more=False)
+        now_us = 0
+
+        def verb(transaction: Transaction) -> _Taken:
+            nonlocal taken, now_us
+            if kept := [row for row in taken.rows if self._has_taken(transaction, row)]:
+                return taken.of(kept)  # The COMMIT had only looked like a failure.
+            taken = self._take_due(transaction, count, holding, which)
+            now_us = transaction.moment.now_us
+            self.next_due_s = which.next_due_s(transaction) if len(taken.rows) < count else 0.0
+            return taken
+
+        rows, claimed, has_more = await self._writer.write(verb, touching=("claims",))
+        if self._sees_all and not has_more:
+            self._spared.note_emptied(now_us)
+        leases = [Lease(row.id, row.lease_token + 1) for row in rows]
+        return [Claimed(lease, run) for lease, run in zip(leases, claimed, strict=True)], has_more
+
+    def _take_due(self, transaction: Transaction, count: int, holding: Collection[str], which: Which) -> _Taken:
+        due = self._due(transaction, count, holding, which)
+        for row in due:
+            if row.graph_id not in self._graphs:
+                self._graphs[row.graph_id] = _load(transaction, row.graph_id)
+        readable = [row for row in due if self._graphs[row.graph_id] is not None]
+        for row in due:
+            if row not in readable:
+                transaction.execute(_PUT_OFF, run_id=row.id, until=transaction.moment.text(later_s=UNREADABLE_S))
+        readable = [self._as_left(row) for row in readable]
+        return (
+            self._take_unlocked(transaction, readable)
+            if transaction.has_savepoints
+            else self._take(transaction, readable)
+        )
+
+    def _take(self, transaction: Transaction, due: list[Due]) -> _Taken:
+        """Lease the first of `due`: as many as have states that are quickly read."""
+        places = [(row.id, row.step) for row in due]
+        states = first_states(transaction, places, known=self._begun.take(places))
+        taken = due[: len(states)]
+        self._take_all(transaction, taken)
+        claimed = self._runs(transaction, taken, states)
+        return _Taken(taken, claimed, has_more=len(taken) < len(due))
+
+    def _take_unlocked(self, transaction: Transaction, due: Sequence[Due]) -> _Taken:
+        """As `_take`, but those that need a table which somebody has locked are put off, so that others come next.
+
+        Their rows nobody has locked, since `_DUE` passes over such, nor what belongs to them: whoever writes that
+        locks the run's row first.
+        """
+        by_tables: dict[tuple[bool, bool, bool], list[Due]] = defaultdict(list)
+        for row in due:
+            graph = self._graphs[row.graph_id]
+            counts_visits = graph is not None and graph.counts_visits
+            by_tables[row.crashed, row.may_have_waited, counts_visits].append(row)
+        taken = _Taken([], [], has_more=False)
+        for rows in by_tables.values():
+            some = transaction.unless_locked(partial(self._take, transaction, rows))
+            if some is None:
+                until = transaction.moment.text(later_s=LOCKED_S)
+                for row in rows:
+                    transaction.execute(_PUT_OFF, run_id=row.id, until=until)
+                some = _Taken([], [], has_more=True)
+            taken = _Taken(taken.rows + some.rows, taken.runs + some.runs, taken.has_more or some.has_more)
+        return taken
+
+    def _as_left(self, due: Due) -> Due:
+        """As its server left it: at a node that calls no tool nothing was being tried, and the attempt goes on."""
+        if not due.taken_over:
+            return due
+        graph = self._graphs[due.graph_id]
+        is_tool = graph is not None and isinstance(graph.nodes[due.current_node], ToolNode)
+        return due if is_tool else due._replace(in_flight=0)
+
+    def _has_taken(self, transaction: Transaction, due: Due) -> bool:
+        return tuple(transaction.one(_LOCKED, run_id=due.id)) == (due.lease_token + 1, self._server_id)
+
+    def _due(self, transaction: Transaction, count: int, holding: Collection[str], which: Which) -> list[Due]:
+        until = transaction.moment.text(later_s=self._lease_s)
+        while True:
+            due = which.due(transaction, count)
+            self._sees_all = len(due) < count
+            mine = [row for row in due if row.id in holding and row.lease_owner == self._server_id]
+            if not mine:
+                # One of `holding` that is no longer ours is still being put down: a later claim finds it.
+                return self._without_spared(transaction, [row for row in due if row.id not in holding])
+            for row in mine:
+                is_held(transaction, RENEW, row.lease, until=until)
+
+    def _without_spared(self, transaction: Transaction, due: list[Due]) -> list[Due]:
+        overdue = {row.lease: Overdue(str(row.lease_owner), microseconds(row.due_at)) for row in due if row.taken_over}
+        if not (spared := self._spared.among(transaction, overdue)):
+            return due
+        until = transaction.moment.text(later_s=self._spared.for_s)
+        for lease in spared:
+            transaction.execute(_PUT_OFF, run_id=lease.run_id, until=until)
+        return [row for row in due if row.lease not in spared]
+
+    def _take_all(self, transaction: Transaction, due: Sequence[Due]) -> None:
+        """Lease runs that are due; where one was left in the middle of an attempt, note that one as lost."""
+        now, until = transaction.moment.text(), transaction.moment.text(later_s=self._lease_s)
+        transaction.insert(
+            attempts,
+            [
+                lost_attempt(transaction, row.id, row.step + 1, row.attempt, row.moved_at, SERVER_LOST)
+                for row in due
+                if row.crashed
+            ],
+        )
+        transaction.each(_CLAIM, [self._lease(row, now, until) for row in due])
+        lines = [
+            rows_of_lines(transaction, row.id, said, row.last_seq + len(said))
+            for row in due
+            if (said := _opening_lines(row))
+        ]
+        transaction.insert(log_lines, [line for of_run in lines for line in of_run])
+
+    def _lease(self, due: Due, now: str, until: str) -> dict[str, Any]:
+        return {
+            "run_id": due.id,
+            "server": self._server_id,
+            "token": due.lease_token + 1,
+            "until": until,
+            "attempt": due.attempt + due.crashed,
+            "crashes": due.crashes + due.crashed,
+            "in_flight": int(not due.taken_over),
+            "last_seq": due.last_seq + len(_opening_lines(due)),
+            "now": now,
+        }
+
+    def _runs(self, transaction: Transaction, due: Sequence[Due], states: Sequence[State]) -> list[Run]:
+        """What runners are to carry."""
+        waited = waits_of(transaction, [row.id for row in due if row.may_have_waited])
+        graphs_of = {row.id: graph for row in due if (graph := self._graphs[row.graph_id]) is not None}
+        counting = {run_id: graph for run_id, graph in graphs_of.items() if graph.counts_visits}
+        visited = visits_of(transaction, counting)
+        clock_us = transaction.moment.clock_us
+        return [
+            self._run(row, state, waited.get(row.id), visited.get(row.id, {}), clock_us)
+            for row, state in zip(due, states, strict=True)
+        ]
+
+    def _run(self, due: Due, state: State, waited: Waited | None, visited: Mapping[str, int], clock_us: int) -> Run:
+        graph = self._graphs[due.graph_id]
+        if graph is None:
+            raise ValueError(f"graph {due.graph_id} cannot be read")
+        return Run(
+            id=due.id,
+            graph=graph,
+            status=Status.RUNNING,
+            step=due.step,
+            node=due.current_node,
+            state=state,
+            attempt=due.attempt + due.crashed,
+            crashes=due.crashes + due.crashed,
+            failures=due.failures,
+            patches=due.patches,
+            max_steps=due.max_steps,
+            visits=visited,
+            waited=waited,
+            claimed_us=clock_us,
+            parent_id=due.parent_id,
+            depth=due.depth,
+        )
+
+
+def _load(transaction: Transaction, graph_id: str) -> Graph | None:
+    try:
+        return Graph.load(transaction.one(_DEFINITION, graph_id=graph_id)[0])
+    except ValueError:
+        logger.exception("graph %s cannot be read: a newer version wrote it, and its runs wait for one", graph_id)
+        return None
+
+
+def _opening_lines(due: Due) -> list[Line]:
+    """What a claim says; of one from a wait it is the step that says how that has ended."""
+    if due.status == Status.WAITING:
+        return []
+    place: dict[str, Any] = {"node": due.current_node, "step": due.step + 1}
+    if due.taken_over:
+        message = f"taken over at {due.current_node:.200}: the server that ran it is gone"
+        return [Line(Event.RUN_RESUMED, message, Level.WARNING, **place)]
+    if due.started_at is None:
+        return [Line(Event.RUN_STARTED, f"started at {due.current_node:.200}")]
+    if not due.in_flight:
+        return []  # Whoever resumed it has said so.
+    return [Line(Event.RUN_RESUMED, f"goes on at {due.current_node:.200}", **place)]

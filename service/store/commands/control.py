@@ -1,0 +1,341 @@
+"""Verbs of a person over a run: cancel, pause, resume. Each is one transaction, whatever a server does with the run.
+
+Cancelling raises the lease token, so that the fence refuses what a runner still has to write. A pause of a running run
+is only asked for: the commit of its step finds that, and rests the run within the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import and_, bindparam, null, or_, select, update
+
+from service.core.conditions import Reason
+from service.core.errors import Conflict, Invalid, NotFound, RungraphError
+from service.core.run import Event, Level, Line
+from service.core.state import Changes, State
+from service.core.transitions import OVER, Status
+from service.store.database import local_events
+from service.store.database.statements import Each, Statement, constant
+from service.store.database.transaction import Transaction
+from service.store.database.writer import Writer
+from service.store.rows.changes import insert_changes, rows_of_changes
+from service.store.rows.children import lock
+from service.store.rows.log_lines import rows_of_lines
+from service.store.rows.states import STATE_AT, state_of
+from service.store.rows.visits import forget_full_visits
+from service.store.rows.waits import OPEN, forget, wake_those_ready
+from service.store.schema.models import log_lines, runs, signals, snapshots, visits, waits
+
+Patch = Callable[[State], Changes]
+"""What a patch makes of a state; it may raise Invalid."""
+
+_LOCKED = Statement(
+    select(
+        *(runs.c.status, runs.c.step, runs.c.current_node, runs.c.attempt, runs.c.failures, runs.c.pause_asked),
+        runs.c.lease_token,
+    )
+    .where(runs.c.id == bindparam("run_id"))
+    .with_for_update()
+)
+_PARENT = Statement(select(runs.c.parent_id).where(runs.c.id == bindparam("run_id")))
+
+_CANCEL = Each(
+    lambda given: (
+        update(runs)
+        .where(runs.c.id == given.run_id, runs.c.status.in_(OPEN))
+        .values(
+            status=constant(Status.CANCELLED),
+            current_node=null(),
+            lease_owner=null(),
+            lease_token=runs.c.lease_token + constant(1),
+            due_at=null(),
+            pause_asked=constant(0),
+            finished_at=given.now,
+            moved_at=given.now,
+            last_seq=runs.c.last_seq + constant(1),
+        )
+        .returning(runs.c.id, runs.c.last_seq)
+    ),
+    run_id=runs.c.id,
+    now=runs.c.moved_at,
+)
+# Told by the line that says so: a run that is cancelled is at no node any more.
+_PLACES = Each(
+    lambda given: select(runs.c.id, runs.c.current_node).where(runs.c.id == given.run_id, runs.c.status.in_(OPEN)),
+    run_id=runs.c.id,
+)
+_OPEN_CHILDREN = Each(
+    lambda given: select(runs.c.id).where(runs.c.parent_id == given.run_id, runs.c.status.in_(OPEN)),
+    run_id=runs.c.parent_id,
+)
+
+_ASK_TO_PAUSE = Statement(update(runs).where(runs.c.id == bindparam("run_id")).values(pause_asked=bindparam("asked")))
+
+# Whether it takes effect now. A run that is executed by a server rests at the next boundary of its steps only.
+_PAUSE = Each(
+    lambda given: (
+        update(runs)
+        .where(
+            runs.c.id == given.run_id,
+            runs.c.pause_asked == constant(1),
+            or_(
+                runs.c.status.in_([constant(Status.QUEUED), constant(Status.WAITING)]),
+                and_(runs.c.status == constant(Status.RUNNING), runs.c.lease_token == given.token),
+            ),
+        )
+        .values(
+            status=constant(Status.PAUSED),
+            lease_owner=null(),
+            due_at=null(),
+            pause_asked=constant(0),
+            last_seq=runs.c.last_seq + constant(1),
+        )
+        .returning(runs.c.id, runs.c.last_seq)
+    ),
+    run_id=runs.c.id,
+    token=runs.c.lease_token,
+)
+
+_RESUME = Statement(
+    update(runs)
+    .where(runs.c.id == bindparam("run_id"))
+    .values(
+        status=bindparam("status"),
+        step=runs.c.step + bindparam("patched"),
+        patches=runs.c.patches + bindparam("patched"),
+        attempt=bindparam("attempt"),
+        failures=bindparam("failures"),
+        pause_asked=constant(0),
+        in_flight=constant(0),
+        error=null(),
+        finished_at=null(),
+        due_at=bindparam("due"),
+        moved_at=bindparam("now"),
+        last_seq=runs.c.last_seq + bindparam("count"),
+    )
+    .returning(runs.c.last_seq)
+)
+_STATE = {dialect: Statement(query) for dialect, query in STATE_AT.items()}
+_LIMIT = Statement(update(runs).where(runs.c.id == bindparam("run_id")).values(max_steps=bindparam("limit")))
+_WAIT = Statement(select(waits.c.due_at).where(waits.c.run_id == bindparam("run_id")))
+_HAS_SAID = Statement(
+    select(log_lines.c.seq).where(
+        log_lines.c.run_id == bindparam("run_id"),
+        log_lines.c.seq == bindparam("seq"),
+        log_lines.c.event == constant(Event.RUN_RESUMED),
+        log_lines.c.ts == bindparam("ts"),
+    )
+)
+
+
+class _Run(NamedTuple):
+    """A row of _LOCKED, its columns in that order."""
+
+    status: str
+    step: int
+    node: str
+    attempt: int
+    failures: int
+    pause_asked: int
+    lease_token: int
+
+
+class Control:
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def cancel(self, run_id: str, *, within_s: float | None = None) -> None:
+        """End the run and all its children that are not over. Conflict where it has ended otherwise."""
+
+        def verb(transaction: Transaction) -> NotFound | Conflict | None:
+            parent = transaction.one(_PARENT, run_id=run_id)
+            if parent is None:
+                return NotFound("run", run_id)
+            lock(transaction, [run_id, *filter(None, parent)])
+            run = _Run(*transaction.one(_LOCKED, run_id=run_id))
+            if run.status in OVER:
+                transaction.confirm()
+                return None if run.status == Status.CANCELLED else _refusal(run)
+            cancel_runs(transaction, [run_id])
+            wake_those_ready(transaction, [*filter(None, parent)])
+            return None
+
+        await self._done(verb, within_s, run_id, waits.name)
+
+    async def pause(self, run_id: str, *, within_s: float | None = None) -> str:
+        """Rest the run; its status then, which is still `running` until its step is done."""
+
+        def verb(transaction: Transaction) -> str | NotFound | Conflict:
+            row = transaction.one(_LOCKED, run_id=run_id)
+            if row is None:
+                return NotFound("run", run_id)
+            run = _Run(*row)
+            if run.status in OVER:
+                return _refusal(run)
+            if run.status == Status.PAUSED:
+                transaction.confirm()
+                return run.status
+            transaction.execute(_ASK_TO_PAUSE, run_id=run_id, asked=1)
+            # Of no token: one that is executed goes on until its own commit.
+            return Status.PAUSED.value if pause_those_asked(transaction, [(run_id, 0)]) else run.status
+
+        return str(await self._done(verb, within_s, run_id))
+
+    async def resume(
+        self,
+        run_id: str,
+        patch: Patch | None = None,
+        max_steps: int | None = None,
+        *,
+        within_s: float | None = None,
+    ) -> str:
+        """Let a paused or failed run go on, or take back a pause that has not taken effect; its status then.
+
+        `patch` is committed first, as a step of its own, after which the node begins anew; without one the same step
+        is tried again. `max_steps` replaces the run's. Conflict where the run's status does not allow it.
+        """
+        said: dict[str, Any] | None = None
+        has_withdrawn = False
+
+        def verb(transaction: Transaction) -> str | RungraphError:
+            nonlocal said, has_withdrawn
+            row = transaction.one(_LOCKED, run_id=run_id)
+            if row is None:
+                return NotFound("run", run_id)
+            run = _Run(*row)
+            if said is not None and transaction.one(_HAS_SAID, **said) is not None:
+                return run.status  # The COMMIT had only looked like a failure.
+            if has_withdrawn and not run.pause_asked and run.status != Status.PAUSED:
+                return run.status  # Likewise.
+            if run.status == Status.RUNNING and run.pause_asked and patch is None and max_steps is None:
+                transaction.execute(_ASK_TO_PAUSE, run_id=run_id, asked=0)
+                has_withdrawn = True
+                return run.status
+            if run.status not in (Status.PAUSED, Status.FAILED):
+                return _refusal(run)
+            changes = None if patch is None else _patched(transaction, run_id, run, patch)
+            if isinstance(changes, Invalid):
+                return changes
+            status, last_seq = _resumed(transaction, run_id, run, changes, max_steps)
+            said = {"run_id": run_id, "seq": last_seq, "ts": transaction.moment.text()}
+            return status
+
+        return str(await self._done(verb, within_s, run_id, waits.name, signals.name, visits.name))
+
+    async def _done(self, verb: Any, within_s: float | None, *touching: str) -> Any:
+        # Refusals are returned, not raised: they have written nothing, and their batch goes on.
+        outcome = await self._writer.write(verb, touching=touching, within_s=within_s)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+def _refusal(run: _Run) -> Conflict:
+    return Conflict(f"the run is {run.status}")
+
+
+def cancel_runs(transaction: Transaction, run_ids: Sequence[str], because: str = "cancelled") -> None:
+    """Cancel those of `run_ids` that are not over, and their children, level by level."""
+    now = transaction.moment.text()
+    while run_ids:
+        lock(transaction, run_ids)
+        nodes = dict(transaction.each(_PLACES, [{"run_id": run_id} for run_id in run_ids]))
+        # Once its row is moved, a run starts no more children.
+        cancelled = transaction.each(_CANCEL, [{"run_id": run_id, "now": now} for run_id in nodes])
+        said = [(*each, Line(Event.RUN_CANCELLED, because, Level.WARNING, node=nodes[each[0]])) for each in cancelled]
+        _say(transaction, said)
+        ended = [run_id for run_id, _ in cancelled]
+        forget(transaction, ended)
+        run_ids = _open_children(transaction, ended)
+        because = "cancelled with its parent"
+        transaction.woken.add(local_events.REVOKED)
+
+
+def cancel_children(transaction: Transaction, parent_ids: Sequence[str]) -> None:
+    """Cancel the children of `parent_ids` that are not over: their node has failed, or begins anew."""
+    cancel_runs(transaction, _open_children(transaction, parent_ids), "cancelled: the parent's node has ended")
+
+
+def _open_children(transaction: Transaction, parent_ids: Sequence[str]) -> list[str]:
+    return [child for (child,) in transaction.each(_OPEN_CHILDREN, [{"run_id": run_id} for run_id in parent_ids])]
+
+
+def pause_those_asked(transaction: Transaction, leases: Collection[tuple[str, int]]) -> set[str]:
+    """Rest those runs of which that was asked; their ids. Those that run only under the lease's token."""
+    paused = transaction.each(_PAUSE, [{"run_id": run_id, "token": token} for run_id, token in leases])
+    _say(transaction, [(*each, Line(Event.RUN_PAUSED, "paused on request")) for each in paused])
+    return {run_id for run_id, _ in paused}
+
+
+def _say(transaction: Transaction, said: Sequence[tuple[str, int, Line]]) -> None:
+    """Add a line to each run that has moved, and has counted it as its `last_seq`."""
+    rows = [row for run_id, last_seq, line in said for row in rows_of_lines(transaction, run_id, [line], last_seq)]
+    transaction.insert(log_lines, rows)
+
+
+def _patched(transaction: Transaction, run_id: str, run: _Run, patch: Patch) -> Changes | Invalid:
+    try:
+        return patch(state_of(transaction.all(_STATE[transaction.dialect], run_id=run_id, step=run.step)))
+    except Invalid as error:
+        return error
+
+
+def _resumed(
+    transaction: Transaction, run_id: str, run: _Run, patch: Changes | None, max_steps: int | None
+) -> tuple[str, int]:
+    """The run's status and last `seq` once it goes on."""
+    if max_steps is not None:
+        transaction.execute(_LIMIT, run_id=run_id, limit=max_steps)
+    forget_full_visits(transaction, run_id, run.node)
+    now = transaction.moment.text()
+    lines = [Line(Event.RUN_RESUMED, f"resumed at {run.node:.200}", node=run.node)]
+    status, due = Status.QUEUED, now
+    attempt, failures = run.attempt, run.failures
+    if patch is not None:
+        _insert_patch(transaction, run_id, run, patch)
+        lines.insert(0, Line(Event.STEP_COMPLETED, f"patched → {run.node:.200} (patch)", step=run.step + 1, attempt=0))
+        attempt, failures = 1, 0
+    elif run.status == Status.FAILED:
+        attempt, failures = run.attempt + 1, 0
+    elif (wait := transaction.one(_WAIT, run_id=run_id)) is not None:
+        status, due = Status.WAITING, wait[0]
+    moved = transaction.one(
+        _RESUME,
+        run_id=run_id,
+        status=status.value,
+        patched=int(patch is not None),
+        attempt=attempt,
+        failures=failures,
+        due=due,
+        now=now,
+        count=len(lines),
+    )
+    transaction.insert(log_lines, rows_of_lines(transaction, run_id, lines, moved[0]))
+    wake_those_ready(transaction, [run_id])
+    transaction.woken.add(local_events.CLAIMABLE)
+    return status.value, moved[0]
+
+
+def _insert_patch(transaction: Transaction, run_id: str, run: _Run, patch: Changes) -> None:
+    """Write the patch down as the next step. The node begins anew after it: what it waited for is over."""
+    now = transaction.moment.text()
+    snapshot = {
+        "run_id": run_id,
+        "step": run.step + 1,
+        "node": None,
+        "attempt": 0,
+        "lease_token": run.lease_token,
+        "next_node": run.node,
+        "reason": Reason.PATCH.value,
+        "evaluated": "[]",
+        "is_abridged": 0,
+        "started_at": now,
+        "finished_at": now,
+        "duration_ms": 0.0,
+    }
+    transaction.insert(snapshots, [snapshot])
+    insert_changes(transaction, rows_of_changes(transaction, run_id, run.step + 1, patch))
+    forget(transaction, [run_id])
+    cancel_children(transaction, [run_id])

@@ -1,0 +1,129 @@
+"""Which runs are due, and when the next one will be: what a claim looks for before it leases anything.
+
+Queued runs are due at once, waiting ones when their wait is over, running ones when their lease has run out.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, or_, select
+
+from service.core.transitions import Status
+from service.store.database.clock import microseconds
+from service.store.database.statements import Statement
+from service.store.database.transaction import Transaction
+from service.store.rows.family import NEXT_OF_FAMILY, due_of_family
+from service.store.rows.records import Lease
+from service.store.rows.waits import NEAR_S
+from service.store.schema.models import runs
+
+_CLAIMED = (
+    *(runs.c.id, runs.c.graph_id, runs.c.status, runs.c.step, runs.c.current_node, runs.c.attempt),
+    *(runs.c.crashes, runs.c.in_flight, runs.c.last_seq, runs.c.lease_token, runs.c.lease_owner),
+    *(runs.c.started_at, runs.c.moved_at, runs.c.failures, runs.c.patches, runs.c.max_steps),
+    *(runs.c.parent_id, runs.c.depth, runs.c.due_at),
+)
+_SELECT_DUE = (
+    select(*_CLAIMED)
+    # Its status need not be asked: a CHECK leaves a due time to claimable runs alone. Asked as well, SQLite
+    # would read the index by status, which is to say every run that waits, and sort.
+    .where(runs.c.due_at <= bindparam("now"))
+    .order_by(runs.c.due_at, runs.c.id)
+    .limit(bindparam("count"))
+    .with_for_update(skip_locked=True)
+)
+_NEXT = Statement(
+    select(runs.c.due_at)
+    .where(runs.c.due_at > bindparam("now"), runs.c.due_at <= bindparam("soon"))
+    .order_by(runs.c.due_at)
+    .limit(1)
+)
+_ONLY = runs.c.id == bindparam("only")
+_DUE = Statement(_SELECT_DUE)
+_DUE_ONE = Statement(_SELECT_DUE.where(_ONLY))
+_DUE_OF_FAMILY = due_of_family(_CLAIMED)
+# While leases may only seem to have run out, they are left to whoever holds them.
+_IS_LEFT = or_(runs.c.lease_owner.is_(None), runs.c.due_at <= bindparam("lapsed"))
+_DUE_PATIENTLY = Statement(_SELECT_DUE.where(_IS_LEFT))
+_DUE_ONE_PATIENTLY = Statement(_SELECT_DUE.where(_IS_LEFT, _ONLY))
+_DUE_OF_FAMILY_PATIENTLY = due_of_family(_CLAIMED, patiently=True)
+
+
+class Due(NamedTuple):
+    """A run that is due, with the columns of _CLAIMED in their order."""
+
+    id: str
+    graph_id: str
+    status: str
+    step: int
+    current_node: str
+    attempt: int
+    crashes: int
+    in_flight: int
+    last_seq: int
+    lease_token: int
+    lease_owner: str | None
+    started_at: Any
+    moved_at: Any
+    failures: int
+    patches: int
+    max_steps: int | None
+    parent_id: str | None
+    depth: int
+    due_at: Any
+
+    @property
+    def lease(self) -> Lease:
+        """The last one on it."""
+        return Lease(self.id, self.lease_token)
+
+    @property
+    def taken_over(self) -> bool:
+        """Whether a server that is gone left it running."""
+        return self.status == Status.RUNNING
+
+    @property
+    def may_have_waited(self) -> bool:
+        """Whether it is not one that was just started, of which there are most."""
+        return self.started_at is not None
+
+    @property
+    def crashed(self) -> bool:
+        """Whether that server was, as far as anybody knows, in the middle of an attempt."""
+        return self.taken_over and bool(self.in_flight)
+
+
+class Which(NamedTuple):
+    """Which runs a claim may take."""
+
+    only: str | None
+    """The id of the one."""
+    family: str | None
+    """The id of the one whose family it is."""
+
+    def due(self, transaction: Transaction, count: int) -> list[Due]:
+        """Those that are due, the longest due first."""
+        moment, dialect = transaction.moment, transaction.dialect
+        due: dict[str, Any] = {"now": moment.text(), "count": count}
+        if patience_us := moment.patience_us:
+            due["lapsed"] = moment.text(later_s=-patience_us / 1e6)
+        if self.family is not None:
+            of_family = _DUE_OF_FAMILY_PATIENTLY if patience_us else _DUE_OF_FAMILY
+            rows = transaction.all(of_family[dialect], **due, family=self.family)
+        elif self.only is not None:
+            rows = transaction.all(_DUE_ONE_PATIENTLY if patience_us else _DUE_ONE, **due, only=self.only)
+        else:
+            rows = transaction.all(_DUE_PATIENTLY if patience_us else _DUE, **due)
+        return [Due(*row) for row in rows]
+
+    def next_due_s(self, transaction: Transaction) -> float:
+        """In how many seconds the next one is due: at most NEAR_S, after which a supervisor looks anyway."""
+        moment = transaction.moment
+        if self.family is None:
+            row = transaction.one(_NEXT, now=moment.text(), soon=moment.text(later_s=NEAR_S))
+        else:
+            row = transaction.one(NEXT_OF_FAMILY, now=moment.text(), family=self.family)
+        if row is None or row[0] is None:
+            return NEAR_S
+        return min(NEAR_S, max(0.0, (microseconds(row[0]) - moment.now_us) / 1e6))

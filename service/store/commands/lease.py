@@ -1,0 +1,143 @@
+"""Verbs on leases: who may write a run, and until when.
+
+Safety rests on the token: every write of a run names it, and each claim raises it. Time only decides when
+another server may try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from concurrent.futures import Future
+
+from sqlalchemy import bindparam, null, text, update
+
+from service.core import codec
+from service.core.transitions import Status
+from service.store.commands.claim import Claims
+from service.store.commands.control import pause_those_asked
+from service.store.commands.servers import Servers, make_queued_due
+from service.store.database import local_events
+from service.store.database.statements import Statement
+from service.store.database.transaction import Transaction
+from service.store.database.writer import Writer
+from service.store.rows.fence import HELD, RENEW, is_held
+from service.store.rows.first_states import Begun
+from service.store.rows.lost_attempts import INTERRUPTED, lost_attempt
+from service.store.rows.records import Claimed, Lease
+from service.store.schema.models import attempts, runs
+
+_BEGIN = Statement(update(runs).where(*HELD).values(in_flight=1, moved_at=bindparam("now")).returning(runs.c.id))
+
+# Differs from SQLite, where one lease after the other is no round trip each, with all rows locked meanwhile.
+_STILL_HELD = (
+    "SELECT id, lease_token FROM runs WHERE lease_owner IS NOT NULL AND (id, lease_token) IN"
+    " (SELECT value ->> 0, CAST(value ->> 1 AS bigint) FROM json_array_elements(CAST(:leases AS json)))"
+)
+# Those that nobody has locked. A lease on a run whose row somebody has locked cannot run out for anybody: a claim
+# passes over such a row as well. It is renewed, or committed under, when the lock has gone.
+_RENEW_ALL = Statement(
+    text(
+        f"WITH held AS MATERIALIZED ({_STILL_HELD} FOR NO KEY UPDATE SKIP LOCKED)"
+        " UPDATE runs SET due_at = :until FROM held WHERE runs.id = held.id RETURNING runs.id, runs.lease_token"
+    )
+)
+_STILL_HELD_OF = Statement(text(_STILL_HELD))
+
+_RELEASE = Statement(
+    update(runs)
+    .where(*HELD)
+    .values(
+        status=Status.QUEUED.value,
+        lease_owner=null(),
+        due_at=bindparam("now"),
+        in_flight=1,
+        attempt=runs.c.attempt + bindparam("interrupted"),
+    )
+    .returning(runs.c.step, runs.c.attempt, runs.c.moved_at)
+)
+
+_SEIZE = Statement(update(runs).where(runs.c.status == Status.RUNNING.value).values(due_at=bindparam("now")))
+
+
+class Leases:
+    def __init__(self, writer: Writer, servers: Servers, begun: Begun, server_id: str, lease_s: float) -> None:
+        self._writer = writer
+        self._servers = servers
+        self._server_id = server_id
+        self._lease_s = lease_s
+        self._claims = Claims(writer, begun, server_id, lease_s)
+
+    async def claim(
+        self, count: int, holding: Collection[str] = (), *, only: str | None = None, family: str | None = None
+    ) -> list[Claimed]:
+        """Lease up to `count` runs that are due; see `Claims`."""
+        return await self._claims.claim(count, holding, only=only, family=family)
+
+    @property
+    def next_due_s(self) -> float:
+        """In how many seconds another run is due, as the last claim has seen it; at most NEAR_S."""
+        return self._claims.next_due_s
+
+    async def begin(self, lease: Lease) -> bool:
+        """Note that an attempt of a run taken over begins now; False where the lease no longer holds."""
+        return await self._writer.write(
+            lambda transaction: is_held(transaction, _BEGIN, lease, now=transaction.moment.text()),
+            touching=(lease.run_id,),
+        )
+
+    def renew(self, leases: Sequence[Lease], *, as_server: bool = True, has_room: bool = True) -> Future[list[Lease]]:
+        """Extend `leases`, all that this server has; those that no longer hold come back.
+
+        `as_server`: and say that it lives, and with `has_room` that it takes its part of the runs.
+        """
+
+        def verb(transaction: Transaction) -> list[Lease]:
+            until = transaction.moment.text(later_s=self._lease_s)
+            if transaction.dialect == "sqlite":
+                return [lease for lease in leases if not is_held(transaction, RENEW, lease, until=until)]
+            renewed = {Lease(*row) for row in transaction.all(_RENEW_ALL, leases=_pairs(leases), until=until)}
+            left = [lease for lease in leases if lease not in renewed]
+            if not left:
+                return []
+            locked = {Lease(*row) for row in transaction.all(_STILL_HELD_OF, leases=_pairs(left))}
+            return [lease for lease in left if lease not in locked]
+
+        if as_server:
+            self._servers.tell(len(leases) if has_room else None)
+        return self._writer.submit(verb, touching=("leases",))
+
+    async def release(self, lease: Lease, *, interrupted: bool) -> None:
+        """Give a run back unfinished, so that any server goes on at once; `interrupted`: within an attempt."""
+
+        def verb(transaction: Transaction) -> None:
+            now = transaction.moment.text()
+            parameters = {"run_id": lease.run_id, "token": lease.token}
+            row = transaction.one(_RELEASE, **parameters, now=now, interrupted=int(interrupted))
+            if row is not None and interrupted:
+                step, attempt, moved_at = row
+                lost = lost_attempt(transaction, lease.run_id, step + 1, attempt - 1, moved_at, INTERRUPTED)
+                transaction.insert(attempts, [lost])
+            if row is not None:
+                pause_those_asked(transaction, [lease])
+            transaction.woken.add(local_events.CLAIMABLE)
+
+        await self._writer.write(verb, touching=(lease.run_id, attempts.name) if interrupted else (lease.run_id,))
+
+    async def seize(self) -> None:
+        """Make every lease run out at once.
+
+        Differs from PostgreSQL because a SQLite file has one server: whoever held a lease is gone.
+        """
+
+        def verb(transaction: Transaction) -> None:
+            self._servers.forget(transaction, unseen_s=0.0)
+            self._servers.seen(transaction)
+            transaction.execute(_SEIZE, now=transaction.moment.text())
+            make_queued_due(transaction)
+
+        self._servers.active = 0
+        await self._writer.write(verb)
+
+
+def _pairs(leases: Sequence[Lease]) -> str:
+    return codec.encode([[lease.run_id, lease.token] for lease in leases])

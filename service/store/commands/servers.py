@@ -1,0 +1,154 @@
+"""The servers that share a database, and how much each of them does: so that none takes more than its part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+from functools import partial
+
+from sqlalchemy import bindparam, delete, func, select, text, update
+
+from service.core.errors import Unavailable
+from service.core.transitions import Status
+from service.store.database.blocked_writes import LOCKED
+from service.store.database.statements import Each, Statement, every_column
+from service.store.database.transaction import Transaction
+from service.store.database.writer import Writer
+from service.store.schema.models import runs, servers
+
+AHEAD_MAX = 25
+"""Runs that a server may carry beyond the idlest one before it lets that one go first."""
+FORGET_S = 3600.0
+"""How long a server that is gone can still be seen in the table."""
+
+_SEEN = Statement(
+    lambda insert: (
+        insert(servers)
+        .values(every_column(servers))
+        .on_conflict_do_update(
+            index_elements=["id"], set_={"seen_at": bindparam("seen_at"), "active": bindparam("active")}
+        )
+    )
+)
+
+_OTHERS = Statement(
+    select(func.min(servers.c.active), func.max(servers.c.seen_at)).where(
+        servers.c.id != bindparam("id"), servers.c.seen_at > bindparam("since")
+    )
+)
+
+_ALIVE = Each(
+    lambda given: select(servers.c.id).where(servers.c.id == given.id, servers.c.seen_at > given.since),
+    id=servers.c.id,
+    since=servers.c.seen_at,
+)
+
+_LEAVE = Statement(delete(servers).where(servers.c.id == bindparam("id")))
+
+_GONE = select(servers.c.id).where(servers.c.seen_at < bindparam("since")).with_for_update(skip_locked=True)
+_FORGET = Statement(delete(servers).where(servers.c.id.in_(_GONE)))
+# Only where the clock was set back: a run was never queued in the future.
+_QUEUED_AHEAD = Statement(
+    update(runs)
+    .where(runs.c.due_at > bindparam("now"), runs.c.status == Status.QUEUED.value)
+    .values(due_at=bindparam("now"))
+)
+
+# What a step locks, without waiting for somebody who has locked a table as a whole. SQLite has one lock for all.
+_LOCK_AS_STEPS = Statement(text("LOCK TABLE runs, changes, snapshots, log_lines IN ROW EXCLUSIVE MODE NOWAIT"))
+
+
+class Servers:
+    def __init__(self, writer: Writer, server_id: str, address: str, lease_s: float) -> None:
+        self._writer = writer
+        self._server_id = server_id
+        self._address = address
+        self._lease_s = lease_s
+        self.active: int | None = None
+        """How many runs it carries, as it was last told; None: it executes none."""
+        self._telling: Future[None] | None = None
+
+    async def probe(self, *, within_s: float) -> None:
+        """Write something small: Unavailable where the database takes no write, or none of a step's."""
+
+        def verb(transaction: Transaction) -> bool:
+            can_step = True
+            if transaction.has_savepoints:
+                can_step = transaction.unless_locked(partial(transaction.execute, _LOCK_AS_STEPS)) is not None
+            elif transaction.dialect == "postgresql":
+                transaction.execute(_LOCK_AS_STEPS)
+            self.seen(transaction)
+            return can_step
+
+        if not await self._writer.write(verb, touching=(servers.name,), within_s=within_s):
+            raise Unavailable(LOCKED)
+
+    async def join(self) -> None:
+        """Begin to share the runs with other servers, whose leases stand."""
+
+        def verb(transaction: Transaction) -> None:
+            self.forget(transaction)
+            self.seen(transaction)
+            make_queued_due(transaction)
+
+        self.active = 0
+        await self._writer.write(verb, touching=(servers.name,))
+
+    async def share(self, count: int, active: int) -> int:
+        """How many of `count` runs a server that carries `active` may claim before the idlest one has its turn."""
+
+        def verb(transaction: Transaction) -> int:
+            least = self._least_active(transaction)
+            return count if least is None else max(0, min(count, least + AHEAD_MAX - active))
+
+        if active != self.active:
+            self.tell(active)
+        return await self._writer.write(verb, touching=("shares", servers.name))
+
+    def _least_active(self, transaction: Transaction) -> int | None:
+        """How many runs the idlest of the other servers carries; None where there is none, or none to be seen."""
+        since = transaction.moment.text(later_s=-self._lease_s - transaction.moment.patience_us / 1e6)
+        ask = partial(transaction.one, _OTHERS, id=self._server_id, since=since)
+        row = transaction.unless_locked(ask) if transaction.has_savepoints else ask()
+        if row is None:
+            return None
+        least, seen_at = row
+        transaction.reach(seen_at)
+        return None if least is None else int(least)
+
+    async def leave(self) -> None:
+        """Take no part any more: nobody lets this server go first."""
+        await self._writer.write(self._forget_me, touching=(servers.name,))
+
+    def _forget_me(self, transaction: Transaction) -> None:
+        transaction.execute(_LEAVE, id=self._server_id)
+
+    def tell(self, active: int | None) -> None:
+        """Have it noted that this server lives. Whether or not that can be done now, its caller goes on."""
+        self.active = active
+        if self._telling is None or self._telling.done():
+            self._telling = self._writer.submit(self.seen, touching=(servers.name,))
+
+    def seen(self, transaction: Transaction) -> None:
+        """Note that this server lives, and how many runs it carries."""
+        now = transaction.moment.text()
+        transaction.execute(
+            _SEEN, id=self._server_id, address=self._address, started_at=now, seen_at=now, active=self.active
+        )
+
+    def forget(self, transaction: Transaction, *, unseen_s: float = FORGET_S) -> None:
+        """Remove the servers that nobody has seen for `unseen_s` seconds."""
+        transaction.execute(_FORGET, since=transaction.moment.text(later_s=-unseen_s))
+
+
+def alive_of(transaction: Transaction, server_ids: Iterable[str], *, seen_s: float) -> set[str]:
+    """Those that were seen within `seen_s` seconds; none of them where that cannot be seen now."""
+    since = transaction.moment.text(later_s=-seen_s)
+    ask = partial(transaction.each, _ALIVE, [{"id": server_id, "since": since} for server_id in server_ids])
+    found = transaction.unless_locked(ask) if transaction.has_savepoints else ask()
+    return {server_id for (server_id,) in found or ()}
+
+
+def make_queued_due(transaction: Transaction) -> None:
+    """Let every run that is queued be due, whatever the clock says."""
+    transaction.execute(_QUEUED_AHEAD, now=transaction.moment.text())

@@ -1,0 +1,288 @@
+"""Verbs on runs: where a start becomes a row on disk, and where runs are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy import bindparam, false, func, or_, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+
+from service.core import codec
+from service.core.errors import Conflict, Invalid, NotFound, RungraphError, Unavailable
+from service.core.state import Changes, State
+from service.core.tags import tag_of
+from service.core.transitions import Status
+from service.store.commands.graphs import page_of
+from service.store.database import local_events
+from service.store.database.clock import shown
+from service.store.database.queued_write import Touched
+from service.store.database.reader import Reader
+from service.store.database.statements import Each, Statement, constant
+from service.store.database.transaction import Transaction
+from service.store.database.writer import Writer
+from service.store.rows.changes import insert_changes, rows_of_changes
+from service.store.rows.first_states import Begun
+from service.store.rows.keys import Idempotency, take_key, use_of
+from service.store.rows.log_lines import page_of_lines
+from service.store.rows.records import LineRecord, Page, RunRecord
+from service.store.rows.states import STATE_AT, slot_of, state_of
+from service.store.schema.models import graphs, idempotency_keys, run_tags, runs
+
+_START_NODE = Statement(select(graphs.c.start_node).where(graphs.c.id == bindparam("graph_id")))
+
+
+def _start(given: Any, insert: Any) -> Any:
+    started = {
+        "id": given.run_id,
+        "graph_id": given.graph_id,
+        "status": constant(Status.QUEUED),
+        "step": constant(0),
+        "current_node": given.node,
+        "attempt": constant(1),
+        "crashes": constant(0),
+        "in_flight": constant(0),
+        "last_seq": constant(0),
+        "lease_token": constant(0),
+        "due_at": given.now,
+        "forked_from_id": given.forked_from_id,
+        "forked_from_step": given.forked_from_step,
+        "tags": given.tags,
+        "created_at": given.now,
+        "moved_at": given.now,
+    }
+    # Always true: without a WHERE, SQLite would read the ON as one of a join.
+    rows = select(*started.values()).where(constant(1) == constant(1))
+    return insert(runs).from_select([*started], rows).on_conflict_do_nothing().returning(runs.c.id)
+
+
+_START = {
+    dialect: Each(
+        partial(_start, insert=insert),
+        run_id=runs.c.id,
+        graph_id=runs.c.graph_id,
+        node=runs.c.current_node,
+        forked_from_id=runs.c.forked_from_id,
+        forked_from_step=runs.c.forked_from_step,
+        tags=runs.c.tags,
+        now=runs.c.created_at,
+    )
+    for dialect, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+}
+"""By dialect, since ON CONFLICT is no standard SQL."""
+
+SHOWN = (
+    *(runs.c.id, runs.c.graph_id, runs.c.status, runs.c.current_node, runs.c.step, runs.c.error, runs.c.tags),
+    *(runs.c.created_at, runs.c.started_at, runs.c.finished_at, runs.c.last_seq),
+    *(runs.c.parent_id, runs.c.parent_step, runs.c.forked_from_id, runs.c.forked_from_step),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A run to be started; its id is the caller's, so that a start can be repeated."""
+
+    run_id: str
+    graph_id: str
+    state: State
+    tags: Mapping[str, str]
+    node: str | None = None
+    """Where it begins; None: at the graph's `start_node`."""
+    forked_from: tuple[str, int] | None = None
+    """The run and the step whose state it begins with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which runs a page shows; None asks nothing."""
+
+    status: str | None = None
+    graph_id: str | None = None
+    tag: str | None = None
+    """`key:value`, as `core.tags` reads it."""
+
+
+class Runs:
+    def __init__(self, writer: Writer, reader: Reader, begun: Begun) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._begun = begun
+
+    async def start(
+        self, start: Start, idempotency: Idempotency | None = None, *, within_s: float | None = None
+    ) -> tuple[str, bool]:
+        """Queue a run: its id, and whether it is new (False: the key was used for the same body before).
+
+        One transaction; when this returns, the run is on disk. Conflict where the key was used for another
+        body, NotFound without the graph; nothing is written then.
+        """
+
+        touching = _touched(start, idempotency)
+        outcome = await self._writer.write_with_others(
+            self._start_all, (start, idempotency), touching=touching, within_s=within_s
+        )
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def _start_all(
+        self, transaction: Transaction, asked: Sequence[tuple[Start, Idempotency | None]]
+    ) -> list[tuple[str, bool] | RungraphError]:
+        """For each its outcome. Refusals are returned, not raised: they have written nothing, and others go on."""
+        graph_ids = {start.graph_id for start, _ in asked}
+        nodes = {graph_id: transaction.one(_START_NODE, graph_id=graph_id) for graph_id in graph_ids}
+        outcomes: list[tuple[str, bool] | RungraphError] = []
+        new: dict[str, tuple[Start, str]] = {}
+        for start, idempotency in asked:
+            node = nodes[start.graph_id]
+            instead = _instead(transaction, start, idempotency, is_possible=node is not None)
+            if isinstance(instead, tuple):
+                transaction.confirm()
+            if instead is None:
+                new[start.run_id] = start, start.node or node[0]
+            outcomes.append(instead or (start.run_id, True))
+        for start in _insert_runs(transaction, new):
+            self._begun.add(start.run_id, start.state)
+        return outcomes
+
+    async def get(self, run_id: str) -> RunRecord:
+        async with self._reader.snapshot() as snapshot:
+            row = await snapshot.one(select(*SHOWN).where(runs.c.id == run_id))
+        if row is None:
+            raise NotFound("run", run_id)
+        return run_record(row)
+
+    async def whole(self, run_id: str, after_seq: int, limit: int) -> tuple[RunRecord, State, list[LineRecord]]:
+        """A run with its state and a page of its lines, all of one moment."""
+        async with self._reader.snapshot() as snapshot:
+            row = await snapshot.one(select(*SHOWN).where(runs.c.id == run_id))
+            if row is None:
+                raise NotFound("run", run_id)
+            state = state_of(await snapshot.all(STATE_AT[snapshot.dialect], run_id=run_id, step=row.step))
+            lines = await page_of_lines(snapshot, run_id, after_seq, row.last_seq, limit)
+        return run_record(row), state, lines
+
+    async def page(self, which: Filter, limit: int, cursor: str | None = None) -> Page:
+        """The newest first. The cursor is the id of the last run seen; Invalid where it is none."""
+        async with self._reader.snapshot() as snapshot:
+            last = None
+            if cursor is not None:
+                last = await snapshot.one(select(runs.c.created_at, runs.c.id).where(runs.c.id == cursor))
+                if last is None:
+                    raise Invalid.at("/cursor", "a cursor is one that an earlier page gave")
+            rows = await snapshot.all(_newest(which, last, limit + 1, snapshot.dialect))
+        return page_of([run_record(row) for row in rows], limit, lambda record: record.run_id)
+
+
+def _touched(start: Start, idempotency: Idempotency | None) -> Touched:
+    """The run, its graph, which its row refers to, and what few starts touch."""
+    keyed = () if idempotency is None else (idempotency.name, idempotency_keys.name)
+    return (start.run_id, start.graph_id, *keyed, *((run_tags.name,) if start.tags else ()))
+
+
+def _instead(
+    transaction: Transaction, start: Start, idempotency: Idempotency | None, *, is_possible: bool
+) -> tuple[str, bool] | RungraphError | None:
+    """The outcome where no run is to be written; None where one is, and then it has its key."""
+    if idempotency is not None and (used := _use_of(transaction, start, idempotency)) is not None:
+        return used
+    if not is_possible:
+        return NotFound("graph", start.graph_id)
+    if idempotency is not None and not take_key(transaction, idempotency, start.run_id):
+        # Another server has just taken it.
+        return _use_of(transaction, start, idempotency) or Unavailable("this Idempotency-Key is just being taken")
+    return None
+
+
+def _use_of(transaction: Transaction, start: Start, idempotency: Idempotency) -> tuple[str, bool] | Conflict | None:
+    """What the key stands for already, if anything."""
+    used = use_of(transaction, idempotency)
+    if used is None or isinstance(used, Conflict):
+        return used
+    return used, used == start.run_id  # Its own id: repeated after a COMMIT that only looked like a failure.
+
+
+def _insert_runs(transaction: Transaction, new: Mapping[str, tuple[Start, str]]) -> list[Start]:
+    """Write runs, each at its node, but for those that are there: an earlier COMMIT had only looked like a failure.
+
+    Those written.
+    """
+    now = transaction.moment.text()
+    added = transaction.each(_START[transaction.dialect], [_row(start, node, now) for start, node in new.values()])
+    started = [new[run_id][0] for (run_id,) in added]
+    begin = [rows_of_changes(transaction, start.run_id, 0, Changes(start.state.entries)) for start in started]
+    insert_changes(transaction, [row for of_run in begin for row in of_run])
+    tags = [
+        {"tag": slot, "created_at": now, "run_id": start.run_id}
+        for start in started
+        for slot in sorted({slot_of(f"{key}:{value}", transaction.dialect) for key, value in start.tags.items()})
+    ]
+    transaction.insert(run_tags, tags)
+    if started:
+        transaction.woken.add(local_events.CLAIMABLE)
+    return started
+
+
+def _row(start: Start, node: str, now: str) -> dict[str, Any]:
+    forked_from_id, forked_from_step = start.forked_from or (None, None)
+    return {
+        "run_id": start.run_id,
+        "graph_id": start.graph_id,
+        "node": node,
+        "forked_from_id": forked_from_id,
+        "forked_from_step": forked_from_step,
+        "tags": codec.encode(dict(start.tags)),
+        "now": now,
+    }
+
+
+def _newest(which: Filter, last: Sequence[Any] | None, limit: int, dialect: str) -> Any:
+    # With a tag, the tag's own index gives the order; it holds the same moment of creation.
+    table: Any = runs if which.tag is None else run_tags
+    created_at, run_id = (runs.c.created_at, runs.c.id) if which.tag is None else (table.c.created_at, table.c.run_id)
+    query = select(*SHOWN).order_by(created_at.desc(), run_id.desc()).limit(limit)
+    if which.tag is not None:
+        query = query.join(run_tags, run_tags.c.run_id == runs.c.id).where(*_tagged(which.tag, dialect))
+    if which.status is not None:
+        query = query.where(runs.c.status == which.status)
+    if which.graph_id is not None:
+        query = query.where(runs.c.graph_id == which.graph_id)
+    if last is not None:
+        query = query.where(tuple_(created_at, run_id) < tuple_(*last))
+    return query
+
+
+def _tagged(written: str, dialect: str) -> list[Any]:
+    """Conditions for runs with a tag. Where there are several colons, the index does not tell which ends the key."""
+    tag = tag_of(written)
+    if tag is None:
+        return [false()]
+    text = f"{tag.key}:{tag.value}"
+    conditions = [run_tags.c.tag == slot_of(text, dialect)]
+    if text.count(":") > 1:
+        find = func.instr if dialect == "sqlite" else func.strpos
+        member = f"{codec.encode(tag.key)}:{codec.encode(tag.value)}"
+        conditions.append(or_(find(runs.c.tags, "{" + member) == 1, find(runs.c.tags, "," + member) > 0))
+    return conditions
+
+
+def run_record(row: Any) -> RunRecord:
+    return RunRecord(
+        run_id=row.id,
+        graph_id=row.graph_id,
+        status=row.status,
+        current_node=row.current_node,
+        step=row.step,
+        error=row.error,
+        tags=row.tags,
+        created_at=shown(row.created_at) or "",
+        started_at=shown(row.started_at),
+        finished_at=shown(row.finished_at),
+        last_seq=row.last_seq,
+        parent_id=row.parent_id,
+        parent_step=row.parent_step,
+        forked_from_id=row.forked_from_id,
+        forked_from_step=row.forked_from_step,
+    )

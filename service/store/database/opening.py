@@ -1,0 +1,48 @@
+"""Find the database that a URL names."""
+
+from __future__ import annotations
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from service.core.errors import StartRefused
+from service.store.database.protocol import Database
+from service.store.database.sqlite.connections import Sqlite
+
+
+def database_at(url: str, *, allow_undurable: bool = False, source: str = "RUNGRAPH_DATABASE_URL") -> Database:
+    """The database that `url` names. StartRefused where it names none that we can use.
+
+    `allow_undurable` takes a PostgreSQL that may lose acknowledged commits as well; `source` is where the URL comes
+    from, as a person knows it.
+    """
+    try:
+        return _database_at(url, allow_undurable)
+    except StartRefused as refused:
+        raise StartRefused(f"{source}: {refused}") from refused
+
+
+def _database_at(url: str, allow_undurable: bool) -> Database:
+    scheme = url.partition(":")[0]
+    if scheme in ("postgresql", "postgres", "postgresql+psycopg"):
+        try:
+            from service.store.database.postgres.connections import Postgres  # its driver is an extra
+        except ImportError as error:
+            raise StartRefused(f"PostgreSQL needs its driver: pip install 'rungraph[postgres]' ({error})") from error
+        return Postgres.at("postgresql:" + url.partition(":")[2], allow_undurable=allow_undurable)
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StartRefused(_no_url(url)) from error
+    if parsed.get_backend_name() != "sqlite":
+        raise StartRefused(
+            f"no database of the kind {parsed.drivername!r}; use sqlite+aiosqlite:///PATH or postgresql://HOST/NAME"
+        )
+    return Sqlite.at(parsed.database)
+
+
+def _no_url(text: str) -> str:
+    # Not quoted where it may hold a password.
+    if "@" in text or ":" in text:
+        return "this is no database URL; use sqlite:///PATH or postgresql://HOST/NAME"
+    return f"{text!r:.200} is no database URL; of a file it is sqlite:///{text:.200}"

@@ -1,0 +1,271 @@
+"""A PostgreSQL server, shared by any number of our own: how to connect, and what its errors mean.
+
+What its sessions are told first stands in `session`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from service.core.errors import StartRefused
+from service.store.database.notifier import Ring
+from service.store.database.postgres.listen import Notify
+from service.store.database.postgres.session import Sessions
+from service.store.database.protocol import LOCK_MS
+
+logger = logging.getLogger(__name__)
+
+PREPARE_THRESHOLD = 5
+"""How often a statement is executed before it is prepared; the driver's own default."""
+TOGETHER_MAX = 4
+"""Inserts in one statement: a step's are no more, and few different texts stay prepared."""
+START_WITHIN_S = 10.0
+"""How long a start waits for a PostgreSQL that is starting too."""
+RETRY_S = 0.2
+MIGRATION_LOCK = 0x52756E67726170
+"""The key of the advisory lock, any number: "Rungrap" in ASCII."""
+
+_CONNECTION = {
+    "application_name": "rungraph",
+    # Of several hosts, the one that takes writes: after a failover that is another one. Not `read-write`, which asks
+    # for the default of transactions as well, and ours say that they write.
+    "target_session_attrs": "primary",
+    "connect_timeout": 5,
+    # A server that has gone without a word is noticed within about 10 s.
+    "keepalives_idle": 4,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+# A connection that is refused comes with no SQLSTATE, but with a text. One in another language is waited for.
+_REFUSED = re.compile(
+    "authentication failed|no password supplied|does not exist|no such (database|user)|permission denied"
+    "|not permitted to log in|not currently accepting|no pg_hba.conf entry|pg_hba.conf rejects|support SSL|SSL required"
+    "|certificate|channel binding|authentication method|parameter",
+    re.IGNORECASE,
+)
+_NO_DATABASE = re.compile('database ".*" does not exist|no such database', re.DOTALL)
+_ABSENT = re.compile("refused|timeout|timed out|starting up|not yet accepting|failed to resolve", re.IGNORECASE)
+
+_NOT_THERE = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.InvalidSchemaName)
+
+
+class OutcomeUnknown(psycopg.OperationalError):
+    """A COMMIT came with a warning: it has taken place, and not waited for its standby."""
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """The Database behind a libpq connection string."""
+
+    conninfo: str = field(repr=False)
+    has_pooler: bool
+    """Whether a pooler in transaction mode stands in between: a session is nothing to rely on then."""
+    sessions: Sessions
+    dialect: str = "postgresql"
+    is_shared: bool = True
+    errors: tuple[type[Exception], ...] = (psycopg.Error,)
+    bugs: tuple[type[Exception], ...] = (psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.DataError)
+
+    @classmethod
+    def at(cls, url: str, *, allow_undurable: bool = False) -> Postgres:
+        url, has_pooler = _take_pooler(url)
+        try:
+            given: dict[str, Any] = {**_CONNECTION, **conninfo_to_dict(url)}
+            sessions = Sessions(has_pooler=has_pooler, allow_undurable=allow_undurable)
+            return cls(make_conninfo(**given), has_pooler, sessions)
+        except psycopg.ProgrammingError:
+            # Without its cause, whose text may quote the password.
+            raise StartRefused("this is no URL that libpq understands") from None
+
+    @property
+    def name(self) -> str:
+        given = conninfo_to_dict(self.conninfo)
+        place = ":".join(str(given[part]) for part in ("host", "port") if given.get(part))
+        return f"postgresql://{place}/{given.get('dbname', '')}"
+
+    @property
+    def data_folder(self) -> Path:
+        return Path("rungraph-data")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def _session(self) -> dict[str, Any]:
+        # A prepared statement is its session's.
+        return {"autocommit": True, "prepare_threshold": None if self.has_pooler else PREPARE_THRESHOLD}
+
+    def denial(self, error: BaseException) -> str | None:
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            return f"{self.name} forbids this server what it has to do: {error.diag.message_primary}"
+        if isinstance(error, psycopg.OperationalError) and _NO_DATABASE.search(str(error)):
+            return f"{self.name} does not exist"
+        return None
+
+    def may_lack(self, error: BaseException) -> bool:
+        return isinstance(error, _NOT_THERE)
+
+    def is_locked(self, error: Exception) -> bool:
+        return isinstance(error, psycopg.errors.LockNotAvailable)
+
+    def is_victim(self, error: BaseException) -> bool:
+        # Verbs that lock one row each are committed together, so that no order of locks holds for all that a
+        # transaction does: those of two servers can wait for each other.
+        return isinstance(error, psycopg.errors.DeadlockDetected | OutcomeUnknown)
+
+    def connect_writer(self) -> psycopg.Connection[Any]:
+        return self._opened(psycopg.connect(self.conninfo, **self._session))
+
+    def _opened(self, connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+        try:
+            self.sessions.open(connection)
+        except psycopg.Error:
+            connection.close()
+            raise
+        return connection
+
+    def begin(self, connection: psycopg.Connection[Any], lock_ms: int = LOCK_MS) -> Any:
+        cursor = connection.execute(self.sessions.begin(lock_ms))
+        while cursor.nextset():
+            pass
+        return cursor.fetchall()[0][0]
+
+    def commit(
+        self, connection: psycopg.Connection[Any], cursor: Any, inserts: Sequence[tuple[str, list[Any]]]
+    ) -> bool:
+        # Never in a pipeline: PostgreSQL does not end the transaction of a server that hangs in the middle of one.
+        for begin in range(0, len(inserts), TOGETHER_MAX):
+            cursor.execute(*_together(inserts[begin : begin + TOGETHER_MAX]))
+        warnings: list[str] = []
+
+        def note(diagnostic: psycopg.errors.Diagnostic) -> None:
+            warnings.append(diagnostic.message_primary or "")
+
+        connection.add_notice_handler(note)
+        try:
+            connection.execute("COMMIT")
+        finally:
+            connection.remove_notice_handler(note)
+        if warnings:
+            raise OutcomeUnknown(warnings[0])
+        return False
+
+    def disconnect(self, connection: psycopg.Connection[Any], *, for_good: bool) -> None:  # noqa: ARG002  # is the same
+        connection.close()
+
+    def keep(self, connection: psycopg.Connection[Any] | None) -> None:  # noqa: ARG002  # PostgreSQL keeps itself
+        return
+
+    def lost(self) -> None:
+        """What was lost comes back with the server."""
+
+    def end_if_fatal(self, error: BaseException) -> None:
+        """It is PostgreSQL that ends then."""
+
+    def reader_engine(self, readers_max: int) -> AsyncEngine:
+        async def connect() -> psycopg.AsyncConnection[Any]:
+            connection = await psycopg.AsyncConnection.connect(self.conninfo, **self._session)
+            try:
+                await self.sessions.open_reading(connection)
+            except BaseException:
+                await connection.close()
+                raise
+            return connection
+
+        engine = create_async_engine(
+            "postgresql+psycopg://",
+            async_creator=connect,
+            isolation_level="AUTOCOMMIT",
+            pool_size=readers_max,
+            max_overflow=0,
+            pool_timeout=10,
+            use_native_hstore=False,
+        )
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql(self.sessions.begin_reading, execution_options={"no_parameters": True})
+
+        return engine
+
+    def hints(self, ring: Ring) -> Notify:
+        return Notify(self.connect_writer, ring, listens=not self.has_pooler)
+
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        engine = create_engine("postgresql+psycopg://", creator=self._connect_patiently, poolclass=NullPool)
+        with engine.begin() as connection:
+            # Of the transaction, not of the session: the same session may be somebody else's behind a pooler.
+            connection.exec_driver_sql(self.sessions.begin_migrating, execution_options={"no_parameters": True})
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+            connection.exec_driver_sql("SET LOCAL lock_timeout = '10s'")
+            yield connection
+
+    def _connect_patiently(self) -> psycopg.Connection[Any]:
+        """Wait for a PostgreSQL that is starting too, and say so; not where waiting would mend nothing."""
+        end = time.monotonic() + START_WITHIN_S
+        has_told = False
+        while True:
+            try:
+                connection = psycopg.connect(self.conninfo, autocommit=True, prepare_threshold=None)
+                break
+            except psycopg.OperationalError as error:
+                if self._is_hopeless(error) or time.monotonic() > end:
+                    raise
+                if not has_told:
+                    has_told = True
+                    reason = str(error).partition("\n")[0]
+                    logger.warning("waiting up to %g s for %s: %s", START_WITHIN_S, self.name, reason)
+                time.sleep(RETRY_S)
+        self._opened(connection).autocommit = False
+        return connection
+
+    def _is_hopeless(self, error: psycopg.OperationalError) -> bool:
+        """Whether the server has refused us, and will again. Of several hosts another one may still come."""
+        text = str(error)
+        may_come = "," in str(conninfo_to_dict(self.conninfo).get("host", "")) and _ABSENT.search(text)
+        return _REFUSED.search(text) is not None and not may_come
+
+    def own(self, address: str) -> Shared:  # noqa: ARG002  # nobody else has to know it
+        return Shared()
+
+    def owner(self) -> None:
+        return None
+
+
+def _together(inserts: Sequence[tuple[str, list[Any]]]) -> tuple[str, list[Any]]:
+    """One statement, and so one round trip, that does them all."""
+    *others, last = [text for text, _ in inserts]
+    before = ", ".join(f"written_{number} AS ({text})" for number, text in enumerate(others))
+    return f"WITH {before} {last}" if others else last, [value for _, values in inserts for value in values]
+
+
+class Shared:
+    """The Ownership of a database that is nobody's own."""
+
+    def release(self) -> None:
+        return
+
+
+def _take_pooler(url: str) -> tuple[str, bool]:
+    """`url` without `pooler=transaction`, which libpq does not know, and whether it was there."""
+    base, _, query = url.partition("?")
+    parameters = [parameter for parameter in query.split("&") if parameter]
+    kept = [parameter for parameter in parameters if parameter != "pooler=transaction"]
+    return base + ("?" + "&".join(kept) if kept else ""), kept != parameters

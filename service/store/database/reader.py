@@ -1,0 +1,98 @@
+"""Reading: a pool of connections that cannot write, one consistent snapshot for each call."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import Executable, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.pool import QueuePool
+
+from service.core.errors import Unavailable
+from service.store.database import missing
+from service.store.database.protocol import READERS_MAX, Database
+from service.store.schema.models import changes, graphs, log_lines, runs, snapshots
+
+logger = logging.getLogger(__name__)
+
+
+class Reader:
+    """Belongs to one event loop: that of whoever reads first."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._engine = database.reader_engine(READERS_MAX)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Snapshot]:
+        """One read transaction. Unavailable where the database does not answer."""
+        if lost := self._database.lost():
+            raise Unavailable(f"the database cannot be read: {lost}")
+        try:
+            async with self._engine.connect() as connection:
+                await _begin(connection)
+                yield Snapshot(connection)
+        except (DBAPIError, PoolTimeout) as error:
+            logger.warning("a read failed: %s", error)
+            cause = getattr(error, "orig", None) or error
+            reason = self._database.denial(cause) or await self._lack(cause)
+            if reason is None and not self._database.is_shared:
+                # Of a server's error a client learns nothing: it names hosts, users and tables.
+                reason = str(cause)
+            raise Unavailable("the database cannot be read" + (f": {reason}" if reason else "")) from error
+
+    async def _lack(self, error: BaseException) -> str | None:
+        """What the database lacks of what a statement has named, if that is why it failed."""
+        if not self._database.may_lack(error):
+            return None
+        try:
+            async with self._engine.connect() as connection:
+                await _begin(connection)
+                rows = await Snapshot(connection).all(missing.LACKING[self._database.dialect])
+        except (DBAPIError, PoolTimeout):
+            return None
+        return missing.reason(self._database, rows)
+
+    async def probe(self) -> None:
+        """Read a row of each table that every run has. Unavailable names what the database lacks."""
+        async with self.snapshot() as snapshot:
+            for table in (graphs, runs, changes, snapshots, log_lines):
+                await snapshot.all(select(*table.primary_key.columns).limit(1))
+            rows = await snapshot.all(missing.LACKING[snapshot.dialect])
+        if (reason := missing.reason(self._database, rows)) is not None:
+            raise Unavailable(reason)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether all its connections are reading: whoever comes now has to wait."""
+        pool = self._engine.pool
+        return isinstance(pool, QueuePool) and pool.checkedout() >= READERS_MAX
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+async def _begin(connection: AsyncConnection) -> None:
+    try:
+        await connection.begin()
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        await connection.begin()  # It broke while nobody used it; this connects anew.
+
+
+class Snapshot:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self.dialect = connection.dialect.name
+
+    async def one(self, statement: Executable, **parameters: Any) -> Any | None:
+        return (await self._connection.execute(statement, parameters)).first()
+
+    async def all(self, statement: Executable, **parameters: Any) -> Sequence[Any]:
+        return (await self._connection.execute(statement, parameters)).all()

@@ -1,0 +1,193 @@
+"""SQLite's log: how long it is, when its pages go into the database file, and what a failed sync means.
+
+SQLite would checkpoint within a COMMIT, and not tell if that fails. So it is the writer that does, after the answers
+(`make`), and once more when it closes (`finish`).
+
+A sync that failed is the end of the process. The kernel forgets which pages it could not write, so that the next sync
+succeeds without them; and of a log that is copied in several parts, SQLite syncs the last part alone and never copies
+the others again. What is on disk is known again when a new process reads the log from its beginning: see "Can
+Applications Recover from fsync Failures?" (USENIX ATC 2020), and PostgreSQL, which has done the same since 2018.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from service.store.database.sqlite.file_watch import FileLost, FileWatch, Index
+
+logger = logging.getLogger(__name__)
+
+LOG_BYTES = 1_000 * 4_096
+"""Pages in a log that is to be checkpointed, as many as in SQLite's own default for `wal_autocheckpoint`."""
+LOG_BYTES_MAX = LOG_BYTES * 5 // 4
+"""A log that has become longer, under a long reader or by a huge commit, is cut as soon as nobody reads it."""
+RETRY_S = 1.0
+"""Between two tries of a checkpoint that somebody who reads the log keeps from coming to its end."""
+
+_FATAL = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
+_FATAL_IN_CHECKPOINT = _FATAL | {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE}
+
+
+class Checkpoints:
+    """Of the writer's connection to the file that `watch` watches."""
+
+    def __init__(self, watch: FileWatch) -> None:
+        self._watch = watch
+        self._frames_max = 0
+        self._due_at = 0
+        """Frames in the log at which the next checkpoint is due."""
+        self._salts = b""
+        self._is_behind = False
+        """Whether the last checkpoint did not come to its end."""
+        self._retry_at = 0.0
+        self._is_rescued = False
+
+    def begin(self, connection: sqlite3.Connection) -> None:
+        """Take over the log that `connection` has opened, with what another process may have left in it."""
+        ((page_size,),) = connection.execute("PRAGMA page_size")
+        self._frames_max = self._due_at = LOG_BYTES // page_size
+        # A log that begins anew is cut to this length.
+        connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_MAX}")
+        connection.execute("BEGIN IMMEDIATE")  # Nobody else writes the log meanwhile.
+        try:
+            if frames := self._watch.index().frames:
+                _write_again(self._watch.log, frames * (page_size + 24) + 32)
+                self._watch.forget_backfill()
+            lengthen(connection, self._watch.log)
+        except OSError as error:
+            raise sqlite3.OperationalError(f"cannot write {self._watch.log}: {error.strerror}") from error
+        finally:
+            connection.rollback()
+
+    def is_due(self, index: Index) -> bool:
+        if index.salts != self._salts:
+            self._salts, self._due_at = index.salts, self._frames_max
+        return index.frames >= self._due_at
+
+    def make(self, connection: sqlite3.Connection) -> float | None:
+        """Checkpoint if that is due; after how many seconds it should be tried again, if it did not come to its end.
+
+        Ends the process where a sync or a write fails.
+        """
+        if self._watch.lost:
+            return self.rescue(connection)
+        # A log that begins anew is cut by that; this is for one to which nobody writes any more.
+        is_long = self._watch.log_size > LOG_BYTES_MAX
+        left_s = self._retry_at - time.monotonic()
+        if not (self.is_due(self._watch.seen) or ((is_long or self._is_behind) and left_s <= 0)):
+            return left_s if is_long or self._is_behind else None
+        self._due_at = self._watch.seen.frames + self._frames_max // 4
+        self._retry_at = time.monotonic() + RETRY_S
+        try:
+            self._is_behind = not self._checkpoint(connection, "TRUNCATE" if is_long else "PASSIVE")
+            if is_long and not self._is_behind:
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    lengthen(connection, self._watch.log)
+                finally:
+                    connection.rollback()
+            self._watch.verify()
+        except FileLost:
+            return self.rescue(connection)
+        except (sqlite3.Error, OSError) as error:
+            self._is_behind = True
+            logger.warning("the log cannot be checkpointed now: %s", error)
+        return RETRY_S if self._is_behind else None
+
+    def finish(self, connection: sqlite3.Connection) -> None:
+        """Bring all into the database file, and let SQLite remove the log if it is still the one that is open."""
+        try:
+            self._checkpoint(connection, "PASSIVE")
+            self._watch.verify()
+            self._watch.release()
+        except FileLost:
+            self.rescue(connection)
+        except (sqlite3.Error, OSError) as error:
+            logger.warning("the log stays beside the database file, for the next start: %s", error)
+
+    def rescue(self, connection: sqlite3.Connection) -> float | None:
+        """Bring what was acknowledged from a log that nobody would find into the database file. Returns as `make`.
+
+        Not where somebody else has written either of them.
+        """
+        try:
+            if self._is_rescued or not self._watch.has_whole_log():
+                return None
+            self._is_rescued = _checkpoint(connection, "PASSIVE", self._watch)
+        except (sqlite3.Error, OSError) as error:
+            logger.warning("the log cannot be brought into the database file: %s", error)
+        if self._is_rescued:
+            logger.warning("all that was acknowledged is in the database file that was open, without the log")
+        return None if self._is_rescued else RETRY_S
+
+    def _checkpoint(self, connection: sqlite3.Connection, mode: str) -> bool:
+        self._watch.verify(with_log=True)  # What somebody else has put into the log is not to be copied.
+        try:
+            return _checkpoint(connection, mode, self._watch)
+        finally:
+            self._watch.note()
+
+
+def lengthen(connection: sqlite3.Connection, log: Path) -> None:
+    """Make the log as long as it becomes anyway: to sync a file that grows takes twice as long.
+
+    The transaction of `connection`, which is to be rolled back, writes what does not fit into its cache to the log.
+    """
+    ((cache_size,),) = connection.execute("PRAGMA cache_size")
+    connection.execute("PRAGMA cache_size = 10")
+    try:
+        if log.stat().st_size < LOG_BYTES:
+            connection.execute(f"CREATE TABLE longer AS SELECT zeroblob({LOG_BYTES})")
+    except sqlite3.OperationalError as error:
+        end_if_fatal(error)
+        logger.warning("there is no room for a log of %d bytes: %s", LOG_BYTES, error)
+    finally:
+        connection.execute(f"PRAGMA cache_size = {cache_size}")
+
+
+def end_if_fatal(error: BaseException, watch: FileWatch | None = None, *, in_checkpoint: bool = False) -> None:
+    """End the process if nobody knows what is on disk after `error`: nothing more is written, nor checkpointed."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code not in (_FATAL_IN_CHECKPOINT if in_checkpoint else _FATAL):
+        return
+    if watch is not None:
+        with suppress(OSError):  # The process ends all the same.
+            watch.forget_backfill()
+    logger.critical(
+        "a %s failed (%s), so that nobody knows what the disk has of it. This process ends, and what it has "
+        "acknowledged is kept. Look into the disk's fault, and start again: the log is then read from its beginning",
+        "checkpoint of the database file" if in_checkpoint else "sync of the database's log",
+        getattr(error, "sqlite_errorname", error),
+    )
+    # At once: to close a connection may checkpoint.
+    os._exit(os.EX_IOERR)
+
+
+def _checkpoint(connection: sqlite3.Connection, mode: str, watch: FileWatch) -> bool:
+    """Whether the whole log is in the database file; readers may be in the way."""
+    try:
+        ((is_busy, frames, done),) = connection.execute(f"PRAGMA wal_checkpoint({mode})")
+    except sqlite3.Error as error:
+        end_if_fatal(error, watch, in_checkpoint=True)
+        raise
+    return not is_busy and frames == done
+
+
+def _write_again(log: Path, size: int) -> None:
+    """Write the first `size` bytes of the log as they are, and sync them.
+
+    The process before may have ended by a failed sync: what can be read then need not be on the disk.
+    """
+    file = os.open(log, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        at = 0
+        while at < size and (piece := os.pread(file, min(2**20, size - at), at)):
+            at += os.pwrite(file, piece, at)
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -1,0 +1,181 @@
+"""A SQLite file: how to connect, and what its errors mean.
+
+Differs from PostgreSQL because a SQLite file has one writing server (`file_lock`), which sees to it that the file stays
+what it is (`file_watch`) and copies its log into it (`checkpoints`).
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, create_engine, event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from service.core.errors import StartRefused
+from service.store.database.notifier import NoHints, Ring
+from service.store.database.sqlite.checkpoints import Checkpoints, end_if_fatal
+from service.store.database.sqlite.file_lock import FileLock, canonical, owner_of
+from service.store.database.sqlite.file_watch import FileLost, FileWatch
+
+SQLITE_MIN = (3, 35, 0)
+"""The first one with RETURNING."""
+BUSY_TIMEOUT_MS = 1_000
+"""How long a reader waits for a lock; the writer waits by itself, and looks meanwhile whether its verbs still wait."""
+
+_NOT_THERE = re.compile("no such (table|column)|has no column")
+
+
+@dataclass(frozen=True, slots=True)
+class Sqlite:
+    """The Database of one file."""
+
+    file: Path
+    dialect: str = "sqlite"
+    is_shared: bool = False
+    errors: tuple[type[Exception], ...] = (sqlite3.Error,)
+    bugs: tuple[type[Exception], ...] = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+    _watch: FileWatch = field(default_factory=FileWatch, init=False, repr=False, compare=False)
+    _checkpoints: Checkpoints = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_checkpoints", Checkpoints(self._watch))
+
+    @classmethod
+    def at(cls, path: str | None) -> Sqlite:
+        if sqlite3.sqlite_version_info < SQLITE_MIN:
+            raise StartRefused(
+                f"SQLite {sqlite3.sqlite_version} is too old: {'.'.join(map(str, SQLITE_MIN))} is needed"
+            )
+        if not path or ":memory:" in path or path.startswith("file:"):
+            raise StartRefused("a durable engine needs a file: an in-memory database is refused")
+        return cls(canonical(path))
+
+    @property
+    def name(self) -> str:
+        return str(self.file)
+
+    @property
+    def data_folder(self) -> Path:
+        return self.file.with_name(self.file.stem + "-data")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        file = str(self.file.resolve())
+        return tuple(file + ending for ending in ("", "-wal", "-shm", ".lock"))
+
+    @property
+    def url(self) -> URL:
+        # Not put together as text: `?` and `%` in a directory's name would be taken for something else.
+        return URL.create("sqlite", database=str(self.file))
+
+    def denial(self, error: BaseException) -> str | None:  # noqa: ARG002  # a file has no rights of its own
+        return None
+
+    def may_lack(self, error: BaseException) -> bool:
+        # SQLite has one code for whatever it cannot prepare.
+        return isinstance(error, sqlite3.OperationalError) and _NOT_THERE.search(str(error)) is not None
+
+    def is_locked(self, error: Exception) -> bool:
+        code = getattr(error, "sqlite_errorcode", None)
+        return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+    def is_victim(self, error: BaseException) -> bool:  # noqa: ARG002  # one writer has nobody to deadlock with
+        return False
+
+    def connect_writer(self) -> sqlite3.Connection:
+        """The connection that writes. FULL: with NORMAL a power loss takes acknowledged commits along."""
+        connection = sqlite3.connect(self.file, timeout=0, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA wal_autocheckpoint = 0")  # It is `keep` that checkpoints.
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            if mode != "wal":
+                raise sqlite3.OperationalError(f"its file system has no WAL: SQLite uses {mode}")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()  # Now the log and its index are there.
+            self._watch.open(self.file)
+            self._checkpoints.begin(connection)
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    def disconnect(self, connection: sqlite3.Connection, *, for_good: bool) -> None:
+        """For good: with all in the database file, and no log beside it. Otherwise without a checkpoint."""
+        if for_good:
+            self._checkpoints.finish(connection)
+        connection.close()
+        if for_good:
+            self._watch.close()
+
+    def begin(self, connection: sqlite3.Connection, lock_ms: int = 0) -> str:  # noqa: ARG002  # nobody locks a row
+        if self._watch.lost:
+            raise FileLost(self._watch.lost)
+        connection.execute("BEGIN IMMEDIATE")
+        (now,) = connection.execute("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')").fetchone()
+        return str(now)
+
+    def commit(self, connection: sqlite3.Connection, cursor: Any, inserts: Sequence[tuple[str, list[Any]]]) -> bool:
+        for insert in inserts:
+            cursor.execute(*insert)
+        connection.execute("COMMIT")
+        try:
+            return self._checkpoints.is_due(self._watch.verify())
+        except FileLost:
+            self._checkpoints.rescue(connection)
+            raise
+
+    def keep(self, connection: sqlite3.Connection | None) -> float | None:
+        return None if connection is None else self._checkpoints.make(connection)
+
+    def lost(self) -> str | None:
+        return self._watch.look()
+
+    def end_if_fatal(self, error: BaseException) -> None:
+        end_if_fatal(error, self._watch)
+
+    def reader_engine(self, readers_max: int) -> AsyncEngine:
+        """None of them can checkpoint either, which is the writer's part."""
+        engine = create_async_engine(
+            self.url.set(drivername="sqlite+aiosqlite"), pool_size=readers_max, max_overflow=0, pool_timeout=10
+        )
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def prepare(connection: Any, _record: Any) -> None:
+            connection.isolation_level = None
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA query_only = ON")
+            cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+            cursor.close()
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def begin(connection: Any) -> None:
+            connection.exec_driver_sql("BEGIN")
+
+        return engine
+
+    def hints(self, ring: Ring) -> NoHints:  # noqa: ARG002  # nobody rings
+        return NoHints()
+
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(self.url, poolclass=NullPool, connect_args={"timeout": 30, "isolation_level": None})
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_autocheckpoint = 0")  # That is the writer's part.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+            connection.exec_driver_sql("COMMIT")
+
+    def own(self, address: str) -> FileLock:
+        return FileLock.take(self.file, address)
+
+    def owner(self) -> str | None:
+        return owner_of(self.file)

@@ -1,0 +1,285 @@
+"""Keeps the files under SQLite's writing connection what they are, and notices where they are not any more.
+
+Keeping: SQLite's locks belong to the process, and closing any descriptor of a file drops all locks of the process on
+it ("How To Corrupt An SQLite Database File", 2.2). A tool that copies the database file is enough: to the next
+program that opens the database and closes it again nobody else seems to use it, so it removes the log. A lock that
+belongs to an open file is not dropped so. One on the bytes that SQLite locks says that the database is in use; one on
+the index of the log says that the index is.
+
+Noticing: files can be removed, renamed, replaced, cut short and overwritten without asking for any lock. What is
+committed then is not where it will be looked for, so no commit is acknowledged before the files have been looked at:
+just then, or within the last FRESH_S, since looks after each of thousands of commits a second cost a fifth of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from struct import Struct
+from typing import NamedTuple
+
+from service.store.database.sqlite.file_lock import is_locked_by_another, lock_bytes, unlock_bytes
+
+logger = logging.getLogger(__name__)
+
+SHARED_BYTES = (0x40000000 + 2, 510)
+"""What SQLite locks of the database file: who uses it shares a lock on them, who removes the log has it alone."""
+IN_USE_BYTES = (128, 1)
+"""What SQLite locks of the index: without a lock on it, the next one to open the index empties it."""
+CHECKPOINT_BYTE = 121
+"""The byte of the index that is locked while somebody copies pages of the log into the database file."""
+FRESH_S = 0.005
+"""How long a look at the files counts for the commits that follow."""
+HEAD_BYTES = 100
+"""The database file's header."""
+
+_INDEX = Struct("=I12xI12x8s56xI28xI")
+"""The index's header and what checkpoints note behind its two copies; https://sqlite.org/walformat.html."""
+_INDEX_VERSION = 3007000
+_BACKFILLED_AT = 96
+
+
+class FileLost(sqlite3.OperationalError):
+    """The files are not those any more that the connection has open: nothing is read or written until a restart."""
+
+
+class Index(NamedTuple):
+    """Where the log stands."""
+
+    version: int
+    frames: int
+    """Pages in the log."""
+    salts: bytes
+    """Drawn anew each time when the log begins again."""
+    backfilled: int
+    """How many of the frames are in the database file as well."""
+    attempted: int
+    """How many of them a checkpoint has begun to copy."""
+
+
+class FileWatch:
+    """Of one database file, its log and its index; it watches nothing before `open`."""
+
+    def __init__(self) -> None:
+        self.lost: str | None = None
+        """Why the database can be used no more by this process."""
+        self._losing = threading.Lock()
+        self._files: tuple[int, int, int] | None = None
+        """Descriptors of the database file, the log and the index."""
+        self._paths = ("", "", "")
+        self._ids: tuple[int, ...] = ()
+        self.seen = Index(0, 0, b"", 0, 0)
+        """Where the log stood when it was last looked at."""
+        self.log_size = 0
+        """As `verify` found it."""
+        self._written: tuple[int, int] = (0, 0)
+        """The database file's size and when it was last written."""
+        self._salts = b""
+        """Of the log whose size was seen; empty where it has just begun anew, and may yet be cut."""
+        self._head = b""
+        self._is_copied = False
+        """Whether another program's checkpoint has written the database file, or still does."""
+        self._fresh_until = float("-inf")
+        """Until when the last look counts."""
+        self._is_changed = False
+        """Whether somebody wrote what only SQLite writes."""
+
+    @property
+    def log(self) -> Path:
+        return Path(self._paths[1])
+
+    def open(self, database: Path) -> None:
+        """Begin to watch the files that a connection has just opened; the same ones, where this is not the first.
+
+        Raises sqlite3.OperationalError where somebody else is just closing the database.
+        """
+        if self._files is not None:
+            self.verify()
+            return
+        self._paths = (str(database), f"{database}-wal", f"{database}-shm")
+        try:
+            opened = _opened(self._paths)
+        except OSError as error:
+            raise sqlite3.OperationalError(f"cannot watch {error.filename or database}: {error.strerror}") from error
+        self._files = (opened[0], opened[1], opened[2])
+        self._ids = tuple(each for found in map(os.fstat, opened) for each in (found.st_ino, found.st_dev))
+        _watches.add(self)
+        self.note()
+        self.verify()
+
+    def note(self) -> None:
+        """Take the database file as it is: the writer itself has just written it."""
+        if self._files is not None:
+            found = os.fstat(self._files[0])
+            self._written = (found.st_size, found.st_mtime_ns)
+            self._head = os.pread(self._files[0], HEAD_BYTES, 0)
+            self.seen = self.index()
+
+    def index(self) -> Index:
+        """Where the log stands just now."""
+        assert self._files is not None
+        head = os.pread(self._files[2], _INDEX.size, 0)
+        return Index(*_INDEX.unpack(head)) if len(head) == _INDEX.size else Index(0, 0, b"", 0, 0)
+
+    def look(self) -> str | None:
+        """Why the database can be used no more; None where it can. From any thread."""
+        if self.lost is None and self._files is not None:
+            with suppress(OSError):  # What cannot be looked at just now is not lost.
+                self._identities()
+        return self.lost
+
+    def verify(self, *, with_log: bool = False) -> Index:
+        """Where the log stands. FileLost if the files are not what the writer, which asks, has made of them.
+
+        `with_log`: it also has to begin as the writer's log does.
+        """
+        try:
+            if not (self.lost or with_log) and time.monotonic() < self._fresh_until:
+                return self.index()
+            return self._verified(with_log=with_log)
+        except OSError as error:
+            raise sqlite3.OperationalError(f"cannot look at {self._paths[0]}: {error.strerror}") from error
+
+    def _verified(self, *, with_log: bool) -> Index:
+        found = None if self.lost else self._identities()
+        if found is None:
+            raise FileLost(self.lost)
+        database, log = found
+        index = self.index()
+        # SQLite may shorten a log that it has restarted. A restarted log has new salts.
+        if log.st_size < self.log_size and index.salts == self._salts:
+            self._change(f"{self._paths[1]} was cut short")
+        self.log_size = log.st_size
+        self._salts = index.salts if index.frames and index.salts == self.seen.salts else b""
+        if (database.st_size, database.st_mtime_ns) != self._written:
+            self._examine(database)
+        if with_log and not self._has_log_of(index):
+            self._change(f"{self._paths[1]} was overwritten")
+        self.seen = index
+        self._fresh_until = time.monotonic() + FRESH_S
+        return index
+
+    def has_whole_log(self) -> bool:
+        """Whether the log that is open is what the writer has written, and nobody else has begun another one."""
+        if self._files is None or self._is_changed or not self._has_log_of(self.index()):
+            return False
+        try:
+            found = os.stat(self._paths[1])
+        except OSError:
+            return True
+        return found.st_size == 0 or (found.st_ino, found.st_dev) == self._ids[2:4]
+
+    def forget_backfill(self) -> None:
+        """Have the next checkpoint, whoever makes it, begin at the log's first frame.
+
+        A program that has the database open keeps the index alive, and with it the number of frames that were taken
+        to be in the database file.
+        """
+        if self._files is not None and self.index().version == _INDEX_VERSION:
+            os.pwrite(self._files[2], bytes(4), _BACKFILLED_AT)
+
+    def release(self) -> None:
+        """Let SQLite remove the log when the last connection closes."""
+        if self._files is not None:
+            unlock_bytes(self._files[0], *SHARED_BYTES)
+
+    def close(self) -> None:
+        """Watch no more. All connections of this process are closed by now: this drops their locks."""
+        files, self._files = self._files or (), None
+        for file in files:
+            os.close(file)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _identities(self) -> tuple[os.stat_result, os.stat_result] | None:
+        """What is at the paths of the database file and of the log, as long as all three lead to the open files."""
+        stat, paths = os.stat, self._paths
+        path = ""
+        try:
+            database = stat(path := paths[0])
+            log = stat(path := paths[1])
+            index = stat(path := paths[2])
+        except (FileNotFoundError, NotADirectoryError):
+            self._lose(f"{path} was removed or moved away")
+            return None
+        ids = (database.st_ino, database.st_dev, log.st_ino, log.st_dev, index.st_ino, index.st_dev)
+        if ids != self._ids:
+            at = next(place for place in range(3) if ids[2 * place :][:2] != self._ids[2 * place :][:2])
+            self._lose(f"{paths[at]} was replaced")
+            return None
+        return database, log
+
+    def _examine(self, found: os.stat_result) -> None:
+        """Whether the database file, which is `found` so, was written by SQLite: by another program's checkpoint."""
+        assert self._files is not None
+        is_going_on = is_locked_by_another(self._files[2], CHECKPOINT_BYTE)
+        self._is_copied = self._is_copied or is_going_on or self.index()[2:] != self.seen[2:]
+        if is_going_on:
+            return
+        head = os.pread(self._files[0], HEAD_BYTES, 0)
+        if not self._is_copied and (head != self._head or found.st_size < self._written[0]):
+            self._change(f"{self._paths[0]} was overwritten")
+        self._written, self._head, self._is_copied = (found.st_size, found.st_mtime_ns), head, False
+
+    def _has_log_of(self, index: Index) -> bool:
+        """Whether the open log is the one of which `index` speaks."""
+        assert self._files is not None
+        if not index.frames or os.pread(self._files[1], 8, 16) == index.salts:
+            return True
+        return self.index().salts != index.salts  # It has just begun anew.
+
+    def _change(self, what: str) -> None:
+        """Raise FileLost: somebody has written what only SQLite writes."""
+        self._is_changed = True
+        self._lose(what)
+        raise FileLost(self.lost)
+
+    def _lose(self, what: str) -> None:
+        with self._losing:
+            if self.lost is not None:
+                return
+            self.lost = f"{what} while this server had it open"
+        logger.critical(
+            "%s. It reads and writes nothing any more. Stop it, put the database file and the files beside it back, "
+            "and start it again",
+            self.lost,
+        )
+
+
+def _opened(paths: Sequence[str]) -> list[int]:
+    """Descriptors of the database file, the log and the index at `paths`, the first and the last locked as in use."""
+    opened: list[int] = []
+    try:
+        for path in paths:
+            opened.append(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+        if not (
+            lock_bytes(opened[0], *SHARED_BYTES, alone=False) and lock_bytes(opened[2], *IN_USE_BYTES, alone=False)
+        ):
+            busy = sqlite3.OperationalError("database is locked")
+            busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise busy
+    except BaseException:
+        for file in opened:
+            os.close(file)
+        raise
+    return opened
+
+
+_watches: weakref.WeakSet[FileWatch] = weakref.WeakSet()
+
+
+def _close_in_child() -> None:
+    """A child that a tool forks has the open files as well, and would keep their locks when this process is gone."""
+    for watch in list(_watches):
+        watch.close()
+
+
+os.register_at_fork(after_in_child=_close_in_child)

@@ -1,0 +1,138 @@
+"""Backtest: one graph's edges asked of the stored states of runs, in pages, so that no run is too long for it.
+
+Nothing is written. A run's state is built up from what its steps changed; committed steps never change, so that
+each page may be a snapshot of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from service.core import codec
+from service.core.backtest import Routed, detour, is_asked
+from service.core.graph import Graph
+from service.core.state import Entry, State
+from service.store.commands.start import Filter, Runs
+from service.store.database.reader import Reader
+from service.store.queries.pages import cut
+from service.store.rows.records import BacktestRecord, DivergenceRecord, RunRecord
+from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN
+from service.store.schema.models import snapshots
+
+EXAMPLES_MAX = 100
+STEPS_AT_ONCE = 1000
+
+_STEPS_BETWEEN = (
+    select(snapshots.c.step, snapshots.c.node, snapshots.c.next_node, snapshots.c.reason, snapshots.c.attempt)
+    .where(
+        snapshots.c.run_id == bindparam("run_id"),
+        snapshots.c.step > bindparam("after_step"),
+        snapshots.c.step <= bindparam("last_step"),
+    )
+    .order_by(snapshots.c.step)
+)
+
+
+class Backtest:
+    def __init__(self, reader: Reader, runs: Runs) -> None:
+        self._reader = reader
+        self._runs = runs
+
+    async def run(self, graph: Graph, which: Filter, limit: int, state_bytes_max: int = sys.maxsize) -> BacktestRecord:
+        """How `graph` would have led the newest `limit` runs, had it been asked after each of their steps."""
+        page = await self._runs.page(which, limit)
+        tally = _Tally(graph, state_bytes_max)
+        for record in page.items:
+            tally.begin(record.run_id)
+            async for steps, changed in self._pages(record):
+                # Off the loop: conditions may ask large values.
+                await asyncio.to_thread(tally.take, steps, changed)
+        return tally.record()
+
+    async def _pages(self, run: RunRecord) -> AsyncIterator[tuple[Sequence[Any], Sequence[Any]]]:
+        """The run's steps in order with what they changed, step 0 with the initial state."""
+        after_step = -1
+        while after_step < run.step:
+            async with self._reader.snapshot() as snapshot:
+                last = min(run.step, after_step + STEPS_AT_ONCE)
+                between = {"run_id": run.run_id, "after_step": after_step}
+                sizes = await snapshot.all(BYTES_BETWEEN, **between, last_step=last)
+                last = cut(sizes, after_step + 1, last)
+                changed = await snapshot.all(CHANGES_BETWEEN, **between, last_step=last)
+                steps = await snapshot.all(_STEPS_BETWEEN, **between, last_step=last)
+            after_step = last
+            yield steps, changed
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What came out so far, and the state of the run that is being walked through."""
+
+    graph: Graph
+    state_bytes_max: int
+    runs: int = 0
+    steps: int = 0
+    diverging: set[str] = field(default_factory=set)
+    examples: list[DivergenceRecord] = field(default_factory=list)
+    _run_id: str = ""
+    _entries: dict[str, Entry] = field(default_factory=dict)
+    _replaced: dict[str, Entry | None] = field(default_factory=dict)
+    """What the last step has changed, as it was before; None: it was not there."""
+
+    def begin(self, run_id: str) -> None:
+        self.runs += 1
+        self._run_id, self._entries = run_id, {}
+
+    def take(self, steps: Sequence[Any], changed: Sequence[Any]) -> None:
+        """Walk through the next `steps`; `changed` are the rows of changes of these, and of step 0 with the first."""
+        by_step: dict[int, list[Any]] = defaultdict(list)
+        for row in changed:
+            by_step[row.step].append(row)
+        self._apply(by_step[0])
+        for row in steps:
+            self._apply(by_step[row.step])
+            routed = Routed(row.step, row.node, row.next_node, row.reason, row.attempt)
+            if is_asked(self.graph, routed):
+                self._ask(routed)
+
+    def _apply(self, rows: Sequence[Any]) -> None:
+        self._replaced = {row.key: self._entries.get(row.key) for row in rows}
+        for row in rows:
+            if row.value is None:
+                self._entries.pop(row.key, None)
+            else:
+                # In the order in which they were set: nobody asks for their positions here.
+                self._entries[row.key] = Entry(row.value, len(self._entries), codec.byte_length(row.value))
+
+    def _before(self) -> State:
+        """The state before the last step."""
+        entries = self._entries | self._replaced
+        return State({key: entry for key, entry in entries.items() if entry is not None})
+
+    def _ask(self, routed: Routed) -> None:
+        self.steps += 1
+        found = detour(self.graph, routed, State(self._entries), self._before, self.state_bytes_max)
+        if found is None:
+            return
+        self.diverging.add(self._run_id)
+        if len(self.examples) < EXAMPLES_MAX:
+            self.examples.append(
+                DivergenceRecord(
+                    run_id=self._run_id,
+                    step=routed.step,
+                    node=routed.node or "",
+                    went=routed.went,
+                    would_go=found.would_go,
+                    because=found.because(),
+                )
+            )
+
+    def record(self) -> BacktestRecord:
+        return BacktestRecord(self.runs, self.steps, len(self.diverging), tuple(self.examples))

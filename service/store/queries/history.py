@@ -1,0 +1,245 @@
+"""Reading what has been committed: the steps of a run, and its state after any of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import and_, bindparam, func, select
+
+from service.core import codec, path
+from service.core.conditions import Reason, complete
+from service.core.errors import NotFound
+from service.core.graph import Graph
+from service.core.run import Event, WaitKind
+from service.core.state import State
+from service.core.transitions import Status
+from service.store.commands.start import SHOWN, run_record
+from service.store.database.clock import shown
+from service.store.database.reader import Reader, Snapshot
+from service.store.queries.pages import PAGE_BYTES_MAX, cut
+from service.store.rows.family import HELD
+from service.store.rows.records import AttemptRecord, Branch, HeldRecord, Page, StepRecord, WaitRecord, WhyRecord
+from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT, slot_of, state_of
+from service.store.rows.waits import OPEN, children_of
+from service.store.schema.models import attempts, graphs, log_lines, runs, snapshots, waits
+
+_EVALUATED_BYTES = select(snapshots.c.step, func.length(snapshots.c.evaluated)).where(
+    snapshots.c.run_id == bindparam("run_id"),
+    snapshots.c.step > bindparam("after_step"),
+    snapshots.c.step <= bindparam("last_step"),
+)
+
+_DEFINITION_OF_RUN = (
+    select(graphs.c.definition).join(runs, runs.c.graph_id == graphs.c.id).where(runs.c.id == bindparam("run_id"))
+)
+
+
+_WENT_TO = select(snapshots.c.next_node).where(
+    snapshots.c.run_id == bindparam("run_id"), snapshots.c.step == bindparam("step")
+)
+
+# Where its first step was made, or is to be made; of a run that was cancelled before, where that was.
+_BEGINNING = (
+    select(func.coalesce(snapshots.c.node, snapshots.c.next_node, runs.c.current_node, log_lines.c.node))
+    .select_from(
+        runs.outerjoin(snapshots, and_(snapshots.c.run_id == runs.c.id, snapshots.c.step == 1)).outerjoin(
+            log_lines, and_(log_lines.c.run_id == runs.c.id, log_lines.c.seq == runs.c.last_seq)
+        )
+    )
+    .where(runs.c.id == bindparam("run_id"))
+)
+
+_WHY = (runs.c.pause_asked, runs.c.lease_owner, runs.c.moved_at, runs.c.attempt)
+
+# The last line of a run that is paused says why: none comes after it.
+_LAST_PAUSE = select(log_lines.c.message).where(
+    log_lines.c.run_id == bindparam("run_id"),
+    log_lines.c.seq == bindparam("last_seq"),
+    log_lines.c.event == Event.RUN_PAUSED.value,
+)
+
+_COUNT_OF_OPEN = select(func.count()).where(
+    children_of(runs, bindparam("run_id"), bindparam("next_step"), bindparam("next_attempt")), runs.c.status.in_(OPEN)
+)
+
+
+class History:
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def page(self, run_id: str, after_step: int, limit: int) -> Page:
+        """Committed steps after `after_step`; NotFound without the run."""
+        async with self._reader.snapshot() as snapshot:
+            run = await snapshot.one(select(runs.c.step).where(runs.c.id == run_id))
+            if run is None:
+                raise NotFound("run", run_id)
+            last = min(run.step, after_step + limit)
+            between = {"run_id": run_id, "after_step": after_step, "last_step": last}
+            sizes = [*await snapshot.all(BYTES_BETWEEN, **between), *await snapshot.all(_EVALUATED_BYTES, **between)]
+            between["last_step"] = cut(sizes, after_step + 1, last)
+            items = await _steps_between(snapshot, between)
+        return Page(items, items[-1].step if items and items[-1].step < run.step else None)
+
+    async def state_at(self, run_id: str, step: int | None) -> tuple[int, State]:
+        """The state after `step` (None: the last one), with its number; NotFound past the last."""
+        async with self._reader.snapshot() as snapshot:
+            run = await snapshot.one(select(runs.c.step).where(runs.c.id == run_id))
+            return await _state_at(snapshot, run_id, run, step)
+
+    async def branch(self, run_id: str, step: int | None) -> Branch:
+        """From where another run can go on after `step` (None: the last one); NotFound without the run or the step."""
+        async with self._reader.snapshot() as snapshot:
+            run = await snapshot.one(select(runs.c.graph_id, runs.c.step).where(runs.c.id == run_id))
+            step, state = await _state_at(snapshot, run_id, run, step)
+            if step == 0:
+                node = await snapshot.one(_BEGINNING, run_id=run_id)
+            else:
+                node = await snapshot.one(_WENT_TO, run_id=run_id, step=step)
+        return Branch(run.graph_id if run else "", step, node[0] if node else None, state)
+
+    async def held(self, run_id: str, limit: int) -> list[HeldRecord]:
+        """The run and those below it that wait, or are paused; first those that only somebody else can move on."""
+        async with self._reader.snapshot() as snapshot:
+            rows = await snapshot.all(HELD, family=run_id, count=limit)
+        return [HeldRecord(row.id, row.status, row.kind, row.name, shown(row.due_at)) for row in rows]
+
+    async def why(self, run_id: str) -> WhyRecord:
+        """What there is to tell of why the run is where it is."""
+        async with self._reader.snapshot() as snapshot:
+            run = await snapshot.one(select(*SHOWN, *_WHY).where(runs.c.id == run_id))
+            if run is None:
+                raise NotFound("run", run_id)
+            last = run.step - 1
+            steps = await _steps_between(snapshot, {"run_id": run_id, "after_step": last, "last_step": run.step})
+            tried_step = run.step + (run.status not in (Status.COMPLETED, Status.CANCELLED))
+            tried = await snapshot.all(
+                select(attempts).where(attempts.c.run_id == run_id, attempts.c.step == tried_step)
+            )
+            paused = await snapshot.one(_LAST_PAUSE, run_id=run_id, last_seq=run.last_seq)
+            wait = await _wait(snapshot, run)
+        return WhyRecord(
+            run=run_record(run),
+            wait=wait,
+            pause_asked=bool(run.pause_asked),
+            lease_owner=run.lease_owner,
+            last_step=steps[-1] if steps else None,
+            attempts=failed_attempts(tried),
+            paused_because=None if paused is None else paused[0],
+            queued_since=shown(run.moved_at) or "",
+        )
+
+
+async def _state_at(snapshot: Snapshot, run_id: str, run: Any, step: int | None) -> tuple[int, State]:
+    if run is None:
+        raise NotFound("run", run_id)
+    step = run.step if step is None else step
+    if step is None or step > run.step:
+        raise NotFound("step", str(step))
+    return step, state_of(await snapshot.all(STATE_AT[snapshot.dialect], run_id=run_id, step=step))
+
+
+async def _wait(snapshot: Snapshot, run: Any) -> WaitRecord | None:
+    wait = await snapshot.one(select(waits).where(waits.c.run_id == run.id))
+    if wait is None:
+        return None
+    count = None
+    if wait.kind == WaitKind.CHILDREN:
+        place = {"run_id": run.id, "next_step": run.step + 1, "next_attempt": run.attempt}
+        (count,) = await snapshot.one(_COUNT_OF_OPEN, **place) or (None,)
+    return WaitRecord(wait.kind, wait.name, shown(wait.since) or "", shown(wait.due_at), count)
+
+
+async def _steps_between(snapshot: Snapshot, between: dict[str, Any]) -> tuple[StepRecord, ...]:
+    def within(table: Any) -> Any:
+        return (
+            select(table)
+            .where(
+                table.c.run_id == between["run_id"],
+                table.c.step > between["after_step"],
+                table.c.step <= between["last_step"],
+            )
+            .order_by(table.c.step)
+        )
+
+    changed: dict[int, list[Any]] = defaultdict(list)
+    for row in await snapshot.all(CHANGES_BETWEEN, **between):
+        changed[row.step].append(row)
+    tried: dict[int, list[Any]] = defaultdict(list)
+    for row in await snapshot.all(within(attempts)):
+        tried[row.step].append(row)
+    rows = await snapshot.all(within(snapshots))
+    graph = None
+    if any(row.is_abridged for row in rows):
+        graph = Graph.load((await snapshot.all(_DEFINITION_OF_RUN, run_id=between["run_id"]))[0][0])
+    made: list[StepRecord] = []
+    room = PAGE_BYTES_MAX
+    for row in rows:
+        evaluated = await _evaluated(snapshot, row, graph, tried[row.step])
+        # Only now it is known how large: operands were read back from the state.
+        room -= len(evaluated)
+        if made and room < 0:
+            break
+        made.append(_step_record(row, evaluated, changed[row.step], tried[row.step]))
+    return tuple(made)
+
+
+async def _evaluated(snapshot: Snapshot, row: Any, graph: Graph | None, failed: Sequence[Any]) -> str:
+    """The decision's record as it was made, with what was too large to be stored with the step."""
+    text: str = row.evaluated
+    if not row.is_abridged or graph is None:
+        return text
+    abridged = codec.loads(text)
+    keys = {path.segments(place)[0] for record in abridged for place in record.get("omitted", ())}
+    if row.reason != Reason.ON_ERROR:
+        state = await _values_at(snapshot, row.run_id, row.step, keys)
+        return codec.encode(complete(abridged, graph.edges_from(row.node), state))
+    last = codec.loads(max(failed, key=lambda row: int(row.attempt)).error)
+    edges = graph.edges_on_error(row.node, last["type"])
+    into = edges[len(abridged) - 1].into or ""
+    record = (await _values_at(snapshot, row.run_id, row.step, {into})).entries[into].text
+    state = await _values_at(snapshot, row.run_id, row.step - 1, keys)
+    return codec.encode(complete(abridged, edges, state, record))
+
+
+async def _values_at(snapshot: Snapshot, run_id: str, step: int, keys: Collection[str]) -> State:
+    """The part of the state after `step` that has `keys`."""
+    slots = [slot_of(key, snapshot.dialect) for key in sorted(keys)]
+    found = [await snapshot.one(VALUE_AT, run_id=run_id, key=slot, step=step) for slot in slots]
+    return state_of(row for row in found if row is not None and row[1] is not None)
+
+
+def _attempts(row: Any, failed: Sequence[Any]) -> tuple[AttemptRecord, ...]:
+    """All attempts of a step: those that failed have rows of their own, the last one too where an error edge led on."""
+    if row.reason == Reason.PATCH:
+        return ()  # Those in its place were of the step that failed; the patch has taken its number.
+    found = failed_attempts(failed)
+    if row.reason == Reason.ON_ERROR:
+        return found
+    return (*found, AttemptRecord(row.attempt, None, shown(row.started_at) or "", shown(row.finished_at) or ""))
+
+
+def failed_attempts(rows: Sequence[Any]) -> tuple[AttemptRecord, ...]:
+    return tuple(
+        AttemptRecord(row.attempt, row.error, shown(row.started_at) or "", shown(row.finished_at) or "")
+        for row in sorted(rows, key=lambda row: int(row.attempt))
+    )
+
+
+def _step_record(row: Any, evaluated: str, changed: Sequence[Any], failed: Sequence[Any]) -> StepRecord:
+    started_at, finished_at = shown(row.started_at) or "", shown(row.finished_at) or ""
+    return StepRecord(
+        step=row.step,
+        node=row.node,
+        attempt=row.attempt,
+        attempts=_attempts(row, failed),
+        set={change.key: change.value for change in changed if change.value is not None},
+        unset=tuple(change.key for change in changed if change.value is None),
+        next_node=row.next_node,
+        reason=row.reason,
+        evaluated=evaluated,
+        started_at=started_at,
+        finished_at=finished_at,
+        duration_ms=max(0.0, row.duration_ms),
+    )

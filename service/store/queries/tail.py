@@ -1,0 +1,179 @@
+"""Where a line reaches whoever follows a run: stored lines first, then new ones as they are committed.
+
+Whoever has fallen behind reads pages of its own. Those that have seen all there was read together: each read
+is for all that have asked since the last one began, so that hundreds of tails cost few reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from itertools import islice
+
+from sqlalchemy import text
+
+from service.core import codec
+from service.core.errors import NotFound
+from service.core.transitions import OVER
+from service.store.database.local_events import Wake
+from service.store.database.reader import Reader
+from service.store.rows.log_lines import Logs, line_record
+from service.store.rows.records import LineRecord
+
+PAGE_LINES_MAX = 500
+POLL_S = 1.0
+"""The longest wait for a hint; a lost one costs no more than that."""
+TOGETHER_MAX = 200
+"""Tails in one read."""
+TOGETHER_LINES_MAX = 10
+"""Lines of each of them; whoever finds so many has fallen behind."""
+TOGETHER_PAUSE_S = 0.002
+"""From one read to the next: with more in each read, the lines arrive earlier, and the rest of the server has more."""
+
+_LINES_TOGETHER = """\
+SELECT asked.place, r.last_seq, r.status, l.seq, l.ts, l.level, l.event, l.node, l.step, l.attempt, l.message, l.data
+FROM {asked} JOIN runs r ON r.id = asked.run_id LEFT JOIN {lines}
+ORDER BY asked.place, l.seq"""
+
+# A line has the next number, so that a range of numbers is a page of lines.
+_TOGETHER = {
+    "sqlite": _LINES_TOGETHER.format(
+        asked="(SELECT key AS place, json_extract(value, '$[0]') AS run_id, json_extract(value, '$[1]') AS after_seq"
+        " FROM json_each(:asked)) AS asked",
+        lines="log_lines l"
+        " ON l.run_id = asked.run_id AND l.seq > asked.after_seq AND l.seq <= asked.after_seq + :limit",
+    ),
+    # Differs from SQLite, which has no LATERAL, because PostgreSQL may join the above by reading all lines.
+    "postgresql": _LINES_TOGETHER.format(
+        asked="(SELECT number - 1 AS place, value ->> 0 AS run_id, CAST(value ->> 1 AS bigint) AS after_seq"
+        " FROM json_array_elements(CAST(:asked AS json)) WITH ORDINALITY AS given(value, number)) AS asked",
+        lines="LATERAL (SELECT * FROM log_lines WHERE run_id = asked.run_id AND seq > asked.after_seq"
+        " ORDER BY seq LIMIT :limit) AS l ON true",
+    ),
+}
+"""By dialect. Parameters: asked (an array of arrays of a run's id and the last `seq` seen), limit."""
+
+LINES_TOGETHER = {dialect: text(statement) for dialect, statement in _TOGETHER.items()}
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a tail finds at a moment."""
+
+    last_seq: int
+    over: bool
+    lines: list[LineRecord] = field(default_factory=list)
+
+
+class Tails:
+    def __init__(self, logs: Logs, reader: Reader, wake: Wake) -> None:
+        self._logs = logs
+        self._together = _Together(reader)
+        self._wake = wake
+
+    async def lines(
+        self, run_id: str, after_seq: int, *, gone: Callable[[asyncio.Event], bool]
+    ) -> AsyncGenerator[list[LineRecord], None]:
+        """All lines of a run after `after_seq`, in order and once each, until it is over; NotFound without it.
+
+        An empty list comes whenever nothing was new for a while. `gone` is asked before every read, with the event
+        that ends the wait after it when it is set: True ends the tail.
+        """
+        behind = True
+        with self._wake.subscribe(run_id) as woken:
+            while not gone(woken):
+                woken.clear()
+                seen = await (self._page(run_id, after_seq) if behind else self._together.read(run_id, after_seq))
+                behind = len(seen.lines) >= TOGETHER_LINES_MAX
+                if seen.lines:
+                    after_seq = seen.lines[-1].seq
+                    yield seen.lines
+                # Nothing, though there should be: lines that somebody has deleted. They do not come by asking at once.
+                if after_seq >= seen.last_seq or not seen.lines:
+                    if seen.over:
+                        return
+                    try:
+                        async with asyncio.timeout(POLL_S):
+                            await woken.wait()
+                    except TimeoutError:
+                        yield []
+
+    async def close(self) -> None:
+        """When no tail is open any more, so that no read is going on behind the end."""
+        await self._together.close()
+
+    async def _page(self, run_id: str, after_seq: int) -> Seen:
+        lines, last_seq, over = await self._logs.page(run_id, after_seq, PAGE_LINES_MAX)
+        return Seen(last_seq, over, lines)
+
+
+_Place = tuple[str, int]
+"""A run's id, and the last `seq` that was seen of it."""
+
+
+class _Together:
+    """Reads for many tails at once. Belongs to one event loop."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._asked: dict[_Place, list[asyncio.Future[Seen]]] = defaultdict(list)
+        self._reading: asyncio.Task[None] | None = None
+
+    async def read(self, run_id: str, after_seq: int) -> Seen:
+        """The lines after `after_seq`, up to TOGETHER_LINES_MAX."""
+        future: asyncio.Future[Seen] = asyncio.get_running_loop().create_future()
+        self._asked[run_id, after_seq].append(future)
+        if self._reading is None:
+            # A task of its own: a tail that read for the others would take them along when its client leaves.
+            self._reading = asyncio.create_task(self._work())
+        return await future
+
+    async def close(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+
+    async def _work(self) -> None:
+        """Until nobody asks any more."""
+        try:
+            while self._asked:
+                places = list(islice(self._asked, TOGETHER_MAX))
+                asked = [self._asked.pop(place) for place in places]
+                found: dict[int, Seen] | Exception
+                try:
+                    found = await self._find(places)
+                except Exception as error:  # Whatever it is, it is theirs who asked; others go on asking.
+                    found = error
+                for number, futures in enumerate(asked):
+                    if isinstance(found, dict):
+                        _answer(futures, found.get(number) or NotFound("run", places[number][0]))
+                    else:
+                        _answer(futures, found)
+                await asyncio.sleep(TOGETHER_PAUSE_S)
+        finally:
+            self._reading = None
+
+    async def _find(self, places: list[_Place]) -> dict[int, Seen]:
+        """By the place of each in `places`."""
+        async with self._reader.snapshot() as snapshot:
+            statement = LINES_TOGETHER[snapshot.dialect]
+            rows = await snapshot.all(statement, asked=codec.encode(places), limit=TOGETHER_LINES_MAX)
+        found: dict[int, Seen] = {}
+        for row in rows:
+            if row.place not in found:
+                found[row.place] = Seen(row.last_seq, row.status in OVER)
+            if row.seq is not None:
+                found[row.place].lines.append(line_record(row))
+        return found
+
+
+def _answer(futures: list[asyncio.Future[Seen]], found: Seen | Exception) -> None:
+    for future in futures:
+        if future.done():
+            continue
+        if isinstance(found, Exception):
+            future.set_exception(found)
+        else:
+            future.set_result(found)

@@ -1,0 +1,63 @@
+"""A client's keys for its calls: the same key with the same body is the same call, however often it comes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, select
+
+from service.core.errors import Conflict
+from service.store.database.statements import Statement, every_column
+from service.store.database.transaction import Transaction
+from service.store.schema.models import idempotency_keys
+
+_KEY = Statement(
+    select(idempotency_keys.c.body_digest, idempotency_keys.c.run_id).where(
+        idempotency_keys.c.scope == bindparam("scope"), idempotency_keys.c.key == bindparam("key")
+    )
+)
+_ADD_KEY = Statement(
+    lambda insert: (
+        insert(idempotency_keys)
+        .values(every_column(idempotency_keys))
+        .on_conflict_do_nothing()
+        .returning(idempotency_keys.c.run_id)
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A client's key for a call; the same key with another digest is a conflict."""
+
+    scope: str
+    key: str
+    body_digest: str
+
+    @property
+    def name(self) -> str:
+        """What tells it from all other keys."""
+        return f"{self.scope} {self.key}"
+
+
+def use_of(transaction: Transaction, idempotency: Idempotency) -> str | Conflict | None:
+    """The run for which the key was used already, if it was; Conflict where that was for another body."""
+    used = transaction.one(_KEY, scope=idempotency.scope, key=idempotency.key)
+    if used is None:
+        return None
+    digest, run_id = used
+    if digest != idempotency.body_digest:
+        return Conflict("this Idempotency-Key was used for another body")
+    return str(run_id)
+
+
+def take_key(transaction: Transaction, idempotency: Idempotency, run_id: str) -> bool:
+    """Use the key for `run_id`; False where somebody has used it. Waits for a server that is just using it."""
+    taken = transaction.one(
+        _ADD_KEY,
+        scope=idempotency.scope,
+        key=idempotency.key,
+        body_digest=idempotency.body_digest,
+        run_id=run_id,
+    )
+    return taken is not None

@@ -1,0 +1,177 @@
+"""Verbs on signals: the mailbox of a run. The step that a signal leads to takes it out, once, in order of commit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, func, select, update
+
+from service.core import codec
+from service.core.errors import Conflict, Invalid, NotFound, RungraphError
+from service.core.moves import Nothing, Received
+from service.core.spelling import closest
+from service.core.transitions import Status
+from service.store.database.clock import microseconds
+from service.store.database.statements import Statement
+from service.store.database.transaction import Transaction
+from service.store.database.writer import Writer
+from service.store.rows.keys import Idempotency, take_key, use_of
+from service.store.rows.waits import wake_those_ready
+from service.store.schema.models import graphs, idempotency_keys, runs, signals
+
+MAILBOX_MAX = 1000
+"""Signals of a run that no step has taken."""
+GRAPHS_KNOWN_MAX = 256
+"""Graphs of which it is remembered which signals they wait for."""
+NAMES_SHOWN_MAX = 10
+_CLOSED = (Status.COMPLETED, Status.CANCELLED)
+
+# Locked, so that numbers are given out in the order of the commits, and a run that is just parking is not missed.
+_STATUS = Statement(select(runs.c.status, runs.c.graph_id).where(runs.c.id == bindparam("run_id")).with_for_update())
+_DEFINITION = Statement(select(graphs.c.definition).where(graphs.c.id == bindparam("graph_id")))
+
+_WAITING = Statement(
+    select(func.count()).where(signals.c.run_id == bindparam("run_id"), signals.c.step.is_(None)),
+)
+_LAST_NUMBER = Statement(
+    select(func.coalesce(func.max(signals.c.number), 0)).where(signals.c.run_id == bindparam("run_id"))
+)
+_GET = Statement(
+    select(signals.c.name, signals.c.payload, signals.c.accepted_at).where(
+        signals.c.run_id == bindparam("run_id"), signals.c.number == bindparam("number")
+    )
+)
+_OLDEST = Statement(
+    select(signals.c.number, signals.c.payload, signals.c.accepted_at)
+    .where(signals.c.run_id == bindparam("run_id"), signals.c.step.is_(None), signals.c.name == bindparam("name"))
+    .order_by(signals.c.number)
+    .limit(1)
+)
+_CONSUME = Statement(
+    update(signals)
+    .where(signals.c.run_id == bindparam("run_id"), signals.c.number == bindparam("number"))
+    .values(step=bindparam("by_step"))
+)
+
+
+class _Run(NamedTuple):
+    """A row of _STATUS, its columns in that order."""
+
+    status: str
+    graph_id: str
+
+
+class Signals:
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._names: dict[str, frozenset[str]] = {}
+        """The signals that a graph's nodes wait for, by the graph's id; a graph never changes."""
+
+    async def send(
+        self,
+        run_id: str,
+        name: str,
+        payload: str,
+        idempotency: Idempotency | None = None,
+        *,
+        expected_only: bool = False,
+        within_s: float | None = None,
+    ) -> bool:
+        """Put a signal, its `payload` being JSON text, into the run's mailbox; whether it is new.
+
+        One transaction; when this returns, the signal is on disk. False: the key was used for the same before.
+        NotFound without the run; Conflict where it is over, its mailbox full, or the key used for another signal.
+        `expected_only`: Invalid where no node of the run's graph waits for that name.
+        """
+        sent: tuple[int, str] | None = None
+
+        def verb(transaction: Transaction) -> bool | RungraphError:
+            nonlocal sent
+            found = transaction.one(_STATUS, run_id=run_id)
+            if found is None:
+                return NotFound("run", run_id)
+            run = _Run(*found)
+            if sent is not None and _is_there(transaction, run_id, name, payload, *sent):
+                return True  # The COMMIT had only looked like a failure.
+            if idempotency is not None and (used := use_of(transaction, idempotency)) is not None:
+                transaction.confirm()
+                return used if isinstance(used, Conflict) else False
+            expected = self._names_of(transaction, run.graph_id) if expected_only else None
+            if (refusal := _refusal(transaction, run_id, run.status, name, expected)) is not None:
+                return refusal
+            if idempotency is not None:
+                take_key(transaction, idempotency, run_id)
+            sent = _put(transaction, run_id, name, payload)
+            return True
+
+        keyed = () if idempotency is None else (idempotency.name, idempotency_keys.name)
+        touching = (run_id, signals.name, *keyed)
+        outcome = await self._writer.write(verb, touching=touching, within_s=within_s)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def _names_of(self, transaction: Transaction, graph_id: str) -> frozenset[str]:
+        if graph_id not in self._names:
+            nodes = codec.loads(transaction.one(_DEFINITION, graph_id=graph_id)[0])["nodes"]
+            self._names[graph_id] = frozenset(node["signal"] for node in nodes.values() if "signal" in node)
+            if len(self._names) > GRAPHS_KNOWN_MAX:
+                del self._names[next(iter(self._names))]
+        return self._names[graph_id]
+
+    async def oldest(self, run_id: str, name: str) -> Received | Nothing:
+        """The signal of that name that the run takes next."""
+
+        def verb(transaction: Transaction) -> Received | Nothing:
+            row = transaction.one(_OLDEST, run_id=run_id, name=name)
+            return Nothing() if row is None else Received(row[0], row[1], microseconds(row[2]))
+
+        return await self._writer.write(verb, touching=(run_id, signals.name))
+
+
+def _put(transaction: Transaction, run_id: str, name: str, payload: str) -> tuple[int, str]:
+    """Write a signal into the mailbox, and wake the run if it waits for that; its number and when it was accepted."""
+    number = transaction.one(_LAST_NUMBER, run_id=run_id)[0] + 1
+    now = transaction.moment.text()
+    row = {"run_id": run_id, "number": number, "name": name, "payload": payload, "accepted_at": now}
+    transaction.insert(signals, [{**row, "step": None}])
+    wake_those_ready(transaction, [run_id])
+    return number, now
+
+
+def _refusal(
+    transaction: Transaction, run_id: str, status: str, name: str, expected: Collection[str] | None
+) -> Conflict | Invalid | None:
+    """`expected`: the only names that are taken, if not all are."""
+    if status in _CLOSED:
+        return Conflict(f"the run is {status}: it takes no more signals")
+    if expected is not None and (fault := _unexpected(name, expected)) is not None:
+        return Invalid.at("/name", fault)
+    if transaction.one(_WAITING, run_id=run_id)[0] >= MAILBOX_MAX:
+        return Conflict(f"the run's mailbox is full: {MAILBOX_MAX} signals wait")
+    return None
+
+
+def _unexpected(name: str, names: Collection[str]) -> str | None:
+    """What is wrong with a signal that nobody would ever take; None where a node takes it."""
+    if name in names:
+        return None
+    fault = f"no node of the run's graph waits for the signal {name!r:.200}"
+    if not names:
+        return f"{fault}, nor for any other"
+    if hint := closest(name, names):
+        return fault + hint
+    shown = ", ".join(f"{each!r:.100}" for each in sorted(names)[:NAMES_SHOWN_MAX])
+    more = "" if len(names) <= NAMES_SHOWN_MAX else f" and {len(names) - NAMES_SHOWN_MAX} more"
+    return f"{fault}; its nodes wait for {shown}{more}"
+
+
+def _is_there(transaction: Transaction, run_id: str, name: str, payload: str, number: int, accepted_at: str) -> bool:
+    row = transaction.one(_GET, run_id=run_id, number=number)
+    return row is not None and (row[0], row[1]) == (name, payload) and microseconds(row[2]) == microseconds(accepted_at)
+
+
+def consume(transaction: Transaction, run_id: str, number: int, step: int) -> None:
+    """Take a signal out of the mailbox: within the commit of `step`, which it leads to."""
+    transaction.execute(_CONSUME, run_id=run_id, number=number, by_step=step)

@@ -1,0 +1,182 @@
+"""The state after any step: for each key the latest row up to it, a search per key and not a scan."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+from sqlalchemy import BigInteger, Text, and_, bindparam, cast, func, select, true
+
+from service.core import codec
+from service.core.state import Entry, State
+from service.store.database.statements import Each, constant
+from service.store.database.transaction import Transaction
+from service.store.schema.models import changes
+
+STATES_LENGTH_MAX = 4 * 2**20
+"""Of states that one transaction reads, beyond the first: nobody else writes meanwhile."""
+ENTRY_LENGTH = 100
+"""What a key takes to read, and a run without any, as if it were bytes of a value."""
+SLOT_BYTES_MAX = 1000
+_NONE: Mapping[str, State] = {}
+_CHARACTERS_MAX = SLOT_BYTES_MAX // 4  # At most 4 bytes each: no need to count them.
+_DIGEST_OF_STAND_IN = re.compile("…[0-9a-f]{64}")
+
+
+def slot_of(text: str, dialect: str) -> str:
+    """What stands for a state key or a tag in an index: the text itself, or its beginning and its digest.
+
+    Differs from SQLite because an entry of PostgreSQL's indexes holds 2704 bytes, and a text may be longer. What
+    looks like a stand-in gets one too, so that no two texts share a slot.
+    """
+    if dialect == "sqlite":
+        return text
+    is_short = len(text) <= _CHARACTERS_MAX or (len(text) <= SLOT_BYTES_MAX and len(text.encode()) <= SLOT_BYTES_MAX)
+    if is_short and not (text[-65:-64] == "…" and _DIGEST_OF_STAND_IN.fullmatch(text, len(text) - 65)):
+        return text
+    return f"{text[:100]}…{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _whole_key(long_key: Any, slot: Any) -> Any:
+    return func.coalesce(long_key, slot).label("key")
+
+
+_KEY = _whole_key(changes.c.long_key, changes.c.key)
+
+
+def _keys(run_id: Any, **beside: Any) -> Any:
+    """The distinct slots of runs' keys by hops through the index: SQL's DISTINCT would read every step."""
+    kept = {"run_id": run_id, **beside}
+    lowest = select(func.min(changes.c.key)).where(changes.c.run_id == run_id).scalar_subquery()
+    first = select(*(value.label(name) for name, value in kept.items()), lowest.label("key"))
+    keys = first.cte("keys", recursive=True)
+    after = changes.alias("after")
+    following = select(func.min(after.c.key)).where(after.c.run_id == keys.c.run_id, after.c.key > keys.c.key)
+    again = select(*(keys.c[name] for name in kept), following.scalar_subquery())
+    return keys.union_all(again.where(keys.c.key.is_not(None)))
+
+
+def _states_at(given: Any, dialect: str) -> Any:
+    """For each run and step that is `given`, the state then."""
+    # With its type, which PostgreSQL cannot see in a parameter that is only selected.
+    keys = _keys(cast(given.run_id, Text), step=cast(given.step, BigInteger))
+    if dialect == "postgresql":
+        return _latest_lateral(keys)
+    latest = changes.alias("latest")
+    latest_step = (
+        select(func.max(latest.c.step))
+        .where(latest.c.run_id == keys.c.run_id, latest.c.key == keys.c.key, latest.c.step <= keys.c.step)
+        .scalar_subquery()
+    )
+    return (
+        select(_KEY, changes.c.value, changes.c.position, keys.c.run_id)
+        .select_from(keys.join(changes, and_(changes.c.run_id == keys.c.run_id, changes.c.key == keys.c.key)))
+        .where(changes.c.step == latest_step, changes.c.value.is_not(None))
+    )
+
+
+def _latest_lateral(keys: Any) -> Any:
+    """Differs from SQLite, which has no LATERAL, because PostgreSQL may join the above by reading all steps."""
+    latest = (
+        select(changes.c.long_key, changes.c.value, changes.c.position)
+        .where(changes.c.run_id == keys.c.run_id, changes.c.key == keys.c.key, changes.c.step <= keys.c.step)
+        .order_by(changes.c.step.desc())
+        .limit(constant(1))
+        .lateral("latest")
+    )
+    key = _whole_key(latest.c.long_key, keys.c.key)
+    return (
+        select(key, latest.c.value, latest.c.position, keys.c.run_id)
+        .select_from(keys.join(latest, true()))
+        .where(latest.c.value.is_not(None))
+    )
+
+
+def _changes_between(*columns: Any) -> Any:
+    keys = _keys(cast(bindparam("run_id"), Text))
+    return (
+        select(*columns)
+        .select_from(keys.join(changes, changes.c.key == keys.c.key))
+        .where(
+            changes.c.run_id == bindparam("run_id"),
+            changes.c.step > bindparam("after_step"),
+            changes.c.step <= bindparam("last_step"),
+        )
+    )
+
+
+_ONE = SimpleNamespace(run_id=bindparam("run_id"), step=bindparam("step"))
+
+STATE_AT = {dialect: _states_at(_ONE, dialect) for dialect in ("sqlite", "postgresql")}
+"""By dialect. Parameters: run_id, step."""
+
+STATES_AT = {
+    dialect: Each(partial(_states_at, dialect=dialect), run_id=changes.c.run_id, step=changes.c.step)
+    for dialect in STATE_AT
+}
+"""The same for many runs at once."""
+
+CHANGES_BETWEEN = _changes_between(changes.c.step, _KEY, changes.c.value).order_by(
+    changes.c.step, changes.c.position, _KEY
+)
+"""Parameters: run_id, after_step, last_step."""
+
+VALUE_AT = (
+    select(_KEY, changes.c.value, changes.c.position)
+    .where(
+        changes.c.run_id == bindparam("run_id"),
+        changes.c.key == bindparam("key"),
+        changes.c.step <= bindparam("step"),
+    )
+    .order_by(changes.c.step.desc())
+    .limit(1)
+)
+"""One key of the state after a step. Parameters: run_id, key (its slot), step."""
+
+BYTES_BETWEEN = _changes_between(
+    changes.c.step, func.sum(func.coalesce(func.length(changes.c.value), 0)).label("length")
+).group_by(changes.c.step)
+"""How much each step changed. Parameters: run_id, after_step, last_step."""
+
+
+def state_of(rows: Any) -> State:
+    """The state that rows of STATE_AT are. Sorted here: a database would write the values down to sort them."""
+    in_order = sorted(rows, key=lambda row: (row[2], row[0]))
+    return State({key: Entry(value, position, codec.byte_length(value)) for key, value, position, *_ in in_order})
+
+
+def states_of(rows: Any) -> dict[str, State]:
+    """The states that rows of STATES_AT are, by run; a run whose state is empty has none."""
+    by_run: dict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        by_run[row[3]].append(row)
+    return {run_id: state_of(of_run) for run_id, of_run in by_run.items()}
+
+
+def length_of(state: State) -> int:
+    """What it takes to read, as if it were bytes."""
+    return ENTRY_LENGTH + sum(ENTRY_LENGTH + entry.byte_length for entry in state.entries.values())
+
+
+def first_states(
+    transaction: Transaction, places: Sequence[tuple[str, int]], known: Mapping[str, State] = _NONE
+) -> list[State]:
+    """The states of the first of `places`, runs and steps: as many as are quickly read, and one at least.
+
+    Those of the runs that are `known` are not read.
+    """
+    states: list[State] = []
+    length, count = 0, 1
+    while len(states) < len(places) and length < STATES_LENGTH_MAX:
+        part = places[len(states) : len(states) + count]
+        asked = [{"run_id": run_id, "step": step} for run_id, step in part if run_id not in known]
+        found = states_of(transaction.each(STATES_AT[transaction.dialect], asked))
+        states += [known.get(run_id) or found.get(run_id, State({})) for run_id, _ in part]
+        length += sum(map(length_of, found.values()))
+        count *= 2  # Of large ones few are read beyond the limit, of small ones all in a few queries.
+    return states

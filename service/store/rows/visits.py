@@ -1,0 +1,67 @@
+"""Steps at the nodes that have `max_visits`: counted as they are committed, forgotten when a run is resumed there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import bindparam, delete, select
+
+from service.core.graph import Graph
+from service.core.run import Run
+from service.store.database.statements import Each, Statement, every_column
+from service.store.database.transaction import Transaction
+from service.store.rows.states import slot_of
+from service.store.schema.models import graphs, runs, visits
+
+_COUNT = Statement(
+    lambda insert: (
+        insert(visits)
+        .values(every_column(visits))
+        .on_conflict_do_update(index_elements=["run_id", "node"], set_={"count": bindparam("count")})
+    )
+)
+
+_COUNTED = Each(
+    lambda given: select(visits.c.run_id, visits.c.node, visits.c.count).where(visits.c.run_id == given.run_id),
+    run_id=visits.c.run_id,
+)
+
+_COUNTED_AT = Statement(
+    select(visits.c.count, graphs.c.definition)
+    .join(runs, runs.c.id == visits.c.run_id)
+    .join(graphs, graphs.c.id == runs.c.graph_id)
+    .where(visits.c.run_id == bindparam("run_id"), visits.c.node == bindparam("visited"))
+)
+
+_FORGET = Statement(delete(visits).where(visits.c.run_id == bindparam("run_id"), visits.c.node == bindparam("visited")))
+
+
+def count_visit(transaction: Transaction, run: Run, node: str) -> None:
+    """Keep the count that the run has of a node that it has just left."""
+    slot = slot_of(node, transaction.dialect)
+    transaction.execute(_COUNT, run_id=run.id, node=slot, count=run.visits[node])
+
+
+def visits_of(transaction: Transaction, counting: Mapping[str, Graph]) -> dict[str, dict[str, int]]:
+    """By run and node; asked of runs whose graphs count them."""
+    found: dict[str, dict[str, int]] = {run_id: {} for run_id in counting}
+    for run_id, slot, count in transaction.each(_COUNTED, [{"run_id": run_id} for run_id in counting]):
+        found[run_id][slot] = count
+    return {run_id: _by_node(found[run_id], graph, transaction.dialect) for run_id, graph in counting.items()}
+
+
+def _by_node(count_at: Mapping[str, int], graph: Graph, dialect: str) -> dict[str, int]:
+    slots = {node: slot_of(node, dialect) for node, of in graph.nodes.items() if of.max_visits is not None}
+    return {node: count_at[slot] for node, slot in slots.items() if slot in count_at}
+
+
+def forget_full_visits(transaction: Transaction, run_id: str, node: str) -> None:
+    """Let a run that `max_visits` of its node has paused begin to count anew."""
+    slot = slot_of(node, transaction.dialect)
+    counted = transaction.one(_COUNTED_AT, run_id=run_id, visited=slot)
+    if counted is None:
+        return
+    count, definition = counted
+    visits_max = Graph.load(definition).nodes[node].max_visits
+    if visits_max is not None and count >= visits_max:
+        transaction.execute(_FORGET, run_id=run_id, visited=slot)

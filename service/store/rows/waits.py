@@ -1,0 +1,136 @@
+"""What parks a run: a row for as long as it waits, and the one statement that wakes runs whose wait is over.
+
+A time wakes a run by `runs.due_at`, as it does a queued one. What else may end a wait is looked for here, by both
+sides: whoever parks a run looks after it has written its row, and whoever sends a signal or ends a child writes that
+first. One of the two comes second, since both have the run's row locked, so that no wake-up is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import and_, delete, exists, func, not_, or_, select, update
+
+from service.core.run import Wait, Waited, WaitKind
+from service.core.transitions import OVER, Status
+from service.store.database import local_events
+from service.store.database.clock import microseconds, text_of
+from service.store.database.statements import Each, constant
+from service.store.database.transaction import Transaction
+from service.store.schema.models import runs, signals, waits
+
+NEAR_S = 1.0
+"""How far ahead a claim looks for what is due next: a supervisor looks by itself so often."""
+
+_FORGET = Each(
+    lambda given: delete(waits).where(waits.c.run_id.in_(select(given.run_id))).returning(waits.c.run_id),
+    run_id=waits.c.run_id,
+)
+
+_READ = Each(
+    lambda given: select(waits.c.run_id, waits.c.kind, waits.c.since, waits.c.due_at).where(
+        waits.c.run_id == given.run_id
+    ),
+    run_id=waits.c.run_id,
+)
+
+_child = runs.alias("child")
+
+
+def children_of(child: Any, parent_id: Any, step: Any, attempt: Any) -> Any:
+    """Those that this attempt of the parent's step has started; their index asks for a status as well."""
+    return and_(child.c.parent_id == parent_id, child.c.parent_step == step, child.c.parent_attempt == attempt)
+
+
+OPEN = [constant(status) for status in Status if status not in OVER]
+FAILED = [constant(status) for status in (Status.FAILED, Status.CANCELLED)]
+
+_OF_STEP = children_of(_child, runs.c.id, runs.c.step + constant(1), runs.c.attempt)
+
+_HAS_MAIL = exists(
+    select(signals.c.number)
+    .where(signals.c.run_id == runs.c.id, signals.c.step.is_(None), signals.c.name == waits.c.name)
+    .correlate(runs, waits)
+)
+_HAS_FAILED = exists(select(_child.c.id).where(_OF_STEP, _child.c.status.in_(FAILED)).correlate(runs))
+_HAS_OPEN = exists(select(_child.c.id).where(_OF_STEP, _child.c.status.in_(OPEN)).correlate(runs))
+_COUNT_OF_OPEN = select(func.count()).where(_OF_STEP, _child.c.status.in_(OPEN)).correlate(runs).scalar_subquery()
+# They are counted only where `max_parallel` bounds how many there are: each end of a child asks this.
+_FEW_ARE_OPEN = or_(
+    and_(waits.c.open_max == constant(0), not_(_HAS_OPEN)),
+    and_(waits.c.open_max > constant(0), waits.c.open_max >= _COUNT_OF_OPEN),
+)
+
+_IS_OVER = or_(
+    and_(waits.c.kind == constant(WaitKind.SIGNAL), _HAS_MAIL),
+    and_(waits.c.kind == constant(WaitKind.CHILDREN), or_(_HAS_FAILED, _FEW_ARE_OPEN)),
+)
+
+_WAKE = Each(
+    lambda given: (
+        update(runs)
+        .where(
+            runs.c.id == given.run_id,
+            runs.c.status == constant(Status.WAITING),
+            # One that is due already keeps its place, however much comes for it.
+            or_(runs.c.due_at.is_(None), runs.c.due_at > given.now),
+            exists(select(waits.c.run_id).where(waits.c.run_id == runs.c.id, _IS_OVER).correlate(runs)),
+        )
+        .values(due_at=given.now)
+        .returning(runs.c.id)
+    ),
+    run_id=runs.c.id,
+    now=runs.c.due_at,
+)
+
+
+def due_text(transaction: Transaction, wait: Wait) -> str | None:
+    """When time ends `wait`, as the database stores it: the earlier of its two times."""
+    moment = transaction.moment
+    times = [] if wait.due_us is None else [wait.due_us]
+    if wait.kind is WaitKind.SLEEP:  # Until a moment that people have named.
+        times = [moment.by_calendar(us) for us in times]
+    if wait.later_s is not None:
+        times.append(moment.now_us + round(wait.later_s * 1_000_000))
+    return text_of(min(times)) if times else None
+
+
+def park(transaction: Transaction, parked: Sequence[tuple[str, Wait]]) -> None:
+    """Note what runs wait for from now on, whose rows are moved already. Then wake those that need not."""
+    forget(transaction, [run_id for run_id, _ in parked])
+    transaction.insert(waits, [_row(transaction, run_id, wait) for run_id, wait in parked])
+
+
+def _row(transaction: Transaction, run_id: str, wait: Wait) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "kind": wait.kind.value,
+        "name": wait.name,
+        "since": transaction.moment.text() if wait.since_us is None else text_of(wait.since_us),
+        "due_at": due_text(transaction, wait),
+        "open_max": wait.open_max,
+    }
+
+
+def forget(transaction: Transaction, run_ids: Collection[str]) -> None:
+    """These runs wait no more."""
+    transaction.each(_FORGET, [{"run_id": run_id} for run_id in run_ids])
+
+
+def wake_those_ready(transaction: Transaction, run_ids: Collection[str]) -> None:
+    """Make runs due whose wait something other than time has ended; others are left alone."""
+    now = transaction.moment.text()
+    if transaction.each(_WAKE, [{"run_id": run_id, "now": now} for run_id in run_ids]):
+        transaction.woken.add(local_events.CLAIMABLE)
+
+
+def waits_of(transaction: Transaction, run_ids: Collection[str]) -> dict[str, Waited]:
+    """What runs that are claimed now have waited for, by run; many have for nothing."""
+    now_us = transaction.moment.now_us
+    found = {}
+    for run_id, kind, since, due_at in transaction.each(_READ, [{"run_id": run_id} for run_id in run_ids]):
+        due_us = None if due_at is None else microseconds(due_at)
+        is_over = due_us is not None and due_us <= now_us
+        found[run_id] = Waited(WaitKind(kind), microseconds(since), due_us, is_over, now_us)
+    return found

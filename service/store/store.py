@@ -1,0 +1,117 @@
+"""The store: few verbs, each one transaction. What is in here is on disk; nobody else knows SQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import literal, select
+
+from service.core.errors import Unavailable
+from service.store.commands.commit import Steps
+from service.store.commands.control import Control
+from service.store.commands.graphs import Graphs
+from service.store.commands.lease import Leases
+from service.store.commands.servers import Servers
+from service.store.commands.start import Runs
+from service.store.database.clock import Override
+from service.store.database.local_events import Wake
+from service.store.database.protocol import Database
+from service.store.database.reader import Reader
+from service.store.database.timeline import Timeline
+from service.store.database.writer import Writer
+from service.store.queries.backtest import Backtest
+from service.store.queries.history import History
+from service.store.queries.tail import Tails
+from service.store.rows.children import Children
+from service.store.rows.first_states import Begun
+from service.store.rows.log_lines import Logs
+from service.store.rows.signals import Signals
+
+ANSWER_S = 2.0
+"""How long a trial of the way to the database waits for it."""
+
+
+class Store:
+    """All verbs by subject, over one writer and a pool of readers."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        server_id: str,
+        address: str,
+        lease_s: float,
+        clock: Override | None = None,
+        elapsed: Callable[[], float] | None = None,
+    ) -> None:
+        """`clock` and `elapsed` stand for the database's clock and the monotonic one, in tests."""
+        self.is_shared = database.is_shared
+        self._answers: tuple[type[Exception], ...] = (Unavailable, *database.errors)
+        """What says that the database cannot, and not this process."""
+        self.wake = Wake()
+        self._hints = database.hints(self.wake.notify)
+        self._writer = Writer(database, self.wake, self._hints, Timeline(lease_s, clock, elapsed))
+        self._reader = Reader(database)
+        begun = Begun()
+        self.graphs = Graphs(self._writer, self._reader)
+        self.runs = Runs(self._writer, self._reader, begun)
+        self.steps = Steps(self._writer)
+        self.control = Control(self._writer)
+        self.signals = Signals(self._writer)
+        self.children = Children(self._writer)
+        self.history = History(self._reader)
+        self.backtest = Backtest(self._reader, self.runs)
+        self.logs = Logs(self._writer, self._reader)
+        self.tails = Tails(self.logs, self._reader, self.wake)
+        self.servers = Servers(self._writer, server_id, address, lease_s)
+        self.leases = Leases(self._writer, self.servers, begun, server_id, lease_s)
+
+    def open(self) -> None:
+        """Start the writer. The schema must be there (`schema.migrate`)."""
+        self._writer.start()
+        self._hints.start()
+
+    async def probe_reading(self) -> None:
+        """Read a little of everything: Unavailable where the database cannot be read, or lacks something."""
+        await self._reader.probe()
+
+    @contextmanager
+    def committing_inline(self) -> Iterator[None]:
+        """Let the running loop commit what is written meanwhile; on SQLite, where that is a matter of one disk.
+
+        Differs from PostgreSQL because a network in between may keep a loop waiting for seconds.
+        """
+        if not self.is_shared:
+            self._writer.commit_inline()
+        try:
+            yield
+        finally:
+            self._writer.commit_on_thread()
+
+    async def works(self) -> bool:
+        """Go to the database by the writer and by a reader, and change nothing; False where this process cannot.
+
+        That a database is locked, full or not there is no fault of the process. Any other exception is one.
+        """
+        try:
+            await self._writer.write(lambda transaction: None, within_s=ANSWER_S)  # noqa: ARG005  # nothing to do there
+            async with asyncio.timeout(ANSWER_S), self._reader.snapshot() as snapshot:
+                await snapshot.one(select(literal(1)))
+        except self._answers:
+            return self._writer.is_sound
+        except TimeoutError:
+            return self.is_shared or self._reader.is_busy  # A file has no network in between.
+        return self._writer.is_sound
+
+    def is_databases(self, error: BaseException) -> bool:
+        """Whether `error` is what the database said."""
+        return isinstance(error, self._answers)
+
+    async def close(self) -> None:
+        """Readers first: on SQLite the last connection to close checkpoints, and that is the writer's part."""
+        await self.tails.close()
+        await self._reader.close()
+        self._writer.close()
+        self._hints.close()
