@@ -248,7 +248,7 @@ def databases(wanted: bool) -> Iterator[Any]:
         yield None
         return
     sys.path.insert(0, str(ROOT))
-    from tests.postgres import Databases, own_server
+    from tests.support.postgres import Databases, own_server
 
     with own_server(max_connections="200") as server:
         yield Databases(server.url)

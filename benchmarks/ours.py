@@ -73,7 +73,7 @@ def databases(on_postgres: bool) -> Iterator[Any]:
         yield None
         return
     sys.path.insert(0, str(HERE.parent))
-    from tests.postgres import Databases, own_server
+    from tests.support.postgres import Databases, own_server
 
     with own_server(max_connections="100", autovacuum_naptime="1s", autovacuum_vacuum_cost_delay="0") as server:
         yield Databases(server.url)

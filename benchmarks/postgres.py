@@ -24,7 +24,7 @@ from service.store import Store
 from service.store.commands.start import Start
 from service.store.database.opening import database_at
 from service.store.database.protocol import Database
-from tests.postgres import Databases, own_server
+from tests.support.postgres import Databases, own_server
 
 STEPS = 1000
 RUNS, STEPS_EACH = 1000, 10

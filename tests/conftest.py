@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests.postgres import Databases, databases
+from tests.support.postgres import Databases, databases
 
 settings.register_profile("rungraph", deadline=None, max_examples=40)
 settings.load_profile("rungraph")

@@ -46,7 +46,7 @@ MUTANTS = (
                 "            runs.c.step == given.step_before,\n",
             ),
         ),
-        ("tests/store/test_fencing.py",),
+        ("tests/store/commands/test_fencing.py",),
     ),
     Mutant(
         "lines are fenced without the token",
@@ -57,7 +57,7 @@ MUTANTS = (
                 "        runs.c.status == Status.RUNNING.value,\n",
             ),
         ),
-        ("tests/store/test_fencing.py",),
+        ("tests/store/commands/test_fencing.py",),
     ),
     Mutant(
         "two transactions instead of one: the row is moved, then the rest is written",
@@ -70,7 +70,7 @@ MUTANTS = (
                 "    for table, rows in written.items():\n",
             ),
         ),
-        ("tests/store/test_unknown.py", "-k", "breaks_is_done_once and (advance or claim)"),
+        ("tests/store/database/test_unknown.py", "-k", "breaks_is_done_once and (advance or claim)"),
     ),
     Mutant(
         "a global id as cursor: seq from a counter of the server's, and not under the run's row",
@@ -89,7 +89,7 @@ MUTANTS = (
                 "from itertools import count\nfrom typing import Any\n",
             ),
         ),
-        ("tests/store/test_logs.py",),
+        ("tests/store/rows/test_logs.py",),
     ),
     Mutant(
         "time from the host's clock",
@@ -105,12 +105,12 @@ MUTANTS = (
                 "from datetime import UTC, datetime\n",
             ),
         ),
-        ("tests/store/test_clock.py",),
+        ("tests/store/database/test_clock.py",),
     ),
     Mutant(
         "a claim waits for the runs that another server is claiming",
         (Edit("service/store/commands/claim.py", ".with_for_update(skip_locked=True)", ".with_for_update()"),),
-        ("tests/store/test_postgres.py",),
+        ("tests/store/commands/test_servers.py",),
     ),
     Mutant(
         "a claim whose COMMIT looked like a failure claims anew",
@@ -121,7 +121,7 @@ MUTANTS = (
                 "            if kept := [row for row in () if self._has_taken(transaction, row)]:\n",
             ),
         ),
-        ("tests/store/test_unknown.py", "-k", "breaks_is_done_once and (advance or claim)"),
+        ("tests/store/database/test_unknown.py", "-k", "breaks_is_done_once and (advance or claim)"),
     ),
     Mutant(
         "a key is looked up, but not taken before its run is written",
@@ -134,7 +134,7 @@ MUTANTS = (
                 "    if False:\n",
             ),
         ),
-        ("tests/store/test_postgres.py",),
+        ("tests/store/commands/test_servers.py",),
     ),
     Mutant(
         "a cancel leaves the token, so that a late result is taken",
@@ -146,12 +146,12 @@ MUTANTS = (
             ),
             Edit("service/store/commands/commit.py", "            runs.c.lease_owner.is_not(None),\n", ""),
         ),
-        ("tests/store/test_control.py",),
+        ("tests/store/commands/test_control.py",),
     ),
     Mutant(
         "a step goes on past the pause that was asked for",
         (Edit("service/store/commands/commit.py", "in moved if pause_asked]\n", "in moved if False]\n"),),
-        ("tests/store/test_control.py", "-k", "pause"),
+        ("tests/store/commands/test_control.py", "-k", "pause"),
     ),
     Mutant(
         "a crash while children are started or joined is another attempt",
@@ -162,7 +162,7 @@ MUTANTS = (
                 "due if is_tool else due",
             ),
         ),
-        ("tests/store/test_children.py",),
+        ("tests/store/rows/test_children.py",),
     ),
     Mutant(
         "a signal stays in the mailbox once it is taken",
@@ -173,7 +173,7 @@ MUTANTS = (
                 "        if False:\n",
             ),
         ),
-        ("tests/store/test_signals.py",),
+        ("tests/store/rows/test_signals.py",),
     ),
     Mutant(
         "a child's end does not wake its parent",
@@ -184,7 +184,7 @@ MUTANTS = (
                 "    if ():\n        wake_those_ready",
             ),
         ),
-        ("tests/store/test_children.py",),
+        ("tests/store/rows/test_children.py",),
     ),
     Mutant(
         "children of another attempt have the ids of the first one's",
@@ -193,7 +193,7 @@ MUTANTS = (
                 "service/store/rows/children.py", "{parent_id}:{step}:{attempt}:{number}", "{parent_id}:{step}:{number}"
             ),
         ),
-        ("tests/store/test_children.py",),
+        ("tests/store/rows/test_children.py",),
     ),
 )
 

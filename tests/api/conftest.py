@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.api.executing import executing
-from tests.api.harness import Server, serving
+from tests.support.api.executing import executing
+from tests.support.api.harness import Server, serving
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,8 @@ from websockets.sync.client import connect
 
 from service.api import ApiSettings, create_api
 from service.api.access import Access, is_foreign
-from tests.api.harness import Server, serving
-from tests.api.testclient import TestClient
+from tests.support.api.harness import Server, serving
+from tests.support.api.testclient import TestClient
 
 TOKEN = "s3cret-tökén"
 RUN_ID = "0190b0a4-2c6f-7abc-8def-0123456789ab"

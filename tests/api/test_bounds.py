@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +13,9 @@ from service.engine import lines
 from service.engine.isolation import pool
 from service.store.queries import backtest, pages
 from service.store.rows import signals
+from tests.support.checkout import CHECKOUT
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+README = CHECKOUT / "README.md"
 BOUNDS = re.search("## Bounds\n(.*?)\n## ", README.read_text(), re.DOTALL)
 
 

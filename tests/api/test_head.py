@@ -10,10 +10,9 @@ import httpx
 import pytest
 
 from service.api import ApiSettings, create_api
-from tests.api.executing import UNKNOWN
-from tests.api.harness import Server, eventually
-from tests.api.test_openapi import no_lifespan
-from tests.api.testclient import TestClient
+from tests.support.api.executing import UNKNOWN
+from tests.support.api.harness import Server, eventually, no_lifespan
+from tests.support.api.testclient import TestClient
 
 DOCUMENT: dict[str, Any] = create_api(ApiSettings(), no_lifespan).openapi()
 PATHS = [

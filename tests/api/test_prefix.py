@@ -20,9 +20,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from service.api import ApiSettings, create_api
-from tests.api.harness import COUNT, Server, serving
-from tests.api.test_openapi import no_lifespan
-from tests.api.testclient import TestClient, WebSocketDenialResponse
+from tests.support.api.harness import COUNT, Server, no_lifespan, serving
+from tests.support.api.testclient import TestClient, WebSocketDenialResponse
 
 RUN_ID = "0190b0a4-2c6f-7abc-8def-0123456789ab"
 

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from service.api import stop
-from tests.api.harness import Server, eventually, serving
+from tests.support.api.harness import Server, eventually, serving
 
 CSV = (
     b"POST /demo/run_data_quality HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nContent-Length: 999\r\n\r\na"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from service.core import codec
 from service.core.errors import Invalid, NotJson
-from tests.core.strategies import json_values, states, texts
+from tests.support.core.strategies import json_values, states, texts
 
 LONGEST = 10**4300 - 1
 

@@ -16,7 +16,7 @@ from service.core.errors import ConditionError
 from service.core.graph import Edge
 from service.core.state import State
 from service.core.validation import read_graph
-from tests.core.strategies import json_values, scalars
+from tests.support.core.strategies import json_values, scalars
 
 BIG = 2**53
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from service.core import codec
 from service.core.graph import Graph
 from service.core.validation import read_graph
-from tests.core.strategies import TOOLS, graph_documents
+from tests.support.core.strategies import TOOLS, graph_documents
 
 
 def read(document: Any) -> Graph:

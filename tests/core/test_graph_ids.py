@@ -8,7 +8,7 @@ import pytest
 
 from service.core.graph import Graph
 from service.core.validation import read_graph
-from tests.core.strategies import TOOLS
+from tests.support.core.strategies import TOOLS
 
 NO_ARRAY = {"not": {"key": "x", "op": "is_type", "value": "array"}}
 CONDITION = {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from service.core import codec
 from service.core.patch import merged
-from tests.core.strategies import json_values, states
+from tests.support.core.strategies import json_values, states
 
 CASES: list[tuple[Any, Any, Any]] = [
     ({"a": "b"}, {"a": "c"}, {"a": "c"}),

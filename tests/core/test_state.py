@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from service.core import codec
 from service.core.errors import AttemptError, StateInvalid
 from service.core.state import State
-from tests.core.strategies import json_values, keys, states
+from tests.support.core.strategies import json_values, keys, states
 
 ROOM = 10**5
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.engine.harness import loop_until, running
+from tests.support.engine.harness import loop_until, running
 
 
 async def add(state: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from service.core.errors import Conflict
 from service.core.graph import Graph
 from service.core.state import Changes, State
 from service.store.rows.records import LineRecord
-from tests.engine.harness import STATE_BYTES_MAX, Bench, loop_until, running
+from tests.support.engine.harness import STATE_BYTES_MAX, Bench, loop_until, running
 
 JsonObject = dict[str, Any]
 

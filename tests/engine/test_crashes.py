@@ -19,8 +19,8 @@ from service.engine.threads import Threads
 from service.store import Store
 from service.store.database.transaction import VerbOfMany
 from service.store.rows.records import Claimed, RunRecord
-from tests.engine.calls import COMMAND
-from tests.engine.harness import STATE_BYTES_MAX, Bench, bench, loop_until
+from tests.support.engine.calls import COMMAND
+from tests.support.engine.harness import STATE_BYTES_MAX, Bench, bench, loop_until
 
 STEPS = 3
 

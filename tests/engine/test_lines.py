@@ -12,7 +12,7 @@ from typing import Any
 from service.engine.guard.logs import take
 from service.engine.lines import current
 from service.store.rows.records import LineRecord
-from tests.engine.harness import Bench, running
+from tests.support.engine.harness import Bench, running
 
 ONCE = {"start_node": "a", "nodes": {"a": "tool"}}
 

@@ -12,9 +12,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.engine.harness import Bench, running
-from tests.postgres import Databases
-from tests.store.support import until_async
+from tests.support.engine.harness import Bench, running
+from tests.support.postgres import Databases
+from tests.support.store.harness import until_async
 
 LEASE_S = 0.6
 OTHERS = [f"other {number}" for number in range(8)]

@@ -11,7 +11,7 @@ import pytest
 
 from service.engine.heartbeat import Heartbeat
 from service.store import Store
-from tests.engine.harness import loop_until, running
+from tests.support.engine.harness import loop_until, running
 
 
 async def add(state: dict[str, Any]) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 import service.engine as engine_room
 from service.engine import Engine, EngineSettings
-from tests.engine import hostile
-from tests.engine.calls import COMMAND, until_dead
-from tests.engine.harness import STATE_BYTES_MAX, Bench, bench, loop_until
+from tests.support.engine import hostile
+from tests.support.engine.calls import COMMAND, until_dead
+from tests.support.engine.harness import STATE_BYTES_MAX, Bench, bench, loop_until
 
 
 def test_a_stop_rests_at_the_step_boundary_and_releases(tmp_path: Path) -> None:

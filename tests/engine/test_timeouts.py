@@ -16,7 +16,7 @@ from service.core.graph import SECONDS_MAX
 from service.core.moves import Failed, Succeeded
 from service.core.state import Changes
 from service.core.tool import Tool
-from tests.engine.calls import COMMAND, DEADLINE_S, Calls, calls, until_dead
+from tests.support.engine.calls import COMMAND, DEADLINE_S, Calls, calls, until_dead
 
 SHORT_S = 0.05
 TIMED_OUT = Failed("timeout", "the tool took longer than 0.05 s")

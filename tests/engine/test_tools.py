@@ -18,7 +18,7 @@ import pytest
 from service.core.errors import ConditionError
 from service.core.tool import Tool
 from service.store.rows.records import LineRecord
-from tests.engine.harness import bench, loop_until, running
+from tests.support.engine.harness import bench, loop_until, running
 
 ONCE = {"start_node": "a", "nodes": {"a": "tool"}}
 

@@ -16,8 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.example import initial_state
-
-from .conftest import Attempt, Start, Walk, read_csv
+from tests.support.example import Attempt, Start, Walk, read_csv
 
 
 def replayed(raw: list[list[str]], walk: Walk) -> list[list[str]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Start, Walk, read_csv
+from tests.support.example import Start, Walk, read_csv
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "cases" / "cases.json").read_text())
 

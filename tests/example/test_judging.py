@@ -9,8 +9,7 @@ import pytest
 from service.example.judging.dates import read_time
 from service.example.judging.numbers import read_number
 from service.example.judging.texts import distance, is_slip, name_key
-
-from .conftest import Start, Walk
+from tests.support.example import Start, Walk
 
 
 def one_column(cells: Sequence[str], name: str = "v") -> str:

@@ -9,8 +9,7 @@ import pytest
 from pandera.errors import SchemaErrors
 
 from service.example import DATASETS, initial_state
-
-from .conftest import Attempt, Start, Walk, read_csv
+from tests.support.example import Attempt, Start, Walk, read_csv
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,7 @@ import pytest
 
 from service.example import faults, initial_state
 from service.example.reading.names import unique_names
-
-from .conftest import Attempt, Start, Walk, read_csv
+from tests.support.example import Attempt, Start, Walk, read_csv
 
 REFUSED_ROWS: list[Any] = [[], [1], {}, [{}], [{"a": "x\0"}]]
 

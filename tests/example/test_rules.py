@@ -11,9 +11,8 @@ import psycopg
 import pytest
 from pandera.errors import SchemaErrors
 
-from tests.postgres import Databases
-
-from .conftest import Start, Walk, read_csv
+from tests.support.example import Start, Walk, read_csv
+from tests.support.postgres import Databases
 
 Insert = Callable[[str, Sequence[Sequence[Any]]], None]
 

@@ -15,9 +15,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from tests.faults.kinds import ON_POSTGRESQL, ON_SQLITE
-from tests.faults.rounds import Fault, Outcome, play
-from tests.postgres import Databases, own_server
+from tests.support.faults.kinds import ON_POSTGRESQL, ON_SQLITE
+from tests.support.faults.rounds import Fault, Outcome, play
+from tests.support.postgres import Databases, own_server
 
 ROUND_S = 12.0
 

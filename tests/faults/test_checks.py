@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.engine.harness import running
-from tests.faults.checks import Found, compare
-from tests.faults.graphs import GRAPHS, STEPS
-from tests.faults.ledger import Ledger
+from tests.support.engine.harness import running
+from tests.support.faults.checks import Found, compare
+from tests.support.faults.graphs import GRAPHS, STEPS
+from tests.support.faults.ledger import Ledger
 
 
 async def count(state: dict[str, Any]) -> dict[str, Any]:

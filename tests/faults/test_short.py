@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.faults.kinds import backends_ended, server_killed
-from tests.faults.rounds import play
-from tests.postgres import Databases, own_server
+from tests.support.faults.kinds import backends_ended, server_killed
+from tests.support.faults.rounds import play
+from tests.support.postgres import Databases, own_server
 
 SECONDS = 2.0
 

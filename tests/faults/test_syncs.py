@@ -16,10 +16,10 @@ import pytest
 
 from service.store.database.sqlite.connections import Sqlite
 from service.store.schema.migrate import migrate
-from tests.faults.disk import Disk, library_in
-from tests.system.process import Server, running
+from tests.support.checkout import CHECKOUT
+from tests.support.faults.disk import Disk, library_in
+from tests.support.system.process import Server, running
 
-CHECKOUT = Path(__file__).parents[2]
 PAGES = 1_000
 """In a log that is checkpointed."""
 ROWS = PAGES // 4
@@ -51,7 +51,7 @@ class Writing:
         self.acknowledged: list[str] = []
         self.has_ended = False
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.writing", database],
+            [sys.executable, "-m", "tests.support.faults.writing", database],
             cwd=CHECKOUT,
             env={**os.environ, **disk.environment},
             stdin=subprocess.PIPE,

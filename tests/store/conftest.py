@@ -12,8 +12,8 @@ from service.store.database.opening import database_at
 from service.store.database.protocol import Database
 from service.store.database.sqlite.connections import Sqlite
 from service.store.schema.migrate import migrate
-from tests.postgres import Databases
-from tests.store.support import Clock
+from tests.support.postgres import Databases
+from tests.support.store.harness import Clock
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.commands import LOOP, TOOLS, Ask, asking_in, of
+from tests.support.system.commands import LOOP, TOOLS, Ask, asking_in, of
 
 
 @pytest.fixture

@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 import duckdb
 import pytest
 
-from tests.system.process import Server, serving, until
-from tests.system.tails import lines_of_websocket as lines_of
+from tests.support.checkout import CHECKOUT
+from tests.support.system.process import Server, serving, until
+from tests.support.system.tails import lines_of_websocket as lines_of
 
-TOOLS = Path(__file__).with_name("tools.py")
+TOOLS = CHECKOUT / "tests/support/system/tools.py"
 
 
 @pytest.fixture(scope="module")

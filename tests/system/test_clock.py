@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.invariants import TOOLS, counting, query
-from tests.system.process import Server, running, until
+from tests.support.system.invariants import TOOLS, counting, query
+from tests.support.system.process import Server, running, until
 
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 COMPLETED = "SELECT count(*) FROM v_runs WHERE status = 'completed'"

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.process import serving, until
+from tests.support.checkout import CHECKOUT
+from tests.support.system.process import serving, until
 
-TOOLS = Path(__file__).with_name("tools.py")
+TOOLS = CHECKOUT / "tests/support/system/tools.py"
 
 
 def test_a_locked_database_delays_runs_and_refuses_starts(tmp_path: Path) -> None:

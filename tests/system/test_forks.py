@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from tests.engine.calls import is_alive, until_dead
-from tests.system.process import Server, running, serving, until
+from tests.support.checkout import CHECKOUT
+from tests.support.engine.calls import is_alive, until_dead
+from tests.support.system.process import Server, running, serving, until
 
-TOOLS = Path(__file__).with_name("forking.py")
+TOOLS = CHECKOUT / "tests/support/system/forking.py"
 FORKING = ("forks", "forks_twice", "forks_by_multiprocessing", "forks_a_pool", "forks_awaiting")
 
 

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
-from tests.postgres import Databases, own_server
-from tests.system.invariants import TOOLS, check, counting, executions, query, unfinished
-from tests.system.process import Server, running, until
-from tests.system.sharing import server_on, start
-from tests.system.tails import lines_of_websocket
+from tests.support.postgres import Databases, own_server
+from tests.support.system.invariants import TOOLS, check, counting, executions, query, unfinished
+from tests.support.system.process import Server, running, until
+from tests.support.system.sharing import server_on, start
+from tests.support.system.tails import lines_of_websocket
 
 API = ("serve", "--port", "0", "--no-engine")
 ENGINE = ("engine",)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.rawsocket import TEXT, closed_with, connected, deflated, frame, frames, streaming
-from tests.system.process import Server, running, until
+from tests.support.rawsocket import TEXT, closed_with, connected, deflated, frame, frames, streaming
+from tests.support.system.process import Server, running, until
 
 MIB = 2**20
 LOOP = {"start_node": "a", "nodes": {"a": {"signal": "go"}}}

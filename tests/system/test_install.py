@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.process import serving
-
-CHECKOUT = Path(__file__).resolve().parents[2]
+from tests.support.checkout import CHECKOUT
+from tests.support.system.process import serving
 
 
 def call(*command: str | Path, cwd: Path, **environment: str) -> str:

@@ -6,10 +6,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.engine.calls import until_dead
-from tests.system.process import Server, serving, until
+from tests.support.checkout import CHECKOUT
+from tests.support.engine.calls import until_dead
+from tests.support.system.process import Server, serving, until
 
-TOOLS = Path(__file__).with_name("tools.py")
+TOOLS = CHECKOUT / "tests/support/system/tools.py"
 
 
 def node(tool: str, **options: Any) -> dict[str, Any]:

@@ -7,8 +7,8 @@ import random
 import time
 from pathlib import Path
 
-from tests.system.invariants import TOOLS, check, counting, executions, unfinished
-from tests.system.process import DEADLINE_S, Server, until
+from tests.support.system.invariants import TOOLS, check, counting, executions, unfinished
+from tests.support.system.process import DEADLINE_S, Server, until
 
 RUNS = int(os.environ.get("RUNGRAPH_TEST_KILLED_RUNS", "200"))
 STEPS = 50

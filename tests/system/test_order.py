@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.postgres import Databases
-from tests.system.process import Server
+from tests.support.checkout import CHECKOUT
+from tests.support.postgres import Databases
+from tests.support.system.process import Server
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+README = (CHECKOUT / "README.md").read_text()
 
 
 def block(name: str) -> str:

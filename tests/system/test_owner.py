@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.system.process import Server, serving
+from tests.support.system.process import Server, serving
 
 
 def test_a_second_server_is_refused_in_one_line_that_names_the_first(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from service.main import Server, serving
 from service.settings import Settings
-from tests.postgres import Databases
+from tests.support.postgres import Databases
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

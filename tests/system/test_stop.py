@@ -11,9 +11,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.system.process import Server, serving
+from tests.support.checkout import CHECKOUT
+from tests.support.system.process import Server, serving
 
-TOOLS = Path(__file__).with_name("tools.py")
+TOOLS = CHECKOUT / "tests/support/system/tools.py"
 
 
 def mute(server: Server, request: str) -> socket.socket:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.system.commands import of, rungraph
-from tests.system.process import serving, until
+from tests.support.system.commands import of, rungraph
+from tests.support.system.process import serving, until
 
 TOOLS = """
 from __future__ import annotations

@@ -11,9 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.system.process import DEADLINE_S, Server, running, serving
+from tests.support.checkout import CHECKOUT
+from tests.support.system.process import DEADLINE_S, Server, running, serving
 
-TOOLS = Path(__file__).with_name("breaking.py")
+TOOLS = CHECKOUT / "tests/support/system/breaking.py"
 QUICK = "import sys; from service.engine.guard import watchdog; watchdog.LOOK_S = 0.1; watchdog.LOOKS_MAX = 20"
 """Two seconds in place of half a minute."""
 

@@ -16,7 +16,7 @@ import pytest
 import service
 from service.core.errors import StartRefused
 from service.tools import files, imports, registry
-from tests.loading import nothing_loaded
+from tests.support.loading import nothing_loaded
 
 
 @pytest.fixture(autouse=True)

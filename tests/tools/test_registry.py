@@ -12,7 +12,7 @@ from service import tool
 from service.core.errors import StartRefused
 from service.core.tool import Tool
 from service.tools import registry
-from tests.loading import nothing_loaded
+from tests.support.loading import nothing_loaded
 
 
 @pytest.fixture(autouse=True)

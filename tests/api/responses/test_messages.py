@@ -1,0 +1,49 @@
+"""What is said of bad requests: what is wrong, where, and what was meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.api.documents import GRAPH, RUN, graph
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "says"),
+    [
+        ("/graph/run", {"graph_id": GRAPH, "state": {}}, "no field 'state'; did you mean 'initial_state'?"),
+        ("/graph/run", {"graphId": GRAPH}, "did you mean 'graph_id'?"),
+        ("/graph/run", [], "should be an object"),
+        ("/graph/create", graph(start="a"), "did you mean 'start_node'?"),
+        ("/graph/create", graph(edges={"a": {"to": "a", "if": {}}}), "did you mean 'condition'?"),
+        (f"/graph/{GRAPH}/backtest", {"runs": {"graph_id": GRAPH, "state": "failed"}}, "did you mean 'status'?"),
+        (f"/graph/{GRAPH}/backtest", {"filter": {"graph_id": GRAPH}}, "did you mean 'runs'?"),
+        (f"/runs/{RUN}/resume", {"state": {}}, "did you mean 'patch'?"),
+        ("/runs?page_size=1", None, "did you mean 'limit'?"),
+        (f"/runs/{RUN}/logs?since=1", None, "did you mean 'after_seq'?"),
+    ],
+)
+def test_an_unknown_field_comes_with_the_one_that_was_meant(
+    client: httpx.Client, path: str, body: Any, says: str
+) -> None:
+    answer = client.get(path) if body is None else client.post(path, json=body)
+    assert answer.status_code == 422
+    told = [f"{fault['pointer']}: {fault['message']}" for fault in answer.json()["errors"]]
+    assert any(says in each for each in told), told
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"", "the body is empty; this call takes JSON, as the examples at /docs show"),
+        (b" \n", "the body is empty; this call takes JSON, as the examples at /docs show"),
+        (b"{a: 1}", "the body is no JSON: a key in double quotes is expected at line 1, column 2, before 'a: 1}'"),
+        (b"\xff", "the body is no JSON: it is not UTF-8: invalid start byte at byte 0"),
+    ],
+)
+def test_what_is_no_json_is_told_in_words(client: httpx.Client, body: bytes, detail: str) -> None:
+    for path in ("/graph/run", "/graph/create", f"/runs/{RUN}/signals/go"):
+        answer = client.post(path, content=body)
+        assert (answer.status_code, answer.json()["detail"]) == (400, detail)

@@ -1,0 +1,89 @@
+"""The OpenAPI document: stable names, and true of the server that serves it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis import Case
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+
+from service.api import ApiSettings, create_api
+from tests.support.api.harness import Server, no_lifespan
+
+OPERATIONS = {
+    "create_graph",
+    "get_graph",
+    "list_graphs",
+    "start_run",
+    "get_state",
+    "list_runs",
+    "list_steps",
+    "get_state_at",
+    "list_lines",
+    "stream_events",
+    "get_file",
+    "list_tools",
+    "cancel_run",
+    "pause_run",
+    "resume_run",
+    "send_signal",
+    "fork_run",
+    "get_why",
+    "backtest",
+    "run_data_quality",
+    "livez",
+    "readyz",
+}
+
+
+@pytest.fixture(scope="module")
+def document(client: httpx.Client) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/openapi.json").json()
+    return found
+
+
+def test_operation_ids_are_stable(document: dict[str, Any]) -> None:
+    found = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
+    assert sorted(found) == sorted(OPERATIONS)
+
+
+def test_every_refusal_is_a_problem(document: dict[str, Any]) -> None:
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            refusals = {code: answer for code, answer in operation["responses"].items() if code[0] in "45"}
+            # No token is asked for at /livez.
+            assert {"400", "403", "422", "503"} | (set() if path == "/livez" else {"401"}) <= refusals.keys()
+            assert all(list(answer["content"]) == ["application/problem+json"] for answer in refusals.values())
+
+
+def test_bodies_have_examples(document: dict[str, Any]) -> None:
+    bodies = [
+        operation["requestBody"]
+        for path in document["paths"].values()
+        for operation in path.values()
+        if "requestBody" in operation
+    ]
+    assert len(bodies) == 7
+    assert all(media["examples"] for body in bodies for media in body["content"].values())
+
+
+schema = schemathesis.openapi.from_dict(create_api(ApiSettings(), no_lifespan).openapi())
+
+
+def test_the_document_served_is_the_one_that_is_tested(document: dict[str, Any]) -> None:
+    assert schema.raw_schema == document
+
+
+@schema.parametrize()
+@settings(max_examples=50, suppress_health_check=list(HealthCheck), derandomize=True)
+def test_the_server_is_as_described(server: Server, case: Case[Any]) -> None:
+    response = case.call(base_url=server.url, timeout=60)
+    # A graph that names an unknown tool is well-formed, and refused.
+    excluded: list[Any] = [positive_data_acceptance]
+    if response.status_code in (414, 431):
+        excluded.append(negative_data_rejection)  # Refused for its length, and only 400 and the like are expected.
+    case.validate_response(response, excluded_checks=excluded)

@@ -1,0 +1,160 @@
+"""A COMMIT that failed is unknown, not undone: what it did is found by its key, and is not done twice.
+
+Every verb meets every way in which its transaction can break; afterwards the tables hold what one honest
+execution leaves, and the verb answers what it answers then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service.core.errors import Unavailable
+from service.store.database.opening import database_at
+from service.store.database.protocol import Database
+from tests.support.postgres import Databases
+from tests.support.store.breaking import (
+    Fault,
+    breaks,
+    broken,
+    committed_and_cut_off,
+    committed_but_failed,
+    cut_off_before,
+    ended_by_the_server,
+)
+from tests.support.store.harness import (
+    COUNTER,
+    Clock,
+    ask,
+    clean,
+    commit,
+    dump,
+    gathering,
+    key_of,
+    opened,
+    said,
+    start,
+    start_of,
+    started,
+    success,
+    until_async,
+)
+from tests.support.store.verbs import VERBS
+
+
+@pytest.fixture(scope="module")
+def kept(postgres: Databases) -> Iterator[Database]:
+    url = postgres.migrated()
+    yield database_at(url)
+    postgres.drop(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Database:
+    if request.param == "sqlite":
+        found: Database = request.getfixturevalue("file")
+        return found
+    found = request.getfixturevalue("kept")
+    clean(found)
+    return found
+
+
+async def execute(database: Database, verb: str, fault: Fault | None = None, *, accompanied: bool = False) -> Any:
+    """The verb's answer, and then every row: of an execution in which `fault` happens once, or of an honest one."""
+    prepare, do = VERBS[verb]
+    async with opened(database, Clock()) as store:
+        given = await prepare(store)
+        breaking = None
+        with gathering(store):
+            if fault is not None:
+                breaking = breaks(database, store, fault, honest=1)  # What it gathers behind is committed.
+            neighbour = store._writer.submit(lambda _: None) if accompanied else None
+            done = asyncio.ensure_future(do(store, given))
+            await until_async(lambda: len(store._writer._waiting) > accompanied)
+        answer = await done
+        assert neighbour is None or neighbour.done()
+        assert breaking is None or breaking.remaining < 0, "it did not happen"
+    return answer, dump(database)
+
+
+async def assert_done_once(database: Database, verb: str, fault: Fault, *, accompanied: bool = False) -> None:
+    answer, rows = await execute(database, verb)
+    assert any(rows.values())
+    clean(database)
+    again, rows_again = await execute(database, verb, fault, accompanied=accompanied)
+    # That a graph was new is known only to the execution that was lost.
+    assert again == answer or verb == "add"
+    assert rows_again == rows
+
+
+@pytest.mark.parametrize("fault", [committed_and_cut_off, cut_off_before], ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_whose_connection_breaks_is_done_once(database: Database, verb: str, fault: Fault) -> None:
+    asyncio.run(assert_done_once(database, verb, fault))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_whose_backend_postgresql_ends_is_done_once(kept: Database, verb: str) -> None:
+    clean(kept)
+    asyncio.run(assert_done_once(kept, verb, ended_by_the_server))
+
+
+@pytest.mark.parametrize("fault", [committed_but_failed, committed_and_cut_off], ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_batch_that_was_committed_after_all_is_done_once(database: Database, verb: str, fault: Fault) -> None:
+    asyncio.run(assert_done_once(database, verb, fault, accompanied=True))
+
+
+def test_a_verb_alone_whose_commit_failed_is_unavailable_and_may_be_repeated(database: Database) -> None:
+    async def scenario() -> None:
+        async with opened(database) as store:
+            claimed = await started(store)
+            transition = success(claimed.run, n=1)
+            breaks(database, store, committed_but_failed)
+            with pytest.raises(Unavailable):
+                await store.runs.start(start_of("new"), key_of("k"))
+            assert await store.runs.start(start_of("another id"), key_of("k")) == ("new", False)
+            breaks(database, store, committed_but_failed)
+            with pytest.raises(Unavailable):
+                await commit(store, claimed.lease, transition, said("once"))
+            assert await commit(store, claimed.lease, transition, said("once")) == transition.run
+            assert (await store.runs.get("r")).last_seq == 3
+
+    asyncio.run(scenario())
+
+
+def test_a_verb_that_breaks_every_connection_is_refused_and_its_neighbours_are_done(database: Database) -> None:
+    def breaking(transaction: Any) -> None:
+        transaction.cursor.connection.close()
+        raise broken(database)
+
+    async def scenario() -> None:
+        async with opened(database) as store:
+            with gathering(store):
+                before = asyncio.ensure_future(store.graphs.add(COUNTER))
+                await asyncio.sleep(0)
+                bad = store._writer.submit(breaking, within_s=60)
+                after = asyncio.ensure_future(store.runs.start(start_of("r")))
+                await asyncio.sleep(0)
+            with pytest.raises(Unavailable):
+                await asyncio.wrap_future(bad)
+            assert (await before, await after) == (True, ("r", True))
+        assert ask(database, "SELECT id FROM runs") == [("r",)]
+
+    asyncio.run(scenario())
+
+
+def test_a_writer_whose_connection_broke_while_idle_does_the_next_verb(kept: Database) -> None:
+    clean(kept)
+
+    async def scenario() -> None:
+        async with opened(kept) as store:
+            await start(store, "before")
+            ended_by_the_server(kept, store._writer._writing.connection)
+            await start(store, "after")
+        assert ask(kept, "SELECT id FROM runs ORDER BY id") == [("after",), ("before",)]
+
+    asyncio.run(scenario())

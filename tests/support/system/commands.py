@@ -1,0 +1,137 @@
+"""The command line: in a process of its own, to its end or as it goes on; and, where it only reads, in this one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import pytest
+
+from service.cli import main
+from tests.support.checkout import CHECKOUT
+
+DEADLINE_S = 60.0
+
+TOOLS = '''
+import asyncio
+from pathlib import Path
+from service import tool
+
+@tool
+def bump(state, context):
+    context.log("two\\nlines", n=state["n"])
+    return {"n": state["n"] + 1}
+
+@tool
+async def wait(state, context):
+    """Until there is a file `go`."""
+    context.log("waiting")
+    while not Path("go").exists():
+        await asyncio.sleep(0.02)
+
+@tool
+def talk(state, context):
+    for number in range(state["lines"]):
+        context.log(f"line {number} " + "." * 50)
+
+@tool
+def fail():
+    raise ValueError("this is broken")
+'''
+
+LOOP = (
+    '{"name": "loop", "start_node": "a", "nodes": {"a": "bump"},'
+    ' "edges": {"a": {"to": "a", "condition": {"key": "n", "op": "<", "value": 3}}}}'
+)
+
+
+def of(tool: str, **more: str) -> str:
+    """A graph of one node that calls `tool`; `more` are members as JSON."""
+    members = "".join(f', "{name}": {value}' for name, value in more.items())
+    return f'{{"start_node": "a", "nodes": {{"a": "{tool}"}}{members}}}'
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Ask = Callable[..., Said]
+
+
+def asking_in(folder: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
+    """A command that loads no tools, in this process: several times as fast."""
+
+    def ask(*arguments: str) -> Said:
+        with pytest.MonkeyPatch.context() as patch:
+            for name in list(os.environ):
+                if name.startswith("RUNGRAPH_"):
+                    patch.delenv(name)
+            patch.chdir(folder)
+            patch.setattr(sys, "argv", ["rungraph", *arguments])
+            with pytest.raises(SystemExit) as ended:
+                main()
+        return Said(int(str(ended.value.code)), *capsys.readouterr())
+
+    return ask
+
+
+def rungraph(folder: Path, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command to its end."""
+    command = _command(arguments)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=_environment(environment),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+
+@contextmanager
+def begun(folder: Path, *arguments: str | Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A command that goes on; killed at last if it still does, so that whoever reads from it is never stuck."""
+    with subprocess.Popen(
+        _command(arguments),
+        cwd=folder,
+        env=_environment(environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        deadline = threading.Timer(DEADLINE_S, process.kill)
+        deadline.start()
+        try:
+            yield process
+        finally:
+            deadline.cancel()
+            process.kill()
+
+
+def _command(arguments: Sequence[str | Path]) -> list[str]:
+    return [sys.executable, "-m", "service", *map(str, arguments)]
+
+
+def _environment(given: Mapping[str, str]) -> dict[str, str]:
+    known = {name: value for name, value in os.environ.items() if not name.startswith(("RUNGRAPH_", "PYTHON"))}
+    return {**known, "PYTHONPATH": str(CHECKOUT), **given}
+
+
+def read_until(stream: IO[str] | None, text: str) -> str:
+    """The first line of `stream` with `text` in it; the stream's end is a failure."""
+    assert stream is not None
+    seen: list[str] = []
+    for line in stream:
+        seen.append(line)
+        if text in line:
+            return line
+    raise AssertionError(f"no {text!r} in {seen}")
