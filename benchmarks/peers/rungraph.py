@@ -25,9 +25,10 @@ from service.core.validation import read_graph
 from service.engine import Engine, EngineSettings
 from service.main import spare_collector
 from service.store import Store
-from service.store.commands.start import Filter, Start
+from service.store.commands.start import Start
 from service.store.database.opening import database_at
 from service.store.database.protocol import Database
+from service.store.queries.runs import Filter
 from service.store.rows.records import RunRecord
 from service.store.schema.migrate import migrate
 

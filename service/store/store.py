@@ -11,10 +11,7 @@ from sqlalchemy import literal, select
 from service.core.errors import Unavailable
 from service.store.commands.commit import Steps
 from service.store.commands.control import Control
-from service.store.commands.graphs import Graphs
-from service.store.commands.lease import Leases
 from service.store.commands.servers import Servers
-from service.store.commands.start import Runs
 from service.store.database.clock import Override
 from service.store.database.local_events import Wake
 from service.store.database.protocol import Database
@@ -22,12 +19,11 @@ from service.store.database.reader import Reader
 from service.store.database.timeline import Timeline
 from service.store.database.writer import Writer
 from service.store.queries.backtest import Backtest
+from service.store.queries.children import ChildQueries
 from service.store.queries.history import History
 from service.store.queries.tail import Tails
-from service.store.rows.children import Children
-from service.store.rows.first_states import Begun
-from service.store.rows.log_lines import Logs
-from service.store.rows.signals import Signals
+from service.store.rows.first_states import FirstStates
+from service.store.subjects import Graphs, Leases, Logs, Runs, Signals
 
 ANSWER_S = 2.0
 """How long a trial of the way to the database waits for it."""
@@ -54,19 +50,19 @@ class Store:
         self._hints = database.hints(self.wake.notify)
         self._writer = Writer(database, self.wake, self._hints, Timeline(lease_s, clock, elapsed))
         self._reader = Reader(database)
-        begun = Begun()
+        first_states = FirstStates()
         self.graphs = Graphs(self._writer, self._reader)
-        self.runs = Runs(self._writer, self._reader, begun)
+        self.runs = Runs(self._writer, self._reader, first_states)
         self.steps = Steps(self._writer)
         self.control = Control(self._writer)
         self.signals = Signals(self._writer)
-        self.children = Children(self._writer)
+        self.children = ChildQueries(self._writer)
         self.history = History(self._reader)
         self.backtest = Backtest(self._reader, self.runs)
         self.logs = Logs(self._writer, self._reader)
         self.tails = Tails(self.logs, self._reader, self.wake)
         self.servers = Servers(self._writer, server_id, address, lease_s)
-        self.leases = Leases(self._writer, self.servers, begun, server_id, lease_s)
+        self.leases = Leases(self._writer, self.servers, first_states, server_id, lease_s)
 
     def open(self) -> None:
         """Start the writer. The schema must be there (`schema.migrate`)."""

@@ -11,8 +11,8 @@ from service.core import children, codec, graph
 from service.core.validation import FAULTS_MAX
 from service.engine import lines
 from service.engine.isolation import pool
+from service.store.commands import signals
 from service.store.queries import backtest, pages
-from service.store.rows import signals
 from tests.support.checkout import CHECKOUT
 
 README = CHECKOUT / "README.md"

@@ -12,7 +12,7 @@ from service.api.responses import shapes
 from service.api.responses.openapi import BACKTEST_BODY, refusals
 from service.api.responses.rendering import Json
 from service.core.graph import Graph
-from service.store.commands.start import Filter
+from service.store.queries.runs import Filter
 
 router = routes(tags=["graphs"])
 

@@ -33,7 +33,8 @@ from service.core.errors import Invalid, StateInvalid
 from service.core.state import State
 from service.core.tags import tag_of
 from service.core.transitions import Status
-from service.store.commands.start import Filter, Start
+from service.store.commands.start import Start
+from service.store.queries.runs import Filter
 
 DEPTH_MAX = 1 + codec.DEPTH_MAX
 """The state, which may nest to the full depth, lies one level down in the body."""

@@ -23,10 +23,10 @@ from service.store.database.clock import microseconds
 from service.store.database.statements import Each, Statement, constant
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
+from service.store.rows.attempts import SERVER_LOST, row_of_lost_attempt
 from service.store.rows.fence import RENEW, is_held
-from service.store.rows.first_states import Begun
+from service.store.rows.first_states import FirstStates
 from service.store.rows.log_lines import rows_of_lines
-from service.store.rows.lost_attempts import SERVER_LOST, lost_attempt
 from service.store.rows.records import Claimed, Lease
 from service.store.rows.states import first_states
 from service.store.rows.visits import visits_of
@@ -91,10 +91,10 @@ class _Taken(NamedTuple):
         return _Taken(list(kept), [run for row, run in zip(self.rows, self.runs, strict=True) if row in kept], True)
 
 
-class Claims:
-    def __init__(self, writer: Writer, begun: Begun, server_id: str, lease_s: float) -> None:
+class ClaimCommands:
+    def __init__(self, writer: Writer, cached: FirstStates, server_id: str, lease_s: float) -> None:
         self._writer = writer
-        self._begun = begun
+        self._first_states = cached
         self._server_id = server_id
         self._lease_s = lease_s
         self._sees_all = False
@@ -166,7 +166,7 @@ class Claims:
     def _take(self, transaction: Transaction, due: list[Due]) -> _Taken:
         """Lease the first of `due`: as many as have states that are quickly read."""
         places = [(row.id, row.step) for row in due]
-        states = first_states(transaction, places, known=self._begun.take(places))
+        states = first_states(transaction, places, known=self._first_states.take(places))
         taken = due[: len(states)]
         self._take_all(transaction, taken)
         claimed = self._runs(transaction, taken, states)
@@ -232,7 +232,7 @@ class Claims:
         transaction.insert(
             attempts,
             [
-                lost_attempt(transaction, row.id, row.step + 1, row.attempt, row.moved_at, SERVER_LOST)
+                row_of_lost_attempt(transaction, row.id, row.step + 1, row.attempt, row.moved_at, SERVER_LOST)
                 for row in due
                 if row.crashed
             ],

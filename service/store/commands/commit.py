@@ -20,7 +20,7 @@ from service.store.database.statements import Each, Statement, constant
 from service.store.database.transaction import Row, Transaction
 from service.store.database.writer import Writer
 from service.store.rows.changes import insert_changes, rows_of_changes
-from service.store.rows.children import lock
+from service.store.rows.family import lock_runs
 from service.store.rows.fence import IS_RUNNING
 from service.store.rows.log_lines import rows_of_lines
 from service.store.rows.records import Lease
@@ -162,7 +162,7 @@ def _commit_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[Ru
     parents = _parents_to_tell(commits)
     if any(commit.transition.run.parent_id is not None for commit in commits):
         # Whoever cancels a family locks it in this order.
-        lock(transaction, [*parents, *(commit.lease.run_id for commit in commits)])
+        lock_runs(transaction, [*parents, *(commit.lease.run_id for commit in commits)])
     moved = _move_all(transaction, commits)
     last_seqs = {(run_id, token): last_seq for run_id, token, last_seq, _ in moved}
     going = [(commit, last_seqs[commit.lease]) for commit in commits if commit.lease in last_seqs]

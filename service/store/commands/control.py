@@ -21,7 +21,7 @@ from service.store.database.statements import Each, Statement, constant
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
 from service.store.rows.changes import insert_changes, rows_of_changes
-from service.store.rows.children import lock
+from service.store.rows.family import lock_runs
 from service.store.rows.log_lines import rows_of_lines
 from service.store.rows.states import STATE_AT, state_of
 from service.store.rows.visits import forget_full_visits
@@ -153,7 +153,7 @@ class Control:
             parent = transaction.one(_PARENT, run_id=run_id)
             if parent is None:
                 return NotFound("run", run_id)
-            lock(transaction, [run_id, *filter(None, parent)])
+            lock_runs(transaction, [run_id, *filter(None, parent)])
             run = _Run(*transaction.one(_LOCKED, run_id=run_id))
             if run.status in OVER:
                 transaction.confirm()
@@ -240,7 +240,7 @@ def cancel_runs(transaction: Transaction, run_ids: Sequence[str], because: str =
     """Cancel those of `run_ids` that are not over, and their children, level by level."""
     now = transaction.moment.text()
     while run_ids:
-        lock(transaction, run_ids)
+        lock_runs(transaction, run_ids)
         nodes = dict(transaction.each(_PLACES, [{"run_id": run_id} for run_id in run_ids]))
         # Once its row is moved, a run starts no more children.
         cancelled = transaction.each(_CANCEL, [{"run_id": run_id, "now": now} for run_id in nodes])

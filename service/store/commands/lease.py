@@ -6,24 +6,22 @@ another server may try.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 from sqlalchemy import bindparam, null, text, update
 
 from service.core import codec
 from service.core.transitions import Status
-from service.store.commands.claim import Claims
 from service.store.commands.control import pause_those_asked
 from service.store.commands.servers import Servers, make_queued_due
 from service.store.database import local_events
 from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
+from service.store.rows.attempts import INTERRUPTED, row_of_lost_attempt
 from service.store.rows.fence import HELD, RENEW, is_held
-from service.store.rows.first_states import Begun
-from service.store.rows.lost_attempts import INTERRUPTED, lost_attempt
-from service.store.rows.records import Claimed, Lease
+from service.store.rows.records import Lease
 from service.store.schema.models import attempts, runs
 
 _BEGIN = Statement(update(runs).where(*HELD).values(in_flight=1, moved_at=bindparam("now")).returning(runs.c.id))
@@ -59,24 +57,11 @@ _RELEASE = Statement(
 _SEIZE = Statement(update(runs).where(runs.c.status == Status.RUNNING.value).values(due_at=bindparam("now")))
 
 
-class Leases:
-    def __init__(self, writer: Writer, servers: Servers, begun: Begun, server_id: str, lease_s: float) -> None:
+class LeaseCommands:
+    def __init__(self, writer: Writer, servers: Servers, lease_s: float) -> None:
         self._writer = writer
         self._servers = servers
-        self._server_id = server_id
         self._lease_s = lease_s
-        self._claims = Claims(writer, begun, server_id, lease_s)
-
-    async def claim(
-        self, count: int, holding: Collection[str] = (), *, only: str | None = None, family: str | None = None
-    ) -> list[Claimed]:
-        """Lease up to `count` runs that are due; see `Claims`."""
-        return await self._claims.claim(count, holding, only=only, family=family)
-
-    @property
-    def next_due_s(self) -> float:
-        """In how many seconds another run is due, as the last claim has seen it; at most NEAR_S."""
-        return self._claims.next_due_s
 
     async def begin(self, lease: Lease) -> bool:
         """Note that an attempt of a run taken over begins now; False where the lease no longer holds."""
@@ -115,7 +100,7 @@ class Leases:
             row = transaction.one(_RELEASE, **parameters, now=now, interrupted=int(interrupted))
             if row is not None and interrupted:
                 step, attempt, moved_at = row
-                lost = lost_attempt(transaction, lease.run_id, step + 1, attempt - 1, moved_at, INTERRUPTED)
+                lost = row_of_lost_attempt(transaction, lease.run_id, step + 1, attempt - 1, moved_at, INTERRUPTED)
                 transaction.insert(attempts, [lost])
             if row is not None:
                 pause_those_asked(transaction, [lease])

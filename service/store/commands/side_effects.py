@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sqlalchemy import bindparam, update
+
 from service.core.run import Transition, WaitKind
+from service.store.commands.children import start_children
 from service.store.commands.control import cancel_children
+from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
-from service.store.rows.children import start_children
-from service.store.rows.signals import consume
 from service.store.rows.visits import count_visit
 from service.store.rows.waits import forget, park, wake_those_ready
+from service.store.schema.models import signals
+
+_CONSUME = Statement(
+    update(signals)
+    .where(signals.c.run_id == bindparam("run_id"), signals.c.number == bindparam("number"))
+    .values(step=bindparam("by_step"))
+)
 
 
 def take_effect(transaction: Transaction, transitions: Sequence[Transition]) -> None:
@@ -21,7 +30,7 @@ def take_effect(transaction: Transaction, transitions: Sequence[Transition]) -> 
     for transition in transitions:
         run = transition.run
         if transition.consumes is not None:
-            consume(transaction, run.id, transition.consumes, run.step)
+            transaction.execute(_CONSUME, run_id=run.id, number=transition.consumes, by_step=run.step)
         node = None if transition.step is None else transition.step.node
         if node is not None and node in run.visits:
             count_visit(transaction, run, node)

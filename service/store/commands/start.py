@@ -7,28 +7,22 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import bindparam, false, func, or_, select, tuple_
+from sqlalchemy import bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from service.core import codec
-from service.core.errors import Conflict, Invalid, NotFound, RungraphError, Unavailable
+from service.core.errors import Conflict, NotFound, RungraphError, Unavailable
 from service.core.state import Changes, State
-from service.core.tags import tag_of
 from service.core.transitions import Status
-from service.store.commands.graphs import page_of
 from service.store.database import local_events
-from service.store.database.clock import shown
 from service.store.database.queued_write import Touched
-from service.store.database.reader import Reader
 from service.store.database.statements import Each, Statement, constant
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
 from service.store.rows.changes import insert_changes, rows_of_changes
-from service.store.rows.first_states import Begun
+from service.store.rows.first_states import FirstStates
 from service.store.rows.keys import Idempotency, take_key, use_of
-from service.store.rows.log_lines import page_of_lines
-from service.store.rows.records import LineRecord, Page, RunRecord
-from service.store.rows.states import STATE_AT, slot_of, state_of
+from service.store.rows.states import slot_of
 from service.store.schema.models import graphs, idempotency_keys, run_tags, runs
 
 _START_NODE = Statement(select(graphs.c.start_node).where(graphs.c.id == bindparam("graph_id")))
@@ -73,12 +67,6 @@ _START = {
 }
 """By dialect, since ON CONFLICT is no standard SQL."""
 
-SHOWN = (
-    *(runs.c.id, runs.c.graph_id, runs.c.status, runs.c.current_node, runs.c.step, runs.c.error, runs.c.tags),
-    *(runs.c.created_at, runs.c.started_at, runs.c.finished_at, runs.c.last_seq),
-    *(runs.c.parent_id, runs.c.parent_step, runs.c.forked_from_id, runs.c.forked_from_step),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -94,21 +82,10 @@ class Start:
     """The run and the step whose state it begins with."""
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which runs a page shows; None asks nothing."""
-
-    status: str | None = None
-    graph_id: str | None = None
-    tag: str | None = None
-    """`key:value`, as `core.tags` reads it."""
-
-
-class Runs:
-    def __init__(self, writer: Writer, reader: Reader, begun: Begun) -> None:
+class RunCommands:
+    def __init__(self, writer: Writer, first_states: FirstStates) -> None:
         self._writer = writer
-        self._reader = reader
-        self._begun = begun
+        self._first_states = first_states
 
     async def start(
         self, start: Start, idempotency: Idempotency | None = None, *, within_s: float | None = None
@@ -144,36 +121,8 @@ class Runs:
                 new[start.run_id] = start, start.node or node[0]
             outcomes.append(instead or (start.run_id, True))
         for start in _insert_runs(transaction, new):
-            self._begun.add(start.run_id, start.state)
+            self._first_states.add(start.run_id, start.state)
         return outcomes
-
-    async def get(self, run_id: str) -> RunRecord:
-        async with self._reader.snapshot() as snapshot:
-            row = await snapshot.one(select(*SHOWN).where(runs.c.id == run_id))
-        if row is None:
-            raise NotFound("run", run_id)
-        return run_record(row)
-
-    async def whole(self, run_id: str, after_seq: int, limit: int) -> tuple[RunRecord, State, list[LineRecord]]:
-        """A run with its state and a page of its lines, all of one moment."""
-        async with self._reader.snapshot() as snapshot:
-            row = await snapshot.one(select(*SHOWN).where(runs.c.id == run_id))
-            if row is None:
-                raise NotFound("run", run_id)
-            state = state_of(await snapshot.all(STATE_AT[snapshot.dialect], run_id=run_id, step=row.step))
-            lines = await page_of_lines(snapshot, run_id, after_seq, row.last_seq, limit)
-        return run_record(row), state, lines
-
-    async def page(self, which: Filter, limit: int, cursor: str | None = None) -> Page:
-        """The newest first. The cursor is the id of the last run seen; Invalid where it is none."""
-        async with self._reader.snapshot() as snapshot:
-            last = None
-            if cursor is not None:
-                last = await snapshot.one(select(runs.c.created_at, runs.c.id).where(runs.c.id == cursor))
-                if last is None:
-                    raise Invalid.at("/cursor", "a cursor is one that an earlier page gave")
-            rows = await snapshot.all(_newest(which, last, limit + 1, snapshot.dialect))
-        return page_of([run_record(row) for row in rows], limit, lambda record: record.run_id)
 
 
 def _touched(start: Start, idempotency: Idempotency | None) -> Touched:
@@ -236,53 +185,3 @@ def _row(start: Start, node: str, now: str) -> dict[str, Any]:
         "tags": codec.encode(dict(start.tags)),
         "now": now,
     }
-
-
-def _newest(which: Filter, last: Sequence[Any] | None, limit: int, dialect: str) -> Any:
-    # With a tag, the tag's own index gives the order; it holds the same moment of creation.
-    table: Any = runs if which.tag is None else run_tags
-    created_at, run_id = (runs.c.created_at, runs.c.id) if which.tag is None else (table.c.created_at, table.c.run_id)
-    query = select(*SHOWN).order_by(created_at.desc(), run_id.desc()).limit(limit)
-    if which.tag is not None:
-        query = query.join(run_tags, run_tags.c.run_id == runs.c.id).where(*_tagged(which.tag, dialect))
-    if which.status is not None:
-        query = query.where(runs.c.status == which.status)
-    if which.graph_id is not None:
-        query = query.where(runs.c.graph_id == which.graph_id)
-    if last is not None:
-        query = query.where(tuple_(created_at, run_id) < tuple_(*last))
-    return query
-
-
-def _tagged(written: str, dialect: str) -> list[Any]:
-    """Conditions for runs with a tag. Where there are several colons, the index does not tell which ends the key."""
-    tag = tag_of(written)
-    if tag is None:
-        return [false()]
-    text = f"{tag.key}:{tag.value}"
-    conditions = [run_tags.c.tag == slot_of(text, dialect)]
-    if text.count(":") > 1:
-        find = func.instr if dialect == "sqlite" else func.strpos
-        member = f"{codec.encode(tag.key)}:{codec.encode(tag.value)}"
-        conditions.append(or_(find(runs.c.tags, "{" + member) == 1, find(runs.c.tags, "," + member) > 0))
-    return conditions
-
-
-def run_record(row: Any) -> RunRecord:
-    return RunRecord(
-        run_id=row.id,
-        graph_id=row.graph_id,
-        status=row.status,
-        current_node=row.current_node,
-        step=row.step,
-        error=row.error,
-        tags=row.tags,
-        created_at=shown(row.created_at) or "",
-        started_at=shown(row.started_at),
-        finished_at=shown(row.finished_at),
-        last_seq=row.last_seq,
-        parent_id=row.parent_id,
-        parent_step=row.parent_step,
-        forked_from_id=row.forked_from_id,
-        forked_from_step=row.forked_from_step,
-    )

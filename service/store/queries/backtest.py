@@ -19,9 +19,9 @@ from service.core import codec
 from service.core.backtest import Routed, detour, is_asked
 from service.core.graph import Graph
 from service.core.state import Entry, State
-from service.store.commands.start import Filter, Runs
 from service.store.database.reader import Reader
 from service.store.queries.pages import cut
+from service.store.queries.runs import Filter, RunQueries
 from service.store.rows.records import BacktestRecord, DivergenceRecord, RunRecord
 from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN
 from service.store.schema.models import snapshots
@@ -41,7 +41,7 @@ _STEPS_BETWEEN = (
 
 
 class Backtest:
-    def __init__(self, reader: Reader, runs: Runs) -> None:
+    def __init__(self, reader: Reader, runs: RunQueries) -> None:
         self._reader = reader
         self._runs = runs
 

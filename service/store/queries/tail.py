@@ -19,7 +19,7 @@ from service.core.errors import NotFound
 from service.core.transitions import OVER
 from service.store.database.local_events import Wake
 from service.store.database.reader import Reader
-from service.store.rows.log_lines import Logs, line_record
+from service.store.queries.log_lines import LogQueries, line_record
 from service.store.rows.records import LineRecord
 
 PAGE_LINES_MAX = 500
@@ -68,7 +68,7 @@ class Seen:
 
 
 class Tails:
-    def __init__(self, logs: Logs, reader: Reader, wake: Wake) -> None:
+    def __init__(self, logs: LogQueries, reader: Reader, wake: Wake) -> None:
         self._logs = logs
         self._together = _Together(reader)
         self._wake = wake

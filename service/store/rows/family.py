@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Column, text
+from sqlalchemy import Column, bindparam, func, select, text
 
 from service.core.run import WaitKind
 from service.core.transitions import Status
 from service.store.database.statements import Statement
+from service.store.database.transaction import Transaction
 from service.store.rows.waits import OPEN
+from service.store.schema.models import runs
 
 # What stands below a run that is over is over as well, since a run ends only when its children have.
 _FAMILY = f"""\
@@ -41,6 +43,14 @@ HELD = text(
 """The runs of the family for which it waits, those first that only somebody else can move on."""
 
 
+_LOCK = Statement(
+    select(runs.c.id)
+    .where(runs.c.id == func.any(bindparam("run_ids")))
+    .order_by(runs.c.depth, runs.c.id)
+    .with_for_update()
+)
+
+
 def due_of_family(columns: Iterable[Column[Any]], *, patiently: bool = False) -> Mapping[str, Statement]:
     """By dialect the query for the `count` runs of the family that have been due for the longest, locked.
 
@@ -55,3 +65,13 @@ def due_of_family(columns: Iterable[Column[Any]], *, patiently: bool = False) ->
     locked = query.format(by="", again=" AND runs.due_at <= :now" + is_left) + " FOR UPDATE OF runs SKIP LOCKED"
     found = query.format(by=" INDEXED BY sqlite_autoindex_runs_1", again=is_left)
     return {"sqlite": Statement(text(found)), "postgresql": Statement(text(locked))}
+
+
+def lock_runs(transaction: Transaction, run_ids: Iterable[str]) -> None:
+    """Lock runs before they are moved, parents before their children.
+
+    Differs from SQLite, which has one writer: on PostgreSQL two servers may end a child and park its parent at once,
+    and whoever comes second has to see what the other has written.
+    """
+    if transaction.dialect == "postgresql":
+        transaction.all(_LOCK, run_ids=sorted(set(run_ids)))

@@ -1,8 +1,8 @@
-"""The states of runs that this server has just started: most of them it claims at once, and need not read them back.
+"""Cache of the first states of runs that this server has just started.
 
-Only a saving: a state that is not here is read. With what a run begins never changes, and its id is never another
-run's, so that nothing in here can be wrong, whether or not the start was committed. Used by the writer
-and by its lane, each on a thread of its own.
+The server claims most of them at once and then need not read them back; a state that is not cached is read. An entry
+cannot be wrong: a run's first state never changes, and no other run gets its id, whether or not the start was
+committed. The writer and its lane use the cache from a thread each.
 """
 
 from __future__ import annotations
@@ -13,31 +13,32 @@ from collections.abc import Iterable
 from service.core.state import State
 from service.store.rows.states import length_of
 
-BEGUN_LENGTH_MAX = 2 * 2**20
-"""Of all states together; beyond that the oldest are let go."""
+CACHED_BYTES_MAX = 2 * 2**20
+"""Of all states together; beyond that the oldest are dropped."""
 
 
-class Begun:
+class FirstStates:
     def __init__(self) -> None:
         self._states: dict[str, State] = {}
         self._length = 0
         self._lock = threading.Lock()
 
     def add(self, run_id: str, state: State) -> None:
+        """Cache the first state of a run."""
         with self._lock:
-            self._take(run_id)
+            self._pop(run_id)
             self._states[run_id] = state
             self._length += length_of(state)
-            while self._length > BEGUN_LENGTH_MAX:
-                self._take(next(iter(self._states)))
+            while self._length > CACHED_BYTES_MAX:
+                self._pop(next(iter(self._states)))
 
     def take(self, places: Iterable[tuple[str, int]]) -> dict[str, State]:
-        """Those of `places`, runs and steps, where a run still has the state that it began with."""
+        """Remove the entries of `places` (pairs of run and step) and return those of runs that are at step 0."""
         with self._lock:
-            taken = [(run_id, step, self._take(run_id)) for run_id, step in places]
+            taken = [(run_id, step, self._pop(run_id)) for run_id, step in places]
         return {run_id: state for run_id, step, state in taken if step == 0 and state is not None}
 
-    def _take(self, run_id: str) -> State | None:
+    def _pop(self, run_id: str) -> State | None:
         state = self._states.pop(run_id, None)
         if state is not None:
             self._length -= length_of(state)

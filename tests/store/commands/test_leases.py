@@ -11,11 +11,11 @@ from service.core.moves import CRASHES_MAX, CallTool, Died, next_move
 from service.core.run import Run
 from service.core.transitions import Status
 from service.store import Store
-from service.store.commands.lease import Leases
 from service.store.commands.servers import Servers
 from service.store.database.protocol import Database
-from service.store.rows.first_states import Begun
+from service.store.rows.first_states import FirstStates
 from service.store.rows.records import Claimed, Lease
+from service.store.subjects import Leases
 from tests.support.store.harness import (
     BYTES_MAX,
     COUNTER,
@@ -37,9 +37,8 @@ from tests.support.store.harness import (
 
 def leases_of(store: Store, server_id: str) -> Leases:
     """Another server's view of the same database."""
-    return Leases(
-        store._writer, Servers(store._writer, server_id, f"{server_id}:8000", LEASE_S), Begun(), server_id, LEASE_S
-    )
+    servers = Servers(store._writer, server_id, f"{server_id}:8000", LEASE_S)
+    return Leases(store._writer, servers, FirstStates(), server_id, LEASE_S)
 
 
 async def renew(leases: Leases, *held: Lease) -> list[Lease]:

@@ -16,6 +16,7 @@ import pytest
 
 from service.core.errors import Unavailable
 from service.store import Store
+from service.store.commands.children import child_id
 from service.store.commands.claim import LOCKED_S
 from service.store.commands.servers import FORGET_S
 from service.store.database.blocked_writes import SAME_MAX
@@ -24,7 +25,6 @@ from service.store.database.postgres.connections import Postgres
 from service.store.database.protocol import READERS_MAX, Database
 from service.store.database.transaction import Transaction
 from service.store.database.writer import LOSSES_MAX
-from service.store.rows.children import child_id
 from service.store.rows.records import Claimed, Lease
 from tests.support.postgres import Databases
 from tests.support.store.breaking import Breaking, committed_and_cut_off, committed_but_failed, cut_off_before

@@ -13,9 +13,9 @@ import pytest
 from service.core.errors import Conflict, Invalid, NotFound
 from service.core.validation import read_graph
 from service.store import Store
-from service.store.commands.start import Filter
 from service.store.database.protocol import Database
 from service.store.queries.pages import PAGE_BYTES_MAX
+from service.store.queries.runs import Filter
 from service.store.rows.records import Page
 from tests.support.store.harness import (
     COUNTER,

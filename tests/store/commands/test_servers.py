@@ -18,7 +18,7 @@ from service.store.commands.servers import AHEAD_MAX
 from service.store.database.postgres.connections import Postgres
 from service.store.database.protocol import Database
 from service.store.database.transaction import Transaction
-from service.store.rows.children import lock
+from service.store.rows.family import lock_runs
 from service.store.rows.records import Claimed, Lease
 from tests.support.store.harness import (
     COUNTER,
@@ -256,8 +256,8 @@ ROW = "SELECT id FROM runs WHERE id = %s FOR UPDATE"
 
 def test_the_victim_of_a_deadlock_is_done_again_and_answered(database: Database) -> None:
     def verb(transaction: Transaction) -> str:
-        lock(transaction, ["a"])
-        lock(transaction, ["b"])
+        lock_runs(transaction, ["a"])
+        lock_runs(transaction, ["b"])
         return "done"
 
     async def scenario() -> None:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from service.store.commands.lease import Leases
 from service.store.commands.servers import Servers
 from service.store.database.clock import from_database, iso
 from service.store.database.protocol import Database
-from service.store.rows.first_states import Begun
+from service.store.rows.first_states import FirstStates
+from service.store.subjects import Leases
 from tests.support.store.harness import LEASE_S, ask, claim_one, commit, dump, opened, said, start, success
 
 NOW = {
@@ -97,7 +97,7 @@ def test_servers_whose_clocks_differ_by_hours_respect_each_others_leases(
     async def scenario() -> None:
         async with opened(database) as store:
             servers = Servers(store._writer, "two", "", LEASE_S)
-            other = Leases(store._writer, servers, Begun(), "two", LEASE_S)
+            other = Leases(store._writer, servers, FirstStates(), "two", LEASE_S)
             for name in "ab":
                 await start(store, name)
             mine = await store.leases.claim(1)

@@ -13,12 +13,12 @@ from sqlalchemy import text
 
 from service.core.errors import Unavailable
 from service.store import Store
-from service.store.commands.start import Filter
 from service.store.database.opening import database_at
 from service.store.database.postgres.connections import Postgres
 from service.store.database.protocol import Database
 from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
+from service.store.queries.runs import Filter
 from service.store.schema.migrate import migrate
 from service.store.schema.models import metadata
 from service.store.schema.views import VIEWS

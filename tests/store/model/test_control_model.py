@@ -33,16 +33,16 @@ from service.core.moves import CallTool, Failed, Outcome, next_move
 from service.core.state import State
 from service.core.transitions import Status
 from service.store import Store
-from service.store.commands.lease import Leases
+from service.store.commands.children import child_id
 from service.store.commands.servers import Servers
 from service.store.commands.start import Start
 from service.store.database.clock import iso
 from service.store.database.protocol import Database
 from service.store.database.sqlite.connections import Sqlite
-from service.store.rows.children import child_id
-from service.store.rows.first_states import Begun
+from service.store.rows.first_states import FirstStates
 from service.store.rows.keys import Idempotency
 from service.store.rows.records import Claimed
+from service.store.subjects import Leases
 from tests.support.store.carrying import LATER, setting, transition
 from tests.support.store.control_graphs import GRAPHS, MODELS, WAYS
 from tests.support.store.control_model import Model, ModelRun
@@ -92,7 +92,7 @@ class Machine(RuleBasedStateMachine):
             self.stores.append(store)
             return store.leases
         [store] = self.stores
-        return Leases(store._writer, Servers(store._writer, name, "", LEASE_S), Begun(), name, LEASE_S)
+        return Leases(store._writer, Servers(store._writer, name, "", LEASE_S), FirstStates(), name, LEASE_S)
 
     def wait(self, verb: Any) -> Any:
         async def within() -> Any:

@@ -27,12 +27,12 @@ from service.core.moves import next_move
 from service.core.run import Run, Transition
 from service.core.transitions import Status
 from service.store import Store
-from service.store.commands.lease import Leases
 from service.store.commands.servers import Servers
 from service.store.database.clock import from_database
 from service.store.database.protocol import Database
 from service.store.database.sqlite.connections import Sqlite
-from service.store.rows.first_states import Begun
+from service.store.rows.first_states import FirstStates
+from service.store.subjects import Leases
 from tests.support.core.strategies import json_values
 from tests.support.store.harness import (
     COUNTER,
@@ -98,7 +98,7 @@ class Machine(RuleBasedStateMachine):
             return Server(store, store.servers, store.leases)
         [store] = self.stores
         servers = Servers(store._writer, name, "", LEASE_S)
-        return Server(store, servers, Leases(store._writer, servers, Begun(), name, LEASE_S))
+        return Server(store, servers, Leases(store._writer, servers, FirstStates(), name, LEASE_S))
 
     def wait(self, verb: Any) -> Any:
         async def within() -> Any:

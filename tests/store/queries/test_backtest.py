@@ -9,8 +9,8 @@ import pytest
 
 from service.core.graph import Graph
 from service.core.validation import read_graph
-from service.store.commands.start import Filter
 from service.store.database.protocol import Database
+from service.store.queries.runs import Filter
 from tests.support.store.harness import claim_one, dump, opened, start, walk
 
 LONG = "é" * 5000

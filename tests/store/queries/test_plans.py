@@ -12,21 +12,24 @@ import pytest
 from sqlalchemy import Executable
 from sqlalchemy.dialects import sqlite
 
-from service.store.commands import control
+from service.store.commands import children, control, side_effects, signals
 from service.store.commands.claim import _CLAIM
 from service.store.commands.commit import _ADVANCE, _REST, _STAY
 from service.store.commands.due import _DUE, _DUE_OF_FAMILY, _NEXT
-from service.store.commands.start import Filter, _newest
+from service.store.commands.log_lines import _COUNT_UP
 from service.store.database.sqlite.connections import Sqlite
 from service.store.database.statements import Each, Statement
+from service.store.queries import children as child_queries
 from service.store.queries import history
+from service.store.queries import signals as signal_queries
 from service.store.queries.history import _EVALUATED_BYTES
+from service.store.queries.log_lines import BYTES_OF_LINES, LINES_AFTER, SIZES_OF_LINES
+from service.store.queries.runs import Filter, newest
 from service.store.queries.tail import LINES_TOGETHER
-from service.store.rows import children, signals, visits, waits
+from service.store.rows import visits, waits
 from service.store.rows.family import NEXT_OF_FAMILY
 from service.store.rows.fence import RENEW
 from service.store.rows.keys import _KEY
-from service.store.rows.log_lines import _COUNT_UP, BYTES_OF_LINES, SIZES_OF_LINES, lines_after
 from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT
 from tests.support.store.carrying import single
 from tests.support.store.harness import opened, sql, start
@@ -181,7 +184,7 @@ def test_the_state_view_is_a_search_per_key_as_well(database: Sqlite) -> None:
 
 
 def test_lines_are_read_in_the_order_of_their_key(database: Sqlite) -> None:
-    query = lines_after("r", 0, 10)
+    query = LINES_AFTER
     assert_searches(database, query, "SEARCH log_lines USING PRIMARY KEY (run_id=? AND seq>?)")
     assert_in_order(database, query)
 
@@ -207,7 +210,7 @@ def test_an_idempotency_key_is_looked_up(database: Sqlite) -> None:
     "which", [Filter(*values) for values in product((None, "queued"), (None, "g"), (None, "t:1"))], ids=repr
 )
 def test_a_page_of_runs_is_read_in_the_order_of_an_index(database: Sqlite, which: Filter, after: Any) -> None:
-    query = _newest(which, after, 11, "sqlite")
+    query = newest(which, after, 11, "sqlite")
     assert_in_order(database, query)
     for plan in plans(database, text_of(query)):
         if which == Filter():
@@ -235,10 +238,10 @@ CONTROL: dict[str, tuple[Any, tuple[str, ...]]] = {
     "signals that wait": (signals._WAITING, ("INDEX signals_waiting (run_id=?)",)),
     "the last signal": (signals._LAST_NUMBER, ("COVERING INDEX sqlite_autoindex_signals_1 (run_id=?)",)),
     "a signal": (signals._GET, (OF_SIGNAL,)),
-    "the oldest signal": (signals._OLDEST, ("INDEX signals_waiting (run_id=?)",)),
-    "consume": (signals._CONSUME, (OF_SIGNAL,)),
-    "count children": (children._COUNTED, (OF_CHILDREN,)),
-    "some children": (children._SOME, (f"{OF_CHILDREN} AND child_number>? AND child_number<?)",)),
+    "the oldest signal": (signal_queries._OLDEST, ("INDEX signals_waiting (run_id=?)",)),
+    "consume": (side_effects._CONSUME, (OF_SIGNAL,)),
+    "count children": (child_queries._COUNTED, (OF_CHILDREN,)),
+    "some children": (child_queries._COMPLETED, (f"{OF_CHILDREN} AND child_number>? AND child_number<?)",)),
     "known children": (children._KNOWN, ("SEARCH runs USING COVERING INDEX sqlite_autoindex_runs_1 (id=?)",)),
     "lock": (control._LOCKED, (OF_RUN,)),
     "parent": (control._PARENT, (OF_RUN,)),

@@ -17,22 +17,26 @@ from sqlalchemy import Executable
 from sqlalchemy.dialects import postgresql
 
 from service.core import codec
-from service.store.commands import control
+from service.store.commands import children, control, side_effects, signals
 from service.store.commands.claim import _CLAIM, _LOCKED
 from service.store.commands.commit import _ADVANCE, _COMMITTED, _REST, _STAY
 from service.store.commands.due import _DUE, _DUE_OF_FAMILY, _NEXT
 from service.store.commands.lease import _BEGIN, _RELEASE, _RENEW_ALL, _STILL_HELD_OF
-from service.store.commands.start import _START_NODE, Filter, _newest
+from service.store.commands.log_lines import _COUNT_UP, _LAST_SEQ
+from service.store.commands.start import _START_NODE
 from service.store.database.opening import database_at
 from service.store.database.statements import Each, Statement
+from service.store.queries import children as child_queries
 from service.store.queries import history
+from service.store.queries import signals as signal_queries
 from service.store.queries.history import _EVALUATED_BYTES
+from service.store.queries.log_lines import BYTES_OF_LINES, LINES_AFTER, SIZES_OF_LINES
+from service.store.queries.runs import Filter, newest
 from service.store.queries.tail import LINES_TOGETHER
-from service.store.rows import children, signals, visits, waits
+from service.store.rows import visits, waits
 from service.store.rows.family import NEXT_OF_FAMILY
 from service.store.rows.fence import RENEW
 from service.store.rows.keys import _KEY
-from service.store.rows.log_lines import _COUNT_UP, _LAST_SEQ, BYTES_OF_LINES, SIZES_OF_LINES, lines_after
 from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT
 from tests.support.postgres import Databases
 from tests.support.store.harness import COUNTER, opened, start_of
@@ -273,7 +277,7 @@ def test_whatever_asks_for_or_moves_a_run_finds_it_by_its_id(
         *((_KEY, "idempotency_keys_pkey", 20), (_START_NODE, None, 20), (VALUE_AT, "changes_pkey", 20)),
         *((STATE_AT["postgresql"], "changes_pkey", 100), (CHANGES_BETWEEN, "changes_pkey", 200)),
         *((BYTES_BETWEEN, "changes_pkey", 200), (_EVALUATED_BYTES, "snapshots_pkey", 50)),
-        (lines_after("f7", 100, 50), "log_lines_pkey", 100),
+        (LINES_AFTER, "log_lines_pkey", 100),
         *((BYTES_OF_LINES, "log_lines_pkey", 100), (SIZES_OF_LINES, "log_lines_pkey", 100)),
     ],
     ids=["key", "graph", "value", "state", "changes", "sizes", "decisions", "lines", "bytes of lines", "line sizes"],
@@ -289,7 +293,7 @@ def test_what_a_run_has_written_is_found_by_its_key(
 
 
 def test_lines_are_read_in_the_order_of_their_key(crowded: psycopg.Connection[Any]) -> None:
-    for plan in plans(crowded, lines_after("f7", 100, 50)):
+    for plan in plans(crowded, LINES_AFTER, after_seq=100, limit=50):
         assert plan.rows == 50
         assert not plan.kinds & {"Sort", "Incremental Sort"}
 
@@ -322,7 +326,7 @@ def test_the_state_view_is_a_search_per_key(crowded: psycopg.Connection[Any]) ->
 def test_a_page_of_runs_is_read_in_the_order_of_an_index(
     crowded: psycopg.Connection[Any], which: Filter, after: Any
 ) -> None:
-    for plan in plans(crowded, _newest(which, after, 11, "postgresql")):
+    for plan in plans(crowded, newest(which, after, 11, "postgresql")):
         assert "Seq Scan" not in plan.kinds
         assert plan.indexes
         if which.status != "queued" or (which.graph_id, which.tag) == (None, None):
@@ -347,10 +351,10 @@ def test_all_leases_are_renewed_without_reading_what_does_not_run(crowded: psyco
         (signals._WAITING, {"signals_waiting"}, 100),
         (signals._LAST_NUMBER, {"signals_pkey"}, 20),
         (signals._GET, {"signals_pkey"}, 20),
-        (signals._OLDEST, {"signals_waiting"}, 100),
-        (signals._CONSUME, {"signals_pkey"}, 50),
-        (children._COUNTED, {"runs_children"}, 300),
-        (children._SOME, {"runs_children"}, 300),
+        (signal_queries._OLDEST, {"signals_waiting"}, 100),
+        (side_effects._CONSUME, {"signals_pkey"}, 50),
+        (child_queries._COUNTED, {"runs_children"}, 300),
+        (child_queries._COMPLETED, {"runs_children"}, 300),
         (control._OPEN_CHILDREN, {"runs_children"}, 20),
         (control._RESUME, {"runs_pkey"}, 100),
         (control._WAIT, {"waits_pkey"}, 20),

@@ -10,7 +10,7 @@ import pytest
 from service.core.state import State
 from service.store.database.protocol import Database
 from service.store.rows import first_states, states
-from service.store.rows.first_states import Begun
+from service.store.rows.first_states import FirstStates
 from tests.support.store.control_verbs import patched
 from tests.support.store.harness import BYTES_MAX, COUNTER, opened, start_of
 
@@ -20,7 +20,7 @@ def state(**members: Any) -> State:
 
 
 def test_a_state_is_taken_once_and_only_at_the_beginning() -> None:
-    kept = Begun()
+    kept = FirstStates()
     kept.add("a", state(n=1))
     kept.add("b", state())
     assert kept.take([("b", 0), ("other", 0)]) == {"b": state()}
@@ -30,8 +30,8 @@ def test_a_state_is_taken_once_and_only_at_the_beginning() -> None:
 
 
 def test_the_oldest_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(first_states, "BEGUN_LENGTH_MAX", 2 * states.length_of(state(n=1)))
-    kept = Begun()
+    monkeypatch.setattr(first_states, "CACHED_BYTES_MAX", 2 * states.length_of(state(n=1)))
+    kept = FirstStates()
     for name in "abc":
         kept.add(name, state(n=1))
     kept.add("c", state(n=2))

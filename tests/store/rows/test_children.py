@@ -10,9 +10,9 @@ import pytest
 
 from service.core.errors import LeaseLost
 from service.core.transitions import Status
+from service.store.commands.children import child_id
 from service.store.database.protocol import Database
 from service.store.database.transaction import Transaction
-from service.store.rows.children import child_id
 from tests.support.store.carrying import (
     BOOM,
     LEAF,

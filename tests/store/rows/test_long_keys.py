@@ -15,10 +15,10 @@ from service.core import codec
 from service.core.transitions import Status
 from service.core.validation import read_graph
 from service.store import Store
-from service.store.commands.start import Filter
 from service.store.database.postgres.connections import Postgres
 from service.store.database.protocol import Database
 from service.store.database.sqlite.connections import Sqlite
+from service.store.queries.runs import Filter
 from service.store.rows.states import slot_of
 from tests.support.store.carrying import begun, carry, claim, graph, rest
 from tests.support.store.harness import ask, claim_one, opened, start_of, walk

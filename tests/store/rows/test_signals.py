@@ -11,9 +11,9 @@ from service.core.errors import Conflict, LeaseLost, NotFound
 from service.core.moves import Nothing, Received
 from service.core.transitions import Status
 from service.store import Store
+from service.store.commands.signals import MAILBOX_MAX
 from service.store.database.protocol import Database
 from service.store.rows.keys import Idempotency
-from service.store.rows.signals import MAILBOX_MAX
 from tests.support.store.carrying import (
     APPROVAL,
     BOOM,

@@ -11,11 +11,11 @@ import psycopg
 import pytest
 
 from service.core.errors import StartRefused
-from service.store.commands.start import Filter
 from service.store.database.opening import database_at
 from service.store.database.postgres.connections import Postgres
 from service.store.database.postgres.session import Sessions
 from service.store.database.protocol import LOCK_MS, Database
+from service.store.queries.runs import Filter
 from service.store.schema.migrate import migrate
 from tests.support.postgres import Databases, own_server
 from tests.support.store.carrying import APPROVAL, LATER, parked

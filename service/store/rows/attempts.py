@@ -1,4 +1,4 @@
-"""Attempts of which nobody knows how they went."""
+"""Rows for attempts whose outcome is unknown, because their server died or stopped."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ SERVER_LOST = {"type": "server_lost", "message": "the server died or lost its le
 INTERRUPTED = {"type": "interrupted", "message": "the server stopped during this attempt"}
 
 
-def lost_attempt(
+def row_of_lost_attempt(
     transaction: Transaction, run_id: str, step: int, attempt: int, started_at: Any, error: dict[str, str]
 ) -> dict[str, Any]:
-    """A row for an attempt of which nobody knows how it went."""
+    """Return the row of an attempt whose outcome is unknown."""
     return {
         "run_id": run_id,
         "step": step,

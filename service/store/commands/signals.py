@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, func, select
 
 from service.core import codec
 from service.core.errors import Conflict, Invalid, NotFound, RungraphError
-from service.core.moves import Nothing, Received
 from service.core.spelling import closest
 from service.core.transitions import Status
 from service.store.database.clock import microseconds
@@ -42,17 +41,6 @@ _GET = Statement(
         signals.c.run_id == bindparam("run_id"), signals.c.number == bindparam("number")
     )
 )
-_OLDEST = Statement(
-    select(signals.c.number, signals.c.payload, signals.c.accepted_at)
-    .where(signals.c.run_id == bindparam("run_id"), signals.c.step.is_(None), signals.c.name == bindparam("name"))
-    .order_by(signals.c.number)
-    .limit(1)
-)
-_CONSUME = Statement(
-    update(signals)
-    .where(signals.c.run_id == bindparam("run_id"), signals.c.number == bindparam("number"))
-    .values(step=bindparam("by_step"))
-)
 
 
 class _Run(NamedTuple):
@@ -62,7 +50,7 @@ class _Run(NamedTuple):
     graph_id: str
 
 
-class Signals:
+class SignalCommands:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self._names: dict[str, frozenset[str]] = {}
@@ -120,15 +108,6 @@ class Signals:
                 del self._names[next(iter(self._names))]
         return self._names[graph_id]
 
-    async def oldest(self, run_id: str, name: str) -> Received | Nothing:
-        """The signal of that name that the run takes next."""
-
-        def verb(transaction: Transaction) -> Received | Nothing:
-            row = transaction.one(_OLDEST, run_id=run_id, name=name)
-            return Nothing() if row is None else Received(row[0], row[1], microseconds(row[2]))
-
-        return await self._writer.write(verb, touching=(run_id, signals.name))
-
 
 def _put(transaction: Transaction, run_id: str, name: str, payload: str) -> tuple[int, str]:
     """Write a signal into the mailbox, and wake the run if it waits for that; its number and when it was accepted."""
@@ -170,8 +149,3 @@ def _unexpected(name: str, names: Collection[str]) -> str | None:
 def _is_there(transaction: Transaction, run_id: str, name: str, payload: str, number: int, accepted_at: str) -> bool:
     row = transaction.one(_GET, run_id=run_id, number=number)
     return row is not None and (row[0], row[1]) == (name, payload) and microseconds(row[2]) == microseconds(accepted_at)
-
-
-def consume(transaction: Transaction, run_id: str, number: int, step: int) -> None:
-    """Take a signal out of the mailbox: within the commit of `step`, which it leads to."""
-    transaction.execute(_CONSUME, run_id=run_id, number=number, by_step=step)

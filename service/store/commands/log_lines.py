@@ -1,0 +1,58 @@
+"""Append log lines while a step is running."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+from sqlalchemy import bindparam, select, update
+
+from service.core.run import Line
+from service.store.database.statements import Statement
+from service.store.database.transaction import Transaction
+from service.store.database.writer import Writer
+from service.store.rows.fence import HELD
+from service.store.rows.log_lines import rows_of_lines
+from service.store.rows.records import Lease
+from service.store.schema.models import log_lines, runs
+
+_COUNT_UP = Statement(
+    update(runs).where(*HELD).values(last_seq=runs.c.last_seq + bindparam("count")).returning(runs.c.last_seq)
+)
+
+# The lock waits for a COMMIT that is still in progress.
+_LAST_SEQ = Statement(
+    select(runs.c.last_seq)
+    .where(runs.c.id == bindparam("run_id"), runs.c.lease_token == bindparam("token"))
+    .with_for_update()
+)
+
+
+class LogCommands:
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    def append(self, lease: Lease, lines: Sequence[Line]) -> Future[bool]:
+        """Write lines of a running step. The result is False if the lease no longer holds.
+
+        The command is queued when this returns, so what the caller submits next is written after it.
+        """
+
+        reached: int | None = None
+
+        def verb(transaction: Transaction) -> bool:
+            nonlocal reached
+            place = {"run_id": lease.run_id, "token": lease.token}
+            if reached is not None:
+                # Nobody else writes lines under this token: so far only by a COMMIT that looked like a failure.
+                last = transaction.one(_LAST_SEQ, **place)
+                if last is not None and last[0] >= reached:
+                    return True
+            row = transaction.one(_COUNT_UP, **place, count=len(lines))
+            if row is None:
+                return False
+            reached = row[0]
+            transaction.insert(log_lines, rows_of_lines(transaction, lease.run_id, lines, row[0]))
+            return True
+
+        return self._writer.submit(verb, touching=(lease.run_id,))

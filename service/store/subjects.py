@@ -1,0 +1,50 @@
+"""One class per subject: what `Store` offers its callers. Each joins the commands and the queries on its subject."""
+
+from __future__ import annotations
+
+from service.store.commands.claim import ClaimCommands
+from service.store.commands.graphs import GraphCommands
+from service.store.commands.lease import LeaseCommands
+from service.store.commands.log_lines import LogCommands
+from service.store.commands.servers import Servers
+from service.store.commands.signals import SignalCommands
+from service.store.commands.start import RunCommands
+from service.store.database.reader import Reader
+from service.store.database.writer import Writer
+from service.store.queries.graphs import GraphQueries
+from service.store.queries.log_lines import LogQueries
+from service.store.queries.runs import RunQueries
+from service.store.queries.signals import SignalQueries
+from service.store.rows.first_states import FirstStates
+
+
+class Graphs(GraphCommands, GraphQueries):
+    def __init__(self, writer: Writer, reader: Reader) -> None:
+        GraphCommands.__init__(self, writer)
+        GraphQueries.__init__(self, reader)
+
+
+class Runs(RunCommands, RunQueries):
+    def __init__(self, writer: Writer, reader: Reader, first_states: FirstStates) -> None:
+        RunCommands.__init__(self, writer, first_states)
+        RunQueries.__init__(self, reader)
+
+
+class Leases(ClaimCommands, LeaseCommands):
+    def __init__(
+        self, writer: Writer, servers: Servers, first_states: FirstStates, server_id: str, lease_s: float
+    ) -> None:
+        ClaimCommands.__init__(self, writer, first_states, server_id, lease_s)
+        LeaseCommands.__init__(self, writer, servers, lease_s)
+
+
+class Signals(SignalCommands, SignalQueries):
+    def __init__(self, writer: Writer) -> None:
+        SignalCommands.__init__(self, writer)
+        SignalQueries.__init__(self, writer)
+
+
+class Logs(LogCommands, LogQueries):
+    def __init__(self, writer: Writer, reader: Reader) -> None:
+        LogCommands.__init__(self, writer)
+        LogQueries.__init__(self, reader)
