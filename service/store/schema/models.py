@@ -1,288 +1,322 @@
-"""The tables, as SQL people read them. `migrations/` makes them; a test compares the two.
+"""The tables, as SQLAlchemy models. `migrations/` makes them, and a test compares the two.
 
-Texts hold JSON as core's encoder wrote it, never JSONB: key order and numbers stay exact. Times are ISO
-8601 text on SQLite and timestamptz on PostgreSQL, both from the database's clock.
+Commands use the tables in Core expressions (`runs.c.step`); there is no ORM session.
+
+JSON is stored as text exactly as core's encoder wrote it, never as JSONB: key order and numbers stay exact. Times are
+ISO 8601 text on SQLite and timestamptz on PostgreSQL, both from the database's clock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated, cast
 
 from sqlalchemy import (
     TIMESTAMP,
     BigInteger,
     CheckConstraint,
-    Column,
     Double,
     ForeignKey,
     Index,
     Integer,
-    MetaData,
-    PrimaryKeyConstraint,
     Table,
     Text,
     text,
 )
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from service.core.run import Event, Level, WaitKind
 from service.core.transitions import CLAIMABLE, OVER, Status
 
-metadata = MetaData()
+Key = Annotated[str, mapped_column(Text().with_variant(Text(collation="C"), "postgresql"))]
+"""Text that sorts by code point on both databases, and is not slowed down by the server's locale."""
+Time = Annotated[str, mapped_column(Text().with_variant(TIMESTAMP(timezone=True), "postgresql"))]
+Small = Annotated[int, mapped_column(Integer)]
+"""A flag (0 or 1) or a small number."""
 
-Instant = Text().with_variant(TIMESTAMP(timezone=True), "postgresql")
 
-Count = Integer().with_variant(BigInteger(), "postgresql")
-"""SQLite's integers have 64 bits anyway."""
+class Row(DeclarativeBase):
+    """The base of all models."""
 
-Key = Text().with_variant(Text(collation="C"), "postgresql")
-"""Text that sorts by code point on both databases, and that no locale of the server's slows down."""
+    type_annotation_map = {  # noqa: RUF012  # SQLAlchemy reads it as it is
+        str: Text(),
+        int: Integer().with_variant(BigInteger(), "postgresql"),  # SQLite's integers have 64 bits anyway.
+        float: Double(),
+    }
+
+
+metadata = Row.metadata
 
 
 def _one_of(column: str, values: Iterable[str]) -> str:
     return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
 
 
-# Most runs are over, and never due again.
-_IS_DUE = text("due_at IS NOT NULL")
+def _partial_index(name: str, *columns: str, where: str) -> Index:
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
-_OVER = [status for status in Status if status in OVER]
 
-graphs = Table(
-    "graphs",
-    metadata,
-    Column("id", Key, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("start_node", Text, nullable=False),
-    Column("definition", Text, nullable=False),
-    Column("created_at", Instant, nullable=False),
-    Index("graphs_newest", "created_at", "id"),
-)
+_WITHOUT_ROWID = {"sqlite_with_rowid": False}
+_MUST_BE_DUE = _one_of("status", (Status.QUEUED, Status.RUNNING))
+_NEVER_DUE = _one_of("status", [status for status in Status if status not in CLAIMABLE])
+_IS_OVER = _one_of("status", [status for status in Status if status in OVER])
 
-runs = Table(
-    "runs",
-    metadata,
-    Column("id", Key, primary_key=True),
-    Column("graph_id", Key, ForeignKey("graphs.id"), nullable=False),
-    Column("status", Text, nullable=False),
-    Column("step", Count, nullable=False),
-    Column("current_node", Text),
-    # Which try of the next step comes next, and how many servers in a row died on it.
-    Column("attempt", Count, nullable=False),
-    Column("crashes", Count, nullable=False),
+
+class GraphRow(Row):
+    """A graph. Its id derives from its content, so it never changes."""
+
+    __tablename__ = "graphs"
+    __table_args__ = (Index("graphs_newest", "created_at", "id"),)
+
+    id: Mapped[Key] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    start_node: Mapped[str]
+    definition: Mapped[str]  # canonical JSON
+    created_at: Mapped[Time]
+
+
+class RunRow(Row):
+    """A run: its position, its status, its lease. The state is in `changes`."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        CheckConstraint(_one_of("status", Status), name="runs_status"),
+        CheckConstraint("step >= 0 AND attempt >= 1 AND crashes >= 0 AND last_seq >= 0", name="runs_counts"),
+        CheckConstraint(
+            f"(due_at IS NOT NULL OR NOT {_MUST_BE_DUE}) AND (due_at IS NULL OR NOT {_NEVER_DUE})", name="runs_due"
+        ),
+        CheckConstraint("(lease_owner IS NOT NULL) = (status = 'running')", name="runs_lease"),
+        CheckConstraint(f"(finished_at IS NOT NULL) = ({_IS_OVER})", name="runs_finished"),
+        CheckConstraint("(error IS NOT NULL) = (status = 'failed')", name="runs_error"),
+        CheckConstraint(
+            f"(current_node IS NULL) = ({_one_of('status', (Status.COMPLETED, Status.CANCELLED))})", name="runs_node"
+        ),
+        # Most runs are over and never due again, and most have no parent.
+        _partial_index("runs_due_at", "due_at", "id", where="due_at IS NOT NULL"),
+        _partial_index(
+            "runs_children",
+            *("parent_id", "status", "parent_step", "parent_attempt", "child_number"),
+            where="parent_id IS NOT NULL",
+        ),
+        Index("runs_newest", "created_at", "id"),
+        Index("runs_newest_by_status", "status", "created_at", "id"),
+        Index("runs_newest_by_graph", "graph_id", "created_at", "id"),
+        # Each step writes a new version of the row. If it fits on the same page, no index has to change.
+        {"postgresql_with": {"fillfactor": 70}},
+    )
+
+    id: Mapped[Key] = mapped_column(primary_key=True)
+    graph_id: Mapped[Key] = mapped_column(ForeignKey("graphs.id"))
+    status: Mapped[str]
+    step: Mapped[int]  # number of committed steps
+    current_node: Mapped[str | None]  # node to run next; of a failed run, the node where it failed
+    attempt: Mapped[int]  # number of the next attempt of the next step, from 1
+    crashes: Mapped[int]  # consecutive servers that died while they tried the next step
     # 0 from a takeover until the next attempt begins: a run that only waited for its turn is no suspect. Of a queued
     # run: 1 where the server that released it has left it to the next one to say that it goes on.
-    Column("in_flight", Integer, nullable=False),
-    Column("last_seq", Count, nullable=False),
-    Column("lease_owner", Key),
-    Column("lease_token", Count, nullable=False),
-    # When any server may claim the run: at once if queued, when its lease ends if running.
-    Column("due_at", Instant),
-    Column("error", Text),
-    # Failed attempts of the next step that `retry` counts; steps that were patches; a limit in place of the graph's.
-    Column("failures", Count, nullable=False, server_default="0"),
-    Column("patches", Count, nullable=False, server_default="0"),
-    Column("max_steps", Count),
-    # 1 where a pause takes effect at the next step boundary.
-    Column("pause_asked", Integer, nullable=False, server_default="0"),
-    # Of a child: which of those that an attempt of its parent's step has started, and how many runs it stands below.
-    # No foreign keys, here and below: SQLite can add none to a table that is there.
-    Column("parent_id", Key),
-    Column("parent_step", Count),
-    Column("parent_attempt", Count),
-    Column("child_number", Count),
-    Column("depth", Integer, nullable=False, server_default="0"),
-    Column("forked_from_id", Key),
-    Column("forked_from_step", Count),
-    Column("tags", Text, nullable=False),
-    Column("created_at", Instant, nullable=False),
-    Column("started_at", Instant),
-    Column("moved_at", Instant, nullable=False),
-    Column("finished_at", Instant),
-    CheckConstraint(_one_of("status", Status), name="runs_status"),
-    CheckConstraint("step >= 0 AND attempt >= 1 AND crashes >= 0 AND last_seq >= 0", name="runs_counts"),
-    CheckConstraint(
-        f"(due_at IS NOT NULL OR NOT {_one_of('status', (Status.QUEUED, Status.RUNNING))})"
-        f" AND (due_at IS NULL OR NOT {_one_of('status', [status for status in Status if status not in CLAIMABLE])})",
-        name="runs_due",
-    ),
-    CheckConstraint("(lease_owner IS NOT NULL) = (status = 'running')", name="runs_lease"),
-    CheckConstraint(f"(finished_at IS NOT NULL) = ({_one_of('status', _OVER)})", name="runs_finished"),
-    CheckConstraint("(error IS NOT NULL) = (status = 'failed')", name="runs_error"),
-    CheckConstraint(
-        f"(current_node IS NULL) = ({_one_of('status', (Status.COMPLETED, Status.CANCELLED))})", name="runs_node"
-    ),
-    Index(
-        "runs_due_at",
-        "due_at",
-        "id",
-        sqlite_where=text("due_at IS NOT NULL"),
-        postgresql_where=text("due_at IS NOT NULL"),
-    ),
-    Index(
-        "runs_children",
-        *("parent_id", "status", "parent_step", "parent_attempt", "child_number"),
-        sqlite_where=text("parent_id IS NOT NULL"),
-        postgresql_where=text("parent_id IS NOT NULL"),
-    ),
-    Index("runs_newest", "created_at", "id"),
-    Index("runs_newest_by_status", "status", "created_at", "id"),
-    Index("runs_newest_by_graph", "graph_id", "created_at", "id"),
-    # Each step is a new version of its run's row; where that fits on the same page, no index has to know.
-    postgresql_with={"fillfactor": 70},
-)
+    in_flight: Mapped[Small]
+    last_seq: Mapped[int]  # `seq` of the last log line; 0 if there is none
+    lease_owner: Mapped[Key | None]  # id of the server that executes the run
+    lease_token: Mapped[int]  # raised by each claim and cancel; fences every write
+    due_at: Mapped[Time | None]  # when any server may claim the run; for a running run, when its lease ends
+    error: Mapped[str | None]  # JSON object; why a failed run failed
+    failures: Mapped[int] = mapped_column(server_default="0")  # failed attempts of the next step that `retry` counts
+    patches: Mapped[int] = mapped_column(server_default="0")  # steps that were patches
+    max_steps: Mapped[int | None]  # replaces the graph's limit
+    pause_asked: Mapped[Small] = mapped_column(server_default="0")  # 1 if the run pauses at its next step boundary
+    # For a child: which child of which attempt of which step. These columns and `forked_from_id` have no foreign keys,
+    # because they were added later, and SQLite cannot add one to an existing table.
+    parent_id: Mapped[Key | None]
+    parent_step: Mapped[int | None]
+    parent_attempt: Mapped[int | None]
+    child_number: Mapped[int | None]  # from 0, in the order of the elements
+    depth: Mapped[Small] = mapped_column(server_default="0")  # number of runs above this one
+    forked_from_id: Mapped[Key | None]  # for a fork: the run and the step whose state it began with
+    forked_from_step: Mapped[int | None]
+    tags: Mapped[str]  # JSON object
+    created_at: Mapped[Time]
+    started_at: Mapped[Time | None]  # first claim
+    moved_at: Mapped[Time]  # last claim, commit or resume
+    finished_at: Mapped[Time | None]
 
-run_tags = Table(
-    "run_tags",
-    metadata,
-    Column("tag", Key, nullable=False),
-    Column("created_at", Instant, nullable=False),
-    Column("run_id", Key, ForeignKey("runs.id"), nullable=False),
-    PrimaryKeyConstraint("tag", "created_at", "run_id"),
-    sqlite_with_rowid=False,
-)
 
-snapshots = Table(
-    "snapshots",
-    metadata,
-    Column("run_id", Key, ForeignKey("runs.id"), nullable=False),
-    Column("step", Count, nullable=False),
-    Column("node", Text),
-    Column("attempt", Count, nullable=False),
-    Column("lease_token", Count, nullable=False),
-    # The decision: where the run went, why, and which edges were asked with what values.
-    Column("next_node", Text),
-    Column("reason", Text, nullable=False),
-    Column("evaluated", Text, nullable=False),
-    # 1 where `evaluated` leaves out large operands, named under `omitted`, or a large condition.
-    Column("is_abridged", Integer, nullable=False),
-    Column("started_at", Instant, nullable=False),
-    Column("finished_at", Instant, nullable=False),
-    Column("duration_ms", Double, nullable=False),
-    PrimaryKeyConstraint("run_id", "step"),
-    CheckConstraint("step >= 1", name="snapshots_step"),
-    sqlite_with_rowid=False,
-)
+class RunTagRow(Row):
+    """A tag of a run, for finding runs by tag, newest first."""
 
-# The values that each step changed; step 0 is the initial state. The state after step N is, for each key,
-# the latest row up to N (none where its value is NULL: removed). The order of the primary key makes that
-# a search per key, however many steps there are.
-changes = Table(
-    "changes",
-    metadata,
-    Column("run_id", Key, ForeignKey("runs.id"), nullable=False),
-    Column("key", Key, nullable=False),
-    Column("step", Count, nullable=False),
-    Column("value", Text),
-    Column("position", Count, nullable=False),
-    # The whole key where `key` is a stand-in for it.
-    Column("long_key", Text),
-    PrimaryKeyConstraint("run_id", "key", "step"),
-    sqlite_with_rowid=False,
-)
+    __tablename__ = "run_tags"
+    __table_args__ = _WITHOUT_ROWID
 
-# Attempts that did not end in a commit; the one that did is in `snapshots`.
-attempts = Table(
-    "attempts",
-    metadata,
-    Column("run_id", Key, ForeignKey("runs.id"), nullable=False),
-    Column("step", Count, nullable=False),
-    Column("attempt", Count, nullable=False),
-    Column("error", Text, nullable=False),
-    Column("started_at", Instant, nullable=False),
-    Column("finished_at", Instant, nullable=False),
-    PrimaryKeyConstraint("run_id", "step", "attempt"),
-    sqlite_with_rowid=False,
-)
+    tag: Mapped[Key] = mapped_column(primary_key=True)  # `key:value`, or its stand-in (`rows.states.slot_of`)
+    created_at: Mapped[Time] = mapped_column(primary_key=True)  # the run's
+    run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
 
-log_lines = Table(
-    "log_lines",
-    metadata,
-    Column("run_id", Key, ForeignKey("runs.id"), nullable=False),
-    Column("seq", Count, nullable=False),
-    Column("ts", Instant, nullable=False),
-    Column("level", Text, nullable=False),
-    Column("event", Text, nullable=False),
-    Column("node", Text),
-    Column("step", Count),
-    Column("attempt", Count),
-    Column("message", Text, nullable=False),
-    Column("data", Text, nullable=False),
-    PrimaryKeyConstraint("run_id", "seq"),
-    CheckConstraint("seq >= 1", name="log_lines_seq"),
-    CheckConstraint(_one_of("level", Level), name="log_lines_level"),
-    CheckConstraint(_one_of("event", Event), name="log_lines_event"),
-    sqlite_with_rowid=False,
-)
 
-# Why a run is parked, since when, and until when at the latest. Kept while the run is paused meanwhile, and until the
-# step that waits is committed: whoever takes the run over has to know how long it has waited.
-waits = Table(
-    "waits",
-    metadata,
-    Column("run_id", Key, ForeignKey("runs.id"), primary_key=True),
-    Column("kind", Text, nullable=False),
-    Column("name", Text),
-    Column("since", Instant, nullable=False),
-    Column("due_at", Instant),
-    # Of a wait for children: it is over as soon as so many or fewer of them are not.
-    Column("open_max", Count),
-    CheckConstraint(_one_of("kind", WaitKind), name="waits_kind"),
-    CheckConstraint("(name IS NOT NULL) = (kind = 'signal')", name="waits_name"),
-    CheckConstraint("(open_max IS NOT NULL) = (kind = 'children')", name="waits_open_max"),
-    sqlite_with_rowid=False,
-)
+class SnapshotRow(Row):
+    """A committed step, with the decision that followed it. What it changed is in `changes`."""
 
-# The mailbox of each run. A signal that a step took is kept, with the step. With a rowid on SQLite, which takes a table
-# that is its own primary key rather than the index of what waits, and reads all that steps have taken.
-signals = Table(
-    "signals",
-    metadata,
-    Column("run_id", Key, ForeignKey("runs.id"), nullable=False),
-    Column("number", Count, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("payload", Text, nullable=False),
-    Column("accepted_at", Instant, nullable=False),
-    Column("step", Count),
-    PrimaryKeyConstraint("run_id", "number"),
-    # Without `name`, which may be longer than an entry of PostgreSQL's indexes.
-    Index(
-        "signals_waiting",
-        *("run_id", "number"),
-        sqlite_where=text("step IS NULL"),
-        postgresql_where=text("step IS NULL"),
-    ),
-)
+    __tablename__ = "snapshots"
+    __table_args__ = (CheckConstraint("step >= 1", name="snapshots_step"), _WITHOUT_ROWID)
 
-# Steps at each node that has `max_visits`, since the run last began to count.
-visits = Table(
-    "visits",
-    metadata,
-    Column("run_id", Key, ForeignKey("runs.id"), nullable=False),
-    Column("node", Text, nullable=False),
-    Column("count", Count, nullable=False),
-    PrimaryKeyConstraint("run_id", "node"),
-    sqlite_with_rowid=False,
-)
+    run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    node: Mapped[str | None]  # NULL: a patch
+    attempt: Mapped[int]  # the attempt that succeeded; 0: a patch
+    lease_token: Mapped[int]  # of the lease under which it was committed
+    next_node: Mapped[str | None]  # where the run went; NULL: it ended
+    reason: Mapped[str]  # why it went there
+    evaluated: Mapped[str]  # JSON array: the edges that were asked, with the values that they read
+    is_abridged: Mapped[Small]  # 1 if `evaluated` leaves out large operands (named under `omitted`) or conditions
+    started_at: Mapped[Time]
+    finished_at: Mapped[Time]
+    duration_ms: Mapped[float]
 
-idempotency_keys = Table(
-    "idempotency_keys",
-    metadata,
-    Column("scope", Key, nullable=False),
-    Column("key", Key, nullable=False),
-    Column("body_digest", Text, nullable=False),
-    # Deferred: a start takes its key first, and only then writes the run.
-    Column("run_id", Key, ForeignKey("runs.id", deferrable=True, initially="DEFERRED"), nullable=False),
-    PrimaryKeyConstraint("scope", "key"),
-    sqlite_with_rowid=False,
-)
 
-servers = Table(
-    "servers",
-    metadata,
-    Column("id", Key, primary_key=True),
-    Column("address", Text, nullable=False),
-    Column("started_at", Instant, nullable=False),
-    Column("seen_at", Instant, nullable=False),
-    # How many runs it carried when it was last seen; NULL of one that executes none.
-    Column("active", Integer),
-)
+class ChangeRow(Row):
+    """A top-level key that a step set or removed; step 0 holds the initial state.
+
+    The state after step N is, for each key, its latest row up to N. In the order of the primary key that is one search
+    per key, however many steps there are.
+    """
+
+    __tablename__ = "changes"
+    __table_args__ = _WITHOUT_ROWID
+
+    run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    key: Mapped[Key] = mapped_column(primary_key=True)  # the state's key, or its stand-in (`rows.states.slot_of`)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    value: Mapped[str | None]  # JSON; NULL: removed
+    position: Mapped[int]  # order of the keys in the state
+    long_key: Mapped[str | None]  # the whole key, if `key` is a stand-in
+
+
+class AttemptRow(Row):
+    """An attempt that did not end in a commit. The one that did is in `snapshots`."""
+
+    __tablename__ = "attempts"
+    __table_args__ = _WITHOUT_ROWID
+
+    run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    error: Mapped[str]  # JSON object
+    started_at: Mapped[Time]
+    finished_at: Mapped[Time]
+
+
+class LogLineRow(Row):
+    """A log line. `seq` counts from 1 without gaps within each run."""
+
+    __tablename__ = "log_lines"
+    __table_args__ = (
+        CheckConstraint("seq >= 1", name="log_lines_seq"),
+        CheckConstraint(_one_of("level", Level), name="log_lines_level"),
+        CheckConstraint(_one_of("event", Event), name="log_lines_event"),
+        _WITHOUT_ROWID,
+    )
+
+    run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    ts: Mapped[Time]
+    level: Mapped[str]
+    event: Mapped[str]
+    node: Mapped[str | None]
+    step: Mapped[int | None]
+    attempt: Mapped[int | None]
+    message: Mapped[str]
+    data: Mapped[str]  # JSON object
+
+
+class WaitRow(Row):
+    """What a run waits for.
+
+    The row stays while the run is paused meanwhile, and until the step that waits is committed: a server that takes
+    the run over must know how long it has waited.
+    """
+
+    __tablename__ = "waits"
+    __table_args__ = (
+        CheckConstraint(_one_of("kind", WaitKind), name="waits_kind"),
+        CheckConstraint("(name IS NOT NULL) = (kind = 'signal')", name="waits_name"),
+        CheckConstraint("(open_max IS NOT NULL) = (kind = 'children')", name="waits_open_max"),
+        _WITHOUT_ROWID,
+    )
+
+    run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    kind: Mapped[str]
+    name: Mapped[str | None]  # of the signal
+    since: Mapped[Time]
+    due_at: Mapped[Time | None]  # when the wait ends at the latest
+    open_max: Mapped[int | None]  # for children: the wait ends when at most this many are unfinished
+
+
+class SignalRow(Row):
+    """A signal in the mailbox of a run. It stays when a step consumes it.
+
+    The table has a rowid on SQLite. Without one, SQLite would search the table itself instead of the partial index,
+    and read all signals that were consumed.
+    """
+
+    __tablename__ = "signals"
+    # `name` is not indexed: it may be longer than an entry of a PostgreSQL index.
+    __table_args__ = (_partial_index("signals_waiting", "run_id", "number", where="step IS NULL"),)
+
+    run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)  # from 1, in the order of the commits
+    name: Mapped[str]
+    payload: Mapped[str]  # JSON
+    accepted_at: Mapped[Time]
+    step: Mapped[int | None]  # the step that consumed it; NULL: it waits
+
+
+class VisitRow(Row):
+    """How many steps a run has made at a node that has `max_visits`, since it was last resumed there at the limit."""
+
+    __tablename__ = "visits"
+    __table_args__ = _WITHOUT_ROWID
+
+    run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    node: Mapped[str] = mapped_column(primary_key=True)  # the node's name, or its stand-in (`rows.states.slot_of`)
+    count: Mapped[int]
+
+
+class IdempotencyKeyRow(Row):
+    """A client's key for a call, and the run for which it was used."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = _WITHOUT_ROWID
+
+    scope: Mapped[Key] = mapped_column(primary_key=True)  # the route; for signals also the run
+    key: Mapped[Key] = mapped_column(primary_key=True)
+    body_digest: Mapped[str]
+    # Deferred, because a start takes its key before it writes the run.
+    run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id", deferrable=True, initially="DEFERRED"))
+
+
+class ServerRow(Row):
+    """A server that shares the database."""
+
+    __tablename__ = "servers"
+
+    id: Mapped[Key] = mapped_column(primary_key=True)
+    address: Mapped[str]
+    started_at: Mapped[Time]
+    seen_at: Mapped[Time]
+    active: Mapped[Small | None]  # runs that it executed when it was last seen; NULL: it executes none
+
+
+def _table(model: type[Row]) -> Table:
+    return cast(Table, model.__table__)
+
+
+graphs = _table(GraphRow)
+runs = _table(RunRow)
+run_tags = _table(RunTagRow)
+snapshots = _table(SnapshotRow)
+changes = _table(ChangeRow)
+attempts = _table(AttemptRow)
+log_lines = _table(LogLineRow)
+waits = _table(WaitRow)
+signals = _table(SignalRow)
+visits = _table(VisitRow)
+idempotency_keys = _table(IdempotencyKeyRow)
+servers = _table(ServerRow)
