@@ -65,7 +65,7 @@ def test_states_are_those_after_each_step(
 
 
 def test_which_graphs_are_known(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.store.commands.graphs.IDS_AT_ONCE", 2)
+    monkeypatch.setattr("service.store.queries.graphs.IDS_AT_ONCE", 2)
     *added, other = [asking({"key": key, "op": "exists"}) for key in "abcde"]
 
     async def scenario() -> None:
