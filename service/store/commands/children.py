@@ -14,12 +14,12 @@ from service.core.run import Child, Run
 from service.core.state import Changes
 from service.core.transitions import Status
 from service.store.database import local_events
-from service.store.database.statements import Each, Statement
+from service.store.database.statements import ForRows, Statement
 from service.store.database.transaction import Transaction
 from service.store.rows.changes import insert_changes, rows_of_changes
 from service.store.schema.models import graphs, runs
 
-_KNOWN = Each(lambda given: select(runs.c.id).where(runs.c.id == given.run_id), run_id=runs.c.id)
+_KNOWN = ForRows(lambda row: select(runs.c.id).where(runs.c.id == row.run_id), run_id=runs.c.id)
 
 _START_NODE = Statement(select(graphs.c.start_node).where(graphs.c.id == bindparam("graph_id")))
 

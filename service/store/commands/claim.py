@@ -20,7 +20,7 @@ from service.core.transitions import Status
 from service.store.commands.due import Due, Which
 from service.store.commands.spared import Overdue, Spared
 from service.store.database.clock import microseconds
-from service.store.database.statements import Each, Statement, constant
+from service.store.database.statements import ForRows, Statement, constant
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
 from service.store.rows.attempts import SERVER_LOST, row_of_lost_attempt
@@ -41,21 +41,21 @@ LOCKED_S = 5.0
 UNREADABLE_S = 60.0
 """How long runs are put off whose graph this version cannot read."""
 
-_CLAIM = Each(
-    lambda given: (
+_CLAIM = ForRows(
+    lambda row: (
         update(runs)
-        .where(runs.c.id == given.run_id)
+        .where(runs.c.id == row.run_id)
         .values(
             status=constant(Status.RUNNING),
-            lease_owner=given.server,
-            lease_token=given.token,
-            due_at=given.until,
-            attempt=given.attempt,
-            crashes=given.crashes,
-            in_flight=given.in_flight,
-            last_seq=given.last_seq,
-            started_at=func.coalesce(runs.c.started_at, given.now),
-            moved_at=given.now,
+            lease_owner=row.server,
+            lease_token=row.token,
+            due_at=row.until,
+            attempt=row.attempt,
+            crashes=row.crashes,
+            in_flight=row.in_flight,
+            last_seq=row.last_seq,
+            started_at=func.coalesce(runs.c.started_at, row.now),
+            moved_at=row.now,
         )
         .returning(runs.c.id)
     ),

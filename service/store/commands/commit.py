@@ -16,7 +16,7 @@ from service.store.commands.control import pause_those_asked
 from service.store.commands.side_effects import take_effect
 from service.store.database.clock import text_of
 from service.store.database.queued_write import Touched
-from service.store.database.statements import Each, Statement, constant
+from service.store.database.statements import ForRows, Statement, constant
 from service.store.database.transaction import Row, Transaction
 from service.store.database.writer import Writer
 from service.store.rows.changes import insert_changes, rows_of_changes
@@ -31,21 +31,21 @@ EVALUATED_BYTES_MAX = 1024
 """A larger operand or condition of a decision is not stored with each step: it is read back from where it is."""
 
 
-def _move(given: Any, **more: Any) -> Any:
+def _move(row: Any, **more: Any) -> Any:
     """Moves a run's row, fenced: no row, no commit."""
     return (
         update(runs)
         .where(
-            runs.c.id == given.run_id,
-            runs.c.lease_token == given.token,
-            runs.c.step == given.step_before,
+            runs.c.id == row.run_id,
+            runs.c.lease_token == row.token,
+            runs.c.step == row.step_before,
             IS_RUNNING,
         )
         .values(
-            step=given.step,
-            current_node=given.node,
-            last_seq=runs.c.last_seq + given.lines,
-            moved_at=given.now,
+            step=row.step,
+            current_node=row.node,
+            last_seq=runs.c.last_seq + row.lines,
+            moved_at=row.now,
             **more,
         )
         .returning(runs.c.id, runs.c.lease_token, runs.c.last_seq, runs.c.pause_asked)
@@ -62,24 +62,24 @@ _PLACE = {
     "now": runs.c.moved_at,
 }
 
-_ADVANCE = Each(
-    lambda given: _move(given, attempt=constant(1), failures=constant(0), crashes=constant(0), in_flight=constant(1)),
+_ADVANCE = ForRows(
+    lambda row: _move(row, attempt=constant(1), failures=constant(0), crashes=constant(0), in_flight=constant(1)),
     **_PLACE,
 )
 # A commit without a step, after which the run goes on: it has started some of its children.
-_STAY = Each(_move, **_PLACE)
+_STAY = ForRows(_move, **_PLACE)
 
-_REST = Each(
-    lambda given: _move(
-        given,
-        status=given.status,
-        attempt=given.attempt,
-        failures=given.failures,
-        crashes=given.crashes,
-        error=given.error,
-        finished_at=given.finished_at,
+_REST = ForRows(
+    lambda row: _move(
+        row,
+        status=row.status,
+        attempt=row.attempt,
+        failures=row.failures,
+        crashes=row.crashes,
+        error=row.error,
+        finished_at=row.finished_at,
         lease_owner=null(),
-        due_at=given.due_at,
+        due_at=row.due_at,
     ),
     **_PLACE,
     status=runs.c.status,

@@ -17,7 +17,7 @@ from service.core.run import Event, Level, Line
 from service.core.state import Changes, State
 from service.core.transitions import OVER, Status
 from service.store.database import local_events
-from service.store.database.statements import Each, Statement, constant
+from service.store.database.statements import ForRows, Statement, constant
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
 from service.store.rows.changes import insert_changes, rows_of_changes
@@ -41,10 +41,10 @@ _LOCKED = Statement(
 )
 _PARENT = Statement(select(runs.c.parent_id).where(runs.c.id == bindparam("run_id")))
 
-_CANCEL = Each(
-    lambda given: (
+_CANCEL = ForRows(
+    lambda row: (
         update(runs)
-        .where(runs.c.id == given.run_id, runs.c.status.in_(OPEN))
+        .where(runs.c.id == row.run_id, runs.c.status.in_(OPEN))
         .values(
             status=constant(Status.CANCELLED),
             current_node=null(),
@@ -52,8 +52,8 @@ _CANCEL = Each(
             lease_token=runs.c.lease_token + constant(1),
             due_at=null(),
             pause_asked=constant(0),
-            finished_at=given.now,
-            moved_at=given.now,
+            finished_at=row.now,
+            moved_at=row.now,
             last_seq=runs.c.last_seq + constant(1),
         )
         .returning(runs.c.id, runs.c.last_seq)
@@ -62,27 +62,27 @@ _CANCEL = Each(
     now=runs.c.moved_at,
 )
 # Told by the line that says so: a run that is cancelled is at no node any more.
-_PLACES = Each(
-    lambda given: select(runs.c.id, runs.c.current_node).where(runs.c.id == given.run_id, runs.c.status.in_(OPEN)),
+_PLACES = ForRows(
+    lambda row: select(runs.c.id, runs.c.current_node).where(runs.c.id == row.run_id, runs.c.status.in_(OPEN)),
     run_id=runs.c.id,
 )
-_OPEN_CHILDREN = Each(
-    lambda given: select(runs.c.id).where(runs.c.parent_id == given.run_id, runs.c.status.in_(OPEN)),
+_OPEN_CHILDREN = ForRows(
+    lambda row: select(runs.c.id).where(runs.c.parent_id == row.run_id, runs.c.status.in_(OPEN)),
     run_id=runs.c.parent_id,
 )
 
 _ASK_TO_PAUSE = Statement(update(runs).where(runs.c.id == bindparam("run_id")).values(pause_asked=bindparam("asked")))
 
 # Whether it takes effect now. A run that is executed by a server rests at the next boundary of its steps only.
-_PAUSE = Each(
-    lambda given: (
+_PAUSE = ForRows(
+    lambda row: (
         update(runs)
         .where(
-            runs.c.id == given.run_id,
+            runs.c.id == row.run_id,
             runs.c.pause_asked == constant(1),
             or_(
                 runs.c.status.in_([constant(Status.QUEUED), constant(Status.WAITING)]),
-                and_(runs.c.status == constant(Status.RUNNING), runs.c.lease_token == given.token),
+                and_(runs.c.status == constant(Status.RUNNING), runs.c.lease_token == row.token),
             ),
         )
         .values(

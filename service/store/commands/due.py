@@ -24,7 +24,7 @@ _CLAIMED = (
     *(runs.c.started_at, runs.c.moved_at, runs.c.failures, runs.c.patches, runs.c.max_steps),
     *(runs.c.parent_id, runs.c.depth, runs.c.due_at),
 )
-_SELECT_DUE = (
+_select_due = (
     select(*_CLAIMED)
     # Its status need not be asked: a CHECK leaves a due time to claimable runs alone. Asked as well, SQLite
     # would read the index by status, which is to say every run that waits, and sort.
@@ -40,13 +40,13 @@ _NEXT = Statement(
     .limit(1)
 )
 _ONLY = runs.c.id == bindparam("only")
-_DUE = Statement(_SELECT_DUE)
-_DUE_ONE = Statement(_SELECT_DUE.where(_ONLY))
+_DUE = Statement(_select_due)
+_DUE_ONE = Statement(_select_due.where(_ONLY))
 _DUE_OF_FAMILY = due_of_family(_CLAIMED)
 # While leases may only seem to have run out, they are left to whoever holds them.
 _IS_LEFT = or_(runs.c.lease_owner.is_(None), runs.c.due_at <= bindparam("lapsed"))
-_DUE_PATIENTLY = Statement(_SELECT_DUE.where(_IS_LEFT))
-_DUE_ONE_PATIENTLY = Statement(_SELECT_DUE.where(_IS_LEFT, _ONLY))
+_DUE_PATIENTLY = Statement(_select_due.where(_IS_LEFT))
+_DUE_ONE_PATIENTLY = Statement(_select_due.where(_IS_LEFT, _ONLY))
 _DUE_OF_FAMILY_PATIENTLY = due_of_family(_CLAIMED, patiently=True)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, delete, func, select, text, update
 from service.core.errors import Unavailable
 from service.core.transitions import Status
 from service.store.database.blocked_writes import LOCKED
-from service.store.database.statements import Each, Statement, every_column
+from service.store.database.statements import ForRows, Statement, every_column
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
 from service.store.schema.models import runs, servers
@@ -37,16 +37,16 @@ _OTHERS = Statement(
     )
 )
 
-_ALIVE = Each(
-    lambda given: select(servers.c.id).where(servers.c.id == given.id, servers.c.seen_at > given.since),
+_ALIVE = ForRows(
+    lambda row: select(servers.c.id).where(servers.c.id == row.id, servers.c.seen_at > row.since),
     id=servers.c.id,
     since=servers.c.seen_at,
 )
 
 _LEAVE = Statement(delete(servers).where(servers.c.id == bindparam("id")))
 
-_GONE = select(servers.c.id).where(servers.c.seen_at < bindparam("since")).with_for_update(skip_locked=True)
-_FORGET = Statement(delete(servers).where(servers.c.id.in_(_GONE)))
+_gone = select(servers.c.id).where(servers.c.seen_at < bindparam("since")).with_for_update(skip_locked=True)
+_FORGET = Statement(delete(servers).where(servers.c.id.in_(_gone)))
 # Only where the clock was set back: a run was never queued in the future.
 _QUEUED_AHEAD = Statement(
     update(runs)

@@ -16,7 +16,7 @@ from service.core.state import Changes, State
 from service.core.transitions import Status
 from service.store.database import local_events
 from service.store.database.queued_write import Touched
-from service.store.database.statements import Each, Statement, constant
+from service.store.database.statements import ForRows, Statement, constant
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
 from service.store.rows.changes import insert_changes, rows_of_changes
@@ -28,24 +28,24 @@ from service.store.schema.models import graphs, idempotency_keys, run_tags, runs
 _START_NODE = Statement(select(graphs.c.start_node).where(graphs.c.id == bindparam("graph_id")))
 
 
-def _start(given: Any, insert: Any) -> Any:
+def _start(row: Any, insert: Any) -> Any:
     started = {
-        "id": given.run_id,
-        "graph_id": given.graph_id,
+        "id": row.run_id,
+        "graph_id": row.graph_id,
         "status": constant(Status.QUEUED),
         "step": constant(0),
-        "current_node": given.node,
+        "current_node": row.node,
         "attempt": constant(1),
         "crashes": constant(0),
         "in_flight": constant(0),
         "last_seq": constant(0),
         "lease_token": constant(0),
-        "due_at": given.now,
-        "forked_from_id": given.forked_from_id,
-        "forked_from_step": given.forked_from_step,
-        "tags": given.tags,
-        "created_at": given.now,
-        "moved_at": given.now,
+        "due_at": row.now,
+        "forked_from_id": row.forked_from_id,
+        "forked_from_step": row.forked_from_step,
+        "tags": row.tags,
+        "created_at": row.now,
+        "moved_at": row.now,
     }
     # Always true: without a WHERE, SQLite would read the ON as one of a join.
     rows = select(*started.values()).where(constant(1) == constant(1))
@@ -53,7 +53,7 @@ def _start(given: Any, insert: Any) -> Any:
 
 
 _START = {
-    dialect: Each(
+    dialect: ForRows(
         partial(_start, insert=insert),
         run_id=runs.c.id,
         graph_id=runs.c.graph_id,

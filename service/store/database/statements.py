@@ -1,6 +1,7 @@
-"""Statements compiled once: a SQLAlchemy expression in, text for the driver out.
+"""Statements: SQLAlchemy expressions, each compiled once into the text that the writer executes on a raw cursor.
 
-The writer runs them on a raw cursor. Parameters are named, so a verb reads like the expression it owns.
+`Statement` takes one row of parameters, by name; `ForRows` takes many rows at once. `tests/store/statements` shows the
+text of each.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ _DIALECTS: dict[str, Dialect] = {
 }
 
 
-# ON CONFLICT is no standard SQL: each dialect has an `insert` of its own for it, with the same methods.
+# ON CONFLICT is not standard SQL, so each dialect has its own `insert`, with the same methods.
 _INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class Statement:
-    """One expression, as text for each database that has asked for it.
+    """One expression, compiled for each dialect that asks for it.
 
-    One with ON CONFLICT is given as a function of the dialect's own `insert`.
+    An expression with ON CONFLICT is passed as a function of the dialect's own `insert`.
     """
 
     def __init__(self, expression: ClauseElement | Callable[[Any], ClauseElement]) -> None:
@@ -36,7 +37,7 @@ class Statement:
         self._compiled: dict[str, tuple[str, dict[str, Any]]] = {}
 
     def text(self, dialect: str) -> tuple[str, dict[str, Any]]:
-        """The text, and the parameters whose values the expression itself fixed."""
+        """Return the text, and the parameters whose values the expression itself fixes."""
         found = self._compiled.get(dialect)
         if found is None:
             expression = self._expression
@@ -48,10 +49,30 @@ class Statement:
         return found
 
 
-class Each:
-    """One statement for many rows of parameters in one go: a single round trip, or a single call of SQLite's.
+class ForRows:
+    """One statement for many rows of parameters, executed in one round trip or one call of SQLite.
 
-    `build` makes it of `given`, whose attributes are the parameters; `columns` say of what type they are.
+    `build` returns the statement; its argument has an attribute for each parameter. `columns` give the parameters'
+    names and types. `Transaction.each` executes it. For example::
+
+        _FORGET = ForRows(
+            lambda row: delete(waits).where(waits.c.run_id.in_(select(row.run_id))), run_id=waits.c.run_id
+        )
+
+    becomes for one row, whose parameters are bound by name::
+
+        DELETE FROM waits WHERE waits.run_id IN (SELECT :run_id)
+
+    for two rows on SQLite, with parameters by position::
+
+        WITH input_rows (run_id) AS (VALUES (?), (?))
+        DELETE FROM waits WHERE waits.run_id IN (SELECT input_rows.run_id FROM input_rows)
+
+    and for any number of rows on PostgreSQL, with one array for each parameter::
+
+        WITH input_rows (run_id) AS (SELECT unnest(%(run_id)s::TEXT[])) DELETE FROM waits WHERE …
+
+    `tests/store/statements` shows what becomes of each.
     """
 
     def __init__(self, build: Callable[[Any], Any], **columns: Column[Any]) -> None:
@@ -60,13 +81,13 @@ class Each:
         self.text = cache(self._text)
 
     def _text(self, dialect: str, count: int | None) -> str:
-        """For `count` rows (None: any number); the parameters are those of `_rows_of_parameters`."""
+        """Return the text for `count` rows. None means any number, on PostgreSQL."""
         if count == 1:
-            given: Any = SimpleNamespace(**{name: bindparam(name, type_=of.type) for name, of in self.columns.items()})
-            return str(self._build(given).compile(dialect=_DIALECTS[dialect]))
-        given = table("given", *(column(name, of.type) for name, of in self.columns.items())).c
-        statement = str(self._build(given).compile(dialect=_DIALECTS[dialect]))
-        rows = f"given ({', '.join(self.columns)}) AS ({_rows_of_parameters(self.columns, dialect, count)})"
+            row: Any = SimpleNamespace(**{name: bindparam(name, type_=of.type) for name, of in self.columns.items()})
+            return str(self._build(row).compile(dialect=_DIALECTS[dialect]))
+        row = table("input_rows", *(column(name, of.type) for name, of in self.columns.items())).c
+        statement = str(self._build(row).compile(dialect=_DIALECTS[dialect]))
+        rows = f"input_rows ({', '.join(self.columns)}) AS ({_rows_of_parameters(self.columns, dialect, count)})"
         if statement.startswith(recursive := "WITH RECURSIVE "):
             return f"{recursive}{rows}, {statement.removeprefix(recursive)}"
         return f"WITH {rows} {statement}"
@@ -74,7 +95,7 @@ class Each:
 
 @cache
 def insert_into(into: Table, dialect: str, count: int | None) -> str:
-    """The text that writes `count` rows (None: any number, as an array for each column), every column by position."""
+    """Return the INSERT of `count` rows, every column by position. None means any number, one array for each column."""
     mark = "?" if dialect == "sqlite" else "%s"
     if count is None:
         rows = f"SELECT {', '.join(f'unnest({mark}::{_plain_type(column)}[])' for column in into.c)}"
@@ -85,10 +106,11 @@ def insert_into(into: Table, dialect: str, count: int | None) -> str:
 
 
 def _rows_of_parameters(columns: Mapping[str, Column[Any]], dialect: str, count: int | None) -> str:
-    """A query for rows of parameters: one by name, several by position, any number as an array for each column.
+    """Return a query for rows of parameters: one by name, several by position, any number as an array for each column.
 
-    Differs from SQLite, where a few numbers of rows are prepared, because each would be planned anew there. And it
-    is not psycopg's executemany, whose pipeline keeps PostgreSQL from ending a transaction that a server left open.
+    On PostgreSQL a text for each number of rows would be planned anew each time; SQLite prepares a few of them.
+    psycopg's executemany is no alternative: its pipeline keeps PostgreSQL from ending a transaction that a server has
+    left open.
     """
     if count is None:
         arrays = (f"unnest(%({name})s::{_plain_type(of)}[])" for name, of in columns.items())
@@ -100,7 +122,7 @@ def _rows_of_parameters(columns: Mapping[str, Column[Any]], dialect: str, count:
 
 
 def array_of(values: Sequence[Any]) -> str:
-    """PostgreSQL's text of an array; psycopg, which asks each element what it is, takes many times as long."""
+    """Return PostgreSQL's text of an array. psycopg inspects each element, which takes many times as long."""
     kinds = set(map(type, values))
     if kinds == {str}:
         return f"{{{_quoted(values)}}}"
@@ -110,7 +132,7 @@ def array_of(values: Sequence[Any]) -> str:
 
 
 def _quoted(texts: Sequence[str]) -> str:
-    """All at once, parted by what no text of PostgreSQL's holds."""
+    """Return `texts` quoted and joined by commas, in one pass: PostgreSQL's texts hold no NUL, which separates them."""
     joined = "\0".join(texts)
     if joined.count("\0") != len(texts) - 1:
         raise ValueError("a text with a NUL")
@@ -123,15 +145,15 @@ def _mark(name: str, dialect: str) -> str:
 
 
 def constant(value: int | StrEnum) -> Any:
-    """`value` as a part of the text: a parameter would be given anew each time."""
+    """Return `value` as a part of the text. As a parameter it would be bound at each execution."""
     return literal_column(repr(value.value) if isinstance(value, StrEnum) else str(value))
 
 
 def every_column(table: Table) -> dict[str, Any]:
-    """A parameter for each column, of its name."""
+    """Return a parameter for each column, with the column's name."""
     return {column.name: bindparam(column.name) for column in table.c}
 
 
 def _plain_type(column: Column[Any]) -> str:
-    """Its type on PostgreSQL as it is in an array, which has no collation."""
+    """Return the column's type on PostgreSQL without its collation, which an array does not have."""
     return column.type.compile(_DIALECTS["postgresql"]).partition(" COLLATE")[0]

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Table
 
 from service.store.database.clock import Moment
-from service.store.database.statements import Each, Statement, array_of, insert_into
+from service.store.database.statements import ForRows, Statement, array_of, insert_into
 from service.store.database.timeline import Timeline
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ class Transaction:
     def all(self, statement: Statement, **parameters: Any) -> list[Any]:
         return list(self.execute(statement, **parameters).fetchall())
 
-    def each(self, statement: Each, rows: Sequence[Row]) -> list[Any]:
+    def each(self, statement: ForRows, rows: Sequence[Row]) -> list[Any]:
         """Whatever `statement` returns for all of `rows`, in any order."""
         returned: list[Any] = []
         for count, parameters in self._given(statement.columns, rows):

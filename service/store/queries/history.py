@@ -1,4 +1,4 @@
-"""Reading what has been committed: the steps of a run, and its state after any of them."""
+"""Read what was committed: the steps of a run, its state after any of them, and why it is where it is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import and_, bindparam, func, select
+from sqlalchemy import Select, Table, and_, bindparam, func, select
 
 from service.core import codec, path
 from service.core.conditions import Reason, complete
@@ -24,6 +24,24 @@ from service.store.rows.records import AttemptRecord, Branch, HeldRecord, Page, 
 from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT, slot_of, state_of
 from service.store.rows.waits import OPEN, children_of
 from service.store.schema.models import attempts, graphs, log_lines, runs, snapshots, waits
+
+_STEP = select(runs.c.graph_id, runs.c.step).where(runs.c.id == bindparam("run_id"))
+
+
+def _between(table: Table) -> Select[Any]:
+    return (
+        select(table)
+        .where(
+            table.c.run_id == bindparam("run_id"),
+            table.c.step > bindparam("after_step"),
+            table.c.step <= bindparam("last_step"),
+        )
+        .order_by(table.c.step)
+    )
+
+
+_SNAPSHOTS_BETWEEN = _between(snapshots)
+_ATTEMPTS_BETWEEN = _between(attempts)
 
 _EVALUATED_BYTES = select(snapshots.c.step, func.length(snapshots.c.evaluated)).where(
     snapshots.c.run_id == bindparam("run_id"),
@@ -51,7 +69,13 @@ _BEGINNING = (
     .where(runs.c.id == bindparam("run_id"))
 )
 
-_WHY = (runs.c.pause_asked, runs.c.lease_owner, runs.c.moved_at, runs.c.attempt)
+_WHY = select(*SHOWN, runs.c.pause_asked, runs.c.lease_owner, runs.c.moved_at, runs.c.attempt).where(
+    runs.c.id == bindparam("run_id")
+)
+_ATTEMPTS_OF_STEP = select(attempts).where(
+    attempts.c.run_id == bindparam("run_id"), attempts.c.step == bindparam("step")
+)
+_WAIT = select(waits).where(waits.c.run_id == bindparam("run_id"))
 
 # The last line of a run that is paused says why: none comes after it.
 _LAST_PAUSE = select(log_lines.c.message).where(
@@ -72,7 +96,7 @@ class History:
     async def page(self, run_id: str, after_step: int, limit: int) -> Page:
         """Committed steps after `after_step`; NotFound without the run."""
         async with self._reader.snapshot() as snapshot:
-            run = await snapshot.one(select(runs.c.step).where(runs.c.id == run_id))
+            run = await snapshot.one(_STEP, run_id=run_id)
             if run is None:
                 raise NotFound("run", run_id)
             last = min(run.step, after_step + limit)
@@ -85,13 +109,13 @@ class History:
     async def state_at(self, run_id: str, step: int | None) -> tuple[int, State]:
         """The state after `step` (None: the last one), with its number; NotFound past the last."""
         async with self._reader.snapshot() as snapshot:
-            run = await snapshot.one(select(runs.c.step).where(runs.c.id == run_id))
+            run = await snapshot.one(_STEP, run_id=run_id)
             return await _state_at(snapshot, run_id, run, step)
 
     async def branch(self, run_id: str, step: int | None) -> Branch:
         """From where another run can go on after `step` (None: the last one); NotFound without the run or the step."""
         async with self._reader.snapshot() as snapshot:
-            run = await snapshot.one(select(runs.c.graph_id, runs.c.step).where(runs.c.id == run_id))
+            run = await snapshot.one(_STEP, run_id=run_id)
             step, state = await _state_at(snapshot, run_id, run, step)
             if step == 0:
                 node = await snapshot.one(_BEGINNING, run_id=run_id)
@@ -108,15 +132,13 @@ class History:
     async def why(self, run_id: str) -> WhyRecord:
         """What there is to tell of why the run is where it is."""
         async with self._reader.snapshot() as snapshot:
-            run = await snapshot.one(select(*SHOWN, *_WHY).where(runs.c.id == run_id))
+            run = await snapshot.one(_WHY, run_id=run_id)
             if run is None:
                 raise NotFound("run", run_id)
             last = run.step - 1
             steps = await _steps_between(snapshot, {"run_id": run_id, "after_step": last, "last_step": run.step})
             tried_step = run.step + (run.status not in (Status.COMPLETED, Status.CANCELLED))
-            tried = await snapshot.all(
-                select(attempts).where(attempts.c.run_id == run_id, attempts.c.step == tried_step)
-            )
+            tried = await snapshot.all(_ATTEMPTS_OF_STEP, run_id=run_id, step=tried_step)
             paused = await snapshot.one(_LAST_PAUSE, run_id=run_id, last_seq=run.last_seq)
             wait = await _wait(snapshot, run)
         return WhyRecord(
@@ -141,7 +163,7 @@ async def _state_at(snapshot: Snapshot, run_id: str, run: Any, step: int | None)
 
 
 async def _wait(snapshot: Snapshot, run: Any) -> WaitRecord | None:
-    wait = await snapshot.one(select(waits).where(waits.c.run_id == run.id))
+    wait = await snapshot.one(_WAIT, run_id=run.id)
     if wait is None:
         return None
     count = None
@@ -152,24 +174,13 @@ async def _wait(snapshot: Snapshot, run: Any) -> WaitRecord | None:
 
 
 async def _steps_between(snapshot: Snapshot, between: dict[str, Any]) -> tuple[StepRecord, ...]:
-    def within(table: Any) -> Any:
-        return (
-            select(table)
-            .where(
-                table.c.run_id == between["run_id"],
-                table.c.step > between["after_step"],
-                table.c.step <= between["last_step"],
-            )
-            .order_by(table.c.step)
-        )
-
     changed: dict[int, list[Any]] = defaultdict(list)
     for row in await snapshot.all(CHANGES_BETWEEN, **between):
         changed[row.step].append(row)
     tried: dict[int, list[Any]] = defaultdict(list)
-    for row in await snapshot.all(within(attempts)):
+    for row in await snapshot.all(_ATTEMPTS_BETWEEN, **between):
         tried[row.step].append(row)
-    rows = await snapshot.all(within(snapshots))
+    rows = await snapshot.all(_SNAPSHOTS_BETWEEN, **between)
     graph = None
     if any(row.is_abridged for row in rows):
         graph = Graph.load((await snapshot.all(_DEFINITION_OF_RUN, run_id=between["run_id"]))[0][0])

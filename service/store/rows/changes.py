@@ -27,7 +27,7 @@ def rows_of_changes(transaction: Transaction, run_id: str, step: int, changed: C
 
 
 def insert_changes(transaction: Transaction, rows: Sequence[Row]) -> None:
-    """Write rows of `rows_of_changes`, large values one by one: a statement keeps what it was last given."""
+    """Write rows of `rows_of_changes`, large values one by one: a statement keeps what it was last row."""
     small: list[Row] = []
     large: list[Row] = []
     for row in rows:

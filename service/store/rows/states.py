@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, Text, and_, bindparam, cast, func, select, tr
 
 from service.core import codec
 from service.core.state import Entry, State
-from service.store.database.statements import Each, constant
+from service.store.database.statements import ForRows, constant
 from service.store.database.transaction import Transaction
 from service.store.schema.models import changes
 
@@ -61,10 +61,10 @@ def _keys(run_id: Any, **beside: Any) -> Any:
     return keys.union_all(again.where(keys.c.key.is_not(None)))
 
 
-def _states_at(given: Any, dialect: str) -> Any:
-    """For each run and step that is `given`, the state then."""
+def _states_at(row: Any, dialect: str) -> Any:
+    """For each run and step of `row`, the state then."""
     # With its type, which PostgreSQL cannot see in a parameter that is only selected.
-    keys = _keys(cast(given.run_id, Text), step=cast(given.step, BigInteger))
+    keys = _keys(cast(row.run_id, Text), step=cast(row.step, BigInteger))
     if dialect == "postgresql":
         return _latest_lateral(keys)
     latest = changes.alias("latest")
@@ -116,7 +116,7 @@ STATE_AT = {dialect: _states_at(_ONE, dialect) for dialect in ("sqlite", "postgr
 """By dialect. Parameters: run_id, step."""
 
 STATES_AT = {
-    dialect: Each(partial(_states_at, dialect=dialect), run_id=changes.c.run_id, step=changes.c.step)
+    dialect: ForRows(partial(_states_at, dialect=dialect), run_id=changes.c.run_id, step=changes.c.step)
     for dialect in STATE_AT
 }
 """The same for many runs at once."""

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, delete, select
 
 from service.core.graph import Graph
 from service.core.run import Run
-from service.store.database.statements import Each, Statement, every_column
+from service.store.database.statements import ForRows, Statement, every_column
 from service.store.database.transaction import Transaction
 from service.store.rows.states import slot_of
 from service.store.schema.models import graphs, runs, visits
@@ -21,8 +21,8 @@ _COUNT = Statement(
     )
 )
 
-_COUNTED = Each(
-    lambda given: select(visits.c.run_id, visits.c.node, visits.c.count).where(visits.c.run_id == given.run_id),
+_COUNTED = ForRows(
+    lambda row: select(visits.c.run_id, visits.c.node, visits.c.count).where(visits.c.run_id == row.run_id),
     run_id=visits.c.run_id,
 )
 

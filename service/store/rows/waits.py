@@ -16,22 +16,20 @@ from service.core.run import Wait, Waited, WaitKind
 from service.core.transitions import OVER, Status
 from service.store.database import local_events
 from service.store.database.clock import microseconds, text_of
-from service.store.database.statements import Each, constant
+from service.store.database.statements import ForRows, constant
 from service.store.database.transaction import Transaction
 from service.store.schema.models import runs, signals, waits
 
 NEAR_S = 1.0
 """How far ahead a claim looks for what is due next: a supervisor looks by itself so often."""
 
-_FORGET = Each(
-    lambda given: delete(waits).where(waits.c.run_id.in_(select(given.run_id))).returning(waits.c.run_id),
+_FORGET = ForRows(
+    lambda row: delete(waits).where(waits.c.run_id.in_(select(row.run_id))).returning(waits.c.run_id),
     run_id=waits.c.run_id,
 )
 
-_READ = Each(
-    lambda given: select(waits.c.run_id, waits.c.kind, waits.c.since, waits.c.due_at).where(
-        waits.c.run_id == given.run_id
-    ),
+_READ = ForRows(
+    lambda row: select(waits.c.run_id, waits.c.kind, waits.c.since, waits.c.due_at).where(waits.c.run_id == row.run_id),
     run_id=waits.c.run_id,
 )
 
@@ -67,17 +65,17 @@ _IS_OVER = or_(
     and_(waits.c.kind == constant(WaitKind.CHILDREN), or_(_HAS_FAILED, _FEW_ARE_OPEN)),
 )
 
-_WAKE = Each(
-    lambda given: (
+_WAKE = ForRows(
+    lambda row: (
         update(runs)
         .where(
-            runs.c.id == given.run_id,
+            runs.c.id == row.run_id,
             runs.c.status == constant(Status.WAITING),
             # One that is due already keeps its place, however much comes for it.
-            or_(runs.c.due_at.is_(None), runs.c.due_at > given.now),
+            or_(runs.c.due_at.is_(None), runs.c.due_at > row.now),
             exists(select(waits.c.run_id).where(waits.c.run_id == runs.c.id, _IS_OVER).correlate(runs)),
         )
-        .values(due_at=given.now)
+        .values(due_at=row.now)
         .returning(runs.c.id)
     ),
     run_id=runs.c.id,

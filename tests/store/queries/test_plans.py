@@ -18,7 +18,7 @@ from service.store.commands.commit import _ADVANCE, _REST, _STAY
 from service.store.commands.due import _DUE, _DUE_OF_FAMILY, _NEXT
 from service.store.commands.log_lines import _COUNT_UP
 from service.store.database.sqlite.connections import Sqlite
-from service.store.database.statements import Each, Statement
+from service.store.database.statements import ForRows, Statement
 from service.store.queries import children as child_queries
 from service.store.queries import history
 from service.store.queries import signals as signal_queries
@@ -59,7 +59,14 @@ def filled(database: Sqlite) -> None:
 
 GIVEN = (
     *("SCAN family", "SCAN open", "SCAN 4 CONSTANT ROWS"),
-    *("SCAN counts", "SCAN failed LEFT-JOIN", "SCAN keys", "SCAN given", "SCAN CONSTANT ROW", "SCAN 2 CONSTANT ROWS"),
+    *(
+        "SCAN counts",
+        "SCAN failed LEFT-JOIN",
+        "SCAN keys",
+        "SCAN input_rows",
+        "SCAN CONSTANT ROW",
+        "SCAN 2 CONSTANT ROWS",
+    ),
 )
 """What is not in any table."""
 
@@ -77,8 +84,8 @@ def plans(database: Sqlite, text: str) -> list[list[str]]:
         return [before, plan()]
 
 
-def text_of(query: Executable | Statement | Each) -> str:
-    if isinstance(query, Each):
+def text_of(query: Executable | Statement | ForRows) -> str:
+    if isinstance(query, ForRows):
         return query.text("sqlite", 2)
     if isinstance(query, Statement):
         return query.text("sqlite")[0]
@@ -153,7 +160,7 @@ def test_a_claim_reads_nothing_of_a_hundred_thousand_parked_runs(database: Sqlit
 
 
 @pytest.mark.parametrize("statement", [_CLAIM, RENEW, _ADVANCE, _STAY, _REST, _COUNT_UP])
-def test_whatever_moves_a_run_finds_it_by_its_id(database: Sqlite, statement: Statement | Each) -> None:
+def test_whatever_moves_a_run_finds_it_by_its_id(database: Sqlite, statement: Statement | ForRows) -> None:
     assert_searches(database, statement, "SEARCH runs USING INDEX sqlite_autoindex_runs_1 (id=?)")
 
 

@@ -25,7 +25,7 @@ from service.store.commands.lease import _BEGIN, _RELEASE, _RENEW_ALL, _STILL_HE
 from service.store.commands.log_lines import _COUNT_UP, _LAST_SEQ
 from service.store.commands.start import _START_NODE
 from service.store.database.opening import database_at
-from service.store.database.statements import Each, Statement
+from service.store.database.statements import ForRows, Statement
 from service.store.queries import children as child_queries
 from service.store.queries import history
 from service.store.queries import signals as signal_queries
@@ -173,8 +173,8 @@ class Plan:
         return int(self.nodes[0]["Actual Rows"])
 
 
-def text_of(query: Executable | Statement | Each) -> tuple[str, dict[str, Any]]:
-    if isinstance(query, Each):
+def text_of(query: Executable | Statement | ForRows) -> tuple[str, dict[str, Any]]:
+    if isinstance(query, ForRows):
         return query.text("postgresql", None), {}
     if isinstance(query, Statement):
         return query.text("postgresql")
@@ -182,15 +182,15 @@ def text_of(query: Executable | Statement | Each) -> tuple[str, dict[str, Any]]:
     return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
 
 
-def plans(session: psycopg.Connection[Any], query: Executable | Statement | Each, **given: Any) -> list[Plan]:
+def plans(session: psycopg.Connection[Any], query: Executable | Statement | ForRows, **given: Any) -> list[Plan]:
     """Made for these parameters, and made once for all: drivers prepare what they execute often."""
     text, fixed = text_of(query)
     names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", text)))
     for number, name in enumerate(names, 1):
         text = text.replace(f"%({name})s", f"${number}")
     parameters = {**PARAMETERS, **fixed, **given}
-    # Each takes arrays, here of one.
-    taken = {name: [parameters[name]] for name in names} if isinstance(query, Each) else parameters
+    # ForRows takes arrays, here of one.
+    taken = {name: [parameters[name]] for name in names} if isinstance(query, ForRows) else parameters
     values = sql.SQL(", ").join(sql.Literal(taken[name]) for name in names)
     found = []
     asked = f"asked_{next(COUNT)}"
@@ -263,7 +263,7 @@ def test_a_claim_of_a_family_reads_no_other_runs(crowded: psycopg.Connection[Any
     ],
 )
 def test_whatever_asks_for_or_moves_a_run_finds_it_by_its_id(
-    crowded: psycopg.Connection[Any], statement: Statement | Each
+    crowded: psycopg.Connection[Any], statement: Statement | ForRows
 ) -> None:
     for plan in plans(crowded, statement, run_id="due 7", step=1, step_before=0, status="paused", due_at=None):
         assert_no_scan(plan)

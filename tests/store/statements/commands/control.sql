@@ -1,0 +1,207 @@
+-- _LOCKED
+-- on sqlite
+SELECT runs.status, runs.step, runs.current_node, runs.attempt, runs.failures, runs.pause_asked,
+    runs.lease_token
+FROM runs
+WHERE runs.id = :run_id;
+-- on postgresql
+SELECT runs.status, runs.step, runs.current_node, runs.attempt, runs.failures, runs.pause_asked,
+    runs.lease_token
+FROM runs
+WHERE runs.id = :run_id::VARCHAR COLLATE "C" FOR UPDATE;
+
+-- _PARENT
+-- on sqlite
+SELECT runs.parent_id
+FROM runs
+WHERE runs.id = :run_id;
+-- on postgresql
+SELECT runs.parent_id
+FROM runs
+WHERE runs.id = :run_id::VARCHAR COLLATE "C";
+
+-- _CANCEL
+-- on sqlite
+UPDATE runs
+SET status='cancelled', current_node=NULL, last_seq=(runs.last_seq + 1), lease_owner=NULL,
+    lease_token=(runs.lease_token + 1), due_at=NULL, pause_asked=0, moved_at=:now, finished_at=:now
+WHERE runs.id = :run_id AND runs.status IN ('queued', 'running', 'waiting', 'paused')
+RETURNING id, last_seq;
+WITH input_rows (run_id, now) AS (VALUES (?, ?), (?, ?))
+UPDATE runs
+SET status='cancelled', current_node=NULL, last_seq=(runs.last_seq + 1), lease_owner=NULL,
+    lease_token=(runs.lease_token + 1), due_at=NULL, pause_asked=0, moved_at=input_rows.now,
+    finished_at=input_rows.now
+FROM input_rows
+WHERE runs.id = input_rows.run_id AND runs.status IN ('queued', 'running', 'waiting', 'paused')
+RETURNING id, last_seq;
+-- on postgresql
+UPDATE runs
+SET status='cancelled', current_node=NULL, last_seq=(runs.last_seq + 1), lease_owner=NULL,
+    lease_token=(runs.lease_token + 1), due_at=NULL, pause_asked=0, moved_at=:now::TIMESTAMP WITH TIME ZONE,
+    finished_at=:now::TIMESTAMP WITH TIME ZONE
+WHERE runs.id = :run_id::VARCHAR COLLATE "C" AND runs.status IN ('queued', 'running', 'waiting', 'paused')
+RETURNING runs.id, runs.last_seq;
+WITH input_rows (run_id, now) AS (SELECT unnest(:run_id::TEXT[]), unnest(:now::TIMESTAMP WITH TIME ZONE[]))
+UPDATE runs
+SET status='cancelled', current_node=NULL, last_seq=(runs.last_seq + 1), lease_owner=NULL,
+    lease_token=(runs.lease_token + 1), due_at=NULL, pause_asked=0, moved_at=input_rows.now,
+    finished_at=input_rows.now
+FROM input_rows
+WHERE runs.id = input_rows.run_id AND runs.status IN ('queued', 'running', 'waiting', 'paused')
+RETURNING runs.id, runs.last_seq;
+
+-- _PLACES
+-- on sqlite
+SELECT runs.id, runs.current_node
+FROM runs
+WHERE runs.id = :run_id AND runs.status IN ('queued', 'running', 'waiting', 'paused');
+WITH input_rows (run_id) AS (VALUES (?), (?)) SELECT runs.id, runs.current_node
+FROM runs, input_rows
+WHERE runs.id = input_rows.run_id AND runs.status IN ('queued', 'running', 'waiting', 'paused');
+-- on postgresql
+SELECT runs.id, runs.current_node
+FROM runs
+WHERE runs.id = :run_id::VARCHAR COLLATE "C" AND runs.status IN ('queued', 'running', 'waiting', 'paused');
+WITH input_rows (run_id) AS (SELECT unnest(:run_id::TEXT[])) SELECT runs.id, runs.current_node
+FROM runs, input_rows
+WHERE runs.id = input_rows.run_id AND runs.status IN ('queued', 'running', 'waiting', 'paused');
+
+-- _OPEN_CHILDREN
+-- on sqlite
+SELECT runs.id
+FROM runs
+WHERE runs.parent_id = :run_id AND runs.status IN ('queued', 'running', 'waiting', 'paused');
+WITH input_rows (run_id) AS (VALUES (?), (?)) SELECT runs.id
+FROM runs, input_rows
+WHERE runs.parent_id = input_rows.run_id AND runs.status IN ('queued', 'running', 'waiting', 'paused');
+-- on postgresql
+SELECT runs.id
+FROM runs
+WHERE runs.parent_id = :run_id::VARCHAR COLLATE "C" AND runs.status IN ('queued', 'running', 'waiting',
+    'paused');
+WITH input_rows (run_id) AS (SELECT unnest(:run_id::TEXT[])) SELECT runs.id
+FROM runs, input_rows
+WHERE runs.parent_id = input_rows.run_id AND runs.status IN ('queued', 'running', 'waiting', 'paused');
+
+-- _ASK_TO_PAUSE
+-- on sqlite
+UPDATE runs
+SET pause_asked=:asked
+WHERE runs.id = :run_id;
+-- on postgresql
+UPDATE runs
+SET pause_asked=:asked::INTEGER
+WHERE runs.id = :run_id::VARCHAR COLLATE "C";
+
+-- _PAUSE
+-- on sqlite
+UPDATE runs
+SET status='paused', last_seq=(runs.last_seq + 1), lease_owner=NULL, due_at=NULL, pause_asked=0
+WHERE runs.id = :run_id AND runs.pause_asked = 1 AND (runs.status IN ('queued', 'waiting')
+    OR runs.status = 'running' AND runs.lease_token = :token)
+RETURNING id, last_seq;
+WITH input_rows (run_id, token) AS (VALUES (?, ?), (?, ?))
+UPDATE runs
+SET status='paused', last_seq=(runs.last_seq + 1), lease_owner=NULL, due_at=NULL, pause_asked=0
+FROM input_rows
+WHERE runs.id = input_rows.run_id AND runs.pause_asked = 1 AND (runs.status IN ('queued', 'waiting')
+    OR runs.status = 'running' AND runs.lease_token = input_rows.token)
+RETURNING id, last_seq;
+-- on postgresql
+UPDATE runs
+SET status='paused', last_seq=(runs.last_seq + 1), lease_owner=NULL, due_at=NULL, pause_asked=0
+WHERE runs.id = :run_id::VARCHAR COLLATE "C" AND runs.pause_asked = 1 AND (runs.status IN ('queued',
+    'waiting') OR runs.status = 'running' AND runs.lease_token = :token::BIGINT)
+RETURNING runs.id, runs.last_seq;
+WITH input_rows (run_id, token) AS (SELECT unnest(:run_id::TEXT[]), unnest(:token::BIGINT[]))
+UPDATE runs
+SET status='paused', last_seq=(runs.last_seq + 1), lease_owner=NULL, due_at=NULL, pause_asked=0
+FROM input_rows
+WHERE runs.id = input_rows.run_id AND runs.pause_asked = 1 AND (runs.status IN ('queued', 'waiting')
+    OR runs.status = 'running' AND runs.lease_token = input_rows.token)
+RETURNING runs.id, runs.last_seq;
+
+-- _RESUME
+-- on sqlite
+UPDATE runs
+SET status=:status, step=(runs.step + :patched), attempt=:attempt, in_flight=0,
+    last_seq=(runs.last_seq + :count), due_at=:due, error=NULL, failures=:failures,
+    patches=(runs.patches + :patched), pause_asked=0, moved_at=:now, finished_at=NULL
+WHERE runs.id = :run_id
+RETURNING last_seq;
+-- on postgresql
+UPDATE runs
+SET status=:status::VARCHAR, step=(runs.step + :patched::BIGINT), attempt=:attempt::BIGINT, in_flight=0,
+    last_seq=(runs.last_seq + :count::BIGINT), due_at=:due::TIMESTAMP WITH TIME ZONE, error=NULL,
+    failures=:failures::BIGINT, patches=(runs.patches + :patched::BIGINT), pause_asked=0,
+    moved_at=:now::TIMESTAMP WITH TIME ZONE, finished_at=NULL
+WHERE runs.id = :run_id::VARCHAR COLLATE "C"
+RETURNING runs.last_seq;
+
+-- _STATE
+-- on sqlite
+WITH RECURSIVE keys(run_id, step, "key") AS (SELECT CAST(:run_id AS TEXT) AS run_id,
+    CAST(:step AS BIGINT) AS step, (SELECT min(changes."key") AS min_1
+FROM changes
+WHERE changes.run_id = CAST(:run_id AS TEXT)) AS "key"
+UNION ALL SELECT keys.run_id AS run_id, keys.step AS step, (SELECT min("after"."key") AS min_2
+FROM changes AS "after"
+WHERE "after".run_id = keys.run_id AND "after"."key" > keys."key") AS anon_1
+FROM keys
+WHERE keys."key" IS NOT NULL) SELECT coalesce(changes.long_key, changes."key") AS "key", changes.value,
+    changes.position, keys.run_id
+FROM keys JOIN changes ON changes.run_id = keys.run_id AND changes."key" = keys."key"
+WHERE changes.step = (SELECT max(latest.step) AS max_1
+FROM changes AS latest
+WHERE latest.run_id = keys.run_id AND latest."key" = keys."key" AND latest.step <= keys.step)
+    AND changes.value IS NOT NULL;
+-- on postgresql
+WITH RECURSIVE keys(run_id, step, key) AS (SELECT CAST(:run_id AS TEXT) AS run_id,
+    CAST(:step AS BIGINT) AS step, (SELECT min(changes.key) AS min_1
+FROM changes
+WHERE changes.run_id = CAST(:run_id AS TEXT)) AS key
+UNION ALL SELECT keys.run_id AS run_id, keys.step AS step, (SELECT min(after.key) AS min_2
+FROM changes AS after
+WHERE after.run_id = keys.run_id AND after.key > keys.key) AS anon_1
+FROM keys
+WHERE keys.key IS NOT NULL) SELECT coalesce(latest.long_key, keys.key) AS key, latest.value, latest.position,
+    keys.run_id
+FROM keys JOIN LATERAL (SELECT changes.long_key AS long_key, changes.value AS value,
+    changes.position AS position
+FROM changes
+WHERE changes.run_id = keys.run_id AND changes.key = keys.key AND changes.step <= keys.step
+ORDER BY changes.step DESC LIMIT 1) AS latest ON true
+WHERE latest.value IS NOT NULL;
+
+-- _LIMIT
+-- on sqlite
+UPDATE runs
+SET max_steps=:limit
+WHERE runs.id = :run_id;
+-- on postgresql
+UPDATE runs
+SET max_steps=:limit::BIGINT
+WHERE runs.id = :run_id::VARCHAR COLLATE "C";
+
+-- _WAIT
+-- on sqlite
+SELECT waits.due_at
+FROM waits
+WHERE waits.run_id = :run_id;
+-- on postgresql
+SELECT waits.due_at
+FROM waits
+WHERE waits.run_id = :run_id::VARCHAR COLLATE "C";
+
+-- _HAS_SAID
+-- on sqlite
+SELECT log_lines.seq
+FROM log_lines
+WHERE log_lines.run_id = :run_id AND log_lines.seq = :seq AND log_lines.event = 'run_resumed'
+    AND log_lines.ts = :ts;
+-- on postgresql
+SELECT log_lines.seq
+FROM log_lines
+WHERE log_lines.run_id = :run_id::VARCHAR COLLATE "C" AND log_lines.seq = :seq::BIGINT
+    AND log_lines.event = 'run_resumed' AND log_lines.ts = :ts::TIMESTAMP WITH TIME ZONE;

@@ -1,0 +1,138 @@
+-- _NEXT
+-- on sqlite
+SELECT runs.due_at
+FROM runs
+WHERE runs.due_at > :now AND runs.due_at <= :soon
+ORDER BY runs.due_at LIMIT :param_1 OFFSET :param_2;
+-- on postgresql
+SELECT runs.due_at
+FROM runs
+WHERE runs.due_at > :now::TIMESTAMP WITH TIME ZONE AND runs.due_at <= :soon::TIMESTAMP WITH TIME ZONE
+ORDER BY runs.due_at LIMIT :param_1::INTEGER;
+
+-- _DUE
+-- on sqlite
+SELECT runs.id, runs.graph_id, runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes,
+    runs.in_flight, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at,
+    runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at
+FROM runs
+WHERE runs.due_at <= :now
+ORDER BY runs.due_at, runs.id LIMIT :count OFFSET :param_1;
+-- on postgresql
+SELECT runs.id, runs.graph_id, runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes,
+    runs.in_flight, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at,
+    runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at
+FROM runs
+WHERE runs.due_at <= :now::TIMESTAMP WITH TIME ZONE
+ORDER BY runs.due_at, runs.id LIMIT :count FOR UPDATE SKIP LOCKED;
+
+-- _DUE_ONE
+-- on sqlite
+SELECT runs.id, runs.graph_id, runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes,
+    runs.in_flight, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at,
+    runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at
+FROM runs
+WHERE runs.due_at <= :now AND runs.id = :only
+ORDER BY runs.due_at, runs.id LIMIT :count OFFSET :param_1;
+-- on postgresql
+SELECT runs.id, runs.graph_id, runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes,
+    runs.in_flight, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at,
+    runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at
+FROM runs
+WHERE runs.due_at <= :now::TIMESTAMP WITH TIME ZONE AND runs.id = :only::VARCHAR COLLATE "C"
+ORDER BY runs.due_at, runs.id LIMIT :count FOR UPDATE SKIP LOCKED;
+
+-- _DUE_OF_FAMILY
+-- on sqlite
+WITH RECURSIVE open (status) AS (VALUES ('queued'), ('running'), ('waiting'), ('paused')), family (id,
+    due_at) AS ( SELECT id, due_at
+FROM runs
+WHERE id = :family
+UNION ALL SELECT child.id, child.due_at
+FROM family CROSS JOIN open CROSS JOIN runs AS child
+WHERE child.parent_id = family.id AND child.status = open.status ) SELECT runs.id, runs.graph_id,
+    runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes, runs.in_flight, runs.last_seq,
+    runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at, runs.failures, runs.patches,
+    runs.max_steps, runs.parent_id, runs.depth, runs.due_at
+FROM family CROSS JOIN runs INDEXED BY sqlite_autoindex_runs_1
+WHERE family.due_at <= :now AND runs.id = family.id
+ORDER BY family.due_at, family.id LIMIT :count;
+-- on postgresql
+WITH RECURSIVE open (status) AS (VALUES ('queued'), ('running'), ('waiting'), ('paused')), family (id,
+    due_at) AS ( SELECT id, due_at
+FROM runs
+WHERE id = :family
+UNION ALL SELECT child.id, child.due_at
+FROM family CROSS JOIN open CROSS JOIN runs AS child
+WHERE child.parent_id = family.id AND child.status = open.status ) SELECT runs.id, runs.graph_id,
+    runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes, runs.in_flight, runs.last_seq,
+    runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at, runs.failures, runs.patches,
+    runs.max_steps, runs.parent_id, runs.depth, runs.due_at
+FROM family CROSS JOIN runs
+WHERE family.due_at <= :now AND runs.id = family.id AND runs.due_at <= :now
+ORDER BY family.due_at, family.id LIMIT :count FOR UPDATE OF runs SKIP LOCKED;
+
+-- _DUE_PATIENTLY
+-- on sqlite
+SELECT runs.id, runs.graph_id, runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes,
+    runs.in_flight, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at,
+    runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at
+FROM runs
+WHERE runs.due_at <= :now AND (runs.lease_owner IS NULL OR runs.due_at <= :lapsed)
+ORDER BY runs.due_at, runs.id LIMIT :count OFFSET :param_1;
+-- on postgresql
+SELECT runs.id, runs.graph_id, runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes,
+    runs.in_flight, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at,
+    runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at
+FROM runs
+WHERE runs.due_at <= :now::TIMESTAMP WITH TIME ZONE AND (runs.lease_owner IS NULL
+    OR runs.due_at <= :lapsed::TIMESTAMP WITH TIME ZONE)
+ORDER BY runs.due_at, runs.id LIMIT :count FOR UPDATE SKIP LOCKED;
+
+-- _DUE_ONE_PATIENTLY
+-- on sqlite
+SELECT runs.id, runs.graph_id, runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes,
+    runs.in_flight, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at,
+    runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at
+FROM runs
+WHERE runs.due_at <= :now AND (runs.lease_owner IS NULL OR runs.due_at <= :lapsed) AND runs.id = :only
+ORDER BY runs.due_at, runs.id LIMIT :count OFFSET :param_1;
+-- on postgresql
+SELECT runs.id, runs.graph_id, runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes,
+    runs.in_flight, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at,
+    runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at
+FROM runs
+WHERE runs.due_at <= :now::TIMESTAMP WITH TIME ZONE AND (runs.lease_owner IS NULL
+    OR runs.due_at <= :lapsed::TIMESTAMP WITH TIME ZONE) AND runs.id = :only::VARCHAR COLLATE "C"
+ORDER BY runs.due_at, runs.id LIMIT :count FOR UPDATE SKIP LOCKED;
+
+-- _DUE_OF_FAMILY_PATIENTLY
+-- on sqlite
+WITH RECURSIVE open (status) AS (VALUES ('queued'), ('running'), ('waiting'), ('paused')), family (id,
+    due_at) AS ( SELECT id, due_at
+FROM runs
+WHERE id = :family
+UNION ALL SELECT child.id, child.due_at
+FROM family CROSS JOIN open CROSS JOIN runs AS child
+WHERE child.parent_id = family.id AND child.status = open.status ) SELECT runs.id, runs.graph_id,
+    runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes, runs.in_flight, runs.last_seq,
+    runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at, runs.failures, runs.patches,
+    runs.max_steps, runs.parent_id, runs.depth, runs.due_at
+FROM family CROSS JOIN runs INDEXED BY sqlite_autoindex_runs_1
+WHERE family.due_at <= :now AND runs.id = family.id AND (runs.lease_owner IS NULL OR runs.due_at <= :lapsed)
+ORDER BY family.due_at, family.id LIMIT :count;
+-- on postgresql
+WITH RECURSIVE open (status) AS (VALUES ('queued'), ('running'), ('waiting'), ('paused')), family (id,
+    due_at) AS ( SELECT id, due_at
+FROM runs
+WHERE id = :family
+UNION ALL SELECT child.id, child.due_at
+FROM family CROSS JOIN open CROSS JOIN runs AS child
+WHERE child.parent_id = family.id AND child.status = open.status ) SELECT runs.id, runs.graph_id,
+    runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes, runs.in_flight, runs.last_seq,
+    runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at, runs.failures, runs.patches,
+    runs.max_steps, runs.parent_id, runs.depth, runs.due_at
+FROM family CROSS JOIN runs
+WHERE family.due_at <= :now AND runs.id = family.id AND runs.due_at <= :now AND (runs.lease_owner IS NULL
+    OR runs.due_at <= :lapsed)
+ORDER BY family.due_at, family.id LIMIT :count FOR UPDATE OF runs SKIP LOCKED;

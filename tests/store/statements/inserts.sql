@@ -1,0 +1,117 @@
+-- insert into attempts
+-- on sqlite
+INSERT INTO attempts (run_id, step, attempt, error, started_at, finished_at)
+VALUES (?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?);
+-- on postgresql
+INSERT INTO attempts (run_id, step, attempt, error, started_at, finished_at) SELECT unnest(%s::TEXT[]),
+    unnest(%s::BIGINT[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]),
+    unnest(%s::TIMESTAMP WITH TIME ZONE[]);
+
+-- insert into changes
+-- on sqlite
+INSERT INTO changes (run_id, key, step, value, position, long_key)
+VALUES (?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?);
+-- on postgresql
+INSERT INTO changes (run_id, key, step, value, position, long_key) SELECT unnest(%s::TEXT[]),
+    unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]);
+
+-- insert into graphs
+-- on sqlite
+INSERT INTO graphs (id, name, start_node, definition, created_at)
+VALUES (?, ?, ?, ?, ?), (?, ?, ?, ?, ?);
+-- on postgresql
+INSERT INTO graphs (id, name, start_node, definition, created_at) SELECT unnest(%s::TEXT[]),
+    unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]);
+
+-- insert into idempotency_keys
+-- on sqlite
+INSERT INTO idempotency_keys (scope, key, body_digest, run_id)
+VALUES (?, ?, ?, ?), (?, ?, ?, ?);
+-- on postgresql
+INSERT INTO idempotency_keys (scope, key, body_digest, run_id) SELECT unnest(%s::TEXT[]), unnest(%s::TEXT[]),
+    unnest(%s::TEXT[]), unnest(%s::TEXT[]);
+
+-- insert into log_lines
+-- on sqlite
+INSERT INTO log_lines (run_id, seq, ts, level, event, node, step, attempt, message, data)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- on postgresql
+INSERT INTO log_lines (run_id, seq, ts, level, event, node, step, attempt, message,
+    data) SELECT unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]),
+    unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::BIGINT[]),
+    unnest(%s::TEXT[]), unnest(%s::TEXT[]);
+
+-- insert into run_tags
+-- on sqlite
+INSERT INTO run_tags (tag, created_at, run_id)
+VALUES (?, ?, ?), (?, ?, ?);
+-- on postgresql
+INSERT INTO run_tags (tag, created_at, run_id) SELECT unnest(%s::TEXT[]),
+    unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TEXT[]);
+
+-- insert into runs
+-- on sqlite
+INSERT INTO runs (id, graph_id, status, step, current_node, attempt, crashes, in_flight, last_seq,
+    lease_owner, lease_token, due_at, error, failures, patches, max_steps, pause_asked, parent_id,
+    parent_step, parent_attempt, child_number, depth, forked_from_id, forked_from_step, tags, created_at,
+    started_at, moved_at, finished_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?), (?, ?, ?, ?,
+    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- on postgresql
+INSERT INTO runs (id, graph_id, status, step, current_node, attempt, crashes, in_flight, last_seq,
+    lease_owner, lease_token, due_at, error, failures, patches, max_steps, pause_asked, parent_id,
+    parent_step, parent_attempt, child_number, depth, forked_from_id, forked_from_step, tags, created_at,
+    started_at, moved_at, finished_at) SELECT unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::TEXT[]),
+    unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::BIGINT[]),
+    unnest(%s::INTEGER[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]),
+    unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::BIGINT[]),
+    unnest(%s::BIGINT[]), unnest(%s::INTEGER[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]),
+    unnest(%s::BIGINT[]), unnest(%s::BIGINT[]), unnest(%s::INTEGER[]), unnest(%s::TEXT[]),
+    unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]),
+    unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]),
+    unnest(%s::TIMESTAMP WITH TIME ZONE[]);
+
+-- insert into servers
+-- on sqlite
+INSERT INTO servers (id, address, started_at, seen_at, active)
+VALUES (?, ?, ?, ?, ?), (?, ?, ?, ?, ?);
+-- on postgresql
+INSERT INTO servers (id, address, started_at, seen_at, active) SELECT unnest(%s::TEXT[]), unnest(%s::TEXT[]),
+    unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::INTEGER[]);
+
+-- insert into signals
+-- on sqlite
+INSERT INTO signals (run_id, number, name, payload, accepted_at, step)
+VALUES (?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?);
+-- on postgresql
+INSERT INTO signals (run_id, number, name, payload, accepted_at, step) SELECT unnest(%s::TEXT[]),
+    unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]),
+    unnest(%s::BIGINT[]);
+
+-- insert into snapshots
+-- on sqlite
+INSERT INTO snapshots (run_id, step, node, attempt, lease_token, next_node, reason, evaluated, is_abridged,
+    started_at, finished_at, duration_ms)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- on postgresql
+INSERT INTO snapshots (run_id, step, node, attempt, lease_token, next_node, reason, evaluated, is_abridged,
+    started_at, finished_at, duration_ms) SELECT unnest(%s::TEXT[]), unnest(%s::BIGINT[]),
+    unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::TEXT[]),
+    unnest(%s::TEXT[]), unnest(%s::INTEGER[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]),
+    unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::DOUBLE PRECISION[]);
+
+-- insert into visits
+-- on sqlite
+INSERT INTO visits (run_id, node, count)
+VALUES (?, ?, ?), (?, ?, ?);
+-- on postgresql
+INSERT INTO visits (run_id, node, count) SELECT unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]);
+
+-- insert into waits
+-- on sqlite
+INSERT INTO waits (run_id, kind, name, since, due_at, open_max)
+VALUES (?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?);
+-- on postgresql
+INSERT INTO waits (run_id, kind, name, since, due_at, open_max) SELECT unnest(%s::TEXT[]),
+    unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]),
+    unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::BIGINT[]);

@@ -1,0 +1,47 @@
+-- _GRAPH
+-- on sqlite
+SELECT graphs.id, graphs.name, graphs.start_node, graphs.definition, graphs.created_at
+FROM graphs
+WHERE graphs.id = :graph_id;
+-- on postgresql
+SELECT graphs.id, graphs.name, graphs.start_node, graphs.definition, graphs.created_at
+FROM graphs
+WHERE graphs.id = :graph_id::VARCHAR COLLATE "C";
+
+-- _KNOWN
+-- on sqlite and postgresql
+SELECT graphs.id
+FROM graphs
+WHERE graphs.id IN (__[POSTCOMPILE_graph_ids]);
+
+-- _NEWEST
+-- on sqlite
+SELECT graphs.id, graphs.name, graphs.created_at
+FROM graphs
+ORDER BY graphs.created_at DESC, graphs.id DESC LIMIT :limit OFFSET :param_1;
+-- on postgresql
+SELECT graphs.id, graphs.name, graphs.created_at
+FROM graphs
+ORDER BY graphs.created_at DESC, graphs.id DESC LIMIT :limit;
+
+-- _PLACE
+-- on sqlite
+SELECT graphs.created_at, graphs.id
+FROM graphs
+WHERE graphs.id = :graph_id;
+-- on postgresql
+SELECT graphs.created_at, graphs.id
+FROM graphs
+WHERE graphs.id = :graph_id::VARCHAR COLLATE "C";
+
+-- _NEWEST_BEFORE
+-- on sqlite
+SELECT graphs.id, graphs.name, graphs.created_at
+FROM graphs
+WHERE (graphs.created_at, graphs.id) < (:created_at, :graph_id)
+ORDER BY graphs.created_at DESC, graphs.id DESC LIMIT :limit OFFSET :param_1;
+-- on postgresql
+SELECT graphs.id, graphs.name, graphs.created_at
+FROM graphs
+WHERE (graphs.created_at, graphs.id) < (:created_at, :graph_id)
+ORDER BY graphs.created_at DESC, graphs.id DESC LIMIT :limit;

@@ -1,0 +1,106 @@
+"""The SQL of every statement of the store, found by walking its modules."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import CompoundSelect, Select, TextClause
+from sqlalchemy.dialects import postgresql, sqlite
+
+from service.store import commands, database, queries, rows
+from service.store.database.statements import ForRows, Statement, insert_into
+from service.store.queries.runs import Filter, newest
+from service.store.schema import models
+
+FOLDER = Path(__file__).parent
+DIALECTS = {
+    "sqlite": sqlite.dialect(paramstyle="named"),
+    "postgresql": postgresql.dialect(paramstyle="named"),  # type: ignore[no-untyped-call]  # untyped there
+}
+WIDTH = 110
+
+
+def files() -> dict[str, str]:
+    """Return what each file of this folder must hold, by its name."""
+    found = {"inserts.sql": "\n".join(_insert(name) for name in sorted(models.metadata.tables))}
+    for room in (commands, database, queries, rows):
+        for module in pkgutil.walk_packages(room.__path__, f"{room.__name__}."):
+            if texts := list(_texts_of(importlib.import_module(module.name))):
+                name = "/".join(module.name.split(".")[2:])
+                found[f"{name}.sql"] = "\n".join(texts)
+    return found
+
+
+def _texts_of(module: Any) -> Iterator[str]:
+    """Yield the texts of a module's own statements, in the order of their definition."""
+    for name, value in vars(module).items():
+        if name.lower() == name or not _is_defined_in(module, name):
+            continue  # A part of statements, or imported.
+        if isinstance(value, Mapping):
+            by_dialect = {dialect: value[dialect] for dialect in DIALECTS if dialect in value}
+        else:
+            by_dialect = dict.fromkeys(DIALECTS, value)
+        texts = [(dialect, text) for dialect, of in by_dialect.items() for text in _compiled(of, dialect)]
+        if texts:
+            yield _entry(name, texts)
+    if hasattr(module, "newest"):
+        for which in (Filter(), Filter("queued", "g", "team:a")):
+            query = {dialect: newest(which, ("created_at", "id"), 101, dialect) for dialect in DIALECTS}
+            yield _entry(f"newest({which})", [(d, text) for d, of in query.items() for text in _compiled(of, d)])
+
+
+def _is_defined_in(module: Any, name: str) -> bool:
+    return re.search(rf"^{name}\b.* = ", Path(module.__file__).read_text(), re.MULTILINE) is not None
+
+
+def _compiled(value: Any, dialect: str) -> Iterator[str]:
+    if isinstance(value, ForRows):
+        yield value.text(dialect, 1)
+        yield value.text(dialect, 2 if dialect == "sqlite" else None)
+    elif isinstance(value, Statement):
+        yield value.text(dialect)[0]
+    elif isinstance(value, Select | CompoundSelect | TextClause):
+        yield str(value.compile(dialect=DIALECTS[dialect]))
+
+
+def _insert(table: str) -> str:
+    into = models.metadata.tables[table]
+    texts = [("sqlite", insert_into(into, "sqlite", 2)), ("postgresql", insert_into(into, "postgresql", None))]
+    return _entry(f"insert into {table}", texts)
+
+
+def _entry(name: str, texts: list[tuple[str, str]]) -> str:
+    """Return the texts under a comment with the statement's name; once for the dialects that share a text."""
+    dialects: dict[str, list[str]] = defaultdict(list)
+    for dialect, text in texts:
+        dialects[_formatted(text)].append(dialect)
+    parts = [f"-- {name}"]
+    for of, same in groupby(dialects.items(), key=lambda item: item[1]):
+        parts += [f"-- on {' and '.join(of)}", *(text for text, _ in same)]
+    return "\n".join(parts) + "\n"
+
+
+def _formatted(text: str) -> str:
+    """Return `text` with parameters as `:name`, which sqlite3 and psql read, in lines of at most WIDTH where it can."""
+    text = re.sub(r"%\((\w+)\)s", r":\1", text).replace("%%", "%")
+    text = re.sub(r"\s+", " ", text).strip()
+    text = re.sub(r"\) (UPDATE|DELETE|INSERT)\b", r")\n\1", text)
+    text = re.sub(r" (FROM|WHERE|SET|VALUES|ORDER BY|RETURNING|ON CONFLICT|UNION ALL|LEFT OUTER JOIN)\b", r"\n\1", text)
+    return "\n".join(line for whole in text.split("\n") for line in _wrapped(whole)) + ";"
+
+
+def _wrapped(line: str) -> Iterator[str]:
+    while len(line) > WIDTH:
+        at = max(line.rfind(", ", 4, WIDTH) + 1, line.rfind(" AND ", 4, WIDTH), line.rfind(" OR ", 4, WIDTH))
+        if at <= 0:
+            break
+        yield line[:at]
+        line = "    " + line[at:].lstrip()
+    yield line
