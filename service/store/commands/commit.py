@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Table, bindparam, null, select, update
+from sqlalchemy import bindparam, null, select, update
 
 from service.core import codec
 from service.core.conditions import Decision, abridge
@@ -19,13 +19,13 @@ from service.store.database.queued_write import Touched
 from service.store.database.statements import ForRows, Statement, constant
 from service.store.database.transaction import Row, Transaction
 from service.store.database.writer import Writer
-from service.store.rows.changes import insert_changes, rows_of_changes
 from service.store.rows.family import lock_runs
 from service.store.rows.fence import IS_RUNNING
 from service.store.rows.log_lines import rows_of_lines
 from service.store.rows.records import Lease
+from service.store.rows.steps import NewStep, insert_steps
 from service.store.rows.waits import due_text, wake_those_ready
-from service.store.schema.models import attempts, changes, log_lines, runs, signals, snapshots, visits, waits
+from service.store.schema.models import attempts, log_lines, runs, signals, visits, waits
 
 EVALUATED_BYTES_MAX = 1024
 """A larger operand or condition of a decision is not stored with each step: it is read back from where it is."""
@@ -196,18 +196,19 @@ def _as_found(transaction: Transaction, commit: _Commit, is_moved: bool, paused:
 
 def _write(transaction: Transaction, commits: Sequence[tuple[_Commit, int]]) -> None:
     """Write the rows of commits whose runs have moved, each with the last `seq` of its lines."""
-    written: dict[Table, list[dict[str, Any]]] = {snapshots: [], changes: [], attempts: [], log_lines: []}
+    steps: list[NewStep] = []
+    failed: list[Row] = []
+    lines: list[Row] = []
     for commit, last_seq in commits:
-        transition, run_id = commit.transition, commit.lease.run_id
-        written[log_lines] += rows_of_lines(transaction, run_id, commit.lines, last_seq)
+        transition = commit.transition
+        lines += rows_of_lines(transaction, commit.lease.run_id, commit.lines, last_seq)
         if transition.step is not None:
-            written[snapshots].append(_snapshot(transaction, commit, transition.step))
-            written[changes] += rows_of_changes(transaction, run_id, transition.run.step, transition.step.changes)
+            steps.append(_new_step(transaction, commit, transition.step))
         if transition.error is not None:
-            written[attempts].append(_failed_attempt(transaction, commit, transition.error))
-    insert_changes(transaction, written.pop(changes))
-    for table, rows in written.items():
-        transaction.insert(table, rows)
+            failed.append(_failed_attempt(transaction, commit, transition.error))
+    insert_steps(transaction, steps)
+    transaction.insert(attempts, failed)
+    transaction.insert(log_lines, lines)
 
 
 def _move_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[Any]:
@@ -253,23 +254,24 @@ def _place_of_rest(transaction: Transaction, commit: _Commit, now: str) -> dict[
     }
 
 
-def _snapshot(transaction: Transaction, commit: _Commit, step: Step) -> dict[str, Any]:
+def _new_step(transaction: Transaction, commit: _Commit, step: Step) -> NewStep:
     started_at, duration_ms = _span(transaction, commit)
     evaluated, is_abridged = _evaluated_text(step.decision)
-    return {
-        "run_id": commit.lease.run_id,
-        "step": commit.transition.run.step,
-        "node": step.node,
-        "attempt": step.attempt,
-        "lease_token": commit.lease.token,
-        "next_node": step.decision.to,
-        "reason": step.decision.reason.value,
-        "evaluated": evaluated,
-        "is_abridged": int(is_abridged),
-        "started_at": started_at,
-        "finished_at": transaction.moment.at(commit.finished),
-        "duration_ms": duration_ms,
-    }
+    return NewStep(
+        run_id=commit.lease.run_id,
+        step=commit.transition.run.step,
+        node=step.node,
+        attempt=step.attempt,
+        lease_token=commit.lease.token,
+        next_node=step.decision.to,
+        reason=step.decision.reason.value,
+        evaluated=evaluated,
+        is_abridged=int(is_abridged),
+        started_at=started_at,
+        finished_at=transaction.moment.at(commit.finished),
+        duration_ms=duration_ms,
+        changes=step.changes,
+    )
 
 
 def _span(transaction: Transaction, commit: _Commit) -> tuple[str, float]:

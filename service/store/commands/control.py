@@ -20,13 +20,13 @@ from service.store.database import local_events
 from service.store.database.statements import ForRows, Statement, constant
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
-from service.store.rows.changes import insert_changes, rows_of_changes
 from service.store.rows.family import lock_runs
 from service.store.rows.log_lines import rows_of_lines
 from service.store.rows.states import STATE_AT, state_of
+from service.store.rows.steps import NewStep, insert_steps
 from service.store.rows.visits import forget_full_visits
 from service.store.rows.waits import OPEN, forget, wake_those_ready
-from service.store.schema.models import log_lines, runs, signals, snapshots, visits, waits
+from service.store.schema.models import log_lines, runs, signals, visits, waits
 
 Patch = Callable[[State], Changes]
 """What a patch makes of a state; it may raise Invalid."""
@@ -321,21 +321,21 @@ def _resumed(
 def _insert_patch(transaction: Transaction, run_id: str, run: _Run, patch: Changes) -> None:
     """Write the patch down as the next step. The node begins anew after it: what it waited for is over."""
     now = transaction.moment.text()
-    snapshot = {
-        "run_id": run_id,
-        "step": run.step + 1,
-        "node": None,
-        "attempt": 0,
-        "lease_token": run.lease_token,
-        "next_node": run.node,
-        "reason": Reason.PATCH.value,
-        "evaluated": "[]",
-        "is_abridged": 0,
-        "started_at": now,
-        "finished_at": now,
-        "duration_ms": 0.0,
-    }
-    transaction.insert(snapshots, [snapshot])
-    insert_changes(transaction, rows_of_changes(transaction, run_id, run.step + 1, patch))
+    step = NewStep(
+        run_id=run_id,
+        step=run.step + 1,
+        node=None,
+        attempt=0,
+        lease_token=run.lease_token,
+        next_node=run.node,
+        reason=Reason.PATCH.value,
+        evaluated="[]",
+        is_abridged=0,
+        started_at=now,
+        finished_at=now,
+        duration_ms=0.0,
+        changes=patch,
+    )
+    insert_steps(transaction, [step])
     forget(transaction, [run_id])
     cancel_children(transaction, [run_id])

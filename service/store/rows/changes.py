@@ -1,4 +1,4 @@
-"""Writing down what a step changed of the state: a row for each top-level key, and for no other (law 10)."""
+"""Rows of changes: one for each top-level key that a step changed, and for no other (law 10)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from service.store.rows.states import slot_of
 from service.store.schema.models import changes
 
 TOGETHER_LENGTH_MAX = 16 * 1024
-"""Characters of a value that is written together with others."""
+"""Characters of a value that is inserted together with others."""
 
 
 def rows_of_changes(transaction: Transaction, run_id: str, step: int, changed: Changes) -> list[dict[str, Any]]:
-    """A row for each key that `changed` sets or removes, and for no other."""
+    """Return a row for each key that `changed` sets or removes."""
 
     def row(key: str, value: str | None, position: int) -> dict[str, Any]:
         slot = slot_of(key, transaction.dialect)
@@ -27,7 +27,7 @@ def rows_of_changes(transaction: Transaction, run_id: str, step: int, changed: C
 
 
 def insert_changes(transaction: Transaction, rows: Sequence[Row]) -> None:
-    """Write rows of `rows_of_changes`, large values one by one: a statement keeps what it was last row."""
+    """Insert rows of `rows_of_changes`. Large values go one by one: a prepared statement keeps its last parameters."""
     small: list[Row] = []
     large: list[Row] = []
     for row in rows:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Executable
 from sqlalchemy.dialects import sqlite
 
-from service.store.commands import children, control, side_effects, signals
+from service.store.commands import control, side_effects, signals
 from service.store.commands.claim import _CLAIM
 from service.store.commands.commit import _ADVANCE, _REST, _STAY
 from service.store.commands.due import _DUE, _DUE_OF_FAMILY, _NEXT
@@ -249,7 +249,6 @@ CONTROL: dict[str, tuple[Any, tuple[str, ...]]] = {
     "consume": (side_effects._CONSUME, (OF_SIGNAL,)),
     "count children": (child_queries._COUNTED, (OF_CHILDREN,)),
     "some children": (child_queries._COMPLETED, (f"{OF_CHILDREN} AND child_number>? AND child_number<?)",)),
-    "known children": (children._KNOWN, ("SEARCH runs USING COVERING INDEX sqlite_autoindex_runs_1 (id=?)",)),
     "lock": (control._LOCKED, (OF_RUN,)),
     "parent": (control._PARENT, (OF_RUN,)),
     "places": (control._PLACES, (OF_RUN,)),

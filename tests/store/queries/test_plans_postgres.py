@@ -17,13 +17,12 @@ from sqlalchemy import Executable
 from sqlalchemy.dialects import postgresql
 
 from service.core import codec
-from service.store.commands import children, control, side_effects, signals
+from service.store.commands import control, side_effects, signals
 from service.store.commands.claim import _CLAIM, _LOCKED
 from service.store.commands.commit import _ADVANCE, _COMMITTED, _REST, _STAY
 from service.store.commands.due import _DUE, _DUE_OF_FAMILY, _NEXT
 from service.store.commands.lease import _BEGIN, _RELEASE, _RENEW_ALL, _STILL_HELD_OF
 from service.store.commands.log_lines import _COUNT_UP, _LAST_SEQ
-from service.store.commands.start import _START_NODE
 from service.store.database.opening import database_at
 from service.store.database.statements import ForRows, Statement
 from service.store.queries import children as child_queries
@@ -37,6 +36,7 @@ from service.store.rows import visits, waits
 from service.store.rows.family import NEXT_OF_FAMILY
 from service.store.rows.fence import RENEW
 from service.store.rows.keys import _KEY
+from service.store.rows.runs import _START_NODE
 from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT
 from tests.support.postgres import Databases
 from tests.support.store.harness import COUNTER, opened, start_of
@@ -259,7 +259,7 @@ def test_a_claim_of_a_family_reads_no_other_runs(crowded: psycopg.Connection[Any
     [
         *(_CLAIM, _LOCKED, _BEGIN, RENEW, _RELEASE, _ADVANCE, _STAY, _REST, _COMMITTED, _COUNT_UP, _LAST_SEQ),
         *(control._LOCKED, control._PARENT, control._PLACES, control._CANCEL, control._ASK_TO_PAUSE, control._PAUSE),
-        *(control._LIMIT, signals._STATUS, children._KNOWN),
+        *(control._LIMIT, signals._STATUS),
     ],
 )
 def test_whatever_asks_for_or_moves_a_run_finds_it_by_its_id(

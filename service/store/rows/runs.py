@@ -1,0 +1,126 @@
+"""Insert runs. A start, a fork and a child differ in values and not in statements."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from service.core import codec
+from service.core.state import Changes, State
+from service.core.transitions import Status
+from service.store.database import local_events
+from service.store.database.statements import ForRows, Statement, constant
+from service.store.database.transaction import Row, Transaction
+from service.store.rows.changes import insert_changes, rows_of_changes
+from service.store.rows.states import slot_of
+from service.store.schema.models import graphs, run_tags, runs
+
+_START_NODE = Statement(select(graphs.c.start_node).where(graphs.c.id == bindparam("graph_id")))
+
+_VALUES = {
+    "run_id": runs.c.id,
+    "graph_id": runs.c.graph_id,
+    "node": runs.c.current_node,
+    "tags": runs.c.tags,
+    "forked_from_id": runs.c.forked_from_id,
+    "forked_from_step": runs.c.forked_from_step,
+    "parent_id": runs.c.parent_id,
+    "parent_step": runs.c.parent_step,
+    "parent_attempt": runs.c.parent_attempt,
+    "child_number": runs.c.child_number,
+    "depth": runs.c.depth,
+    "now": runs.c.created_at,
+}
+"""What tells new runs apart."""
+
+
+def _insert(row: Any, insert: Any) -> Any:
+    same = {"step": 0, "attempt": 1, "crashes": 0, "in_flight": 0, "last_seq": 0, "lease_token": 0}
+    values = {column.name: getattr(row, name) for name, column in _VALUES.items()}
+    values |= {"status": constant(Status.QUEUED), "due_at": row.now, "moved_at": row.now}
+    values |= {name: constant(value) for name, value in same.items()}
+    # The WHERE is always true. Without one, SQLite would read ON as the condition of a join.
+    rows = select(*values.values()).where(constant(1) == constant(1))
+    return insert(runs).from_select([*values], rows).on_conflict_do_nothing().returning(runs.c.id)
+
+
+_INSERT = {
+    dialect: ForRows(partial(_insert, insert=insert), **_VALUES)
+    for dialect, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+}
+"""By dialect, because ON CONFLICT is not standard SQL."""
+
+
+class ChildPlace(NamedTuple):
+    """Which child a run is: of which attempt of which step of its parent."""
+
+    parent_id: str
+    parent_step: int
+    parent_attempt: int
+    child_number: int
+
+
+_NO_PLACE = dict.fromkeys(ChildPlace._fields)
+
+
+class NewRun(NamedTuple):
+    """A run to be inserted. It is queued, and due at once."""
+
+    id: str
+    graph_id: str
+    node: str
+    """Where it begins."""
+    state: State
+    tags: Mapping[str, str] = {}
+    forked_from: tuple[str, int] | None = None
+    """The run and the step whose state it begins with."""
+    place: ChildPlace | None = None
+    depth: int = 0
+
+
+def start_nodes(transaction: Transaction, graph_ids: Collection[str]) -> dict[str, str]:
+    """Return the start nodes of those of `graph_ids` that exist."""
+    found = {graph_id: transaction.one(_START_NODE, graph_id=graph_id) for graph_id in graph_ids}
+    return {graph_id: row[0] for graph_id, row in found.items() if row is not None}
+
+
+def insert_runs(transaction: Transaction, new: Sequence[NewRun]) -> set[str]:
+    """Insert `new` with their first states and tags, except those that exist, and return the ids of the inserted.
+
+    A run exists already if an earlier COMMIT, whose outcome was unknown, has succeeded.
+    """
+    now = transaction.moment.text()
+    rows = transaction.each(_INSERT[transaction.dialect], [_row(run, now) for run in new])
+    inserted = {run_id for (run_id,) in rows}
+    changed: list[Row] = []
+    tags: list[Row] = []
+    for run in new:
+        if run.id in inserted:
+            changed += rows_of_changes(transaction, run.id, 0, Changes(run.state.entries))
+            slots = {slot_of(f"{key}:{value}", transaction.dialect) for key, value in run.tags.items()}
+            tags += [{"tag": slot, "created_at": now, "run_id": run.id} for slot in sorted(slots)]
+    insert_changes(transaction, changed)
+    transaction.insert(run_tags, tags)
+    if inserted:
+        transaction.woken.add(local_events.CLAIMABLE)
+    return inserted
+
+
+def _row(run: NewRun, now: str) -> dict[str, Any]:
+    forked_from_id, forked_from_step = run.forked_from or (None, None)
+    place: Mapping[str, Any] = _NO_PLACE if run.place is None else run.place._asdict()
+    return {
+        "run_id": run.id,
+        "graph_id": run.graph_id,
+        "node": run.node,
+        "tags": codec.encode(dict(run.tags)),
+        "forked_from_id": forked_from_id,
+        "forked_from_step": forked_from_step,
+        **place,
+        "depth": run.depth,
+        "now": now,
+    }
