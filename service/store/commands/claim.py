@@ -18,6 +18,7 @@ from service.core.run import Event, Level, Line, Run, Waited
 from service.core.state import State
 from service.core.transitions import Status
 from service.store.commands.due import Due, Which
+from service.store.commands.repeatable import Executed, repeatable
 from service.store.commands.spared import Overdue, Spared
 from service.store.database.clock import microseconds
 from service.store.database.statements import ForRows, Statement, constant
@@ -129,23 +130,20 @@ class ClaimCommands:
 
     async def _claim(self, count: int, holding: Collection[str], which: Which) -> tuple[list[Claimed], bool]:
         """Those claimed, and whether there are more that are due."""
-        taken = _Taken([], [], has_more=False)
         now_us = 0
 
-        def verb(transaction: Transaction) -> _Taken:
-            nonlocal taken, now_us
-            if kept := [row for row in taken.rows if self._has_taken(transaction, row)]:
-                return taken.of(kept)  # The COMMIT had only looked like a failure.
+        def claim(transaction: Transaction) -> Executed[_Taken]:
+            nonlocal now_us
             taken = self._take_due(transaction, count, holding, which)
             now_us = transaction.moment.now_us
             self.next_due_s = which.next_due_s(transaction) if len(taken.rows) < count else 0.0
-            return taken
+            return Executed(taken, lambda transaction: self._still_taken(transaction, taken))
 
-        rows, claimed, has_more = await self._writer.write(verb, touching=("claims",))
-        if self._sees_all and not has_more:
+        taken = await self._writer.write(repeatable(claim), touching=("claims",))
+        if self._sees_all and not taken.has_more:
             self._spared.note_emptied(now_us)
-        leases = [Lease(row.id, row.lease_token + 1) for row in rows]
-        return [Claimed(lease, run) for lease, run in zip(leases, claimed, strict=True)], has_more
+        leases = [Lease(row.id, row.lease_token + 1) for row in taken.rows]
+        return [Claimed(lease, run) for lease, run in zip(leases, taken.runs, strict=True)], taken.has_more
 
     def _take_due(self, transaction: Transaction, count: int, holding: Collection[str], which: Which) -> _Taken:
         due = self._due(transaction, count, holding, which)
@@ -201,6 +199,11 @@ class ClaimCommands:
         graph = self._graphs[due.graph_id]
         is_tool = graph is not None and isinstance(graph.nodes[due.current_node], ToolNode)
         return due if is_tool else due._replace(in_flight=0)
+
+    def _still_taken(self, transaction: Transaction, taken: _Taken) -> _Taken | None:
+        """Return the part of `taken` on which this server holds the lease; None if it holds none."""
+        kept = [row for row in taken.rows if self._has_taken(transaction, row)]
+        return taken.of(kept) if kept else None
 
     def _has_taken(self, transaction: Transaction, due: Due) -> bool:
         return tuple(transaction.one(_LOCKED, run_id=due.id)) == (due.lease_token + 1, self._server_id)

@@ -7,6 +7,7 @@ is only asked for: the commit of its step finds that, and rests the run within t
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import and_, bindparam, null, or_, select, update
@@ -16,6 +17,7 @@ from service.core.errors import Conflict, Invalid, NotFound, RungraphError
 from service.core.run import Event, Level, Line
 from service.core.state import Changes, State
 from service.core.transitions import OVER, Status
+from service.store.commands.repeatable import Executed, repeatable
 from service.store.database import local_events
 from service.store.database.statements import ForRows, Statement, constant
 from service.store.database.transaction import Transaction
@@ -120,7 +122,7 @@ _RESUME = Statement(
 _STATE = {dialect: Statement(query) for dialect, query in STATE_AT.items()}
 _LIMIT = Statement(update(runs).where(runs.c.id == bindparam("run_id")).values(max_steps=bindparam("limit")))
 _WAIT = Statement(select(waits.c.due_at).where(waits.c.run_id == bindparam("run_id")))
-_HAS_SAID = Statement(
+_RESUMED_LINE = Statement(
     select(log_lines.c.seq).where(
         log_lines.c.run_id == bindparam("run_id"),
         log_lines.c.seq == bindparam("seq"),
@@ -154,10 +156,10 @@ class Control:
             if parent is None:
                 return NotFound("run", run_id)
             lock_runs(transaction, [run_id, *filter(None, parent)])
-            run = _Run(*transaction.one(_LOCKED, run_id=run_id))
-            if run.status in OVER:
+            run = _locked(transaction, run_id)
+            if run is None or run.status in OVER:
                 transaction.confirm()
-                return None if run.status == Status.CANCELLED else _refusal(run)
+                return None if run is None or run.status == Status.CANCELLED else _refusal(run)
             cancel_runs(transaction, [run_id])
             wake_those_ready(transaction, [*filter(None, parent)])
             return None
@@ -168,10 +170,9 @@ class Control:
         """Rest the run; its status then, which is still `running` until its step is done."""
 
         def verb(transaction: Transaction) -> str | NotFound | Conflict:
-            row = transaction.one(_LOCKED, run_id=run_id)
-            if row is None:
+            run = _locked(transaction, run_id)
+            if run is None:
                 return NotFound("run", run_id)
-            run = _Run(*row)
             if run.status in OVER:
                 return _refusal(run)
             if run.status == Status.PAUSED:
@@ -196,33 +197,24 @@ class Control:
         `patch` is committed first, as a step of its own, after which the node begins anew; without one the same step
         is tried again. `max_steps` replaces the run's. Conflict where the run's status does not allow it.
         """
-        said: dict[str, Any] | None = None
-        has_withdrawn = False
 
-        def verb(transaction: Transaction) -> str | RungraphError:
-            nonlocal said, has_withdrawn
-            row = transaction.one(_LOCKED, run_id=run_id)
-            if row is None:
-                return NotFound("run", run_id)
-            run = _Run(*row)
-            if said is not None and transaction.one(_HAS_SAID, **said) is not None:
-                return run.status  # The COMMIT had only looked like a failure.
-            if has_withdrawn and not run.pause_asked and run.status != Status.PAUSED:
-                return run.status  # Likewise.
+        def resume(transaction: Transaction) -> Executed[str | RungraphError]:
+            run = _locked(transaction, run_id)
+            if run is None:
+                return Executed(NotFound("run", run_id))
             if run.status == Status.RUNNING and run.pause_asked and patch is None and max_steps is None:
                 transaction.execute(_ASK_TO_PAUSE, run_id=run_id, asked=0)
-                has_withdrawn = True
-                return run.status
+                return Executed(run.status, partial(_status_if_withdrawn, run_id=run_id))
             if run.status not in (Status.PAUSED, Status.FAILED):
-                return _refusal(run)
+                return Executed(_refusal(run))
             changes = None if patch is None else _patched(transaction, run_id, run, patch)
             if isinstance(changes, Invalid):
-                return changes
+                return Executed(changes)
             status, last_seq = _resumed(transaction, run_id, run, changes, max_steps)
-            said = {"run_id": run_id, "seq": last_seq, "ts": transaction.moment.text()}
-            return status
+            ts = transaction.moment.text()
+            return Executed(status, partial(_status_if_resumed, run_id=run_id, seq=last_seq, ts=ts))
 
-        return str(await self._done(verb, within_s, run_id, waits.name, signals.name, visits.name))
+        return str(await self._done(repeatable(resume), within_s, run_id, waits.name, signals.name, visits.name))
 
     async def _done(self, verb: Any, within_s: float | None, *touching: str) -> Any:
         # Refusals are returned, not raised: they have written nothing, and their batch goes on.
@@ -230,6 +222,25 @@ class Control:
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+
+def _locked(transaction: Transaction, run_id: str) -> _Run | None:
+    row = transaction.one(_LOCKED, run_id=run_id)
+    return None if row is None else _Run(*row)
+
+
+def _status_if_withdrawn(transaction: Transaction, run_id: str) -> str | None:
+    """Return the run's status if its pause is no longer asked for, and has not taken effect."""
+    run = _locked(transaction, run_id)
+    is_withdrawn = run is not None and not run.pause_asked and run.status != Status.PAUSED
+    return run.status if run is not None and is_withdrawn else None
+
+
+def _status_if_resumed(transaction: Transaction, run_id: str, seq: int, ts: str) -> str | None:
+    """Return the run's status if the line `seq` says that it was resumed at `ts`."""
+    run = _locked(transaction, run_id)
+    row = transaction.one(_RESUMED_LINE, run_id=run_id, seq=seq, ts=ts)
+    return run.status if run is not None and row is not None else None
 
 
 def _refusal(run: _Run) -> Conflict:

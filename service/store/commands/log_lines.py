@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
 from service.core.run import Line
+from service.store.commands.repeatable import Executed, repeatable
 from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
@@ -38,21 +40,20 @@ class LogCommands:
         The command is queued when this returns, so what the caller submits next is written after it.
         """
 
-        reached: int | None = None
+        place = {"run_id": lease.run_id, "token": lease.token}
 
-        def verb(transaction: Transaction) -> bool:
-            nonlocal reached
-            place = {"run_id": lease.run_id, "token": lease.token}
-            if reached is not None:
-                # Nobody else writes lines under this token: so far only by a COMMIT that looked like a failure.
-                last = transaction.one(_LAST_SEQ, **place)
-                if last is not None and last[0] >= reached:
-                    return True
+        def append(transaction: Transaction) -> Executed[bool]:
             row = transaction.one(_COUNT_UP, **place, count=len(lines))
             if row is None:
-                return False
+                return Executed(False)
             reached = row[0]
-            transaction.insert(log_lines, rows_of_lines(transaction, lease.run_id, lines, row[0]))
-            return True
+            transaction.insert(log_lines, rows_of_lines(transaction, lease.run_id, lines, reached))
+            return Executed(True, lambda transaction: _has_reached(transaction, place, reached))
 
-        return self._writer.submit(verb, touching=(lease.run_id,))
+        return self._writer.submit(repeatable(append), touching=(lease.run_id,))
+
+
+def _has_reached(transaction: Transaction, place: dict[str, Any], seq: int) -> bool | None:
+    """Return True if the run has the line `seq`. Only the holder of the lease writes lines under its token."""
+    last = transaction.one(_LAST_SEQ, **place)
+    return True if last is not None and last[0] >= seq else None

@@ -11,6 +11,7 @@ from service.core import codec
 from service.core.errors import Conflict, Invalid, NotFound, RungraphError
 from service.core.spelling import closest
 from service.core.transitions import Status
+from service.store.commands.repeatable import Executed, repeatable
 from service.store.database.clock import microseconds
 from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
@@ -72,30 +73,26 @@ class SignalCommands:
         NotFound without the run; Conflict where it is over, its mailbox full, or the key used for another signal.
         `expected_only`: Invalid where no node of the run's graph waits for that name.
         """
-        sent: tuple[int, str] | None = None
 
-        def verb(transaction: Transaction) -> bool | RungraphError:
-            nonlocal sent
+        def send(transaction: Transaction) -> Executed[bool | RungraphError]:
             found = transaction.one(_STATUS, run_id=run_id)
             if found is None:
-                return NotFound("run", run_id)
+                return Executed(NotFound("run", run_id))
             run = _Run(*found)
-            if sent is not None and _is_there(transaction, run_id, name, payload, *sent):
-                return True  # The COMMIT had only looked like a failure.
             if idempotency is not None and (used := use_of(transaction, idempotency)) is not None:
                 transaction.confirm()
-                return used if isinstance(used, Conflict) else False
+                return Executed(used if isinstance(used, Conflict) else False)
             expected = self._names_of(transaction, run.graph_id) if expected_only else None
             if (refusal := _refusal(transaction, run_id, run.status, name, expected)) is not None:
-                return refusal
+                return Executed(refusal)
             if idempotency is not None:
                 take_key(transaction, idempotency, run_id)
             sent = _put(transaction, run_id, name, payload)
-            return True
+            return Executed(True, sent.read_back)
 
         keyed = () if idempotency is None else (idempotency.name, idempotency_keys.name)
         touching = (run_id, signals.name, *keyed)
-        outcome = await self._writer.write(verb, touching=touching, within_s=within_s)
+        outcome = await self._writer.write(repeatable(send), touching=touching, within_s=within_s)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -109,14 +106,32 @@ class SignalCommands:
         return self._names[graph_id]
 
 
-def _put(transaction: Transaction, run_id: str, name: str, payload: str) -> tuple[int, str]:
-    """Write a signal into the mailbox, and wake the run if it waits for that; its number and when it was accepted."""
+class _Sent(NamedTuple):
+    """A signal that was put into the mailbox."""
+
+    run_id: str
+    number: int
+    name: str
+    payload: str
+    accepted_at: str
+
+    def read_back(self, transaction: Transaction) -> bool | None:
+        """Return True if the mailbox holds this very signal."""
+        transaction.one(_STATUS, run_id=self.run_id)
+        row = transaction.one(_GET, run_id=self.run_id, number=self.number)
+        if row is None or (row[0], row[1]) != (self.name, self.payload):
+            return None
+        return True if microseconds(row[2]) == microseconds(self.accepted_at) else None
+
+
+def _put(transaction: Transaction, run_id: str, name: str, payload: str) -> _Sent:
+    """Put a signal into the mailbox, and wake the run if it waits for it."""
     number = transaction.one(_LAST_NUMBER, run_id=run_id)[0] + 1
     now = transaction.moment.text()
-    row = {"run_id": run_id, "number": number, "name": name, "payload": payload, "accepted_at": now}
-    transaction.insert(signals, [{**row, "step": None}])
+    sent = _Sent(run_id, number, name, payload, now)
+    transaction.insert(signals, [{**sent._asdict(), "step": None}])
     wake_those_ready(transaction, [run_id])
-    return number, now
+    return sent
 
 
 def _refusal(
@@ -144,8 +159,3 @@ def _unexpected(name: str, names: Collection[str]) -> str | None:
     shown = ", ".join(f"{each!r:.100}" for each in sorted(names)[:NAMES_SHOWN_MAX])
     more = "" if len(names) <= NAMES_SHOWN_MAX else f" and {len(names) - NAMES_SHOWN_MAX} more"
     return f"{fault}; its nodes wait for {shown}{more}"
-
-
-def _is_there(transaction: Transaction, run_id: str, name: str, payload: str, number: int, accepted_at: str) -> bool:
-    row = transaction.one(_GET, run_id=run_id, number=number)
-    return row is not None and (row[0], row[1]) == (name, payload) and microseconds(row[2]) == microseconds(accepted_at)

@@ -261,7 +261,7 @@ CONTROL: dict[str, tuple[Any, tuple[str, ...]]] = {
     "wait": (control._WAIT, (f"SEARCH waits {BY_RUN}",)),
     "visits": (visits._COUNTED_AT, (f"SEARCH visits {BY_RUN} AND node=?)", OF_RUN)),
     "forget visits": (visits._FORGET, (f"SEARCH visits {BY_RUN} AND node=?)",)),
-    "has said": (control._HAS_SAID, (f"SEARCH log_lines {BY_RUN} AND seq=?)",)),
+    "has said": (control._RESUMED_LINE, (f"SEARCH log_lines {BY_RUN} AND seq=?)",)),
     "count of open": (history._COUNT_OF_OPEN, (OF_CHILDREN,)),
     "last pause": (history._LAST_PAUSE, (f"SEARCH log_lines {BY_RUN} AND seq=?)",)),
     "went to": (history._WENT_TO, (f"SEARCH snapshots {BY_RUN} AND step=?)",)),

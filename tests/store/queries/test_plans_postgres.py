@@ -359,7 +359,7 @@ def test_all_leases_are_renewed_without_reading_what_does_not_run(crowded: psyco
         (control._RESUME, {"runs_pkey"}, 100),
         (control._WAIT, {"waits_pkey"}, 20),
         (visits._FORGET, {"visits_pkey"}, 20),
-        (control._HAS_SAID, {"log_lines_pkey"}, 20),
+        (control._RESUMED_LINE, {"log_lines_pkey"}, 20),
         (visits._COUNTED, {"visits_pkey"}, 50),
         (history._COUNT_OF_OPEN, {"runs_children"}, 20),
         (history._LAST_PAUSE, {"log_lines_pkey"}, 20),

@@ -194,7 +194,7 @@ SELECT waits.due_at
 FROM waits
 WHERE waits.run_id = :run_id::VARCHAR COLLATE "C";
 
--- _HAS_SAID
+-- _RESUMED_LINE
 -- on sqlite
 SELECT log_lines.seq
 FROM log_lines
