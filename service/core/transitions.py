@@ -1,6 +1,6 @@
-"""The statuses of a run and the one table of legal transitions.
+"""The statuses of a run, and the table of legal transitions.
 
-The CHECKs derive from the sets below; the tests hold every verb of the store against the table.
+The CHECKs of the database derive from the sets below, and the tests hold every command of the store against the table.
 """
 
 from __future__ import annotations
@@ -18,22 +18,55 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-LEGAL: dict[Status, frozenset[Status]] = {
-    Status.QUEUED: frozenset({Status.RUNNING, Status.PAUSED, Status.CANCELLED}),
-    # running → running: a step was committed, or another server took over.
-    Status.RUNNING: frozenset(Status),
-    Status.WAITING: frozenset({Status.RUNNING, Status.PAUSED, Status.CANCELLED}),
-    Status.PAUSED: frozenset({Status.QUEUED, Status.WAITING, Status.CANCELLED}),
-    Status.FAILED: frozenset({Status.QUEUED}),
-    Status.COMPLETED: frozenset(),
-    Status.CANCELLED: frozenset(),
+class Command(StrEnum):
+    """The commands of the store that change the status of a run."""
+
+    CLAIM = "claim"
+    COMMIT = "commit"
+    RELEASE = "release"
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+
+
+LEGAL: dict[Status, dict[Status, frozenset[Command]]] = {
+    Status.QUEUED: {
+        Status.RUNNING: frozenset({Command.CLAIM}),
+        Status.PAUSED: frozenset({Command.PAUSE}),
+        Status.CANCELLED: frozenset({Command.CANCEL}),
+    },
+    Status.RUNNING: {
+        Status.RUNNING: frozenset({Command.COMMIT, Command.CLAIM}),  # A claim takes over from a dead server.
+        Status.QUEUED: frozenset({Command.RELEASE}),
+        Status.WAITING: frozenset({Command.COMMIT}),
+        Status.PAUSED: frozenset({Command.COMMIT, Command.RELEASE}),  # A limit was reached, or a pause was asked for.
+        Status.COMPLETED: frozenset({Command.COMMIT}),
+        Status.FAILED: frozenset({Command.COMMIT}),
+        Status.CANCELLED: frozenset({Command.CANCEL}),
+    },
+    Status.WAITING: {
+        Status.RUNNING: frozenset({Command.CLAIM}),
+        Status.PAUSED: frozenset({Command.PAUSE}),
+        Status.CANCELLED: frozenset({Command.CANCEL}),
+    },
+    Status.PAUSED: {
+        Status.QUEUED: frozenset({Command.RESUME}),
+        Status.WAITING: frozenset({Command.RESUME}),
+        Status.CANCELLED: frozenset({Command.CANCEL}),
+    },
+    Status.FAILED: {Status.QUEUED: frozenset({Command.RESUME})},
+    Status.COMPLETED: {},
+    Status.CANCELLED: {},
 }
+"""By status, the statuses that may follow, each with the commands that make it follow. A start makes a run queued."""
 
-OVER = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
-"""Nothing more happens by itself, and no line is added."""
+OVER = frozenset(status for status, following in LEGAL.items() if Status.CANCELLED not in following)
+"""Statuses that cannot be cancelled: nothing more happens by itself, and no line is added."""
 
-CLAIMABLE = frozenset({Status.QUEUED, Status.RUNNING, Status.WAITING})
-"""A run with one of these may be claimed by any server, as soon as its due time has come, if it has one."""
+CLAIMABLE = frozenset(
+    status for status, following in LEGAL.items() if Command.CLAIM in following.get(Status.RUNNING, ())
+)
+"""Statuses in which any server may claim the run as soon as it is due. A waiting run may have no due time."""
 
 
 def is_legal(before: Status, after: Status) -> bool:

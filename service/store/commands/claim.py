@@ -54,6 +54,7 @@ _CLAIM = ForRows(
             attempt=row.attempt,
             crashes=row.crashes,
             in_flight=row.in_flight,
+            is_resume_unlogged=constant(0),
             last_seq=row.last_seq,
             started_at=func.coalesce(runs.c.started_at, row.now),
             moved_at=row.now,
@@ -105,20 +106,16 @@ class ClaimCommands:
         """None: one that this version cannot read."""
         self.next_due_s = 0.0
 
-    async def claim(
-        self, count: int, holding: Collection[str] = (), *, only: str | None = None, family: str | None = None
-    ) -> list[Claimed]:
-        """Lease up to `count` runs that are due (`only`: that one; `family`: it and its descendants).
+    async def claim(self, count: int, holding: Collection[str] = (), *, family: str | None = None) -> list[Claimed]:
+        """Lease up to `count` runs that are due, the longest due first. `family` limits them to a run's family.
 
-        Those that have been due for the longest come first.
-
-        One transaction; where their states are large several, so that none takes long. Leases on `holding`, the
-        runs that this server carries, are renewed where they have run out: a database that was locked for long is
-        no reason to take over from oneself. One call at a time.
+        The states of large runs are read in several transactions, so that none takes long. Leases on `holding`, the
+        runs that this server executes, are renewed if they have run out: if the database was locked for long, a server
+        need not take over from itself. Make one call at a time.
         """
         claimed: list[Claimed] = []
         has_more = True
-        which = Which(only, family)
+        which = Which(family)
         while has_more:
             some, has_more = await self._claim(count - len(claimed), holding, which)
             claimed += some
@@ -315,6 +312,6 @@ def _opening_lines(due: Due) -> list[Line]:
         return [Line(Event.RUN_RESUMED, message, Level.WARNING, **place)]
     if due.started_at is None:
         return [Line(Event.RUN_STARTED, f"started at {due.current_node:.200}")]
-    if not due.in_flight:
-        return []  # Whoever resumed it has said so.
+    if not due.is_resume_unlogged:
+        return []  # The command that resumed it has logged that.
     return [Line(Event.RUN_RESUMED, f"goes on at {due.current_node:.200}", **place)]

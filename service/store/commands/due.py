@@ -20,7 +20,8 @@ from service.store.schema.models import runs
 
 _CLAIMED = (
     *(runs.c.id, runs.c.graph_id, runs.c.status, runs.c.step, runs.c.current_node, runs.c.attempt),
-    *(runs.c.crashes, runs.c.in_flight, runs.c.last_seq, runs.c.lease_token, runs.c.lease_owner),
+    *(runs.c.crashes, runs.c.in_flight, runs.c.is_resume_unlogged),
+    *(runs.c.last_seq, runs.c.lease_token, runs.c.lease_owner),
     *(runs.c.started_at, runs.c.moved_at, runs.c.failures, runs.c.patches, runs.c.max_steps),
     *(runs.c.parent_id, runs.c.depth, runs.c.due_at),
 )
@@ -39,14 +40,11 @@ _NEXT = Statement(
     .order_by(runs.c.due_at)
     .limit(1)
 )
-_ONLY = runs.c.id == bindparam("only")
 _DUE = Statement(_select_due)
-_DUE_ONE = Statement(_select_due.where(_ONLY))
 _DUE_OF_FAMILY = due_of_family(_CLAIMED)
 # While leases may only seem to have run out, they are left to whoever holds them.
 _IS_LEFT = or_(runs.c.lease_owner.is_(None), runs.c.due_at <= bindparam("lapsed"))
 _DUE_PATIENTLY = Statement(_select_due.where(_IS_LEFT))
-_DUE_ONE_PATIENTLY = Statement(_select_due.where(_IS_LEFT, _ONLY))
 _DUE_OF_FAMILY_PATIENTLY = due_of_family(_CLAIMED, patiently=True)
 
 
@@ -61,6 +59,7 @@ class Due(NamedTuple):
     attempt: int
     crashes: int
     in_flight: int
+    is_resume_unlogged: int
     last_seq: int
     lease_token: int
     lease_owner: str | None
@@ -97,10 +96,8 @@ class Due(NamedTuple):
 class Which(NamedTuple):
     """Which runs a claim may take."""
 
-    only: str | None
-    """The id of the one."""
     family: str | None
-    """The id of the one whose family it is."""
+    """A run's id: it and its descendants only."""
 
     def due(self, transaction: Transaction, count: int) -> list[Due]:
         """Those that are due, the longest due first."""
@@ -111,8 +108,6 @@ class Which(NamedTuple):
         if self.family is not None:
             of_family = _DUE_OF_FAMILY_PATIENTLY if patience_us else _DUE_OF_FAMILY
             rows = transaction.all(of_family[dialect], **due, family=self.family)
-        elif self.only is not None:
-            rows = transaction.all(_DUE_ONE_PATIENTLY if patience_us else _DUE_ONE, **due, only=self.only)
         else:
             rows = transaction.all(_DUE_PATIENTLY if patience_us else _DUE, **due)
         return [Due(*row) for row in rows]

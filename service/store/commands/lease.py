@@ -48,7 +48,7 @@ _RELEASE = Statement(
         status=Status.QUEUED.value,
         lease_owner=null(),
         due_at=bindparam("now"),
-        in_flight=1,
+        is_resume_unlogged=1,
         attempt=runs.c.attempt + bindparam("interrupted"),
     )
     .returning(runs.c.step, runs.c.attempt, runs.c.moved_at)

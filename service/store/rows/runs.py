@@ -37,12 +37,13 @@ _VALUES = {
 }
 """What tells new runs apart."""
 
+_ZERO = ("step", "crashes", "in_flight", "is_resume_unlogged", "last_seq", "lease_token")
+
 
 def _insert(row: Any, insert: Any) -> Any:
-    same = {"step": 0, "attempt": 1, "crashes": 0, "in_flight": 0, "last_seq": 0, "lease_token": 0}
     values = {column.name: getattr(row, name) for name, column in _VALUES.items()}
-    values |= {"status": constant(Status.QUEUED), "due_at": row.now, "moved_at": row.now}
-    values |= {name: constant(value) for name, value in same.items()}
+    values |= {"status": constant(Status.QUEUED), "attempt": constant(1), "due_at": row.now, "moved_at": row.now}
+    values |= dict.fromkeys(_ZERO, constant(0))
     # The WHERE is always true. Without one, SQLite would read ON as the condition of a join.
     rows = select(*values.values()).where(constant(1) == constant(1))
     return insert(runs).from_select([*values], rows).on_conflict_do_nothing().returning(runs.c.id)

@@ -112,8 +112,8 @@ class RunRow(Row):
     current_node: Mapped[str | None]  # node to run next; of a failed run, the node where it failed
     attempt: Mapped[int]  # number of the next attempt of the next step, from 1
     crashes: Mapped[int]  # consecutive servers that died while they tried the next step
-    # 0 from a takeover until the next attempt begins: a run that only waited for its turn is no suspect. Of a queued
-    # run: 1 where the server that released it has left it to the next one to say that it goes on.
+    # While the run is running: 1 if an attempt may be under way, 0 from a takeover until the next attempt begins. A run
+    # whose server dies meanwhile was not the cause.
     in_flight: Mapped[Small]
     last_seq: Mapped[int]  # `seq` of the last log line; 0 if there is none
     lease_owner: Mapped[Key | None]  # id of the server that executes the run
@@ -124,6 +124,7 @@ class RunRow(Row):
     patches: Mapped[int] = mapped_column(server_default="0")  # steps that were patches
     max_steps: Mapped[int | None]  # replaces the graph's limit
     pause_asked: Mapped[Small] = mapped_column(server_default="0")  # 1 if the run pauses at its next step boundary
+    is_resume_unlogged: Mapped[Small] = mapped_column(server_default="0")  # 1 if the next claim must log run_resumed
     # For a child: which child of which attempt of which step. These columns and `forked_from_id` have no foreign keys,
     # because they were added later, and SQLite cannot add one to an existing table.
     parent_id: Mapped[Key | None]

@@ -18,9 +18,7 @@ from service.store.schema.migrate import migrate
 from service.store.schema.models import metadata
 from service.store.schema.views import VIEWS
 from tests.support.checkout import CHECKOUT
-from tests.support.store.harness import ask, locked, sql
-
-HEAD = "0005"
+from tests.support.store.harness import HEAD, ask, locked, sql
 
 
 @pytest.fixture

@@ -89,9 +89,9 @@ def test_keys_have_the_order_of_code_points_and_times_have_zones(database: Datab
 
 def test_migrating_twice_changes_nothing(database: Database) -> None:
     before = schema(database)
-    assert migrate(database) == ["0005"]
+    assert migrate(database) == [HEAD]
     assert schema(database) == before
-    assert ask(database, "SELECT version_num FROM alembic_version") == [("0005",)]
+    assert ask(database, "SELECT version_num FROM alembic_version") == [(HEAD,)]
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(database: Database) -> None:
@@ -121,9 +121,9 @@ def test_ten_threads_migrating_at_once_make_one_schema(empty: Database, database
         thread.start()
     for thread in threads:
         thread.join()
-    assert outcomes == [["0005"]] * 10
+    assert outcomes == [[HEAD]] * 10
     assert schema(empty) == schema(database)
-    assert ask(empty, "SELECT version_num FROM alembic_version") == [("0005",)]
+    assert ask(empty, "SELECT version_num FROM alembic_version") == [(HEAD,)]
 
 
 MIGRATE = "import sys; from service.store.database.opening import database_at; \
@@ -148,7 +148,7 @@ def test_four_processes_migrating_at_once_make_one_schema(postgres: Databases, d
         process.stdin.write("go\n")
         process.stdin.flush()
     outcomes = [process.communicate(timeout=60) for process in processes]
-    assert [out for out, _ in outcomes] == ["go\n ['0005']\n"] * 4
+    assert [out for out, _ in outcomes] == [f"go\n ['{HEAD}']\n"] * 4
     assert schema(database_at(url)) == schema(database)
     postgres.drop(url)
 
@@ -163,4 +163,4 @@ def test_a_migration_waits_for_somebody_who_migrates(empty: Database) -> None:
         until(lambda: ask(empty, waiting))
         assert not outcomes
     thread.join(60)
-    assert outcomes == [["0005"]]
+    assert outcomes == [[HEAD]]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import bindparam, update
+
 from service.core.after import after
 from service.core.children import count_of
 from service.core.errors import AttemptError
@@ -16,7 +18,10 @@ from service.engine.timestamps import instant_at
 from service.store import Store
 from service.store.commands.start import Start
 from service.store.database.protocol import Database
+from service.store.database.statements import Statement
+from service.store.database.transaction import Transaction
 from service.store.rows.records import Claimed
+from service.store.schema.models import runs
 from tests.support.store.harness import BYTES_MAX, ask, commit
 
 TOOLS = ("add", "ask")
@@ -62,8 +67,22 @@ async def begun(store: Store, run_id: str, of: Graph, *others: Graph, **state: A
     return await claim(store, run_id)
 
 
+_EARLIEST = Statement(
+    update(runs)
+    .where(runs.c.id == bindparam("run_id"), runs.c.due_at <= bindparam("now"))
+    .values(due_at="2000-01-01T00:00:00.000Z")
+)
+
+
 async def claim(store: Store, run_id: str) -> Claimed:
-    [claimed] = await store.leases.claim(1, only=run_id)
+    """Claim this run and no other, which must be due."""
+
+    def let_it_be_first(transaction: Transaction) -> None:
+        transaction.execute(_EARLIEST, run_id=run_id, now=transaction.moment.text())
+
+    await store._writer.write(let_it_be_first)
+    [claimed] = await store.leases.claim(1)
+    assert claimed.run.id == run_id
     return claimed
 
 

@@ -53,6 +53,7 @@ class ModelRun:
     failures: int = 0
     crashes: int = 0
     in_flight: bool = False
+    is_resume_unlogged: bool = False
     is_new: bool = True
     patches: int = 0
     max_steps: int | None = None
@@ -126,17 +127,18 @@ class Model:
             run.crashes += 1
         if was is not Status.WAITING and run.is_new:
             run.say("run_started")
-        elif taken_over or (was is Status.QUEUED and run.in_flight):
+        elif taken_over or run.is_resume_unlogged:
             run.say("run_resumed")
         run.become(Status.RUNNING, self.now + LEASE_S)
-        run.in_flight, run.is_new, run.owner, run.token = not taken_over, False, server, run.token + 1
+        run.in_flight, run.is_resume_unlogged = not taken_over, False
+        run.is_new, run.owner, run.token = False, server, run.token + 1
         if run.wait is not None:
             run.wait.is_over = run.wait.due is not None and run.wait.due <= self.now
         return "take over" if taken_over else "wake" if was is Status.WAITING else "claim"
 
     def release(self, run: ModelRun, *, interrupted: bool) -> None:
         run.become(Status.QUEUED, self.now)
-        run.in_flight = True  # It is the next server's to say that it goes on.
+        run.is_resume_unlogged = True
         if interrupted:
             run.attempts.append((run.step + 1, run.attempt, "interrupted"))
             run.attempt += 1
@@ -336,7 +338,7 @@ class Model:
             run.patches, run.attempt, run.failures, run.wait = run.patches + 1, 1, 0, None
         elif run.status is Status.FAILED:
             run.attempt, run.failures = run.attempt + 1, 0
-        run.error, run.in_flight = None, False
+        run.error, run.is_resume_unlogged = None, False
         run.say("run_resumed")
         if run.wait is None:
             run.become(Status.QUEUED, self.now)

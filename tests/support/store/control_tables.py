@@ -48,6 +48,7 @@ def _expected_run(model: Model, run: ModelRun) -> dict[str, Any]:
         "max_steps": run.max_steps,
         "crashes": run.crashes,
         "in_flight": run.status is Status.RUNNING and run.in_flight,
+        "is_resume_unlogged": run.is_resume_unlogged,
         "pause_asked": run.pause_asked,
         "due": run.due,
         "owner": run.owner,
@@ -63,7 +64,7 @@ def _expected_run(model: Model, run: ModelRun) -> dict[str, Any]:
 _RUNS = """\
 SELECT id, graph_id, status, step, current_node, attempt, failures, patches, max_steps, crashes, in_flight, pause_asked,
     due_at, lease_owner, lease_token, last_seq, error, parent_id, parent_step, parent_attempt, child_number, depth,
-    forked_from_id, forked_from_step FROM runs"""
+    forked_from_id, forked_from_step, is_resume_unlogged FROM runs"""
 
 
 def found(session: Any, start_of_time: datetime) -> Tables:
@@ -122,6 +123,7 @@ def _found_run(row: Any, seconds: Any) -> dict[str, Any]:
         "max_steps": row[8],
         "crashes": row[9],
         "in_flight": row[2] == Status.RUNNING and bool(row[10]),
+        "is_resume_unlogged": bool(row[24]),
         "pause_asked": bool(row[11]),
         "due": seconds(row[12]),
         "owner": row[13],

@@ -45,8 +45,7 @@ def test_a_restart_of_postgresql_loses_nothing_and_reads_are_right_or_unavailabl
     async def scenario() -> None:
         async with opened(database_at(server.url)) as store:
             await start(store, run_id)
-            # Its own alone: other tests leave runs on this server.
-            [claimed] = await store.leases.claim(1, only=run_id)
+            claimed = await claim(store, run_id)
             run = await commit(store, claimed.lease, success(claimed.run, n=1))
             assert await read_at_once(store, run_id) == [(1, '{"n":1}')] * READERS
             server.stop(mode)

@@ -125,17 +125,17 @@ RETURNING runs.id, runs.last_seq;
 -- _RESUME
 -- on sqlite
 UPDATE runs
-SET status=:status, step=(runs.step + :patched), attempt=:attempt, in_flight=0,
-    last_seq=(runs.last_seq + :count), due_at=:due, error=NULL, failures=:failures,
-    patches=(runs.patches + :patched), pause_asked=0, moved_at=:now, finished_at=NULL
+SET status=:status, step=(runs.step + :patched), attempt=:attempt, last_seq=(runs.last_seq + :count),
+    due_at=:due, error=NULL, failures=:failures, patches=(runs.patches + :patched), pause_asked=0,
+    is_resume_unlogged=0, moved_at=:now, finished_at=NULL
 WHERE runs.id = :run_id
 RETURNING last_seq;
 -- on postgresql
 UPDATE runs
-SET status=:status::VARCHAR, step=(runs.step + :patched::BIGINT), attempt=:attempt::BIGINT, in_flight=0,
+SET status=:status::VARCHAR, step=(runs.step + :patched::BIGINT), attempt=:attempt::BIGINT,
     last_seq=(runs.last_seq + :count::BIGINT), due_at=:due::TIMESTAMP WITH TIME ZONE, error=NULL,
     failures=:failures::BIGINT, patches=(runs.patches + :patched::BIGINT), pause_asked=0,
-    moved_at=:now::TIMESTAMP WITH TIME ZONE, finished_at=NULL
+    is_resume_unlogged=0, moved_at=:now::TIMESTAMP WITH TIME ZONE, finished_at=NULL
 WHERE runs.id = :run_id::VARCHAR COLLATE "C"
 RETURNING runs.last_seq;
 

@@ -13,33 +13,19 @@ ORDER BY runs.due_at LIMIT :param_1::INTEGER;
 -- _DUE
 -- on sqlite
 SELECT runs.id, runs.graph_id, runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes,
-    runs.in_flight, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at,
-    runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at
+    runs.in_flight, runs.is_resume_unlogged, runs.last_seq, runs.lease_token, runs.lease_owner,
+    runs.started_at, runs.moved_at, runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth,
+    runs.due_at
 FROM runs
 WHERE runs.due_at <= :now
 ORDER BY runs.due_at, runs.id LIMIT :count OFFSET :param_1;
 -- on postgresql
 SELECT runs.id, runs.graph_id, runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes,
-    runs.in_flight, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at,
-    runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at
+    runs.in_flight, runs.is_resume_unlogged, runs.last_seq, runs.lease_token, runs.lease_owner,
+    runs.started_at, runs.moved_at, runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth,
+    runs.due_at
 FROM runs
 WHERE runs.due_at <= :now::TIMESTAMP WITH TIME ZONE
-ORDER BY runs.due_at, runs.id LIMIT :count FOR UPDATE SKIP LOCKED;
-
--- _DUE_ONE
--- on sqlite
-SELECT runs.id, runs.graph_id, runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes,
-    runs.in_flight, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at,
-    runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at
-FROM runs
-WHERE runs.due_at <= :now AND runs.id = :only
-ORDER BY runs.due_at, runs.id LIMIT :count OFFSET :param_1;
--- on postgresql
-SELECT runs.id, runs.graph_id, runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes,
-    runs.in_flight, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at,
-    runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at
-FROM runs
-WHERE runs.due_at <= :now::TIMESTAMP WITH TIME ZONE AND runs.id = :only::VARCHAR COLLATE "C"
 ORDER BY runs.due_at, runs.id LIMIT :count FOR UPDATE SKIP LOCKED;
 
 -- _DUE_OF_FAMILY
@@ -51,9 +37,9 @@ WHERE id = :family
 UNION ALL SELECT child.id, child.due_at
 FROM family CROSS JOIN open CROSS JOIN runs AS child
 WHERE child.parent_id = family.id AND child.status = open.status ) SELECT runs.id, runs.graph_id,
-    runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes, runs.in_flight, runs.last_seq,
-    runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at, runs.failures, runs.patches,
-    runs.max_steps, runs.parent_id, runs.depth, runs.due_at
+    runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes, runs.in_flight,
+    runs.is_resume_unlogged, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at,
+    runs.moved_at, runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at
 FROM family CROSS JOIN runs INDEXED BY sqlite_autoindex_runs_1
 WHERE family.due_at <= :now AND runs.id = family.id
 ORDER BY family.due_at, family.id LIMIT :count;
@@ -65,9 +51,9 @@ WHERE id = :family
 UNION ALL SELECT child.id, child.due_at
 FROM family CROSS JOIN open CROSS JOIN runs AS child
 WHERE child.parent_id = family.id AND child.status = open.status ) SELECT runs.id, runs.graph_id,
-    runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes, runs.in_flight, runs.last_seq,
-    runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at, runs.failures, runs.patches,
-    runs.max_steps, runs.parent_id, runs.depth, runs.due_at
+    runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes, runs.in_flight,
+    runs.is_resume_unlogged, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at,
+    runs.moved_at, runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at
 FROM family CROSS JOIN runs
 WHERE family.due_at <= :now AND runs.id = family.id AND runs.due_at <= :now
 ORDER BY family.due_at, family.id LIMIT :count FOR UPDATE OF runs SKIP LOCKED;
@@ -75,35 +61,20 @@ ORDER BY family.due_at, family.id LIMIT :count FOR UPDATE OF runs SKIP LOCKED;
 -- _DUE_PATIENTLY
 -- on sqlite
 SELECT runs.id, runs.graph_id, runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes,
-    runs.in_flight, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at,
-    runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at
+    runs.in_flight, runs.is_resume_unlogged, runs.last_seq, runs.lease_token, runs.lease_owner,
+    runs.started_at, runs.moved_at, runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth,
+    runs.due_at
 FROM runs
 WHERE runs.due_at <= :now AND (runs.lease_owner IS NULL OR runs.due_at <= :lapsed)
 ORDER BY runs.due_at, runs.id LIMIT :count OFFSET :param_1;
 -- on postgresql
 SELECT runs.id, runs.graph_id, runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes,
-    runs.in_flight, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at,
-    runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at
+    runs.in_flight, runs.is_resume_unlogged, runs.last_seq, runs.lease_token, runs.lease_owner,
+    runs.started_at, runs.moved_at, runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth,
+    runs.due_at
 FROM runs
 WHERE runs.due_at <= :now::TIMESTAMP WITH TIME ZONE AND (runs.lease_owner IS NULL
     OR runs.due_at <= :lapsed::TIMESTAMP WITH TIME ZONE)
-ORDER BY runs.due_at, runs.id LIMIT :count FOR UPDATE SKIP LOCKED;
-
--- _DUE_ONE_PATIENTLY
--- on sqlite
-SELECT runs.id, runs.graph_id, runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes,
-    runs.in_flight, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at,
-    runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at
-FROM runs
-WHERE runs.due_at <= :now AND (runs.lease_owner IS NULL OR runs.due_at <= :lapsed) AND runs.id = :only
-ORDER BY runs.due_at, runs.id LIMIT :count OFFSET :param_1;
--- on postgresql
-SELECT runs.id, runs.graph_id, runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes,
-    runs.in_flight, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at,
-    runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at
-FROM runs
-WHERE runs.due_at <= :now::TIMESTAMP WITH TIME ZONE AND (runs.lease_owner IS NULL
-    OR runs.due_at <= :lapsed::TIMESTAMP WITH TIME ZONE) AND runs.id = :only::VARCHAR COLLATE "C"
 ORDER BY runs.due_at, runs.id LIMIT :count FOR UPDATE SKIP LOCKED;
 
 -- _DUE_OF_FAMILY_PATIENTLY
@@ -115,9 +86,9 @@ WHERE id = :family
 UNION ALL SELECT child.id, child.due_at
 FROM family CROSS JOIN open CROSS JOIN runs AS child
 WHERE child.parent_id = family.id AND child.status = open.status ) SELECT runs.id, runs.graph_id,
-    runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes, runs.in_flight, runs.last_seq,
-    runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at, runs.failures, runs.patches,
-    runs.max_steps, runs.parent_id, runs.depth, runs.due_at
+    runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes, runs.in_flight,
+    runs.is_resume_unlogged, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at,
+    runs.moved_at, runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at
 FROM family CROSS JOIN runs INDEXED BY sqlite_autoindex_runs_1
 WHERE family.due_at <= :now AND runs.id = family.id AND (runs.lease_owner IS NULL OR runs.due_at <= :lapsed)
 ORDER BY family.due_at, family.id LIMIT :count;
@@ -129,9 +100,9 @@ WHERE id = :family
 UNION ALL SELECT child.id, child.due_at
 FROM family CROSS JOIN open CROSS JOIN runs AS child
 WHERE child.parent_id = family.id AND child.status = open.status ) SELECT runs.id, runs.graph_id,
-    runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes, runs.in_flight, runs.last_seq,
-    runs.lease_token, runs.lease_owner, runs.started_at, runs.moved_at, runs.failures, runs.patches,
-    runs.max_steps, runs.parent_id, runs.depth, runs.due_at
+    runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes, runs.in_flight,
+    runs.is_resume_unlogged, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at,
+    runs.moved_at, runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at
 FROM family CROSS JOIN runs
 WHERE family.due_at <= :now AND runs.id = family.id AND runs.due_at <= :now AND (runs.lease_owner IS NULL
     OR runs.due_at <= :lapsed)

@@ -33,13 +33,14 @@ FROM json_array_elements(CAST(:leases AS json)));
 -- _RELEASE
 -- on sqlite
 UPDATE runs
-SET status=:status, attempt=(runs.attempt + :interrupted), in_flight=:in_flight, lease_owner=NULL, due_at=:now
+SET status=:status, attempt=(runs.attempt + :interrupted), lease_owner=NULL, due_at=:now,
+    is_resume_unlogged=:is_resume_unlogged
 WHERE runs.id = :run_id AND runs.lease_token = :token AND runs.lease_owner IS NOT NULL
 RETURNING step, attempt, moved_at;
 -- on postgresql
 UPDATE runs
-SET status=:status::VARCHAR, attempt=(runs.attempt + :interrupted::BIGINT), in_flight=:in_flight::INTEGER,
-    lease_owner=NULL, due_at=:now::TIMESTAMP WITH TIME ZONE
+SET status=:status::VARCHAR, attempt=(runs.attempt + :interrupted::BIGINT), lease_owner=NULL,
+    due_at=:now::TIMESTAMP WITH TIME ZONE, is_resume_unlogged=:is_resume_unlogged::INTEGER
 WHERE runs.id = :run_id::VARCHAR COLLATE "C" AND runs.lease_token = :token::BIGINT
     AND runs.lease_owner IS NOT NULL
 RETURNING runs.step, runs.attempt, runs.moved_at;
