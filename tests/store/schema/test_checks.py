@@ -19,7 +19,7 @@ from service.store.database.sqlite.connections import Sqlite
 from service.store.schema.migrate import migrate
 from tests.support.checkout import CHECKOUT
 from tests.support.postgres import Databases
-from tests.support.store.harness import COUNTER, ask, key_of, opened, sql, start_of
+from tests.support.store.harness import COUNTER, HEAD, ask, key_of, opened, sql, start_of
 
 
 @pytest.mark.parametrize("status", Status)

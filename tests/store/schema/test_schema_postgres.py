@@ -20,7 +20,7 @@ from service.store.schema.models import metadata
 from service.store.schema.views import VIEWS
 from tests.support.checkout import CHECKOUT
 from tests.support.postgres import Databases
-from tests.support.store.harness import ask, sql, until
+from tests.support.store.harness import HEAD, ask, sql, until
 
 # Each asks for lines that name what they tell of, in an order that does not depend on how the schema was made.
 CATALOG = {

@@ -19,7 +19,7 @@ from service.store.database.sqlite.connections import Sqlite
 from service.store.schema.migrate import _migrations, migrate
 from tests.support.postgres import Databases
 from tests.support.store.carrying import APPROVAL, LEAF, claim, parked, rest
-from tests.support.store.harness import ask, opened, rows_of, sql
+from tests.support.store.harness import HEAD, ask, opened, rows_of, sql
 
 TIME, LATER = "2026-01-01T00:00:00.123Z", "2026-01-01T00:00:01.124Z"
 ODD = "100% 'quoted' \"twice\" \\ ünïcödé 🦀 …"
