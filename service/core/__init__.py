@@ -1,1 +1,1 @@
-"""The pure core: what a graph means and how a run moves. No I/O, no clock, no chance."""
+"""The pure core: the meaning of a graph and the rules by which a run advances. No I/O, no clock, no randomness."""

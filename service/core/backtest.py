@@ -1,4 +1,4 @@
-"""Backtest of routing: where another graph's edges would have led a run from a state that it had. Pure."""
+"""Backtest routing: find where the edges of another graph would have led a run after each of its steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.core import codec
-from service.core.catching import caught
+from service.core.catching import catch_error
 from service.core.conditions import Decision, Reason, decide
 from service.core.errors import AttemptError, ConditionError
 from service.core.graph import Graph
@@ -15,13 +15,13 @@ from service.core.run import RunError
 from service.core.state import State
 
 _UNASKED = frozenset({Reason.ON_ERROR, Reason.PATCH})
-"""Steps that no ordinary edge has led on."""
+"""Reasons of steps whose way on was not chosen by ordinary edges."""
 _OPERANDS_SHOWN_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """A committed step, as far as it matters here."""
+    """A committed step and the node that followed it."""
 
     step: int
     node: str | None
@@ -32,39 +32,39 @@ class Routed:
 
 @dataclass(frozen=True, slots=True)
 class Detour:
-    """A step after which the graph asked would have led elsewhere."""
+    """A step after which the tested graph would have led elsewhere."""
 
     routed: Routed
     decision: Decision | None
-    """None where the run would have failed."""
+    """None if the run would have failed."""
     error: AttemptError | None = None
-    """What its ordinary edges would have failed with; or the error edges that were to take that."""
+    """The error that the ordinary edges raise, or the error edges after them."""
 
     @property
     def would_go(self) -> str | None:
         return None if self.decision is None else self.decision.to
 
     def because(self) -> str:
-        """In a few words, why it would have gone there."""
+        """Return the reason for the detour in a few words."""
         failed = "" if self.error is None else f"{self.error.type}: {self.error}"
         if self.decision is None:
             return failed
         asked = self.decision.evaluated
         match self.decision.reason:
             case Reason.ON_ERROR:
-                return f"{failed}; an error edge takes that"
+                return f"{failed}; an error edge catches it"
             case Reason.NO_EDGES:
                 return "the node has no edges"
             case Reason.NONE_TRUE:
                 return f"none of {len(asked)} edges is true{_with_operands(asked)}"
             case Reason.CONDITION:
-                return f"edge {len(asked)} is the first that is true{_with_operands(asked[-1:])}"
+                return f"edge {len(asked)} is the first true edge{_with_operands(asked[-1:])}"
             case _:
                 return f"edge {len(asked)} has no condition{_with_operands(asked)}"
 
 
 def is_asked(graph: Graph, routed: Routed) -> bool:
-    """Whether `graph` has something to say to the step."""
+    """Return whether the edges of `graph` can be compared with the step."""
     return routed.node in graph.nodes and routed.reason not in _UNASKED
 
 
@@ -75,10 +75,10 @@ def detour(
     before: Callable[[], State] | None = None,
     state_bytes_max: int = sys.maxsize,
 ) -> Detour | None:
-    """Where the edges of `graph`, asked of the `state` after the step, lead elsewhere than the step went.
+    """Return the detour that `graph` takes from `state`, the state after the step; None if it goes the same way.
 
-    A condition that asks for a key that is not there fails the node, as it would have failed it in a run: the step is
-    undone, and the error edges are asked of the state that there was `before`.
+    A condition on a missing key fails the node, as in a run: the step is undone, and the error edges are evaluated
+    with the state that `before` returns.
     """
     if routed.node is None:
         return None
@@ -89,7 +89,7 @@ def detour(
         error = raised
         record = RunError(raised.type, str(raised), routed.node, routed.step, routed.attempt)
         try:
-            found = caught(graph, state if before is None else before(), record, state_bytes_max)
+            found = catch_error(graph, state if before is None else before(), record, state_bytes_max)
         except AttemptError as broken:
             return Detour(routed, None, broken)
         if found is None:
@@ -99,7 +99,7 @@ def detour(
 
 
 def _with_operands(asked: tuple[dict[str, object], ...]) -> str:
-    """The values that the edges were asked of, each once."""
+    """Return the values that the edges read, each once, as the end of a sentence."""
     values: dict[str, object] = {}
     for record in asked:
         operands = record["operands"]

@@ -1,4 +1,4 @@
-"""The children of a graph node: which are to be started, with what state, and what their ends make together."""
+"""The children of a graph node: which of them to start, with which state, and how to join their results."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from service.core.run import Child, Run
 from service.core.state import Entry, State
 
 CHILDREN_MAX = 10_000
-"""Of one node."""
+"""Children of one node."""
 DEPTH_MAX = 32
-"""Runs below one another."""
+"""How many levels of runs may lie below one another."""
 STARTS_MAX = 100
-"""Children that one commit starts."""
+"""Children that one commit may start."""
 STARTS_BYTES_MAX = 4 * 2**20
-"""Of their states together, beyond the first child's: nobody else writes meanwhile."""
+"""Bytes of states that one commit may start beyond the first child; other writes wait for that commit."""
 
 
 class Starts(NamedTuple):
-    """Children to be started now."""
+    """Children to start now."""
 
     starts: tuple[Child, ...]
     has_more: bool
-    """Whether others are to follow at once."""
+    """Whether the next commit has to start more of them."""
     open_max: int
-    """With so many of them open, or fewer, there is something to do again."""
+    """Wake the parent when at most this many children are unfinished."""
 
 
-def count_of(state: State, node: GraphNode) -> int:
-    """How many children `node` is to have; StateInvalid where the state does not say."""
+def count_children(state: State, node: GraphNode) -> int:
+    """Return how many children `node` has. Raise StateInvalid if the state lacks the array at `for_each`."""
     items = _items(state, node)
     return 1 if items is None else len(items)
 
 
-def joined(node: GraphNode, states: Sequence[str]) -> str:
-    """What the children's final `states` make together, as JSON text."""
+def join_states(node: GraphNode, states: Sequence[str]) -> str:
+    """Join the children's final `states` into the value of `into`, as JSON text."""
     return states[0] if node.for_each is None else f"[{','.join(states)}]"
 
 
-def starts(run: Run, node: GraphNode, gathered: Gathered) -> Starts:
-    """Which children are to be started while those that were are as `gathered` says.
+def plan_starts(run: Run, node: GraphNode, gathered: Gathered) -> Starts:
+    """Return the children to start now; `gathered` says how far the earlier ones are.
 
-    StateInvalid where the state does not have what the node asks of it.
+    Raise StateInvalid if the state lacks what the node reads.
     """
     items = _items(run.state, node)
     total = 1 if items is None else len(items)
@@ -71,7 +71,7 @@ def _items(state: State, node: GraphNode) -> list[Any] | None:
     if items is MISSING:
         raise StateInvalid(f"the state has nothing at {node.for_each!r:.200}; there is {there}")
     if not isinstance(items, list):
-        raise StateInvalid(f"{node.for_each!r:.200} holds no array")
+        raise StateInvalid(f"the value at {node.for_each!r:.200} is not an array")
     if len(items) > CHILDREN_MAX:
         raise StateInvalid(
             f"{node.for_each!r:.200} has {len(items)} elements; a node has at most {CHILDREN_MAX} children"
@@ -82,7 +82,7 @@ def _items(state: State, node: GraphNode) -> list[Any] | None:
 def _child(state: State, node: GraphNode, number: int, items: list[Any] | None) -> Child:
     keys = list(state.entries) if node.input is None and items is None else list(node.input or ())
     if missing := [key for key in keys if key not in state.entries]:
-        raise StateInvalid(f"`input` names {missing[0]!r:.200}, which the state does not have")
+        raise StateInvalid(f"`input` names the key {missing[0]!r:.200}, which the state lacks")
     texts = {key: state.entries[key].text for key in keys}
     if items is not None:
         texts |= {"item": codec.encode(items[number]), "index": codec.encode(number)}

@@ -1,7 +1,7 @@
-"""The one decoder and the one encoder of JSON.
+"""Decode, check and encode JSON.
 
-Whatever enters the system passes `decode` (the API) or `check` (a tool's return) once; whatever is
-stored was written by `encode`. Numbers stay exact: Python's ints have no bound, floats round-trip by repr.
+A value enters the system once, through `decode` (the API) or `check` (a tool's return). `encode` writes every stored
+value. Numbers stay exact: Python's integers have no bound, and floats round-trip by repr.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from service.core import not_json
 from service.core.errors import Invalid, NotJson
 
 DEPTH_MAX = 100
-"""How deep values may nest; the outermost is level 1."""
+"""How deep values may nest; the outermost value is level 1."""
 
 INT_DIGITS_MAX = 4300
-"""CPython converts no longer integer from text; neither do we."""
+"""The longest integer that CPython converts from text by default."""
 
 _INT_BOUND = 10**INT_DIGITS_MAX
 
 
 class ValueUnfit(ValueError):
-    """A value that JSON or a state cannot hold; `path` leads to it, outermost first."""
+    """A value that JSON or a state cannot hold; `path` is its place, outermost segment first."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -45,12 +45,12 @@ class ValueUnfit(ValueError):
 
 
 def pointer(*segments: str | int) -> str:
-    """The JSON Pointer (RFC 6901) through `segments`."""
+    """Return the JSON Pointer (RFC 6901) made of `segments`."""
     return "".join("/" + str(segment).replace("~", "~0").replace("/", "~1") for segment in segments)
 
 
 def decode(body: bytes, depth_max: int = DEPTH_MAX) -> Any:
-    """The value that a client sent. NotJson says why it is no JSON; Invalid where no state could hold it."""
+    """Decode a client's JSON. Raise NotJson if it is not JSON, Invalid if no state can hold its value."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -65,7 +65,7 @@ def decode(body: bytes, depth_max: int = DEPTH_MAX) -> Any:
         raise NotJson(not_json.reason(error)) from error
     except ValueError as error:
         raise NotJson(_plainly(error)) from error
-    # Only an escape can bring in NUL or a lone surrogate, and only brackets depth: most bodies have too few.
+    # Only an escape can contain NUL or a lone surrogate, and only brackets nest: most bodies need no check.
     if "\\u" in text or text.count("[") + text.count("{") > depth_max:
         try:
             check(value, depth_max=depth_max)
@@ -75,40 +75,40 @@ def decode(body: bytes, depth_max: int = DEPTH_MAX) -> Any:
 
 
 def loads(text: str) -> Any:
-    """The value of a text that `encode` wrote."""
-    # Not `decode`, which looks for white space on both sides first: `encode` writes none.
+    """Decode a text that `encode` wrote."""
+    # `raw_decode` does not search for white space around the value: `encode` writes none.
     return _plain_decoder.raw_decode(text)[0]
 
 
 def encode(value: Any) -> str:
-    """Compact JSON text of a value that has passed `check`."""
-    # For anything but a string `json` makes a new encoder each time, and counters are what most steps change.
+    """Return the compact JSON text of a value that has passed `check`."""
+    # A shortcut for integers: `json` makes a new encoder for each value but a string, and most steps change counters.
     return int.__repr__(value) if type(value) is int else _encoder.encode(value)
 
 
 def canonical(value: Any) -> str:
-    """`encode` with the keys of every object sorted: equal values have equal texts."""
+    """Return the JSON text of `value` with sorted keys, so that equal values have equal texts."""
     return _sorting_encoder.encode(value)
 
 
 def splice(value: dict[str, Any], **texts: str) -> str:
-    """`encode` of the object `value` with further members whose JSON texts are at hand: nothing is decoded."""
+    """Return the JSON text of the object `value` with further members, given as JSON texts."""
     members = [encode(value)[1:-1]] if value else []
     members += [f"{encode(key)}:{text}" for key, text in texts.items()]
     return "{" + ",".join(members) + "}"
 
 
 def check(value: Any, *, depth: int = 1, depth_max: int = DEPTH_MAX, bytes_max: int | None = None) -> None:
-    """Raise ValueUnfit unless `value`, standing at level `depth`, is JSON that a state can hold.
+    """Raise ValueUnfit unless `value`, at level `depth`, is JSON that a state can hold.
 
-    With `bytes_max` it ends as soon as the text of `value` must be longer: a list of a list of … that share
-    their elements is small in memory and endless as text.
+    With `bytes_max`, stop as soon as the text must be longer: nested lists that share their elements are small in
+    memory and huge as text.
     """
     _Check(depth_max, bytes_max).value(value, depth)
 
 
 def is_longer(value: Any, bytes_max: int) -> bool:
-    """Whether the JSON text of `value` has more than `bytes_max` bytes; a text much longer is never made."""
+    """Return whether the JSON text of `value` has more than `bytes_max` bytes, without making a much longer text."""
     try:
         check(value, bytes_max=bytes_max)
     except ValueUnfit:
@@ -117,7 +117,7 @@ def is_longer(value: Any, bytes_max: int) -> bool:
 
 
 def json_type(value: Any) -> str:
-    """The JSON type of a decoded value, as `is_type` names it."""
+    """Return the JSON type of a decoded value, as the operator `is_type` names it."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -133,12 +133,12 @@ JSON_TYPES = ("null", "boolean", "number", "string", "array", "object")
 
 
 def byte_length(text: str) -> int:
-    """The length of `text` in UTF-8."""
+    """Return the length of `text` in UTF-8."""
     return len(text) if text.isascii() else len(text.encode())
 
 
 def printable(text: str) -> str:
-    """`text` with NUL and lone surrogates, which no database and no UTF-8 takes, as U+FFFD."""
+    """Replace NUL and lone surrogates, which databases and UTF-8 cannot hold, by U+FFFD."""
     if text.isascii() and "\0" not in text:
         return text
     return _UNPRINTABLE.sub("\ufffd", text)
@@ -148,7 +148,7 @@ _UNPRINTABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class _Check:
-    """One pass over a value, and how much text it may still become."""
+    """One pass over a value, which counts the bytes that its text has left."""
 
     def __init__(self, depth_max: int, bytes_max: int | None) -> None:
         self._depth_max = depth_max
@@ -162,30 +162,30 @@ class _Check:
             self._text(value)
         elif isinstance(value, float):
             if not math.isfinite(value):
-                raise ValueUnfit(f"{float(value)!r} is no JSON number")
+                raise ValueUnfit(f"{float(value)!r} is not a JSON number")
         elif isinstance(value, int):
             if not -_INT_BOUND < value < _INT_BOUND:
                 raise ValueUnfit(f"an integer has more than {INT_DIGITS_MAX} digits")
-            self._spend(value.bit_length() // 4)  # Less than its decimal digits.
+            self._spend(value.bit_length() // 4)  # A lower bound of its decimal digits.
         elif isinstance(value, dict):
             self._object(value, depth)
         elif isinstance(value, list | tuple):
             self._array(value, depth)
         else:
-            raise ValueUnfit(f"a {type(value).__name__} is no JSON")
+            raise ValueUnfit(f"a {type(value).__name__} is not JSON")
 
     def _text(self, text: str) -> None:
         if "\0" in text:
-            raise ValueUnfit("a string holds NUL")
+            raise ValueUnfit("a string contains NUL")
         if not text.isascii() and _UNPRINTABLE.search(text):
-            raise ValueUnfit("a string holds a lone surrogate")
+            raise ValueUnfit("a string contains a lone surrogate")
         self._spend(len(text))
 
     def _object(self, value: dict[Any, Any], depth: int) -> None:
         self._enter(depth, len(value))
         for key, item in value.items():
             if not isinstance(key, str):
-                raise ValueUnfit(f"the key {key!r:.100} is no string")
+                raise ValueUnfit(f"the key {key!r:.100} is not a string")
             try:
                 self._text(key)
                 self.value(item, depth + 1)
@@ -221,7 +221,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise ValueError(f"the key {printable(key)!r:.100} stands twice in one object")
+                raise ValueError(f"the key {printable(key)!r:.100} appears twice in one object")
             seen.add(key)
     return made
 
@@ -234,17 +234,17 @@ def _finite(text: str) -> float:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _plainly(error: ValueError) -> str:
-    """Our own message; where Python's limit on digits spoke, a plainer one."""
+    """Return the message of `error`, or a plainer one for Python's limit on digits."""
     message = str(error)
     return f"an integer has more than {INT_DIGITS_MAX} digits" if "integer string conversion" in message else message
 
 
 def _closes(text: str) -> bool:
-    """Whether every bracket of `text`, too deep for the decoder, is closed by its like."""
+    """Return whether the brackets match in `text`, which nests too deep for the decoder."""
     open_marks: list[str] = []
     for token in _STRUCTURE.finditer(text):
         mark = token.group()
@@ -256,7 +256,7 @@ def _closes(text: str) -> bool:
 
 
 def _pointer_below(text: str, depth_max: int) -> str:
-    """Where `text`, too deep for the decoder, first passes `depth_max`."""
+    """Return the pointer to the first value below `depth_max` in `text`, which nests too deep for the decoder."""
     path: list[str | int] = []
     key = ""
     for token in _STRUCTURE.finditer(text):
@@ -276,7 +276,7 @@ def _pointer_below(text: str, depth_max: int) -> str:
     return pointer(*path)
 
 
-# Content with a string that has no end: otherwise the cost of one would grow with its square.
+# The closing quote is optional: without that, the cost of an unterminated string would grow with its square.
 _STRUCTURE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{},:]')
 
 _strict_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse_constant)
@@ -284,7 +284,7 @@ _plain_decoder = json.JSONDecoder()
 
 
 def _make_encoder(sort_keys: bool) -> json.JSONEncoder:
-    # Cycles end at DEPTH_MAX in `check`, so the encoder need not look for them again.
+    # `check` refuses cycles by DEPTH_MAX, so the encoder does not have to detect them.
     return json.JSONEncoder(
         ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"), sort_keys=sort_keys
     )

@@ -1,7 +1,7 @@
-"""The operators of conditions: how two JSON values compare, within a bounded amount of work.
+"""The operators of conditions: compare two JSON values within a bounded amount of work.
 
-Conditions are evaluated on the engine's loop, so that one which compares large values would hold up every run. The work
-is counted and not timed: the same graph and state come to the same end on any machine.
+Conditions are evaluated on the engine's loop, where a comparison of large values would delay every run. The work is
+counted and not timed, so the same graph and state give the same result on any machine.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from service.core.errors import ConditionError
 from service.core.graph import Op
 
 COMPARISONS_MAX = 1_000_000
-"""Values that the edges of a node may compare with one another at one step."""
+"""Comparisons that the edges of a node may make at one step."""
 CHARACTERS_AT_ONCE = 4096
-"""Characters of two strings that are compared as fast as two small values are."""
+"""Characters of two strings that count as one comparison."""
 ITEMS_AT_ONCE = 16
-"""Items of an array that are searched for a string or a number as fast as two small values are compared."""
+"""Items of an array that count as one comparison when it is searched for a string or a number."""
 
 
-class Work:
-    """The comparisons that are left for one decision."""
+class WorkBudget:
+    """The number of comparisons that one decision may still make."""
 
     def __init__(self) -> None:
         self._left = COMPARISONS_MAX
 
     def spend(self, count: int) -> None:
-        """Count `count` comparisons. ConditionError where so many are not left."""
+        """Count `count` comparisons. Raise ConditionError if fewer are left."""
         self._left -= count
         if self._left < 0:
             raise ConditionError(
-                f"the conditions of this node compare more than {COMPARISONS_MAX} values:"
-                " compare smaller parts of the state, or let a tool do it"
+                f"the conditions of this node make more than {COMPARISONS_MAX} comparisons:"
+                " compare smaller parts of the state, or compare them in a tool"
             )
 
 
-def compare(op: Op, left: Any, right: Any, work: Work) -> bool | None:
-    """What the operator answers, or None where the types do not compare. ConditionError where it is too much work."""
+def compare(op: Op, left: Any, right: Any, work: WorkBudget) -> bool | None:
+    """Return the result of `op`, or None if the types cannot be compared. Raise ConditionError if `work` is used up."""
     work.spend(1)
     match op:
         case Op.EQ:
@@ -56,8 +56,8 @@ def compare(op: Op, left: Any, right: Any, work: Work) -> bool | None:
             return _ordered(_ORDERINGS[op], left, right, work)
 
 
-def equal(left: Any, right: Any, work: Work) -> bool:
-    """Equality of JSON values: numbers by value, and a boolean is no number, at any depth."""
+def equal(left: Any, right: Any, work: WorkBudget) -> bool:
+    """Return whether two JSON values are equal. At any depth, numbers compare by value and booleans are not numbers."""
     if left is right:
         return True
     if json_type(left) != json_type(right):
@@ -85,7 +85,7 @@ _ORDERINGS: dict[Op, Callable[[Any, Any], bool]] = {
 }
 
 
-def _ordered(ordering: Callable[[Any, Any], bool], left: Any, right: Any, work: Work) -> bool | None:
+def _ordered(ordering: Callable[[Any, Any], bool], left: Any, right: Any, work: WorkBudget) -> bool | None:
     kind = json_type(left)
     if kind not in ("number", "string") or kind != json_type(right):
         return None
@@ -94,18 +94,18 @@ def _ordered(ordering: Callable[[Any, Any], bool], left: Any, right: Any, work: 
     return ordering(left, right)
 
 
-def _contains(left: Any, right: Any, work: Work) -> bool | None:
+def _contains(left: Any, right: Any, work: WorkBudget) -> bool | None:
     if isinstance(left, str) and isinstance(right, str):
         work.spend(len(left) // CHARACTERS_AT_ONCE)
         return right in left
     return _has(left, right, work) if isinstance(left, list) else None
 
 
-def _has(items: list[Any], value: Any, work: Work) -> bool:
-    """Whether an item of `items` equals `value`."""
+def _has(items: list[Any], value: Any, work: WorkBudget) -> bool:
+    """Return whether an item of `items` equals `value`."""
     if isinstance(value, list | dict):
         return any(_equals(value, item, work) for item in items)
-    # Python finds every equal scalar, and fast; it also takes a boolean for a number, so that each find is checked.
+    # `list.index` is fast, but it treats a boolean as a number, so each result is checked.
     work.spend(len(items) // ITEMS_AT_ONCE)
     start = 0
     while True:
@@ -118,6 +118,6 @@ def _has(items: list[Any], value: Any, work: Work) -> bool:
         start = found + 1
 
 
-def _equals(left: Any, right: Any, work: Work) -> bool:
+def _equals(left: Any, right: Any, work: WorkBudget) -> bool:
     work.spend(1)
     return equal(left, right, work)

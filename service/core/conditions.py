@@ -1,7 +1,6 @@
-"""Where a condition is evaluated: a pure question to a state, with a record of what it compared.
+"""Evaluate the conditions of edges against a state, and record the values that they compared.
 
-`decide` asks a node's edges in order; its Decision is stored with the step, so that anybody can read why
-a run went where it went.
+`decide` evaluates a node's edges in order. Its Decision is stored with the step and explains the way that the run took.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple, assert_never
 
 from service.core import codec, path
 from service.core.codec import json_type
-from service.core.comparison import Work, compare
+from service.core.comparison import WorkBudget, compare
 from service.core.errors import ConditionError
 from service.core.graph import AllOf, AnyOf, Comparison, Condition, Edge, Not, Op
 from service.core.state import State
@@ -23,7 +22,7 @@ TYPE_MISMATCH = "type_mismatch"
 
 
 class Reason(StrEnum):
-    """Why a run went where it went."""
+    """Why a step led to the next node."""
 
     CONDITION = "condition"
     UNCONDITIONAL = "unconditional"
@@ -34,32 +33,31 @@ class Reason(StrEnum):
 
 
 class Decision(NamedTuple):
-    """Which edges were asked, with what values, and which was taken."""
+    """The edges that were evaluated, the values that they read, and the edge that was taken."""
 
     to: str | None
     reason: Reason
     evaluated: tuple[dict[str, Any], ...] = ()
-    """One `{"to", "condition", "result", "operands", "note"?}` for each edge that was asked."""
+    """One `{"to", "condition", "result", "operands", "note"?}` for each evaluated edge."""
 
 
 def decide(
-    edges: Sequence[Edge], state: State, work: Work | None = None, decoded: dict[str, Any] | None = None
+    edges: Sequence[Edge], state: State, work: WorkBudget | None = None, decoded: dict[str, Any] | None = None
 ) -> Decision:
-    """The way on over the first edge whose condition is true of `state`.
+    """Choose the first edge whose condition is true for `state`.
 
-    ConditionError where a condition asks for a key that is not there, or where all together compare more than is left
-    of `work` (by default as much as one decision may). `decoded` keeps values of `state` by top-level key, for whoever
-    asks more than once.
+    Raise ConditionError if a condition reads a missing key, or if the conditions need more comparisons than `work` has
+    left (by default, the budget of one decision). `decoded` caches values of `state` by top-level key across calls.
     """
     if not edges:
         return Decision(None, Reason.NO_EDGES)
-    work = work or Work()
+    work = work or WorkBudget()
     asked = []
     decoded = {} if decoded is None else decoded
     for edge in edges:
-        question = _Question(state, decoded, work)
-        result = edge.condition is None or question.ask(edge.condition)
-        asked.append(_record(edge, result, question))
+        evaluation = _Evaluation(state, decoded, work)
+        result = edge.condition is None or evaluation.evaluate(edge.condition)
+        asked.append(_record(edge, result, evaluation))
         if result:
             reason = Reason.UNCONDITIONAL if edge.condition is None else Reason.CONDITION
             return Decision(edge.to, reason, tuple(asked))
@@ -67,19 +65,19 @@ def decide(
 
 
 OPERANDS_BYTES_MAX = 64 * 2**20
-"""Bytes of large operands that are put back into one decision; the first beyond it is the last."""
+"""Bytes of large operands that `complete` restores; the operand that passes this bound is the last one."""
 OMITTED = {"omitted": True}
-"""In place of a condition that is not stored with a step."""
+"""Stands for a condition that is too large to be stored with a step."""
 
 
 def abridge(evaluated: Sequence[dict[str, Any]], bytes_max: int) -> tuple[list[dict[str, Any]], bool]:
-    """`evaluated` without what takes more than `bytes_max` bytes, and whether there was any such thing.
+    """Remove operands and conditions larger than `bytes_max` bytes; return the rest and whether any were removed.
 
-    `omitted` names the paths of large operands, OMITTED stands for a large condition. An operand is the
-    state's own and a condition the graph's: a step must not cost more because an edge asked something large.
+    `omitted` lists the paths of removed operands, and OMITTED replaces a removed condition. Both are stored elsewhere,
+    in the state and in the graph, so a step does not store them again.
     """
     abridged = []
-    sizes: dict[int, bool] = {}  # By identity: many edges may ask the same value.
+    sizes: dict[int, bool] = {}  # By identity: many edges may read the same value.
     for record in evaluated:
         kept = dict(record)
         if _is_large(record["condition"], bytes_max, sizes):
@@ -94,21 +92,20 @@ def abridge(evaluated: Sequence[dict[str, Any]], bytes_max: int) -> tuple[list[d
 def complete(
     abridged: Sequence[dict[str, Any]], edges: Sequence[Edge], state: State, error: str | None = None
 ) -> list[dict[str, Any]]:
-    """What `abridge` took from, whole again: `edges` are those that were asked, and `state` is what they were asked of.
+    """Restore what `abridge` removed; `edges` are the evaluated edges and `state` is the state that they read.
 
-    Of edges on error, `state` is the one before the step, and `error` the JSON text of the error's record, which each
-    edge has seen at its own `into`. A decision that asked more than OPERANDS_BYTES_MAX keeps naming the rest in
-    `omitted`.
+    For error edges, `state` is the state before the step, and `error` is the JSON text of the error's record, which
+    each edge reads at its own `into`. Operands beyond OPERANDS_BYTES_MAX stay listed in `omitted`.
     """
     evaluated = []
     decoded: dict[str, Any] = {}
     room = OPERANDS_BYTES_MAX
-    # Edges are asked in their order, from the first.
+    # Edges are evaluated in order from the first, so the last ones may have no record.
     for kept, edge in zip(abridged, edges, strict=False):
         omitted = kept.pop("omitted", ())
         into = None if error is None else edge.into
-        with decoded_apart(decoded, into) as seen:
-            asked = _Question(state if into is None else state.with_text(into, error or ""), seen, Work())
+        with decoded_without(decoded, into) as seen:
+            asked = _Evaluation(state if into is None else state.with_text(into, error or ""), seen, WorkBudget())
             for place in omitted:
                 if room > 0:
                     room -= codec.byte_length(codec.encode(asked.read(place)))
@@ -121,8 +118,8 @@ def complete(
 
 
 @contextmanager
-def decoded_apart(decoded: dict[str, Any], key: str | None) -> Iterator[dict[str, Any]]:
-    """The values that `decoded` keeps, but for that at `key`; those that are decoded meanwhile are added to it."""
+def decoded_without(decoded: dict[str, Any], key: str | None) -> Iterator[dict[str, Any]]:
+    """Yield a copy of `decoded` without `key`; at the end, add the values that were decoded meanwhile to `decoded`."""
     seen = {other: value for other, value in decoded.items() if other != key}
     yield seen
     decoded |= {other: value for other, value in seen.items() if other != key}
@@ -136,39 +133,39 @@ def _is_large(value: Any, bytes_max: int, sizes: dict[int, bool]) -> bool:
     return sizes[id(value)]
 
 
-def _record(edge: Edge, result: bool, question: _Question) -> dict[str, Any]:
+def _record(edge: Edge, result: bool, evaluation: _Evaluation) -> dict[str, Any]:
     record = {
         "to": edge.to,
         "condition": edge.condition and edge.condition.document(),
         "result": result,
-        "operands": question.operands,
+        "operands": evaluation.operands,
     }
-    if question.mismatched:
+    if evaluation.mismatched:
         record["note"] = TYPE_MISMATCH
     return record
 
 
 @dataclass(slots=True)
-class _Question:
-    """One edge's condition put to a state, and what was read on the way to the answer."""
+class _Evaluation:
+    """The evaluation of one edge's condition, and the values that it read."""
 
     state: State
     decoded: dict[str, Any]
-    """Values by top-level key, each decoded once for all the edges of a node."""
-    work: Work
+    """Decoded values by top-level key, shared by the edges of a node."""
+    work: WorkBudget
     operands: dict[str, Any] = field(default_factory=dict)
     mismatched: bool = False
 
-    def ask(self, condition: Condition) -> bool:
+    def evaluate(self, condition: Condition) -> bool:
         match condition:
             case Comparison():
                 return self._compare(condition)
             case AllOf(parts=parts):
-                return all(self.ask(part) for part in parts)
+                return all(self.evaluate(part) for part in parts)
             case AnyOf(parts=parts):
-                return any(self.ask(part) for part in parts)
+                return any(self.evaluate(part) for part in parts)
             case Not(part=part):
-                return not self.ask(part)
+                return not self.evaluate(part)
             case _:
                 assert_never(condition)
 
@@ -180,8 +177,8 @@ class _Question:
         if comparison.op is Op.IS_TYPE:
             return bool(json_type(left) == comparison.value)
         right = comparison.value if comparison.value_from is None else self.read(comparison.value_from)
-        if comparison.value_from is not None and self.state.is_same(comparison.key, comparison.value_from):
-            right = left  # Equal without a look at what is in them, which may be large.
+        if comparison.value_from is not None and self.state.has_same_text(comparison.key, comparison.value_from):
+            right = left  # The texts are equal, so the values, which may be large, need no comparison.
         result = compare(comparison.op, left, right, self.work)
         self.mismatched |= result is None
         return bool(result)

@@ -1,16 +1,16 @@
-"""Every error that Rungraph raises itself.
+"""The errors that Rungraph raises.
 
 RungraphError
-├── NotJson              text that is no JSON (HTTP 400)
+├── NotJson              text that is not JSON (HTTP 400)
 ├── Invalid              JSON of the wrong shape, or a value that a state cannot hold (422)
 ├── NotFound             no such graph, run, step or file (404)
-├── Conflict             the call clashes with what is stored (409)
-├── Unavailable          the database cannot take it now; nothing was lost (503)
-├── LeaseLost            somebody else may write the run now: stop, write nothing
-├── AttemptError         an attempt failed, with the type that its run's `error` shows
-│   ├── StateInvalid     a tool left something that is no JSON state
-│   └── ConditionError   an edge asked for a key that is not there
-└── StartRefused         a setting, a tool file or the database forbids starting
+├── Conflict             the call conflicts with what is stored (409)
+├── Unavailable          the database cannot answer now; nothing was lost (503)
+├── LeaseLost            another server may write the run now: stop and write nothing
+├── AttemptError         an attempt failed; `type` is shown in the run's `error`
+│   ├── StateInvalid     a value cannot be the state of a run
+│   └── ConditionError   a condition reads a missing key or is too much work
+└── StartRefused         a setting, a tool file or the database prevents the start
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from dataclasses import dataclass
 
 
 class RungraphError(Exception):
-    """The root of the tree above."""
+    """The base class of all errors above."""
 
 
 class NotJson(RungraphError):
-    """The text is not JSON as RFC 8259 has it, or a number in it is out of range."""
+    """The text is not JSON as RFC 8259 defines it, or it contains a number out of range."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with a document: where (a JSON Pointer into it as it was sent) and what."""
+    """One fault in a document: its place, as a JSON Pointer into the document that was sent, and its message."""
 
     pointer: str
     message: str
 
 
 class Invalid(RungraphError):
-    """A document with faults, all of them."""
+    """A document with its faults."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
@@ -53,11 +53,11 @@ class NotFound(RungraphError):
 
 
 class Conflict(RungraphError):
-    """The message says with what."""
+    """The call conflicts with what is stored; the message says with what."""
 
 
 class Unavailable(RungraphError):
-    """The message says what the database answered."""
+    """The database cannot answer now; the message has its reason."""
 
 
 class LeaseLost(RungraphError):
@@ -66,7 +66,7 @@ class LeaseLost(RungraphError):
 
 
 class AttemptError(RungraphError):
-    """What made an attempt fail; `type` is the contract's name for it."""
+    """An attempt failed; `type` is the error type of the HTTP contract."""
 
     type = "tool_error"
 
@@ -80,4 +80,4 @@ class ConditionError(AttemptError):
 
 
 class StartRefused(RungraphError):
-    """The message is one clear line for the person who started the server."""
+    """The server cannot start; the message is one line for the person who started it."""

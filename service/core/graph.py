@@ -1,7 +1,7 @@
-"""The graph: one frozen family of types, posted, stored and executed alike.
+"""The types of a graph definition: nodes, edges and conditions, frozen.
 
-`validation.read_graph` makes them from a document and says what is wrong with it; `Graph.load` takes
-back what `Graph.document` wrote. Identity is content: the same definition has one id.
+`validation.read_graph` builds a graph from a posted document or reports its faults. `Graph.document` writes the
+canonical form, and `Graph.load` reads it back. The id of a graph is a hash of that form.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ MAX_STEPS_DEFAULT = 10_000
 CONDITION_DEPTH_MAX = 32
 ERROR_INTO_DEFAULT = "error"
 SECONDS_MAX = 36_525 * 24 * 3600
-"""A hundred years, as far as a run may sleep, whichever of them are leap years."""
+"""The longest time in the contract, such as a sleep: a hundred years, including leap days."""
 
 ERROR_TYPES = (
     *("tool_error", "invalid_state", "condition_error", "timeout", "tool_missing", "crash_loop", "child_failed"),
 )
 UNRETRIED = frozenset({"condition_error", "tool_missing", "crash_loop"})
-"""Tried again only where a `retry` names them: they rarely end otherwise the next time."""
+"""Error types that are retried only if `retry.on` names them, since another attempt rarely helps."""
 
 
 class Frozen(BaseModel):
@@ -33,7 +33,7 @@ class Frozen(BaseModel):
 
 
 class Op(StrEnum):
-    """What a comparison asks."""
+    """The operators of a comparison."""
 
     EQ = "=="
     NE = "!="
@@ -49,7 +49,7 @@ class Op(StrEnum):
 
 
 class Comparison(Frozen):
-    """The state at `key`, compared with a literal or with the state at `value_from`."""
+    """A comparison of the state's value at `key` with a literal, or with the state's value at `value_from`."""
 
     key: str
     op: Op
@@ -62,7 +62,7 @@ class Comparison(Frozen):
 
 
 class AllOf(Frozen):
-    """True when all parts are; asks left to right and stops at the first that is false."""
+    """True if all parts are true; parts are evaluated in order, up to the first false one."""
 
     parts: tuple[Condition, ...] = Field(alias="all")
 
@@ -71,7 +71,7 @@ class AllOf(Frozen):
 
 
 class AnyOf(Frozen):
-    """True when any part is; asks left to right and stops at the first that is true."""
+    """True if any part is true; parts are evaluated in order, up to the first true one."""
 
     parts: tuple[Condition, ...] = Field(alias="any")
 
@@ -93,28 +93,28 @@ Seconds = int | float
 
 
 class Retry(Frozen):
-    """How often a node that fails is tried in all, and how long the waits in between are."""
+    """How many attempts a failing node gets, and how long to wait between them."""
 
     max_attempts: int = 3
     backoff_s: Seconds = 1
     backoff_rate: Seconds = 2
     max_backoff_s: Seconds = 60
     on: tuple[str, ...] | None = None
-    """The types of errors that are tried again; None: any but those of UNRETRIED."""
+    """The error types that are retried; None means all except UNRETRIED."""
 
     def document(self) -> dict[str, Any]:
         return self.model_dump(exclude_none=True, mode="json")
 
 
 class Options(Frozen):
-    """What a node of any kind may have."""
+    """Options that a node of any kind may have."""
 
     retry: Retry | None = None
     timeout_s: Seconds | None = None
     max_visits: int | None = None
 
     def options(self) -> dict[str, Any]:
-        """Those that were given: an option left out is not in the document, so that ids from before it stay."""
+        """Return the options that were given. Leaving out the others keeps the ids of graphs from older versions."""
         given = {
             "timeout_s": self.timeout_s,
             "max_visits": self.max_visits,
@@ -124,7 +124,7 @@ class Options(Frozen):
 
 
 class ToolNode(Options):
-    """Calls a tool, handing it `metadata` beside the state; `isolate`: in a process of its own."""
+    """Calls a tool with the state and `metadata`; with `isolate`, in a separate process."""
 
     tool: str
     metadata: dict[str, Any] = {}
@@ -136,13 +136,13 @@ class ToolNode(Options):
 
 
 class Until(Frozen):
-    """A moment that the state holds at a path."""
+    """A moment, stored in the state at a path."""
 
     until: str
 
 
 class SleepNode(Options):
-    """Parks the run for a time, or until a moment."""
+    """Parks the run for a number of seconds, or until a moment."""
 
     sleep: Seconds | Until
 
@@ -152,7 +152,7 @@ class SleepNode(Options):
 
 
 class SignalNode(Options):
-    """Parks the run until a signal of that name arrives; its payload becomes the state's key `into`."""
+    """Parks the run until a signal of that name arrives, and stores its payload in the state at the key `into`."""
 
     signal: str
     into: str
@@ -162,7 +162,7 @@ class SignalNode(Options):
 
 
 class GraphNode(Options):
-    """Runs another graph: once, or for each element of the array at `for_each`; joins the children's states."""
+    """Runs another graph once, or for each element of the array at `for_each`, and joins the children's states."""
 
     graph: str
     into: str
@@ -184,9 +184,10 @@ Node = ToolNode | SleepNode | SignalNode | GraphNode
 
 
 class Edge(Frozen):
-    """A way on, taken where its condition is true or absent; `to` None ends the run.
+    """A way to the next node, taken if its condition is true or absent; a `to` of None ends the run.
 
-    With `on_error` it is for failures alone, of the types named or of any; the error's record goes to `into`.
+    An edge with `on_error` is taken only if the node fails with one of these error types (True: with any). It stores
+    the error's record in the state at the key `into`.
     """
 
     to: str | None
@@ -206,7 +207,7 @@ class Edge(Frozen):
 
 
 class Graph(Frozen):
-    """A whole definition; the edges of a node stand in the order in which they are asked."""
+    """A complete graph definition; the edges of a node are evaluated in their order."""
 
     name: str = ""
     start_node: str
@@ -216,14 +217,14 @@ class Graph(Frozen):
 
     @classmethod
     def load(cls, text: str) -> Graph:
-        """The graph whose `text` this is."""
+        """Read back a graph from its `text`."""
         return cls.model_validate(codec.loads(text))
 
     def document(self) -> dict[str, Any]:
-        """The canonical form: shorthands expanded, defaults filled in, no empty lists of edges.
+        """Return the canonical form: shorthands expanded, defaults filled in, no empty lists of edges.
 
-        An option that a later version adds must be left out here where it has its default, or every
-        stored graph would get another id.
+        An option that a later version adds must be left out here if it has its default. Otherwise the id of every
+        stored graph would change.
         """
         return {
             "name": self.name,
@@ -242,7 +243,7 @@ class Graph(Frozen):
         return hashlib.sha256(self.text.encode()).hexdigest()[:32]
 
     def edges_from(self, node: str) -> tuple[Edge, ...]:
-        """The ways on where a step at `node` succeeds."""
+        """Return the edges to evaluate after a successful step at `node`."""
         return self._ordinary.get(node, ())
 
     @cached_property
@@ -250,7 +251,7 @@ class Graph(Frozen):
         return {name: tuple(edge for edge in edges if edge.on_error is None) for name, edges in self.edges.items()}
 
     def edges_on_error(self, node: str, error_type: str) -> tuple[Edge, ...]:
-        """The ways on where `node` has failed for good."""
+        """Return the error edges of `node` that catch `error_type`."""
         return tuple(edge for edge in self.edges.get(node, ()) if edge.catches(error_type))
 
     @cached_property
@@ -259,7 +260,7 @@ class Graph(Frozen):
         return any(node.max_visits is not None for node in self.nodes.values())
 
     def unreachable(self) -> list[str]:
-        """The nodes that no way from `start_node` leads to, in the order of the definition."""
+        """Return the nodes that cannot be reached from `start_node`, in the order of the definition."""
         reached = {self.start_node}
         frontier = [self.start_node]
         while frontier:

@@ -1,4 +1,4 @@
-"""What to do next for a run, and how that can come out. `next_move` is pure: the runner does what it says."""
+"""Decide the next move of a run. The runner makes the move, and `after` turns its outcome into a transition."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.core.state import Changes
 from service.core.transitions import Status
 
 CRASHES_MAX = 5
-"""After so many takeovers in a row, none with a commit since the one before, a step is tried in isolation only."""
+"""After this many takeovers without a commit in between, the step is only called in a separate process."""
 
 
 class CallTool(NamedTuple):
@@ -24,36 +24,36 @@ class CallTool(NamedTuple):
     attempt: int
     timeout_s: float | None = None
     isolate: bool = False
-    """In a process of its own."""
+    """Whether to call the tool in a separate process."""
 
 
-class Hold(NamedTuple):
-    """Pause the run: it stands at a limit."""
+class PauseRun(NamedTuple):
+    """Pause the run, because it has reached a limit."""
 
     because: str
 
 
 class Sleep(NamedTuple):
-    """Let time pass: how much of it is in the node, or in the state."""
+    """Sleep for the node's seconds, or until the moment in the state."""
 
     node: SleepNode
 
 
 class Receive(NamedTuple):
-    """Take the oldest signal of the node's name out of the mailbox."""
+    """Take the oldest signal with the node's name out of the mailbox."""
 
     node: SignalNode
 
 
 class Gather(NamedTuple):
-    """Look after the children of the node: start those that are to be started, join them when all are done."""
+    """Start the children of the node, and join them when all are done."""
 
     node: GraphNode
     step: int
     attempt: int
 
 
-Move = CallTool | Hold | Sleep | Receive | Gather
+Move = CallTool | PauseRun | Sleep | Receive | Gather
 
 
 class Succeeded(NamedTuple):
@@ -64,57 +64,57 @@ class Failed(NamedTuple):
     type: str
     message: str
     trace: str = ""
-    """The traceback of what a tool has raised."""
+    """The traceback of the tool's exception."""
 
 
-class Died(NamedTuple):
-    """Of CallTool in isolation: the process ended under the call."""
+class ProcessDied(NamedTuple):
+    """Outcome of an isolated CallTool: the process ended during the call."""
 
     message: str
 
 
-class Instant(NamedTuple):
-    """Of Sleep until a moment: which, in microseconds since 1970."""
+class Moment(NamedTuple):
+    """Outcome of a Sleep until a moment: that moment, in microseconds since 1970."""
 
     us: int
 
 
 class Received(NamedTuple):
-    """Of Receive: the signal's number in the mailbox, its payload as JSON text, when it was accepted."""
+    """Outcome of Receive: the signal's number in the mailbox, its payload as JSON text, and when it was accepted."""
 
     number: int
     payload: str
     accepted_us: int
 
 
-class Nothing(NamedTuple):
-    """Of Receive: the mailbox has no such signal."""
+class NoSignal(NamedTuple):
+    """Outcome of Receive: the mailbox has no such signal."""
 
 
 class Gathered(NamedTuple):
-    """Of Gather: how far the children are that this attempt has started."""
+    """Outcome of Gather: the progress of the children that this attempt has started."""
 
     started: int
     open: int
-    """Of those, how many are not over."""
+    """How many of them are unfinished."""
     failed: tuple[int, str, str] | None = None
-    """The first that failed or was cancelled: its number, its status, its error's message."""
+    """The first child that failed or was cancelled: its number, its status and its error's message."""
     states: Sequence[str] | None = None
-    """The final states in order as JSON texts, once all that there are to be are done."""
+    """The final states in order, as JSON texts; None until all children have completed."""
     failed_id: str | None = None
-    """The id of the run that `failed` tells of."""
+    """The run id of the child in `failed`."""
 
 
-Outcome = Succeeded | Failed | Died | Instant | Received | Nothing | Gathered
+Outcome = Succeeded | Failed | ProcessDied | Moment | Received | NoSignal | Gathered
 
 
 def next_move(run: Run) -> Move | None:
-    """What to do for `run` now; None where it rests."""
+    """Return the next move of `run`, or None if it has nothing to do now."""
     if run.status is not Status.RUNNING or run.node is None:
         return None
-    # Of a run that is resumed at its limit; otherwise the commit that reached it has paused the run.
+    # This happens if a run is resumed at its limit: the commit that first reaches a limit pauses the run itself.
     if (reason := limit_reached(run)) is not None:
-        return Hold(reason)
+        return PauseRun(reason)
     node = run.graph.nodes[run.node]
     match node:
         case ToolNode():
@@ -131,12 +131,12 @@ def next_move(run: Run) -> Move | None:
 
 
 def is_suspect(run: Run) -> bool:
-    """Whether the run's step seems to bring down every server that tries it."""
+    """Return whether the run is suspected of bringing down the servers that execute it."""
     return run.crashes >= CRASHES_MAX
 
 
 def limit_reached(run: Run) -> str | None:
-    """Why the run may not make its next step, if so."""
+    """Return the limit that forbids the run's next step, or None."""
     made = run.step - run.patches
     if made >= run.steps_max:
         return f"reached max_steps: {made} of {run.steps_max} steps"

@@ -1,4 +1,4 @@
-"""JSON Merge Patch, as RFC 7396 has it."""
+"""JSON Merge Patch (RFC 7396)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def merged(target: Any, patch: Any) -> Any:
-    """`target` with the members of `patch` in place of its own, at any depth; null removes one."""
+    """Return `target` with the members of `patch` merged in, at any depth; a null removes a member."""
     if not isinstance(patch, dict):
         return patch
     made = dict(target) if isinstance(target, dict) else {}

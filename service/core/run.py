@@ -1,6 +1,6 @@
-"""A run, and what one commit does to it: values alone, for `moves` and `after` to decide on.
+"""A run, and the transition that one commit makes of it: plain values, which `moves` and `after` work on.
 
-Made anew at each step, they are named tuples: a frozen dataclass takes three times as long to make.
+They are named tuples because each step makes new ones, and a frozen dataclass takes three times as long to make.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Event(StrEnum):
 
 
 class Line(NamedTuple):
-    """A log line on its way to the store, which gives it `seq` and `ts`."""
+    """A log line before it is stored; the store assigns `seq` and `ts`."""
 
     event: Event
     message: str
@@ -48,7 +48,7 @@ class Line(NamedTuple):
     data: str = "{}"
     """A JSON object, as text."""
     at: float | None = None
-    """When it was written, on the monotonic clock of the writing process; None: at the commit."""
+    """When it was written, on the monotonic clock of the writing process; None means at the commit."""
 
 
 class WaitKind(StrEnum):
@@ -61,23 +61,23 @@ class WaitKind(StrEnum):
 
 
 class Wait(NamedTuple):
-    """Why a run is to be parked, and what wakes it: the earlier of its two times, if it has any."""
+    """Why to park a run, and what wakes it. If it has two times, the earlier one counts."""
 
     kind: WaitKind
     name: str | None = None
-    """Of the signal."""
+    """The name of the signal."""
     due_us: int | None = None
-    """A moment, in microseconds since 1970; of a sleep by the calendar."""
+    """A moment in microseconds since 1970."""
     later_s: float | None = None
-    """Seconds from when it began to wait."""
+    """Seconds after the beginning of the wait."""
     since_us: int | None = None
-    """When that was; None: now, at the commit."""
+    """The beginning of the wait, in microseconds since 1970; None means at the commit."""
     open_max: int | None = None
-    """Of children: the parent is woken when so many or fewer are not over, or when one has failed."""
+    """Wake the parent when at most this many children are unfinished, or when one has failed."""
 
 
 class Waited(NamedTuple):
-    """The wait from which a run was claimed; times in microseconds since 1970."""
+    """The wait that a run was in when it was claimed; times in microseconds since 1970."""
 
     kind: WaitKind
     since_us: int
@@ -85,11 +85,11 @@ class Waited(NamedTuple):
     is_over: bool
     """Whether its time had come at the claim."""
     seen_us: int | None = None
-    """The store's time at the claim."""
+    """The database's time at the claim."""
 
 
 class Run(NamedTuple):
-    """One execution of a graph, between two steps."""
+    """The state of one execution of a graph between two steps."""
 
     id: str
     graph: Graph
@@ -97,26 +97,26 @@ class Run(NamedTuple):
     step: int
     """The number of committed steps."""
     node: str | None
-    """The node to run next; of a failed run the one where it failed."""
+    """The node to execute next; for a failed run, the node that failed."""
     state: State
     attempt: int = 1
-    """Which try of the next step the next attempt is."""
+    """The number of the next attempt of the next step, from 1."""
     crashes: int = 0
-    """Takeovers from a dead server in a row, without a commit since; of a suspect, without a step since."""
+    """Consecutive takeovers since the last commit; for a suspected run, since the last step."""
     failures: int = 0
-    """Failed attempts of the next step since the run last began or was resumed: what `retry` counts."""
+    """Failed attempts of the next step since the run was started or resumed; `retry` is based on them."""
     patches: int = 0
-    """Steps that were patches, which `max_steps` does not count."""
+    """The number of steps that were patches, which `max_steps` does not count."""
     max_steps: int | None = None
-    """In place of the graph's, once a resume has replaced it."""
+    """Replaces the graph's limit, if a resume has set it."""
     visits: Mapping[str, int] = {}
-    """Steps at each node that has `max_visits`."""
+    """The number of steps at each node that has `max_visits`."""
     waited: Waited | None = None
     claimed_us: int = 0
-    """What the database's clock said when it was claimed, in microseconds since 1970."""
+    """The database's time at the claim, in microseconds since 1970."""
     parent_id: str | None = None
     depth: int = 0
-    """Of a child: how many runs it stands below."""
+    """The number of ancestors of a child run."""
 
     @property
     def steps_max(self) -> int:
@@ -127,14 +127,14 @@ class Step(NamedTuple):
     """A committed transition, as the store keeps it."""
 
     node: str | None
-    """None: a patch."""
+    """None if the step is a patch."""
     attempt: int
     changes: Changes
     decision: Decision
 
 
 class RunError(NamedTuple):
-    """Why a run failed; `step` is the one that could not be committed."""
+    """Why a run failed; `step` is the step that could not be committed."""
 
     type: str
     message: str
@@ -144,38 +144,39 @@ class RunError(NamedTuple):
 
 
 class Child(NamedTuple):
-    """A run that a node starts: which of the node's children, and the state that it begins with."""
+    """A child run that a node starts."""
 
     number: int
-    """From 0, in the order of the elements."""
+    """Its place among the node's children, from 0, in the order of the elements."""
     graph_id: str
     state: State
 
 
 class Transition(NamedTuple):
-    """What one commit does to a run."""
+    """Everything that one commit changes."""
 
     run: Run
-    """The run as it is afterwards."""
+    """The run after the commit."""
     step: Step | None = None
     error: RunError | None = None
-    """Why an attempt, or with it the run, failed."""
+    """The failure of the attempt, or of the run."""
     lines: tuple[Line, ...] = ()
     since_us: int | None = None
-    """When the attempt that led to this began, where it was parked meanwhile."""
+    """When the attempt began, if it was parked in between."""
     wait: Wait | None = None
-    """What a run that waits from now on waits for."""
+    """What the run waits for from now on."""
     ends_wait: bool = False
-    """Whether the wait from which the run was claimed is over and done with."""
+    """Whether to remove the wait that the run was in when it was claimed."""
     consumes: int | None = None
-    """The number of the signal that the step takes out of the mailbox."""
+    """The number of the signal to take out of the mailbox."""
     starts: tuple[Child, ...] = ()
+    """Child runs to start."""
     cancels_children: bool = False
-    """Whether children that are not over are cancelled: their node has failed."""
+    """Whether to cancel the unfinished children, because their node failed."""
 
     @property
-    def is_more(self) -> bool:
-        """Whether it does more than move its run and write down a step."""
+    def has_side_effects(self) -> bool:
+        """Return whether the commit changes more than the run's row and its steps."""
         return (
             self.wait is not None
             or self.ends_wait

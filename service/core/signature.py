@@ -1,6 +1,6 @@
-"""Whether a function can be called as a tool is: by name, with any of `state`, `metadata`, `context`.
+"""Check whether a function can be called as a tool: by name, with any of `state`, `metadata` and `context`.
 
-What can be known without calling it is found here, so that a server does not start with a tool that cannot be called.
+The checks run when the tool is declared, so that a server does not start with a tool that cannot be called.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ if sys.version_info >= (3, 14):
     import annotationlib
 
 ARGUMENTS = ("state", "metadata", "context")
-"""The parameter names that a tool may ask for; it is handed the ones it names."""
+"""The parameter names that a tool may have; it is called with those that it names."""
 
 _LAYERS_MAX = 100
-"""Partials, methods and objects around a function that are looked through."""
+"""The most partials, methods and callable objects that are unwrapped to find a function."""
 _STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
-    """The names among ARGUMENTS that the function takes, in its own order; TypeError where no call can succeed."""
+    """Return the names in ARGUMENTS that the function takes, in its order. Raise TypeError if no call can succeed."""
     if isinstance(function, type):
-        raise TypeError("is a class; a tool is a function")
+        raise TypeError("is a class; a tool must be a function")
     called = called_by(function)
     if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
-        raise TypeError("is a generator; a tool returns a dict or None")
+        raise TypeError("is a generator; a tool must return a dict or None")
     if callable(getattr(function, "dispatch", None)) and hasattr(function, "registry"):
         raise TypeError("is a functools.singledispatch function, which takes no argument by name")
     given = _signature(function).parameters.values()
@@ -38,24 +38,24 @@ def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
     if not wanted and any(parameter.kind in _STARRED for parameter in given):
         raise TypeError(
             f"takes {' and '.join(str(each) for each in given if each.kind in _STARRED)} and none of"
-            f" {', '.join(ARGUMENTS)} by name; if it wraps another function, let it use functools.wraps"
+            f" {', '.join(ARGUMENTS)} by name; if it wraps another function, use functools.wraps"
         )
     if hasattr(function, "cache_parameters") and not {"state", "metadata"}.isdisjoint(wanted):
-        raise TypeError("is a cached function (functools.lru_cache), and no cache can hold a state by its value")
+        raise TypeError("is a cached function (functools.lru_cache), but a state cannot be a key of a cache")
     _bind(function, wanted)
     return wanted
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Whether a call makes a coroutine at once, so that it can be made on the loop.
+    """Return whether a call only makes a coroutine, so that the function can be called on the loop.
 
-    A plain function around an async one may run it by itself: what such a one returns is seen when it is called.
+    A plain function may wrap an async one. Whether it returns an awaitable is only known after the call.
     """
     return inspect.iscoroutinefunction(called_by(function))
 
 
 def called_by(function: Any) -> Any:
-    """What a call of `function` calls: without partials, methods and objects that have a `__call__` of their own."""
+    """Return the function behind partials, methods and objects with a `__call__` method."""
     for _ in range(_LAYERS_MAX):
         if isinstance(function, functools.partial):
             function = function.func
@@ -69,23 +69,23 @@ def called_by(function: Any) -> Any:
 
 
 def code_of(function: Callable[..., Any]) -> CodeType | None:
-    """The code that the author of a tool wrote, also where decorators that use functools.wraps are around it."""
+    """Return the code of the author's function, also through decorators that use functools.wraps."""
     code = getattr(called_by(inspect.unwrap(called_by(function))), "__code__", None)
     return code if isinstance(code, CodeType) else None
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
     try:
-        if sys.version_info >= (3, 14):  # Where they are evaluated late, annotations may name what is not there.
+        if sys.version_info >= (3, 14):  # Annotations are evaluated late and may name something undefined.
             return inspect.signature(function, annotation_format=annotationlib.Format.FORWARDREF)
         return inspect.signature(function)
-    except Exception as error:  # Whatever stands in its `__signature__`.
-        raise TypeError(f"has no signature that can be read ({type(error).__name__}: {error})") from error
+    except Exception as error:  # `__signature__` may be anything.
+        raise TypeError(f"has no readable signature ({type(error).__name__}: {error})") from error
 
 
 def _wanted(parameter: inspect.Parameter) -> str | None:
-    """The name of `parameter` if it is one of ours, None if it can be left out."""
-    takes = f"a tool takes any of {', '.join(ARGUMENTS)}, by name"
+    """Return the name of `parameter` if it is in ARGUMENTS, or None if the parameter is optional."""
+    takes = f"a tool may take {', '.join(ARGUMENTS)}, by name"
     if parameter.name in ARGUMENTS and parameter.kind not in _STARRED:
         if parameter.kind is parameter.POSITIONAL_ONLY:
             raise TypeError(f"takes {parameter.name!r} by position only; {takes}")
@@ -98,7 +98,7 @@ def _wanted(parameter: inspect.Parameter) -> str | None:
 
 
 def _bind(function: Callable[..., Any], wanted: tuple[str, ...]) -> None:
-    """Refuse a function whose `__signature__` or `__wrapped__` names parameters that its code does not take."""
+    """Raise TypeError if `__signature__` or `__wrapped__` names parameters that the function does not take."""
     if not isinstance(function, FunctionType):
         return
     bare = FunctionType(
@@ -109,4 +109,4 @@ def _bind(function: Callable[..., Any], wanted: tuple[str, ...]) -> None:
         _signature(bare).bind(**dict.fromkeys(wanted))
     except TypeError as error:
         says = ", ".join(wanted) or "nothing"
-        raise TypeError(f"says that it takes {says}, and its own code does not: {error}") from error
+        raise TypeError(f"has a signature that takes {says}, but its code does not: {error}") from error

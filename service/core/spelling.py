@@ -1,4 +1,4 @@
-"""Hints at what somebody meant: the name that is nearly the same, or the field that others call so."""
+"""Suggest the name that a misspelt name was meant to be, or the field that has another name elsewhere."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import re
 from collections.abc import Collection
 
 NAME_CHARS_MAX = 100
-"""A longer name is no misspelling; and the cost of comparing grows with the square."""
+"""Longer names get no suggestion, since the cost of a comparison grows with the square of the length."""
 
 COMPARED_MAX = 200
-"""Names that a name is compared with, those of the nearest length: each costs up to a millisecond."""
+"""The most names to compare a name with, nearest in length first; one comparison takes up to a millisecond."""
 
 _CALLED: dict[str, str] = {
     "initial_state": "state input inputs initial data payload params parameters arguments args variables vars context",
@@ -54,11 +54,11 @@ _CALLED: dict[str, str] = {
     "key": "path field left name",
     "isolate": "sandbox process",
 }
-"""What fields are called elsewhere, which no comparison of letters tells."""
+"""Names that other systems use for our fields."""
 
 
 def closest(name: str, known: Collection[str]) -> str:
-    """The hint at a misspelling of one of `known`, or nothing."""
+    """Return a hint at the name in `known` that resembles `name`, or an empty string."""
     name = name[:NAME_CHARS_MAX]
     near = heapq.nsmallest(COMPARED_MAX, known, key=lambda other: abs(len(other) - len(name)))
     match = difflib.get_close_matches(name, near, n=1)
@@ -66,7 +66,7 @@ def closest(name: str, known: Collection[str]) -> str:
 
 
 def closest_field(field: str, known: Collection[str]) -> str:
-    """The hint at the field, among those `known`, that somebody meant; or nothing."""
+    """Return a hint at the field in `known` that was meant, or an empty string."""
     if len(field) > NAME_CHARS_MAX:
         return ""
     plain, words = _plain(field), _words(field)
@@ -86,7 +86,7 @@ def _hint(name: str) -> str:
 
 
 def _plain(field: str) -> str:
-    """Without what tells one style of writing names from another."""
+    """Return the name in lower case without separators, so that camelCase equals snake_case."""
     return re.sub(r"[\W_]", "", field).lower()
 
 

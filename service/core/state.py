@@ -1,6 +1,6 @@
-"""The state of a run: JSON texts by top-level key, and what a step changed of them.
+"""The state of a run: JSON texts by top-level key, and the changes that a step makes.
 
-Cost follows change: a key that a step leaves alone is neither encoded again nor stored again.
+A key that a step does not change is neither encoded nor stored again.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ class Entry(NamedTuple):
 
     text: str
     position: int
-    """Its place among the keys, so that a state read back has the order in which it was built."""
+    """Its place among the keys, so that a stored state keeps the order of its keys."""
     byte_length: int
 
 
 class Changes(NamedTuple):
-    """The top-level keys that a step set, and those that it removed."""
+    """The top-level keys that a step sets, and those that it removes."""
 
     set: Mapping[str, Entry]
     unset: tuple[str, ...] = ()
@@ -32,23 +32,23 @@ class Changes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """An immutable JSON object. Make one with `State.of`, change it with `changes_to` and `apply`.
+    """An immutable JSON object. `State.of` makes one; `changes_to` and `apply` derive the next one.
 
-    Beside the texts it keeps the strings and numbers that it has decoded, for as long as its run is carried.
+    It caches the strings and numbers that it has decoded.
     """
 
     entries: Mapping[str, Entry]
     _scalars: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    """Values that nobody can change, as far as they were decoded: a long text need not be decoded at each step."""
+    """Decoded values that are immutable, so that a long text is not decoded at each step."""
 
     @classmethod
     def of(cls, value: dict[str, Any], bytes_max: int) -> State:
-        """The state that `value` is; StateInvalid where it is none."""
+        """Make a state of `value`. Raise StateInvalid if it is not valid."""
         empty = cls({})
         return empty.apply(empty.changes_to(value, given={}, bytes_max=bytes_max))
 
     def to_object(self) -> dict[str, Any]:
-        """A fresh copy that its receiver may change at will."""
+        """Return a fresh copy as a dict, which the caller may change."""
         return {key: self._decoded(key, entry.text) for key, entry in self.entries.items()}
 
     def _decoded(self, key: str, text: str) -> Any:
@@ -60,19 +60,19 @@ class State:
         return value
 
     def to_text(self) -> str:
-        """The whole state as JSON text, without decoding any of it."""
+        """Return the whole state as JSON text, without decoding it."""
         members = (f"{codec.encode(key)}:{entry.text}" for key, entry in self.entries.items())
         return "{" + ",".join(members) + "}"
 
     def changes_to(self, after: dict[str, Any], given: Mapping[str, Any], bytes_max: int) -> Changes:
-        """What leads from this state to `after`.
+        """Return the changes that lead from this state to `after`.
 
-        `given` holds the values that the tool was handed: a scalar that is still the same object cannot
-        have changed and is not encoded again. StateInvalid where `after` is no state, or one of more
-        than `bytes_max` bytes as compact JSON in UTF-8.
+        `given` has the values that the tool was called with: a scalar that is still the same object has not changed
+        and is not encoded again. Raise StateInvalid if `after` is not a valid state, or if its compact JSON has more
+        than `bytes_max` bytes in UTF-8.
         """
         changed: dict[str, Entry] = {}
-        free: int | None = None  # The first position behind all others, looked for once, where a key is new.
+        free: int | None = None  # The first position after all others; computed when the first new key is found.
         size = len("{}") + max(len(after) - 1, 0)
         for key, value in after.items():
             old = self.entries.get(key) if isinstance(key, str) else None
@@ -93,12 +93,12 @@ class State:
     def _free_position(self) -> int:
         return 1 + max((entry.position for entry in self.entries.values()), default=-1)
 
-    def setting(self, key: str, text: str, bytes_max: int) -> Changes:
-        """What sets `key` to the value of the JSON `text`; StateInvalid where no state holds that."""
+    def changes_setting(self, key: str, text: str, bytes_max: int) -> Changes:
+        """Return the changes that set `key` to the JSON `text`. Raise StateInvalid if the state would be invalid."""
         old = self.entries.get(key)
         if old is not None and old.text == text:
             return Changes({})
-        if text.count("[") + text.count("{") >= codec.DEPTH_MAX:  # Only then it may nest too deep.
+        if text.count("[") + text.count("{") >= codec.DEPTH_MAX:  # Otherwise it cannot nest too deep.
             _encode_member(key, codec.loads(text), bytes_max)
         entry = Entry(text, old.position if old else self._free_position(), codec.byte_length(text))
         rest = (_member_length(other, kept) for other, kept in self.entries.items() if other != key)
@@ -107,9 +107,9 @@ class State:
         return Changes({key: entry})
 
     def look_up(self, place: str, decoded: dict[str, Any] | None = None) -> tuple[Any, str]:
-        """The value at the path `place` or MISSING, and where it is missing what is there instead.
+        """Return the value at the path `place`, or MISSING and a description of what is there instead.
 
-        `decoded` keeps values by top-level key, for who asks more than once.
+        `decoded` caches values by top-level key across calls.
         """
         decoded = {} if decoded is None else decoded
         first, *rest = path.segments(place)
@@ -125,8 +125,8 @@ class State:
             value = inner
         return value, ""
 
-    def is_same(self, place: str, other: str) -> bool:
-        """Whether two paths lead to top-level keys whose values have the same JSON text."""
+    def has_same_text(self, place: str, other: str) -> bool:
+        """Return whether two paths name top-level keys whose values have the same JSON text."""
         texts = [self.entries[keys[0]].text for keys in map(path.segments, (place, other)) if self._is_top_level(keys)]
         return len(texts) == 2 and texts[0] == texts[1]
 
@@ -134,10 +134,11 @@ class State:
         return len(keys) == 1 and keys[0] in self.entries
 
     def with_text(self, key: str, text: str) -> State:
-        """This state with the JSON `text` at `key`, of whatever size."""
+        """Return this state with the JSON `text` at `key`, without checking its size."""
         return self.apply(Changes({key: Entry(text, self._free_position(), codec.byte_length(text))}))
 
     def apply(self, changes: Changes) -> State:
+        """Return the state after `changes`."""
         entries = {**self.entries, **changes.set}
         scalars = {key: value for key, value in self._scalars.items() if key not in changes.set}
         for key in changes.unset:
@@ -154,18 +155,18 @@ _SCALARS = (str, int, float, bool, type(None))
 
 
 def _member_length(key: str, entry: Entry) -> int:
-    """With the comma after it."""
+    """Return the bytes of an encoded member, including the comma after it."""
     return codec.byte_length(codec.encode(key)) + len(":,") + entry.byte_length
 
 
 def _base(key: str) -> str:
-    """A plain string of the same characters: `str(key)` of a member of an Enum is its name."""
+    """Return `key` as a plain `str`: calling `str` on a member of a str Enum would return its name."""
     return str.__str__(key)
 
 
 def _encode_member(key: Any, value: Any, bytes_max: int) -> str:
     try:
-        # The state itself is level 1, so that a member's value stands at level 2.
+        # The state itself is level 1, so a member's value is level 2.
         codec.check({key: value}, bytes_max=bytes_max)
         return codec.encode(value)
     except codec.ValueUnfit as unfit:

@@ -1,6 +1,7 @@
-r"""How a tag is written in a filter: `key:value`, the first colon being the one that ends the key.
+r"""The syntax of a tag in a filter: `key:value`, where the first colon ends the key.
 
-A colon in the key is written `\:` and a backslash before a colon or a backslash `\\`; the value stands as it is.
+In the key, a colon is written `\:`, and a backslash before a colon or a backslash is written `\\`. The value has no
+escapes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,6 @@ class Tag(NamedTuple):
 
 
 def tag_of(text: str) -> Tag | None:
-    """The tag that `text` writes; None where it writes none."""
+    """Parse a tag; return None if `text` is not one."""
     found = _WRITTEN.fullmatch(text)
     return None if found is None else Tag(_ESCAPE.sub(r"\1", found[1]), found[2])

@@ -1,6 +1,6 @@
-"""What a tool is: a registered function that maps a run's state to the next one.
+"""Describe tools: registered functions that map a run's state to the next one.
 
-Pure description; `tools/` collects them, `engine/attempt.py` calls them.
+`tools/registry.py` collects them, and `engine/call.py` calls them.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from service.core.signature import code_of, is_async, parameters_of
 JsonObject = dict[str, Any]
 
 DESCRIPTION_CHARS_MAX = 16 * 1024
-"""A longer docstring is cut."""
+"""Longer docstrings are cut."""
 _NAMES_SHOWN_MAX = 20
 
 
 class Context(Protocol):
-    """What an attempt tells its tool about itself."""
+    """What a tool can learn about its attempt."""
 
     @property
     def run_id(self) -> str: ...
@@ -35,44 +35,44 @@ class Context(Protocol):
 
     @property
     def attempt(self) -> int:
-        """Which try of that step this is, from 1."""
+        """The number of this attempt of the step, from 1."""
 
     @property
     def node(self) -> str: ...
     @property
     def idempotency_key(self) -> str:
-        """`RUN_ID:STEP`: the same for every attempt of a step; hand it to the outside world."""
+        """`RUN_ID:STEP`, the same for every attempt of a step. Pass it to other systems to avoid doing a step twice."""
 
     @property
     def folder(self) -> Path:
-        """A directory of the run's own, made on first use; it outlives the run."""
+        """The run's own directory. It is created on first use and stays when the run ends."""
 
     def log(self, message: str, /, **data: Any) -> None:
-        """Add a line to the run's log. Never raises; it can be read within a second."""
+        """Add a line to the run's log. It never raises, and the line can be read within a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function under the name by which graphs call it."""
+    """A function and the name by which graphs call it."""
 
     name: str
     function: Callable[..., Any]
     description: str
     parameters: tuple[str, ...]
-    """The names among `signature.ARGUMENTS` that the function takes, in its own order."""
+    """The names in `signature.ARGUMENTS` that the function takes, in its order."""
     is_async: bool
     place: str = ""
-    """Where its code is: `file:line`; empty where Python does not know."""
+    """The place of its code, as `file:line`; empty if unknown."""
     folder: str = ""
-    """Where its author's code is, as the beginning of a path."""
+    """The prefix of the paths of its author's code."""
 
     @classmethod
     def of(cls, function: Callable[..., Any], name: str | None = None) -> Tool:
-        """Describe `function`; TypeError where the engine could not call it by name."""
+        """Describe `function`. Raise TypeError if the engine could not call it by name."""
         if isinstance(function, str):
-            raise TypeError(f"a tool's name is given as @tool(name={function!r})")
+            raise TypeError(f"give a tool's name as @tool(name={function!r})")
         if not callable(function):
-            raise TypeError(f"{_repr(function)} is no function; @tool stands directly above a function, or outermost")
+            raise TypeError(f"{_repr(function)} is not a function; @tool must be the outermost decorator of a function")
         name = _name(function, name)
         try:
             code = code_of(function)
@@ -87,21 +87,21 @@ class Tool:
             )
         except TypeError as error:
             raise TypeError(f"tool {name!r:.200} {error}") from error
-        except Exception as error:  # An attribute that raises, a wrapper that wraps itself.
+        except Exception as error:  # For example an attribute that raises, or a wrapper that wraps itself.
             raise TypeError(f"tool {name!r:.200} cannot be read: {traces.describe(error)}") from error
 
 
 class Source(NamedTuple):
-    """What a user named with `--tools`, and what came of it."""
+    """A file or module that was named with `--tools`, and the module loaded from it."""
 
     name: str
     module: ModuleType
     tools: int
-    """How many tools its import declared."""
+    """The number of tools that it declares."""
 
 
 class Tools(Mapping[str, Tool]):
-    """The tools of a server by name, and where they came from."""
+    """The tools of a server by name, and the sources that they were loaded from."""
 
     def __init__(self, tools: Mapping[str, Tool], sources: Collection[Source] = ()) -> None:
         self._tools = dict(tools)
@@ -117,7 +117,7 @@ class Tools(Mapping[str, Tool]):
         return len(self._tools)
 
     def why_missing(self, name: str) -> str:
-        """What a user who misses the tool `name` may have forgotten, as the end of a sentence."""
+        """Return the likely reason why the tool `name` is missing, as the end of a sentence."""
         for source in self.sources:
             if isinstance(found := vars(source.module).get(name), FunctionType):
                 declared = [tool.name for tool in self._tools.values() if tool.function is found]
@@ -128,12 +128,12 @@ class Tools(Mapping[str, Tool]):
             return "; no tools were loaded: name their file in --tools or RUNGRAPH_TOOLS"
         empty = [source.name for source in self.sources if not source.tools]
         if empty:
-            return f"; {_listed(empty)} registers none: is @tool missing?"
+            return f"; {_listed(empty)} registers no tool: is @tool missing?"
         return f"; loaded: {_listed([f'{source.name} ({source.tools})' for source in self.sources])}"
 
 
-def missing(name: str, tools: Mapping[str, Tool]) -> str:
-    """What is said of a run that needs a tool which this server lacks."""
+def describe_missing(name: str, tools: Mapping[str, Tool]) -> str:
+    """Return the error message for a run that needs a tool which this server lacks."""
     match = difflib.get_close_matches(name[:100], list(tools), n=1)
     closest = f"; did you mean {match[0]!r}?" if match else ""
     hint = tools.why_missing(name) if isinstance(tools, Tools) else ""
@@ -142,26 +142,26 @@ def missing(name: str, tools: Mapping[str, Tool]) -> str:
 
 def _name(function: Callable[..., Any], name: str | None) -> str:
     if name is None and not (name := getattr(function, "__name__", None)):
-        raise TypeError(f"{_repr(function)} has no name of its own: give it one, @tool(name=…)")
+        raise TypeError(f"{_repr(function)} has no name: give it one with @tool(name=…)")
     if not isinstance(name, str):
-        raise TypeError(f"a tool's name is a string, and not {name!r:.100}")
+        raise TypeError(f"a tool's name must be a string, not {name!r:.100}")
     if not name:
-        raise TypeError("a tool's name is not empty")
+        raise TypeError("a tool's name must not be empty")
     try:
         codec.check(name)
     except codec.ValueUnfit as unfit:
-        raise TypeError(f"the tool's name {name!r:.100} cannot be one: {unfit.message}") from unfit
+        raise TypeError(f"the tool's name {name!r:.100} is invalid: {unfit.message}") from unfit
     return str.__str__(name)
 
 
 def _description(function: Any) -> str:
-    while isinstance(function, functools.partial):  # Or it would be that of functools.partial.
+    while isinstance(function, functools.partial):  # It would have the docstring of functools.partial.
         function = function.func
     text = (inspect.getdoc(function) or "")[:DESCRIPTION_CHARS_MAX]
     try:
         codec.check(text)
     except codec.ValueUnfit as unfit:
-        raise TypeError(f"has a docstring that is no text: {unfit.message}") from unfit
+        raise TypeError(f"has an invalid docstring: {unfit.message}") from unfit
     return str.__str__(text)
 
 

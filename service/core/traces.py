@@ -1,6 +1,6 @@
-"""What the author of a tool is told of an exception: what it is, where in their own code it arose, and the way there.
+"""Describe exceptions to the author of a tool: the message, the place in the author's code, and the traceback.
 
-Their own code is what neither Python nor an installed package nor Rungraph brings along.
+The author's code is all code that belongs neither to Python, nor to an installed package, nor to Rungraph.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from service.core import codec
 
 TEXT_CHARS_MAX = 4096
 _GROUPS_MAX = 100
-"""Groups within groups that are looked through for the first exception that is none."""
+"""The most nested exception groups to open when looking for the first exception that is not a group."""
 
 _SERVICE = str(Path(__file__).parents[1]) + "/"
 _ENGINE = _SERVICE + "engine/"
@@ -25,7 +25,7 @@ _STDLIB = sysconfig.get_path("stdlib") + "/"
 def _folder_of_start() -> Path | None:
     try:
         return Path.cwd()
-    except OSError:  # Somebody has removed it.
+    except OSError:  # The folder was removed.
         return None
 
 
@@ -33,20 +33,20 @@ _HERE = _folder_of_start()
 
 
 def describe(error: BaseException, folder: str = "") -> str:
-    """`TYPE: message (file:line, in function)`, for example `KeyError: 'n' (mytools.py:12, in count)`.
+    """Return `TYPE: message (file:line, in function)`, for example `KeyError: 'n' (mytools.py:12, in count)`.
 
-    The place is the last line of the author's own code, `folder` being where it lies should it be installed; it is
-    left out where there is none. Of a group the first exception is told as well.
+    The place is the last frame in the author's code, or left out if there is none. If that code is installed,
+    `folder` says where. For an exception group, the text includes its first exception.
     """
     first = _first_of(error)
-    said = _said(error) if first is error else f"{_said(error)}, the first being {_said(first)}"
+    summary = _summary(error) if first is error else f"{_summary(error)}, the first being {_summary(first)}"
     place = _place_in(first, folder) or _place_in(error, folder)
     place = f" ({place})" if place else ""
-    return codec.printable(said[: TEXT_CHARS_MAX - len(place)] + place)[:TEXT_CHARS_MAX]
+    return codec.printable(summary[: TEXT_CHARS_MAX - len(place)] + place)[:TEXT_CHARS_MAX]
 
 
-def trace(error: BaseException) -> str:
-    """The traceback from the tool on, or the end of one that is too long."""
+def format_traceback(error: BaseException) -> str:
+    """Return the traceback without the engine's frames; only its end if it is too long."""
     begun: TracebackType | None = error.__traceback__
     while begun is not None and begun.tb_frame.f_code.co_filename.startswith(_ENGINE):
         begun = begun.tb_next
@@ -57,19 +57,19 @@ def trace(error: BaseException) -> str:
 
 
 def is_installed(file: str) -> bool:
-    """Whether `file` belongs to Python, to an installed package or to Rungraph."""
+    """Return whether `file` belongs to Python, to an installed package or to Rungraph."""
     return (
         file.startswith((_SERVICE, _STDLIB, "<")) or "/site-packages/" in file or "/dist-packages/" in file or not file
     )
 
 
 def place_of(code: CodeType) -> str:
-    """Where `code` is defined: `file:line`."""
-    return f"{shown(code.co_filename)}:{code.co_firstlineno}"
+    """Return where `code` is defined, as `file:line`."""
+    return f"{short_path(code.co_filename)}:{code.co_firstlineno}"
 
 
-def shown(file: str) -> str:
-    """The path of `file` as a person reads it: relative where it lies below the folder of the start."""
+def short_path(file: str) -> str:
+    """Return the path of `file`, relative if it lies below the folder in which the process was started."""
     path = Path(file)
     return str(path.relative_to(_HERE)) if _HERE is not None and path.is_relative_to(_HERE) else file
 
@@ -82,11 +82,11 @@ def _first_of(error: BaseException) -> BaseException:
     return error
 
 
-def _said(error: BaseException) -> str:
+def _summary(error: BaseException) -> str:
     try:
-        # Where it stands in its file is told as a place.
+        # `str` of a SyntaxError includes the line, which `_place_in` gives.
         message = error.msg if isinstance(error, SyntaxError) and error.msg and _syntax_place(error) else str(error)
-    except BaseException as broken:  # An exception of a tool's may fail at anything, at its own message too.
+    except BaseException as broken:  # A tool's exception may raise anything, also when its message is read.
         message = f"({type(broken).__name__} in its message)"
     return f"{type(error).__name__}: {message}".removesuffix(": ")
 
@@ -98,7 +98,7 @@ def _place_in(error: BaseException, folder: str) -> str:
     for code, line in _frames(error.__traceback__):
         if _is_theirs(code.co_filename, folder):
             within = "" if code.co_name == "<module>" else f", in {code.co_name}"
-            last = f"{shown(code.co_filename)}:{line}{within}"
+            last = f"{short_path(code.co_filename)}:{line}{within}"
     return last
 
 
@@ -116,4 +116,4 @@ def _is_theirs(file: str, folder: str) -> bool:
 
 def _syntax_place(error: SyntaxError) -> str:
     is_file = isinstance(error.filename, str) and not error.filename.startswith("<")
-    return f"{shown(error.filename or '')}:{error.lineno}" if is_file else ""
+    return f"{short_path(error.filename or '')}:{error.lineno}" if is_file else ""

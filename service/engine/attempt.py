@@ -14,7 +14,7 @@ from typing import Protocol
 
 from service.core.moves import CallTool, Failed, Outcome
 from service.core.run import Run
-from service.core.tool import Tool, missing
+from service.core.tool import Tool, describe_missing
 from service.engine import guard
 from service.engine.call import Call, Canceller, on_loop
 from service.engine.isolation.messages import request
@@ -54,7 +54,7 @@ class Attempts:
         """Call the tool of `move` on a fresh copy of the state. Raises nothing but the carrier's own cancel."""
         tool = self._tools.get(move.tool)
         if tool is None:
-            message = missing(move.tool, self._tools)
+            message = describe_missing(move.tool, self._tools)
             logger.warning("run %s, step %d at %.200r: %s", run.id, move.step, move.node, message)
             return Failed("tool_missing", message)
         if move.isolate:

@@ -131,7 +131,7 @@ class Call:
     def failure(self, error: BaseException) -> Failed:
         """The failure that `error` is: its message says where in the author's code, its trace the way there."""
         try:
-            return Failed("tool_error", traces.describe(error, self._tool.folder), traces.trace(error))
+            return Failed("tool_error", traces.describe(error, self._tool.folder), traces.format_traceback(error))
         except BaseException as broken:  # A tool's exception may fail at anything, its own message too.
             return Failed("tool_error", f"{type(error).__name__} ({type(broken).__name__} in its message)")
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from service.core.after import after
-from service.core.children import count_of
+from service.core.children import count_children
 from service.core.errors import AttemptError, LeaseLost, Unavailable
 from service.core.graph import SignalNode, SleepNode, Until
 from service.core.moves import CallTool, Failed, Gather, Move, Outcome, Receive, Sleep, next_move
@@ -125,7 +125,7 @@ class Runner:
             case Receive(node=SignalNode(signal=name)):
                 return await store.signals.oldest(run.id, name)
             case Gather():
-                total, bytes_max = count_of(run.state, move.node), self._attempts.state_bytes_max
+                total, bytes_max = count_children(run.state, move.node), self._attempts.state_bytes_max
                 return await store.children.gathered(run, move, total, bytes_max)
             case _:
                 return None

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from service.core.errors import StateInvalid
-from service.core.moves import Instant
+from service.core.moves import Moment
 from service.core.path import MISSING
 from service.core.state import State
 
@@ -21,7 +21,7 @@ _DATE_TIME = re.compile(
 _EXPECTED = "a moment is a text like '2030-01-31T09:30:00Z' (RFC 3339), or a number of seconds since 1970"
 
 
-def instant_at(state: State, place: str) -> Instant:
+def instant_at(state: State, place: str) -> Moment:
     """The moment at the path `place` of the state; StateInvalid where there is none."""
     value, there = state.look_up(place)
     if value is MISSING:
@@ -30,7 +30,7 @@ def instant_at(state: State, place: str) -> Instant:
         moment = _moment(value)
     except (ValueError, OverflowError) as error:
         raise StateInvalid(f"{place!r:.200} holds no moment: {error}") from error
-    return Instant((moment - _EPOCH) // _MICROSECOND)
+    return Moment((moment - _EPOCH) // _MICROSECOND)
 
 
 def _moment(value: Any) -> datetime:

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from service.core import path
 from service.core.codec import json_type
-from service.core.comparison import Work
+from service.core.comparison import WorkBudget
 from service.core.comparison import equal as equal_within
 from service.core.conditions import Decision, Reason, decide
 from service.core.errors import ConditionError
@@ -35,7 +35,7 @@ def holds(condition: dict[str, Any], **state: Any) -> bool:
 
 
 def equal(left: Any, right: Any) -> bool:
-    return equal_within(left, right, Work())
+    return equal_within(left, right, WorkBudget())
 
 
 def note(condition: dict[str, Any], **state: Any) -> Any:

@@ -221,7 +221,7 @@ def test_a_state_is_level_one_of_a_hundred() -> None:
 
 
 def test_the_message_says_where() -> None:
-    with pytest.raises(StateInvalid, match=r"a set is no JSON, at /a~1b/0/c"):
+    with pytest.raises(StateInvalid, match=r"a set is not JSON, at /a~1b/0/c"):
         State.of({"a/b": [{"c": {1}}]}, ROOM)
 
 
@@ -239,23 +239,23 @@ def test_setting_one_key_is_the_change_to_the_state_with_it(before: dict[str, An
     state = State.of(before, ROOM)
     whole = {**before, key: value}
     size = len(codec.encode(whole).encode())
-    changes = state.setting(key, codec.encode(value), size)
+    changes = state.changes_setting(key, codec.encode(value), size)
     assert changes == state.changes_to(whole, {}, size)
     if changes.set:
         with pytest.raises(StateInvalid, match=f"more than {size - 1} bytes"):
-            state.setting(key, codec.encode(value), size - 1)
+            state.changes_setting(key, codec.encode(value), size - 1)
 
 
 @pytest.mark.parametrize(("levels", "fits"), [(99, True), (100, False)])
 def test_setting_a_value_that_nests_too_deep_is_refused(levels: int, fits: bool) -> None:
     text = codec.encode(deep(levels))
     if fits:
-        assert State.of({}, ROOM).setting("x", text, ROOM).set["x"].text == text
+        assert State.of({}, ROOM).changes_setting("x", text, ROOM).set["x"].text == text
     else:
         with pytest.raises(StateInvalid, match="deeper than 100"):
-            State.of({}, ROOM).setting("x", text, ROOM)
+            State.of({}, ROOM).changes_setting("x", text, ROOM)
     # Brackets in strings and side by side are no depth.
-    State.of({}, ROOM).setting("x", codec.encode(["[" * 200, *([[]] * 100)]), ROOM)
+    State.of({}, ROOM).changes_setting("x", codec.encode(["[" * 200, *([[]] * 100)]), ROOM)
 
 
 @given(st.dictionaries(st.sampled_from("ab"), st.integers()), states)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from service.core.errors import Invalid
-from service.core.tool import DESCRIPTION_CHARS_MAX, Source, Tool, Tools, missing
+from service.core.tool import DESCRIPTION_CHARS_MAX, Source, Tool, Tools, describe_missing
 from service.core.validation import read_graph
 
 
@@ -131,10 +131,10 @@ class Raising:
 
 REFUSED: list[tuple[Any, str]] = [
     ("add", "@tool(name='add')"),
-    (5, "5 is no function"),
-    (Calls.__dict__["of_class"], "is no function"),
-    (property(plain), "is no function"),
-    (Calls, "is a class; a tool is a function"),
+    (5, "5 is not a function"),
+    (Calls.__dict__["of_class"], "is not a function"),
+    (property(plain), "is not a function"),
+    (Calls, "is a class; a tool must be a function"),
     (dict, "is a class"),
     (Calls.plain, "takes 'self'"),
     (generates, "is a generator"),
@@ -143,21 +143,21 @@ REFUSED: list[tuple[Any, str]] = [
     (functools.partial(generates), "is a generator"),
     (lambda state, /: None, "takes 'state' by position only"),
     (lambda state=None, /: None, "takes 'state' by position only"),
-    (lambda contxt: None, "takes 'contxt' (did you mean 'context'?); a tool takes any of state, metadata, context"),
-    (lambda *, other: None, "takes 'other'; a tool takes any of"),
+    (lambda contxt: None, "takes 'contxt' (did you mean 'context'?); a tool may take state, metadata, context"),
+    (lambda *, other: None, "takes 'other'; a tool may take"),
     (lambda **kwargs: None, "takes **kwargs and none of state, metadata, context by name"),
     (lambda *args, **kwargs: None, "takes *args and **kwargs and none of"),
     (lambda *state: None, "takes *state and none of"),
-    (max, "has no signature that can be read"),
+    (max, "has no readable signature"),
     (print, "takes *args"),
-    (signed("broken"), "has no signature that can be read"),
-    (signed(inspect.signature(lambda: None)), "says that it takes nothing, and its own code does not"),
-    (says_more_than_it_takes, "says that it takes state, and its own code does not"),
+    (signed("broken"), "has no readable signature"),
+    (signed(inspect.signature(lambda: None)), "has a signature that takes nothing, but its code does not"),
+    (says_more_than_it_takes, "has a signature that takes state, but its code does not"),
     (dispatched, "functools.singledispatch"),
     (functools.lru_cache(plain), "is a cached function"),
     (functools.cache(plain), "is a cached function"),
-    (documented("no \ud800"), "has a docstring that is no text: a string holds a lone surrogate"),
-    (documented("no \0"), "has a docstring that is no text: a string holds NUL"),
+    (documented("no \ud800"), "has an invalid docstring: a string contains a lone surrogate"),
+    (documented("no \0"), "has an invalid docstring: a string contains NUL"),
     (Raising(), "LookupError: no such thing"),
 ]
 
@@ -173,9 +173,9 @@ def test_what_cannot_be_called_is_refused_and_says_why(function: Any, said: str)
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        (5, "a tool's name is a string, and not 5"),
-        (b"add", "a tool's name is a string, and not b'add'"),
-        ("", "a tool's name is not empty"),
+        (5, "a tool's name must be a string, not 5"),
+        (b"add", "a tool's name must be a string, not b'add'"),
+        ("", "a tool's name must not be empty"),
         ("a\0", "NUL"),
         ("a\ud800", "lone surrogate"),
     ],
@@ -186,7 +186,7 @@ def test_a_name_is_text_that_a_graph_can_hold(name: Any, said: str) -> None:
 
 
 def test_what_has_no_name_of_its_own_is_given_one() -> None:
-    with pytest.raises(TypeError, match=r"give it one, @tool\(name="):
+    with pytest.raises(TypeError, match=r"give it one with @tool\(name="):
         Tool.of(functools.partial(plain))
     assert Tool.of(functools.partial(plain), "named").name == "named"
 
@@ -208,7 +208,7 @@ def source(name: str, tools: int, **functions: Any) -> Source:
     ("name", "sources", "said"),
     [
         ("plan", [source("a", 1, plain=plain)], "; did you mean 'plain'?"),
-        ("other", [source("a", 1), source("b", 0)], "; b.py registers none: is @tool missing?"),
+        ("other", [source("a", 1), source("b", 0)], "; b.py registers no tool: is @tool missing?"),
         ("awaited", [source("a", 1, awaited=awaited)], "; a.py has a function of that name without @tool"),
         ("function", [source("a", 1, function=plain)], "; a.py registers that function as 'plain'"),
         ("other", [source("a", 1), source("b", 2)], "; loaded: a.py (1), b.py (2)"),
@@ -222,8 +222,8 @@ def test_a_missing_tool_is_explained(name: str, sources: list[Source], said: str
     assert [(each.pointer, each.message) for each in refused.value.faults] == [
         ("/nodes/a", f"no tool {name!r} is registered{said}")
     ]
-    assert missing(name, tools).startswith(f"no tool {name!r} is registered on this server; ")
-    assert missing(name, tools).endswith("; registered: plain")
+    assert describe_missing(name, tools).startswith(f"no tool {name!r} is registered on this server; ")
+    assert describe_missing(name, tools).endswith("; registered: plain")
 
 
 def test_coroutines_of_wrappers_stay_coroutines() -> None:

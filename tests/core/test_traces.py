@@ -111,9 +111,9 @@ def test_the_code_of_an_installed_tool_is_its_authors_as_well() -> None:
 
 
 def test_a_trace_is_whole_or_its_end() -> None:
-    short, long = traces.trace(raised(fails_from)), traces.trace(raised(fails_at_length))
+    short, long = traces.format_traceback(raised(fails_from)), traces.format_traceback(raised(fails_at_length))
     assert short.startswith("Traceback (most recent call last):")
     assert "direct cause" in short
     assert short.endswith("ValueError: second")
     assert len(long) <= traces.TEXT_CHARS_MAX
-    assert "RecursionError" in traces.trace(raised(recurses)).splitlines()[-1]
+    assert "RecursionError" in traces.format_traceback(raised(recurses)).splitlines()[-1]

@@ -67,14 +67,14 @@ def test_beyond_its_budget_a_decision_is_a_condition_error(condition: Any) -> No
         "others": {f"k{number}": float(number) for number in range(5_999)} | {"k5999": 0},
         "wide": {"x": 1},
     }
-    with pytest.raises(ConditionError, match="compare more than 10000 values"):
+    with pytest.raises(ConditionError, match="make more than 10000 comparisons"):
         goes(state, condition)
 
 
 @pytest.mark.usefixtures("_small_budget")
 def test_the_edges_of_a_node_share_one_budget() -> None:
     edges = [{"not": same("ones", "floats")}] * 5000
-    with pytest.raises(ConditionError, match="compare more than"):
+    with pytest.raises(ConditionError, match="make more than"):
         goes({"ones": ONES, "floats": FLOATS}, *edges)
 
 

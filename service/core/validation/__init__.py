@@ -1,4 +1,4 @@
-"""Validation: from a posted document to a Graph, or to everything that is wrong with it at once."""
+"""Validate a posted document: return a Graph, or all its faults at once."""
 
 from service.core.validation.document import read_graph
 from service.core.validation.faults import FAULTS_MAX

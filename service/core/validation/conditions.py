@@ -1,4 +1,4 @@
-"""Reading conditions."""
+"""Read and validate the conditions of edges."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from service.core.validation.faults import Faults, Place
 
 _OPS = [op.value for op in Op]
 STAND_IN = Comparison(key="stand-in", op=Op.EXISTS, value=True)
-"""In place of a condition with a fault: thrown away at the end."""
+"""Replaces a condition that has a fault; the graph is discarded in the end."""
 
 
 def read_condition(condition: Any, at: Place, faults: Faults, depth: int = 1) -> Condition:
+    """Read the condition at the place `at` and add its faults to `faults`."""
     if depth > CONDITION_DEPTH_MAX:
         faults.add(at, f"conditions nest at most {CONDITION_DEPTH_MAX} deep")
         return STAND_IN
@@ -29,7 +30,7 @@ def read_condition(condition: Any, at: Place, faults: Faults, depth: int = 1) ->
 
 def _parts(parts: Any, at: Place, faults: Faults, depth: int) -> tuple[Condition, ...]:
     if not isinstance(parts, list) or not parts:
-        faults.add(at, "a list of at least one condition")
+        faults.add(at, f"`{at[-1]}` must be a list of at least one condition")
         return ()
     return tuple(read_condition(part, (*at, index), faults, depth) for index, part in enumerate(parts))
 
@@ -46,7 +47,7 @@ def _comparison(comparison: Any, at: Place, faults: Faults) -> Condition:
         if literal_only:
             faults.add((*at, "value_from"), f"`{op}` takes a literal `value`")
         elif "value" in comparison:
-            faults.add((*at, "value_from"), "either `value` or `value_from`, not both")
+            faults.add((*at, "value_from"), "give either `value` or `value_from`, not both")
         _path(comparison, "value_from", at, faults)
     elif "value" not in comparison and op is not Op.EXISTS:
         faults.add(at, "`value` or `value_from` is required" if not literal_only else "`value` is required")
@@ -71,16 +72,16 @@ def _op(comparison: dict[str, Any], at: Place, faults: Faults) -> Op | None:
         return None
     op = comparison["op"]
     if not isinstance(op, str) or op not in _OPS:
-        faults.add((*at, "op"), f"one of {' '.join(_OPS)}")
+        faults.add((*at, "op"), f"`op` must be one of {' '.join(_OPS)}")
         return None
     return Op(op)
 
 
 def _literal(op: Op, value: Any, at: Place, faults: Faults) -> None:
     if op in (Op.IN, Op.NOT_IN) and not isinstance(value, list):
-        faults.add(at, f"`{op}` looks into an array")
+        faults.add(at, f"`{op}` takes an array")
     elif op is Op.EXISTS and not isinstance(value, bool):
         faults.add(at, "`exists` takes true or false")
     elif op is Op.IS_TYPE and value not in JSON_TYPES:
-        faults.add(at, f"one of {' '.join(JSON_TYPES)}")
+        faults.add(at, f"`is_type` takes one of {' '.join(JSON_TYPES)}")
     faults.fits(value, at)

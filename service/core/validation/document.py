@@ -1,7 +1,7 @@
-"""From a posted document to a Graph, or to everything that is wrong with it at once.
+"""Read and validate a posted graph.
 
-Each fault carries the JSON Pointer of its place in the document as it was sent, shorthands and all; a
-name that is nearly right comes with the closest match. What has a fault is read as a stand-in, thrown away at the end.
+Each fault has the JSON Pointer of its place in the document as it was sent, and a misspelt name gets a suggestion.
+A part with a fault is replaced by a stand-in so that reading goes on; the graph is then discarded.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from service.core.validation.nodes import read_error_types, read_node
 
 
 def read_graph(document: Any, tools: Collection[str]) -> Graph:
-    """The graph that `document` defines, its tools being among `tools`; Invalid with all its faults."""
+    """Return the graph that `document` defines; `tools` are the known tool names. Raise Invalid with all faults."""
     faults = Faults()
     graph = _graph(document, tools, faults)
     if graph is None:
@@ -33,7 +33,7 @@ def _graph(document: Any, tools: Collection[str], faults: Faults) -> Graph | Non
     edges = _edges(document.get("edges", {}), nodes, faults)
     name = document.get("name", "")
     if not isinstance(name, str):
-        faults.add(("name",), "a name is a string")
+        faults.add(("name",), "a name must be a string")
     max_steps = faults.integer(document.get("max_steps", MAX_STEPS_DEFAULT), ("max_steps",))
     if faults.found:
         return None
@@ -48,28 +48,28 @@ def _start(document: dict[str, Any], nodes: Mapping[str, Any] | None, faults: Fa
 
 
 def _nodes(document: dict[str, Any], tools: Collection[str], faults: Faults) -> dict[str, Node] | None:
-    """The nodes by name; None where the document has none at all, so that no name can be looked up."""
+    """Return the nodes by name, or None if the document has no valid `nodes`, so that names cannot be checked."""
     if "nodes" not in document:
         faults.add((), "`nodes` is required")
         return None
     nodes = document["nodes"]
     if not isinstance(nodes, dict):
-        faults.add(("nodes",), "an object: the nodes by name")
+        faults.add(("nodes",), "`nodes` must be an object: the nodes by name")
         return None
     if not nodes:
-        faults.add(("nodes",), "a graph has at least one node")
+        faults.add(("nodes",), "a graph must have at least one node")
     made = {}
     for name, node in nodes.items():
         at = ("nodes", name)
         if not name:
-            faults.add(at, "a node's name is not empty")
+            faults.add(at, "a node's name must not be empty")
         made[name] = read_node(node, at, tools, faults)
     return made
 
 
 def _edges(edges: Any, nodes: Mapping[str, Any] | None, faults: Faults) -> dict[str, tuple[Edge, ...]]:
     if not isinstance(edges, dict):
-        faults.add(("edges",), "an object: the edges by the name of the node that they leave")
+        faults.add(("edges",), "`edges` must be an object: the edges by the name of the node that they leave")
         return {}
     made = {}
     for source, ways in edges.items():
@@ -115,7 +115,7 @@ def _edge(edge: Any, at: Place, nodes: Mapping[str, Any] | None, faults: Faults)
 
 def _node_name(name: Any, at: Place, nodes: Mapping[str, Any] | None, faults: Faults) -> str | None:
     if not isinstance(name, str):
-        faults.add(at, "a node's name is a string")
+        faults.add(at, "a node's name must be a string")
         return None
     if nodes is not None and name not in nodes:
         faults.add(at, f"no node {name!r:.200}{faults.closest(name, nodes)}")

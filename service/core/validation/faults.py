@@ -1,4 +1,4 @@
-"""What is wrong with a document, gathered in one pass that goes on after each fault."""
+"""Collect the faults of a document in one pass, which goes on after each fault."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from service.core.spelling import closest_field
 
 FAULTS_MAX = 1000
 FAULTS_LENGTH_MAX = 2**20
-"""Characters of all faults together: one long name may stand in every pointer."""
+"""Characters of all faults together, since one long name may appear in every pointer."""
 _COMPARISONS_MAX = 400
-"""Names that misspelt ones are compared with, in all: each costs up to a millisecond."""
+"""Comparisons of names for suggestions in one document; each takes up to a millisecond."""
 NUMBER_MAX = 2**63 - 1
 
 Place = tuple[str | int, ...]
-"""Where in the document: a pointer's segments. Most are never written out, and one may hold a long name."""
+"""A place in the document, as the segments of a JSON Pointer, which is built only for faults."""
 
 
 class Faults:
-    """The faults so far, and the checks that every part of a document needs."""
+    """The faults found so far, and the checks that all parts of a document share."""
 
     def __init__(self) -> None:
         self.found: list[Fault] = []
@@ -30,6 +30,7 @@ class Faults:
         self._comparisons = 0
 
     def add(self, at: Place, message: str) -> None:
+        """Add a fault, up to FAULTS_MAX and FAULTS_LENGTH_MAX."""
         if self.found and (len(self.found) >= FAULTS_MAX or self._length >= FAULTS_LENGTH_MAX):
             return
         fault = Fault(pointer(*at), message)
@@ -37,9 +38,9 @@ class Faults:
         self.found.append(fault)
 
     def is_object(self, value: Any, at: Place, what: str, known: Collection[str], or_else: str = "") -> bool:
-        """Whether `value` is an object, its fields then checked against those `known`."""
+        """Return whether `value` is an object, and add a fault for each field that is not `known`."""
         if not isinstance(value, dict):
-            self.add(at, f"{what} is {or_else}an object")
+            self.add(at, f"{what} must be {or_else}an object")
             return False
         for field in value:
             if field not in known:
@@ -47,18 +48,19 @@ class Faults:
         return True
 
     def text(self, value: Any, at: Place, what: str) -> str:
-        """`value` as a string that is not empty."""
+        """Return `value` as a string, which must not be empty."""
         if not isinstance(value, str):
-            self.add(at, f"{what} is a string")
+            self.add(at, f"{what} must be a string")
             return ""
         if not value:
-            self.add(at, f"{what} is not empty")
+            self.add(at, f"{what} must not be empty")
         self.fits(value, at)
         return value
 
     def path(self, value: Any, at: Place) -> str:
+        """Return `value` as a path in the state."""
         if not isinstance(value, str):
-            self.add(at, "a path is a string")
+            self.add(at, "a path must be a string")
             return ""
         if wrong := path.fault_in(value):
             self.add(at, wrong)
@@ -66,20 +68,22 @@ class Faults:
 
     def integer(self, value: Any, at: Place, least: int = 1) -> int:
         if type(value) is not int or not least <= value <= NUMBER_MAX:
-            self.add(at, f"an integer from {least} to {NUMBER_MAX}")
+            self.add(at, f"it must be an integer from {least} to {NUMBER_MAX}")
             return least
         return value
 
     def seconds(self, value: Any, at: Place, *, least: float = 0, most: float, above: bool = False) -> int | float:
-        """A number of seconds; `above`: of more than `least`."""
+        """Return `value` as a number from `least` to `most`; with `above`, it must exceed `least`."""
         if type(value) not in (int, float) or not least <= value <= most or (above and value == least):
-            self.add(at, f"a number {'above' if above else 'from'} {least} {'up ' if above else ''}to {most}")
+            self.add(
+                at, f"it must be a number {'above' if above else 'from'} {least} {'up ' if above else ''}to {most}"
+            )
             return 1
         number: int | float = value
         return number
 
     def fits(self, value: Any, at: Place) -> None:
-        """Refuse what no state could hold: it is compared with one, handed to a tool, or a key of it."""
+        """Add a fault if `value` cannot be part of a state."""
         try:
             codec.check(value)
         except codec.ValueUnfit as unfit:
@@ -88,7 +92,7 @@ class Faults:
     def closest(
         self, name: str, names: Collection[str], find: Callable[[str, Collection[str]], str] = spelling.closest
     ) -> str:
-        """The hint at a misspelling; bounded, since its cost grows with names × candidates."""
+        """Return a hint at a misspelling, as long as the document has not used up its comparisons."""
         compared = min(len(names), spelling.COMPARED_MAX)
         if len(name) > spelling.NAME_CHARS_MAX or self._comparisons + compared > _COMPARISONS_MAX:
             return ""

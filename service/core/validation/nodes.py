@@ -1,4 +1,4 @@
-"""Reading nodes: their kind, what that kind takes, and the options that any may have."""
+"""Read and validate nodes: their kind, the fields of that kind, and the options of all kinds."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ _STAND_IN = ToolNode(tool="")
 
 
 def read_node(node: Any, at: Place, tools: Collection[str], faults: Faults) -> Node:
+    """Read the node at the place `at` and add its faults to `faults`."""
     if isinstance(node, str):
         return ToolNode(tool=_tool(node, at, tools, faults))
     kinds = [kind for kind in _KINDS if isinstance(node, dict) and kind in node]
@@ -33,7 +34,7 @@ def read_node(node: Any, at: Place, tools: Collection[str], faults: Faults) -> N
         return _STAND_IN
     if len(kinds) != 1:
         what = f"one kind, not {' and '.join(f'`{kind}`' for kind in kinds)}" if kinds else "a kind"
-        faults.add(at, f"a node has {what}: `tool`, `sleep`, `signal` or `graph`")
+        faults.add(at, f"a node must have {what}: `tool`, `sleep`, `signal` or `graph`")
         return _STAND_IN
     options = _options(node, at, faults)
     match kinds[0]:
@@ -54,12 +55,12 @@ def _tool_node(
 ) -> ToolNode:
     metadata = node.get("metadata", {})
     if not isinstance(metadata, dict):
-        faults.add((*at, "metadata"), "metadata is an object")
+        faults.add((*at, "metadata"), "`metadata` must be an object")
         metadata = {}
     faults.fits(metadata, (*at, "metadata"))
     isolate = node.get("isolate", False)
     if not isinstance(isolate, bool):
-        faults.add((*at, "isolate"), "true or false")
+        faults.add((*at, "isolate"), "`isolate` must be true or false")
         isolate = False
     return ToolNode(
         tool=_tool(node["tool"], (*at, "tool"), tools, faults), metadata=metadata, isolate=isolate, **options
@@ -68,7 +69,7 @@ def _tool_node(
 
 def _tool(name: Any, at: Place, tools: Collection[str], faults: Faults) -> str:
     if not isinstance(name, str):
-        faults.add(at, "a tool's name is a string")
+        faults.add(at, "a tool's name must be a string")
         return ""
     if name not in tools:
         hint = faults.closest(name, tools) or (tools.why_missing(name) if isinstance(tools, Tools) else "")
@@ -81,13 +82,13 @@ def _sleep(sleep: Any, at: Place, faults: Faults) -> int | float | Until:
         return faults.seconds(sleep, at, most=SECONDS_MAX)
     faults.is_object(sleep, at, "a sleep", ("until",))
     if "until" not in sleep:
-        faults.add(at, "seconds, or `until` and the path of a moment")
+        faults.add(at, "`until` is required: the path of a moment in the state")
     return Until(until=faults.path(sleep.get("until", "path"), (*at, "until")))
 
 
 def _graph_node(node: dict[str, Any], at: Place, options: dict[str, Any], faults: Faults) -> GraphNode:
     if "into" not in node:
-        faults.add(at, "`into` is required: the key of the state for what comes out")
+        faults.add(at, "`into` is required: the key of the state for the result")
     given: dict[str, Any] = {}
     if "for_each" in node:
         given["for_each"] = faults.path(node["for_each"], (*at, "for_each"))
@@ -105,7 +106,7 @@ def _graph_node(node: dict[str, Any], at: Place, options: dict[str, Any], faults
 
 def _keys(keys: Any, at: Place, faults: Faults) -> tuple[str, ...]:
     if not isinstance(keys, list):
-        faults.add(at, "a list of keys of the state")
+        faults.add(at, "`input` must be a list of keys of the state")
         return ()
     return tuple(faults.text(key, (*at, index), "a key of the state") for index, key in enumerate(keys))
 
@@ -138,12 +139,13 @@ def _retry(retry: Any, at: Place, faults: Faults) -> Retry:
 
 
 def read_error_types(types: Any, at: Place, faults: Faults) -> tuple[str, ...]:
+    """Read a list of error types and add its faults to `faults`."""
     if not isinstance(types, list) or not types:
-        faults.add(at, "a list of at least one type of error")
+        faults.add(at, "it must be a list of at least one type of error")
         return ()
     for index, name in enumerate(types):
         if not isinstance(name, str):
-            faults.add((*at, index), "a type of error is a string")
+            faults.add((*at, index), "a type of error must be a string")
         elif name not in ERROR_TYPES:
             faults.add((*at, index), f"no type of error {name!r:.200}{faults.closest(name, ERROR_TYPES)}")
     return tuple(name for name in types if isinstance(name, str))

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 from service.core.errors import StartRefused
 from service.core.moves import Failed, Outcome
 from service.core.run import Level
-from service.core.tool import Tool, missing
+from service.core.tool import Tool, describe_missing
 from service.engine import guard
 from service.engine.call import Call, on_loop
 from service.engine.guard.lifeline import tie
@@ -60,7 +60,7 @@ def _serve(message: Message, tools: Mapping[str, Tool], speaker: _Speaker) -> No
     lines = speaker.begin()
     tool = tools.get(move.tool)
     if tool is None:
-        speaker.end(Failed("tool_missing", missing(move.tool, tools)))
+        speaker.end(Failed("tool_missing", describe_missing(move.tool, tools)))
     else:
         call = Call(tool, run_id, state, move, lines, runs_folder, state_bytes_max)
         outcome = None if tool.is_async else call.plain()

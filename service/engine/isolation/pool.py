@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from service.core.moves import CallTool, Died, Outcome
+from service.core.moves import CallTool, Outcome, ProcessDied
 from service.core.run import Level
 from service.engine.call import timed_out
 from service.engine.guard.lifeline import Lifeline
@@ -87,7 +87,7 @@ class Isolation:
             if not isinstance(came, Unbegun):
                 return came
             because = came.message
-        return Died(f"the tool's process died before it began: {because}")
+        return ProcessDied(f"the tool's process died before it began: {because}")
 
     def close(self) -> None:
         """End all processes at once; from now on nothing is called."""

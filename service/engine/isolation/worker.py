@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from service.core.errors import StartRefused
-from service.core.moves import Died, Failed, Outcome
+from service.core.moves import Failed, Outcome, ProcessDied
 from service.core.run import Level
 from service.engine.guard.lifeline import Lifeline
 from service.engine.isolation.messages import CUT_OFF, LIFELINE, PYTHONPATH_GIVEN, Connection, Message, answered
@@ -244,7 +244,7 @@ class Process:
             because = self._death()
         except _GARBLED as error:
             because = f"it said what makes no sense: {error}"
-        return Died(f"the tool's process died: {because}") if has_begun else Unbegun(because), False
+        return ProcessDied(f"the tool's process died: {because}") if has_begun else Unbegun(because), False
 
     def _is_free(self, connection: Connection, within_s: float) -> bool:
         try:

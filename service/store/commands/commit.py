@@ -142,7 +142,7 @@ class _Commit(NamedTuple):
 def _touched(transition: Transition) -> Touched:
     """What a commit touches beside its run and the tables of all steps: parents, and tables that few steps touch."""
     run, wait = transition.run, transition.wait
-    if run.status is Status.RUNNING and not transition.is_more:
+    if run.status is Status.RUNNING and not transition.has_side_effects:
         return ()
     tells_parent = run.parent_id is not None and run.status in OVER
     asks = tells_parent or (wait is not None and wait.kind in (WaitKind.SIGNAL, WaitKind.CHILDREN))
@@ -167,7 +167,7 @@ def _commit_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[Ru
     last_seqs = {(run_id, token): last_seq for run_id, token, last_seq, _ in moved}
     going = [(commit, last_seqs[commit.lease]) for commit in commits if commit.lease in last_seqs]
     _write(transaction, going)
-    take_effect(transaction, [commit.transition for commit, _ in going if commit.transition.is_more])
+    take_effect(transaction, [commit.transition for commit, _ in going if commit.transition.has_side_effects])
     if parents:
         wake_those_ready(transaction, parents)
     asked = [Lease(run_id, token) for run_id, token, _, pause_asked in moved if pause_asked]

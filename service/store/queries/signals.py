@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import bindparam, select
 
-from service.core.moves import Nothing, Received
+from service.core.moves import NoSignal, Received
 from service.store.database.clock import microseconds
 from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
@@ -25,11 +25,11 @@ class SignalQueries:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
-    async def oldest(self, run_id: str, name: str) -> Received | Nothing:
+    async def oldest(self, run_id: str, name: str) -> Received | NoSignal:
         """Return the signal of that name that the run's next step consumes."""
 
-        def read(transaction: Transaction) -> Received | Nothing:
+        def read(transaction: Transaction) -> Received | NoSignal:
             row = transaction.one(_OLDEST, run_id=run_id, name=name)
-            return Nothing() if row is None else Received(row[0], row[1], microseconds(row[2]))
+            return NoSignal() if row is None else Received(row[0], row[1], microseconds(row[2]))
 
         return await self._writer.write(read, touching=(run_id, signals.name))

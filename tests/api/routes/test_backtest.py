@@ -108,9 +108,9 @@ NOTHING = "condition_error: the state has nothing at 'missing'; there is 'n'"
 @pytest.mark.parametrize(
     ("caught", "would_go", "because"),
     [
-        ([{"to": "d", "on_error": True}], "d", f"{NOTHING}; an error edge takes that"),
-        ([{"to": "d", "on_error": ["condition_error"], "into": "why"}], "d", f"{NOTHING}; an error edge takes that"),
-        ([{"to": None, "on_error": True}], None, f"{NOTHING}; an error edge takes that"),
+        ([{"to": "d", "on_error": True}], "d", f"{NOTHING}; an error edge catches it"),
+        ([{"to": "d", "on_error": ["condition_error"], "into": "why"}], "d", f"{NOTHING}; an error edge catches it"),
+        ([{"to": None, "on_error": True}], None, f"{NOTHING}; an error edge catches it"),
         ([{"to": "d", "on_error": ["tool_error", "timeout"]}], None, NOTHING),
         # Asked of the state before the step, in which `n` was 0, and of the record.
         ([{"to": "d", "on_error": True, "condition": compared("n", 1)}], None, NOTHING),
@@ -120,12 +120,12 @@ NOTHING = "condition_error: the state has nothing at 'missing'; there is 'n'"
                 {"to": "d", "on_error": True, "condition": compared("n", 0)},
             ],
             "d",
-            f"{NOTHING}; an error edge takes that",
+            f"{NOTHING}; an error edge catches it",
         ),
         (
             [{"to": "d", "on_error": True, "into": "why", "condition": compared("why.type", "condition_error")}],
             "d",
-            f"{NOTHING}; an error edge takes that",
+            f"{NOTHING}; an error edge catches it",
         ),
         (
             [{"to": "d", "on_error": True, "condition": compared("other")}],
@@ -144,7 +144,7 @@ def test_a_condition_error_goes_over_the_error_edge_that_a_run_would_take(
     assert (example["step"], example["went"], example["would_go"], example["because"]) == (1, "b", would_go, because)
 
     real = begin(http, branching("missing", *caught), n=0)
-    run = until(http, real, "completed" if because.endswith("takes that") else "failed")
+    run = until(http, real, "completed" if because.endswith("catches it") else "failed")
     if run["status"] == "completed":
         first = steps_of(http, real)[0]["decision"]
         assert (first["to"], first["reason"]) == (would_go, "on_error")

@@ -9,13 +9,13 @@ import pytest
 from service.core.conditions import Reason
 from service.core.moves import (
     CallTool,
-    Died,
     Failed,
     Gather,
     Gathered,
-    Instant,
-    Nothing,
+    Moment,
+    NoSignal,
     Outcome,
+    ProcessDied,
     Receive,
     Received,
     Sleep,
@@ -145,7 +145,7 @@ def test_a_run_that_is_resumed_at_its_limit_pauses_again_and_keeps_all_else() ->
 @pytest.mark.parametrize(("crashes", "error_type"), [(0, "tool_error"), (4, "tool_error"), (5, "crash_loop")])
 def test_the_death_of_a_suspects_process_is_a_crash_loop(crashes: int, error_type: str) -> None:
     run = run_of(node_of({"tool": "add", "isolate": True}), crashes=crashes, attempt=6)
-    transition = came_out(run, Died("killed by signal 11"))
+    transition = came_out(run, ProcessDied("killed by signal 11"))
     assert transition.run.status is Status.FAILED
     assert transition.error == RunError(error_type, "killed by signal 11", "a", 1, 6)
 
@@ -166,10 +166,10 @@ MOVES: dict[type, Any] = {
 }
 OUTCOMES: list[tuple[Outcome | None, type | None]] = [
     (Succeeded(Changes({})), CallTool),
-    (Died("x"), CallTool),
-    (Instant(0), Sleep),
+    (ProcessDied("x"), CallTool),
+    (Moment(0), Sleep),
     (Received(1, "0", 0), Receive),
-    (Nothing(), Receive),
+    (NoSignal(), Receive),
     (Gathered(0, 0), Gather),
     (None, None),
 ]
@@ -189,7 +189,7 @@ def test_a_move_that_cannot_come_out_so_is_a_mistake_of_ours(kind: type, outcome
 def test_a_hold_and_a_sleep_of_seconds_ask_for_nothing() -> None:
     for run in (run_of({**LOOP, "max_steps": 1}, step=1), run_of(node_of({"sleep": 1}))):
         came_out(run, None)
-        for outcome in (Instant(0), Nothing(), Succeeded(Changes({}))):
+        for outcome in (Moment(0), NoSignal(), Succeeded(Changes({}))):
             with pytest.raises(TypeError):
                 came_out(run, outcome)
 
@@ -212,7 +212,7 @@ def test_lines_about_nodes_with_long_names_are_of_bounded_length() -> None:
 def test_lines_about_signals_with_long_names_are_of_bounded_length() -> None:
     run = run_of(node_of({"signal": "n" * 100_000, "timeout_s": 1}))
     over = waited(run, WaitKind.SIGNAL, due_us=0, is_over=True)
-    for transition in (came_out(run, Nothing()), came_out(over, Nothing())):
+    for transition in (came_out(run, NoSignal()), came_out(over, NoSignal())):
         assert all(len(line.message) < 1_000 for line in transition.lines)
 
 

@@ -55,7 +55,7 @@ def test_the_same_way_is_no_detour_whatever_its_reason(went: str | None) -> None
     [
         ([], "b", None, "the node has no edges"),
         ("b", None, "b", "edge 1 has no condition"),
-        ({"to": "b", "condition": compare("n", ">", 1)}, None, "b", "edge 1 is the first that is true, with n = 5"),
+        ({"to": "b", "condition": compare("n", ">", 1)}, None, "b", "edge 1 is the first true edge, with n = 5"),
         ({"to": "b", "condition": compare("n", ">", 9)}, "b", None, "none of 1 edges is true, with n = 5"),
         (
             [{"to": "a", "condition": compare("n", ">", 9)}, {"to": "a", "condition": compare("m.0", "<", 2)}, "b"],

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.children import CHILDREN_MAX, DEPTH_MAX, STARTS_MAX, count_of, joined, starts
+from service.core.children import CHILDREN_MAX, DEPTH_MAX, STARTS_MAX, count_children, join_states, plan_starts
 from service.core.errors import StateInvalid
 from service.core.graph import GraphNode
 from service.core.moves import Failed, Gather, Gathered, next_move
@@ -70,7 +70,7 @@ def test_an_element_comes_to_its_child_exactly() -> None:
     [
         ({"for_each": "nope"}, "nothing at 'nope'; there is 'n', 'x'"),
         ({"for_each": "x.9"}, "nothing at 'x.9'; there is an array of 1 at '/x'"),
-        ({"for_each": "n"}, "'n' holds no array"),
+        ({"for_each": "n"}, "the value at 'n' is not an array"),
         ({"for_each": "x", "input": ["n", "gone"]}, "'gone'"),
         ({"input": ["gone"]}, "'gone'"),
     ],
@@ -86,10 +86,10 @@ def test_a_state_that_lacks_what_the_node_asks_for_is_invalid(fields: dict[str, 
 def test_a_node_has_a_bounded_number_of_children() -> None:
     node = GraphNode(graph="g", into="made", for_each="x")
     most = State.of({"x": [0] * CHILDREN_MAX}, ROOM)
-    assert count_of(most, node) == CHILDREN_MAX
+    assert count_children(most, node) == CHILDREN_MAX
     with pytest.raises(StateInvalid, match=f"at most {CHILDREN_MAX} children"):
-        count_of(State.of({"x": [0] * (CHILDREN_MAX + 1)}, ROOM), node)
-    assert count_of(most, GraphNode(graph="g", into="made")) == 1
+        count_children(State.of({"x": [0] * (CHILDREN_MAX + 1)}, ROOM), node)
+    assert count_children(most, GraphNode(graph="g", into="made")) == 1
 
 
 def test_children_nest_to_a_bounded_depth() -> None:
@@ -145,7 +145,7 @@ def test_so_many_run_as_may_and_their_parent_looks_again_when_there_is_something
     run = each(total)
     started, still_open, seen = 0, 0, []
     while started < total:
-        found = starts(run, node, Gathered(started, still_open))
+        found = plan_starts(run, node, Gathered(started, still_open))
         seen += [child.number for child in found.starts]
         assert len(found.starts) <= STARTS_MAX
         started, still_open = started + len(found.starts), still_open + len(found.starts)
@@ -231,7 +231,7 @@ def test_children_that_are_not_done_in_time_are_cancelled() -> None:
     run = waited(each(9, max_parallel=2, timeout_s=60), WaitKind.CHILDREN, due_us=NOW_US, is_over=True)
     transition = came_out(run, Gathered(4, 1))
     assert transition.error is not None
-    assert (transition.error.type, transition.error.message) == ("timeout", "children were not done within 60 s")
+    assert (transition.error.type, transition.error.message) == ("timeout", "the children did not finish within 60 s")
     assert (transition.cancels_children, transition.ends_wait, transition.since_us) == (True, True, SINCE_US)
     assert transition.starts == ()
 
@@ -270,4 +270,4 @@ def test_an_error_edge_takes_what_a_child_did() -> None:
 @given(st.lists(st.dictionaries(st.text("ab"), st.integers())))
 def test_what_is_joined_is_the_array_of_the_states(states: list[dict[str, Any]]) -> None:
     node = GraphNode(graph="g", into="made", for_each="x")
-    assert json.loads(joined(node, [json.dumps(state) for state in states])) == states
+    assert json.loads(join_states(node, [json.dumps(state) for state in states])) == states

@@ -8,7 +8,7 @@ import pytest
 
 from service.core.conditions import Reason
 from service.core.graph import ERROR_TYPES
-from service.core.moves import Died, Failed, Succeeded, next_move
+from service.core.moves import Failed, ProcessDied, Succeeded, next_move
 from service.core.run import Event, Level, Run, RunError, Transition, Wait, WaitKind
 from service.core.state import Changes
 from service.core.transitions import Status
@@ -56,7 +56,7 @@ def test_another_attempt_is_one_line_of_the_log() -> None:
     assert (line.event, line.level, line.node, line.step, line.attempt) == (
         *(Event.STEP_RETRYING, Level.WARNING, "a", 1, 1),
     )
-    assert line.message == "tried again in 2.5 s: tool_error: boom"
+    assert line.message == "retried in 2.5 s: tool_error: boom"
 
 
 def test_a_resume_begins_a_fresh_budget_and_attempts_count_on() -> None:
@@ -90,17 +90,17 @@ def test_a_condition_error_is_tried_again_where_retry_names_it() -> None:
 def test_a_crash_loop_that_is_tried_again_stays_isolated() -> None:
     """Or each attempt would bring down five servers more."""
     run = failing(retry={"on": ["crash_loop"]})._replace(crashes=5)
-    again = resumed(came_out(run, Died("signal 11")), is_over=True)
+    again = resumed(came_out(run, ProcessDied("signal 11")), is_over=True)
     move = next_move(again)
     assert move == next_move(run._replace(attempt=2))
-    assert came_out(again, Died("signal 11")).run.status is Status.WAITING
+    assert came_out(again, ProcessDied("signal 11")).run.status is Status.WAITING
     assert succeed(again, n=2).run.crashes == 0
 
 
 def test_a_failure_ends_what_little_suspicion_there_was() -> None:
     assert came_out(failing(retry={})._replace(crashes=4), BOOM).run.crashes == 0
     assert came_out(failing()._replace(crashes=4), BOOM).run.crashes == 0
-    assert came_out(failing()._replace(crashes=5), Died("x")).run.crashes == 5
+    assert came_out(failing()._replace(crashes=5), ProcessDied("x")).run.crashes == 5
 
 
 def test_the_first_error_edge_that_matches_is_taken_as_a_step() -> None:

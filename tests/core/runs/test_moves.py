@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.core.graph import GraphNode, SignalNode, SleepNode
-from service.core.moves import CRASHES_MAX, CallTool, Gather, Hold, Move, Receive, Sleep, limit_reached, next_move
+from service.core.moves import CRASHES_MAX, CallTool, Gather, Move, PauseRun, Receive, Sleep, limit_reached, next_move
 from service.core.run import WaitKind
 from service.core.transitions import Status
 from tests.support.core.runs import node_of, run_of, waited
@@ -62,30 +62,30 @@ def test_what_a_run_has_waited_for_makes_no_other_move() -> None:
 @pytest.mark.parametrize(("step", "is_held"), [(1, False), (2, True), (3, True)])
 def test_a_run_at_max_steps_is_held(step: int, is_held: bool) -> None:
     move = next_move(run_of({**LOOP, "max_steps": 2}, step=step))
-    assert isinstance(move, Hold) is is_held
-    if isinstance(move, Hold):
+    assert isinstance(move, PauseRun) is is_held
+    if isinstance(move, PauseRun):
         assert move.because == f"reached max_steps: {step} of 2 steps"
 
 
 def test_patches_do_not_count_for_max_steps() -> None:
     run = run_of({**LOOP, "max_steps": 2}, step=5, patches=4)
     assert isinstance(next_move(run), CallTool)
-    assert isinstance(next_move(run._replace(patches=3)), Hold)
+    assert isinstance(next_move(run._replace(patches=3)), PauseRun)
 
 
 def test_what_a_resume_set_is_in_place_of_the_graphs_max_steps() -> None:
     run = run_of({**LOOP, "max_steps": 2}, step=2)
     assert isinstance(next_move(run._replace(max_steps=3)), CallTool)
-    assert isinstance(next_move(run._replace(max_steps=2)), Hold)
-    assert isinstance(next_move(run_of({**LOOP, "max_steps": 5}, step=2, max_steps=1)), Hold)
+    assert isinstance(next_move(run._replace(max_steps=2)), PauseRun)
+    assert isinstance(next_move(run_of({**LOOP, "max_steps": 5}, step=2, max_steps=1)), PauseRun)
 
 
 @pytest.mark.parametrize("node", [{"tool": "add"}, {"sleep": 1}, {"signal": "go"}, {"graph": "g", "into": "g"}])
 def test_a_node_of_any_kind_is_held_at_its_own_max_visits(node: dict[str, Any]) -> None:
     run = run_of(node_of({**node, "max_visits": 2}))
-    assert not isinstance(next_move(run), Hold)
-    assert not isinstance(next_move(run._replace(visits={"a": 1, "b": 7})), Hold)
-    assert next_move(run._replace(visits={"a": 2})) == Hold("reached max_visits of a: 2")
+    assert not isinstance(next_move(run), PauseRun)
+    assert not isinstance(next_move(run._replace(visits={"a": 1, "b": 7})), PauseRun)
+    assert next_move(run._replace(visits={"a": 2})) == PauseRun("reached max_visits of a: 2")
 
 
 def test_a_node_without_max_visits_has_none() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from service.core import codec
 from service.core.after import AHEAD_MAX_US
 from service.core.graph import SECONDS_MAX
-from service.core.moves import Failed, Instant, Nothing, Received
+from service.core.moves import Failed, Moment, NoSignal, Received
 from service.core.run import Event, Run, Transition, Wait, WaitKind
 from service.core.transitions import Status
 from tests.support.core.runs import HOUR_US, NOW_US, ROOM, came_out, node_of, resumed, run_of, waited
@@ -58,14 +58,14 @@ def assert_timed_out(transition: Transition, message: str) -> None:
 )
 def test_a_sleep_parks_its_run(sleep: Any, options: dict[str, Any], until_us: int | None, wait: Wait) -> None:
     run = sleeping(sleep, **options)
-    transition = came_out(run, None if until_us is None else Instant(until_us))
+    transition = came_out(run, None if until_us is None else Moment(until_us))
     assert_parked(transition, wait, [Event.RUN_WAITING])
     assert transition.run == run._replace(status=Status.WAITING)
     assert (transition.lines[0].node, transition.lines[0].step, transition.lines[0].attempt) == ("a", 1, 1)
 
 
 def test_a_moment_more_than_a_hundred_years_ahead_is_none() -> None:
-    transition = came_out(sleeping({"until": "t"}), Instant(NOW_US + AHEAD_MAX_US + 1))
+    transition = came_out(sleeping({"until": "t"}), Moment(NOW_US + AHEAD_MAX_US + 1))
     assert transition.error is not None
     assert transition.error.type == "invalid_state"
     assert transition.run.status is Status.FAILED
@@ -78,17 +78,17 @@ def test_a_hundred_years_ahead_are_years_of_the_calendar() -> None:
     assert SECONDS_MAX * 1_000_000 == AHEAD_MAX_US
 
 
-@pytest.mark.parametrize(("sleep", "outcome"), [(60, None), ({"until": "t"}, Instant(NOW_US + 5))])
-def test_a_sleep_that_is_not_over_goes_on_as_it_was_and_says_nothing(sleep: Any, outcome: Instant | None) -> None:
+@pytest.mark.parametrize(("sleep", "outcome"), [(60, None), ({"until": "t"}, Moment(NOW_US + 5))])
+def test_a_sleep_that_is_not_over_goes_on_as_it_was_and_says_nothing(sleep: Any, outcome: Moment | None) -> None:
     run = waited(sleeping(sleep), WaitKind.SLEEP, due_us=NOW_US + 5)
     wait = Wait(WaitKind.SLEEP, due_us=NOW_US + 5, since_us=SINCE_US)
     assert_parked(came_out(run, outcome), wait, [])
 
 
-@pytest.mark.parametrize(("sleep", "outcome"), [(60, None), ({"until": "t"}, Instant(NOW_US - 5))])
+@pytest.mark.parametrize(("sleep", "outcome"), [(60, None), ({"until": "t"}, Moment(NOW_US - 5))])
 @pytest.mark.parametrize("options", [{}, {"timeout_s": 10**6}])
 def test_a_sleep_that_is_over_is_a_step_that_changes_nothing(
-    sleep: Any, outcome: Instant | None, options: dict[str, Any]
+    sleep: Any, outcome: Moment | None, options: dict[str, Any]
 ) -> None:
     run = waited(sleeping(sleep, **options), WaitKind.SLEEP, due_us=NOW_US - 5, is_over=True)
     transition = came_out(run, outcome)
@@ -104,18 +104,18 @@ def test_a_sleep_that_is_over_is_a_step_that_changes_nothing(
     [
         (60, 59, None, True),
         (60, 60, None, False),
-        ({"until": "t"}, 59, Instant(SINCE_US + 60_000_000), True),
-        ({"until": "t"}, 60, Instant(SINCE_US + 60_000_000), False),
-        ({"until": "t"}, 1, Instant(0), False),
+        ({"until": "t"}, 59, Moment(SINCE_US + 60_000_000), True),
+        ({"until": "t"}, 60, Moment(SINCE_US + 60_000_000), False),
+        ({"until": "t"}, 1, Moment(0), False),
     ],
 )
 def test_a_sleep_that_is_longer_than_the_nodes_timeout_times_out(
-    sleep: Any, timeout_s: int, outcome: Instant | None, is_cut_short: bool
+    sleep: Any, timeout_s: int, outcome: Moment | None, is_cut_short: bool
 ) -> None:
     run = waited(sleeping(sleep, timeout_s=timeout_s), WaitKind.SLEEP, due_us=NOW_US - 5, is_over=True)
     transition = came_out(run, outcome)
     if is_cut_short:
-        assert_timed_out(transition, "slept for 59 s, and had to for longer")
+        assert_timed_out(transition, "the timeout of 59 s ended the sleep early")
     else:
         assert transition.step is not None
 
@@ -123,7 +123,7 @@ def test_a_sleep_that_is_longer_than_the_nodes_timeout_times_out(
 @given(st.integers(0, 10**6), st.none() | st.integers(1, 10**6), st.booleans())
 def test_a_sleep_ends_as_the_shorter_of_its_times_says(sleep_s: int, timeout_s: int | None, is_until: bool) -> None:
     options = {} if timeout_s is None else {"timeout_s": timeout_s}
-    outcome = Instant(NOW_US + sleep_s * 1_000_000) if is_until else None
+    outcome = Moment(NOW_US + sleep_s * 1_000_000) if is_until else None
     parked = came_out(sleeping({"until": "t"} if is_until else sleep_s, **options), outcome)
     transition = came_out(resumed(parked, is_over=True, later_s=10**7), outcome)
     assert (transition.step is None) is (timeout_s is not None and timeout_s < sleep_s)
@@ -137,8 +137,8 @@ def test_a_new_attempt_sleeps_anew() -> None:
 
 def test_a_node_that_listens_parks_its_run_until_the_signal_is_there() -> None:
     run = listening()
-    assert_parked(came_out(run, Nothing()), Wait(WaitKind.SIGNAL, "go"), [Event.RUN_WAITING])
-    limited = came_out(listening(timeout_s=5), Nothing())
+    assert_parked(came_out(run, NoSignal()), Wait(WaitKind.SIGNAL, "go"), [Event.RUN_WAITING])
+    limited = came_out(listening(timeout_s=5), NoSignal())
     assert_parked(limited, Wait(WaitKind.SIGNAL, "go", later_s=5), [Event.RUN_WAITING])
 
 
@@ -146,7 +146,7 @@ def test_a_node_that_listens_parks_its_run_until_the_signal_is_there() -> None:
 def test_a_node_that_finds_nothing_listens_on_as_it_did(due_us: int | None) -> None:
     run = waited(listening(), WaitKind.SIGNAL, due_us=due_us)
     wait = Wait(WaitKind.SIGNAL, "go", due_us=due_us, since_us=SINCE_US)
-    assert_parked(came_out(run, Nothing()), wait, [])
+    assert_parked(came_out(run, NoSignal()), wait, [])
 
 
 @pytest.mark.parametrize(("into", "key"), [({}, "go"), ({"into": "n"}, "n"), ({"into": "there"}, "there")])
@@ -191,7 +191,7 @@ def test_a_signal_after_the_timeout_waits_for_the_timeout_to_be_handled() -> Non
 
 def test_no_signal_in_time_is_a_timeout() -> None:
     run = waited(listening(timeout_s=60), WaitKind.SIGNAL, due_us=NOW_US, is_over=True)
-    assert_timed_out(came_out(run, Nothing()), "no signal 'go' within 60 s")
+    assert_timed_out(came_out(run, NoSignal()), "no signal 'go' within 60 s")
 
 
 def test_a_new_attempt_takes_the_signal_that_came_too_late_for_the_last() -> None:
@@ -203,7 +203,7 @@ def test_a_new_attempt_takes_the_signal_that_came_too_late_for_the_last() -> Non
     again = resumed(retried, is_over=True, later_s=5)
     assert again.attempt == 2
     assert came_out(again, late).consumes == 1
-    assert_parked(came_out(again, Nothing()), Wait(WaitKind.SIGNAL, "go", later_s=60), [Event.RUN_WAITING])
+    assert_parked(came_out(again, NoSignal()), Wait(WaitKind.SIGNAL, "go", later_s=60), [Event.RUN_WAITING])
 
 
 @pytest.mark.parametrize(

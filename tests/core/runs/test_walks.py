@@ -11,21 +11,21 @@ from hypothesis import strategies as st
 
 from service.core import codec
 from service.core.after import after
-from service.core.children import STARTS_MAX, count_of
+from service.core.children import STARTS_MAX, count_children
 from service.core.conditions import Reason
 from service.core.errors import StateInvalid
 from service.core.graph import ERROR_TYPES
 from service.core.moves import (
     CallTool,
-    Died,
     Failed,
     Gather,
     Gathered,
-    Hold,
-    Instant,
+    Moment,
     Move,
-    Nothing,
+    NoSignal,
     Outcome,
+    PauseRun,
+    ProcessDied,
     Receive,
     Received,
     Sleep,
@@ -101,26 +101,26 @@ class Walk:
     open: int = 0
 
     def outcome_of(self, move: Move) -> Outcome | None:
-        if isinstance(move, Hold):
+        if isinstance(move, PauseRun):
             return None
         if self.data.draw(st.integers(0, 4)) == 0:
             return Failed(self.data.draw(_types), "made to")
         match move:
             case CallTool():
                 left = self.data.draw(_left)
-                return Died("x") if left is None else Succeeded(self.run.state.changes_to(left, {}, ROOM))
+                return ProcessDied("x") if left is None else Succeeded(self.run.state.changes_to(left, {}, ROOM))
             case Sleep(node=node):
-                return None if isinstance(node.sleep, int) else Instant(NOW_US + self.data.draw(_spans))
+                return None if isinstance(node.sleep, int) else Moment(NOW_US + self.data.draw(_spans))
             case Receive():
                 number = len(self.taken) + 1
                 found = Received(number, self.data.draw(st.sampled_from(["0", "{}"])), NOW_US + self.data.draw(_spans))
-                return found if self.data.draw(st.booleans()) else Nothing()
+                return found if self.data.draw(st.booleans()) else NoSignal()
             case Gather():
                 return self._gathered(move)
 
     def _gathered(self, move: Gather) -> Gathered | Failed:
         try:
-            total = count_of(self.run.state, move.node)
+            total = count_children(self.run.state, move.node)
         except StateInvalid as error:
             return Failed(error.type, str(error))
         self.open = self.data.draw(st.integers(0, self.open))
@@ -226,7 +226,7 @@ def assert_rest(before: Run, move: Move, transition: Transition) -> None:
     assert is_legal(Status.RUNNING, run.status)
     assert (wait is not None) is (run.status is Status.WAITING)
     assert (next_move(run) is None) is (run.status is not Status.RUNNING)
-    assert not isinstance(next_move(run), Hold)
+    assert not isinstance(next_move(run), PauseRun)
     is_over = transition.step is not None or run.status is Status.FAILED
     assert transition.ends_wait is (before.waited is not None and is_over)
     is_told = before.waited is not None and before.waited.kind is not WaitKind.BACKOFF
@@ -234,7 +234,7 @@ def assert_rest(before: Run, move: Move, transition: Transition) -> None:
     assert transition.since_us == (before.waited.since_us if before.waited and is_told and is_of_attempt else None)
     if run.status is Status.PAUSED:
         assert limit_reached(run) is not None
-        assert transition.step is not None or isinstance(move, Hold)
+        assert transition.step is not None or isinstance(move, PauseRun)
     if wait is None:
         return
     assert (wait.kind is WaitKind.BACKOFF) is (transition.error is not None)
@@ -256,7 +256,7 @@ def assert_rooms(before: Run, move: Move, outcome: Outcome | None, transition: T
         assert isinstance(move, Gather)
         assert isinstance(outcome, Gathered)
         assert numbers == list(range(outcome.started, outcome.started + len(numbers)))
-        assert outcome.started + len(numbers) <= count_of(before.state, move.node)
+        assert outcome.started + len(numbers) <= count_children(before.state, move.node)
         assert len(numbers) <= min(STARTS_MAX, move.node.max_parallel or STARTS_MAX)
         assert (transition.step, transition.error) == (None, None)
     if isinstance(move, Gather) and transition.wait is not None and transition.wait.kind is WaitKind.CHILDREN:

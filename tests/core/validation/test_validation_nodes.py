@@ -141,7 +141,7 @@ def test_a_field_of_another_kind_is_unknown(kind: str, field: str) -> None:
 def test_a_node_of_two_kinds_is_told_which() -> None:
     [(at, message)] = faults(node({"tool": "add", "sleep": 1, "metadata": 0, "retry": 0}))
     assert at == AT
-    assert message == "a node has one kind, not `tool` and `sleep`: `tool`, `sleep`, `signal` or `graph`"
+    assert message == "a node must have one kind, not `tool` and `sleep`: `tool`, `sleep`, `signal` or `graph`"
 
 
 def test_a_shorthand_is_a_tool_and_never_another_kind() -> None:

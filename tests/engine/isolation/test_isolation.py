@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from service.core.moves import Died, Failed, Succeeded
+from service.core.moves import Failed, ProcessDied, Succeeded
 from service.core.state import Changes
 from service.engine.isolation import pool, worker
 from service.engine.isolation.pool import IDLE_MAX, ISOLATED_MAX
@@ -153,7 +153,7 @@ def test_what_a_tool_prints_and_reads_is_not_ours(tmp_path: Path, capfd: pytest.
 def test_a_process_that_dies_under_its_call_is_replaced(tmp_path: Path, tool: str, because: str) -> None:
     async def script(made: Calls) -> None:
         call = made.begin(tool)
-        assert await call.outcome() == Died(f"the tool's process died: {because}")
+        assert await call.outcome() == ProcessDied(f"the tool's process died: {because}")
         if tool == "segfaults":
             assert [line.message for line in call.lines.rest()] == ["last words"]
         assert await made.returned("place")
@@ -166,7 +166,7 @@ def test_processes_that_a_tool_forks_do_not_speak_for_it(tmp_path: Path) -> None
     async def script(made: Calls) -> None:
         assert await made.returned("forks_and_returns") == {"is_called": True}
         call = made.begin("leaves_a_child")
-        assert await call.outcome() == Died("the tool's process died: it ended with exit code 0")
+        assert await call.outcome() == ProcessDied("the tool's process died: it ended with exit code 0")
         await asyncio.to_thread(until_dead, await call.pid())
 
     in_calls(tmp_path, script)

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from service.core.after import after
-from service.core.moves import CRASHES_MAX, CallTool, Died, next_move
+from service.core.moves import CRASHES_MAX, CallTool, ProcessDied, next_move
 from service.core.run import Run
 from service.core.transitions import Status
 from service.store import Store
@@ -251,7 +251,7 @@ def test_after_five_takeovers_in_a_row_a_run_is_tried_in_isolation_only(database
             assert attempts(database) == [(1, number, "server_lost") for number in range(1, CRASHES_MAX + 1)]
             move = next_move(claimed.run)
             assert move is not None
-            await commit(store, claimed.lease, after(claimed.run, move, Died("killed by SIGSEGV"), BYTES_MAX))
+            await commit(store, claimed.lease, after(claimed.run, move, ProcessDied("killed by SIGSEGV"), BYTES_MAX))
             run = await store.runs.get("r")
             assert run.status == Status.FAILED
             assert json.loads(run.error or "")["type"] == "crash_loop"

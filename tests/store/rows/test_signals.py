@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.core.errors import Conflict, LeaseLost, NotFound
-from service.core.moves import Nothing, Received
+from service.core.moves import NoSignal, Received
 from service.core.transitions import Status
 from service.store import Store
 from service.store.commands.signals import MAILBOX_MAX
@@ -170,7 +170,7 @@ def test_a_run_that_failed_or_is_paused_takes_some(database: Database, made: Any
             await made(store)
             assert await store.signals.send("r", "ok", "1")
             assert isinstance(await store.signals.oldest("r", "ok"), Received)
-            assert await store.signals.oldest("r", "another") == Nothing()
+            assert await store.signals.oldest("r", "another") == NoSignal()
             assert await store.leases.claim(10) == []
 
     asyncio.run(scenario())

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from service.core.moves import Nothing, Received, next_move
+from service.core.moves import NoSignal, Received, next_move
 from service.core.run import WaitKind
 from service.core.transitions import Status
 from service.store.database.protocol import Database
@@ -159,7 +159,7 @@ def test_a_signal_that_is_late_changes_nothing_of_the_timeout_and_stays(database
             # Tried anew, it takes the signal that came in between.
             await store.control.resume("r")
             assert (await rest(store, await claim(store, "r"))).status is Status.COMPLETED
-            assert await store.signals.oldest("r", "ok") == Nothing()
+            assert await store.signals.oldest("r", "ok") == NoSignal()
 
     asyncio.run(scenario())
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import bindparam, update
 
 from service.core.after import after
-from service.core.children import count_of
+from service.core.children import count_children
 from service.core.errors import AttemptError
 from service.core.graph import Graph, SleepNode, Until
 from service.core.moves import CallTool, Failed, Gather, Move, Outcome, Receive, Sleep, Succeeded, next_move
@@ -110,7 +110,7 @@ async def _outcome(store: Store, run: Run, move: Move) -> Outcome | None:
             case Receive(node=node):
                 return await store.signals.oldest(run.id, node.signal)
             case Gather(node=node):
-                return await store.children.gathered(run, move, count_of(run.state, node), BYTES_MAX)
+                return await store.children.gathered(run, move, count_children(run.state, node), BYTES_MAX)
             case _:
                 return None
     except AttemptError as error:
