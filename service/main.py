@@ -33,7 +33,7 @@ from service.core.tool import Tool, Tools
 from service.core.validation import read_graph
 from service.engine import Engine, EngineSettings
 from service.engine.guard import forks
-from service.engine.guard.watchdog import Listens, Moves, Watchdog, Works, end_process, say
+from service.engine.guard.watchdog import ListenCheck, LoopCheck, Watchdog, WorkCheck, end_process, report_trouble
 from service.settings import Settings
 from service.store import Store
 from service.store.database.opening import database_at
@@ -112,7 +112,7 @@ async def serving(
             logger.warning("%s registers no tool: is @tool missing?", source.name)
     database = database_of(settings)
     ownership = owned or database.own(address)
-    watchdog = Watchdog(end_process if is_own_process else say)
+    watchdog = Watchdog(end_process if is_own_process else report_trouble)
     try:
         migrate(database)
         runs_folder = folder_of_runs(settings, database)
@@ -141,10 +141,10 @@ async def serving(
 def watch(watchdog: Watchdog, store: Store, engine: Engine | None, address: str) -> None:
     """See to it that a tool has left something with which this server can work; on the loop that serves."""
     loop = asyncio.get_running_loop()
-    watchdog.add("the loop that answers does not move", Moves(loop))
-    watchdog.add("it cannot ask its database", Works(loop, store.works))
+    watchdog.add("the loop that answers does not move", LoopCheck(loop))
+    watchdog.add("it cannot ask its database", WorkCheck(loop, store.works))
     if (port := urlsplit(address).port) is not None:
-        watchdog.add(f"nobody listens on port {port}", Listens(port), once_well=True)
+        watchdog.add(f"nobody listens on port {port}", ListenCheck(port), once_well=True)
     if engine is not None:
         engine.watch(watchdog)
     watchdog.start()
@@ -329,7 +329,7 @@ def spare_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    # Or extension modules find what is left of them at the exit, and say so on stderr.
+    # Or extension modules find what is left of them at the exit, and report_trouble so on stderr.
     atexit.register(gc.unfreeze)
 
 

@@ -1,4 +1,4 @@
-"""The engine: it claims runs, calls their tools and commits their steps. It meets the API in the store alone."""
+"""The engine claims runs, calls their tools and commits their steps. It shares nothing with the API but the store."""
 
 from service.engine.engine import Engine, EngineSettings
 

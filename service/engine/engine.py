@@ -1,6 +1,6 @@
-"""The engine: a thread and a loop of its own, since it meets the API in the store alone.
+"""The engine: a thread with its own event loop, on which runs are executed.
 
-An async tool that blocks holds up other async tools, and never the API.
+An async tool that blocks delays the engine's loop, but never the loop of the API.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from service.core.tool import Tool
 from service.engine.attempt import Attempts
 from service.engine.guard import forks
 from service.engine.guard.lifeline import Lifeline
-from service.engine.guard.watchdog import Moves, Watchdog
-from service.engine.guard.within import is_held
+from service.engine.guard.own_context import is_held
+from service.engine.guard.watchdog import LoopCheck, Watchdog
 from service.engine.heartbeat import Heartbeat, flush
-from service.engine.isolation.pool import Isolation
+from service.engine.isolation.launcher import secrets_of
+from service.engine.isolation.pool import ProcessPool
 from service.engine.supervisor import Supervisor
 from service.engine.threads import Threads
 from service.store import Store
@@ -30,26 +31,28 @@ from service.store import Store
 logger = logging.getLogger(__name__)
 
 GRACE_S = 10.0
-"""How long running steps may go on after a stop was asked for."""
+"""How long running steps may go on after a stop was requested."""
 LAST_WRITES_S = 1.5
-"""How long a stop waits for the database to take the releases."""
+"""How long a stop waits for the database to release runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
+    """The settings of an engine."""
+
     runs_folder: Path
     active_runs_max: int
     tool_threads_max: int
     state_bytes_max: int
     lease_s: float
     isolated_command: tuple[str, ...] = ()
-    """What starts a process that calls tools, see isolated.py."""
+    """The command that starts a process for isolated tools, see isolation/main.py."""
     isolated_tools: Callable[[], Any] = dict
-    """What such a process has to load, as JSON."""
+    """Returns what such a process has to load, as JSON."""
 
 
 class Engine:
-    """Executes runs from `start` until `stop`: all that it gets, or the `family` of the run with that id alone."""
+    """Executes runs from `start` until `stop`: all runs, or only the run with the id `family` and its descendants."""
 
     def __init__(
         self, store: Store, tools: Mapping[str, Tool], settings: EngineSettings, *, family: str | None = None
@@ -59,7 +62,9 @@ class Engine:
         self._tools = tools
         self._settings = settings
         self._threads = Threads(settings.tool_threads_max)
-        self._isolation = Isolation(settings.isolated_command, settings.state_bytes_max, settings.isolated_tools)
+        self._isolation = ProcessPool(
+            settings.isolated_command, settings.state_bytes_max, settings.isolated_tools, secrets_of(store.is_shared)
+        )
         self._supervisor: Supervisor | None = None
         self._heartbeat: Heartbeat | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -77,14 +82,17 @@ class Engine:
             raise StartRefused("the engine could not start; see the log")
 
     def ask_to_stop(self) -> None:
-        """Claim no more, rest at step boundaries. Returns at once; from any thread, also in a signal handler."""
+        """Stop claiming runs, and stop carried runs at their next step boundary.
+
+        It returns at once, and may be called from any thread and from a signal handler.
+        """
         if self._stop_asked_at is None and self._loop is not None and self._supervisor is not None:
             self._stop_asked_at = time.monotonic()
             if not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._supervisor.stop)
 
     async def stop(self) -> None:
-        """Return when every run is at rest or released: at the latest a moment after the grace period."""
+        """Stop, and return when every run rests or is released, at the latest shortly after the grace period."""
         self.ask_to_stop()
         asked_at = self._stop_asked_at or time.monotonic()
         await asyncio.to_thread(self._done.wait, max(0.0, asked_at + GRACE_S - time.monotonic()))
@@ -94,13 +102,13 @@ class Engine:
         await asyncio.to_thread(self._isolation.close)
         await asyncio.to_thread(self._threads.close)
         forks.tie_children(None)
-        self._lifeline.close()  # Before the interpreter's own end, which waits for multiprocessing's children.
+        self._lifeline.close()  # The exit of the interpreter would wait for children of multiprocessing.
 
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 
     async def answer(self) -> None:
-        """Return when the engine's loop has come round, which it does not while something holds it up."""
+        """Return when the engine's loop has answered, which it does not while a tool blocks it."""
         here = asyncio.get_running_loop()
         answered: asyncio.Future[None] = here.create_future()
         if self._loop is not None and not self._loop.is_closed():
@@ -108,10 +116,10 @@ class Engine:
             await answered
 
     def watch(self, watchdog: Watchdog) -> None:
-        """Have it seen to that runs are executed; of an engine that has started."""
+        """Let `watchdog` check that this engine, which has started, can execute runs."""
         if self._loop is not None:
-            moves = Moves(self._loop)
-            # An async tool may hold the loop up for as long as it likes.
+            moves = LoopCheck(self._loop)
+            # An async tool may block the loop for any time, which is no reason to end the server.
             watchdog.add("the engine's loop does not move", lambda: moves() or is_held(self._thread.ident))
         watchdog.add("it can claim no run", self._is_claiming, once_well=True)
         watchdog.add("it renews no lease", lambda: self._heartbeat is not None and self._heartbeat.is_alive())
@@ -120,7 +128,7 @@ class Engine:
         return self._supervisor is not None and self._supervisor.is_claiming
 
     async def _release_the_rest(self) -> None:
-        """Give back what is still in an attempt. From here, since a tool may block the engine's own loop."""
+        """Release the runs that are still in an attempt. This uses the caller's loop: a tool may block the engine's."""
         if self._supervisor is None or self._loop is None:
             return
         try:
@@ -128,12 +136,12 @@ class Engine:
                 runners = self._supervisor.runners()
                 for runner in runners:
                     flush(self._store, runner)
-                # All at once, so that one commit takes them.
+                # All at once, so that one commit writes them.
                 release = self._store.leases.release
                 await asyncio.gather(*(release(runner.lease, interrupted=runner.is_attempting) for runner in runners))
         except (TimeoutError, Unavailable) as error:
             logger.warning("runs are left to their leases: %s", error or "the database is busy")
-        # Only now, since a runner that is cancelled is no longer listed; from here on the fence refuses it.
+        # Only after the release, because a cancelled runner is no longer listed. From now on the fence refuses it.
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._supervisor.cancel)
 
@@ -143,13 +151,13 @@ class Engine:
                 async with asyncio.timeout(LAST_WRITES_S):
                     await self._store.servers.leave()
             except (TimeoutError, Unavailable) as error:
-                logger.warning("other servers are not told of this stop: %s", error or "the database is busy")
+                logger.warning("other servers do not know of this stop: %s", error or "the database is busy")
 
     def _work(self) -> None:
         try:
             with asyncio.Runner() as runner:
                 self._loop = runner.get_loop()
-                # A tool can cancel all tasks of the loop. Then the work starts anew, and finds all runs again.
+                # A tool can cancel all tasks of the loop. Then the work starts again and claims all runs again.
                 while not self._execute(self._loop.create_task(self._supervise())):
                     logger.error("a tool cancelled the engine's own task")
         except BaseException as error:
@@ -160,7 +168,7 @@ class Engine:
             self._ready.set()
 
     def _execute(self, main: asyncio.Task[None]) -> bool:
-        """Run the loop until `main` is done; whether that was its own doing."""
+        """Run the loop until `main` is done; return False if a tool has cancelled it."""
         loop = main.get_loop()
         while not main.done():
             try:
@@ -169,7 +177,7 @@ class Engine:
                 break
             except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
                 forks.end_child()
-                # From a task that a tool left behind, or its loop.stop(); the loop itself is whole and goes on.
+                # It comes from a task that a tool left behind, or from its loop.stop(). The loop can go on.
                 logger.error("a tool stopped the engine's loop: %s", type(error).__name__)
         if main.cancelled():
             return self._stop_asked_at is not None

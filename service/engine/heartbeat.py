@@ -1,6 +1,6 @@
-"""What must go on while tools run: leases are renewed, and lines written, off the path of any tool.
+"""Renew the leases of all runs and write their log lines while their tools run.
 
-A thread of its own: a tool that blocks the engine's loop costs no run its lease.
+This happens in a thread of its own, so that no run loses its lease if a tool blocks the engine's loop.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from service.store.rows.records import Lease
 logger = logging.getLogger(__name__)
 
 FLUSH_S = 0.25
-"""A line can be read within a second of its writing."""
+"""How often lines are written, so that they can be read within a second."""
 
 
 class Heartbeat:
+    """The thread that renews leases and writes lines, from `start` until `stop`."""
+
     def __init__(
         self,
         store: Store,
@@ -34,10 +36,10 @@ class Heartbeat:
         has_room: Callable[[], bool] = lambda: True,
         has_heard: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`runners` are those that carry a run now; `lost` is told of each lease that no longer holds.
+        """`runners` returns the runners that carry a run now; `lost` is called for each lease that no longer holds.
 
-        `has_heard`: whether leases may have been taken back, so that they are all looked after at once.
-        `as_server`: other servers are told that this one takes its part of the runs, while it `has_room`.
+        `has_heard` returns whether leases may have been revoked, which makes the thread renew all of them at once.
+        With `as_server`, renewing also tells the other servers that this one is alive and whether it `has_room`.
         """
         self._store = store
         self._runners = runners
@@ -67,7 +69,7 @@ class Heartbeat:
             runners = self._runners()
             for runner in runners:
                 flush(self._store, runner)
-            # One renewal at a time: behind a locked database they would only pile up.
+            # One renewal at a time: if the database is locked, more would only queue up.
             idle = self._renewal is None or self._renewal.done()
             if idle and (runners or self._store.is_shared) and self._is_time():
                 self._renew([runner.lease for runner in runners])
@@ -91,6 +93,6 @@ class Heartbeat:
 
 
 def flush(store: Store, runner: Runner) -> None:
-    """Write the lines of the attempt that `runner` is in."""
+    """Write the lines of the runner's current attempt."""
     if (lines := runner.lines) is not None:
         lines.flush(partial(store.logs.append, runner.lease))

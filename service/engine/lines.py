@@ -1,7 +1,6 @@
-"""The lines that a tool writes: kept for a moment, fit for any database, and counted.
+"""Buffer the log lines that a tool writes until they are stored, and make them fit for any database.
 
-`context.log` and the `logging` module (see guard.logs) end here alike. Whatever a tool passes, logging never fails
-its step.
+They come from `context.log` and from the `logging` module (see guard.log_capture). Logging never fails a step.
 """
 
 from __future__ import annotations
@@ -23,20 +22,20 @@ MESSAGE_BYTES_MAX = 16 * 1024
 DATA_BYTES_MAX = 64 * 1024
 DATA_DEPTH_MAX = 32
 LINES_MAX = 10_000
-"""Lines that one attempt may write; one more counts the rest."""
+"""Lines that one attempt may write; one more line counts those that were left out."""
 
 Submit = Callable[[Sequence[Line]], "Future[bool]"]
 
 
 class Lines(Protocol):
-    """Where the lines of one attempt go. Written by any thread."""
+    """Takes the lines of one attempt, from any thread."""
 
     def add(self, message: Any, level: Level = Level.INFO, data: dict[str, Any] | None = None) -> bool:
-        """Take a line; never raises. False once the attempt is over: then it is nobody's."""
+        """Take a line and return True, or return False if the attempt is over. It never raises."""
 
 
 class LineBuffer:
-    """The lines of one attempt that are not yet in the database. Written by any thread."""
+    """The lines of one attempt that are not stored yet. Any thread may add lines."""
 
     def __init__(self, move: CallTool) -> None:
         self._place = (move.node, move.step, move.attempt)
@@ -45,15 +44,15 @@ class LineBuffer:
         self._count = 0
         self._closed = False
         self._submitted: list[Future[None]] = []
-        """Done once it is known of the lines that were handed over whether they are written."""
+        """One future for each batch that was submitted; it is done when the batch is stored or taken back."""
 
     def add(self, message: Any, level: Level = Level.INFO, data: dict[str, Any] | None = None) -> bool:
-        """Keep a line; never raises. False once the attempt is over: then it is nobody's."""
+        """Keep a line and return True, or return False if the attempt is over. It never raises."""
         message, text = fitted(message, data)
         return self.keep(message, level, text, time.monotonic())
 
     def keep(self, message: str, level: Level, data: str, at: float) -> bool:
-        """Keep a line that is `fitted`, unless the attempt is over."""
+        """Keep a line that has passed `fitted`, unless the attempt is over."""
         line = self._line(message, level, data, at)
         with self._lock:
             if self._closed:
@@ -64,24 +63,24 @@ class LineBuffer:
             return True
 
     def leave_out(self, count: int) -> None:
-        """Count lines that nobody keeps."""
+        """Count lines that were left out by the process of the tool."""
         with self._lock:
             self._count += count
 
     def flush(self, submit: Submit) -> None:
-        """Hand the lines to `submit`, and take them back if the database cannot take them now."""
+        """Pass the lines to `submit`, and take them back if the database cannot store them now."""
         with self._lock:
             if self._closed or not self._lines:
                 return
             lines, self._lines = self._lines, []
-            # Submitted under the lock, so that the commit of the step, which closes first, comes after.
+            # Submitted under the lock: `close` precedes the commit of the step, so the lines are written before it.
             written = submit(lines)
             known: Future[None] = Future()
             self._submitted = [*(other for other in self._submitted if not other.done()), known]
         written.add_done_callback(lambda future: self._restore(future, lines, known))
 
     def close(self) -> None:
-        """No more lines: the attempt is over."""
+        """Refuse further lines, because the attempt is over."""
         with self._lock:
             if not self._closed and self._count > LINES_MAX:
                 message = f"{self._count - LINES_MAX} more lines of this step were left out"
@@ -89,13 +88,13 @@ class LineBuffer:
             self._closed = True
 
     async def settle(self) -> None:
-        """Wait until it is known of all lines that were handed over whether they are written."""
+        """Wait until all submitted lines are stored or taken back."""
         for known in self._submitted:
             if not known.done():
                 await asyncio.wait([asyncio.wrap_future(known)])
 
     def rest(self) -> tuple[Line, ...]:
-        """The lines that still have to be written."""
+        """Return the lines that are not stored yet."""
         with self._lock:
             return tuple(self._lines)
 
@@ -111,22 +110,21 @@ class LineBuffer:
 
 
 current: contextvars.ContextVar[Lines | None] = contextvars.ContextVar("current", default=None)
-"""The lines of the attempt that this code runs in, if it runs in one."""
-"""Set in the context of an attempt; see guard.logs for whose threads have it as well."""
+"""The lines of the attempt in which the current code runs, if any; guard.log_capture passes it on to threads."""
 
 
 def fitted(message: Any, data: dict[str, Any] | None) -> tuple[str, str]:
-    """A line's message and its data as JSON text, as any database takes them; never raises."""
+    """Return a line's message and its data as JSON text, both fit for any database. It never raises."""
     try:
         text = _data_text(data or {})
     except Exception as error:
-        # Data that another thread changes meanwhile, a dict with methods of its own.
+        # For example data that another thread changes, or a dict with methods of its own.
         text = codec.encode({"data": f"{type(error).__name__} while it was read"})
     return _cut(as_text(message), MESSAGE_BYTES_MAX), text
 
 
 def as_text(value: Any) -> str:
-    """`value` as text that any database takes; its repr where it is no string."""
+    """Return `value`, or its repr if it is not a string, as text that any database accepts."""
     if not isinstance(value, str):
         try:
             value = repr(value)
@@ -149,7 +147,7 @@ def _data_text(data: dict[str, Any]) -> str:
 
 
 class _Fitting:
-    """Copies data, with whatever in it is no JSON as its repr, and no further than any line can hold."""
+    """Copies data up to the size of a line, and replaces values that are not JSON by their repr."""
 
     def __init__(self) -> None:
         self._room = DATA_BYTES_MAX

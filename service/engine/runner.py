@@ -1,4 +1,4 @@
-"""The carrier of one run: core decides, the store commits, the runner carries values between them."""
+"""Carry one run: core decides its next move, the runner makes the move, and the store commits the transition."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from service.core.run import Run, Transition
 from service.core.transitions import Status
 from service.engine.attempt import Attempts
 from service.engine.lines import LineBuffer
-from service.engine.timestamps import instant_at
+from service.engine.timestamps import read_moment
 from service.store import Store
 from service.store.rows.records import Claimed
 
 logger = logging.getLogger(__name__)
 
 PAUSE_S_MIN, PAUSE_S_MAX = 0.1, 2.0
-"""Between two tries of what the database cannot take now."""
+"""The pauses between attempts to use a database that is unavailable."""
 
 YIELD_S = 0.005
-"""For how long a run that waits for nothing may keep the loop."""
+"""How long a run that never waits may keep the loop from other tasks."""
 
 
 class Runner:
-    """Carries one run from its claim to its rest, or until it is told to stop or loses its lease."""
+    """Carries one run from its claim until it rests, is told to stop or loses its lease."""
 
     def __init__(
         self, claimed: Claimed, store: Store, attempts: Attempts, is_alone: Callable[[], bool] = lambda: False
     ) -> None:
-        """`is_alone`: whether no other run is carried just now."""
+        """`is_alone` returns whether this server carries no other run."""
         self.lease = claimed.lease
         self._run = claimed.run
         self._store = store
@@ -45,9 +45,9 @@ class Runner:
         self._stopping = False
         self._given_up = False
         self.is_committing = False
-        """Whether a commit is on its way; its own fence says then whether the lease holds."""
+        """Whether a commit is in progress; its fence decides whether the lease holds."""
         self.lines: LineBuffer | None = None
-        """The lines of the attempt that is going on."""
+        """The lines of the current attempt."""
 
     @property
     def is_unfinished(self) -> bool:
@@ -55,7 +55,7 @@ class Runner:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the run is parked, so that it may be due again at any time."""
+        """Whether the run is parked, so that it may become due at any time."""
         return self._run.status is Status.WAITING
 
     @property
@@ -67,29 +67,29 @@ class Runner:
         return self._given_up
 
     def give_up(self) -> None:
-        """To be said before its task is cancelled: a cancel without it is a tool's own."""
+        """Announce that the engine cancels this runner's task. A cancel without this is the tool's doing."""
         self._given_up = True
 
     def stop(self) -> None:
-        """Rest at the next step boundary."""
+        """Stop at the next step boundary."""
         self._stopping = True
 
     async def carry(self) -> None:
-        """Step by step until the run rests. LeaseLost: somebody else carries it now; nothing was written."""
+        """Execute steps until the run rests. Raise LeaseLost, with nothing written, if the lease no longer holds."""
         while not self._stopping and (move := next_move(self._run)) is not None:
             self._run = await self._make(move)
             if self._is_alone() and time.monotonic() - self._yielded_at > YIELD_S:
-                # It may never have waited for anything; the loop has others to hear.
+                # The run may never have waited; let other tasks of the loop run.
                 await asyncio.sleep(0)
                 self._yielded_at = time.monotonic()
 
     async def begin(self) -> None:
-        """Note that an attempt begins, of a run that was taken over: only then is its next takeover a crash."""
+        """Record that an attempt of a run that was taken over begins, so that its next takeover counts as a crash."""
         if self._run.crashes and not await self._store.leases.begin(self.lease):
             raise LeaseLost(self.lease.run_id, self.lease.token)
 
     async def _make(self, move: Move) -> Run:
-        """One move and its commit; the run as it is then."""
+        """Make a move, commit its transition, and return the run after that."""
         started = time.monotonic()
         outcome = await (self._call(move) if isinstance(move, CallTool) else self._look(move))
         transition = after(self._run, move, outcome, self._attempts.state_bytes_max)
@@ -107,7 +107,7 @@ class Runner:
         return outcome
 
     async def _look(self, move: Move) -> Outcome | None:
-        """What there is to see in the state, the mailbox or the children; None where `move` asks for nothing."""
+        """Return the outcome of a move that calls no tool: read the state, the mailbox or the children."""
         pause = self._pause()
         while True:
             try:
@@ -121,7 +121,7 @@ class Runner:
         run, store = self._run, self._store
         match move:
             case Sleep(node=SleepNode(sleep=Until(until=place))):
-                return instant_at(run.state, place)
+                return read_moment(run.state, place)
             case Receive(node=SignalNode(signal=name)):
                 return await store.signals.oldest(run.id, name)
             case Gather():
@@ -131,7 +131,7 @@ class Runner:
                 return None
 
     async def _commit(self, transition: Transition, started: float, finished: float) -> Run:
-        """Commit, with the lines that are still to be written, as often as it takes."""
+        """Commit the transition and the lines that are not stored yet; retry while the database is unavailable."""
         pause = None
         while True:
             lines = () if self.lines is None else self.lines.rest()
@@ -149,7 +149,7 @@ class Runner:
                 await pause(error)
 
     def _pause(self) -> Callable[[Unavailable], Awaitable[None]]:
-        """What to do, each time for longer, when a database that is locked or full cannot do it: it fails no run."""
+        """Return a function that pauses, each time for longer. A database that is locked or full fails no run."""
         pause_s = PAUSE_S_MIN
 
         async def pause(error: Unavailable) -> None:

@@ -1,7 +1,7 @@
-"""The owner of the engine's tasks: claims runs that are due, and starts a runner for each.
+"""Claim runs that are due, including those of dead servers, and start a runner for each.
 
-It always reconciles: hints make it look at once, and without any it looks every second, so a run that
-nobody carries is picked up by whoever finds it, at start and always.
+The supervisor owns all tasks of the engine. It polls every second, and events make it poll at once. So every run that
+no server carries is claimed by some server.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 1.0
 YIELD_S = 0.05
-"""How long runs are left to a server that has less to do."""
+"""How long due runs are left to servers that carry fewer runs."""
 CLAIMS_MAX = 100
 """Runs claimed in one transaction."""
 
 
 class Supervisor:
-    """Lives on the engine's loop; `runners` and `lost` may be used from other threads."""
+    """Claims runs on the engine's loop; `runners` and `lost` may be called from other threads."""
 
     def __init__(self, store: Store, attempts: Attempts, active_runs_max: int, family: str | None = None) -> None:
-        """`family`: the id of the run to claim, with its descendants; all others are left to the servers."""
+        """`family` is the id of a run: claim only this run and its descendants."""
         self._store = store
         self._family = family
         self._attempts = attempts
         self._active_runs_max = active_runs_max
         self._carried: dict[str, tuple[Runner, asyncio.Task[None]]] = {}
         self.is_claiming = False
-        """Whether runs can be claimed, as far as that depends on this process and not on the database."""
+        """Whether this process can claim runs; a fault of the database does not make it False."""
         self._stopping = False
         self._polite = True
         self._batch = AHEAD_MAX
@@ -53,30 +53,30 @@ class Supervisor:
         return len(self._carried) < self._active_runs_max
 
     def has_heard(self) -> bool:
-        """Whether leases may have been taken back since this was last asked."""
+        """Return whether leases may have been revoked since the last call."""
         heard = self._revoked.is_set()
         self._revoked.clear()
         return heard
 
     def stop(self) -> None:
-        """Claim no more, and let every run rest at its next step boundary."""
+        """Claim no more runs, and stop every run at its next step boundary."""
         self._stopping = True
         self._woken.set()
         for runner in self.runners():
             runner.stop()
 
     def cancel(self) -> None:
-        """End every attempt now; what a tool still returns is refused."""
+        """Cancel every attempt now; results that tools return later are refused."""
         for runner, task in list(self._carried.values()):
             runner.give_up()
             task.cancel()
 
     def lost(self, lease: Lease) -> None:
-        """Stop carrying a run whose lease no longer holds. From any thread."""
+        """Stop carrying a run whose lease no longer holds. Any thread may call this."""
         self._loop.call_soon_threadsafe(self._lose, lease)
 
     async def run(self) -> None:
-        """Until `stop`, and then until every runner has come to rest."""
+        """Claim runs until `stop`, and then wait until every runner has stopped."""
         async with asyncio.TaskGroup() as tasks:
             subscribe = self._store.wake.subscribe
             with subscribe(CLAIMABLE) as self._woken, subscribe(REVOKED) as self._revoked:
@@ -96,7 +96,7 @@ class Supervisor:
                 await self._rest(POLL_S)
 
     async def _claim(self, tasks: asyncio.TaskGroup) -> float:
-        """Claim what is due and there is room for; for how many seconds there is nothing to claim, unless woken."""
+        """Claim due runs while there is room; return how many seconds to wait before the next claim, unless woken."""
         room = min(self._active_runs_max - len(self._carried), CLAIMS_MAX)
         if room <= 0:
             return POLL_S
@@ -111,12 +111,12 @@ class Supervisor:
             return POLL_S
         except Exception as error:
             self.is_claiming = self._store.is_databases(error)
-            # A fault of ours, or a database that somebody else is changing: those that are carried go on.
+            # A fault of the engine, or a database whose schema is being changed: carried runs go on.
             logger.exception("no run can be claimed now")
             return POLL_S
         for each in claimed:
             runner = Runner(each, self._store, self._attempts, self._has_one)
-            if self._stopping:  # Asked for while the claim was on its way.
+            if self._stopping:  # `stop` was called during the claim.
                 runner.stop()
             self._carried[each.lease.run_id] = (runner, tasks.create_task(self._carry(each, runner)))
         if len(claimed) < share:
@@ -124,11 +124,11 @@ class Supervisor:
         return 0.0 if self._polite else YIELD_S
 
     async def _share(self, room: int) -> int:
-        """How many runs to claim now: a fair share, or after the others had their turn a batch of what is left."""
+        """Return how many runs to claim now: a fair share, or a batch of what other servers have left."""
         if self._family is not None or not self._store.is_shared:
             return room
         if not self._polite:
-            # More each time: others that leave so much may be gone.
+            # The batch grows each time: servers that leave so many runs may be dead.
             batch, self._batch = min(room, self._batch), min(self._batch * 2, CLAIMS_MAX)
             self._polite = True
             return batch
@@ -146,16 +146,16 @@ class Supervisor:
                 await self._store.leases.release(claim.lease, interrupted=False)
         except LeaseLost as lost:
             logger.warning(
-                "%s, and what came of its step is refused: the run was cancelled, or another server carries it", lost
+                "%s, so the outcome of its step is refused: the run was cancelled, or another server carries it", lost
             )
         except Unavailable as error:
             logger.warning("run %s is left to its lease: %s", run_id, error)
         except Exception:
-            # A fault of ours must cost the other runs nothing; this one is taken over when its lease ends.
+            # A fault of the engine must not affect other runs; this run is taken over when its lease ends.
             logger.exception("run %s was dropped", run_id)
         finally:
             if len(self._carried) >= self._active_runs_max or runner.is_waiting:
-                self._woken.set()  # There is room again; or what it waits for has come before it was put down.
+                self._woken.set()  # There is room again, or what the run waits for may already have come.
             if self._carried.get(run_id, (None,))[0] is runner:
                 del self._carried[run_id]
 
@@ -166,9 +166,9 @@ class Supervisor:
         runner, task = self._carried.get(lease.run_id, (None, None))
         if runner is None or task is None or runner.lease != lease:
             return
-        # One that has come to rest meanwhile, or just comes to it, gives its lease back and has lost nothing.
+        # A run that rests gives its lease back, and the fence checks a run that is committing: neither has lost it.
         if runner.is_unfinished and not runner.is_committing:
-            logger.warning("the lease %d on run %s was lost, or taken back by a cancel", lease.token, lease.run_id)
+            logger.warning("the lease %d on run %s was lost, or revoked by a cancel", lease.token, lease.run_id)
             runner.give_up()
             task.cancel()
 

@@ -1,7 +1,7 @@
-"""Our own bounded threads for plain functions.
+"""A bounded pool of daemon threads that call plain tools.
 
-Daemons, and not an executor: an executor's threads are joined when the process exits, so that one tool
-that blocks for good would keep a stopped server alive.
+An executor would not do: its threads are joined when the process exits, so that a tool that never returns would keep a
+stopped server alive.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CLOSE_S = 0.5
 
 
 class Threads:
-    """Up to `count_max` threads, started when they are needed."""
+    """Up to `count_max` threads, which are started on demand."""
 
     def __init__(self, count_max: int) -> None:
         self._count_max = count_max
@@ -32,26 +32,26 @@ class Threads:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._free = 0
-        """Threads that wait, less the calls that wait for them."""
+        """The number of idle threads less the number of queued calls."""
         self._slots = asyncio.Semaphore(count_max)
         self._left = 0
-        """Calls that nobody waits for any more, and whose threads they keep."""
+        """The number of calls that keep a thread although they timed out or were cancelled."""
 
     async def take(self) -> None:
-        """Wait for a slot: whoever has it waits for no thread. Give it back, or `call`."""
+        """Wait until a thread is available for a call; follow with `call` or `give_back`."""
         await self._slots.acquire()
 
     def give_back(self) -> None:
         self._slots.release()
 
     def call(self, function: Callable[[], T], refuse: Callable[[], None]) -> asyncio.Future[T]:
-        """Begin `function()`, which must not raise; the slot is given back once its thread is free again.
+        """Call `function()`, which must not raise, on a thread. Its slot is given back when it returns.
 
-        If the future is cancelled, the function runs on, and `refuse` is told, on the loop, when its value comes.
+        If the future is cancelled, the function runs on, and `refuse` is called on the loop when it returns.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        # What it says is the server's own, and no line of the run whose call this is.
+        # An empty context, so that what `_leave` logs is not a line of the run.
         future.add_done_callback(self._leave, context=contextvars.Context())
         with self._lock:
             grow = self._free <= 0 and len(self._threads) < self._count_max
@@ -64,9 +64,9 @@ class Threads:
         return future
 
     def close(self) -> None:
-        """End the threads that are free, and wait for none that is not.
+        """End the idle threads, and wait at most CLOSE_S for them.
 
-        Libraries complain of their objects when a process ends under a thread that has used them.
+        Some libraries warn about their objects if the process ends while a thread that used them is alive.
         """
         for _ in self._threads:
             self._calls.put(None)

@@ -1,4 +1,4 @@
-"""A moment that a state holds: a date and a time as RFC 3339 has them, in UTC without an offset, or Unix seconds."""
+"""Read a moment from a state: an RFC 3339 date and time (UTC if it has no offset), or Unix seconds."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _DATE_TIME = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?"
     r"(?:[Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))?"
 )
-_EXPECTED = "a moment is a text like '2030-01-31T09:30:00Z' (RFC 3339), or a number of seconds since 1970"
+_EXPECTED = "a moment must be a text like '2030-01-31T09:30:00Z' (RFC 3339), or a number of seconds since 1970"
 
 
-def instant_at(state: State, place: str) -> Moment:
-    """The moment at the path `place` of the state; StateInvalid where there is none."""
+def read_moment(state: State, place: str) -> Moment:
+    """Return the moment at the path `place` of the state. Raise StateInvalid if there is none."""
     value, there = state.look_up(place)
     if value is MISSING:
         raise StateInvalid(f"the state has nothing at {place!r:.200}; there is {there}")
     try:
         moment = _moment(value)
     except (ValueError, OverflowError) as error:
-        raise StateInvalid(f"{place!r:.200} holds no moment: {error}") from error
+        raise StateInvalid(f"the value at {place!r:.200} is not a moment: {error}") from error
     return Moment((moment - _EPOCH) // _MICROSECOND)
 
 
@@ -40,15 +40,15 @@ def _moment(value: Any) -> datetime:
         try:
             return _EPOCH + timedelta(seconds=value)
         except OverflowError as error:
-            raise ValueError("the seconds lead out of the years 1 to 9999") from error
+            raise ValueError("the seconds lie outside the years 1 to 9999") from error
     raise ValueError(_EXPECTED)
 
 
 def _read(text: str) -> datetime:
-    """The moment that an RFC 3339 text names. A fraction finer than microseconds is rounded up: nobody wakes early."""
+    """Parse an RFC 3339 text. A fraction finer than microseconds is rounded up, so that no run wakes early."""
     found = _DATE_TIME.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text!r:.100} is not in the form of one; {_EXPECTED}")
+        raise ValueError(f"{text!r:.100} has another format; {_EXPECTED}")
     year, month, day, hour, minute, second = map(int, found.groups()[:6])
     leap = second == 60
     try:
@@ -58,9 +58,9 @@ def _read(text: str) -> datetime:
             moment = _after_leap(moment)
         return moment + _fraction(found[7] or "")
     except OverflowError as error:
-        raise ValueError(f"{text!r:.100} leads out of the years 1 to 9999") from error
+        raise ValueError(f"{text!r:.100} lies outside the years 1 to 9999") from error
     except ValueError as error:
-        raise ValueError(f"{text!r:.100} is none: {error}") from error
+        raise ValueError(f"{text!r:.100} does not exist: {error}") from error
 
 
 def _offset(sign: str | None, hours: str | None, minutes: str | None) -> timedelta:
@@ -69,10 +69,10 @@ def _offset(sign: str | None, hours: str | None, minutes: str | None) -> timedel
 
 
 def _after_leap(before: datetime) -> datetime:
-    """The moment that a leap second is taken for, `before` being the second before it: Unix time has no other."""
+    """Return the moment after a leap second, which Unix time cannot represent; `before` is the second before it."""
     after = before + timedelta(seconds=1)
     if (after.day, after.hour, after.minute) != (1, 0, 0):
-        raise ValueError("a leap second is the last one of a month, in UTC")
+        raise ValueError("a leap second must be the last second of a month in UTC")
     return after
 
 

@@ -1,1 +1,1 @@
-"""The tools that graphs may call: declared with `@tool`, loaded from the user's files."""
+"""The tools that graphs may call, declared with `@tool` and loaded from the user's files."""

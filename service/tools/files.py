@@ -1,8 +1,8 @@
-"""The package of files of tools that cannot be imported by a name of their own.
+"""A package for files of tools that cannot be imported by their own names.
 
-`json.py` would be Python's json, of two files `tools.py` one alone can be `tools`, and `tools.v2` would be a module
-of a package. The name of such a module is its path in here, so that every process which has Rungraph can import it,
-those that a tool's multiprocessing starts too.
+A file `json.py` would be Python's json, only one of two files `tools.py` can be `tools`, and `tools.v2.py` would be a
+module of a package. In this package, the name of a module is the path of its file, so that every process that has
+Rungraph can import it, including processes started by a tool's multiprocessing.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 
 __path__: list[str] = []
-"""Makes a package of this module, whose modules are not looked for in any folder."""
+"""Makes this module a package whose modules are not searched for in any folder."""
 
 _PREFIX = __name__ + "."
 
 
 def name_of(file: Path) -> str:
-    """The name under which `file` can be imported."""
+    """Return the name under which `file` can be imported."""
     return _PREFIX + str(file).replace("%", "%25").replace(".", "%2E")
 
 

@@ -1,7 +1,7 @@
 """Import users' tools and keep their code, so that processes started later run the code that the server loaded.
 
-A file is a module of its own name, as if it were imported from its folder. Its folder is searched last: what lies
-there can stand in for no module of Python's, of an installed package's or of Rungraph's.
+A file is imported under its own name, as from its folder. Its folder is searched last, so that a file in it cannot
+replace a module of Python, of an installed package or of Rungraph.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from service.core.traces import is_installed
 from service.tools import files
 
 Snapshot = Mapping[str, Any]
-"""As JSON: the `folders` that were added to the search path, the `modules` of tools, and the `code` of all by name."""
+"""A JSON object: the `folders` added to the search path, the `modules` of tools, and the `code` of all by name."""
 
 
 class Code(NamedTuple):
@@ -29,20 +29,20 @@ class Code(NamedTuple):
 
     file: str
     locations: Sequence[str] | None
-    """Where the modules of a package lie; None of a module that is no package."""
+    """The folders of a package; None if the module is not a package."""
     code: CodeType
 
 
 def import_source(source: str) -> ModuleType:
-    """The module of the file or of the dotted name `source`. ImportError or OSError where there is none."""
+    """Import the file or the dotted name `source`. Raise ImportError or OSError if it does not exist."""
     _keep_code()
     if not source.endswith(".py"):
-        # `rungraph serve` is a script: unlike `python -m`, it does not look for modules here by itself.
+        # `rungraph serve` is a script and, unlike `python -m`, does not search the working directory.
         _search(Path.cwd())
         return importlib.import_module(source)
     file = Path(source).resolve(strict=True)
     if not file.is_file():
-        raise ImportError(f"{source} is no file")
+        raise ImportError(f"{source} is not a file")
     names = _names_of(file)
     root = file.parents[len(names) - (file.name != "__init__.py")]
     _search(file.parent, root)
@@ -52,7 +52,7 @@ def import_source(source: str) -> ModuleType:
 
 
 def snapshot(modules: Iterable[str]) -> Snapshot:
-    """What another process needs to import `modules` as they were loaded here."""
+    """Return what another process needs to import `modules` as they were loaded here."""
     code = {
         name: [kept.file, kept.locations, base64.b64encode(marshal.dumps(kept.code)).decode()]
         for name, kept in list(_kept.items())
@@ -61,7 +61,7 @@ def snapshot(modules: Iterable[str]) -> Snapshot:
 
 
 def import_snapshot(taken: Snapshot) -> list[ModuleType]:
-    """The modules of a snapshot, none of whose code is read from its file again."""
+    """Import the modules of a snapshot with the code in it, without reading their files."""
     _keep_code()
     _search(*map(Path, taken["folders"]))
     for name, (file, locations, code) in taken["code"].items():
@@ -71,9 +71,9 @@ def import_snapshot(taken: Snapshot) -> list[ModuleType]:
 
 _folders: list[str] = []
 _kept: dict[str, Code] = {}
-"""What was loaded here, by the module's name."""
+"""The code loaded here, by the module's name."""
 _given: dict[str, Code] = {}
-"""What was loaded by the server and is still to be imported here."""
+"""The code loaded by the server that is not imported here yet."""
 
 
 def _search(*folders: Path) -> None:
@@ -85,7 +85,7 @@ def _search(*folders: Path) -> None:
 
 
 def _names_of(file: Path) -> list[str]:
-    """The parts of the file's dotted name, beginning with the outermost package that it lies in."""
+    """Return the parts of the file's dotted name, from its outermost package on."""
     names = [] if file.name == "__init__.py" else [file.stem]
     folder = file.parent
     while (folder / "__init__.py").is_file():
@@ -95,31 +95,31 @@ def _names_of(file: Path) -> list[str]:
 
 
 def _is_first(names: Sequence[str], root: Path) -> bool:
-    """Whether an import by this name leads to our file, and to no other of the same name."""
+    """Return whether an import by this name finds our file and not another one of the same name."""
     if not names or any("." in name for name in names):
         return False
     try:
         spec = importlib.util.find_spec(names[0])
-    except (ImportError, ValueError):  # `__main__` has none.
+    except (ImportError, ValueError):  # For example `__main__`, which has no spec.
         return False
     places = (root / f"{names[0]}.py", root / names[0] / "__init__.py")
     return spec is not None and spec.origin is not None and Path(spec.origin).resolve() in places
 
 
 def _refuse_another(module: ModuleType, folder: Path) -> None:
-    """Refuse a file whose import of the module beside it has led to one of that name in another folder of tools."""
+    """Raise ImportError if the file meant to import a module beside it, but got one from another folder of tools."""
     code = _kept[module.__name__].code if module.__name__ in _kept else None
     for name in () if code is None else code.co_names:
         beside, other = folder / f"{name}.py", getattr(sys.modules.get(name), "__file__", None)
         if other and not is_installed(other) and beside.is_file() and not beside.samefile(other):
             raise ImportError(
-                f"{name!r} is {other} here, and not {beside}: rename one of them, or give each folder an __init__.py"
+                f"{name!r} is imported from {other}, not from {beside}: rename one, or give each folder an __init__.py"
                 f" and write `from .{name} import …`"
             )
 
 
 class _Loader(SourceFileLoader):
-    """Takes the code that the server has loaded, or loads its own and keeps it."""
+    """Loads the code that the server has loaded, or the code of the file, and keeps it."""
 
     locations: Sequence[str] | None = None
 
@@ -132,7 +132,7 @@ class _Loader(SourceFileLoader):
 
 
 class _Finder:
-    """Stands before all others: it finds what they find, and without them what the server has loaded."""
+    """Comes before all other finders: it finds modules of a snapshot itself and the rest through the others."""
 
     @classmethod
     def find_spec(

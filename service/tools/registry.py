@@ -1,6 +1,7 @@
-"""`@tool`, and the registry that a server is started with.
+"""Declare tools with `@tool`, and load the tools that a server is started with.
 
-Importing a module declares its tools; `load` imports what the user named and refuses two tools of one name.
+Importing a module declares its tools. `load` imports the modules that the user named, and refuses two tools with the
+same name.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _declared: list[Tool] = []
 _sources: dict[str, Source] = {}
-"""What was loaded so far, by the module's name: importing it once more declares nothing."""
+"""The sources loaded so far, by the module's name, since importing a module again declares nothing."""
 
 
 @overload
@@ -26,9 +27,9 @@ def tool(function: F, /) -> F: ...
 @overload
 def tool(*, name: str | None = None) -> Callable[[F], F]: ...
 def tool(function: Callable[..., Any] | None = None, /, *, name: str | None = None) -> Any:
-    """Declare a function as a tool, under its own name or under `name`; it stays callable as it is.
+    """Declare a function as a tool, under its own name or under `name`, and return the function unchanged.
 
-    TypeError where it could not be called.
+    Raise TypeError if the engine could not call it.
     """
 
     def declare(declared: F) -> F:
@@ -39,10 +40,10 @@ def tool(function: Callable[..., Any] | None = None, /, *, name: str | None = No
 
 
 def load(sources: Iterable[str], built_in: Iterable[Tool]) -> Tools:
-    """The built-in tools and all that importing `sources` declares.
+    """Return the built-in tools and the tools that importing `sources` declares.
 
-    A source is a path ending in `.py` or the dotted name of a module. StartRefused where one cannot be
-    imported or two tools share a name.
+    A source is a path ending in `.py` or the dotted name of a module. Raise StartRefused if one cannot be imported, or
+    if two tools have the same name.
     """
     loaded: dict[str, Source] = {}
     for name in sources:
@@ -51,11 +52,11 @@ def load(sources: Iterable[str], built_in: Iterable[Tool]) -> Tools:
             module = imports.import_source(name)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # SystemExit, too: a script that is no module yet.
+        except BaseException as error:  # SystemExit too, from a script that was not written as a module.
             raise StartRefused(f"tools {name!r} cannot be loaded: {_why(name, error)}") from error
         if getattr(module, "__file__", None) is None and hasattr(module, "__path__"):
             raise StartRefused(f"tools {name!r} cannot be loaded: it is a folder; name a file in it")
-        # Some may be declared by what it imports; its own may have been by another source that imports it.
+        # Its imports may declare some of the tools, and its own may have been declared by an earlier source.
         own = sum(1 for each in _declared if each.function.__module__ == module.__name__)
         source = Source(name, module, max(own, len(_declared) - before))
         loaded[module.__name__] = _sources.setdefault(module.__name__, source)
@@ -63,7 +64,7 @@ def load(sources: Iterable[str], built_in: Iterable[Tool]) -> Tools:
 
 
 def load_snapshot(taken: imports.Snapshot, built_in: Iterable[Tool]) -> Tools:
-    """The tools of the server that took the snapshot. StartRefused where they cannot be loaded here."""
+    """Return the tools of the server that took the snapshot. Raise StartRefused if they cannot be loaded."""
     try:
         imports.import_snapshot(taken)
     except BaseException as error:
@@ -72,7 +73,7 @@ def load_snapshot(taken: imports.Snapshot, built_in: Iterable[Tool]) -> Tools:
 
 
 def snapshot(tools: Tools) -> imports.Snapshot:
-    """What another process needs for `load_snapshot`, as it was loaded here."""
+    """Return what another process needs for `load_snapshot`."""
     return imports.snapshot(source.module.__name__ for source in tools.sources)
 
 
@@ -90,7 +91,7 @@ def _place(tool: Tool) -> str:
 
 
 def _why(source: str, error: BaseException) -> str:
-    """One line for the author of the tools, or for who has misspelt their name."""
+    """Return one line that explains the error to the author of the tools."""
     if (
         isinstance(error, ModuleNotFoundError)
         and not source.endswith(".py")
@@ -99,7 +100,7 @@ def _why(source: str, error: BaseException) -> str:
         found = (
             f"; did you mean {source}.py?"
             if Path(f"{source}.py").is_file()
-            else f" in {Path.cwd()} or where Python looks"
+            else f" in {Path.cwd()} or on Python's search path"
         )
         return f"there is no module {error.name!r}{found}"
     if isinstance(error, FileNotFoundError) and source.endswith(".py") and not Path(source).exists():

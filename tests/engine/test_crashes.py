@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from service.engine.attempt import Attempts
-from service.engine.isolation.pool import Isolation
+from service.engine.isolation.pool import ProcessPool
 from service.engine.runner import Runner
 from service.engine.threads import Threads
 from service.store import Store
@@ -62,7 +62,7 @@ def crash_at(store: Store, number: int, *, committed: bool) -> None:
 
 @contextmanager
 def attempts_of(made: Bench) -> Iterator[Attempts]:
-    isolation = Isolation(COMMAND, STATE_BYTES_MAX)
+    isolation = ProcessPool(COMMAND, STATE_BYTES_MAX)
     try:
         yield Attempts(made.tools, Threads(1), made.runs_folder, STATE_BYTES_MAX, isolation)
     finally:

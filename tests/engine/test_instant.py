@@ -9,14 +9,14 @@ import pytest
 
 from service.core.errors import StateInvalid
 from service.core.state import State
-from service.engine.timestamps import instant_at
+from service.engine.timestamps import read_moment
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
 def at(value: Any) -> datetime:
     state = State.of({"due": {"at": value}}, 2**20)
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant_at(state, "due.at").us)
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=read_moment(state, "due.at").us)
 
 
 @pytest.mark.parametrize(
@@ -86,11 +86,11 @@ def test_any_year_that_a_calendar_has_is_one(value: Any) -> None:
     ],
 )
 def test_what_is_no_moment(value: Any) -> None:
-    with pytest.raises(StateInvalid, match="holds no moment") as raised:
+    with pytest.raises(StateInvalid, match="is not a moment") as raised:
         at(value)
     assert len(str(raised.value)) < 400
 
 
 def test_a_place_that_is_not_there() -> None:
     with pytest.raises(StateInvalid, match="nothing at 'missing'; there is 'due'"):
-        instant_at(State.of({"due": 1}, 2**20), "missing")
+        read_moment(State.of({"due": 1}, 2**20), "missing")

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from service.engine.guard.logs import take
+from service.engine.guard.log_capture import take
 from service.engine.lines import current
 from service.store.rows.records import LineRecord
 from tests.support.engine.harness import Bench, running

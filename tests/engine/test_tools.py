@@ -170,7 +170,7 @@ def test_a_tool_returns_a_dict_or_none(tmp_path: Path, returned: Any) -> None:
     assert status == "failed"
     assert failure is not None
     assert failure["type"] == "tool_error"
-    assert re.search(r"it returns a dict or None \(.*test_tools\.py:\d+\)$", failure["message"])
+    assert re.search(r"it must return a dict or None \(.*test_tools\.py:\d+\)$", failure["message"])
 
 
 def test_one_failure_reads_as_one_and_says_where(tmp_path: Path) -> None:

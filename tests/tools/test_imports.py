@@ -110,7 +110,9 @@ def test_a_file_that_would_get_anothers_neighbour_is_refused(tmp_path: Path) -> 
         write(tmp_path / folder / "mine.py", tools_of(folder, "from helping import X"))
     with pytest.raises(StartRefused) as refused:
         registry.load(["first/mine.py", "second/mine.py"], [])
-    assert f"'helping' is {tmp_path}/first/helping.py here, and not {tmp_path}/second/helping.py" in str(refused.value)
+    assert f"'helping' is imported from {tmp_path}/first/helping.py, not from {tmp_path}/second/helping.py" in str(
+        refused.value
+    )
 
 
 def test_a_link_is_the_file_that_it_leads_to(tmp_path: Path) -> None:

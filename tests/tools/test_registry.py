@@ -123,7 +123,7 @@ def test_what_cannot_be_a_registry_stops_the_server_in_one_line(
         ("", "Empty module name"),
         ("..", "relative import"),
         ("nul\0.py", "null byte"),
-        ("dir.py", "dir.py is no file"),
+        ("dir.py", "dir.py is not a file"),
         ("dir", "it is a folder; name a file in it"),
         ("secret.py", "secret.py"),
     ],

@@ -1,14 +1,15 @@
-"""What keeps a tool from hurting its server or another run, where it is called within the server's own process.
+"""Keep tools that are called in the server's own process from hurting the server or other runs.
 
-logs         what a tool logs, on any thread, becomes lines of its run, however it has configured `logging`
-interpreter  settings of the whole process that a tool changed by the way are put back
-within       an async tool's context, which is its attempt's alone
-forks        children that a tool forks are no second copies of the server
-descriptors  which of them are the server's
-lifeline     what belongs to a server ends with it
-watchdog     a server that cannot do its work any more ends
+log_capture  turns what a tool logs, on any thread and with any `logging` configuration, into lines of its run
+interpreter  restores settings of the interpreter that a tool has changed
+own_context  gives each async tool its own context variables
+forks        keeps child processes that a tool forks from acting as a second server
+descriptors  finds the file descriptors of the server
+lifeline     ends processes that belong to a server together with the server
+watchdog     ends a server that can no longer work
+hooks        installs the parts that are hooks of the interpreter
 """
 
-from service.engine.guard.installed import install
+from service.engine.guard.hooks import install
 
 __all__ = ["install"]

@@ -1,4 +1,4 @@
-"""The descriptors of this process: which are open, and which belong to its listening sockets."""
+"""Find the open file descriptors of this process, and those of its listening sockets."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ _FOLDER = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
 class _Socket(NamedTuple):
     descriptor: int
     place: object
-    """Where it is bound: of TCP the port alone, since a listener need not know by which address somebody came."""
+    """Where it is bound; for TCP only the port, since a listener may be bound to another address than a connection."""
     is_listening: bool
 
 
 def opened() -> list[int]:
+    """Return all open descriptors."""
     return [int(name) for name in os.listdir(_FOLDER)]
 
 
 def of_listeners(opened: Iterable[int]) -> list[int]:
-    """Those of sockets that listen, and of the connections that came by them."""
+    """Return those among `opened` that listen, or that are connections accepted by a listener."""
     sockets = list(_sockets(opened))
     places = {each.place for each in sockets if each.is_listening}
     return [each.descriptor for each in sockets if each.place in places]
 
 
 def is_listening(port: int) -> bool:
-    """Whether this process listens on `port`, of whatever address."""
+    """Return whether this process listens on `port`, at any address."""
     return any(each.is_listening and each.place == port for each in _sockets(opened()))
 
 

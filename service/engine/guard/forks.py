@@ -1,10 +1,10 @@
-"""Children that a tool forks in the server's process: none is a second copy of the server, and none outlives it.
+"""Keep child processes that a tool forks from acting as a second server, and end them with the server.
 
-A child has one thread, which is its tool's. It keeps the tool's files and none of the server's, so that it accepts no
-connection and writes to no database. It takes signals as any process does, and ends where it comes back from its
-tool: the attempt is its parent's, and so is all that a loop has yet to do.
+A child has one thread, which belongs to its tool. It closes the server's files, so that it accepts no connection and
+writes to no database. It resets signal handlers. It ends when it returns from its tool, because the attempt and the
+tasks of the loop belong to its parent.
 
-Programs that a tool starts (`subprocess`, and multiprocessing's `spawn`) are not meant here: they inherit nothing.
+Programs that a tool starts (`subprocess`, multiprocessing's `spawn`) are not affected: they inherit no descriptors.
 """
 
 from __future__ import annotations
@@ -26,52 +26,52 @@ from service.engine.lines import current
 _getpid = os.getpid
 
 
-class _Here(threading.local):
-    """What a child has to know of the thread that has forked it."""
+class _ForkingThread(threading.local):
+    """What a child must know about the thread that forked it."""
 
     loop: asyncio.AbstractEventLoop | None = None
     signals: set[signal.Signals | int] | None = None
-    """Those that it had blocked; None where the fork is no tool's."""
+    """The signals that the thread had blocked; None if the fork was not made by a tool."""
 
 
 class _Process:
-    """What holds for all threads."""
+    """What holds for all threads of this process."""
 
     pid = os.getpid()
-    """Of the process in which tools are called."""
+    """The id of the process in which tools are called."""
     lifeline: Lifeline | None = None
     files: frozenset[str] = frozenset()
     has_left = False
-    """Whether this is a child of such a process, or a child of a child."""
+    """Whether this process is a descendant of one in which tools are called."""
     is_prepared = False
 
 
 _process = _Process()
-_here = _Here()
+_here = _ForkingThread()
 
 
 def install() -> None:
-    """Have the children of this process leave it; again is as good as once."""
+    """Install the fork hooks of this process. It is idempotent."""
     if not _process.is_prepared:
         os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_leave)
         _process.is_prepared = True
     if _process.pid != _getpid():
-        # A child that calls tools by itself, as a server's that forks before it serves.
+        # A child that calls tools itself, such as a server that forks before it serves.
         _process.pid, _process.lifeline, _process.has_left = _getpid(), None, False
 
 
 def tie_children(lifeline: Lifeline | None) -> None:
-    """End with `lifeline` whatever a tool forks from now on."""
+    """Tie children that tools fork from now on to `lifeline`."""
     _process.lifeline = lifeline
 
 
 def keep_from_children(files: Iterable[str]) -> None:
-    """Have no child keep one of these files open."""
+    """Make children close these files."""
     _process.files = _process.files.union(files)
 
 
 def end_child(error: BaseException | None = None) -> None:
-    """End this process if it is not the one whose tool was called, as the interpreter would after `error`."""
+    """End this process if it is a forked child, with the exit code that the interpreter would use for `error`."""
     if _getpid() == _process.pid:
         return
     code: object = error.code if isinstance(error, SystemExit) else error
@@ -85,16 +85,16 @@ def end_child(error: BaseException | None = None) -> None:
 
 
 def end_child_that_waits() -> None:
-    """End this process if it is a child that an async tool has forked, and that is about to wait."""
+    """End this process if it is a child forked by an async tool, which is about to await."""
     if _getpid() != _process.pid:
-        end_child(RuntimeError("a child that an async tool has forked cannot await: the loop is its parent's"))
+        end_child(RuntimeError("a child forked by an async tool cannot await: the loop belongs to its parent"))
 
 
 def _before() -> None:
     _here.signals = None
     if current.get() is None and not _process.has_left:
-        return  # Nothing that a tool does: an application's own.
-    # A signal for the child waits until the child takes it as its own.
+        return  # The application itself forks, not a tool.
+    # Signals are blocked until the child has reset its handlers.
     _here.signals = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         _here.loop = asyncio.get_running_loop()
@@ -108,7 +108,7 @@ def _after() -> None:
 
 
 def _leave() -> None:
-    """The first that a child does."""
+    """Detach a child from the server. It runs first in the child."""
     Lifeline.leave()
     if _here.signals is None:
         return
@@ -122,16 +122,16 @@ def _leave() -> None:
 
 
 def _leave_loop() -> None:
-    """What the loop of this thread has yet to do, it does in the parent."""
+    """Drop the callbacks of this thread's loop, since the parent runs them."""
     if _here.loop is not None:
-        ready: Any = getattr(_here.loop, "_ready", None)  # Of asyncio's own loops; there is no other way.
+        ready: Any = getattr(_here.loop, "_ready", None)  # A private attribute of asyncio's loops: nothing public does.
         if ready is not None:
             ready.clear()
         _here.loop.stop()
 
 
 def _leave_signals() -> None:
-    """The wake-up descriptor is shared with the parent: a signal for this process would wake the parent's loop."""
+    """Reset the signal handlers, and the wake-up descriptor, which would wake the parent's loop."""
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals():
         if callable(signal.getsignal(number)):
@@ -139,7 +139,7 @@ def _leave_signals() -> None:
 
 
 def _leave_files() -> None:
-    """Put nothing in the place of what is the server's, so that nobody else's file gets such a number meanwhile."""
+    """Replace the server's descriptors by the null device, so that no other file can get their numbers."""
     nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     opened = [each for each in descriptors.opened() if each != nothing]
     for descriptor in {*descriptors.of_listeners(opened), *_of_files(opened, _process.files)}:
@@ -148,7 +148,7 @@ def _leave_files() -> None:
 
 
 def _of_files(opened: Iterable[int], files: frozenset[str]) -> list[int]:
-    """Those by which one of `files` is open; on Linux, where one can ask."""
+    """Return the descriptors of `files`; only Linux can tell."""
     found = []
     for descriptor in opened:
         with suppress(OSError):

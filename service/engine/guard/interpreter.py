@@ -1,7 +1,7 @@
-"""Settings of the interpreter that are everybody's, and that a tool may change for itself.
+"""Restore settings of the interpreter that a tool may change for the whole process.
 
-What can be told apart by thread (trace and profile functions) is put back after each attempt. What is the whole
-process's is never left worse than the server needs it.
+Trace and profile functions, which belong to a thread, are restored after each attempt. The recursion limit and the
+switch interval, which belong to the process, are kept within what the server needs.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ import builtins
 import sys
 
 RECURSION_LIMIT_MIN = min(sys.getrecursionlimit(), 1000)
-"""Frames that a server may need; Python's default, unless it was started with less."""
+"""The recursion limit that a server needs: Python's default, or less if it was started with less."""
 
 _set_recursion_limit = sys.setrecursionlimit
 _switch_interval_s = sys.getswitchinterval()
 
 
 def install() -> None:
-    """Refuse a recursion limit with which the server could answer nobody; again is as good as once."""
+    """Replace `sys.setrecursionlimit` by `set_recursion_limit`. It is idempotent."""
     sys.setrecursionlimit = set_recursion_limit
 
 
 def set_recursion_limit(limit: int, /) -> None:
-    """`sys.setrecursionlimit`, which raises RecursionError where a limit is too low to go on with."""
+    """Set the recursion limit, or raise RecursionError if it is too low for the server."""
     if limit < RECURSION_LIMIT_MIN:
         raise RecursionError(
-            f"cannot set the recursion limit to {limit}: it is the whole server's, which needs {RECURSION_LIMIT_MIN};"
-            " a node with isolate: true has a process of its own"
+            f"cannot set the recursion limit to {limit}: it holds for the whole server, which needs"
+            f" {RECURSION_LIMIT_MIN}; a node with `isolate: true` has a process of its own"
         )
     _set_recursion_limit(limit)
 
 
 def put_back() -> None:
-    """Undo what reached the interpreter in another way. Called every now and then."""
+    """Restore limits that were set in another way. The heartbeat calls it regularly."""
     if sys.getrecursionlimit() < RECURSION_LIMIT_MIN:
         _set_recursion_limit(RECURSION_LIMIT_MIN)
     if sys.getswitchinterval() > _switch_interval_s:
@@ -40,9 +40,9 @@ def put_back() -> None:
 
 
 def has_builtins() -> bool:
-    """Whether each builtin is there, or something of its kind: a library may wrap a function, or derive a class.
+    """Return whether every builtin still exists, or a replacement of its kind, such as a wrapped function.
 
-    Uses no name that a tool can have taken away.
+    It uses no name that a tool can have removed.
     """
     for name, given in _given:
         now = _get_now(name, _gone)
@@ -59,7 +59,7 @@ _given = tuple(vars(builtins).items())
 
 
 class Tracing:
-    """The trace and profile functions of this thread, for a while in a tool's hands."""
+    """Saves the trace and profile functions of the current thread while a tool runs."""
 
     __slots__ = ("_profile", "_trace")
 

@@ -1,9 +1,9 @@
-"""Ends processes together with the server that they belong to, however that ends.
+"""End processes together with the server that they belong to, however the server ends.
 
-A pipe into which nobody ever writes. The server alone holds the end for writing, so that it closes when the server is
-gone. On Linux a process can have the kernel signal it, or all of its group, at that moment (fcntl(2), O_ASYNC): that
-needs no thread of Python's, which could be held up. PR_SET_PDEATHSIG would do for one process alone, and acts already
-when the thread ends that has started it.
+A lifeline is a pipe that is never written to. Only the server holds its writing end, which the kernel closes when the
+server ends. On Linux, a process can have the kernel kill it, or its group, at that moment (fcntl(2), O_ASYNC). This
+needs no Python thread, which a tool could block. PR_SET_PDEATHSIG would not do: it covers a single process, and it also
+fires when the thread that started the process ends.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _F_SETSIG = 10
 
 
 class Lifeline:
-    """The server's own; `tie` is for processes that have inherited `reading`."""
+    """The pipe of a server. Processes that inherit `reading` can `tie` themselves to it."""
 
     _open: ClassVar[WeakSet[Lifeline]] = WeakSet()
 
@@ -29,36 +29,36 @@ class Lifeline:
         self._open.add(self)
 
     def close(self) -> None:
-        """End all who are tied to it."""
+        """End all processes that are tied to it."""
         self._open.discard(self)
         for end in (self._writing, self.reading):
-            with suppress(OSError):  # A tool may have closed it.
+            with suppress(OSError):  # A tool may have closed the descriptor.
                 os.close(end)
 
     @classmethod
     def leave(cls) -> None:
-        """Let go of what a child has inherited, which would keep others alive when the server is gone."""
+        """Close the inherited writing ends in a child; otherwise tied processes would outlive the server."""
         for each in cls._open:
-            with suppress(OSError):  # Likewise.
+            with suppress(OSError):  # A tool may have closed the descriptor.
                 os.close(each._writing)
         cls._open.clear()
 
 
 def tie(reading: int, *, group: bool) -> bool:
-    """End this process, or all of its group, with the server; False where the system cannot do that."""
+    """Have the kernel kill this process, or its group, when the server ends; return False if it cannot."""
     if sys.platform != "linux":
         return False
     try:
-        # Whom the kernel signals is a property of the opened file, which is shared with all who have inherited it.
+        # The receiver of the signal belongs to the open file, which all heirs share. So each process opens its own.
         own = os.open(f"/proc/self/fd/{reading}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         fcntl.fcntl(own, fcntl.F_SETOWN, -os.getpgrp() if group else os.getpid())
         fcntl.fcntl(own, _F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(own, fcntl.F_SETFL, fcntl.fcntl(own, fcntl.F_GETFL) | os.O_ASYNC)
         is_closed = not os.read(own, 1)
     except BlockingIOError:
-        return True  # Nothing to read, and somebody who could write.
+        return True  # The pipe is open and empty.
     except OSError:
         return False
     if is_closed:
-        os._exit(1)  # The server went before the kernel was told.
+        os._exit(1)  # The server had already ended.
     return True

@@ -1,11 +1,11 @@
-"""Ends a server that cannot do its work, so that whoever restarts it can.
+"""End a server that can no longer work, so that it is restarted.
 
-A tool in the server's own process can take away what all of it needs: a builtin function, the loops' descriptors, the
-threads of the store. What is left may answer nothing, or 503 to everything, and for good.
+A tool in the server's own process can destroy what the server needs: a builtin function, the descriptors of the loops,
+the threads of the store. Such a server might never answer again, or answer 503 to everything.
 
-The thread counts looks, and not seconds: so many in a row that find nothing done are the end. A process that is stopped
-as a whole (SIGSTOP, a debugger, a machine that sleeps) makes no looks. The thread uses nothing that a tool can replace
-by then: what it calls is bound here, and a look that fails counts as one that has found nothing done.
+The watchdog's thread counts checks, not seconds: it ends the process after so many failed checks in a row. A process
+that is stopped as a whole (SIGSTOP, a debugger, a sleeping machine) makes no checks. The thread uses only names that
+are bound here, since a tool may have replaced others. A check that raises counts as failed.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from service.engine.guard.interpreter import has_builtins
 
 LOOK_S = 1.0
 LOOKS_MAX = 30
-"""Looks in a row at which a part has not done its work: half a minute."""
+"""Failed checks in a row after which the process ends: half a minute."""
 WORK_EVERY = 5
-"""Looks from one trial of the work to the next."""
+"""Checks from one trial of the work to the next."""
 EXIT_CODE = 1
 
 _exit, _write, _anything = os._exit, os.write, BaseException
 
 
 def end_process(reason: str) -> None:
-    """The end of a process that is a server of ours and nothing else."""
+    """End the process. This is for a process that is a Rungraph server and nothing else."""
     try:
         _write(2, b"rungraph: " + reason.encode() + b"; it ends, so that it can be started again\n")
     finally:
         _exit(EXIT_CODE)
 
 
-def say(reason: str) -> None:
-    """For a process that is not ours to end."""
+def report_trouble(reason: str) -> None:
+    """Report that the process must be restarted. This is for a process that does other work as well."""
     _write(2, b"rungraph: " + reason.encode() + b"; the process has to be started again\n")
 
 
 class _Part:
-    """Something that has to be well."""
+    """A part of the server that is checked."""
 
     def __init__(self, trouble: str, is_well: Callable[[], bool], *, counts: bool = True) -> None:
         self.trouble = trouble
@@ -54,21 +54,21 @@ class _Part:
 
 
 class Watchdog:
-    """Looks every second, from `start` until `stop`."""
+    """Checks the parts of a server every second, from `start` until `stop`."""
 
     def __init__(self, end: Callable[[str], None], looks_max: int | None = None) -> None:
         self._end = end
         self._looks_max = LOOKS_MAX if looks_max is None else looks_max
         self._parts = [_Part("a tool has taken a builtin function or class away", has_builtins)]
         self._stopped = threading.Lock()
-        """Held until `stop`. An Event is written in Python."""
+        """Held until `stop`. An Event would use Python code that a tool can replace."""
         self._stopped.acquire()
         self._thread = threading.Thread(target=self._watch, name="rungraph-watchdog", daemon=True)
 
     def add(self, trouble: str, is_well: Callable[[], bool], *, once_well: bool = False) -> None:
-        """Look whether `is_well`; what it raises counts as no. `trouble` says what it means if it is not.
+        """Check `is_well` every second; an exception counts as False. `trouble` describes the fault.
 
-        `once_well`: what has never been well is left alone, since another start would not change that.
+        With `once_well`, a part is ignored until it has been well once, since a restart would not help it.
         """
         self._parts.append(_Part(trouble, is_well, counts=not once_well or is_well()))
 
@@ -76,8 +76,8 @@ class Watchdog:
         self._thread.start()
 
     def expect_the_end(self) -> None:
-        """Watch the stop alone: one that takes this long has met the same troubles."""
-        self._parts = [_Part("it has not come to its end after a stop", lambda: False)]
+        """Check nothing but whether the stop ends in time."""
+        self._parts = [_Part("it did not end after a stop", lambda: False)]
 
     def stop(self) -> None:
         if self._stopped.locked():
@@ -99,11 +99,11 @@ class Watchdog:
         self._stopped.release()
 
     def _trouble(self, part: _Part) -> str:
-        return f"the server could not work for {self._looks_max * LOOK_S:g} s, since {part.trouble}"
+        return f"the server could not work for {self._looks_max * LOOK_S:g} s, because {part.trouble}"
 
 
-class Moves:
-    """Whether a loop moves: what it is asked at one look, it has done by the next."""
+class LoopCheck:
+    """Checks that a loop runs: a callback of one check must have run by the next check."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -116,7 +116,7 @@ class Moves:
         try:
             self._loop.call_soon_threadsafe(self._move)
         except _anything:
-            self._has_moved = True  # To be asked again.
+            self._has_moved = True  # Schedule the callback again at the next check.
             raise
         return True
 
@@ -124,8 +124,8 @@ class Moves:
         self._has_moved = True
 
 
-class Works:
-    """Whether `work`, tried on a loop every few looks, comes to an end and returns True."""
+class WorkCheck:
+    """Checks that `work`, tried on a loop every few checks, ends and returns True."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, bool]]) -> None:
         self._loop = loop
@@ -133,7 +133,7 @@ class Works:
         self._trial: Future[bool] | None = None
         self._came_well = True
         self._looks = 0
-        """Since the trial began."""
+        """Checks since the trial began."""
 
     def __call__(self) -> bool:
         self._looks += 1
@@ -146,8 +146,8 @@ class Works:
         return self._came_well and self._looks <= 2 * WORK_EVERY
 
 
-class Listens:
-    """Whether this process listens on `port`, looked up every few looks."""
+class ListenCheck:
+    """Checks, every few seconds, that this process listens on `port`."""
 
     def __init__(self, port: int) -> None:
         self._port = port

@@ -1,8 +1,8 @@
-"""A process that calls tools for a server, one at a time: what may crash or spin without harm to anybody.
+"""The main function of a process that calls tools for a server, one at a time.
 
-It reads calls from the socket that is its standard input (see messages.py). It ends with its server, and all that its
-tools have started with it: by the kernel where that can be asked for (see guard.lifeline), and elsewhere by a thread
-that waits for the socket's end.
+It reads calls from a socket, which is its standard input (see messages.py). The process, and everything that its tools
+have started, ends with the server: the kernel ends it (see guard.lifeline), or on other systems a thread that waits for
+the end of the socket.
 """
 
 from __future__ import annotations
@@ -25,94 +25,103 @@ from service.core.moves import Failed, Outcome
 from service.core.run import Level
 from service.core.tool import Tool, describe_missing
 from service.engine import guard
-from service.engine.call import Call, on_loop
+from service.engine.call import Call
 from service.engine.guard.lifeline import tie
-from service.engine.isolation.messages import CUT_OFF, LIFELINE, PYTHONPATH_GIVEN, Connection, Message, answer, asked
+from service.engine.isolation.messages import (
+    EXIT_DISCONNECTED,
+    LIFELINE,
+    PYTHONPATH_GIVEN,
+    Connection,
+    Message,
+    decode_call,
+    encode_outcome,
+)
 from service.engine.lines import LINES_MAX, fitted
+from service.engine.timeouts import call_on_loop
 
 
 def serve(load: Callable[[Any], Mapping[str, Tool]]) -> NoReturn:
-    """Answer calls of the tools that `load` makes of what the server sends first, until the server is gone."""
+    """Load the tools with `load`, from what the server sends first, and answer calls until the server is gone."""
     _end_with_server()
-    speaker = _Speaker(_take_connection())
+    server = _ServerLink(_take_connection())
     try:
         _restore_environment()
         calls: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        threading.Thread(target=speaker.listen, args=(calls,), name="rungraph-listener", daemon=True).start()
+        threading.Thread(target=server.listen, args=(calls,), name="rungraph-listener", daemon=True).start()
         guard.install()
         try:
             _, taken = calls.get()
             tools = load(taken)
         except StartRefused as refused:
-            speaker.say("refused", str(refused))
+            server.send("refused", str(refused))
             os._exit(2)
-        speaker.say("ready")
+        server.send("ready")
         while True:
-            _serve(calls.get(), tools, speaker)
-    except BaseException:  # A signal between two calls, no memory: nothing that a tool has left holds up the end.
+            _serve(calls.get(), tools, server)
+    except BaseException:  # For example a signal between two calls, or no memory.
         traceback.print_exc()
     finally:
-        os._exit(1)
+        os._exit(1)  # Threads and exit handlers that a tool has left must not delay the end.
 
 
-def _serve(message: Message, tools: Mapping[str, Tool], speaker: _Speaker) -> None:
-    run_id, state, move, runs_folder, state_bytes_max = asked(message)
-    lines = speaker.begin()
+def _serve(message: Message, tools: Mapping[str, Tool], server: _ServerLink) -> None:
+    run_id, state, move, runs_folder, state_bytes_max = decode_call(message)
+    lines = server.begin()
     tool = tools.get(move.tool)
     if tool is None:
-        speaker.end(Failed("tool_missing", describe_missing(move.tool, tools)))
+        server.end(Failed("tool_missing", describe_missing(move.tool, tools)))
     else:
         call = Call(tool, run_id, state, move, lines, runs_folder, state_bytes_max)
         outcome = None if tool.is_async else call.plain()
         if outcome is None:
-            _call_on_loop(call, speaker)
+            _call_on_loop(call, server)
         else:
-            speaker.end(outcome)
+            server.end(outcome)
     for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):  # A tool may have closed them, or put something else in their place.
+        with suppress(Exception):  # A tool may have closed or replaced them.
             stream.flush()
-    speaker.say("free")
+    server.send("free")
 
 
-def _call_on_loop(call: Call, speaker: _Speaker) -> None:
-    """Answer as soon as the tool has returned: what it has left on the loop ends after that."""
+def _call_on_loop(call: Call, server: _ServerLink) -> None:
+    """Call the tool on a loop and answer as soon as it has returned; tasks that it left end after that."""
     with suppress(BaseException), asyncio.Runner() as runner:
         loop = runner.get_loop()
-        task = loop.create_task(on_loop(call, None, speaker))
+        task = loop.create_task(call_on_loop(call, None, server))
         while not (task.done() or loop.is_closed()):
-            # Any of these comes from a task that the tool left behind, or from its loop.stop().
+            # These come from a task that the tool left behind, or from its loop.stop().
             with suppress(SystemExit, KeyboardInterrupt, RuntimeError):
                 loop.run_until_complete(task)
-        speaker.end(task.result())
+        server.end(task.result())
 
 
 class _CallLines:
-    """The lines of one call. What still runs when the next one goes on adds nothing to that."""
+    """The lines of one call. Lines that are added after the call has ended are dropped."""
 
-    def __init__(self, speaker: _Speaker) -> None:
-        self._speaker = speaker
+    def __init__(self, server: _ServerLink) -> None:
+        self._server = server
 
     def add(self, message: Any, level: Level = Level.INFO, data: dict[str, Any] | None = None) -> bool:
         text, data_text = fitted(message, data)
-        return self._speaker.say_line(self, text, level, data_text)
+        return self._server.send_line(self, text, level, data_text)
 
 
-class _Speaker:
-    """What the process says to its server."""
+class _ServerLink:
+    """The process's end of the connection to its server."""
 
     has_given_up = False
-    """A call that is given up ends with its process."""
+    """Always False, since the server kills the process to give up a call."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lock = threading.RLock()
         self._lines: _CallLines | None = None
-        """Takes the lines of the current call; None between two calls."""
-        self._is_speaking = False
+        """The lines of the current call; None between two calls."""
+        self._is_sending = False
         self._count = 0
 
     def listen(self, calls: queue.SimpleQueue[Message]) -> None:
-        """Take calls, and end this process and all of its group when the server has closed the connection."""
+        """Receive calls; end this process and its group when the server has closed the connection."""
         try:
             while True:
                 calls.put(self._connection.receive())
@@ -121,49 +130,50 @@ class _Speaker:
                 os.killpg(0, signal.SIGKILL)
             os._exit(0)
         except OSError:
-            os._exit(CUT_OFF)
+            os._exit(EXIT_DISCONNECTED)
 
-    def say(self, *message: Any) -> None:
-        """Tell the server; where that cannot be, nobody needs this process any more."""
+    def send(self, *message: Any) -> None:
+        """Send a message; end this process if the server is gone."""
         with self._lock:
-            self._say(*message)
+            self._send(*message)
 
     def begin(self) -> _CallLines:
+        """Report that a call begins, and return its lines."""
         with self._lock:
             self._lines = lines = _CallLines(self)
             self._count = 0
-            self._say("begun")
+            self._send("begun")
             return lines
 
     def end(self, outcome: Outcome) -> None:
-        """Tell how the call came out, once."""
+        """Report the outcome of the call, once."""
         with self._lock:
             if self._lines is not None:
                 self._lines = None
                 if self._count > LINES_MAX:
-                    self._say("left_out", self._count - LINES_MAX)
-                self._say(*answer(outcome))
+                    self._send("left_out", self._count - LINES_MAX)
+                self._send(*encode_outcome(outcome))
 
-    def say_line(self, lines: _CallLines, text: str, level: Level, data: str) -> bool:
-        """A line of a call, if that goes on; beyond those that the server keeps they are only counted."""
+    def send_line(self, lines: _CallLines, text: str, level: Level, data: str) -> bool:
+        """Send a line of `lines` if its call goes on; beyond LINES_MAX, only count it. Return whether it goes on."""
         with self._lock:
             if self._lines is not lines:
                 return False
-            # Where a finalizer or a signal's handler logs, this thread may be in the middle of a message.
-            if not self._is_speaking:
+            # If a finalizer or a signal handler logs, this thread may be sending a message already.
+            if not self._is_sending:
                 self._count += 1
                 if self._count <= LINES_MAX:
-                    self._say("line", text, level, data, time.monotonic())
+                    self._send("line", text, level, data, time.monotonic())
             return True
 
-    def _say(self, *message: Any) -> None:
-        self._is_speaking = True
+    def _send(self, *message: Any) -> None:
+        self._is_sending = True
         try:
             self._connection.send(list(message))
         except OSError:
-            os._exit(CUT_OFF)
+            os._exit(EXIT_DISCONNECTED)
         finally:
-            self._is_speaking = False
+            self._is_sending = False
 
 
 def _end_with_server() -> None:
@@ -174,7 +184,7 @@ def _end_with_server() -> None:
 
 
 def _restore_environment() -> None:
-    """PYTHONPATH was for this process alone, and not for those that a tool starts."""
+    """Reset PYTHONPATH to the server's, since its current value must not reach programs that a tool starts."""
     given = os.environ.pop(PYTHONPATH_GIVEN, "")
     os.environ.pop("PYTHONPATH", None)
     if given:
@@ -182,14 +192,14 @@ def _restore_environment() -> None:
 
 
 def _take_connection() -> Connection:
-    """The socket that came as standard input; a tool reads nothing from there, and what it starts inherits none."""
+    """Take the socket from standard input, and put nothing in its place for tools and their programs."""
     try:
         end = socket.socket(fileno=os.dup(0))
     except OSError as error:
-        raise StartRefused("this is for a server to start, which then talks to it") from error
+        raise StartRefused("this command is only for a server to start") from error
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    # Otherwise what a tool forks would keep the connection open, or speak into it.
+    # Otherwise a process that a tool forks would keep the connection open, or write to it.
     os.register_at_fork(after_in_child=end.close)
     return Connection(end, sys.maxsize)

@@ -1,13 +1,14 @@
-"""What a server and a process that calls tools for it say to one another: JSON over a socket, never pickle.
+"""The messages between a server and a process that calls tools for it: JSON over a socket, never pickle.
 
-A message is a list, its kind first, sent as its length and its text. The server says
+A message is a list that begins with its kind, sent as its length and its text. The server sends
 
     load TOOLS
     call RUN_ID ENTRIES NODE TOOL METADATA STEP ATTEMPT RUNS_FOLDER STATE_BYTES_MAX
 
-and the process `ready`, or `refused MESSAGE` where its tools cannot be loaded; and of each call `begun`, any
-`line`s, one of `succeeded SET UNSET`, `failed TYPE MESSAGE TRACE`, how many `left_out`, and `free` for the next call.
-Values of the state go as the JSON texts that they are stored as, so that they come back to the last bit.
+The process answers `load` with `ready`, or with `refused MESSAGE` if its tools cannot be loaded. It answers `call` with
+`begun`, any number of `line`, `left_out COUNT` if lines were left out, then `succeeded SET UNSET` or
+`failed TYPE MESSAGE TRACE`, and finally `free` when it can take the next call. Values of the state are sent as their
+stored JSON texts, so that they stay the same to the last bit.
 """
 
 from __future__ import annotations
@@ -26,22 +27,22 @@ from service.core.state import Changes, Entry, State
 Message = list[Any]
 
 PYTHONPATH_GIVEN = "RUNGRAPH_PYTHONPATH"
-"""Where a process finds in its environment what PYTHONPATH was for the server."""
+"""The variable that tells a process the server's PYTHONPATH."""
 
 LIFELINE = "RUNGRAPH_LIFELINE"
-"""Where it finds the descriptor of its server's lifeline."""
+"""The variable that tells a process the descriptor of the server's lifeline."""
 
-CUT_OFF = 70
-"""The exit code of a process whose tool has closed the connection."""
+EXIT_DISCONNECTED = 70
+"""The exit code of a process whose connection was closed by its tool."""
 
 _LENGTH = struct.Struct(">Q")
 _CHUNK_BYTES = 2**18
 _WAIT_S_MAX = 3600.0
-"""Longer waits are made of these: the system's own timeouts take no more than some days."""
+"""Longer waits are split, since the system limits the timeouts of sockets to some days."""
 
 
 class Connection:
-    """One end of the socket, for one thread to read and any that have a lock of their own to write."""
+    """One end of the socket. One thread may read; threads that write must hold a lock."""
 
     def __init__(self, end: socket.socket, message_bytes_max: int) -> None:
         self._socket = end
@@ -49,7 +50,10 @@ class Connection:
         self._read = bytearray()
 
     def send(self, message: Message, until: float | None = None) -> None:
-        """Raises OSError where nobody reads, TimeoutError among them where nobody has `until` then (monotonic)."""
+        """Send a message. Raise OSError if the other end is gone, TimeoutError if it does not read by `until`.
+
+        `until` is a time of the monotonic clock.
+        """
         text = codec.encode(message).encode("utf-8", "surrogatepass")
         rest = memoryview(_LENGTH.pack(len(text)) + text)
         while rest:
@@ -60,7 +64,7 @@ class Connection:
                 continue
 
     def receive(self, until: float | None = None) -> Message:
-        """The next message. EOFError where there is none any more, TimeoutError where none came `until` then."""
+        """Return the next message. Raise EOFError at the end, TimeoutError if there is none by `until`."""
         self._read_up_to(_LENGTH.size, until)
         (length,) = _LENGTH.unpack_from(self._read)
         if length > self._message_bytes_max:
@@ -71,11 +75,11 @@ class Connection:
         del self._read[:end]
         message = codec.loads(text)
         if not isinstance(message, list):
-            raise TypeError("a message is a list")
+            raise TypeError("a message must be a list")
         return message
 
     def is_quiet(self) -> bool:
-        """Whether the other end is there, and says nothing."""
+        """Return whether the other end is connected and has sent nothing."""
         self._socket.settimeout(0)
         try:
             self._socket.recv(1, socket.MSG_PEEK)
@@ -108,34 +112,34 @@ class Connection:
         self._socket.settimeout(min(left, _WAIT_S_MAX))
 
 
-def request(run: Run, move: CallTool, runs_folder: Path, state_bytes_max: int) -> Message:
-    """The message that asks for the call of `move`."""
+def encode_call(run: Run, move: CallTool, runs_folder: Path, state_bytes_max: int) -> Message:
+    """Return the message that asks for the call of `move`."""
     place = [move.node, move.tool, move.metadata, move.step, move.attempt]
     return ["call", run.id, dict(run.state.entries), *place, str(runs_folder), state_bytes_max]
 
 
-def asked(message: Message) -> tuple[str, State, CallTool, Path, int]:
-    """What `request` was made of: the run's id, its state, the move, the folder of runs, the state's limit."""
+def decode_call(message: Message) -> tuple[str, State, CallTool, Path, int]:
+    """Decode a call: the run's id, its state, the move, the folder of runs and the limit of the state's size."""
     _, run_id, entries, node, tool, metadata, step, attempt, runs_folder, state_bytes_max = message
     state = State({key: Entry(*entry) for key, entry in entries.items()})
     return run_id, state, CallTool(node, tool, metadata, step, attempt), Path(runs_folder), state_bytes_max
 
 
-def answer(outcome: Outcome) -> Message:
-    """The message that says how a call came out."""
+def encode_outcome(outcome: Outcome) -> Message:
+    """Return the message that reports the outcome of a call."""
     match outcome:
         case Succeeded(changes=changes):
             return ["succeeded", dict(changes.set), list(changes.unset)]
         case Failed(type=type_, message=message, trace=trace):
             return ["failed", type_, message, trace]
-    raise TypeError(f"no call comes out as {outcome!r}")
+    raise TypeError(f"{outcome!r} is not an outcome of a call")
 
 
-def answered(message: Message) -> Outcome:
-    """What `answer` was made of; ValueError or TypeError where it was made of nothing such."""
+def decode_outcome(message: Message) -> Outcome:
+    """Decode an outcome. Raise ValueError or TypeError if the message is malformed."""
     match message:
         case ["succeeded", dict(changed), list(unset)]:
             return Succeeded(Changes({key: Entry(*entry) for key, entry in changed.items()}, tuple(unset)))
         case ["failed", str(type_), str(text), str(trace)]:
             return Failed(type_, text, trace)
-    raise ValueError("this is no answer")
+    raise ValueError("this is not an outcome")

@@ -1,7 +1,7 @@
-"""Tools in processes of their own, from a small pool: what such a tool does to its process hurts nobody else.
+"""Call isolated tools in a small pool of processes, so that a tool can damage no more than its own process.
 
-A process is started on demand and serves one call at a time; one that has died is replaced by the next call.
-Where none can be started, calls wait: that is no fault of their tools', and fails no run.
+A process is started on demand and makes one call at a time. A process that has died is replaced at the next call. If
+no process can be started, calls wait and no run fails, since the tools are not at fault.
 """
 
 from __future__ import annotations
@@ -10,87 +10,95 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from service.core.moves import CallTool, Outcome, ProcessDied
 from service.core.run import Level
-from service.engine.call import timed_out
 from service.engine.guard.lifeline import Lifeline
+from service.engine.isolation.launcher import SECRETS, Launcher
 from service.engine.isolation.messages import Message
-from service.engine.isolation.worker import Order, Origin, Process, Unbegun
+from service.engine.isolation.worker import NotStarted, ProcessCall, ToolProcess
 from service.engine.lines import LineBuffer
+from service.engine.timeouts import timed_out
 
 ISOLATED_MAX = 16
-"""Processes at a time; further calls wait for one."""
+"""Processes at a time; further calls wait for a free one."""
 IDLE_MAX = 4
-"""Processes that are kept while there is nothing to call."""
+"""Idle processes that are kept."""
 TRIES = 3
-"""Processes that a call may find dead before it begins."""
+"""Processes that may die before a call begins, until the call fails."""
 PAUSE_S_MIN, PAUSE_S_MAX = 0.5, 30.0
-"""Between two tries to start a process where none can be started."""
+"""The pauses between attempts to start a process, if that fails."""
 CLOSE_S = 0.5
+"""How long `close` waits for the processes to end."""
 
 logger = logging.getLogger(__name__)
 
 
-class Isolation:
-    """The pool. Called on the engine's loop, closed from any thread."""
+class ProcessPool:
+    """A pool of processes. It is called on the engine's loop and closed from any thread."""
 
-    def __init__(self, command: Sequence[str], state_bytes_max: int, tools: Callable[[], Any] = dict) -> None:
-        """`command` starts a process that does `isolated.serve`; it finds the modules that are found here and now.
+    def __init__(
+        self,
+        command: Sequence[str],
+        state_bytes_max: int,
+        tools: Callable[[], Any] = dict,
+        secrets: Collection[str] = SECRETS,
+    ) -> None:
+        """`command` starts a process that runs `isolation.main.serve`.
 
-        `tools` says, as JSON, what such a process has to load.
+        `tools` returns, as JSON, what such a process has to load; `secrets` are the variables that it does not inherit.
         """
-        self._origin = Origin.here(command, tools)
-        # A state comes as texts within a text: each character may be escaped, and each key has a few numbers.
+        self._launcher = Launcher.here(command, tools, secrets)
+        # A state is sent as JSON within JSON: each character may be escaped, and each key comes with a few numbers.
         self._message_bytes_max = 8 * state_bytes_max + 2**20
         self._slots = asyncio.Semaphore(ISOLATED_MAX)
         self._pause_s = 0.0
-        """How long to wait before the next try to start a process; 0: they start."""
+        """How long to wait before the next attempt to start a process; 0 unless the last one failed."""
         self._one_tries = asyncio.Lock()
         self._refusal = ""
-        """Why none could be started, as the server's log has it."""
+        """Why no process can be started, as last logged by the server."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
-        self._idle: list[Process] = []
-        self._busy: set[Process] = set()
-        """Those that hold a slot."""
+        self._idle: list[ToolProcess] = []
+        self._busy: set[ToolProcess] = set()
+        """The processes that hold a slot."""
         self._closed = False
         self._lifeline: Lifeline | None = None
-        """Made for the first process."""
+        """Created with the first process."""
 
     async def call(
         self, request: Message, move: CallTool, lines: LineBuffer, begin: Callable[[], Awaitable[None]]
     ) -> Outcome:
-        """Have `request` served, `begin` being awaited before. If the caller is cancelled, the process is killed."""
+        """Have a process make the call in `request`, after awaiting `begin`. If cancelled, kill the process."""
         self._loop = asyncio.get_running_loop()
         has_begun = False
         because = ""
         for _ in range(TRIES):
             process = await self._ready(lines)
-            order: Order | None = None
+            call: ProcessCall | None = None
             try:
                 if not has_begun:
                     await begin()
                     has_begun = True
-                order = Order(request, lines, move.timeout_s, timed_out(move))
-                process.call(order)
-                came = await asyncio.wrap_future(order.came)
+                call = ProcessCall(request, lines, move.timeout_s, timed_out(move))
+                process.call(call)
+                outcome = await asyncio.wrap_future(call.outcome)
             except BaseException:
-                if order is None:
+                if call is None:
                     process.end()
                 else:
-                    process.give_up(order)  # It may have come out by now, and serve somebody else.
+                    process.give_up(call)  # The process may have finished and may serve another call by now.
                 raise
-            if not isinstance(came, Unbegun):
-                return came
-            because = came.message
-        return ProcessDied(f"the tool's process died before it began: {because}")
+            if not isinstance(outcome, NotStarted):
+                return outcome
+            because = outcome.message
+        return ProcessDied(f"the tool's process died before the call began: {because}")
 
     def close(self) -> None:
-        """End all processes at once; from now on nothing is called."""
+        """Kill all processes at once, and refuse further calls."""
         with self._lock:
             self._closed = True
             processes = [*self._idle, *self._busy]
@@ -102,8 +110,8 @@ class Isolation:
         if self._lifeline is not None:
             self._lifeline.close()
 
-    async def _ready(self, lines: LineBuffer) -> Process:
-        """A process that can be called, as soon as one can be started."""
+    async def _ready(self, lines: LineBuffer) -> ToolProcess:
+        """Return a process that can be called; wait while none can be started."""
         told = ""
         while True:
             async with self._turn() as pause_s:
@@ -120,23 +128,23 @@ class Isolation:
             message = f"no process for the tool could be started: {refusal}"
             if refusal != self._refusal:
                 self._refusal = refusal
-                logger.warning("isolated tools wait, %s; it is tried again", message)
+                logger.warning("isolated tools wait and will be retried: %s", message)
             if refusal != told:
                 told = refusal
                 lines.add(f"the tool waits: {message}", Level.WARNING)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[float]:
-        """Let all start processes at once, or where they could not be started one at a time, after a pause."""
+        """Wait for the right to start a process: at once, or one at a time after a pause if the last start failed."""
         if not self._pause_s:
             yield 0.0
             return
         async with self._one_tries:
-            pause_s = self._pause_s  # 0 where another one could start meanwhile.
+            pause_s = self._pause_s  # 0 if another process could be started meanwhile.
             await asyncio.sleep(pause_s)
             yield pause_s
 
-    async def _take(self) -> Process:
+    async def _take(self) -> ToolProcess:
         await self._slots.acquire()
         try:
             with self._lock:
@@ -146,7 +154,7 @@ class Isolation:
                     process = self._idle.pop()
                 else:
                     self._lifeline = self._lifeline or Lifeline()
-                    process = Process(self._origin, self._lifeline, self._message_bytes_max, home=self)
+                    process = ToolProcess(self._launcher, self._lifeline, self._message_bytes_max, owner=self)
                     process.start()
                 self._busy.add(process)
                 return process
@@ -154,9 +162,9 @@ class Isolation:
             self._slots.release()
             raise
 
-    # What a process's thread asks of its home.
+    # Called by the threads of the processes, see ProcessOwner.
 
-    def keep(self, process: Process) -> bool:
+    def take_back(self, process: ToolProcess) -> bool:
         with self._lock:
             if self._closed or len(self._idle) >= IDLE_MAX:
                 return False
@@ -165,14 +173,14 @@ class Isolation:
         self._release()
         return True
 
-    def leave(self, process: Process) -> bool:
+    def retire(self, process: ToolProcess) -> bool:
         with self._lock:
             if process not in self._idle:
                 return False
             self._idle.remove(process)
             return True
 
-    def gone(self, process: Process) -> None:
+    def forget(self, process: ToolProcess) -> None:
         with self._lock:
             was_busy = process in self._busy
             self._busy.discard(process)
@@ -180,6 +188,6 @@ class Isolation:
             self._release()
 
     def _release(self) -> None:
-        with suppress(RuntimeError):  # The loop is closed.
+        with suppress(RuntimeError):  # The loop may be closed.
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(self._slots.release)

@@ -1,7 +1,8 @@
-"""One process that calls tools, and the thread of the server's that starts it, talks to it and sees to its end.
+"""One process that calls isolated tools, and the server's thread that starts it, talks to it and ends it.
 
-Whoever kills a process kills its group: what its tool has started goes with it. At the end of the server that is the
-kernel (see guard.lifeline), or a thread of the process where the kernel cannot.
+The thread also enforces the timeouts of isolated calls. It always kills the whole process group, so that programs
+started by the tool end too. If the server dies, the kernel kills the group (see guard.lifeline), or a thread of the
+process does on systems whose kernel cannot.
 """
 
 from __future__ import annotations
@@ -9,151 +10,108 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import socket
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, closing, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from service.core.errors import StartRefused
 from service.core.moves import Failed, Outcome, ProcessDied
 from service.core.run import Level
 from service.engine.guard.lifeline import Lifeline
-from service.engine.isolation.messages import CUT_OFF, LIFELINE, PYTHONPATH_GIVEN, Connection, Message, answered
+from service.engine.isolation.launcher import Launcher
+from service.engine.isolation.messages import EXIT_DISCONNECTED, Connection, Message, decode_outcome
 from service.engine.lines import LineBuffer
 
 START_S = 60.0
-"""A process that takes longer to load its tools, or to begin a call, is ended."""
+"""A process that takes longer to load its tools, or to begin a call, is killed."""
 SOON_S, FREE_S = 0.05, 5.0
-"""After a call a process is free soon; if what the tool has left behind takes longer than this, it is ended."""
+"""A process is usually free within SOON_S after a call. It is killed if the tool keeps it busy for FREE_S."""
 LOOK_S, IDLE_S = 1.0, 60.0
-"""How often an idle process is looked after, and how long it is kept."""
+"""How often an idle process is checked, and how long it is kept."""
 
 
-class Unbegun(NamedTuple):
-    """The process ended before it called the tool: that is no fault of the tool's."""
+class NotStarted(NamedTuple):
+    """The process ended before it called the tool, which is therefore not at fault."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Order:
-    """A call to be made; `came` is set once, unless the order is given up first."""
+class ProcessCall:
+    """A call for a process to make; `outcome` is set once, unless the call is given up before."""
 
     request: Message
     lines: LineBuffer
     timeout_s: float | None
     on_timeout: Failed
-    came: Future[Outcome | Unbegun] = field(default_factory=Future)
+    outcome: Future[Outcome | NotStarted] = field(default_factory=Future)
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """How a process is started, so that it finds what this one finds."""
+class ProcessOwner(Protocol):
+    """The pool that a process belongs to."""
 
-    command: tuple[str, ...]
-    folder: Path
-    path: tuple[str, ...]
-    tools: Callable[[], Any]
-    """What it is told to load: JSON, asked for at each start."""
+    def take_back(self, process: ToolProcess) -> bool:
+        """Take a free process back; return whether it is to wait for another call."""
 
-    @classmethod
-    def here(cls, command: Sequence[str], tools: Callable[[], Any]) -> Origin:
-        folder = Path.cwd()
-        return cls(tuple(command), folder, tuple(entry or str(folder) for entry in sys.path), tools)
+    def retire(self, process: ToolProcess) -> bool:
+        """Remove a process that has been idle for long; return False if it was given a call meanwhile."""
 
-    def start(self, lifeline: Lifeline) -> tuple[subprocess.Popen[bytes], socket.socket]:
-        """Start one; the process, and our end of its standard input. StartRefused where that cannot be."""
-        if not self.command:
-            raise StartRefused("this server was told no command that starts one")
-        environment = {**os.environ, PYTHONPATH_GIVEN: os.environ.get("PYTHONPATH", "")}
-        environment["PYTHONPATH"] = os.pathsep.join(self.path)
-        environment[LIFELINE] = str(lifeline.reading)
-        try:
-            ours, theirs = socket.socketpair()
-            with theirs, ExitStack() as undone:
-                undone.enter_context(ours)
-                process = subprocess.Popen(
-                    self.command,
-                    stdin=theirs.fileno(),
-                    cwd=self.folder,
-                    env=environment,
-                    pass_fds=(lifeline.reading,),
-                    start_new_session=True,  # Ctrl-C on the server's terminal is for the server to judge.
-                )
-                undone.pop_all()
-            return process, ours
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
-            raise StartRefused(str(error)) from error
+    def forget(self, process: ToolProcess) -> None:
+        """Remove a process that has ended."""
 
 
-class Home(Protocol):
-    """Where a process belongs to, as its thread sees it."""
+class ToolProcess:
+    """A process that makes one call at a time, until `end`. All methods may be called from any thread."""
 
-    def keep(self, process: Process) -> bool:
-        """Whether a process that is free shall wait for another call."""
-
-    def leave(self, process: Process) -> bool:
-        """Whether a process that has waited for long is still not to be called, and may go."""
-
-    def gone(self, process: Process) -> None:
-        """Told when a process has ended."""
-
-
-class Process:
-    """Serves one `call` at a time, until `end`; all of it may be used from any thread."""
-
-    def __init__(self, origin: Origin, lifeline: Lifeline, message_bytes_max: int, home: Home) -> None:
+    def __init__(self, launcher: Launcher, lifeline: Lifeline, message_bytes_max: int, owner: ProcessOwner) -> None:
         self.started: Future[str | None] = Future()
-        """Set when it can be called, or to why it cannot."""
+        """Set to None when the process can be called, or to the reason why it cannot."""
         self.started.set_running_or_notify_cancel()
-        self._origin = origin
+        self._launcher = launcher
         self._lifeline = lifeline
         self._message_bytes_max = message_bytes_max
-        self._home = home
-        self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
+        self._owner = owner
+        self._calls: queue.SimpleQueue[ProcessCall | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._order: Order | None = None
+        self._current: ProcessCall | None = None
         self._ended = False
         self._process: subprocess.Popen[bytes] | None = None
-        self._thread = threading.Thread(target=self._live, name="rungraph-isolated", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="rungraph-isolated", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def call(self, order: Order) -> None:
-        order.came.set_running_or_notify_cancel()
+    def call(self, call: ProcessCall) -> None:
+        call.outcome.set_running_or_notify_cancel()
         with self._lock:
-            self._order = order
-        self._orders.put(order)
+            self._current = call
+        self._calls.put(call)
 
-    def give_up(self, order: Order) -> None:
-        """End it if it still serves `order`."""
+    def give_up(self, call: ProcessCall) -> None:
+        """Kill the process if it still makes `call`."""
         with self._lock:
-            if self._order is order:
+            if self._current is call:
                 self._end()
 
     def end(self) -> None:
-        """Kill it at once. What it was to answer stays unanswered."""
+        """Kill the process at once; its current call gets no outcome."""
         with self._lock:
             self._end()
 
     def join(self, timeout_s: float) -> None:
         self._thread.join(timeout_s)
 
-    def _live(self) -> None:
-        """All that its thread does."""
+    def _run(self) -> None:
+        """Run the thread: start the process, serve calls, and reap the process."""
         try:
             with closing(self._connect()) as connection:
                 self._load(connection)
                 self.started.set_result(None)
-                while (order := self._next(connection)) is not None and self._serve(connection, order):
+                while (call := self._next(connection)) is not None and self._serve(connection, call):
                     pass
         except StartRefused as refused:
             self._reap()
@@ -161,11 +119,11 @@ class Process:
                 self.started.set_result(str(refused))
         finally:
             self._reap()
-            self._home.gone(self)
+            self._owner.forget(self)
 
     def _connect(self) -> Connection:
-        """Start the process, and have our end of the connection."""
-        process, end = self._origin.start(self._lifeline)
+        """Start the process and return our end of the connection."""
+        process, end = self._launcher.start(self._lifeline)
         with self._lock:
             self._process = process
             if self._ended:
@@ -173,99 +131,99 @@ class Process:
         return Connection(end, self._message_bytes_max)
 
     def _load(self, connection: Connection) -> None:
-        """Return when it has loaded its tools."""
+        """Have the process load its tools. Raise StartRefused if it cannot."""
         until = time.monotonic() + START_S
         try:
-            connection.send(["load", self._origin.tools()], until)
+            connection.send(["load", self._launcher.tools()], until)
             message = connection.receive(until)
         except TimeoutError:
-            raise StartRefused(f"it has not loaded its tools within {START_S:g} s") from None
+            raise StartRefused(f"it did not load its tools within {START_S:g} s") from None
         except (EOFError, OSError):
-            raise StartRefused(self._death()) from None
-        except _GARBLED as error:
-            raise StartRefused(f"it said what makes no sense: {error}") from error
+            raise StartRefused(self._describe_exit()) from None
+        except _MALFORMED as error:
+            raise StartRefused(f"it sent a malformed message: {error}") from error
         match message:
             case ["ready"]:
                 return
             case ["refused", str(because)]:
                 raise StartRefused(because)
-        raise StartRefused("it said what makes no sense")
+        raise StartRefused("it sent an unknown message")
 
-    def _next(self, connection: Connection) -> Order | None:
-        """The next call; None where there is to be none."""
+    def _next(self, connection: Connection) -> ProcessCall | None:
+        """Wait for the next call; return None if there will be none."""
         idle_until = time.monotonic() + IDLE_S
         while True:
             try:
-                return self._orders.get(timeout=LOOK_S)
+                return self._calls.get(timeout=LOOK_S)
             except queue.Empty:
                 is_spent = time.monotonic() > idle_until or not connection.is_quiet()
-                if is_spent and self._home.leave(self):
+                if is_spent and self._owner.retire(self):
                     return None
 
-    def _serve(self, connection: Connection, order: Order) -> bool:
-        """Have the call made; whether the process can make another one."""
-        came, has_answered = self._converse(connection, order)
+    def _serve(self, connection: Connection, call: ProcessCall) -> bool:
+        """Have the process make `call`; return whether it can make another one."""
+        outcome, has_answered = self._exchange(connection, call)
         is_free = has_answered and self._is_free(connection, SOON_S)
         if not has_answered:
             self._reap()
         with self._lock:
-            self._order = None
+            self._current = None
             if self._ended:
                 return False
-        # First, so that the run's next call, should it need one, finds this process.
-        is_kept = is_free and self._home.keep(self)
-        order.came.set_result(came)
+        # The process is given back before the outcome is set, so that the run's next call can use it.
+        is_kept = is_free and self._owner.take_back(self)
+        call.outcome.set_result(outcome)
         if has_answered and not is_free:
-            is_kept = self._is_free(connection, FREE_S) and self._home.keep(self)
+            is_kept = self._is_free(connection, FREE_S) and self._owner.take_back(self)
         return is_kept
 
-    def _converse(self, connection: Connection, order: Order) -> tuple[Outcome | Unbegun, bool]:
-        """What comes of the call, and whether the process has said so itself."""
+    def _exchange(self, connection: Connection, call: ProcessCall) -> tuple[Outcome | NotStarted, bool]:
+        """Send `call` and receive its lines until it ends; return its outcome and whether the process reported it."""
         has_begun = False
         until: float | None = time.monotonic() + START_S
         try:
-            connection.send(order.request, until)
+            connection.send(call.request, until)
             while True:
                 match connection.receive(until):
                     case ["begun"]:
                         has_begun = True
-                        until = None if order.timeout_s is None else time.monotonic() + order.timeout_s
+                        until = None if call.timeout_s is None else time.monotonic() + call.timeout_s
                     case ["line", str(message), str(level), str(data), float(at)]:
-                        order.lines.keep(message, Level(level), data, at)
+                        call.lines.keep(message, Level(level), data, at)
                     case ["left_out", int(count)]:
-                        order.lines.leave_out(count)
+                        call.lines.leave_out(count)
                     case message:
-                        return answered(message), True
+                        return decode_outcome(message), True
         except TimeoutError:
             if has_begun:
-                return order.on_timeout, False
+                return call.on_timeout, False
             because = f"it did not begin within {START_S:g} s"
         except (EOFError, OSError):
-            because = self._death()
-        except _GARBLED as error:
-            because = f"it said what makes no sense: {error}"
-        return ProcessDied(f"the tool's process died: {because}") if has_begun else Unbegun(because), False
+            because = self._describe_exit()
+        except _MALFORMED as error:
+            because = f"it sent a malformed message: {error}"
+        return ProcessDied(f"the tool's process died: {because}") if has_begun else NotStarted(because), False
 
     def _is_free(self, connection: Connection, within_s: float) -> bool:
         try:
             return connection.receive(time.monotonic() + within_s) == ["free"]
-        except (EOFError, OSError, *_GARBLED):
+        except (EOFError, OSError, *_MALFORMED):
             return False
 
-    def _death(self) -> str:
-        """How it ended, which it just does. It dies of nothing else than it already dies of."""
+    def _describe_exit(self) -> str:
+        """Reap the exiting process and describe its exit status; our SIGKILL cannot change that status any more."""
         code = self._reap()
-        if code == CUT_OFF:
+        if code == EXIT_DISCONNECTED:
             return "its connection to the server was closed"
         if code is None or code >= 0:
             return f"it ended with exit code {code}"
         try:
-            return f"it was ended by {signal.Signals(-code).name}"
+            return f"it was killed by {signal.Signals(-code).name}"
         except ValueError:
-            return f"it was ended by signal {-code}"
+            return f"it was killed by signal {-code}"
 
     def _reap(self) -> int | None:
-        """Kill what there still is of it, and have its exit code; None where it was never started."""
+        """Kill the process group and return the exit code; None if the process was never started."""
         with self._lock:
             self._kill()
         return None if self._process is None else self._process.wait()
@@ -273,13 +231,13 @@ class Process:
     def _end(self) -> None:
         self._ended = True
         self._kill()
-        self._orders.put(None)
+        self._calls.put(None)
 
     def _kill(self) -> None:
         if self._process is not None and self._process.returncode is None:
-            with suppress(OSError):  # It is over, and only not yet reaped.
+            with suppress(OSError):  # The process has ended but is not reaped yet.
                 os.killpg(self._process.pid, signal.SIGKILL)
 
 
-_GARBLED = (ValueError, TypeError, LookupError, RecursionError)
-"""What a message can raise that none of ours is."""
+_MALFORMED = (ValueError, TypeError, LookupError, RecursionError)
+"""The exceptions that reading a malformed message can raise."""

@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 
 from service.engine.guard import interpreter, watchdog
-from service.engine.guard.watchdog import Moves, Watchdog, Works
+from service.engine.guard.watchdog import LoopCheck, Watchdog, WorkCheck
 
 DEADLINE_S = 20.0
 
@@ -66,7 +66,7 @@ def test_a_part_that_is_not_well_for_so_many_looks_in_a_row_is_the_end(heard: He
     answers = iter([True, False, False, True, False, False, False])
     watching.add("a part is ill", lambda: next(answers, False))
     watching.start()
-    assert heard.until_the_end() == "the server could not work for 0.015 s, since a part is ill"
+    assert heard.until_the_end() == "the server could not work for 0.015 s, because a part is ill"
     assert next(answers, "all asked") == "all asked"
 
 
@@ -105,7 +105,7 @@ def test_a_stop_that_does_not_end_is_the_end_and_one_that_ends_is_none(heard: He
 
 def test_a_loop_that_is_held_up_does_not_move_and_one_that_goes_on_does() -> None:
     async def script() -> None:
-        moves = Moves(asyncio.get_running_loop())
+        moves = LoopCheck(asyncio.get_running_loop())
         for _ in range(3):
             assert moves()
             await asyncio.sleep(0)
@@ -127,7 +127,7 @@ def test_work_is_well_as_its_last_trial_came_out(came: Any) -> None:
         return bool(came)
 
     async def script() -> None:
-        works = Works(asyncio.get_running_loop(), work)
+        works = WorkCheck(asyncio.get_running_loop(), work)
         for _ in range(3 * watchdog.WORK_EVERY):
             is_well = works()
             for _ in range(5):
@@ -143,7 +143,7 @@ def test_work_that_comes_to_no_end_is_not_well() -> None:
         return True
 
     async def script() -> None:
-        works = Works(asyncio.get_running_loop(), work)
+        works = WorkCheck(asyncio.get_running_loop(), work)
         answers = []
         for _ in range(4 * watchdog.WORK_EVERY):
             answers.append(works())

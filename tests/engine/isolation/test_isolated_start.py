@@ -15,7 +15,9 @@ import pytest
 
 from service.core.moves import Failed, Succeeded
 from service.core.tool import Tool
+from service.engine.guard.lifeline import Lifeline
 from service.engine.isolation import pool
+from service.engine.isolation.launcher import Launcher, secrets_of
 from service.engine.isolation.pool import ISOLATED_MAX
 from service.main import engine_settings
 from service.settings import Settings
@@ -41,6 +43,36 @@ def test_a_process_finds_what_its_server_finds(tmp_path: Path, monkeypatch: pyte
     in_calls(tmp_path, script)
 
 
+def test_a_process_inherits_the_environment_without_the_secrets_of_its_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = {"RUNGRAPH_API_TOKEN": "token", "RUNGRAPH_DATABASE_URL": "postgresql://user:password@host/db"}
+    given = {"SHOP_TOKEN": "for the tool", "RUNGRAPH_DATA_DIR": str(tmp_path)}
+    for name, value in {**secrets, **given}.items():
+        monkeypatch.setenv(name, value)
+
+    async def script(made: Calls) -> None:
+        environment = (await made.returned("surroundings"))["environment"]
+        assert given.items() <= environment.items()
+        assert secrets.keys().isdisjoint(environment)
+
+    in_calls(tmp_path, script)
+
+
+@pytest.mark.parametrize(("is_shared", "is_secret"), [(False, False), (True, True)])
+def test_a_password_of_libpq_is_secret_if_the_database_is_postgresql(
+    monkeypatch: pytest.MonkeyPatch, is_shared: bool, is_secret: bool
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "password")
+    lifeline = Lifeline()
+    program = "import os, sys; sys.exit('PGPASSWORD' in os.environ)"
+    launcher = Launcher.here([sys.executable, "-c", program], dict, secrets_of(is_shared))
+    process, connection = launcher.start(lifeline)
+    connection.close()
+    assert process.wait() == (0 if is_secret else 1)
+    lifeline.close()
+
+
 def test_a_tool_that_the_process_lacks_is_missing(tmp_path: Path) -> None:
     async def script(made: Calls) -> None:
         outcome = await made.call("here_alone")
@@ -58,10 +90,10 @@ def test_a_tool_that_the_process_lacks_is_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "because"),
     [
-        ((), "this server was told no command that starts one"),
+        ((), "this server has no command that starts one"),
         (("/nowhere/python",), "[Errno 2] No such file or directory: '/nowhere/python'"),
         ((sys.executable, "-c", "import os; os._exit(7)"), "it ended with exit code 7"),
-        ((sys.executable, "-c", "import os; os.write(0, b'?' * 64); os.read(0, 1)"), "it said what makes no sense"),
+        ((sys.executable, "-c", "import os; os.write(0, b'?' * 64); os.read(0, 1)"), "it sent a malformed message"),
         (
             (sys.executable, "-m", "service", "isolated"),
             "the tools cannot be loaded: ModuleNotFoundError: No module named 'gone'",
@@ -89,7 +121,7 @@ def test_a_process_that_does_not_start_fails_no_attempt_and_the_next_one_makes_i
         given_up.task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await given_up.outcome()
-        made.isolation._origin = replace(made.isolation._origin, command=COMMAND)
+        made.isolation._launcher = replace(made.isolation._launcher, command=COMMAND)
         for call in waiting:
             assert isinstance(await call.outcome(), Succeeded)
             assert call.carrier.begun == 1

@@ -143,11 +143,11 @@ def test_what_a_tool_prints_and_reads_is_not_ours(tmp_path: Path, capfd: pytest.
 @pytest.mark.parametrize(
     ("tool", "because"),
     [
-        ("segfaults", "it was ended by SIGSEGV"),
+        ("segfaults", "it was killed by SIGSEGV"),
         ("exits", "it ended with exit code 3"),
-        ("kills_itself", "it was ended by SIGKILL"),
+        ("kills_itself", "it was killed by SIGKILL"),
         ("closes_all_fds", "its connection to the server was closed"),
-        ("says_nonsense", "it said what makes no sense: a message of 18446744073709551615 bytes"),
+        ("says_nonsense", "it sent a malformed message: a message of 18446744073709551615 bytes"),
     ],
 )
 def test_a_process_that_dies_under_its_call_is_replaced(tmp_path: Path, tool: str, because: str) -> None:

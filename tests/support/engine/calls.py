@@ -20,7 +20,7 @@ from service.core.tool import Tool
 from service.core.transitions import Status
 from service.core.validation import read_graph
 from service.engine.attempt import Attempts
-from service.engine.isolation.pool import Isolation
+from service.engine.isolation.pool import ProcessPool
 from service.engine.lines import LineBuffer
 from service.engine.threads import Threads
 from tests.support.engine import hostile
@@ -92,7 +92,7 @@ class Made:
 @dataclass
 class Calls:
     attempts: Attempts
-    isolation: Isolation
+    isolation: ProcessPool
     state: State = field(default_factory=lambda: State({}))
 
     def begin(
@@ -130,7 +130,7 @@ def calls(
     loads: Callable[[], Any] = dict,
     threads: int = 4,
 ) -> Iterator[Calls]:
-    isolation = Isolation(command, STATE_BYTES_MAX, loads)
+    isolation = ProcessPool(command, STATE_BYTES_MAX, loads)
     attempts = Attempts(tools, Threads(threads), folder / "runs", STATE_BYTES_MAX, isolation)
     try:
         yield Calls(attempts, isolation)

@@ -44,6 +44,7 @@ def surroundings() -> dict[str, Any]:
         "path": sys.path,
         "folder": os.getcwd(),
         "PYTHONPATH": os.environ.get("PYTHONPATH"),
+        "environment": dict(os.environ),
         "sockets": sum(1 for fd in opened if _is_socket(fd)),
         "inherited": sum(1 for fd in opened if _is_socket(fd) and not fcntl.fcntl(fd, fcntl.F_GETFD)),
     }

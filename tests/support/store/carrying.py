@@ -14,7 +14,7 @@ from service.core.moves import CallTool, Failed, Gather, Move, Outcome, Receive,
 from service.core.run import Run, Transition
 from service.core.state import Changes, State
 from service.core.validation import read_graph
-from service.engine.timestamps import instant_at
+from service.engine.timestamps import read_moment
 from service.store import Store
 from service.store.commands.start import Start
 from service.store.database.protocol import Database
@@ -106,7 +106,7 @@ async def _outcome(store: Store, run: Run, move: Move) -> Outcome | None:
             case CallTool():
                 return Succeeded(Changes({}))
             case Sleep(node=SleepNode(sleep=Until(until=place))):
-                return instant_at(run.state, place)
+                return read_moment(run.state, place)
             case Receive(node=node):
                 return await store.signals.oldest(run.id, node.signal)
             case Gather(node=node):

@@ -1,16 +1,16 @@
-"""Makes lines of a run out of what its tool writes with `logging`, at INFO and above, on any thread.
+"""Turn what a tool writes with `logging`, at INFO and above and on any thread, into lines of its run.
 
-Two questions are answered here, and neither of them by the root logger, which is everybody's: a tool that sets its
-level, takes its handlers away or disables `logging` would silence all other runs.
+This does not depend on the root logger, which all tools share: a tool that sets its level, removes its handlers or
+disables `logging` would silence all other runs.
 
-Whose line is it? `current` says so; it is set in the context in which a tool is called. A thread that is started
-there is the tool's as well, and so is what is handed to a pool of threads there, whoever started the pool.
+The run is found by the context variable `current`, which is set in the context in which a tool is called. It is passed
+on to threads that are started there, and to calls that are submitted to thread pools there.
 
-Is it a line? Yes, from INFO on, unless its logger or one of that logger's parents below the root has a higher level,
-or a filter of its logger refuses it: these say what their author wants of this very logger.
+A record becomes a line from INFO on, unless a higher level is set for its logger or for a parent below the root, or
+unless a filter of its logger rejects it.
 
-To hear of all that, `install` wraps four methods of the standard library, once for the process. Outside of an attempt
-they do what they always do.
+`install` wraps four methods of the standard library, once for the process. Outside of an attempt, the wrappers do
+nothing else than the methods.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _handle = Logger.handle
 _start = Thread.start
 _submit = ThreadPoolExecutor.submit
 _PICKLING: Any = getattr(futures, "InterpreterPoolExecutor", ())
-"""Pools of threads that share no objects (Python 3.14): what they are handed is pickled, and must stay as it is."""
+"""Pools whose threads share no objects (Python 3.14). Calls to them are pickled, so they must not be wrapped."""
 
 
 def install() -> None:
-    """Listen to all loggers and threads of this process; again is as good as once."""
+    """Wrap the methods of loggers, threads and thread pools. It is idempotent."""
     Logger.isEnabledFor = is_enabled_for  # type: ignore[method-assign]
     Logger.handle = handle  # type: ignore[method-assign]
     Thread.start = start  # type: ignore[method-assign]
@@ -46,30 +46,30 @@ def install() -> None:
 
 
 def is_enabled_for(self: Logger, level: int) -> bool:
-    """Whether anybody wants a record of this level: the process, or the run that this code belongs to."""
+    """Return whether the process or the current run wants a record of this level."""
     return _is_enabled_for(self, level) or (current.get() is not None and level >= _level_of_a_line(self))
 
 
 def handle(self: Logger, record: LogRecord) -> None:
-    """Make a line of the record; hand it to the process's handlers as well, if its settings want it."""
+    """Make a line of the record, and pass it to the process's handlers if the process wants it."""
     lines = current.get()
     if lines is None or record.levelno < INFO:
         _handle(self, record)
         return
-    # Asked once, since a filter may count. From Python 3.12 on it may put another record in this one's place.
+    # Called once, since a filter may have side effects. From Python 3.12 on it may replace the record.
     kept: Any = self.filter(record)
     if not kept:
         return
     if isinstance(kept, LogRecord):
         record = kept
     is_line = take(record, lines)
-    # What became a line needs no last resort: that is for messages that nobody listens to.
+    # A record that became a line is not passed to the last-resort handler, which is for unhandled records.
     if _is_enabled_for(self, record.levelno) and (not is_line or self.hasHandlers()):
         self.callHandlers(record)
 
 
 def start(self: Thread) -> None:
-    """Start the thread; what it logs belongs to the attempt that starts it."""
+    """Start the thread; what it logs belongs to the attempt that started it."""
     lines = current.get()
     if lines is not None:
         self.run = _bound(self.run, lines)  # type: ignore[method-assign]
@@ -77,14 +77,14 @@ def start(self: Thread) -> None:
 
 
 def submit(self: ThreadPoolExecutor, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-    """Have `fn` called by a thread of the pool; what it logs belongs to whoever hands it in."""
+    """Submit `fn` to the pool; what it logs belongs to the attempt that submitted it."""
     if not isinstance(self, _PICKLING):
         fn = _bound(fn, current.get())
     return _submit(self, fn, *args, **kwargs)
 
 
 def take(record: LogRecord, lines: Lines) -> bool:
-    """Make a line of `record`; whether its attempt still takes one. Never raises."""
+    """Make a line of `record`; return whether its attempt still takes lines. It never raises."""
     return lines.add(_message_of(record), _level_of(record), _data_of(record))
 
 
@@ -100,7 +100,7 @@ def _bound(function: Callable[..., T], lines: Lines | None) -> Callable[..., T]:
 
 
 def _level_of_a_line(logger: Logger) -> int:
-    """From which level on records of `logger` become lines."""
+    """Return the level from which on records of `logger` become lines."""
     at: Logger | None = logger
     while at is not None and at is not _root:
         if at.level:
@@ -112,7 +112,7 @@ def _level_of_a_line(logger: Logger) -> int:
 def _message_of(record: LogRecord) -> str:
     try:
         return record.getMessage()
-    except BaseException as error:  # An argument of a tool's may raise anything.
+    except BaseException as error:  # An argument of the record may raise anything.
         return f"{as_text(record.msg)} ({type(error).__name__} in its arguments)"
 
 
@@ -127,6 +127,6 @@ def _data_of(record: LogRecord) -> dict[str, Any]:
     if record.exc_info and record.exc_info[0] is not None:
         try:
             data["traceback"] = logging.Formatter().formatException(record.exc_info)
-        except BaseException as error:  # Nor need this be what logging asks for.
+        except BaseException as error:  # A tool may pass anything as exc_info.
             data["traceback"] = f"{type(error).__name__} in its traceback"
     return data

@@ -1,4 +1,4 @@
-"""Awaiting in a context of one's own, in the same task: what a coroutine sets there, its caller never sees."""
+"""Await a coroutine with its own context variables, without a new task."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from service.engine.guard.interpreter import Tracing
 
 T = TypeVar("T")
 
-_in_turn: dict[int, Within[Any]] = {}
-"""Who makes a step just now, by the thread of the loop."""
+_in_turn: dict[int, OwnContext[Any]] = {}
+"""The coroutine of a tool that is running now, by the thread of its loop."""
 
 
 def is_held(thread: int | None) -> bool:
-    """Whether a coroutine makes a step in `thread` just now, which holds its loop up if it takes long."""
+    """Return whether a tool's coroutine is running in `thread` now, and so blocks its loop."""
     return thread in _in_turn
 
 
-class Within(Generic[T]):
-    """Each step of `coroutine` is made in `context`. A task would do that too, for some turns of the loop."""
+class OwnContext(Generic[T]):
+    """Awaits `coroutine` in `context`. A task could do this as well, but it costs iterations of the loop."""
 
     __slots__ = ("_context", "_coroutine")
 
@@ -35,7 +35,7 @@ class Within(Generic[T]):
         sent, thrown = None, None
         thread = threading.get_ident()
         while True:
-            forks.end_child_that_waits()  # Another tool of this loop has forked.
+            forks.end_child_that_waits()  # This may be a child that another tool of this loop has forked.
             _in_turn[thread] = self
             try:
                 awaited = run(coroutine.send, sent) if thrown is None else run(coroutine.throw, thrown)
@@ -43,11 +43,11 @@ class Within(Generic[T]):
                 result: T = stop.value
                 return result
             finally:
-                _in_turn.pop(thread, None)  # Gone where a tool has run its loop within its own.
+                _in_turn.pop(thread, None)  # It is missing if the tool has run a nested loop.
                 tracing.put_back()
             forks.end_child_that_waits()
             sent, thrown = None, None
             try:
                 sent = yield awaited
-            except BaseException as error:  # A cancel, for the coroutine to judge.
+            except BaseException as error:  # For example a cancel, which the coroutine may handle.
                 thrown = error

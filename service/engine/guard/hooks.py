@@ -1,0 +1,10 @@
+"""Install the hooks of the interpreter that guard a process in which tools are called."""
+
+from service.engine.guard import forks, interpreter, log_capture
+
+
+def install() -> None:
+    """Install all hooks until the process ends. It is idempotent, and the hooks do nothing outside of attempts."""
+    log_capture.install()
+    interpreter.install()
+    forks.install()
