@@ -1,16 +1,16 @@
-"""The example: a data quality pipeline that mends with evidence, damages nothing, and accounts for every row and cell.
+"""The example: a data quality pipeline that repairs a table with evidence and accounts for every row and cell.
 
-`graph` says how the four tools follow one another. The rows lie in files in the run's folder, the state carries only
-what is known about them:
+`graph` defines the order of the four tools. The rows are kept in files in the run's folder, and the state only carries
+facts about them:
 
-    reading   a file → records that are certain, and lines that are refused
-    tables    a table as a file: a row's number, and its cells as texts; DuckDB over it
-    judging   what is wrong, what mends it, and on what evidence
-    steps     profile → detect → generate → apply → profile …, a module each
-    writing   the cleaned table, the lists of changes and flags, and the rules as SQL and as a Pandera schema
+    reading   reads a file into certain records and refused lines
+    tables    stores a table as a file of row numbers and cells, and queries it with DuckDB
+    judging   finds errors, and repairs with their evidence
+    steps     the tools profile → detect → generate → apply → profile …, one module each
+    writing   writes the cleaned table, the changes and flags, and the rules as SQL and as a Pandera schema
 
-Every step reads files that nobody alters and writes new ones, whole or not at all, with the same bytes each time; so a
-step done twice does no harm. Every path is the bundled data set or lies in the run's folder.
+Every step reads files that never change and writes new files atomically, with the same bytes each time, so repeating a
+step does no harm. Every path is the bundled data set or lies in the run's folder.
 """
 
 from __future__ import annotations

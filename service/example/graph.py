@@ -1,4 +1,4 @@
-"""The example's graph as a client would post it, and the state that its run starts with."""
+"""The example's graph as a client would post it, and the initial state of its runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from service.core.tool import JsonObject
 
 ROUNDS_MAX = 12
-"""Four or five rounds suffice, since no cell is mended twice in one way; this bounds them anyhow."""
+"""A bound on the rounds. Four or five suffice, since no cell is repaired twice in the same way."""
 
 MODES = ("report", "mend")
 ALLOWED = ("fill", "outliers", "duplicates", "text_in_numbers")
@@ -44,8 +44,11 @@ GRAPH: JsonObject = {
 
 
 def initial_state(source: JsonObject, threshold: float, asked: JsonObject | None = None) -> JsonObject:
-    """The state of a run over `source`: `{"kind": "dataset", "name": …}`, or `"csv"` or `"rows"` with a
-    `"file"` that lies in the run's folder. `asked` may hold `mode`, `allow`, `keep`, and `options` for a CSV file."""
+    """Return the initial state of a run over `source`.
+
+    `source` is `{"kind": "dataset", "name": …}`, or has the kind `"csv"` or `"rows"` and a `"file"` in the run's
+    folder. `asked` may have `mode`, `allow`, `keep`, and `options` for a CSV file.
+    """
     return {
         "source": source,
         "options": {},
@@ -64,9 +67,9 @@ def initial_state(source: JsonObject, threshold: float, asked: JsonObject | None
 
 
 def stop_reason(state: dict[str, Any]) -> str | None:
-    """Why the run ends at `detect`, or None where it goes on: in words what the edge above asks.
+    """Return why the run ends at `detect`, or None if it goes on; this mirrors the condition of the edge above.
 
-    Rounds used up count as no progress: no further round is made, and anomalies are left.
+    A run that has used up its rounds ends with `no_progress`, since anomalies are left.
     """
     if state["anomaly_count"] <= state["threshold"]:
         return "threshold_met"

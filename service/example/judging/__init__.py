@@ -1,1 +1,1 @@
-"""What is wrong with a table, what mends it, and on what evidence."""
+"""Find the errors in a table, and repairs with their evidence."""

@@ -1,7 +1,7 @@
-"""Dates, times and words of yes and no that are written otherwise than most of their column.
+"""Judge dates, times and yes-no words that are written differently from most of their column.
 
-Day and month tell themselves apart where one of them is beyond 12. An order that some values prove, and none
-contradicts, holds for the whole column; without proof, and with a year of two digits, a date is left as it is.
+A date proves the order of day and month if one of them is greater than 12. An order that some values prove and none
+contradicts holds for the whole column. Without proof, or with a year of two digits, a date is not changed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TIME = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?(?:\s*([AaPp])(\.?)[Mm](\.?))
 
 
 class Read(NamedTuple):
-    """A date as it is written: its order is known, or it is `?` where day and month may be either."""
+    """A date as it is written. Its order is `?` if day and month cannot be told apart."""
 
     order: str
     year: int
@@ -61,7 +61,7 @@ def _month(word: str) -> int:
 
 
 def judge_dates(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
-    """Judge the texts of a column of dates; `texts` are all of them that are no ISO dates."""
+    """Judge the texts of a column of dates; `texts` are those that are not ISO dates."""
     found = Judgement()
     read = {text: each for text, _ in texts if (each := read_date(text))}
     counts = dict(texts)
@@ -90,7 +90,7 @@ def judge_dates(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
 
 
 def _order(read: dict[str, Read], counts: dict[str, int]) -> str | None:
-    """Whether the day or the month comes first in the column's dates of numbers; None where nothing proves it."""
+    """Return whether the day or the month comes first in the column's numeric dates; None without proof."""
     proof = Counter[str]()
     for text, each in read.items():
         if each.order == "?":
@@ -104,7 +104,7 @@ def _order(read: dict[str, Read], counts: dict[str, int]) -> str | None:
 
 
 def _iso(each: Read, order: str | None) -> tuple[str | None, str]:
-    """The date as ISO 8601 writes it, and why; or None, and why not."""
+    """Return the date in ISO 8601 and the reason, or None and the reason why not."""
     month, day, why = each.first, each.second, "its parts name themselves"
     if each.order == "?":
         if order is None and each.first == each.second:
@@ -122,18 +122,18 @@ def _iso(each: Read, order: str | None) -> tuple[str | None, str]:
 
 
 def judge_impossible_dates(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
-    """Flag what is written as an ISO date and is none, such as February 30, in a column of dates."""
+    """Flag ISO dates that do not exist, such as February 30, in a column of dates."""
     bad = [text for text, _ in texts if re.fullmatch(DATE, text.strip())]
     return Judgement(flags=[_flag(facts, text, "there is no such date") for text in bad])
 
 
 class Clock(NamedTuple):
-    """How a time is written."""
+    """The way in which a time is written."""
 
     has_half: bool
     has_seconds: bool
     letters: str
-    """How a half of the day is written: `AM`, `a.m.`."""
+    """The letters for the half of the day, such as `AM` or `a.m.`."""
 
 
 def read_time(text: str) -> tuple[time, Clock] | None:
@@ -153,7 +153,7 @@ def read_time(text: str) -> tuple[time, Clock] | None:
 
 
 def judge_times(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
-    """Judge the texts of a column of times: rare ways to write one become the way of most."""
+    """Judge the texts of a column of times: times in a rare format get the format of most."""
     found = Judgement()
     read = {text: each for text, _ in texts if (each := read_time(text))}
     counts = Counter[Clock]()
@@ -196,7 +196,7 @@ PAIRS = (("yes", "no"), ("y", "n"), ("true", "false"), ("t", "f"), ("1", "0"))
 
 
 def judge_words(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
-    """Judge a column of yes and no: words of another pair, or in another case, become those of most."""
+    """Judge a column of yes-no words: words of another pair, or in another case, become the words of most."""
     found = Judgement()
     counts = Counter[tuple[str, str]]()
     for text, n in texts:

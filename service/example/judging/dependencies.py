@@ -1,10 +1,10 @@
-"""Dependencies between columns: where one column's value decides another's in all but a few rows.
+"""Judge cells by dependencies between columns, where one column's value decides another's in all but a few rows.
 
-An approximate functional dependency X → Y (Huhtala et al., TANE, 1999) is found by its confidence: the share of rows,
-among those whose X repeats, that have the most frequent Y of their X. A cell that breaks such dependencies gets a vote
-from each column that decides it. It is mended where the votes agree, where nothing speaks for what stands there, and
-where what stands there has no life of its own; else it is a flag. Candidates are bounded, so that a table of thousands
-of columns costs no more than a narrow one.
+An approximate functional dependency X → Y (Huhtala et al., TANE, 1999) is found by its confidence: among the rows whose
+X repeats, the share that has the most frequent Y for its X. A cell that breaks such dependencies gets a vote from each
+column that decides it. It is repaired if the votes agree, if no column supports its value, and if that value does not
+occur elsewhere in its column; otherwise it is flagged. The number of candidates is bounded, so that a table of
+thousands of columns costs no more than a narrow one.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from service.example.tables.database import Connection, literals
 
 COLUMNS_MAX = 40
 PAIR_ROWS = 2_000_000
-"""So many rows times pairs are counted in one query."""
+"""The most rows times pairs that one query counts."""
 SAMPLE_ROWS = 20_000
 CONFIDENCE_MIN = 0.9
 LIFT_MIN = 0.3
-"""A dependency must explain so much of what the most frequent value alone does not."""
+"""The least share that a dependency must explain of what the most frequent value alone does not."""
 GROUPS_MIN = 3
 GROUP_ROWS_MIN = 3
 SURE_CONFIDENCE = 0.99
@@ -34,9 +34,9 @@ SLIP_GROUP_ROWS = 4
 SLIP_MAJORITY = 0.8
 SHORT_LETTERS = 3
 SHORT_VOTES_MIN = 3
-"""A letter more or less makes another word of a short one: so many columns must agree that it is a slip."""
+"""The fewest columns that must agree on a slip in a short word, where one letter may make another word."""
 WITNESSES_FEW, WITNESSES_SOME = 4, 6
-"""A table of no more columns has fewer that could speak for a value; so fewer must speak against it."""
+"""In a table of at most so many columns, fewer columns can support a value, so fewer must speak against it."""
 MAJORITY_SHARE = 0.6
 COMMON_ROWS = 3
 COMMON_MAX = 20_000
@@ -51,11 +51,11 @@ class Dependency(NamedTuple):
     confidence: float
     groups: int
     is_mutual: bool
-    """Whether the target decides the source as well, so that either may be wrong."""
+    """Whether the target also decides the source, so that either may be wrong."""
 
 
 class Vote(NamedTuple):
-    """What a dependency says about one cell."""
+    """The vote of a dependency on one cell."""
 
     source: int
     key: str
@@ -63,7 +63,7 @@ class Vote(NamedTuple):
     support: int
     total: int
     current: int
-    """Rows of the group that have what the cell has."""
+    """The number of rows in the group that have the cell's value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +72,13 @@ class Cell:
     column: int
     value: str
     is_alive: bool
-    """Whether the value stands anywhere in its column where no dependency speaks against it."""
+    """Whether the value occurs in its column in a row where no dependency speaks against it."""
     is_explained: bool
-    """Whether another column's value has most of its rows break the dependency: then they differ for a reason."""
+    """Whether most rows with some value of another column break the dependency, which is then no error."""
 
 
 def candidates(columns: Iterable[Facts], row_count: int) -> list[Facts]:
-    """Columns that may take part: their values repeat, and are no measures."""
+    """Return the columns that may take part in dependencies: their values repeat and are not measurements."""
     repeating = [
         facts
         for facts in columns
@@ -90,7 +90,7 @@ def candidates(columns: Iterable[Facts], row_count: int) -> list[Facts]:
 
 
 def find_dependencies(db: Connection, columns: Sequence[Facts], row_count: int) -> list[Dependency]:
-    """The dependencies between the columns; leaves the temporary table `coded` for the votes."""
+    """Return the dependencies between the columns, and make the temporary table `coded` for the votes."""
     if len(columns) < 2:
         return []
     _encode(db, [facts.column for facts in columns])
@@ -145,7 +145,7 @@ def _modes(db: Connection) -> dict[int, int]:
 def _confidences(
     db: Connection, pairs: Sequence[tuple[int, int]], row_count: int, condition: str
 ) -> dict[tuple[int, int], tuple[float, int]]:
-    """Pair → its confidence and how many groups it was measured on, some pairs a query."""
+    """Return for each pair of columns its confidence and the number of groups, with several pairs in each query."""
     found: dict[tuple[int, int], tuple[float, int]] = {}
     step = max(1, PAIR_ROWS // max(1, row_count))
     for start in range(0, len(pairs), step):
@@ -172,9 +172,9 @@ def judge_dependencies(
     mended: set[tuple[int, int]],
     column_count: int,
 ) -> Judgement:
-    """Judge every cell that breaks a dependency; `mended` are cells that a vote has changed before.
+    """Judge every cell that breaks a dependency; `mended` has the cells that votes have changed before.
 
-    `column_count` are the columns of the whole table.
+    `column_count` is the number of columns of the whole table.
     """
     found = Judgement()
     if not dependencies:
@@ -201,7 +201,7 @@ def judge_dependencies(
 
 
 def _violations(db: Connection, dependencies: Sequence[Dependency]) -> list[tuple[Cell, list[Vote]]]:
-    """Cells that are not what a dependency's majority has, each with the votes of all dependencies on its column."""
+    """Return the cells that differ from a dependency's majority, each with the votes of all dependencies on it."""
     _find_broken(db, dependencies)
     rows = db.execute(
         """WITH alive AS (SELECT code FROM broken JOIN codes USING (code) GROUP BY code, n HAVING count(*) < n)
@@ -223,7 +223,7 @@ def _violations(db: Connection, dependencies: Sequence[Dependency]) -> list[tupl
 
 
 def _find_broken(db: Connection, dependencies: Sequence[Dependency]) -> None:
-    """Make `grouped`, `decided`, `broken` (cells that differ from their majority) and `explained` (for a reason)."""
+    """Make the tables `grouped`, `decided`, `broken` (cells unlike their majority) and `explained` (no errors)."""
     values = ", ".join(f"({each.source}, {each.target})" for each in dependencies)
     db.execute(
         f"""CREATE OR REPLACE TEMP TABLE grouped AS
@@ -261,7 +261,7 @@ def _decide(
     columns: dict[int, Facts],
     votes_needed: int,
 ) -> tuple[str, str, str | None]:
-    """What the cell should be, the evidence, and the doubt that forbids it, if there is one."""
+    """Return the value that the cell should have, the evidence, and the doubt that forbids the repair, or None."""
     weights: dict[str, int] = defaultdict(int)
     for vote in votes:
         weights[vote.majority] += 1
@@ -296,7 +296,7 @@ def _votes_needed(columns: int) -> int:
 
 
 def _is_slip_of(value: str, majority: str, common: Sequence[str]) -> bool:
-    """Whether a value is the majority's with some letters wrong, or breaks the pattern that the majority's keeps."""
+    """Return whether a value is a misspelling of the majority's, or breaks a pattern that the majority's keeps."""
     if is_slip(value, majority) and not is_made_of(value, common):
         return True
     breaks = breaks_pattern(value, common) and not breaks_pattern(majority, common)
@@ -304,6 +304,6 @@ def _is_slip_of(value: str, majority: str, common: Sequence[str]) -> bool:
 
 
 def _outweighs(best: Vote, votes: int) -> bool:
-    """Whether enough rows and columns speak for the majority to take another value for a slip of it."""
+    """Return whether enough rows and columns support the majority to treat another value as a slip."""
     is_lopsided = best.support >= max(SLIP_GROUP_ROWS * best.current, SLIP_MAJORITY * best.total)
     return is_lopsided and votes >= (SHORT_VOTES_MIN if len(best.majority) <= SHORT_LETTERS else 1)

@@ -1,4 +1,4 @@
-"""What a judge finds: repairs, each with its evidence, and flags, which say what looks wrong and is left alone."""
+"""The findings of a judge: repairs with their evidence, and flags for cells that look wrong but are not changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from service.core.tool import JsonObject
 
 
 class Kind(StrEnum):
-    """What is wrong with a cell or a row; the order is the order of judging."""
+    """The kinds of errors, in the order of judging."""
 
     SPACE = "space"
     PLACEHOLDER = "placeholder"
@@ -28,19 +28,19 @@ class Kind(StrEnum):
 
 
 class Repair(NamedTuple):
-    """Every cell of a column with the text `before` becomes `after`; only the one in `row` where there is one."""
+    """Replace `before` by `after` in every cell of a column, or only in `row` if that is given."""
 
     column: int
     row: int | None
     before: str | None
     after: str | None
-    """None: the cell becomes a missing one."""
+    """None makes the cell a missing one."""
     kind: Kind
     evidence: str
 
 
 class Flag(NamedTuple):
-    """Every cell of a column with this text looks wrong; only the one in `row` where there is one."""
+    """Every cell of a column with this text looks wrong, or only the one in `row` if that is given."""
 
     column: int | None
     row: int | None
@@ -51,12 +51,12 @@ class Flag(NamedTuple):
 
 @dataclass(slots=True)
 class Judgement:
-    """What a judge found, and what holds for each column whose cells it understands."""
+    """The repairs and flags of a judge, and the facts that it learnt about columns."""
 
     repairs: list[Repair] = field(default_factory=list)
     flags: list[Flag] = field(default_factory=list)
     learnt: dict[int, JsonObject] = field(default_factory=dict)
-    """Column → what stands in its rules, such as the unit of its numbers."""
+    """Facts for the rules of a column, by its number, such as the unit of its numbers."""
 
     def add(self, other: Judgement) -> None:
         self.repairs += other.repairs
@@ -66,7 +66,7 @@ class Judgement:
 
 
 def shown(text: str | None) -> str:
-    """A text as evidence and reasons quote it."""
+    """Return a text as it is quoted in evidence and reasons."""
     if text is None:
         return "nothing"
     return repr(text if len(text) <= 60 else text[:59] + "…")

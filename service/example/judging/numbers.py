@@ -1,6 +1,6 @@
-"""Numbers written otherwise: with separators, a currency, a percent sign or a unit.
+"""Judge numbers that are written with separators, a currency, a percent sign or a unit.
 
-A text is read into its parts first; what they mean is then judged by the column as a whole.
+A text is first split into its parts. What the parts mean is then decided by the column as a whole.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ _UNITS = {
 }  # fmt: skip
 _UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words.split()}
 SHARE_MIN = 0.98
-"""So many of a column's texts must be numbers before any of them is rewritten."""
+"""The least share of a column's texts that must be numbers before any of them is rewritten."""
 MOST = 0.9
 NO_NUMBER = "it is no number, and the column holds numbers"
 PLAIN_MIN = 5
 TEXTS_MIN = 3
-"""Fewer texts are no evidence of how a column is written."""
+"""The fewest texts that are evidence of how a column is written."""
 NOISELESS_DIGITS_MAX = 8
 FAR = 8.0
-"""How many times nearer to the others a reading must be to be taken for the right one."""
+"""How many times closer to the other numbers a reading must be than its alternative to be accepted."""
 
 
 class Number(NamedTuple):
-    """A text read as a number: what stands for the digits, and what stands around it."""
+    """A text split into the digits of a number and the parts around them."""
 
     sign: str
     digits: str
     unit: str | None
-    """The unit by its standard name, or as it is written."""
+    """The standard name of the unit, or the unit as it is written."""
     remark: str = ""
-    """What follows the unit."""
+    """The text after the unit."""
 
 
 def read_number(text: str) -> Number | None:
@@ -67,13 +67,13 @@ def read_number(text: str) -> Number | None:
         return None
     sign = "-" if match["open"] or "-" in (match["sign1"], match["sign2"]) else ""
     if re.match(r"[eE][-+\d]", after):
-        return None  # An exponent, and no unit.
+        return None  # This is an exponent, not a unit.
     unit, remark = unit_of(before or after)
     return Number(sign, match["digits"], unit, remark)
 
 
 def unit_of(text: str) -> tuple[str | None, str]:
-    """A unit by its standard name, and what follows it. Case matters where it may: mg is not Mg."""
+    """Return the standard name of a unit and the text after it. Case matters for units such as mg and Mg."""
     if not text:
         return None, ""
     plain = text.rstrip(".").strip()
@@ -91,14 +91,14 @@ def _known_unit(word: str) -> str | None:
 
 
 class Marks(NamedTuple):
-    """Which mark groups a column's digits, and which one begins its decimals; empty: none does."""
+    """The mark that groups a column's digits, and the mark that begins the decimals; empty if there is none."""
 
     group: str
     decimal: str
 
 
 def find_marks(digits: Sequence[str], plain: Facts) -> Marks | None:
-    """What the marks among a column's digits mean; None where that is not certain."""
+    """Return what the marks among a column's digits mean, or None if that is uncertain."""
     commas, points = Counter[str](), Counter[str]()
     for each in digits:
         if "," in each and "." in each:
@@ -114,7 +114,7 @@ def find_marks(digits: Sequence[str], plain: Facts) -> Marks | None:
     if commas["decimal"] and not points["decimal"] and not has_decimals:
         return Marks("." if points["group"] or points["either"] else "", ",")
     if commas["decimal"] and has_decimals and not commas["either"] and not points:
-        return Marks("", ",")  # 3,5 among 2.7: the decimals of both are known.
+        return Marks("", ",")  # For 3,5 among 2.7, the decimals of both are clear.
     if commas["group"] or (points["decimal"] and not commas["decimal"]):
         return Marks(",", ".")
     if commas["either"] and not commas["decimal"] and (has_decimals or plain.integer >= PLAIN_MIN):
@@ -125,7 +125,7 @@ def find_marks(digits: Sequence[str], plain: Facts) -> Marks | None:
 
 
 def _role(digits: str, mark: str) -> str:
-    """What a lone mark can mean: 1,234,567 groups, 3,5 begins decimals, 1,234 may do either."""
+    """Return what a single kind of mark means: it groups 1,234,567, begins the decimals of 3,5, or either in 1,234."""
     if digits.count(mark) > 1:
         return "group" if _GROUPS[mark].fullmatch(digits) else "neither"
     whole, _, rest = digits.partition(mark)
@@ -135,7 +135,7 @@ def _role(digits: str, mark: str) -> str:
 
 
 def rewritten(number: Number, marks: Marks) -> str | None:
-    """The digits as a plain number; None where they are none under these marks."""
+    """Return the digits as a plain number, or None if they do not form one with these marks."""
     whole, point, rest = number.digits, "", ""
     if marks.decimal and marks.decimal in whole:
         whole, point, rest = whole.rpartition(marks.decimal)
@@ -152,7 +152,7 @@ def _is_grouped(number: Number) -> bool:
 
 
 def judge_numbers(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
-    """Judge the texts of a column of numbers that are no plain numbers."""
+    """Judge the texts of a numeric column that are not plain numbers."""
     found = Judgement()
     read = {text: number for text, _ in texts if (number := read_number(text))}
     counts = dict(texts)
@@ -194,7 +194,7 @@ def judge_numbers(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
 
 
 def _common_unit(read: dict[str, Number], counts: dict[str, int], facts: Facts) -> tuple[str | None, str | None]:
-    """The one unit of a column's numbers, and why none may be taken away, if so."""
+    """Return the single unit of a column's numbers, and the reason why it must not be removed, or None."""
     units = Counter[str]()
     for text, number in read.items():
         if number.unit:
@@ -211,7 +211,7 @@ def _common_unit(read: dict[str, Number], counts: dict[str, int], facts: Facts) 
 
 
 def _scaled(plain: str, unit: str, facts: Facts) -> str | None:
-    """A number without its unit, as the plain numbers of the column have it; None where that is not certain."""
+    """Return a number without its unit, on the scale of the column's plain numbers; None if that is uncertain."""
     if not facts.plain:
         return plain
     if facts.low is None or facts.high is None or facts.median is None or facts.plain < PLAIN_MIN:
@@ -231,7 +231,7 @@ def _scaled(plain: str, unit: str, facts: Facts) -> str | None:
 
 
 def _tidy(plain: str) -> str:
-    """A number without a fraction of zero, and without the noise of binary arithmetic (0.052000000000000005)."""
+    """Return a number without a zero fraction and without rounding noise, as in 0.052000000000000005."""
     if "." not in plain:
         return plain
     plain = plain.rstrip("0").rstrip(".") if plain.rpartition(".")[2].strip("0") == "" else plain
@@ -242,7 +242,7 @@ def _tidy(plain: str) -> str:
 
 
 def _hundredth(plain: str) -> str:
-    """The number divided by a hundred, exactly."""
+    """Return the number divided by a hundred, exactly."""
     sign = "-" if plain.startswith("-") else ""
     whole, _, rest = plain.lstrip("+-").partition(".")
     whole = whole.rjust(3, "0")

@@ -1,15 +1,15 @@
-"""Values that cannot belong to their column, told from values that are merely rare.
+"""Find outliers: numbers that probably do not belong to their column, as opposed to merely rare ones.
 
-A value is an outlier where two things hold together:
+A value is an outlier if both of these hold:
 
 1. It lies beyond the far fence: 3 IQR outside the quartiles (Tukey, Exploratory Data Analysis, 1977, "far
    out") and beyond a modified z-score of 3.5 (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993),
    whichever is farther. The second widens the fence where the quartiles are narrow.
-2. Few values do: where more lie there than FEW and 0.1 %, the tail is the column's shape (delays, prices,
-   incomes, the longest flights).
+2. Few values do. If more than FEW and more than 0.1 % lie there, the tail belongs to the column's distribution
+   (delays, prices, incomes, the longest flights).
 
-Even so it is a flag: the largest of all true values lies somewhere. Without spread nothing can be said. The fence is
-measured once, on the first table that shows the column's numbers, and never on what it has cut.
+An outlier is only flagged, since it may be a true extreme value. A column without spread cannot be judged. The fence is
+measured once, on the first table that shows the column's numbers, and not again after values were removed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FEW_SHARE = 0.001
 
 
 def fence(facts: Facts) -> tuple[float, float] | None:
-    """The far fence on both sides; None where the column cannot be judged."""
+    """Return the far fence on both sides, or None if the column cannot be judged."""
     numbers = (facts.q1, facts.median, facts.q3, facts.mad)
     if not facts.is_numeric or facts.present < VALUES_MIN or None in numbers:
         return None
@@ -38,5 +38,5 @@ def fence(facts: Facts) -> tuple[float, float] | None:
 
 
 def few(facts: Facts) -> float:
-    """As many values beyond the fence are outliers; more are a shape."""
+    """Return the most values beyond the fence that count as outliers; more belong to the distribution."""
     return max(FEW, FEW_SHARE * facts.present)

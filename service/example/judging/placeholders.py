@@ -1,7 +1,7 @@
-"""Placeholders: texts that stand for nothing, in a column whose other values could not be such a text.
+"""Judge placeholders: texts that mean a missing value, in a column that could not have such a text as a value.
 
-`NA` is Namibia among ISO codes, and `Null` is a name among names. So a word is a placeholder where the column holds
-numbers or dates, or where no other text of the column looks like it; everywhere else it is a flag.
+`NA` is Namibia among ISO codes, and `Null` can be a surname. So a word is a placeholder if the column holds numbers or
+dates, or if no other text of the column looks like it. Otherwise it is flagged.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ MARKED = (
     "n/a", "#n/a", "n.a.", "n.a", "<na>", "(na)", "[na]", "<null>", "(null)", "[null]", "\\n", "#null!", "#value!",
     "#ref!", "#div/0!", "#name?", "#num!", "#n/a n/a", "not available", "no data", "not applicable",
 )  # fmt: skip
-"""With a mark or a space that a value of the column hardly has."""
+"""Placeholders with a mark or a space that real values rarely have."""
 MARKS = ("-", "--", "---", "----", "–", "—", "?", "??", "???", ".", "..", "...", "*", "_", "/", "#")
 INFINITIES = ("inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
 LEXICON = (*WORDS, *MARKED, *MARKS, *INFINITIES)
 CHARS_MAX = 14
 
 VAGUE = ("none", "nil", "undefined", "unavailable", "not applicable", "unknown", "missing", "tbd", "no data")
-"""Words that may be an answer of their own: no children, unknown gender."""
+"""Words that may be real answers, such as an unknown gender."""
 ZERO = ("none", "nil")
-"""Words that may stand for zero among numbers."""
+"""Words that may mean zero among numbers."""
 INFINITE_SHARE_MAX = 0.02
 TYPED_SHARE_MIN = 0.95
 OTHERS_MIN, OTHER_CELLS_MIN = 2, 20
-"""Fewer other texts, in fewer cells, do not tell what a value of the column looks like."""
+"""The fewest other texts, and cells with them, that show what values of the column look like."""
 
 
 def judge_placeholders(facts: Facts, hits: Sequence[tuple[str, int]], others: Sequence[tuple[str, int]]) -> Judgement:
-    """Judge the texts `hits` of a column, given `others`: its other texts, or the first of them, with their counts."""
+    """Judge the texts `hits` of a column. `others` has its other texts, or the first of them; both have counts."""
     found = Judgement()
     count = facts.present - sum(n for _, n in hits)
     typed = _type(facts, count)
@@ -56,7 +56,7 @@ def judge_placeholders(facts: Facts, hits: Sequence[tuple[str, int]], others: Se
 
 
 def _type(facts: Facts, count: int) -> str | None:
-    """What all but a few of the other texts are."""
+    """Return the type of nearly all other texts, or None."""
     if count < 1:
         return None
     for name, number in (
@@ -74,7 +74,7 @@ def _has_digits(facts: Facts) -> bool:
 
 
 def _among_typed(word: str, n: int, count: int) -> str | None:
-    """Why a placeholder among numbers or dates is left alone; None where it is none of them for certain."""
+    """Return why a placeholder among numbers or dates is not changed; None if it certainly is a placeholder."""
     if word in ZERO:
         return "it may stand for zero"
     if word in INFINITIES and n > max(1, INFINITE_SHARE_MAX * count):
@@ -83,8 +83,10 @@ def _among_typed(word: str, n: int, count: int) -> str | None:
 
 
 def _among_texts(text: str, others: Sequence[tuple[str, int]]) -> str | None:
-    """Why a placeholder among texts is left alone; None where none of the others looks like it, "" where it is no
-    placeholder at all."""
+    """Return why a placeholder among texts is not changed.
+
+    None means that no other text looks like it; an empty text means that it is not a placeholder.
+    """
     word = text.casefold()
     if len(others) < OTHERS_MIN and sum(n for _, n in others) < OTHER_CELLS_MIN:
         return "the column has too few other values to tell whether it is one"
@@ -103,7 +105,7 @@ def _among_texts(text: str, others: Sequence[tuple[str, int]]) -> str | None:
 
 
 def _looks_like(other: str, word: str) -> bool:
-    """Whether another text is a single word in the same case, and nearly as short."""
+    """Return whether another text is a single word of the same case and similar length."""
     if not re.fullmatch(r"\w+", other) or abs(len(other) - len(word)) > 3:
         return False
     return _case(other) == _case(word) or (len(word) <= 3 and len(other) <= 3)

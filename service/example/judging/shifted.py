@@ -1,7 +1,7 @@
-"""Values that slipped into the cell beside theirs: the city holds `Portland OR`, and the state is missing.
+"""Judge values that slipped into a neighbouring cell: the city is `Portland OR`, and the state is missing.
 
-What the table itself says is the evidence: the last word is a value of the column that lacks one, nearly every row that
-lacks one has such a word, and enough of the rest are rows elsewhere, divided as they should be.
+The table itself is the evidence. The last word is a value of the other column, nearly every row that lacks a value
+there ends in such a word, and enough of the remaining texts occur elsewhere with the values split correctly.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ KNOWN_SHARE_MIN = 0.3
 
 
 def judge_shifted(db: Connection, columns: Sequence[Facts], row_count: int) -> Judgement:
-    """Judge the texts of columns beside which another column lacks a value."""
+    """Judge the texts of columns in rows where a neighbouring column lacks a value."""
     found = Judgement()
     texts = [facts for facts in columns if facts.type == TEXT and facts.distinct >= 2][:COLUMNS_MAX]
     lacking = [

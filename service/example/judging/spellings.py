@@ -1,9 +1,9 @@
-"""Spellings: a text that is another one misspelt, where that one has all the support and this one no life of its own.
+"""Judge spellings: texts that are misspellings of a well supported text and occur for no other reason.
 
-Three ways in which two texts may be one name: the same but for case, accents and space; the same but for a company's
-designators (AIRBUS, AIRBUS INDUSTRIE); one letter apart. What they are is never enough. A spelling is mended where it
-is rare beside the other, or shares with it what decides the column (the models of a manufacturer), and where no other
-column tells the two apart.
+Two texts may be one name if they differ only in case, accents and space, only in a company's designators (AIRBUS,
+AIRBUS INDUSTRIE), or only in one letter. Similarity alone is not enough. A spelling is repaired if it is rare compared
+with the other, or shares values of a deciding column with it (the models of a manufacturer), and if no other column
+tells the two apart.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from service.example.tables.database import Connection, literals
 DISTINCT_MAX = 2000
 LENGTH_MAX = 100
 LETTERS_MIN = 4
-"""Case tells shorter texts apart: mg is not Mg, Co not CO."""
+"""Shorter texts may differ in case alone, such as mg and Mg, or Co and CO."""
 RARITY = 5
 SLIP_RARITY = 20
 SLIP_ROWS_MAX = 3
 SLIP_LETTERS_MIN = 6
 DOMINANCE = 50
-"""A text that is so many times as frequent may be misspelt in more letters than one, and alike more than once."""
+"""How many times more frequent a text must be to be misspelt in several letters, or in several ways."""
 CLOSED_SHARE = 0.8
-"""So many of a column's rare texts must be slips of frequent ones before any is taken for one."""
+"""The least share of a column's rare texts that must be slips of frequent ones before any is treated as a slip."""
 LONG_LETTERS = 12
 LETTERS_A_SLIP = 6
-"""So many letters a text has for each that may be wrong."""
+"""The number of letters of a text for each letter that may be wrong."""
 STYLE_SHARE = 0.9
 OWN_SHARE = 0.9
 SHARED_MIN = 0.5
@@ -43,7 +43,7 @@ PAIRS_MAX = 2000
 
 
 class Pair(NamedTuple):
-    """A spelling, the one that it may stand for, and why they are alike."""
+    """A spelling, the spelling that may be meant, and the way in which they are alike."""
 
     column: int
     rare: str
@@ -52,22 +52,22 @@ class Pair(NamedTuple):
     common_count: int
     why: str
     needs_company: bool
-    """Whether another column must speak for it: the spelling is neither rare nor plainly out of style."""
+    """Whether another column must support the pair, because the spelling is neither rare nor in an unusual style."""
 
 
 class Company(NamedTuple):
-    """What the other columns say about a pair."""
+    """The evidence of other columns about a pair."""
 
     own: str | None
     """A column that tells the two apart."""
     shared: str | None
-    """A column whose values the two share, and nobody else has."""
+    """A column whose values only these two share."""
     agrees: str | None
-    """A column that the common spelling decides, and the rare one has the same there."""
+    """A column that the common spelling decides, and in which the rare spelling has the same value."""
 
 
 def judge_spellings(db: Connection, judged: Sequence[Facts], all_columns: Sequence[Facts]) -> Judgement:
-    """Judge the texts of some columns; `spelled` has the counts."""
+    """Judge the texts of some columns; the table `spelled` has their counts."""
     found = Judgement()
     columns = {facts.column: facts for facts in judged if _has_names(facts)}
     if not columns:
@@ -106,7 +106,7 @@ def _pairs(facts: Facts, counts: dict[str, int]) -> list[Pair]:
 
 
 def _same_names(facts: Facts, counts: dict[str, int]) -> list[Pair]:
-    """Pairs that share a key, each with the most frequent spelling of it."""
+    """Return pairs of texts that share a key, each with the key's most frequent spelling."""
     spellings: dict[str, list[str]] = defaultdict(list)
     for text in counts:
         spellings[name_key(text)].append(text)
@@ -139,7 +139,7 @@ def _same_names(facts: Facts, counts: dict[str, int]) -> list[Pair]:
 
 
 def _style(counts: dict[str, int]) -> str | None:
-    """The case that nearly all texts of a column are written in."""
+    """Return the case in which nearly all texts of a column are written, or None."""
     cases = Counter(_case(text) for text in counts)
     style, n = cases.most_common(1)[0]
     return style if n >= STYLE_SHARE * len(counts) or n >= len(counts) - 1 else None
@@ -155,7 +155,7 @@ def _case(text: str) -> str:
 
 
 def _slips(facts: Facts, counts: dict[str, int]) -> list[Pair]:
-    """Pairs of a rare text and a frequent one that it may be a slip of, where nearly all rare texts are such."""
+    """Return pairs of a rare text and the frequent text meant by it, if nearly all rare texts are such slips."""
     words = Counter(word for text in counts for word in set(_words(text)))
     frequent = [text for text, n in counts.items() if n >= SLIP_RARITY]
     most = max((counts[text] for text in frequent), default=0)
@@ -176,7 +176,7 @@ def _slips(facts: Facts, counts: dict[str, int]) -> list[Pair]:
 
 
 def _is_close(text: str, common: str, counts: dict[str, int]) -> bool:
-    """One letter apart within, or more of a long text that is far more frequent."""
+    """Return whether two texts differ in one inner letter, or in more if `common` is long and far more frequent."""
     one, other = text.casefold(), common.casefold()
     if counts[common] >= DOMINANCE * counts[text] and len(other) > LONG_LETTERS:
         most = len(other) // LETTERS_A_SLIP
@@ -189,7 +189,7 @@ def _words(text: str) -> list[str]:
 
 
 def _doubt(pair: Pair, company: Company) -> tuple[str | None, str]:
-    """Why a pair is left alone, if it is; and the evidence."""
+    """Return the reason not to repair a pair, or None, and the evidence."""
     reason = (
         f"{shown(pair.rare)} ({pair.rare_count:,} cells) and {shown(pair.common)} ({pair.common_count:,} cells) are"
         f" {pair.why}"
@@ -204,7 +204,7 @@ def _doubt(pair: Pair, company: Company) -> tuple[str | None, str]:
 
 
 def _company(db: Connection, pairs: Sequence[Pair], columns: Sequence[Facts]) -> list[Company]:
-    """What the columns whose values repeat say about each pair."""
+    """Return the evidence of the columns whose values repeat about each pair."""
     context = [each for each in columns if 2 <= each.distinct <= 0.5 * each.present and each.type != "DOUBLE"]
     context = sorted(context, key=lambda each: (each.type != TEXT, each.column))[:CONTEXT_MAX]
     if not pairs or not context:
@@ -236,9 +236,12 @@ def _load_pairs(db: Connection, rows: Sequence[tuple[int, int, str, str]]) -> No
 
 
 def _asked(db: Connection, column: int) -> list[tuple[int, int, int, float, float, float, float]]:
-    """For each pair, what one column says: rows of the rare spelling, how many of them have a value that the common
-    one has too, how much the common one decides the value, how often the rare one has that value, how frequent it is
-    anyway, and the share of the two spellings among all rows with the values that they share."""
+    """Return the figures of one column for each pair.
+
+    They are the rows of the rare spelling, those with a value that the common spelling has too, how far the common
+    spelling decides the value, how often the rare one has that value, how frequent the value is overall, and the share
+    of both spellings among all rows with shared values.
+    """
     return db.execute(
         f"""WITH seen AS (
             SELECT p.id, i.cells[p.col] AS spelling, p.rare, i.cells[{column}] AS x

@@ -1,4 +1,4 @@
-"""The judge of a table: asks each judge of a kind about the columns that are ready for it."""
+"""Judge a table: apply the judge of each kind of error to the columns that are ready for it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Texts = dict[int, list[tuple[str, int]]]
 
 
 class Judge:
-    """One table, and what may be done to it."""
+    """Judges one table, within what the caller allows."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Judge:
         keep: Collection[int],
         earlier: Sequence[str],
     ) -> None:
-        """`earlier` are the changes of the iterations before, as FROM clauses; `keep` the columns never touched."""
+        """`earlier` has the changes of earlier iterations, as FROM clauses; columns in `keep` are never changed."""
         self.db, self.columns, self.row_count, self.allow, self.keep = db, columns, row_count, allow, keep
         self._earlier = earlier
         make_values(db)
@@ -46,7 +46,7 @@ class Judge:
         db.execute(f"CREATE OR REPLACE TEMP TABLE missing AS SELECT * FROM (VALUES {counts}) AS v(col, n) WHERE n > 0")
 
     def judge(self) -> Judgement:
-        """All that is wrong with the table; repairs of a later kind only where none of an earlier one is left."""
+        """Return all findings; a column gets repairs of a later kind only if no earlier kind is left in it."""
         found = self._surfaces()
         for kind in (self._formats, self._shifted, self._spellings, self._dependencies, self._allowed):
             found.add(kind(self._settled(found)))
@@ -58,12 +58,12 @@ class Judge:
         return found
 
     def _settled(self, found: Judgement) -> list[Facts]:
-        """Columns in which nothing is to be mended so far."""
+        """Return the columns without repairs so far."""
         busy = {repair.column for repair in found.repairs if repair.column not in self.keep}
         return [facts for facts in self.columns if facts.present and facts.column not in busy]
 
     def _texts(self, condition: str, columns: Iterable[Facts], limit: int = TEXTS_MAX) -> Texts:
-        """Column → its different texts, and their counts, where a condition of SQL holds."""
+        """Return the distinct texts, with their counts, of each column for which an SQL condition holds."""
         chosen = [facts.column for facts in columns]
         texts: Texts = defaultdict(list)
         if chosen:
@@ -74,7 +74,7 @@ class Judge:
         return texts
 
     def _surfaces(self) -> Judgement:
-        """Outer space and placeholders."""
+        """Judge surrounding space and placeholders."""
         found = Judgement()
         for col, value, bare in self.db.execute(
             f"SELECT col, value, bare FROM spelled WHERE {has_outer_space('value')} ORDER BY col, value"
@@ -89,7 +89,7 @@ class Judge:
         return found
 
     def _formats(self, settled: Sequence[Facts]) -> Judgement:
-        """Numbers, dates, times and words of yes and no."""
+        """Judge numbers, dates, times and yes-no words."""
         found = Judgement()
 
         def full(pattern: str) -> str:
@@ -129,7 +129,7 @@ class Judge:
         return judge_dependencies(self.db, dependencies, ready, mended, len(self.columns))
 
     def _allowed(self, settled: Sequence[Facts]) -> Judgement:
-        """What the caller allows beyond what evidence supports; each is marked by its kind."""
+        """Make the repairs that the caller allows without evidence; their kind marks them."""
         found = Judgement()
         numeric = [facts for facts in settled if facts.is_numeric]
         if "text_in_numbers" in self.allow:
@@ -152,7 +152,7 @@ class Judge:
         return found
 
     def outliers(self, columns: Iterable[Facts]) -> list[Flag]:
-        """The numbers beyond their column's fence, where they are few."""
+        """Flag the numbers beyond their column's fence, if they are few."""
         fences = {facts.column: (facts, limits) for facts in columns if (limits := fence(facts))}
         if not fences:
             return []
@@ -174,7 +174,7 @@ class Judge:
         return flags
 
     def _fills(self, settled: Sequence[Facts]) -> Judgement:
-        """The median of a measure, the most frequent of few names, for what is missing."""
+        """Fill missing cells with the median of a numeric column, or with the most frequent of few names."""
         found = Judgement()
         gaps = [
             facts
@@ -209,7 +209,7 @@ class Judge:
         return found
 
     def repeated_rows(self) -> list[tuple[int, int]]:
-        """Rows that repeat an earlier one in every cell, each with the first of its kind."""
+        """Return the rows that repeat an earlier row in every cell, each with the first such row."""
         if any(facts.distinct == self.row_count for facts in self.columns):
             return []
         return self.db.execute(
@@ -229,7 +229,7 @@ class Judge:
 
 
 def unmade(repair: Repair, why: str) -> Flag:
-    """A repair that is not made, as a flag."""
+    """Turn a repair that is not made into a flag."""
     would = "a missing cell" if repair.after is None else repr(repair.after)
     return Flag(
         repair.column or None, repair.row, repair.before, repair.kind, f"would become {would}: {repair.evidence}; {why}"

@@ -1,4 +1,4 @@
-"""How texts are alike: slips of the pen, shapes, and the keys that two spellings of one name share."""
+"""Compare texts: slips, shapes, and the keys that two spellings of one name share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 SLIP_SHARE_MAX = 0.34
-"""A third of a text's letters may be replaced, or a sixth left out, where all evidence says which text is meant."""
+"""If all evidence agrees on a text, a third of its letters may be replaced in a slip, or a sixth left out."""
 DESIGNATORS = re.compile(
     "inc|incorporated|ltd|limited|llc|llp|lp|plc|co|company|corp|corporation|gmbh|ag|kg|sa|sas|sarl|spa|srl|nv"
     "|bv|ab|oy|oyj|kk|pty|pte|group|holdings?|industries?|industrie|aircraft"
@@ -15,9 +15,9 @@ DESIGNATORS = re.compile(
 
 
 def distance(one: str, other: str, most: int) -> int:
-    """The edits from one text to the other, two letters swapped being one; `most` + 1 where there are more.
+    """Return the number of edits between two texts, where swapping two letters is one edit, or `most` + 1 if greater.
 
-    Optimal string alignment (Damerau 1964), within a band of `most`.
+    This is the optimal string alignment distance (Damerau 1964), computed within a band of `most`.
     """
     if abs(len(one) - len(other)) > most:
         return most + 1
@@ -37,7 +37,7 @@ def distance(one: str, other: str, most: int) -> int:
 
 
 def is_slip(text: str, meant: str) -> bool:
-    """Whether a text can be a slip of another: few letters differ, and no digit for another digit."""
+    """Return whether a text can be a slip of another: few letters differ, and no digit replaces another digit."""
     one, other = text.casefold(), meant.casefold()
     if one == other:
         return True
@@ -50,7 +50,7 @@ def is_slip(text: str, meant: str) -> bool:
             distance(a, b, max(1, len(b) // 2)) > max(1, len(b) // 2) for a, b in zip(words, meant_words, strict=True)
         )
     ):
-        return False  # Another word, such as Eucla for Perth, is no slip of it.
+        return False  # Another word, such as Eucla for Perth, is not a slip.
     most = max(1, int((SLIP_SHARE_MAX if len(one) == len(other) else SLIP_SHARE_MAX / 2) * len(other)))
     if distance(one, other, most) > most:
         return False
@@ -67,18 +67,18 @@ def agrees_in_digits(text: str, meant: str) -> bool:
 
 
 def shape(text: str) -> str:
-    """The text with each run of letters and digits as one mark."""
+    """Return the text with each run of letters, or of digits, replaced by one mark."""
     return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", text))
 
 
 def breaks_pattern(text: str, common: Sequence[str]) -> bool:
-    """Whether a text has a shape that no common value of its column has, where these have few."""
+    """Return whether a text has a shape unlike all common values of its column, if those have few shapes."""
     shapes = {shape(each) for each in common if each != text}
     return 0 < len(shapes) <= max(3, len(common) // 10) and shape(text) not in shapes
 
 
 def is_made_of(text: str, common: Sequence[str]) -> bool:
-    """Whether each word of a text is a word of other values too, so that it is no slip but another value."""
+    """Return whether each word of a text occurs in other values, so that the text is a value of its own."""
     words = set(re.findall(r"[^\W_]+", text.casefold()))
     for each in common:
         if not words:
@@ -89,15 +89,15 @@ def is_made_of(text: str, common: Sequence[str]) -> bool:
 
 
 def plain_key(text: str) -> str:
-    """The text without what case, accents and space add to it."""
+    """Return the text without differences in case, accents and space."""
     letters = (each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
     return " ".join("".join(letters).casefold().split())
 
 
 def name_key(text: str) -> str:
-    """What two spellings of one name have in common: the words in their order, without a company's designators.
+    """Return a key that the spellings of one name share: its words in order, without a company's designators.
 
-    A text with a digit is a designation (737-7H4), and a short one a code (A+): only case and space are left out.
+    A text with a digit is a designation (737-7H4), and a short text is a code (A+): they only lose case and space.
     """
     plain = plain_key(text)
     if any(map(str.isdigit, plain)):

@@ -1,4 +1,4 @@
-"""Reading with certainty: what a file holds is known, line by line, or the run fails and says what would settle it."""
+"""Read a file with certainty: every line is understood, or the run fails and names the option that would help."""
 
 from __future__ import annotations
 

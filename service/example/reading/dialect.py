@@ -1,6 +1,6 @@
-"""The shape of a table in a file: its delimiter, its width, where it begins, and whether it has a header.
+"""Find the dialect of a CSV file: its delimiter, its width, where the table begins, and whether it has a header.
 
-All of this is concluded from the first lines, and the whole file is held against it afterwards.
+The dialect is derived from the first lines. Later, the whole file is checked against it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from service.example.tables.database import LINE_BYTES_MAX
 
 HEAD_LINES = 1000
 TEXT_LINES = 100
-"""A text that runs over more lines is split at each of them while the dialect is looked for."""
+"""While the dialect is searched for, a quoted text over more lines is treated as separate lines."""
 PREAMBLE_LINES_MAX = 50
 NOT_CSV = re.compile(r'\s*(<!doctype|<html|<\?xml|%PDF|[\[{]\s*["{\]}])', re.IGNORECASE)
 DELIMITERS = ",;\t|"
 VALUE = re.compile(r"[-+]?\d+([.,]\d+)*%?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*")
-"""What a name of a column seldom is: a number or a date."""
+"""A number or a date, which is rarely the name of a column."""
 
 csv.field_size_limit(LINE_BYTES_MAX)
 
@@ -32,17 +32,17 @@ csv.field_size_limit(LINE_BYTES_MAX)
 class Dialect:
     delimiter: str
     quote: str
-    """Empty where nothing is quoted."""
+    """Empty if no text is quoted."""
     is_quote_said: bool
-    """Whether the caller vouches for the quotes."""
+    """Whether the caller has given `quote`."""
     first_line: int
     """The first line of records, from 1."""
     width: int
     header: list[str] | None
     header_doubt: str | None
-    """Why the header looks like data, where it does and the caller does not say that it is one."""
+    """Why the header looks like data; None if it does not, or if the caller has given `header`."""
     blank_lines: int
-    """Blank lines before the table."""
+    """The number of blank lines before the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class _Record:
 
 
 def find_dialect(path: Path, options: Options) -> Dialect:
-    """Conclude the dialect; Uncertain where more than one would do, ValueError where the file is no table."""
+    """Return the dialect. Raise Uncertain if several would fit, ValueError if the file is not a table."""
     with path.open("rb") as file:
         head = [line.decode("utf-8", errors="replace") for line in islice(file, (options.skip or 0) + HEAD_LINES)]
     if head:
@@ -83,7 +83,7 @@ def find_dialect(path: Path, options: Options) -> Dialect:
 
 
 def _find_delimiter(lines: Sequence[str], quote: str, first: int) -> str:
-    """The delimiter that gives the lines one width; Uncertain where two do, and give different columns."""
+    """Return the delimiter that gives all lines the same width. Raise Uncertain if two delimiters do."""
     fits = {}
     for delimiter in DELIMITERS:
         records = _records(lines, delimiter, quote, first)
@@ -104,7 +104,7 @@ def _find_delimiter(lines: Sequence[str], quote: str, first: int) -> str:
 
 
 def _refuse_one_column(lines: Sequence[str], quote: str, first: int) -> None:
-    """Uncertain where most lines have one field, and the header and another line have the same number of more."""
+    """Raise Uncertain if most lines have one field, but the header and another line have the same larger width."""
     for delimiter in DELIMITERS:
         header, *body = _records(lines, delimiter, quote, first)
         width = len(header.cells)
@@ -118,7 +118,7 @@ def _refuse_one_column(lines: Sequence[str], quote: str, first: int) -> None:
 
 
 def _records(lines: Sequence[str], delimiter: str, quote: str, first: int) -> list[_Record]:
-    """The lines as records without blank ones; a line that cannot be read alone is split at each delimiter."""
+    """Split the lines into records, without blank lines. A line that cannot be parsed is split at each delimiter."""
     records: list[_Record] = []
     position = 0
     while position < len(lines):
@@ -144,9 +144,9 @@ def _cells(lines: Sequence[str], position: int, delimiter: str, quote: str) -> t
 
 
 def parse(text: str, delimiter: str, quote: str) -> list[str] | None:
-    """The cells of one record, read strictly; None where it breaks the grammar or ends within quotes.
+    """Parse the cells of one record strictly; return None if it is malformed or ends within quotes.
 
-    A quote within a text that is not quoted is a character like others.
+    A quote within an unquoted text is an ordinary character.
     """
     lines = text.split("\n")
     parts = [*(line + "\n" for line in lines[:-1]), lines[-1]]
@@ -159,12 +159,12 @@ def parse(text: str, delimiter: str, quote: str) -> list[str] | None:
 
 
 def is_blank(line: str, delimiter: str) -> bool:
-    """Whether a line holds nothing at all; one of delimiters alone is a record of missing cells."""
+    """Return whether a line is blank. A line of delimiters is not: it is a record of missing cells."""
     return not line.strip(" \t\r\n") and delimiter not in line
 
 
 def _find_width(records: Sequence[_Record], options: Options) -> int:
-    """How many fields a record has; Uncertain where the first lines are not part of the table."""
+    """Return the number of fields of a record. Raise Uncertain if the first lines do not belong to the table."""
     has_header = options.header is not False
     body = records[1:] if has_header else records
     if not body:
@@ -205,7 +205,7 @@ def _fields(count: int) -> str:
 
 
 def _doubt(records: Sequence[_Record], width: int) -> str | None:
-    """Why the first record looks like data, if it does: it has numbers or dates where its columns have such."""
+    """Return why the first record looks like data, such as a number above a column of numbers; None if it does not."""
     first, body = records[0], [record.cells for record in records[1:] if len(record.cells) == width]
     for index, name in enumerate(first.cells):
         column = [cells[index].strip() for cells in body if index < len(cells) and cells[index].strip()]

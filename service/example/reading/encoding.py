@@ -1,7 +1,7 @@
-"""The encoding of a file: what it says itself, or what the caller says, and never a guess that could be wrong.
+"""Find the encoding of a file from its byte order mark, from the caller's option, or with certainty from its bytes.
 
-A file that is UTF-8 but for a few lines is UTF-8: those lines are refused, so that one bad byte spoils no other.
-A file without a single character of UTF-8 is Windows-1252 where every byte beyond ASCII reads as Western text does.
+A file that is UTF-8 except for a few lines is read as UTF-8, and those lines are refused. A file without any multi-byte
+UTF-8 character is read as Windows-1252 if every byte beyond ASCII makes sense in Western text.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _DECLARED = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codec
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A file as UTF-8; single lines may still be none."""
+    """A file in UTF-8, of which single lines may still be invalid."""
 
     path: Path
     encoding: str
     is_said: bool
-    """Whether the file or the caller says the encoding; if not, it was concluded."""
+    """Whether the file or the caller states the encoding; otherwise it was derived from the bytes."""
 
 
 @contextmanager
 def as_utf8(path: Path, options: Options, folder: Path) -> Iterator[Text]:
-    """The file as UTF-8 with `\\n` somewhere in it if it has more than one line; a copy in `folder` where it is not."""
+    """Yield the file as UTF-8 with `\\n` between lines; if it differs, make a copy in `folder`."""
     with path.open("rb") as file:
         head = file.read(BLOCK_BYTES)
     if not head.strip():
@@ -59,7 +59,7 @@ def as_utf8(path: Path, options: Options, folder: Path) -> Iterator[Text]:
 
 
 def _concluded(path: Path) -> str:
-    """UTF-8 or Windows-1252; Uncertain where it could be something else."""
+    """Return UTF-8 or Windows-1252. Raise Uncertain if it could be another encoding."""
     proper, bad, first, western = 0, 0, 0, True
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
@@ -80,14 +80,14 @@ def _concluded(path: Path) -> str:
 
 
 def _reads_as_western(line: bytes) -> bool:
-    """Whether the bytes beyond ASCII are letters and marks where Western text has them."""
+    """Return whether the bytes beyond ASCII are letters and marks in the places where Western text has them."""
     text = line.decode(WESTERN, errors="replace")
     odd = "\ufffd" in text or _ODD_WESTERN.search(text) or _MANY_IN_A_ROW.search(text) or _CAPITAL_WITHIN.search(text)
     return not odd
 
 
 def _transcode(path: Path, draft: Path, encoding: str) -> None:
-    """Write the file as UTF-8, with Unix line ends where it has old Macintosh ones."""
+    """Write the file as UTF-8, and replace old Macintosh line ends by Unix ones."""
     decoder = codecs.getincrementaldecoder(encoding)()
     lines = 1
     with path.open("rb") as file, draft.open("wb") as out:

@@ -1,4 +1,4 @@
-"""Names for columns."""
+"""Make names for columns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ NAME_CHARS_MAX = 100
 
 
 def unique_names(names: Iterable[str]) -> list[str]:
-    """Names for columns: none empty, none twice (SQL does not tell `a` from `A`), none too long to print."""
+    """Return names that are not empty, unique without regard to case (as in SQL), and short enough to print."""
     taken: set[str] = set()
     counts: dict[str, int] = {}
     unique = []
@@ -19,7 +19,7 @@ def unique_names(names: Iterable[str]) -> list[str]:
         while name.casefold() in taken:
             count += 1
             name = f"{base}_{count}"
-        counts[base.casefold()] = count  # So that thousands of one name take no time.
+        counts[base.casefold()] = count  # Makes thousands of equal names fast.
         taken.add(name.casefold())
         unique.append(name)
     return unique

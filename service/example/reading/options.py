@@ -1,4 +1,4 @@
-"""What a caller says about a CSV file, and the error where the file alone does not say it."""
+"""The caller's options for reading a CSV file, and the error for a file that cannot be read without them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from service.core.tool import JsonObject
 from service.example.graph import ALLOWED, MODES
 
 TAB_NAMES = {"tab": "\t", "\\t": "\t"}
-"""Ways to write a tab where one cannot type it."""
+"""Ways to write a tab as text."""
 
 
 class Uncertain(ValueError):
-    """The table cannot be read with certainty; the message names the line and the option that settles it."""
+    """The table cannot be read with certainty; the message names the line and the option that helps."""
 
     def __init__(self, line: int, problem: str, remedy: str) -> None:
         super().__init__(f"line {line}: {problem}; {remedy}")
@@ -21,19 +21,19 @@ class Uncertain(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """None where the file has to say it itself."""
+    """The options; one that is None is derived from the file."""
 
     delimiter: str | None = None
     quote: str | None = None
-    """Empty: no text is quoted, and every quote is a character like others."""
+    """The quote character. If empty, no text is quoted and quotes are ordinary characters."""
     encoding: str | None = None
     header: bool | None = None
     skip: int | None = None
-    """Lines before the table."""
+    """The number of lines before the table."""
 
     @classmethod
     def of(cls, given: JsonObject) -> Options:
-        """The options that a state carries; ValueError for one that makes no sense."""
+        """Read the options from a state. Raise ValueError if one is invalid."""
         for name, message in _faults_in_options(given):
             raise ValueError(f"`{name}` is {given[name]!r}; {message}")
         encoding, delimiter = given.get("encoding"), given.get("delimiter")
@@ -47,7 +47,7 @@ class Options:
 
 
 def faults(asked: JsonObject) -> list[tuple[str, str]]:
-    """What is wrong with what a caller asks for: the name of the part, and what it may be."""
+    """Return the faults in the caller's wishes: for each, the name of the field and what it may be."""
     found = []
     if asked.get("mode", "mend") not in MODES:
         found.append(("mode", f"one of {', '.join(MODES)}"))
@@ -76,12 +76,12 @@ def _faults_in_options(given: JsonObject) -> list[tuple[str, str]]:
 
 
 def known_encoding(name: object) -> str | None:
-    """Python's name of an encoding of text; None where it knows none of that name."""
+    """Return Python's name of a text encoding, or None if it is unknown."""
     try:
         if not isinstance(name, str) or not name.isascii() or "\0" in name:
             return None
         found = codecs.lookup(name.strip())
-        b"a".decode(found.name)  # Refuses codecs that are none of text, such as hex.
+        b"a".decode(found.name)  # Refuses codecs that do not encode text, such as hex.
     except (LookupError, ValueError):
         return None
     return {"iso8859-1": "latin-1", "ascii": "utf-8", "utf-8-sig": "utf-8"}.get(found.name, found.name)

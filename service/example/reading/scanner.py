@@ -1,7 +1,7 @@
-"""The records of a CSV file, each with the line that it begins at, and the lines that are no record of the table.
+"""Split the lines of a CSV file into records, and refuse lines that are not records of the table.
 
-A quote is what makes lines uncertain: one too many swallows all that follow. So a text that runs over several
-lines is taken for one only where it is closed as it should be and its lines could not be records themselves.
+Quotes make lines uncertain, since one quote too many swallows all following lines. So a quoted text over several lines
+is accepted only if it is closed properly, and if its lines do not look like records themselves.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from service.example.reading.options import Uncertain
 
 TEXT_LINES_MAX = 5000
 TEXT_CHARS_MAX = 4 << 20
-"""A quoted text that is longer, or runs over more lines, counts as never closed."""
+"""A quoted text with more characters or lines counts as never closed."""
 PATTERN_RECORDS = 200
 PATTERN_SHARE = 0.95
 REFUSED_SHARE_MAX = 0.5
@@ -30,7 +30,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A line, or the lines of one record, that are no row of the table, and why."""
+    """A line, or the lines of one record, refused as a row of the table, with the reason."""
 
     line: int
     text: str
@@ -38,7 +38,7 @@ class Refused:
 
 
 class Scanner:
-    """Tells records from what is none; `Uncertain` where it cannot be told."""
+    """Separates records from refused lines. It raises `Uncertain` if that cannot be decided."""
 
     def __init__(self, dialect: Dialect, lines: Iterable[Line]) -> None:
         self._dialect = dialect
@@ -48,7 +48,7 @@ class Scanner:
         self.refused: list[Refused] = []
 
     def take(self, line: Line) -> list[str] | None:
-        """The record that begins with a line; None where the line is refused."""
+        """Return the record that begins with a line, or None if the line is refused."""
         if is_blank(line.text, self._dialect.delimiter) and self._dialect.width > 1:
             self._refuse(line, BLANK)
             return None
@@ -58,7 +58,7 @@ class Scanner:
         return self._quoted(line) if cells is None else self._fitting(line, cells)
 
     def __iter__(self) -> Iterator[Line]:
-        """The lines that no record has taken yet."""
+        """Iterate over the lines that no record has taken yet."""
         while True:
             line = self._ahead.popleft() if self._ahead else next(self._lines, None)
             if line is None:
@@ -82,7 +82,7 @@ class Scanner:
         self.refused.append(Refused(line.number, line.text, reason))
 
     def _quoted(self, line: Line) -> list[str] | None:
-        """A record with a quote that its own line does not explain: it goes on, or the quote is one too many."""
+        """Return a record whose line has an unmatched quote: it continues on the next lines, or it is refused."""
         taken = self._closing(line)
         if taken is not None:
             text = "\n".join(each.text for each in (line, *taken))
@@ -103,7 +103,7 @@ class Scanner:
         )
 
     def _closing(self, line: Line) -> list[Line] | None:
-        """The lines that follow up to the one that closes the quote; None, and nothing taken, where none does."""
+        """Take the following lines up to the one that closes the quote; take nothing and return None if none does."""
         taken: list[Line] = []
         text = line.text
         for following in self:
@@ -114,12 +114,12 @@ class Scanner:
             if self._dialect.quote in following.text and parse(text, self._dialect.delimiter, self._dialect.quote):
                 return taken
             if self._dialect.quote in following.text and text.count(self._dialect.quote) % 2 == 0:
-                break  # Closed, and not as it should be.
+                break  # The quote is closed in the wrong way.
         self._ahead.extendleft(reversed(taken))
         return None
 
     def _hold_against_lines(self, line: Line, taken: list[Line]) -> None:
-        """Uncertain where the lines that a quoted text swallows look like records, unless the caller said `quote`."""
+        """Raise Uncertain if lines within a quoted text look like records, unless the caller has given `quote`."""
         if self._dialect.is_quote_said:
             return
         swallowed = next((each for each in taken if self._looks_like_a_record(each.text)), None)
@@ -132,7 +132,7 @@ class Scanner:
             )
 
     def _looks_like_a_record(self, text: str) -> bool:
-        """Whether a line alone has all fields, with numbers and dates where the records so far have such."""
+        """Return whether a line has all fields, with numbers and dates where earlier records have them."""
         cells = text.split(self._dialect.delimiter)
         if len(cells) != self._dialect.width or self._dialect.width == 1:
             return False

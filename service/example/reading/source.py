@@ -1,6 +1,6 @@
-"""Where the rows come from: a bundled data set, a CSV file or a JSON array, loaded into the first table.
+"""Load the rows of a bundled data set, a CSV file or a JSON array into the first table.
 
-Every cell is loaded as the text it is, and nothing else: what a text means is for `profile` and `detect` to judge.
+Every cell is loaded as text. `profile` and `detect` decide later what the texts mean.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ DATASETS: Mapping[str, Path] = {"planes": Path(__file__).parent.parent / "data" 
 BATCH = 5000
 CELL_END, LINE_MARK, ESCAPE = "\x1f", "\x1e", "\x1d"
 EMPTY = "\x1dm"
-"""A record of one cell that is missing; DuckDB passes over an empty line."""
+"""A record of one missing cell, since DuckDB skips empty lines."""
 _ESCAPES = str.maketrans({"\x1d": "\x1dd", "\x1e": "\x1de", "\x1f": "\x1df", "\n": "\x1dn", "\r": "\x1dr"})
 _SPECIAL = "\x1d\x1e\x1f\n\r"
 
 
 @dataclass(slots=True)
 class Source:
-    """What was read: the names of the columns, how many rows there are, what was refused, and what is to be said."""
+    """The result of reading: the names of the columns, the counts of rows and refused lines, and notes for the log."""
 
     names: list[str]
     row_count: int = 0
@@ -52,7 +52,7 @@ class Source:
 def load_source(source: JsonObject, options: Options, folder: Path, table: Path, refused: Path) -> Source:
     """Write the source's rows to `table` and the refused lines to `refused`.
 
-    Uncertain, a ValueError, where the table cannot be read with certainty; ValueError where there is no table.
+    Raise Uncertain (a ValueError) if the table cannot be read with certainty, ValueError if there is no table.
     """
     match source:
         case {"kind": "dataset", "name": str(name)} if name in DATASETS:
@@ -85,7 +85,7 @@ def _load_csv(path: Path, options: Options, folder: Path, table: Path, refused: 
 
 
 def _hold_against_rows(row_count: int, unfit: Sequence[Refused]) -> None:
-    """Uncertain where so much is refused that the table must be written in another way."""
+    """Raise Uncertain if so many records are refused that the table must have another dialect."""
     if len(unfit) > REFUSED_SHARE_MAX * (row_count + len(unfit)):
         raise Uncertain(
             unfit[0].line,
@@ -114,7 +114,7 @@ def _note_reading(read: Source, dialect: Dialect, is_encoding_said: bool) -> Non
 
 
 def _write_records(path: Path, dialect: Dialect, out: Any, read: Source) -> list[Refused]:
-    """Write the records in the form that DuckDB loads; return what was refused."""
+    """Write the records in the form that DuckDB loads; return the refused lines."""
     undecodable: list[Refused] = []
     scanner = Scanner(dialect, _lines(path, dialect, undecodable))
     delimiter, delimiters = dialect.delimiter, dialect.width - 1
@@ -134,7 +134,7 @@ def _write_records(path: Path, dialect: Dialect, out: Any, read: Source) -> list
         if len(batch) >= BATCH:
             read.row_count += _flush(batch, out)
     read.row_count += _flush(batch, out)
-    # Blank lines at the end of the file are no records.
+    # Blank lines at the end of the file are not refused records.
     refusals = [each for each in scanner.refused if each.reason != BLANK or each.line < last]
     return sorted([*refusals, *undecodable], key=lambda each: each.line)
 
@@ -148,13 +148,13 @@ def _flush(batch: list[str], out: Any) -> int:
 
 
 def encoded(cells: Sequence[str]) -> str:
-    """A record as one line of text, from which each cell comes back as it was."""
+    """Encode a record as one line of text, without loss."""
     line = CELL_END.join(cell.translate(_ESCAPES) if any(mark in cell for mark in _SPECIAL) else cell for cell in cells)
     return line or EMPTY
 
 
 def _lines(path: Path, dialect: Dialect, undecodable: list[Refused]) -> Iterator[Line]:
-    """The file's lines from the first record on; those that are no UTF-8 are refused here."""
+    """Yield the file's lines from the first record on, and refuse those that are not UTF-8."""
     with path.open("rb") as file:
         number = dialect.first_line
         deque(islice(file, dialect.first_line - 1), maxlen=0)
@@ -186,7 +186,7 @@ def _write_refused(path: Path, refusals: Iterable[Refused]) -> None:
 
 
 def _load_records(folder: Path, records: Path, table: Path, row_count: int) -> None:
-    """Make a table of the records: `row`, from 1, and `cells`, a list of texts, NULL for what is missing."""
+    """Make a table of the records: `row`, from 1, and `cells`, a list of texts, with NULL for a missing cell."""
     line = "line"
     for code, mark in (
         ("m", "''"),
@@ -229,7 +229,7 @@ def _load_rows(path: Path, folder: Path, table: Path, refused: Path) -> Source:
 
 
 def _json_text(value: Any) -> str:
-    """A value as the text that a CSV file would have; empty where there is none."""
+    """Return a value as the text that a CSV file would have; null becomes an empty text."""
     if value is None:
         return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

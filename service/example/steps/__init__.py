@@ -1,4 +1,4 @@
-"""The four nodes of the example's graph, a module each, and what they hand on in the state."""
+"""The tools of the four nodes of the example's graph, one module each."""
 
 from __future__ import annotations
 

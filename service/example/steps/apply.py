@@ -1,6 +1,6 @@
-"""The fourth node: applies this iteration's rules and writes the next table; the old one stays as it was.
+"""The fourth node: apply this iteration's rules and write the next table, without touching the old one.
 
-It lists every change before it makes it, and makes no other: the next table is the old one with the list applied.
+It first lists all changes. The next table is exactly the old one with the list applied.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from service.example.tables.files import inside, remove_drafts
 
 
 def apply_rules(state: dict[str, Any], context: Context) -> JsonObject:
-    """Mend the current table by the rules of this iteration; list and count what that changes."""
+    """Repair the current table by the rules of this iteration, and list and count the changes."""
     folder, iteration = context.folder, state["iteration"]
     remove_drafts(folder)
     names = names_of(folder)
@@ -54,7 +54,7 @@ def apply_rules(state: dict[str, Any], context: Context) -> JsonObject:
 
 
 def _list_changes(db: Connection, iteration: int) -> None:
-    """Make the table `changes`: a row for each cell that a repair applies to, and for each row that goes (col 0)."""
+    """Make the table `changes`: a row for each cell that is repaired, and for each row that is removed (col 0)."""
     db.execute(
         f"""CREATE TEMP TABLE changes AS
         WITH cells AS (
@@ -76,7 +76,7 @@ def _list_changes(db: Connection, iteration: int) -> None:
 
 
 def _mended() -> str:
-    """The query of the next table."""
+    """Return the query of the next table."""
     return """SELECT i.row, CASE WHEN c.afters IS NULL THEN i.cells ELSE
             list_transform(i.cells, lambda cell, col:
                 CASE WHEN map_contains(c.afters, col) THEN c.afters[col] ELSE cell END)

@@ -1,8 +1,8 @@
-"""The second node: judges the table, counts what can be mended, and decides whether the run is done.
+"""The second node: judge the table, count what can be repaired, and decide whether the run is done.
 
-A column is judged for one kind of error at a time, in the order of the kinds: a placeholder among numbers hides that
-they are numbers, a number written otherwise hides what it decides. So a round brings to light what the next one must
-see. Where the run ends, the output is written here, so that there is one whatever the reason.
+A column is judged for one kind of error at a time, in the order of the kinds, because errors hide each other: a
+placeholder among numbers hides that the column is numeric, for example. So each round reveals errors for the next one.
+When the run ends, the output is written here, whatever the reason.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FINDINGS_SHOWN = 200
 
 
 def detect_anomalies(state: dict[str, Any], context: Context) -> JsonObject:
-    """Find what can be mended, and what only looks wrong; at the end of the run, write the output."""
+    """Find what can be repaired and what only looks wrong; at the end of the run, write the output."""
     folder, iteration = context.folder, state["iteration"]
     remove_drafts(folder)
     names = names_of(folder)
@@ -59,7 +59,7 @@ def detect_anomalies(state: dict[str, Any], context: Context) -> JsonObject:
 def _write_repairs(
     db: Connection, repairs: list[Repair], names: list[str], state: dict[str, Any], context: Context
 ) -> list[JsonObject]:
-    """Write the repairs for `apply`; return what they are, by kind and column, with the number of cells."""
+    """Write the repairs for `apply`; return a summary by kind and column, with the number of cells."""
     types = {
         "col": "INTEGER", "row": "BIGINT", "before": "VARCHAR", "after": "VARCHAR", "kind": "VARCHAR",
         "evidence": "VARCHAR",

@@ -1,4 +1,4 @@
-"""The third node: makes a rule of each finding, as data: what must hold, and what mends the cells that break it."""
+"""The third node: turn each finding into a rule, which says what must hold and how to repair cells that break it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.example.tables.database import database, parquet
 from service.example.tables.files import inside, remove_drafts
 
 VALUES_MAX = 20
-"""So many texts stand in a rule; all of them are in `changes`."""
+"""The most texts that a rule lists; `changes` has all of them."""
 
 DEMANDS = {
     Kind.SPACE: "no text begins or ends with space",
@@ -28,7 +28,7 @@ DEMANDS = {
 
 
 def generate_rules(state: dict[str, Any], context: Context) -> JsonObject:
-    """Make rules of the findings; the next node applies those of this iteration."""
+    """Turn the findings into rules; the next node applies those of this iteration."""
     remove_drafts(context.folder)
     iteration = state["iteration"]
     names = names_of(context.folder)

@@ -1,6 +1,6 @@
-"""The first node: the facts about each column of the current table, without judging them.
+"""The first node: measure facts about each column of the current table, without judging them.
 
-In the first iteration it reads the source, too. Later it measures those columns alone that the last repairs changed.
+In the first iteration it also reads the source. Later it only measures the columns that the last repairs changed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TYPES_SHOWN = 50
 
 
 def profile_table(state: dict[str, Any], context: Context) -> JsonObject:
-    """Measure every column: what its texts look like, how often, and the spread of its numbers."""
+    """Measure every column: the forms of its texts, their counts, and the spread of its numbers."""
     iteration = state["iteration"] + 1
     remove_drafts(context.folder)
     loaded = _load(state, context) if iteration == 1 else {}
@@ -52,7 +52,7 @@ def _load(state: dict[str, Any], context: Context) -> JsonObject:
 
 
 def _kept(before: Facts | None, measured: Facts | None) -> Facts:
-    """The facts of a column; its quartiles stay what they were when its numbers were first seen."""
+    """Return the current facts of a column, with the quartiles that were measured when its numbers were first seen."""
     if measured is None or before is None:
         found = measured or before
         assert found is not None

@@ -1,4 +1,4 @@
-"""What a run is asked for, and the names of the files that its steps leave in its folder."""
+"""The caller's wishes for a run, and the names of the files that its steps write to its folder."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ REFUSED = "refused.csv"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the caller asks for beyond the table."""
+    """The caller's wishes besides the table."""
 
     mends: bool
-    """Whether anything is changed at all."""
+    """Whether the table may be changed."""
     allow: frozenset[str]
     keep: frozenset[int]
-    """Columns, from 1, that are never touched."""
+    """Numbers of columns, from 1, that must not be changed."""
 
     @classmethod
     def of(cls, state: dict[str, Any], names: list[str]) -> Asked:
-        """Read the state. ValueError if its `mode`, `allow` or `keep` names something that does not exist."""
+        """Read the state. Raise ValueError if its `mode`, `allow` or `keep` names something that does not exist."""
         mode, allow, keep = state.get("mode", "mend"), state.get("allow", []), state.get("keep", [])
         if mode not in MODES:
             raise ValueError(f"`mode` is {mode!r}; it is one of {', '.join(MODES)}")
@@ -40,7 +40,7 @@ class Asked:
 
 
 def names_of(folder: Path) -> list[str]:
-    """The names of the table's columns, in order."""
+    """Return the names of the table's columns, in order."""
     return [str(name) for name in read_json(inside(folder, SOURCE))["names"]]
 
 
@@ -49,7 +49,7 @@ def columns_file(iteration: int) -> str:
 
 
 def columns_of(folder: Path, iteration: int) -> list[Facts]:
-    """The columns as the profile of an iteration saw them."""
+    """Return the facts about the columns that `profile` measured in an iteration."""
     return [Facts.of(data) for data in read_json(inside(folder, columns_file(iteration)))]
 
 

@@ -1,1 +1,1 @@
-"""Tables as files of the run, and DuckDB over them."""
+"""Store tables as files in the run's folder, and query them with DuckDB."""

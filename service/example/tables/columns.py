@@ -1,4 +1,4 @@
-"""What is known about a column: the facts that `profile` measures and every later step judges by."""
+"""Measure the facts about a column, on which all judging is based."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from service.example.tables.database import Connection, bare, literals
 
 TEXT = "VARCHAR"
 DIGITS_EXACT = 15
-"""As many significant digits a double always holds."""
+"""The number of significant digits that a double always holds."""
 
 NUMBERS_MIN = 5
-"""So many numbers have a spread."""
+"""The fewest numbers whose spread is measured."""
 PLAIN = r"[+-]?(0|[1-9][0-9]*)(\.[0-9]+)?|[+-]?\.[0-9]+"
 INTEGER = "-?(0|[1-9][0-9]{0,17})"
 SCIENTIFIC = r"[+-]?[0-9]\.[0-9]+[eE][+-]?[0-9]{1,3}|[+-]?[0-9](\.[0-9]+)?[eE]-[0-9]{1,3}|[+-]?[0-9][eE][+][0-9]{1,3}"
-"""A number with an exponent that is not an article number such as 12E3: a point, or a sign of the exponent."""
+"""A number with an exponent. It must have a point or a signed exponent, unlike an article number such as 12E3."""
 LEADING_ZERO = "-?0[0-9]+"
 LOOSE = (
     r"[-+(]?\s*([$€£¥₹]|[A-Z]{1,2}[$€£¥₹]|USD|EUR|GBP|CHF|JPY|CAD|AUD)?\s*"
     r"[-+]?[0-9]([0-9.,'\x{a0}\x{202f} ]*[0-9.])?\s*"
     r"([%‰°€£$¥₹]|[A-Za-zµ°][A-Za-z0-9µ²³/.°% -]{0,29})?\)?"
 )
-"""What may be a number with a currency, separators or a unit; a quick look before it is read in detail."""
+"""A possible number with a currency, separators or a unit; a quick filter before texts are parsed in detail."""
 DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 MOMENT = DATE + r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
 ZONED = MOMENT + "(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
@@ -35,15 +35,15 @@ LOOSE_DATE = (
 )
 LOOSE_TIME = r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?\s*([AaPp]\.?[Mm]\.?)?"
 WORDS = ("true", "false", "yes", "no", "t", "f", "y", "n")
-"""Words of yes and no."""
+"""Words for yes and no."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The facts about one column of the current table; counts are of cells unless they say otherwise."""
+    """The facts about one column of the current table. Counts are numbers of cells unless stated otherwise."""
 
     column: int
-    """From 1, as the cells of a row are counted."""
+    """The number of the column, from 1."""
     name: str
     present: int = 0
     distinct: int = 0
@@ -52,7 +52,7 @@ class Facts:
     integer: int = 0
     scientific: int = 0
     numbers: int = 0
-    """Distinct numbers; fewer than distinct texts where two texts are one number, as versions are (1.1, 1.10)."""
+    """Distinct numbers. They are fewer than the distinct texts if two texts are one number, such as 1.1 and 1.10."""
     plain_texts: int = 0
     long: int = 0
     """Numbers with more digits than a double holds."""
@@ -67,7 +67,7 @@ class Facts:
     """The texts true and false."""
     word: int = 0
     words: int = 0
-    """Distinct words of yes and no."""
+    """Distinct words for yes and no."""
     low: float | None = None
     q1: float | None = None
     median: float | None = None
@@ -81,18 +81,18 @@ class Facts:
         return cls(**data)
 
     def as_json(self) -> JsonObject:
-        """The facts without those that say nothing."""
+        """Return the facts as JSON, without empty ones."""
         counted = asdict(self).items()
         return {key: value for key, value in counted if value is not None and (value or isinstance(value, float))}
 
     @property
     def is_numeric(self) -> bool:
-        """Whether most texts are numbers, and none is a code that looks like one."""
+        """Whether most texts are numbers and none is a code with leading zeros."""
         return self.present > 0 and not self.leading_zero and self.plain + self.scientific >= 0.9 * self.present
 
     @property
     def type(self) -> str:
-        """The type that holds every value without loss; text where there is none."""
+        """The SQL type that holds every value without loss, else text."""
         if not self.present or self.leading_zero:
             return TEXT
         for kind, count in (("DATE", self.date), ("TIMESTAMP", self.moment), ("TIMESTAMPTZ", self.zoned)):
@@ -107,7 +107,7 @@ class Facts:
 
 
 def make_values(db: Connection, columns: Iterable[int] | None = None, table: str = "input") -> None:
-    """Make the temporary table `spelled`: every different text of each column, bare of outer space, and how often."""
+    """Make the temporary table `spelled`: the distinct texts of each column, their counts, and the trimmed texts."""
     chosen = "" if columns is None else f"WHERE col IN ({literals(columns) or 'NULL'})"
     db.execute(
         f"""CREATE OR REPLACE TEMP TABLE spelled AS
@@ -120,7 +120,7 @@ def make_values(db: Connection, columns: Iterable[int] | None = None, table: str
 
 
 def measure(db: Connection, names: list[str], columns: list[int]) -> dict[int, Facts]:
-    """The facts of some columns, two queries for all of them."""
+    """Return the facts of some columns, with two queries for all of them."""
     make_values(db, columns)
 
     def full(pattern: str) -> str:
@@ -159,7 +159,7 @@ def measure(db: Connection, names: list[str], columns: list[int]) -> dict[int, F
 
 
 def _with_spread(db: Connection, found: dict[int, Facts]) -> dict[int, Facts]:
-    """The facts with quartiles and deviation of the numbers of each column that has them."""
+    """Add the quartiles and the deviation of the numbers of each column that has enough of them."""
     numeric = [
         facts.column
         for facts in found.values()

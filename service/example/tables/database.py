@@ -1,7 +1,7 @@
-"""DuckDB for one step: a connection that sees the run's folder and nothing else, and SQL's quoting.
+"""Open DuckDB for one step, with access to the run's folder alone, and quote names and values in SQL.
 
-The columns' names and values are the user's own, and the state is whatever a client posted: no text of theirs
-becomes SQL but through `quote` and `literal`, and the connection could open no other file if it did.
+Names and values of columns come from users, and a client may post any state. Their texts enter SQL only through `quote`
+and `literal`. Even if they did otherwise, the connection could open no other file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LINE_BYTES_MAX = 32 << 20
 
 @contextmanager
 def database(folder: Path) -> Iterator[Connection]:
-    """An empty database that may touch nothing but `folder`; it spills into it."""
+    """Yield an empty database that can access only `folder`, where it also puts its temporary files."""
     spill = draft_in(folder, "spill")
     spill.mkdir()
     try:
@@ -48,27 +48,27 @@ def database(folder: Path) -> Iterator[Connection]:
 
 @contextmanager
 def opened(folder: Path, table: str) -> Iterator[Connection]:
-    """A database where the view `input` shows a table file: `row`, counted from 1, and `cells`, a list of texts."""
+    """Yield a database whose view `input` shows a table file: `row`, from 1, and `cells`, a list of texts."""
     with database(folder) as db:
         db.execute(f"CREATE VIEW input AS FROM {parquet(inside(folder, table))}")
         yield db
 
 
 def parquet(path: Path) -> str:
-    """The rows of a Parquet file, as a FROM clause has them."""
+    """Return a FROM clause for the rows of a Parquet file."""
     return f"read_parquet({literal(str(path))})"
 
 
 def write(db: Connection, query: str, path: Path, options: str = "FORMAT parquet") -> None:
-    """Write a query's rows to a file, whole or not at all."""
+    """Write a query's rows to a file atomically."""
     with replacing(path) as draft:
         db.execute(f"COPY ({query}) TO {literal(str(draft))} ({options})")
 
 
 def load(db: Connection, folder: Path, table: str, columns: dict[str, str], rows: Iterable[Sequence[Any]]) -> None:
-    """Make a temporary table of `rows`, by way of a file, which is much faster than inserting them one by one.
+    """Make a temporary table of `rows` through a file, which is much faster than inserting them one by one.
 
-    A cell that is None becomes NULL, and so does an empty text.
+    None and empty texts become NULL.
     """
     draft = draft_in(folder, table)
     types = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in columns.items())
@@ -85,7 +85,7 @@ def load(db: Connection, folder: Path, table: str, columns: dict[str, str], rows
 
 
 def single(db: Connection, query: str) -> tuple[Any, ...]:
-    """The one row of a query that has exactly one, as every aggregate without GROUP BY does."""
+    """Return the row of a query that has exactly one row, such as an aggregate without GROUP BY."""
     row: tuple[Any, ...] | None = db.execute(query).fetchone()
     if row is None:
         raise LookupError(f"no row: {query}")
@@ -93,12 +93,12 @@ def single(db: Connection, query: str) -> tuple[Any, ...]:
 
 
 def quote(name: str) -> str:
-    """`name` as an identifier of SQL."""
+    """Quote `name` as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(value: object) -> str:
-    """`value` as a literal of SQL; TypeError for anything but None, a boolean, a number or a string."""
+    """Quote `value` as an SQL literal. Raise TypeError unless it is None, a boolean, a number or a string."""
     match value:
         case None:
             return "NULL"
@@ -113,14 +113,14 @@ def literal(value: object) -> str:
 
 
 def literals(values: Iterable[object]) -> str:
-    """`values` as the inside of an IN list."""
+    """Quote `values` as the content of an IN list."""
     return ", ".join(literal(value) for value in values)
 
 
 def bare(expression: str) -> str:
-    """The expression's text without the space around it."""
+    """Return an SQL expression for the text of `expression` without surrounding space."""
     spaces = "' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13) || chr(160)"
-    # Asking first is much faster than trimming what has no space around it.
+    # Checking first is much faster than trimming texts that have no surrounding space.
     return f"CASE WHEN {has_outer_space(expression)} THEN trim({expression}, {spaces}) ELSE {expression} END"
 
 

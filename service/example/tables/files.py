@@ -1,4 +1,4 @@
-"""Files of the run's folder: names that stay inside it, and writing that is whole or not at all."""
+"""Name files inside the run's folder, and write them atomically."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from uuid import uuid4
 
 
 def inside(folder: Path, name: object) -> Path:
-    """The path of a file of the folder; ValueError where `name` is more than a bare file name.
+    """Return the path of a file in the folder. Raise ValueError unless `name` is a bare file name.
 
     Names come from the state, which a client may have written.
     """
@@ -26,13 +26,13 @@ def inside(folder: Path, name: object) -> Path:
 
 
 def draft_in(folder: Path, name: str) -> Path:
-    """A new path for something that does not outlast the step; its name begins with a dot."""
-    return folder / f".{name}.{uuid4().hex}"  # Two attempts may write at one time.
+    """Return a new path for a temporary file of the step; its name begins with a dot."""
+    return folder / f".{name}.{uuid4().hex}"  # Two attempts may write at the same time.
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; on success it takes `path`'s place, durably and at once."""
+    """Yield a path beside `path` to write to; on success, replace `path` by it, durably and atomically."""
     draft = draft_in(path.parent, path.name)
     try:
         yield draft
@@ -44,9 +44,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove what an attempt that was killed left behind.
+    """Remove the temporary files that a killed attempt has left.
 
-    The drafts of an attempt that still runs may go too: it has lost its lease, and what it would commit is refused.
+    This may also remove those of an attempt that still runs. That attempt has lost its lease, so it cannot commit.
     """
     for path in folder.glob(".*"):
         if path.is_dir() and not path.is_symlink():

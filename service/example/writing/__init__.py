@@ -1,1 +1,1 @@
-"""What a run leaves for people: the cleaned table, what was changed and flagged, and the rules that hold now."""
+"""Write the output of a run: the cleaned table, the lists of changes and flags, and the rules that the table keeps."""

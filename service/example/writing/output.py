@@ -1,4 +1,4 @@
-"""The output of a run: the cleaned table, the lists of what was changed, flagged and refused, and the rules' files."""
+"""Write the output of a run: the cleaned table, the lists of changes, flags and refused lines, and the rules."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OUTPUT: JsonObject = {
 ROWS = 20_000
 RULES_IN_STATE_MAX = 5_000
 REPEATED_SHARE_MAX = 0.5
-"""Where more rows repeat another, rows simply say little, as in a table of answers; one flag says so."""
+"""If a larger share of rows repeats another row, as in a table of answers, one flag stands for all of them."""
 
 
 def write_output(db: Connection, judge: Judge, found: Judgement, state: JsonObject, context: Context) -> JsonObject:
@@ -54,7 +54,7 @@ def write_output(db: Connection, judge: Judge, found: Judgement, state: JsonObje
 
 
 def _learnt(state: JsonObject, columns: Sequence[Facts]) -> dict[int, JsonObject]:
-    """What the iterations learnt of columns, such as the unit that was taken away."""
+    """Return what the iterations learnt about columns, such as the unit that was removed."""
     return {facts.column: state["learnt"][facts.name] for facts in columns if facts.name in state["learnt"]}
 
 
@@ -64,12 +64,12 @@ def _typed(facts: Facts) -> str:
 
 
 def _write_cleaned_csv(db: Connection, columns: Sequence[Facts], path: Path) -> None:
-    """Write the table as text, each cell as it is; a missing one is empty."""
+    """Write the table as CSV, each cell unchanged and a missing cell empty."""
     quoted = "'\"' || replace(cell, '\"', '\"\"') || '\"'"
     cell = f"""CASE WHEN cell IS NULL THEN '' WHEN regexp_matches(cell, '[",\\n\\r]') THEN {quoted} ELSE cell END"""
     line = f"array_to_string(list_transform(cells, lambda cell: {cell}), ',')"
     if len(columns) == 1:
-        line = f"coalesce(nullif({line}, ''), '\"\"')"  # Readers pass over an empty line.
+        line = f"coalesce(nullif({line}, ''), '\"\"')"  # Readers skip empty lines.
     rows = db.execute(f"SELECT {line} FROM input ORDER BY row")
     with replacing(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         file.write(_csv_line([facts.name for facts in columns]))
@@ -103,7 +103,7 @@ def _copy_csv(db: Connection, source: str, target: str, folder: Path) -> None:
 
 
 def _write_flags(db: Connection, judge: Judge, found: Judgement, state: JsonObject, folder: Path) -> int:
-    """Write the flags, a row for each cell or row that looks wrong; return how many there are."""
+    """Write the flags, one for each cell or row that looks wrong; return their number."""
     mends = state["mode"] == "mend"
     why = "the run ended before" if mends else "the mode `report` changes nothing"
     flags = [
@@ -135,7 +135,7 @@ def _write_flags(db: Connection, judge: Judge, found: Judgement, state: JsonObje
 
 
 def _of_reading(folder: Path) -> list[Flag]:
-    """What the file left in doubt, and was read all the same."""
+    """Return flags for the doubts that were left when the file was read."""
     source = read_json(inside(folder, SOURCE))
     flags = []
     if source["header_doubt"]:

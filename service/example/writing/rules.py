@@ -1,6 +1,6 @@
-"""The rules that the cleaned table keeps, learnt from what is clean in it, for the next delivery to be held against.
+"""Learn the rules that the cleaned table keeps, so that the next delivery can be checked against them.
 
-Only what holds for the whole cleaned table becomes a rule: so it always passes its own.
+Only what holds for the whole cleaned table becomes a rule, so the table always passes its own rules.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from service.example.tables.columns import TEXT, Facts
 from service.example.tables.database import Connection, literals
 
 ALLOWED_MAX = 50
-"""A column with more different texts than this is no closed set."""
+"""A column with more distinct texts is not a closed set."""
 ALLOWED_SHARE_MAX = 0.1
 ALLOWED_ROWS_MIN = 5
-"""Each text of a closed set stands in so many rows on average."""
+"""The fewest rows, on average, for each text of a closed set."""
 REFUSED_MAX = 200
 
 
 @dataclass(slots=True)
 class Rule:
-    """What holds for one column of the cleaned table."""
+    """The rule of one column of the cleaned table."""
 
     column: str
     type: str
     is_required: bool
     is_unique: bool
     allowed: list[str] = field(default_factory=list)
-    """All texts of a closed set; empty: it is none."""
+    """All texts of a closed set; empty if the column is not one."""
     refused: list[str] = field(default_factory=list)
-    """Texts that were mended, and stand nowhere in the column any more."""
+    """Texts that were repaired and no longer occur in the column."""
     low: float | None = None
     high: float | None = None
-    """The extremes that were seen; beyond them is a flag, and no error."""
+    """The extremes that were seen. A value beyond them is worth a flag but not an error."""
     learnt: JsonObject = field(default_factory=dict)
 
     def as_json(self) -> JsonObject:
-        """The rule without what says nothing."""
+        """Return the rule as JSON, without empty parts."""
         found: JsonObject = {"kind": "column", "column": self.column, "type": self.type, "required": self.is_required}
         for key, value in (("unique", self.is_unique), ("allowed", self.allowed), ("refused", self.refused)):
             if value:
@@ -50,7 +50,7 @@ class Rule:
 
 
 def learn_rules(db: Connection, columns: Sequence[Facts], row_count: int, learnt: dict[int, JsonObject]) -> list[Rule]:
-    """A rule for each column, two queries for all of them; `spelled` and `changes` are there."""
+    """Return a rule for each column, with two queries for all of them; the tables `spelled` and `made` must exist."""
     closed = [
         facts.column
         for facts in columns

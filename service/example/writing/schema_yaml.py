@@ -1,4 +1,4 @@
-"""The rules as a Pandera schema in YAML, as `pandera.io.pandas_io.from_yaml` reads it."""
+"""Write the rules as a Pandera schema in YAML, for `pandera.io.pandas_io.from_yaml`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ PANDAS_TYPES = {
 }
 NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 READ_AS_NUMBERS = re.compile(r"\s*[+-]?(nan|inf|infinity)\s*|\s.*|.*\s", re.IGNORECASE | re.DOTALL)
-"""Texts that pandas takes for numbers when it converts a column to them."""
+"""Texts that pandas converts to numbers."""
 
 PLAIN_TEXT = re.compile("(?!(true|false|yes|no|on|off|y|n|null)$)[a-z][a-z0-9_]*", re.IGNORECASE)
-"""Texts that YAML 1.1 takes for texts without quotes."""
+"""Texts that need no quotes in YAML 1.1."""
 
 
 def schema_yaml(columns: Sequence[Facts], rules: Sequence[Rule]) -> str:
@@ -40,7 +40,7 @@ def schema_yaml(columns: Sequence[Facts], rules: Sequence[Rule]) -> str:
 
 
 def _is_checked_as_text(rule: Rule) -> bool:
-    """Whether what was mended would pass as a number, so that only its text tells it apart."""
+    """Return whether pandas would read a repaired text as a number, so that only a check of its text can refuse it."""
     return rule.type in ("DOUBLE", "BIGINT") and any(READ_AS_NUMBERS.fullmatch(text) for text in rule.refused)
 
 
@@ -57,7 +57,7 @@ def _checks(rule: Rule) -> JsonObject:
 
 
 def _yaml_lines(value: Any, indent: str = "") -> list[str]:
-    """Block style for what holds something, JSON's quoting for texts that are not plain."""
+    """Return the lines of a value in YAML's block style, with JSON's quoting for texts that are not plain."""
     lines = []
     if isinstance(value, dict):
         for key, child in value.items():
@@ -75,5 +75,5 @@ def _yaml_scalar(value: object) -> str:
         return value
     text = json.dumps(value, ensure_ascii=False)
     if isinstance(value, float) and "." not in text:
-        text = text.replace("e", ".0e")  # YAML 1.1 takes 1e+16 for a text
+        text = text.replace("e", ".0e")  # YAML 1.1 reads 1e+16 as a text.
     return re.sub("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]", lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -1,7 +1,7 @@
-"""The rules as a CREATE TABLE that PostgreSQL, SQLite and DuckDB understand alike.
+"""Write the rules as a CREATE TABLE statement for PostgreSQL, SQLite and DuckDB.
 
-SQLite keeps a text in a column of numbers, and PostgreSQL and DuckDB know numbers that are none. So a column of
-numbers has a check that any number passes and nothing else.
+SQLite accepts texts in a numeric column, and PostgreSQL and DuckDB accept values such as NaN. So a numeric column has a
+check that exactly the numbers pass.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from service.example.tables.database import literals, quote
 from service.example.writing.rules import Rule
 
 NAME_BYTES_MAX = 63
-"""PostgreSQL cuts longer names."""
+"""PostgreSQL truncates longer names."""
 TYPES = {
     TEXT: "TEXT",
     "BOOLEAN": "BOOLEAN",
@@ -50,7 +50,7 @@ def rules_sql(columns: Sequence[Facts], rules: Sequence[Rule]) -> str:
 
 
 def _names(names: Iterable[str]) -> list[str]:
-    """The names, cut to what PostgreSQL takes, none twice."""
+    """Return the names, unique and cut to the length that PostgreSQL accepts."""
     taken: set[str] = set()
     short = []
     for number, name in enumerate(names, start=1):
@@ -68,7 +68,7 @@ def _comment(text: str) -> str:
 
 
 def _is_kept_as_text(rule: Rule) -> bool:
-    """Whether a database would itself read what was mended (`Jan 5, 2024` as a date), so that only a text shows it."""
+    """Return whether a database would accept a repaired text, such as `Jan 5, 2024` as a date, unless kept as text."""
     reads_more = rule.type in ("DATE", "TIMESTAMP", "TIMESTAMPTZ", "BOOLEAN")
     return reads_more and any(rule.type == "BOOLEAN" or any(map(str.isdigit, text)) for text in rule.refused)
 
