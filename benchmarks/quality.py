@@ -27,8 +27,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from service.core.conditions import decide
 from service.core.graph import ToolNode
+from service.core.routing.conditions import decide
 from service.core.state import State
 from service.core.validation import read_graph
 from service.example import GRAPH, TOOLS, initial_state

@@ -6,9 +6,7 @@ A step succeeds, or its node fails. A failure is retried, is caught by an error 
 from __future__ import annotations
 
 from service.core import codec
-from service.core.catching import catch_error
 from service.core.children import join_states, plan_starts
-from service.core.conditions import Decision, decide
 from service.core.errors import AttemptError, StateInvalid
 from service.core.graph import SECONDS_MAX, GraphNode, SignalNode, SleepNode, Until
 from service.core.moves import (
@@ -30,6 +28,8 @@ from service.core.moves import (
     limit_reached,
 )
 from service.core.retry import backoff_s, is_retried
+from service.core.routing.catching import catch_error
+from service.core.routing.conditions import Decision, decide
 from service.core.run import Event, Level, Line, Run, RunError, Step, Transition, Wait, Waited, WaitKind
 from service.core.state import Changes, State
 from service.core.transitions import Status

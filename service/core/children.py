@@ -9,9 +9,9 @@ from service.core import codec
 from service.core.errors import StateInvalid
 from service.core.graph import GraphNode
 from service.core.moves import Gathered
-from service.core.path import MISSING
 from service.core.run import Child, Run
 from service.core.state import Entry, State
+from service.core.syntax.path import MISSING
 
 CHILDREN_MAX = 10_000
 """Children of one node."""

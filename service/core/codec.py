@@ -11,8 +11,8 @@ import math
 import re
 from typing import Any, NoReturn
 
-from service.core import not_json
 from service.core.errors import Invalid, NotJson
+from service.core.syntax import not_json
 
 DEPTH_MAX = 100
 """How deep values may nest; the outermost value is level 1."""

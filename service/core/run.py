@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from service.core.conditions import Decision
 from service.core.graph import Graph
+from service.core.routing.conditions import Decision
 from service.core.state import Changes, State
 from service.core.transitions import Status
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
 
-from service.core import codec, path
+from service.core import codec
 from service.core.errors import StateInvalid
+from service.core.syntax import path
 
 
 class Entry(NamedTuple):

@@ -8,8 +8,8 @@ from typing import Any
 
 from service.core.errors import StateInvalid
 from service.core.moves import Moment
-from service.core.path import MISSING
 from service.core.state import State
+from service.core.syntax.path import MISSING
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from service.core import path
 from service.core.codec import json_type
-from service.core.comparison import WorkBudget
-from service.core.comparison import equal as equal_within
-from service.core.conditions import Decision, Reason, decide
 from service.core.errors import ConditionError
 from service.core.graph import Edge
+from service.core.routing.comparison import WorkBudget
+from service.core.routing.comparison import equal as equal_within
+from service.core.routing.conditions import Decision, Reason, decide
 from service.core.state import State
+from service.core.syntax import path
 from service.core.validation import read_graph
 from tests.support.core.strategies import json_values, scalars
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.core import codec
-from service.core.patch import merged
+from service.core.syntax.patch import merged
 from tests.support.core.strategies import json_values, states
 
 CASES: list[tuple[Any, Any, Any]] = [

@@ -7,7 +7,7 @@ import difflib
 import pytest
 
 from service.core.graph import Comparison, Edge, GraphNode, Retry, ToolNode
-from service.core.spelling import COMPARED_MAX, closest, closest_field
+from service.core.validation.spelling import COMPARED_MAX, closest, closest_field
 
 RUN = ("graph_id", "initial_state", "tags")
 RUNS = ("status", "graph_id", "tag", "limit", "cursor")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.tags import tag_of
+from service.core.syntax.tags import tag_of
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from service.core import comparison
-from service.core.conditions import decide
 from service.core.errors import ConditionError
 from service.core.graph import Edge
+from service.core.routing import comparison
+from service.core.routing.conditions import decide
 from service.core.state import State
 from service.core.validation import read_graph
 

@@ -13,8 +13,8 @@ import duckdb
 import pandas as pd  # type: ignore[import-untyped]  # its types are a package of their own
 from pandera.io.pandas_io import from_yaml
 
-from service.core.conditions import decide
 from service.core.graph import ToolNode
+from service.core.routing.conditions import decide
 from service.core.state import State
 from service.core.validation import read_graph
 from service.example import GRAPH, TOOLS

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from service.core import codec
 from service.core.errors import Conflict, Fault, Invalid, NotFound, NotJson, Unavailable
-from service.core.spelling import closest_field
+from service.core.validation.spelling import closest_field
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1

@@ -9,7 +9,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from service.api.parameters import LIMIT_MAX, NUMBER_MAX
-from service.core.conditions import Reason
+from service.core.routing.conditions import Reason
 from service.core.run import Event, Level
 from service.core.transitions import Status
 

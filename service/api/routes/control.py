@@ -14,8 +14,8 @@ from service.api.responses.rendering import Json
 from service.api.services import WRITE_WITHIN_S, ApiSettings
 from service.core import codec
 from service.core.errors import Invalid, StateInvalid
-from service.core.patch import merged
 from service.core.state import Changes, State
+from service.core.syntax.patch import merged
 from service.core.transitions import Status
 
 DEPTH_MAX = 1 + codec.DEPTH_MAX

@@ -27,8 +27,8 @@ from service.api.routes.runs import initial_state, started
 from service.api.services import WRITE_WITHIN_S, ApiSettings, Services
 from service.core import codec
 from service.core.errors import Fault, Invalid, Unavailable
-from service.core.spelling import closest
 from service.core.tool import JsonObject
+from service.core.validation.spelling import closest
 from service.store.commands.start import Start
 
 CSV_FILE = "upload.csv"

@@ -31,7 +31,7 @@ from service.api.services import WRITE_WITHIN_S
 from service.core import codec
 from service.core.errors import Invalid, StateInvalid
 from service.core.state import State
-from service.core.tags import tag_of
+from service.core.syntax.tags import tag_of
 from service.core.transitions import Status
 from service.store.commands.start import Start
 from service.store.queries.runs import Filter

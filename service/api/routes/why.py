@@ -9,7 +9,7 @@ from service.api.responses import rendering, shapes
 from service.api.responses.openapi import refusals
 from service.api.responses.rendering import Json
 from service.core import codec
-from service.core.conditions import Reason
+from service.core.routing.conditions import Reason
 from service.core.run import WaitKind
 from service.core.transitions import Status
 from service.store.rows.records import StepRecord, WaitRecord, WhyRecord

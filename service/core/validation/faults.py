@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from service.core import codec, path, spelling
+from service.core import codec
 from service.core.codec import pointer
 from service.core.errors import Fault
-from service.core.spelling import closest_field
+from service.core.syntax import path
+from service.core.validation import spelling
+from service.core.validation.spelling import closest_field
 
 FAULTS_MAX = 1000
 FAULTS_LENGTH_MAX = 2**20

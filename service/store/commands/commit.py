@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, null, select, update
 
 from service.core import codec
-from service.core.conditions import Decision, abridge
 from service.core.errors import LeaseLost
+from service.core.routing.conditions import Decision, abridge
 from service.core.run import Line, Run, RunError, Step, Transition, WaitKind
 from service.core.transitions import OVER, Status
 from service.store.commands.control import pause_those_asked

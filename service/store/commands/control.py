@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import and_, bindparam, null, or_, select, update
 
-from service.core.conditions import Reason
 from service.core.errors import Conflict, Invalid, NotFound, RungraphError
+from service.core.routing.conditions import Reason
 from service.core.run import Event, Level, Line
 from service.core.state import Changes, State
 from service.core.transitions import OVER, Status

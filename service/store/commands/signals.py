@@ -9,8 +9,8 @@ from sqlalchemy import bindparam, func, select
 
 from service.core import codec
 from service.core.errors import Conflict, Invalid, NotFound, RungraphError
-from service.core.spelling import closest
 from service.core.transitions import Status
+from service.core.validation.spelling import closest
 from service.store.commands.repeatable import Executed, repeatable
 from service.store.database.clock import microseconds
 from service.store.database.statements import Statement

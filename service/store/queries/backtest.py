@@ -16,8 +16,8 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from service.core import codec
-from service.core.backtest import Routed, detour, is_asked
 from service.core.graph import Graph
+from service.core.routing.backtest import Routed, detour, is_asked
 from service.core.state import Entry, State
 from service.store.database.reader import Reader
 from service.store.queries.pages import cut

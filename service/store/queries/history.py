@@ -8,12 +8,13 @@ from typing import Any
 
 from sqlalchemy import Select, Table, and_, bindparam, func, select
 
-from service.core import codec, path
-from service.core.conditions import Reason, complete
+from service.core import codec
 from service.core.errors import NotFound
 from service.core.graph import Graph
+from service.core.routing.conditions import Reason, complete
 from service.core.run import Event, WaitKind
 from service.core.state import State
+from service.core.syntax import path
 from service.core.transitions import Status
 from service.store.database.clock import shown
 from service.store.database.reader import Reader, Snapshot

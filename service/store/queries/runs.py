@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, false, func, or_, select, tuple_
 from service.core import codec
 from service.core.errors import Invalid, NotFound
 from service.core.state import State
-from service.core.tags import tag_of
+from service.core.syntax.tags import tag_of
 from service.store.database.clock import shown
 from service.store.database.reader import Reader
 from service.store.queries.log_lines import page_of_lines

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from service.core.conditions import Reason
 from service.core.moves import (
     CallTool,
     Failed,
@@ -22,6 +21,7 @@ from service.core.moves import (
     Succeeded,
     next_move,
 )
+from service.core.routing.conditions import Reason
 from service.core.run import Event, Level, RunError, Transition, WaitKind
 from service.core.state import Changes
 from service.core.transitions import Status, is_legal

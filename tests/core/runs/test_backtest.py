@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from service.core.backtest import Routed, detour, is_asked
-from service.core.conditions import Reason
 from service.core.graph import Graph
+from service.core.routing.backtest import Routed, detour, is_asked
+from service.core.routing.conditions import Reason
 from service.core.state import State
 from service.core.validation import read_graph
 

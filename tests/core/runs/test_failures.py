@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from service.core.conditions import Reason
 from service.core.graph import ERROR_TYPES
 from service.core.moves import Failed, ProcessDied, Succeeded, next_move
+from service.core.routing.conditions import Reason
 from service.core.run import Event, Level, Run, RunError, Transition, Wait, WaitKind
 from service.core.state import Changes
 from service.core.transitions import Status

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from service.core import codec
 from service.core.after import after
 from service.core.children import STARTS_MAX, count_children
-from service.core.conditions import Reason
 from service.core.errors import StateInvalid
 from service.core.graph import ERROR_TYPES
 from service.core.moves import (
@@ -33,6 +32,7 @@ from service.core.moves import (
     limit_reached,
     next_move,
 )
+from service.core.routing.conditions import Reason
 from service.core.run import Event, Run, Transition, WaitKind
 from service.core.transitions import Status, is_legal
 from tests.support.core.runs import NOW_US, ROOM, resumed, run_of

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.core import conditions
+from service.core.routing import conditions
 from tests.support.engine.harness import running
 
 LARGE = ["x" * 100_000, {"omitted": "no"}]

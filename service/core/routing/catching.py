@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from service.core import codec
-from service.core.comparison import WorkBudget
-from service.core.conditions import Decision, Reason, decide, decoded_without
 from service.core.graph import Graph
+from service.core.routing.comparison import WorkBudget
+from service.core.routing.conditions import Decision, Reason, decide, decoded_without
 from service.core.run import RunError
 from service.core.state import Changes, State
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.core import codec
-from service.core.catching import catch_error
-from service.core.conditions import Decision, Reason, decide
 from service.core.errors import AttemptError, ConditionError
 from service.core.graph import Graph
+from service.core.routing.catching import catch_error
+from service.core.routing.conditions import Decision, Reason, decide
 from service.core.run import RunError
 from service.core.state import State
 

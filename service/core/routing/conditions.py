@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple, assert_never
 
-from service.core import codec, path
+from service.core import codec
 from service.core.codec import json_type
-from service.core.comparison import WorkBudget, compare
 from service.core.errors import ConditionError
 from service.core.graph import AllOf, AnyOf, Comparison, Condition, Edge, Not, Op
+from service.core.routing.comparison import WorkBudget, compare
 from service.core.state import State
+from service.core.syntax import path
 
 TYPE_MISMATCH = "type_mismatch"
 
