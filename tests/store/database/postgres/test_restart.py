@@ -16,6 +16,7 @@ from service.store.database.opening import database_at
 from service.store.database.protocol import Database
 from service.store.schema.migrate import migrate
 from tests.support.postgres import Databases, Server, own_server
+from tests.support.store.carrying import claim
 from tests.support.store.harness import ask, commit, opened, start, success, until_async
 
 READERS = 8
