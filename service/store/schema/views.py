@@ -59,7 +59,8 @@ SELECT r.id AS run_id, g.name AS graph, r.graph_id, r.status, r.step, r.current_
     END AS duration_s,
     {type} AS error_type, {message} AS error_message,
     w.kind AS waits_for, w.name AS signal, w.due_at AS waits_until,
-    r.parent_id, r.parent_step, r.forked_from_id, r.forked_from_step
+    r.parent_id, r.parent_step, r.forked_from_id, r.forked_from_step, r.moved_at,
+    {still} AS still_s
 FROM runs r JOIN graphs g ON g.id = r.graph_id
     LEFT JOIN waits w ON w.run_id = r.id AND r.status IN ('waiting', 'paused')"""
 
@@ -71,28 +72,116 @@ FROM snapshots WHERE run_id IS NOT NULL"""
 _LINES = """\
 SELECT run_id, seq, ts, level, event, node, step, attempt, message, data FROM log_lines WHERE run_id IS NOT NULL"""
 
+# `likely` changes nothing in SQLite, and DuckDB does not know it. So DuckDB lets SQLite execute the view: in DuckDB,
+# `json_each` puts strings into quotes and rounds large integers.
+_DECISIONS_SQLITE = """\
+SELECT s.run_id, s.step, s.node, likely(e.key) AS number, json_extract(e.value, '$.to') AS target,
+    json_extract(e.value, '$.condition') AS condition, json_extract(e.value, '$.result') AS result,
+    json_extract(e.value, '$.operands') AS operands, json_extract(e.value, '$.omitted') AS omitted,
+    json_extract(e.value, '$.note') AS note
+FROM snapshots s, json_each(s.evaluated) AS e"""
+
+_DECISIONS_POSTGRESQL = """\
+SELECT s.run_id, s.step, s.node, e.position - 1 AS number, e.record ->> 'to' AS target,
+    e.record ->> 'condition' AS condition, (e.record ->> 'result')::boolean::integer AS result,
+    e.record ->> 'operands' AS operands, e.record ->> 'omitted' AS omitted, e.record ->> 'note' AS note
+FROM snapshots s, LATERAL json_array_elements(s.evaluated::json) WITH ORDINALITY AS e (record, position)"""
+
+_CHANGES = """\
+SELECT c.run_id, coalesce(c.long_key, c.key) AS key, c.step, s.node, c.value,
+    CASE WHEN c.value IS NULL THEN 1 ELSE 0 END AS removed, coalesce(s.finished_at, r.created_at) AS changed_at
+FROM changes c JOIN runs r ON r.id = c.run_id LEFT JOIN snapshots s ON s.run_id = c.run_id AND s.step = c.step
+WHERE c.run_id IS NOT NULL"""
+
+# A failed attempt has the node of its step. If a patch took the number of that step, it is the node at which the run
+# went on; without a committed step it is the node at which the run stands, or stood when it was cancelled.
+_ATTEMPTS_POSTGRESQL = """\
+SELECT a.run_id, a.step, a.attempt, coalesce(s.node, s.next_node, r.current_node, l.node) AS node,
+    a.error::json ->> 'type' AS error_type, a.error::json ->> 'message' AS error_message, a.started_at, a.finished_at,
+    greatest(0, round(extract(epoch FROM a.finished_at - a.started_at) * 1000, 3))::double precision AS duration_ms
+FROM attempts a JOIN runs r ON r.id = a.run_id LEFT JOIN snapshots s ON s.run_id = a.run_id AND s.step = a.step
+    LEFT JOIN log_lines l ON l.run_id = a.run_id AND l.seq = r.last_seq
+UNION ALL
+SELECT run_id, step, attempt, node, NULL, NULL, started_at, finished_at,
+    CASE WHEN duration_ms > 0 THEN duration_ms ELSE 0.0 END
+FROM snapshots WHERE reason NOT IN ('patch', 'on_error')"""
+
+# A union too: `k` has a row for the failed attempts of a run and one for those that were committed. DuckDB hands UNION
+# to SQLite with brackets that SQLite does not parse.
+_ATTEMPTS_SQLITE = """\
+SELECT r.id AS run_id, coalesce(a.step, c.step) AS step, coalesce(a.attempt, c.attempt) AS attempt,
+    CASE WHEN a.step IS NULL THEN c.node ELSE coalesce(s.node, s.next_node, r.current_node, l.node) END AS node,
+    json_extract(a.error, '$.type') AS error_type, json_extract(a.error, '$.message') AS error_message,
+    coalesce(a.started_at, c.started_at) AS started_at, coalesce(a.finished_at, c.finished_at) AS finished_at,
+    max(0.0, CASE WHEN a.step IS NULL THEN c.duration_ms
+        ELSE round((julianday(a.finished_at) - julianday(a.started_at)) * 86400000, 3) END) AS duration_ms
+FROM runs r CROSS JOIN json_each('["failed", "committed"]') AS k
+    LEFT JOIN attempts a ON a.run_id = r.id AND k.value = 'failed'
+    LEFT JOIN snapshots s ON s.run_id = a.run_id AND s.step = a.step
+    LEFT JOIN snapshots c ON c.run_id = r.id AND k.value = 'committed' AND c.reason NOT IN ('patch', 'on_error')
+    LEFT JOIN log_lines l ON l.run_id = r.id AND l.seq = r.last_seq
+WHERE a.step IS NOT NULL OR c.step IS NOT NULL"""
+
+_WAITS = """\
+SELECT w.run_id, r.status, r.current_node AS node, w.kind, w.name AS signal, w.since, w.due_at,
+    CASE WHEN w.kind = 'children' THEN (
+        SELECT count(*) FROM runs c WHERE c.parent_id = w.run_id AND c.parent_step = r.step + 1
+            AND c.parent_attempt = r.attempt AND c.status IN ('queued', 'running', 'waiting', 'paused'))
+    END AS open_children
+FROM waits w JOIN runs r ON r.id = w.run_id WHERE r.status IN ('waiting', 'paused')"""
+
+_SIGNALS = """\
+SELECT run_id, number, name, payload, accepted_at, step FROM signals"""
+
+_CHILDREN = """\
+SELECT r.parent_id, r.parent_step, r.parent_attempt, r.child_number AS number, r.id AS run_id, g.name AS graph,
+    r.status, r.created_at, r.finished_at
+FROM runs r JOIN graphs g ON g.id = r.graph_id WHERE r.parent_id IS NOT NULL"""
+
+_TAGS_SQLITE = """\
+SELECT r.id AS run_id, t.key, likely(t.value) AS value FROM runs r, json_each(r.tags) AS t"""
+
+_TAGS_POSTGRESQL = """\
+SELECT r.id AS run_id, t.key, t.value FROM runs r, LATERAL json_each_text(r.tags::json) AS t"""
+
 VIEWS: Mapping[str, Mapping[str, str]] = {
     "sqlite": {
         "v_runs": _RUNS.format(
             duration="max(0.0, round("
             "(julianday(coalesce(r.finished_at, 'now')) - julianday(r.started_at)) * 86400, 3))",
+            still="max(0.0, round((julianday('now') - julianday(r.moved_at)) * 86400, 3))",
             type="json_extract(r.error, '$.type')",
             message="json_extract(r.error, '$.message')",
         ),
         "v_steps": _STEPS,
         "v_states": _STATES_SQLITE,
         "v_lines": _LINES,
+        "v_decisions": _DECISIONS_SQLITE,
+        "v_changes": _CHANGES,
+        "v_attempts": _ATTEMPTS_SQLITE,
+        "v_waits": _WAITS,
+        "v_signals": _SIGNALS,
+        "v_children": _CHILDREN,
+        "v_tags": _TAGS_SQLITE,
     },
     "postgresql": {
         "v_runs": _RUNS.format(
             duration="greatest(0, round("
             "extract(epoch FROM coalesce(r.finished_at, clock_timestamp()) - r.started_at), 3))",
+            still="greatest(0, round(extract(epoch FROM clock_timestamp() - r.moved_at), 3))",
             type="r.error::json ->> 'type'",
             message="r.error::json ->> 'message'",
         ),
         "v_steps": _STEPS,
         "v_states": _STATES_POSTGRESQL,
         "v_lines": _LINES,
+        "v_decisions": _DECISIONS_POSTGRESQL,
+        "v_changes": _CHANGES,
+        "v_attempts": _ATTEMPTS_POSTGRESQL,
+        "v_waits": _WAITS,
+        "v_signals": _SIGNALS,
+        "v_children": _CHILDREN,
+        "v_tags": _TAGS_POSTGRESQL,
     },
 }
 """The SELECT of each view by name, by dialect."""

@@ -19,8 +19,11 @@ from tests.support.store.carrying import APPROVAL, parked
 from tests.support.store.harness import ask, commit, failure, opened, said, sql, start, started, success
 
 NAMES = sorted(VIEWS["sqlite"])
-COPIED = ("v_lines", "v_states", "v_steps")
-"""The views whose texts DuckDB executes itself. It does not know `julianday`, and leaves `v_runs` to SQLite."""
+LEFT_TO_SQLITE = ("v_attempts", "v_decisions", "v_runs", "v_tags")
+"""Views with functions that DuckDB does not know (`julianday`, `likely`). SQLite executes them for it,
+and the numbers come as texts."""
+COPIED = tuple(name for name in NAMES if name not in LEFT_TO_SQLITE)
+"""Views whose texts DuckDB executes itself."""
 
 
 @pytest.fixture
@@ -64,7 +67,7 @@ def asked(name: str) -> list[str]:
         f"SELECT count(*) FROM {name}",
         f"SELECT run_id, count(*) FROM {name} GROUP BY run_id ORDER BY run_id",
         f"SELECT one.* FROM {name} AS one JOIN v_steps AS other USING (run_id) ORDER BY ALL",
-        f"SELECT * FROM {name} ORDER BY run_id DESC, 2 DESC LIMIT 2 OFFSET 1",
+        f"SELECT * FROM {name} ORDER BY run_id DESC, 2 DESC, 3 DESC LIMIT 2 OFFSET 1",
         f"SELECT count(*) FROM {name} WHERE run_id = 'r'",
         f"SELECT CASE WHEN EXISTS (SELECT 1 FROM {name}) THEN 1 ELSE 0 END",
     ]
@@ -86,7 +89,7 @@ def test_a_view_says_the_same_where_duckdb_executes_its_text(
 @pytest.mark.parametrize("dialect", VIEWS)
 @pytest.mark.parametrize("name", NAMES)
 def test_no_view_uses_a_reserved_word_for_a_name(dialect: str, name: str) -> None:
-    text = VIEWS[dialect][name]
+    text = re.sub(r"'[^']*'", "''", VIEWS[dialect][name])
     reserved = {
         str(word).lower()
         for (word,) in duckdb.execute(
@@ -138,6 +141,9 @@ def test_a_view_of_an_attached_file_says_the_same(
     for query in asked(name):
         found = attached.execute(query.replace("ORDER BY ALL", "ORDER BY ALL NULLS FIRST")).fetchall()
         expected = in_sqlite(query, lived, len(attached.description or ()))
-        if name == "v_runs":  # As SQLite answers it: DuckDB takes that for texts.
+        names = [column[0] for column in attached.description or ()]
+        if "still_s" in names:  # The time goes on from the one answer to the other.
+            found, expected = [[row[: names.index("still_s")] for row in rows] for rows in (found, expected)]
+        if name in LEFT_TO_SQLITE:
             found, expected = [[tuple(map(str, row)) for row in rows] for rows in (found, expected)]
         assert found == expected, query

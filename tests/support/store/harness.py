@@ -29,7 +29,7 @@ from service.store.rows.keys import Idempotency
 from service.store.rows.records import Claimed, Lease
 from service.store.schema.models import metadata
 
-HEAD = "0006"
+HEAD = "0008"
 """The newest revision of the schema."""
 BYTES_MAX = 2**26
 LEASE_S = 15.0
