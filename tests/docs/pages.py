@@ -15,8 +15,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from types import CodeType
 from typing import Any
 
+import pytest
+
+from service.tools import registry
 from tests.docs.answers import difference, settled
 from tests.docs.blocks import Block, blocks_of
 from tests.docs.curl import call, commands_of
@@ -75,7 +79,7 @@ class Page:
             for command in commands_of(block.text):
                 answer = self._call(block, self._named(command))
         elif block.language == "python" and "file" not in block.marks:
-            exec(compile(self._named(block.text), block.place, "exec"), {"__name__": "documentation"})
+            self._run(compile(self._named(block.text), block.place, "exec"))
         elif block.language == "json":
             self._post(block)
         return answer
@@ -95,6 +99,12 @@ class Page:
                 if name in answer.json:
                     self._ids[block.marks.get(name, name.upper())] = answer.json[name]
         return answer
+
+    def _run(self, code: CodeType) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self._server.folder)
+            patch.setattr(registry, "_declared", [])  # A tool of the documentation is none of other tests.
+            exec(code, {"__name__": "documentation"})
 
     def _post(self, block: Block) -> None:
         document: Any = json.loads(self._named(block.text))

@@ -1,9 +1,8 @@
-"""The README's order with approval, as it stands there: its server is killed in each state that it goes through."""
+"""The example `order_approval`: its server is killed in each state that an order goes through."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,24 +12,16 @@ from tests.support.checkout import CHECKOUT
 from tests.support.postgres import Databases
 from tests.support.system.process import Server
 
-README = (CHECKOUT / "README.md").read_text()
-
-
-def block(name: str) -> str:
-    """A block of code in the README, by the name that a comment before it gives."""
-    found = re.search(rf"<!-- {re.escape(name)} -->\n```\w+\n(.*?)```", README, re.DOTALL)
-    assert found is not None
-    return found[1]
+EXAMPLE = CHECKOUT / "examples/order_approval"
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
-    (tmp_path / "orders.py").write_text(block("orders.py"))
     settings = {"RUNGRAPH_LEASE_SECONDS": "1"}
     if request.param == "postgres":
         databases: Databases = request.getfixturevalue("postgres")
         settings["RUNGRAPH_DATABASE_URL"] = databases.empty()
-    server = Server(tmp_path, tools=["orders.py"], **settings).start()
+    server = Server(tmp_path, tools=[EXAMPLE / "tools.py"], **settings).start()
     yield server
     server.kill()
 
@@ -41,7 +32,7 @@ def killed(server: Server) -> None:
 
 
 def ordered(server: Server) -> str:
-    return server.run(server.create(json.loads(block("order.json"))), price=20)
+    return server.run(server.create(json.loads((EXAMPLE / "graph.json").read_text())), price=20)
 
 
 def approve(server: Server, run_id: str, granted: bool) -> None:

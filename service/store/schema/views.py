@@ -98,7 +98,7 @@ WHERE c.run_id IS NOT NULL"""
 _ATTEMPTS_POSTGRESQL = """\
 SELECT a.run_id, a.step, a.attempt, coalesce(s.node, s.next_node, r.current_node, l.node) AS node,
     a.error::json ->> 'type' AS error_type, a.error::json ->> 'message' AS error_message, a.started_at, a.finished_at,
-    greatest(0, round(extract(epoch FROM a.finished_at - a.started_at) * 1000, 3))::double precision AS duration_ms
+    greatest(0, round(extract(epoch FROM a.finished_at - a.started_at) * 1000))::double precision AS duration_ms
 FROM attempts a JOIN runs r ON r.id = a.run_id LEFT JOIN snapshots s ON s.run_id = a.run_id AND s.step = a.step
     LEFT JOIN log_lines l ON l.run_id = a.run_id AND l.seq = r.last_seq
 UNION ALL
@@ -114,7 +114,7 @@ SELECT r.id AS run_id, coalesce(a.step, c.step) AS step, coalesce(a.attempt, c.a
     json_extract(a.error, '$.type') AS error_type, json_extract(a.error, '$.message') AS error_message,
     coalesce(a.started_at, c.started_at) AS started_at, coalesce(a.finished_at, c.finished_at) AS finished_at,
     max(0.0, CASE WHEN a.step IS NULL THEN c.duration_ms
-        ELSE round((julianday(a.finished_at) - julianday(a.started_at)) * 86400000, 3) END) AS duration_ms
+        ELSE round((julianday(a.finished_at) - julianday(a.started_at)) * 86400000) END) AS duration_ms
 FROM runs r CROSS JOIN json_each('["failed", "committed"]') AS k
     LEFT JOIN attempts a ON a.run_id = r.id AND k.value = 'failed'
     LEFT JOIN snapshots s ON s.run_id = a.run_id AND s.step = a.step

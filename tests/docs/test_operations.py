@@ -1,0 +1,67 @@
+"""The tables of `docs/operations.md` are those of the code."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+
+import pytest
+
+from service.api import parameters
+from service.core import children, codec, graph
+from service.core.validation import FAULTS_MAX
+from service.engine import lines
+from service.engine.isolation import pool
+from service.settings import MIB, Settings
+from service.store.queries import backtest, pages
+from service.store.rows import signals
+from tests.docs.blocks import table_after
+from tests.faults.kinds import ON_POSTGRESQL, ON_SQLITE
+
+PAGE = "docs/operations.md"
+
+
+def test_the_settings_are_those_of_the_code() -> None:
+    rows = {row[0].strip("`"): row[1].strip("`") for row in table_after(PAGE, "## Settings")}
+    names = {field.name for field in fields(Settings)} - {"database_url_source"}
+    assert {name.removeprefix("RUNGRAPH_").lower() for name in rows} == names
+    for name, default in rows.items():
+        kept = getattr(Settings(), name.removeprefix("RUNGRAPH_").lower())
+        if default.endswith(" MiB"):
+            assert kept == int(default.removesuffix(" MiB")) * MIB
+        elif default and kept is not None:
+            assert Settings.from_environment({name: default}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("what", "numbers"),
+    [
+        ("levels of JSON; digits of an integer", [codec.DEPTH_MAX, codec.INT_DIGITS_MAX]),
+        ("levels of a condition", [graph.CONDITION_DEPTH_MAX]),
+        ("children of one node (`for_each`)", [children.CHILDREN_MAX]),
+        ("runs below one another", [children.DEPTH_MAX]),
+        ("signals in a run's mailbox", [signals.MAILBOX_MAX]),
+        ("a sleep, a `timeout_s`", [graph.SECONDS_MAX // (36_525 * 24 * 36)]),
+        ("steps of a run", [graph.MAX_STEPS_DEFAULT]),
+        (
+            "a log line's message and data; lines of a step",
+            [lines.MESSAGE_BYTES_MAX >> 10, lines.DATA_BYTES_MAX >> 10, lines.LINES_MAX],
+        ),
+        ("items of a page", [parameters.LIMIT_MAX, pages.PAGE_BYTES_MAX >> 20]),
+        ("runs and examples of a backtest", [parameters.LIMIT_MAX, backtest.EXAMPLES_MAX]),
+        ("faults told of one document", [FAULTS_MAX]),
+        ("tools in processes of their own (`isolate`)", [pool.ISOLATED_MAX]),
+    ],
+)
+def test_a_bound_is_that_of_the_code(what: str, numbers: list[int]) -> None:
+    [shown] = [row[1] for row in table_after(PAGE, "## Bounds") if row[0] == what]
+    assert [int(number.replace(",", "")) for number in re.findall(r"[0-9][0-9,]*[0-9]|[0-9]", shown)] == numbers
+
+
+def test_the_faults_are_those_of_the_suite() -> None:
+    rows = {row[0].strip("`"): row[1] for row in table_after(PAGE, "## The fault suite")}
+    on_sqlite, on_postgresql = ({fault.__name__ for fault in kinds} for kinds in (ON_SQLITE, ON_POSTGRESQL))
+    assert set(rows) == on_sqlite | on_postgresql
+    for name, database in rows.items():
+        both = name in on_sqlite and name in on_postgresql
+        assert database == ("both" if both else "SQLite" if name in on_sqlite else "PostgreSQL")

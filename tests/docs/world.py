@@ -1,0 +1,126 @@
+"""Runs of every kind on a server, and the same rows in a PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from service.store.schema.models import metadata
+from tests.docs.blocks import CHECKOUT
+from tests.system.process import Server
+
+Rows = list[tuple[Any, ...]]
+
+NAP = {"start_node": "nap", "nodes": {"nap": {"sleep": 100_000}}}
+STOPPED = {"start_node": "a", "max_steps": 2, "nodes": {"a": "improve_guess"}, "edges": {"a": "a"}}
+BACKOFF = {"start_node": "a", "nodes": {"a": {"tool": "improve_guess", "retry": {"backoff_s": 50_000}}}}
+CAUGHT = {
+    "start_node": "a",
+    "nodes": {"a": "improve_guess", "b": "release"},
+    "edges": {"a": {"to": "b", "on_error": True}},
+}
+MISMATCH = {
+    "start_node": "a",
+    "nodes": {"a": "release"},
+    "edges": {"a": [{"to": "a", "condition": {"key": "big", "op": "<", "value": 2}}, {"to": None}]},
+}
+
+
+def make_runs(server: Server) -> dict[str, str]:
+    """Start runs, bring each to where it rests, and return their ids by what they are."""
+    order, root = (example(name) for name in ("order_approval", "first_steps"))
+    server.create(example("etl_with_retries", "page.json"))
+    ids = {
+        "completed": start(server, root, number=2),
+        "failed": start(server, root, number=-1),
+        "resumed": start(server, root, number=-1),
+        "ordered": start(server, order, price=5),
+        "tagged": tagged(server, order, {"customer": "7", "é:\\": 'a"b'}),
+        "paused": start(server, order, price=6),
+        "cancelled": start(server, BACKOFF, root=0, number=1),
+        "sleeping": start(server, NAP, removed=None),
+        "stopped": start(server, STOPPED, root=1.0, number=2),
+        "backing off": start(server, BACKOFF, root=0, number=1),
+        "caught": start(server, CAUGHT, root=0, number=1, text="two\nlines"),
+        "mismatched": start(server, MISMATCH, big=["x" * 2000], exact=12345678901234567890123, float=1.5),
+        "parent": start(server, example("etl_with_retries")),
+        "waiting parent": start(server, fan(server, order), price=7, items=[1, 2]),
+    }
+    for name in ("ordered", "tagged", "paused", "cancelled", "sleeping", "backing off", "waiting parent"):
+        server.follow(ids[name], until=["waiting"])
+    server.follow(ids["stopped"], until=["paused"])
+    for name in ("completed", "failed", "resumed", "caught", "mismatched"):
+        server.follow(ids[name])
+    post(server, ids["ordered"], "signals/approval", {"granted": False})
+    post(server, ids["paused"], "pause")
+    post(server, ids["paused"], "signals/approval", [1, {"a": None}])
+    post(server, ids["cancelled"], "cancel")
+    post(server, ids["resumed"], "resume", {"patch": {"number": 4, "root": 1.0}})
+    ids["fork"] = post(server, ids["completed"], "fork", {"step": 2})["run_id"]
+    for name in ("ordered", "resumed", "fork", "parent"):
+        server.follow(ids[name])
+    return ids
+
+
+def example(name: str, file: str = "graph.json") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((CHECKOUT / "examples" / name / file).read_text())
+    return found
+
+
+def fan(server: Server, child: dict[str, Any]) -> dict[str, Any]:
+    node = {"graph": server.create(child), "for_each": "items", "input": ["price"], "into": "orders"}
+    return {"name": "fan", "start_node": "orders", "nodes": {"orders": node}}
+
+
+def start(server: Server, graph: dict[str, Any], **state: Any) -> str:
+    return server.run(server.create(graph), **state)
+
+
+def tagged(server: Server, graph: dict[str, Any], tags: dict[str, str]) -> str:
+    body = {"graph_id": server.create(graph), "initial_state": {"price": 8}, "tags": tags}
+    return str(server.call("POST", "/graph/run", json=body).json()["run_id"])
+
+
+def post(server: Server, run_id: str, what: str, body: Any = None) -> Any:
+    answer = server.call("POST", f"/runs/{run_id}/{what}", json={} if body is None else body)
+    assert answer.status_code == 202, answer.text
+    return answer.json()
+
+
+def copy(file: Path, url: str) -> None:
+    """Copy every row of a SQLite database into a migrated PostgreSQL."""
+    with closing(sqlite3.connect(file)) as source, psycopg.connect(url) as target:
+        for table in metadata.sorted_tables:
+            names = ", ".join(f'"{column.name}"' for column in table.c)
+            rows = source.execute(f"SELECT {names} FROM {table.name}").fetchall()
+            marks = ", ".join(["%s"] * len(table.c))
+            target.cursor().executemany(f"INSERT INTO {table.name} ({names}) VALUES ({marks})".encode(), rows)
+
+
+def in_sqlite(file: Path, query: str) -> tuple[list[str], Rows]:
+    """Return the names of the columns, and the rows."""
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+        cursor = connection.execute(query)
+        return [column[0] for column in cursor.description], cursor.fetchall()
+
+
+def in_postgres(url: str, query: str) -> tuple[list[str], Rows]:
+    """Return the names of the columns, and the rows with values as SQLite has them."""
+    with psycopg.connect(url, options="-c TimeZone=UTC") as connection:
+        cursor = connection.execute(query.encode())
+        assert cursor.description is not None
+        names = [column.name for column in cursor.description]
+        return names, [tuple(map(_as_in_sqlite, row)) for row in cursor.fetchall()]
+
+
+def _as_in_sqlite(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return float(value) if isinstance(value, Decimal) else value
