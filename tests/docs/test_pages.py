@@ -75,7 +75,7 @@ def test_a_curl_line_may_go_over_several_lines() -> None:
         "curl -s a -d '{\n  \"b\": 1}'",
         "curl -s    c",
     ]
-    assert pretty({"a": [1, 2]}, width=8) == '{\n  "a": [\n    1,\n    2\n  ]\n}'
+    assert pretty({"a": [1, 2]}, width=8) == '{\n  "a": [1, 2]\n}'
 
 
 def test_no_page_is_without_blocks() -> None:
