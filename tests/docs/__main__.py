@@ -10,7 +10,7 @@ from tests.docs.answers import ANYTHING, pretty
 from tests.docs.blocks import CHECKOUT
 from tests.docs.conftest import prepare
 from tests.docs.pages import Page
-from tests.system.process import serving
+from tests.support.system.process import serving
 
 
 def main() -> None:

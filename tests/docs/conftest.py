@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.blocks import CHECKOUT, blocks_of
-from tests.system.process import Server, serving
+from tests.support.system.process import Server, serving
 
 PAGES = ["README.md", "docs/guide.md", "docs/http.md", "docs/operations.md", "docs/sql.md", "docs/architecture.md"]
 EXAMPLES = ["first_steps", "order_approval", "etl_with_retries", "agent_loop"]

@@ -24,7 +24,7 @@ from service.tools import registry
 from tests.docs.answers import difference, settled
 from tests.docs.blocks import Block, blocks_of
 from tests.docs.curl import call, commands_of
-from tests.system.process import Server
+from tests.support.system.process import Server
 
 
 class Answer:

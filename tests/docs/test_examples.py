@@ -9,7 +9,7 @@ import pytest
 
 from tests.docs.blocks import CHECKOUT
 from tests.docs.conftest import EXAMPLES
-from tests.system.process import Server
+from tests.support.system.process import Server
 
 
 def begin(server: Server, example: str, **state: Any) -> str:

@@ -16,7 +16,7 @@ from service.settings import MIB, Settings
 from service.store.queries import backtest, pages
 from service.store.rows import signals
 from tests.docs.blocks import table_after
-from tests.faults.kinds import ON_POSTGRESQL, ON_SQLITE
+from tests.support.faults.kinds import ON_POSTGRESQL, ON_SQLITE
 
 PAGE = "docs/operations.md"
 

@@ -12,7 +12,7 @@ from tests.docs.blocks import CHECKOUT, blocks_of
 from tests.docs.conftest import EXAMPLES, PAGES
 from tests.docs.curl import commands_of
 from tests.docs.pages import Page
-from tests.system.process import Server
+from tests.support.system.process import Server
 
 ALL = [*PAGES, *(f"examples/{name}/README.md" for name in EXAMPLES)]
 

@@ -12,8 +12,8 @@ import pytest
 from service.store.schema.views import VIEWS
 from tests.docs.blocks import Block, blocks_of, table_after
 from tests.docs.world import Rows, copy, in_postgres, in_sqlite, make_runs
-from tests.postgres import Databases
-from tests.system.process import Server
+from tests.support.postgres import Databases
+from tests.support.system.process import Server
 
 PAGE = "docs/sql.md"
 NAMES = sorted(VIEWS["sqlite"])

@@ -14,7 +14,7 @@ import psycopg
 
 from service.store.schema.models import metadata
 from tests.docs.blocks import CHECKOUT
-from tests.system.process import Server
+from tests.support.system.process import Server
 
 Rows = list[tuple[Any, ...]]
 
