@@ -16,13 +16,17 @@ from service.store.database.clock import Override
 from service.store.database.local_events import Wake
 from service.store.database.protocol import Database
 from service.store.database.reader import Reader
+from service.store.database.required_tables import RequiredTables
 from service.store.database.timeline import Timeline
 from service.store.database.writer import Writer
 from service.store.queries.backtest import Backtest
 from service.store.queries.children import ChildQueries
 from service.store.queries.history import History
+from service.store.queries.readiness import Readiness
 from service.store.queries.tail import Tails
 from service.store.rows.first_states import FirstStates
+from service.store.rows.latest_time import LatestTimes
+from service.store.schema.models import metadata
 from service.store.subjects import Graphs, Leases, Logs, Runs, Signals
 
 ANSWER_S = 2.0
@@ -48,8 +52,11 @@ class Store:
         """What says that the database cannot, and not this process."""
         self.wake = Wake()
         self._hints = database.hints(self.wake.notify)
-        self._writer = Writer(database, self.wake, self._hints, Timeline(lease_s, clock, elapsed))
-        self._reader = Reader(database)
+        required = RequiredTables(database, metadata.sorted_tables)
+        timeline = Timeline(lease_s, clock, elapsed)
+        self._writer = Writer(database, self.wake, self._hints, required, timeline, LatestTimes())
+        self._reader = Reader(database, required)
+        self._readiness = Readiness(self._reader, required)
         first_states = FirstStates()
         self.graphs = Graphs(self._writer, self._reader)
         self.runs = Runs(self._writer, self._reader, first_states)
@@ -71,7 +78,7 @@ class Store:
 
     async def probe_reading(self) -> None:
         """Read a little of everything: Unavailable where the database cannot be read, or lacks something."""
-        await self._reader.probe()
+        await self._readiness.probe()
 
     @contextmanager
     def committing_inline(self) -> Iterator[None]:

@@ -29,8 +29,9 @@ from typing import Any
 
 from service.core.errors import Unavailable
 from service.store.database.protocol import Database
-from service.store.database.queued_write import Pending, answer, results_of
+from service.store.database.queued_write import Pending, answer
 from service.store.database.transaction import Transaction
+from service.store.database.write_connection import Transactions
 
 logger = logging.getLogger(__name__)
 
@@ -61,16 +62,16 @@ class Lane:
     def __init__(
         self,
         database: Database,
-        opened: Callable[[Any, int], Transaction],
+        transactions: Transactions,
         give_back: Callable[[Sequence[Pending[Any]]], None],
         tell: Callable[[set[str]], None],
     ) -> None:
-        """`opened` opens a transaction that waits so many milliseconds for a lock; `tell` gives hints of a commit.
+        """`tell` gives hints of a commit.
 
         `give_back` takes commands that the lane cannot judge.
         """
         self._database = database
-        self._opened = opened
+        self._transactions = transactions
         self._give_back = give_back
         self._tell = tell
         self._connection: Any = None
@@ -237,7 +238,7 @@ class Lane:
             elif len(group) > 1:
                 ahead.extendleft(reversed(group))
                 size = len(group) // 2
-            elif self._is_lock(error):
+            elif self._transactions.is_lock(error):
                 left += group
                 in_the_way.add(group[0].subject)
                 self._suspect(group)
@@ -276,13 +277,11 @@ class Lane:
         try:
             if self._connection is None:
                 self._connection = self._database.connect_writer()
-            transaction = self._opened(self._connection, lock_ms)
+            return self._transactions.begin(self._connection, lock_ms, has_savepoints=True)
         except self._obstacles as error:
             logger.warning("writes that have met a lock wait: the database cannot be asked now: %s", error)
             self._disconnect()
             return None
-        transaction.is_lock = self._is_lock
-        return transaction
 
     def _commit(self, group: list[Pending[Any]], transaction: Transaction) -> BaseException | None:
         """Do `group` in the open transaction, and tell; or what went wrong.
@@ -290,7 +289,7 @@ class Lane:
         Where the connection broke with that, it is gone, and nobody knows whether `group` was done.
         """
         try:
-            results = results_of(group, transaction)
+            results = self._transactions.execute(group, transaction)
             self._database.commit(self._connection, transaction.cursor, transaction.inserts)
         except BaseException as error:
             for pending in group:
@@ -305,10 +304,6 @@ class Lane:
         answer(group, results)
         self._tell(transaction.woken)
         return None
-
-    def _is_lock(self, error: BaseException) -> bool:
-        # A victim of a deadlock has met a lock as well; tried again at once, it would meet it again.
-        return isinstance(error, Exception) and (self._database.is_locked(error) or self._database.is_victim(error))
 
     def _give_up(self, group: list[Pending[Any]], ahead: deque[Pending[Any]], losses: int = 0) -> None:
         """Give `group` back to the writer, and behind it all that came later about the same."""

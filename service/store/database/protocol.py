@@ -46,6 +46,13 @@ class Database(Protocol):
         """The files that it is made of, where it is made of files."""
 
     @property
+    def missing_columns(self) -> str:
+        """A query for those of the columns `{wanted}`, rows of a table's and a column's name, that are missing.
+
+        It gives such a row for each missing column, with NULL for the column if the whole table is missing.
+        """
+
+    @property
     def errors(self) -> tuple[type[Exception], ...]:
         """What its driver raises."""
 

@@ -7,16 +7,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import Executable, select
+from sqlalchemy import Executable
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import QueuePool
 
 from service.core.errors import Unavailable
-from service.store.database import missing
 from service.store.database.protocol import READERS_MAX, Database
-from service.store.schema.models import changes, graphs, log_lines, runs, snapshots
+from service.store.database.required_tables import RequiredTables
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +23,9 @@ logger = logging.getLogger(__name__)
 class Reader:
     """Belongs to one event loop: that of whoever reads first."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, required: RequiredTables) -> None:
         self._database = database
+        self._required = required
         self._engine = database.reader_engine(READERS_MAX)
 
     @asynccontextmanager
@@ -53,19 +53,10 @@ class Reader:
         try:
             async with self._engine.connect() as connection:
                 await _begin(connection)
-                rows = await Snapshot(connection).all(missing.LACKING[self._database.dialect])
+                rows = await Snapshot(connection).all(self._required.query)
         except (DBAPIError, PoolTimeout):
             return None
-        return missing.reason(self._database, rows)
-
-    async def probe(self) -> None:
-        """Read a row of each table that every run has. Unavailable names what the database lacks."""
-        async with self.snapshot() as snapshot:
-            for table in (graphs, runs, changes, snapshots, log_lines):
-                await snapshot.all(select(*table.primary_key.columns).limit(1))
-            rows = await snapshot.all(missing.LACKING[snapshot.dialect])
-        if (reason := missing.reason(self._database, rows)) is not None:
-            raise Unavailable(reason)
+        return self._required.describe(rows)
 
     @property
     def is_busy(self) -> bool:

@@ -50,8 +50,6 @@ class Timeline:
         self._patient_until = float("-inf")
         self._patience_us = 0
         self._lock = threading.Lock()
-        self.is_new = True
-        """Whether it has not been told yet what is stored."""
 
     def moment(self, clock: Any, asked_at: float) -> Moment:
         """This moment, at which the database said that it is `clock`; asked for at `asked_at` by `elapsed`."""

@@ -32,13 +32,11 @@ class Transaction:
     """Topics to notify once this is committed."""
     inserts: list[tuple[str, list[Any]]] = field(default_factory=list)
     """What is still to be written, since nothing has asked for it: just before the COMMIT, together on PostgreSQL."""
-    is_lock: Callable[[BaseException], bool] | None = None
-    """Whether an error is somebody else's lock; where it is given, `unless_locked` can go on after one."""
+    is_lock: Callable[[BaseException], bool] = lambda _: False
+    """Whether an error is somebody else's lock."""
+    has_savepoints: bool = False
+    """Whether commands go on without what is locked, by `unless_locked`."""
     has_met_lock: bool = False
-
-    @property
-    def has_savepoints(self) -> bool:
-        return self.is_lock is not None
 
     def unless_locked(self, do: Callable[[], T]) -> T | None:
         """What `do` gives. None where it has met a lock: what it did is undone then, and the transaction goes on."""
@@ -48,7 +46,7 @@ class Transaction:
             result = do()
             self._write_inserts()
         except Exception as error:
-            if self.is_lock is None or not self.is_lock(error):
+            if not self.is_lock(error):
                 raise
             self.has_met_lock = True
             self.inserts.clear()
@@ -56,6 +54,14 @@ class Transaction:
             return None
         self.cursor.execute("RELEASE SAVEPOINT before")
         return result
+
+    def lock_table(self, name: str, mode: str) -> None:
+        """Lock a table in a mode of PostgreSQL's, or raise at once if somebody has locked it.
+
+        On SQLite a transaction that writes has locked the whole file.
+        """
+        if self.dialect == "postgresql":
+            self._execute(f"LOCK TABLE {name} IN {mode} MODE NOWAIT", None)
 
     def execute(self, statement: Statement, **parameters: Any) -> Any:
         text, fixed = statement.text(self.dialect)

@@ -1,31 +1,83 @@
-"""The connection that writes, and the one transaction that is open on it. Used by whoever has the writer's turn."""
+"""The connection that writes, and how its transactions begin."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from service.store.database import missing
 from service.store.database.protocol import Database
 from service.store.database.queued_write import Pending, results_of
 from service.store.database.timeline import Timeline
 from service.store.database.transaction import Transaction
-from service.store.rows.latest_time import go_on_from_what_is_stored
 
 logger = logging.getLogger(__name__)
 
 
-class Writing:
-    """Connects, opens, commits and rolls back. It raises what the database raises."""
+class StoredTimes(Protocol):
+    """The latest times that servers have stored, of which the caller knows the tables."""
 
-    def __init__(self, database: Database, timeline: Timeline, keep: Callable[[], None]) -> None:
-        """`keep` is called after a COMMIT that makes `Database.keep` due."""
+    @property
+    def is_read(self) -> bool:
+        """Whether the store's time has reached all of them."""
+
+    def read(self, transaction: Transaction) -> None:
+        """Let the store's time reach those that are still to be read. One in a locked table is left for later."""
+
+
+class Transactions:
+    """Begins transactions at the store's time, for the writer and for blocked writes, and executes commands in them."""
+
+    def __init__(self, database: Database, timeline: Timeline, stored_times: StoredTimes | None = None) -> None:
         self._database = database
         self._timeline = timeline
-        self._keep = keep
+        self._stored_times = stored_times
+
+    def begin(self, connection: Any, *lock_ms: int, has_savepoints: bool = False) -> Transaction:
+        """Open a transaction on `connection`. It waits at most `lock_ms` milliseconds for each lock."""
+        asked_at = self._timeline.elapsed()
+        moment = self._timeline.moment(self._database.begin(connection, *lock_ms), asked_at)
+        return Transaction(
+            connection.cursor(),
+            self._database.dialect,
+            moment,
+            self._timeline,
+            is_lock=self.is_lock,
+            has_savepoints=has_savepoints,
+        )
+
+    def execute(self, batch: Sequence[Pending[Any]], transaction: Transaction) -> list[Any]:
+        """Execute `batch` in `transaction` and return the results. The caller commits.
+
+        The first transactions of a server read the stored times before they write one: the clock may have been set
+        back while no server ran.
+        """
+        if (stored_times := self._stored_times) is not None:
+            stored_times.read(transaction)
+            transaction.has_met_lock = False  # Which would tell something about `batch`.
+            if stored_times.is_read:
+                self._stored_times = None
+        return results_of(batch, transaction)
+
+    def is_lock(self, error: BaseException) -> bool:
+        """Whether `error` means that a transaction met somebody else's lock, a deadlock included."""
+        # A deadlock's victim would meet the same lock again if it were tried at once.
+        return isinstance(error, Exception) and (self._database.is_locked(error) or self._database.is_victim(error))
+
+
+class WriteConnection:
+    """The writer's connection and the one transaction that is open on it.
+
+    Only the holder of the writer's turn uses it. It raises what the database raises.
+    """
+
+    def __init__(self, database: Database, transactions: Transactions, on_keep_due: Callable[[], None]) -> None:
+        """`on_keep_due` is called after a COMMIT that makes `Database.keep` due."""
+        self._database = database
+        self._transactions = transactions
+        self._on_keep_due = on_keep_due
         self.connection: Any = None
-        """None: there is none, or it broke."""
+        """None before the first connect and after the connection broke."""
         self.transaction: Transaction
         """The open one."""
 
@@ -33,31 +85,22 @@ class Writing:
         if self.connection is None:
             self.connection = self._database.connect_writer()
 
-    def open(self) -> None:
+    def begin(self) -> None:
         """Open a transaction on the connection."""
-        self.transaction = self.opened(self.connection)
+        self.transaction = self._transactions.begin(self.connection)
 
-    def opened(self, connection: Any, *lock_ms: int) -> Transaction:
-        """A transaction that is open on `connection`, at the store's time."""
-        asked_at = self._timeline.elapsed()
-        moment = self._timeline.moment(self._database.begin(connection, *lock_ms), asked_at)
-        return Transaction(connection.cursor(), self._database.dialect, moment, self._timeline)
-
-    def run(self, batch: Sequence[Pending[Any]]) -> list[Any]:
-        """The results of `batch`, once they are committed."""
-        if self._timeline.is_new:
-            go_on_from_what_is_stored(self.transaction)
-            self._timeline.is_new = False
-        results = results_of(batch, self.transaction)
+    def execute(self, batch: Sequence[Pending[Any]]) -> list[Any]:
+        """Execute `batch` in the open transaction, commit it, and return the results."""
+        results = self._transactions.execute(batch, self.transaction)
         self.commit()
         return results
 
     def commit(self) -> None:
         if self._database.commit(self.connection, self.transaction.cursor, self.transaction.inserts):
-            self._keep()
+            self._on_keep_due()
 
     def roll_back(self) -> None:
-        """Undo the open transaction; a connection that cannot is closed."""
+        """Undo the open transaction, or close the connection if that fails."""
         try:
             self.connection.rollback()
         except self._database.errors:
@@ -71,11 +114,11 @@ class Writing:
             except self._database.errors as error:
                 logger.warning("the writing connection did not close: %s", error)
 
-    def lacking(self) -> Sequence[Any]:
-        """What the database lacks just now, asked in a transaction of its own."""
+    def read(self, ask: Callable[[Transaction], Sequence[Any]]) -> Sequence[Any]:
+        """Return what `ask` reads in a transaction of its own, which is rolled back."""
         self.connect()
-        self.open()
+        self.begin()
         try:
-            return missing.lacking(self.transaction)
+            return ask(self.transaction)
         finally:
             self.roll_back()

@@ -22,18 +22,19 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from service.core.errors import StartRefused, Unavailable
-from service.store.database import missing
 from service.store.database.blocked_writes import Lane
 from service.store.database.local_events import Wake
 from service.store.database.notifier import Hints
 from service.store.database.protocol import Database
 from service.store.database.queued_write import Pending, Touched, answer, deadline_in
+from service.store.database.required_tables import RequiredTables
 from service.store.database.timeline import Timeline
 from service.store.database.transaction import I, T, Verb, VerbOfMany, one_by_one
-from service.store.database.write_connection import Writing
+from service.store.database.write_connection import StoredTimes, Transactions, WriteConnection
 
 logger = logging.getLogger(__name__)
 
@@ -54,16 +55,26 @@ LOOP_S = 0.02
 class Writer:
     """Owns the writing connection. `start` before use; `close` when all callers are done."""
 
-    def __init__(self, database: Database, wake: Wake, hints: Hints, timeline: Timeline | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        wake: Wake,
+        hints: Hints,
+        required: RequiredTables,
+        timeline: Timeline | None = None,
+        stored_times: StoredTimes | None = None,
+    ) -> None:
         self._database = database
         self._wake = wake
         self._hints = hints
+        self._required = required
         # A connection needs a file descriptor, of which there may be none left.
         self._obstacles: tuple[type[Exception], ...] = (OSError, *database.errors)
         self._called = threading.Event()
         # What is to be kept the thread does, off the way of the answers.
-        self._writing = Writing(database, timeline or Timeline(lease_s=0.0), keep=self._called.set)
-        self._lane = Lane(database, self._writing.opened, self._take_back, self._tell)
+        transactions = Transactions(database, timeline or Timeline(lease_s=0.0), stored_times)
+        self._writing = WriteConnection(database, transactions, on_keep_due=self._called.set)
+        self._lane = Lane(database, transactions, self._take_back, self._tell)
         self._waiting: deque[Pending[Any]] = deque()
         self._stranded: list[Pending[Any]] = []  # Of a database that is lost until a restart.
         self._entry = threading.Lock()
@@ -208,7 +219,7 @@ class Writer:
         try:
             if self._writing.connection is None:
                 return ()
-            self._writing.open()
+            self._writing.begin()
             results = verb(self._writing.transaction, [item])
             self._writing.commit()
             self._tell(self._writing.transaction.woken)
@@ -227,9 +238,9 @@ class Writer:
         if self._writing.connection is None:
             return False
         try:
-            self._writing.open()
+            self._writing.begin()
             ready = [pending for pending in batch if pending.is_wanted()]
-            results = self._writing.run(ready)
+            results = self._writing.execute(ready)
         except BaseException as error:  # Raised again for whom it concerns, when the thread does it once more.
             self._database.end_if_fatal(error)
             self._writing.roll_back()
@@ -302,7 +313,7 @@ class Writer:
                 return []
             try:
                 self._writing.connect()
-                self._writing.open()
+                self._writing.begin()
                 self._is_sound = True
             except self._obstacles as error:
                 self._is_sound = True
@@ -346,7 +357,7 @@ class Writer:
     def _commit(self, batch: list[Pending[Any]]) -> None:
         """Run `batch` in the open transaction; where that fails, each verb in one of its own."""
         try:
-            results = self._writing.run(batch)
+            results = self._writing.execute(batch)
         except BaseException as error:
             self._database.end_if_fatal(error)
             self._writing.roll_back()
@@ -368,7 +379,7 @@ class Writer:
         A verb of which that is unknown is not given up unless it has a deadline: it alone can read back what it did.
         """
         lost = self._writing.connection is None or self._database.is_victim(error)
-        refusal = missing.refusal(self._database, error, self._writing.lacking)
+        refusal = self._required.refusal(error, partial(self._writing.read, self._required.find_missing))
         for pending in batch:
             pending.losses += lost
             if len(batch) > 1 or (lost and pending.losses < LOSSES_MAX):

@@ -1,6 +1,9 @@
-"""The latest time that is stored: a server that starts on a clock that was set back goes on from there."""
+"""The latest times that are stored: a server that starts on a clock that was set back goes on from them."""
 
 from __future__ import annotations
+
+from functools import partial
+from typing import Any
 
 from sqlalchemy import func, select
 
@@ -8,11 +11,29 @@ from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
 from service.store.schema.models import runs, servers, waits
 
-# Servers write it every few seconds; it goes when they leave. No other time has an index, and few runs wait.
-_LATEST = [Statement(select(func.max(column))) for column in (servers.c.seen_at, runs.c.created_at, waits.c.since)]
+
+class LatestTimes:
+    """The StoredTimes of our tables. Each table is read once, as soon as nobody has locked it."""
+
+    def __init__(self) -> None:
+        # Servers write `seen_at` every few seconds, but remove it when they leave. No other time has an index, and few
+        # runs wait.
+        columns = (servers.c.seen_at, runs.c.created_at, waits.c.since)
+        self._unread = {column.table.name: Statement(select(func.max(column))) for column in columns}
+
+    @property
+    def is_read(self) -> bool:
+        return not self._unread
+
+    def read(self, transaction: Transaction) -> None:
+        """Let the transaction's time, and all later ones, be no earlier than what can be read now."""
+        for table, statement in list(self._unread.items()):
+            row = transaction.unless_locked(partial(_read, transaction, table, statement))
+            if row is not None:
+                transaction.reach(row[0])
+                self._unread.pop(table, None)
 
 
-def go_on_from_what_is_stored(transaction: Transaction) -> None:
-    """Let the transaction's time, and all later ones, be no earlier than what is stored."""
-    for statement in _LATEST:
-        transaction.reach(transaction.one(statement)[0])
+def _read(transaction: Transaction, table: str, statement: Statement) -> Any:
+    transaction.lock_table(table, "ACCESS SHARE")
+    return transaction.one(statement)

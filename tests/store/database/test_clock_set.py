@@ -37,8 +37,10 @@ from tests.support.store.harness import (
     opened,
     sql,
     start,
+    start_of,
     started,
     success,
+    until_async,
 )
 
 HOUR = 3600.0
@@ -335,6 +337,35 @@ def test_a_server_that_starts_on_a_clock_that_was_set_back_keeps_up_with_the_oth
                 assert [claimed.run.id for claimed in await one.leases.claim(1)] == ["s"]
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("table", ["servers", "runs", "waits"])
+def test_a_start_on_a_clock_that_was_set_back_while_a_table_is_locked_goes_on_from_what_is_stored(
+    server_database: Database, clock: SettableClock, table: str
+) -> None:
+    async def before() -> None:
+        async with opened(server_database, clock, server_id="before") as store:
+            await store.servers.join()
+            await parked(store, "sleeps", NAP)
+
+    async def after() -> None:
+        async with opened(server_database, clock, server_id="after") as store:
+            with sql(server_database) as session:
+                session.execute("BEGIN")
+                session.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+                starting = asyncio.ensure_future(store.runs.start(start_of("new", NAP)))
+                if table == "runs":
+                    await until_async(lambda: store._writer._lane._blocked)
+                else:  # A start needs neither, and waits for neither.
+                    await starting
+                session.execute("ROLLBACK")
+            await starting
+            assert run_of(server_database, "new", "created_at") >= run_of(server_database, "sleeps", "created_at")
+            assert await due(store) == ["new"]
+
+    asyncio.run(before())
+    clock.set_by(-HOUR)
+    asyncio.run(after())
 
 
 # The time itself.

@@ -15,6 +15,7 @@ import pytest
 from service.core.errors import Unavailable
 from service.store.database.local_events import Wake
 from service.store.database.notifier import NoHints
+from service.store.database.required_tables import RequiredTables
 from service.store.database.sqlite.connections import Sqlite
 from service.store.database.transaction import Transaction
 from service.store.database.writer import BATCH_MAX, Writer
@@ -24,7 +25,7 @@ from tests.support.store.writing import add, held, raising
 
 @asynccontextmanager
 async def inline(database: Sqlite) -> AsyncIterator[Writer]:
-    writer = Writer(database, Wake(), NoHints())
+    writer = Writer(database, Wake(), NoHints(), RequiredTables(database, ()))
     writer.start()
     writer.commit_inline()
     try:
@@ -141,7 +142,7 @@ def test_what_the_loop_left_while_another_had_the_turn_is_written_all_the_same(f
 
 
 def test_when_the_loop_is_gone_the_thread_writes_again(file: Sqlite) -> None:
-    writer = Writer(file, Wake(), NoHints())
+    writer = Writer(file, Wake(), NoHints(), RequiredTables(file, ()))
     writer.start()
 
     async def scenario() -> None:

@@ -20,6 +20,7 @@ import pytest
 from service.core.errors import StartRefused, Unavailable
 from service.store.database.local_events import Wake
 from service.store.database.notifier import NoHints
+from service.store.database.required_tables import RequiredTables
 from service.store.database.sqlite.connections import Sqlite
 from service.store.database.transaction import Transaction
 from service.store.database.writer import BATCH_MAX, Writer
@@ -34,7 +35,7 @@ def database(file: Sqlite) -> Sqlite:
 
 @contextmanager
 def working(database: Sqlite) -> Iterator[Writer]:
-    writer = Writer(database, Wake(), NoHints())
+    writer = Writer(database, Wake(), NoHints(), RequiredTables(database, ()))
     writer.start()
     try:
         yield writer
@@ -254,7 +255,9 @@ def test_a_server_may_start_while_another_process_writes(database: Sqlite) -> No
 def test_a_server_does_not_start_on_what_it_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "rungraph.db").write_bytes(b"no database" * 1000)
     with pytest.raises(StartRefused, match="cannot write"):
-        Writer(Sqlite(tmp_path / "rungraph.db"), Wake(), NoHints()).start()
+        Writer(
+            Sqlite(tmp_path / "rungraph.db"), Wake(), NoHints(), RequiredTables(Sqlite(tmp_path / "rungraph.db"), ())
+        ).start()
 
 
 def test_closing_commits_what_waits_and_refuses_what_comes(database: Sqlite) -> None:
@@ -306,7 +309,7 @@ def test_the_writer_outlives_a_loop_that_has_closed(database: Sqlite) -> None:
 
     kept = loop.run_until_complete(subscribe())
     loop.close()
-    writer = Writer(database, wake, NoHints())
+    writer = Writer(database, wake, NoHints(), RequiredTables(database, ()))
     writer.start()
     assert writer.submit(add("a")).result(60) == "a"
     assert writer.submit(add("b")).result(60) == "b"
@@ -317,7 +320,7 @@ def test_the_writer_outlives_a_loop_that_has_closed(database: Sqlite) -> None:
 def test_topics_are_woken_once_what_they_tell_of_is_committed(database: Sqlite) -> None:
     async def scenario() -> None:
         wake = Wake()
-        writer = Writer(database, wake, NoHints())
+        writer = Writer(database, wake, NoHints(), RequiredTables(database, ()))
         writer.start()
         with wake.subscribe("a") as woken, wake.subscribe("b") as other:
             await writer.write(add("a"))

@@ -15,6 +15,7 @@ from service.store.database.local_events import Wake
 from service.store.database.notifier import NoHints
 from service.store.database.opening import database_at
 from service.store.database.protocol import Database
+from service.store.database.required_tables import RequiredTables
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
 
@@ -23,7 +24,7 @@ BYTES = 9_000
 
 
 def write(database: Database) -> None:
-    writer = Writer(database, Wake(), NoHints())
+    writer = Writer(database, Wake(), NoHints(), RequiredTables(database, ()))
     writer.start()
     number = 0
     for line in sys.stdin:

@@ -61,6 +61,13 @@ _REFUSED = re.compile(
 _NO_DATABASE = re.compile('database ".*" does not exist|no such database', re.DOTALL)
 _ABSENT = re.compile("refused|timeout|timed out|starting up|not yet accepting|failed to resolve", re.IGNORECASE)
 
+MISSING_COLUMNS = """\
+WITH wanted (name, field) AS (VALUES {wanted})
+SELECT wanted.name, CASE WHEN to_regclass(wanted.name) IS NULL THEN NULL ELSE wanted.field END FROM wanted
+WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_attribute AS there
+    WHERE there.attrelid = to_regclass(wanted.name) AND there.attname = wanted.field AND NOT there.attisdropped)
+ORDER BY 1, 2"""
+
 _NOT_THERE = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.InvalidSchemaName)
 
 
@@ -78,6 +85,7 @@ class Postgres:
     sessions: Sessions
     dialect: str = "postgresql"
     is_shared: bool = True
+    missing_columns: str = MISSING_COLUMNS
     errors: tuple[type[Exception], ...] = (psycopg.Error,)
     bugs: tuple[type[Exception], ...] = (psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.DataError)
 

@@ -31,6 +31,12 @@ BUSY_TIMEOUT_MS = 1_000
 
 _NOT_THERE = re.compile("no such (table|column)|has no column")
 
+MISSING_COLUMNS = """\
+WITH wanted (name, field) AS (VALUES {wanted})
+SELECT name, CASE WHEN EXISTS (SELECT 1 FROM pragma_table_info(wanted.name)) THEN field END FROM wanted
+WHERE NOT EXISTS (SELECT 1 FROM pragma_table_info(wanted.name) AS there WHERE there.name = wanted.field)
+ORDER BY 1, 2"""
+
 
 @dataclass(frozen=True, slots=True)
 class Sqlite:
@@ -39,6 +45,7 @@ class Sqlite:
     file: Path
     dialect: str = "sqlite"
     is_shared: bool = False
+    missing_columns: str = MISSING_COLUMNS
     errors: tuple[type[Exception], ...] = (sqlite3.Error,)
     bugs: tuple[type[Exception], ...] = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
     _watch: FileWatch = field(default_factory=FileWatch, init=False, repr=False, compare=False)

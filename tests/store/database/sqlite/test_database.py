@@ -19,6 +19,7 @@ from sqlalchemy import text
 from service.core.errors import StartRefused, Unavailable
 from service.store.database.opening import database_at
 from service.store.database.reader import Reader
+from service.store.database.required_tables import RequiredTables
 from service.store.database.sqlite.checkpoints import LOG_BYTES
 from service.store.database.sqlite.connections import Sqlite
 from service.store.database.sqlite.file_lock import FileLock, lock_path, owner_of
@@ -158,7 +159,7 @@ def test_a_disk_without_room_for_the_log_does_without(database: Sqlite, caplog: 
 
 def test_a_reader_can_not_write(database: Sqlite) -> None:
     async def scenario() -> None:
-        reader = Reader(database)
+        reader = Reader(database, RequiredTables(database, ()))
         with pytest.raises(Unavailable, match="readonly"):
             async with reader.snapshot() as snapshot:
                 await snapshot.one(text("DELETE FROM graphs"))
@@ -182,7 +183,7 @@ def test_a_database_that_cannot_be_read_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "rungraph.db").write_bytes(b"no database" * 1000)
 
     async def scenario() -> None:
-        reader = Reader(Sqlite(tmp_path / "rungraph.db"))
+        reader = Reader(Sqlite(tmp_path / "rungraph.db"), RequiredTables(Sqlite(tmp_path / "rungraph.db"), ()))
         with pytest.raises(Unavailable, match="cannot be read"):
             async with reader.snapshot() as snapshot:
                 await snapshot.one(text("SELECT * FROM runs"))

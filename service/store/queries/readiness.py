@@ -1,0 +1,25 @@
+"""The readiness probe of the store's reads."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from service.core.errors import Unavailable
+from service.store.database.reader import Reader
+from service.store.database.required_tables import RequiredTables
+from service.store.schema.models import changes, graphs, log_lines, runs, snapshots
+
+
+class Readiness:
+    def __init__(self, reader: Reader, required: RequiredTables) -> None:
+        self._reader = reader
+        self._required = required
+
+    async def probe(self) -> None:
+        """Read a row of each table that every run uses. Raise Unavailable, naming what the database lacks."""
+        async with self._reader.snapshot() as snapshot:
+            for table in (graphs, runs, changes, snapshots, log_lines):
+                await snapshot.all(select(*table.primary_key.columns).limit(1))
+            missing = await snapshot.all(self._required.query)
+        if (reason := self._required.describe(missing)) is not None:
+            raise Unavailable(reason)
