@@ -78,7 +78,7 @@ class Supervisor:
     async def run(self) -> None:
         """Claim runs until `stop`, and then wait until every runner has stopped."""
         async with asyncio.TaskGroup() as tasks:
-            subscribe = self._store.wake.subscribe
+            subscribe = self._store.events.subscribe
             with subscribe(CLAIMABLE) as self._woken, subscribe(REVOKED) as self._revoked:
                 await self._enter()
                 while not self._stopping:

@@ -13,11 +13,11 @@ from service.store.commands.commit import Steps
 from service.store.commands.control import Control
 from service.store.commands.servers import Servers
 from service.store.database.clock import Override
-from service.store.database.local_events import Wake
+from service.store.database.local_events import LocalEvents
 from service.store.database.protocol import Database
 from service.store.database.reader import Reader
 from service.store.database.required_tables import RequiredTables
-from service.store.database.timeline import Timeline
+from service.store.database.store_clock import StoreClock
 from service.store.database.writer import Writer
 from service.store.queries.backtest import Backtest
 from service.store.queries.children import ChildQueries
@@ -50,11 +50,11 @@ class Store:
         self.is_shared = database.is_shared
         self._answers: tuple[type[Exception], ...] = (Unavailable, *database.errors)
         """What says that the database cannot, and not this process."""
-        self.wake = Wake()
-        self._hints = database.hints(self.wake.notify)
+        self.events = LocalEvents()
+        self._notifier = database.notifier(self.events.notify)
         required = RequiredTables(database, metadata.sorted_tables)
-        timeline = Timeline(lease_s, clock, elapsed)
-        self._writer = Writer(database, self.wake, self._hints, required, timeline, LatestTimes())
+        store_clock = StoreClock(lease_s, clock, elapsed)
+        self._writer = Writer(database, self.events, self._notifier, required, store_clock, LatestTimes())
         self._reader = Reader(database, required)
         self._readiness = Readiness(self._reader, required)
         first_states = FirstStates()
@@ -67,14 +67,14 @@ class Store:
         self.history = History(self._reader)
         self.backtest = Backtest(self._reader, self.runs)
         self.logs = Logs(self._writer, self._reader)
-        self.tails = Tails(self.logs, self._reader, self.wake)
+        self.tails = Tails(self.logs, self._reader, self.events)
         self.servers = Servers(self._writer, server_id, address, lease_s)
         self.leases = Leases(self._writer, self.servers, first_states, server_id, lease_s)
 
     def open(self) -> None:
         """Start the writer. The schema must be there (`schema.migrate`)."""
         self._writer.start()
-        self._hints.start()
+        self._notifier.start()
 
     async def probe_reading(self) -> None:
         """Read a little of everything: Unavailable where the database cannot be read, or lacks something."""
@@ -117,4 +117,4 @@ class Store:
         await self.tails.close()
         await self._reader.close()
         self._writer.close()
-        self._hints.close()
+        self._notifier.close()

@@ -66,13 +66,13 @@ def test_head_is_refused_as_get_is(client: httpx.Client, run_id: str, path: str)
 
 def test_head_of_a_stream_holds_none(server: Server, client: httpx.Client) -> None:
     run_id = server.start(client)
-    wake = server.services.store.wake
+    wake = server.services.store.events
     head = client.head(f"/runs/{run_id}/events")
     assert (head.status_code, head.headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
-    assert run_id not in wake._waiting
+    assert run_id not in wake._subscribers
     with client.stream("GET", f"/runs/{run_id}/events") as got:
         assert headers_of(got) == headers_of(head)
-    eventually(lambda: run_id not in wake._waiting)
+    eventually(lambda: run_id not in wake._subscribers)
 
 
 def test_nothing_follows_the_headers_on_the_wire(server: Server, run_id: str) -> None:

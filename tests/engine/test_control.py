@@ -32,7 +32,7 @@ def fail_at_first(state: JsonObject, context: Any) -> JsonObject:
 
 async def becomes(made: Bench, run_id: str, status: str) -> None:
     """Wait until the run has that status: its lines wake us."""
-    with made.store.wake.subscribe(run_id) as woken:
+    with made.store.events.subscribe(run_id) as woken:
         while (await made.store.runs.get(run_id)).status != status:
             async with asyncio.timeout(60):
                 await woken.wait()

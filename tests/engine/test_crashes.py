@@ -17,7 +17,7 @@ from service.engine.isolation.pool import ProcessPool
 from service.engine.runner import Runner
 from service.engine.threads import Threads
 from service.store import Store
-from service.store.database.transaction import VerbOfMany
+from service.store.database.transaction import BatchCommand
 from service.store.rows.records import Claimed, RunRecord
 from tests.support.engine.calls import COMMAND
 from tests.support.engine.harness import STATE_BYTES_MAX, Bench, bench, loop_until
@@ -48,13 +48,13 @@ def crash_at(store: Store, number: int, *, committed: bool) -> None:
     writer = store._writer
     write, count = writer.write_with_others, 0
 
-    async def counting(verb: VerbOfMany[Any, Any], item: Any, **options: Any) -> Any:
+    async def counting(command: BatchCommand[Any, Any], item: Any, **options: Any) -> Any:
         nonlocal count
         count += 1
         if count < number:
-            return await write(verb, item, **options)
+            return await write(command, item, **options)
         if count == number and committed:
-            await write(verb, item, **options)
+            await write(command, item, **options)
         raise Crash
 
     writer.write_with_others = counting  # type: ignore[method-assign]  # the process dies here, not the store

@@ -363,7 +363,7 @@ def test_a_run_at_max_steps_is_paused_and_not_destroyed(tmp_path: Path) -> None:
         async with running(tmp_path, add) as bench:
             await bench.start("r", {**loop_until(100), "max_steps": 5}, n=0)
             paused = asyncio.Event()
-            with bench.store.wake.subscribe("r") as woken:
+            with bench.store.events.subscribe("r") as woken:
                 while (await bench.store.runs.get("r")).status != "paused":
                     await woken.wait()
                     woken.clear()

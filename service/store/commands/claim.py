@@ -136,7 +136,7 @@ class ClaimCommands:
             self.next_due_s = which.next_due_s(transaction) if len(taken.rows) < count else 0.0
             return Executed(taken, lambda transaction: self._still_taken(transaction, taken))
 
-        taken = await self._writer.write(repeatable(claim), touching=("claims",))
+        taken = await self._writer.write(repeatable(claim), touches=("claims",))
         if self._sees_all and not taken.has_more:
             self._spared.note_emptied(now_us)
         leases = [Lease(row.id, row.lease_token + 1) for row in taken.rows]

@@ -15,7 +15,7 @@ from service.core.transitions import OVER, Status
 from service.store.commands.control import pause_those_asked
 from service.store.commands.side_effects import take_effect
 from service.store.database.clock import text_of
-from service.store.database.queued_write import Touched
+from service.store.database.queued_write import Touches
 from service.store.database.statements import ForRows, Statement, constant
 from service.store.database.transaction import Row, Transaction
 from service.store.database.writer import Writer
@@ -124,7 +124,7 @@ class Steps:
         """
         asked = _Commit(lease, transition, started, finished, (*lines, *transition.lines))
         run = await self._writer.write_with_others(
-            _commit_all, asked, touching=(lease.run_id, *_touched(transition)), at_once=is_alone
+            _commit_all, asked, touches=(lease.run_id, *_touched(transition)), at_once=is_alone
         )
         if run is None:
             raise LeaseLost(lease.run_id, lease.token)
@@ -139,7 +139,7 @@ class _Commit(NamedTuple):
     lines: tuple[Line, ...]
 
 
-def _touched(transition: Transition) -> Touched:
+def _touched(transition: Transition) -> Touches:
     """What a commit touches beside its run and the tables of all steps: parents, and tables that few steps touch."""
     run, wait = transition.run, transition.wait
     if run.status is Status.RUNNING and not transition.has_side_effects:

@@ -216,9 +216,9 @@ class Control:
 
         return str(await self._done(repeatable(resume), within_s, run_id, waits.name, signals.name, visits.name))
 
-    async def _done(self, verb: Any, within_s: float | None, *touching: str) -> Any:
+    async def _done(self, verb: Any, within_s: float | None, *touches: str) -> Any:
         # Refusals are returned, not raised: they have written nothing, and their batch goes on.
-        outcome = await self._writer.write(verb, touching=touching, within_s=within_s)
+        outcome = await self._writer.write(verb, touches=touches, within_s=within_s)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -261,7 +261,7 @@ def cancel_runs(transaction: Transaction, run_ids: Sequence[str], because: str =
         forget(transaction, ended)
         run_ids = _open_children(transaction, ended)
         because = "cancelled with its parent"
-        transaction.woken.add(local_events.REVOKED)
+        transaction.topics.add(local_events.REVOKED)
 
 
 def cancel_children(transaction: Transaction, parent_ids: Sequence[str]) -> None:
@@ -325,7 +325,7 @@ def _resumed(
     )
     transaction.insert(log_lines, rows_of_lines(transaction, run_id, lines, moved[0]))
     wake_those_ready(transaction, [run_id])
-    transaction.woken.add(local_events.CLAIMABLE)
+    transaction.topics.add(local_events.CLAIMABLE)
     return status.value, moved[0]
 
 

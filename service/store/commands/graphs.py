@@ -33,4 +33,4 @@ class GraphCommands:
                 transaction.confirm()
             return added is not None
 
-        return await self._writer.write(add, touching=(graph.id,), within_s=within_s)
+        return await self._writer.write(add, touches=(graph.id,), within_s=within_s)

@@ -67,7 +67,7 @@ class LeaseCommands:
         """Note that an attempt of a run taken over begins now; False where the lease no longer holds."""
         return await self._writer.write(
             lambda transaction: is_held(transaction, _BEGIN, lease, now=transaction.moment.text()),
-            touching=(lease.run_id,),
+            touches=(lease.run_id,),
         )
 
     def renew(self, leases: Sequence[Lease], *, as_server: bool = True, has_room: bool = True) -> Future[list[Lease]]:
@@ -89,7 +89,7 @@ class LeaseCommands:
 
         if as_server:
             self._servers.tell(len(leases) if has_room else None)
-        return self._writer.submit(verb, touching=("leases",))
+        return self._writer.submit(verb, touches=("leases",))
 
     async def release(self, lease: Lease, *, interrupted: bool) -> None:
         """Give a run back unfinished, so that any server goes on at once; `interrupted`: within an attempt."""
@@ -104,9 +104,9 @@ class LeaseCommands:
                 transaction.insert(attempts, [lost])
             if row is not None:
                 pause_those_asked(transaction, [lease])
-            transaction.woken.add(local_events.CLAIMABLE)
+            transaction.topics.add(local_events.CLAIMABLE)
 
-        await self._writer.write(verb, touching=(lease.run_id, attempts.name) if interrupted else (lease.run_id,))
+        await self._writer.write(verb, touches=(lease.run_id, attempts.name) if interrupted else (lease.run_id,))
 
     async def seize(self) -> None:
         """Make every lease run out at once.

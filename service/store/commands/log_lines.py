@@ -50,7 +50,7 @@ class LogCommands:
             transaction.insert(log_lines, rows_of_lines(transaction, lease.run_id, lines, reached))
             return Executed(True, lambda transaction: _has_reached(transaction, place, reached))
 
-        return self._writer.submit(repeatable(append), touching=(lease.run_id,))
+        return self._writer.submit(repeatable(append), touches=(lease.run_id,))
 
 
 def _has_reached(transaction: Transaction, place: dict[str, Any], seq: int) -> bool | None:

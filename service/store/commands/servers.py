@@ -80,7 +80,7 @@ class Servers:
             self.seen(transaction)
             return can_step
 
-        if not await self._writer.write(verb, touching=(servers.name,), within_s=within_s):
+        if not await self._writer.write(verb, touches=(servers.name,), within_s=within_s):
             raise Unavailable(LOCKED)
 
     async def join(self) -> None:
@@ -92,7 +92,7 @@ class Servers:
             make_queued_due(transaction)
 
         self.active = 0
-        await self._writer.write(verb, touching=(servers.name,))
+        await self._writer.write(verb, touches=(servers.name,))
 
     async def share(self, count: int, active: int) -> int:
         """How many of `count` runs a server that carries `active` may claim before the idlest one has its turn."""
@@ -103,7 +103,7 @@ class Servers:
 
         if active != self.active:
             self.tell(active)
-        return await self._writer.write(verb, touching=("shares", servers.name))
+        return await self._writer.write(verb, touches=("shares", servers.name))
 
     def _least_active(self, transaction: Transaction) -> int | None:
         """How many runs the idlest of the other servers carries; None where there is none, or none to be seen."""
@@ -118,7 +118,7 @@ class Servers:
 
     async def leave(self) -> None:
         """Take no part any more: nobody lets this server go first."""
-        await self._writer.write(self._forget_me, touching=(servers.name,))
+        await self._writer.write(self._forget_me, touches=(servers.name,))
 
     def _forget_me(self, transaction: Transaction) -> None:
         transaction.execute(_LEAVE, id=self._server_id)
@@ -127,7 +127,7 @@ class Servers:
         """Have it noted that this server lives. Whether or not that can be done now, its caller goes on."""
         self.active = active
         if self._telling is None or self._telling.done():
-            self._telling = self._writer.submit(self.seen, touching=(servers.name,))
+            self._telling = self._writer.submit(self.seen, touches=(servers.name,))
 
     def seen(self, transaction: Transaction) -> None:
         """Note that this server lives, and how many runs it carries."""

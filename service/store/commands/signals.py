@@ -92,7 +92,7 @@ class SignalCommands:
 
         keyed = () if idempotency is None else (idempotency.name, idempotency_keys.name)
         touching = (run_id, signals.name, *keyed)
-        outcome = await self._writer.write(repeatable(send), touching=touching, within_s=within_s)
+        outcome = await self._writer.write(repeatable(send), touches=touching, within_s=within_s)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from service.core.errors import Conflict, NotFound, RungraphError, Unavailable
 from service.core.state import State
-from service.store.database.queued_write import Touched
+from service.store.database.queued_write import Touches
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
 from service.store.rows.first_states import FirstStates
@@ -44,7 +44,7 @@ class RunCommands:
         """
 
         outcome = await self._writer.write_with_others(
-            self._start_all, (start, idempotency), touching=_touched(start, idempotency), within_s=within_s
+            self._start_all, (start, idempotency), touches=_touched(start, idempotency), within_s=within_s
         )
         if isinstance(outcome, Exception):
             raise outcome
@@ -74,7 +74,7 @@ def _new_run(start: Start, node: str) -> NewRun:
     return NewRun(start.run_id, start.graph_id, node, start.state, start.tags, start.forked_from)
 
 
-def _touched(start: Start, idempotency: Idempotency | None) -> Touched:
+def _touched(start: Start, idempotency: Idempotency | None) -> Touches:
     """Return the run, the graph that its row refers to, and the tables that few starts touch."""
     keyed = () if idempotency is None else (idempotency.name, idempotency_keys.name)
     return (start.run_id, start.graph_id, *keyed, *((run_tags.name,) if start.tags else ()))

@@ -29,7 +29,7 @@ from typing import Any
 
 from service.core.errors import Unavailable
 from service.store.database.protocol import Database
-from service.store.database.queued_write import Pending, answer
+from service.store.database.queued_write import QueuedWrite, answer
 from service.store.database.transaction import Transaction
 from service.store.database.write_connection import Transactions
 
@@ -58,12 +58,12 @@ STOPPING = "the server is stopping, and somebody else has locked in the database
 DROPPED = "the database takes no writes just now"
 
 
-class Lane:
+class BlockedWrites:
     def __init__(
         self,
         database: Database,
         transactions: Transactions,
-        give_back: Callable[[Sequence[Pending[Any]]], None],
+        give_back: Callable[[Sequence[QueuedWrite[Any]]], None],
         tell: Callable[[set[str]], None],
     ) -> None:
         """`tell` gives hints of a commit.
@@ -78,11 +78,11 @@ class Lane:
         self._obstacles: tuple[type[Exception], ...] = (OSError, *database.errors)
         self._changed = threading.Condition()
         """Held to change what follows, up to `_thread`. Only the writer adds, and only the lane's thread removes."""
-        self._here: dict[Pending[Any], None] = {}
+        self._here: dict[QueuedWrite[Any], None] = {}
         """All that wait here, wherever they stand."""
         self._about: Counter[str] = Counter()
         """How many of them there are, by what they are about."""
-        self._fresh: list[Pending[Any]] = []
+        self._fresh: list[QueuedWrite[Any]] = []
         """Those that nobody has tried here."""
         self._suspected: dict[str, float] = {}
         """What may be locked, and until when that is assumed."""
@@ -91,23 +91,23 @@ class Lane:
         self._forget_at = 0.0
         self._closing = False
         self._thread: threading.Thread | None = None
-        self._blocked: list[Pending[Any]] = []
+        self._blocked: list[QueuedWrite[Any]] = []
         """Those that have met a lock, and those behind them, in the order in which they came."""
         self._again_at = 0.0
         """When they are tried again."""
         self._said_at = -SAY_S
 
-    def sift(self, batch: list[Pending[Any]]) -> list[Pending[Any]]:
+    def sift(self, batch: list[QueuedWrite[Any]]) -> list[QueuedWrite[Any]]:
         """Those of `batch` that touch nothing that is known to be locked; the others wait here from now on."""
         if not self._here and not self._suspected:
             return batch
-        free: list[Pending[Any]] = []
-        refused: list[Pending[Any]] = []
+        free: list[QueuedWrite[Any]] = []
+        refused: list[QueuedWrite[Any]] = []
         with self._changed:
             self._forget_old()
             for pending in batch:
                 suspected = () if pending.is_returned else self._suspected
-                if any(name in self._about or name in suspected for name in pending.touching):
+                if any(name in self._about or name in suspected for name in pending.touches):
                     if not self._admit(pending):
                         refused.append(pending)
                 else:
@@ -116,7 +116,7 @@ class Lane:
             pending.refuse(Unavailable(LOCKED))
         return free
 
-    def takes(self, batch: Sequence[Pending[Any]], error: BaseException) -> bool:
+    def takes(self, batch: Sequence[QueuedWrite[Any]], error: BaseException) -> bool:
         """Whether `batch`, which was rolled back for `error`, has met a lock; it waits here from now on then."""
         # On SQLite nobody locks a row, and the writer itself waits for the file.
         if not (self._database.is_shared and isinstance(error, Exception) and self._database.is_locked(error)):
@@ -136,7 +136,7 @@ class Lane:
         if thread is not None:
             thread.join()
 
-    def _admit(self, pending: Pending[Any]) -> bool:
+    def _admit(self, pending: QueuedWrite[Any]) -> bool:
         is_full = len(self._here) >= WAITING_MAX or self._about[pending.subject] >= SAME_MAX
         if is_full and not pending.losses:  # One that may have been done already must be read back.
             return False
@@ -212,13 +212,13 @@ class Lane:
 
     def _try(
         self,
-        commands: Sequence[Pending[Any]],
+        commands: Sequence[QueuedWrite[Any]],
         size: int,
         in_the_way: Set[str] = frozenset(),
         between: Callable[[], None] = lambda: None,
-    ) -> list[Pending[Any]]:
+    ) -> list[QueuedWrite[Any]]:
         """Do what can be done, `size` at first together; those that cannot be done now, in their order."""
-        left: list[Pending[Any]] = []
+        left: list[QueuedWrite[Any]] = []
         ahead = deque(pending for pending in commands if self._still_waits(pending))
         tries = max(1, len({pending.subject for pending in ahead}))
         lock_ms = max(TRY_MS_MIN, min(TRY_MS_MAX, TRIES_MS // tries))
@@ -247,10 +247,10 @@ class Lane:
         return left
 
     def _next(
-        self, ahead: deque[Pending[Any]], size: int, in_the_way: Set[str], left: list[Pending[Any]]
-    ) -> list[Pending[Any]]:
+        self, ahead: deque[QueuedWrite[Any]], size: int, in_the_way: Set[str], left: list[QueuedWrite[Any]]
+    ) -> list[QueuedWrite[Any]]:
         """The next to be tried together. Those behind one that waits are `left`; those that nobody wants are gone."""
-        group: list[Pending[Any]] = []
+        group: list[QueuedWrite[Any]] = []
         while ahead and len(group) < size:
             pending = ahead.popleft()
             if not self._still_waits(pending):
@@ -263,7 +263,7 @@ class Lane:
                 self._leave([pending])
         return group
 
-    def _still_waits(self, pending: Pending[Any]) -> bool:
+    def _still_waits(self, pending: QueuedWrite[Any]) -> bool:
         """Whether somebody still waits for it, and its deadline has not passed; it is gone otherwise."""
         if pending.is_overdue():
             pending.refuse(Unavailable(LOCKED))
@@ -283,7 +283,7 @@ class Lane:
             self._disconnect()
             return None
 
-    def _commit(self, group: list[Pending[Any]], transaction: Transaction) -> BaseException | None:
+    def _commit(self, group: list[QueuedWrite[Any]], transaction: Transaction) -> BaseException | None:
         """Do `group` in the open transaction, and tell; or what went wrong.
 
         Where the connection broke with that, it is gone, and nobody knows whether `group` was done.
@@ -302,10 +302,10 @@ class Lane:
         self._leave(group)
         (self._suspect if transaction.has_met_lock else self._trust)(group)
         answer(group, results)
-        self._tell(transaction.woken)
+        self._tell(transaction.topics)
         return None
 
-    def _give_up(self, group: list[Pending[Any]], ahead: deque[Pending[Any]], losses: int = 0) -> None:
+    def _give_up(self, group: list[QueuedWrite[Any]], ahead: deque[QueuedWrite[Any]], losses: int = 0) -> None:
         """Give `group` back to the writer, and behind it all that came later about the same."""
         subjects = {pending.subject for pending in group if pending.subject}
         with self._changed:
@@ -320,7 +320,7 @@ class Lane:
         self._leave([*group, *later])
         self._give_back([*group, *later])
 
-    def _leave(self, gone: Sequence[Pending[Any]]) -> None:
+    def _leave(self, gone: Sequence[QueuedWrite[Any]]) -> None:
         with self._changed:
             for pending in gone:
                 del self._here[pending]
@@ -329,17 +329,17 @@ class Lane:
                     if not self._about[pending.subject]:
                         del self._about[pending.subject]
 
-    def _suspect(self, group: Sequence[Pending[Any]]) -> None:
+    def _suspect(self, group: Sequence[QueuedWrite[Any]]) -> None:
         """What these touch may be locked."""
         until = time.monotonic() + SUSPECTED_S
-        touched = {name for pending in group for name in pending.touching}
+        touched = {name for pending in group for name in pending.touches}
         with self._changed:
             self._suspected.update((name, until) for name in touched if name not in self._passed)
 
-    def _trust(self, group: Sequence[Pending[Any]]) -> None:
+    def _trust(self, group: Sequence[QueuedWrite[Any]]) -> None:
         """What these have touched is not locked."""
         until = time.monotonic() + SUSPECTED_S
-        touched = {name for pending in group for name in pending.touching}
+        touched = {name for pending in group for name in pending.touches}
         with self._changed:
             for name in touched & self._suspected.keys():
                 del self._suspected[name]

@@ -44,7 +44,7 @@ class Moment:
 
     def text(self, *, later_s: float = 0.0) -> str:
         """This moment, or one `later_s` seconds later, as the database stores it."""
-        return text_of(self.now_us + round(later_s * 1_000_000))
+        return text_of(self.now_us + round(later_s * 1_000_000) if later_s else self.now_us)
 
     def by_calendar(self, us: int) -> int:
         """When to look whether the database's clock says `us`: more than once, while the store's time is ahead."""
@@ -53,7 +53,9 @@ class Moment:
 
     def at(self, monotonic: float | None) -> str:
         """The moment when the monotonic clock showed `monotonic`; this one if None. Never a later one."""
-        return self.text(later_s=0.0 if monotonic is None else min(0.0, monotonic - self.monotonic))
+        if monotonic is None or monotonic >= self.monotonic:
+            return text_of(self.now_us)
+        return text_of(self.now_us + round((monotonic - self.monotonic) * 1_000_000))
 
 
 def text_of(us: int) -> str:

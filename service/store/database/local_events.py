@@ -1,6 +1,6 @@
-"""Hints that something changed, across the threads of this server.
+"""Events within this server, across its threads: a commit has changed something.
 
-Only a hint: whoever waits polls the tables as well, so that a lost one costs time and nothing else.
+An event only shortens a wait. Whoever waits also polls the tables, so a lost event costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -10,54 +10,55 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 CLAIMABLE = "claimable"
-"""The topic of the supervisor."""
+"""The topic for runs that can be claimed."""
 REVOKED = "revoked"
-"""The topic of whoever holds leases, some of which may have been taken back. Every other topic is a run's id."""
+"""The topic for leases that may have been taken back. Every other topic is a run's id."""
 
 
-class Wake:
-    """Events by topic. `subscribe` belongs to an event loop, `notify` to any thread."""
+class LocalEvents:
+    """Events by topic. `subscribe` is called in an event loop, `notify` on any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: dict[str, set[_Bell]] = defaultdict(set)
+        self._subscribers: dict[str, set[_Subscriber]] = defaultdict(set)
 
     @contextmanager
     def subscribe(self, topic: str) -> Iterator[asyncio.Event]:
-        """An event of the running loop that is set whenever `topic` is notified; clear it before you look."""
-        bell = _Bell(asyncio.get_running_loop())
+        """Yield an event that is set whenever `topic` is notified. Clear it before you read the tables."""
+        subscriber = _Subscriber(asyncio.Event(), asyncio.get_running_loop())
         with self._lock:
-            self._waiting[topic].add(bell)
+            self._subscribers[topic].add(subscriber)
         try:
-            yield bell.event
+            yield subscriber.event
         finally:
             with self._lock:
-                self._waiting[topic].discard(bell)
-                if not self._waiting[topic]:
-                    del self._waiting[topic]
+                self._subscribers[topic].discard(subscriber)
+                if not self._subscribers[topic]:
+                    del self._subscribers[topic]
 
     def notify(self, topics: Iterable[str]) -> None:
-        if not self._waiting:
+        """Set the events of all subscribers to `topics`."""
+        if self._subscribers.keys().isdisjoint(topics):
             return
-        ringing: dict[asyncio.AbstractEventLoop, list[asyncio.Event]] = defaultdict(list)
+        events_of: dict[asyncio.AbstractEventLoop, list[asyncio.Event]] = defaultdict(list)
         with self._lock:
             for topic in topics:
-                for bell in self._waiting.get(topic, ()):
-                    # A set event needs no second call into the loop; a stale read here costs one poll at most.
-                    if not bell.event.is_set():
-                        ringing[bell.loop].append(bell.event)
-        for loop, events in ringing.items():
-            # A loop that is closed has nobody waiting; the writer, which rings, must outlive it.
+                for event, loop in self._subscribers.get(topic, ()):
+                    # An event that is set needs no other call into the loop. A stale read here costs one poll at most.
+                    if not event.is_set():
+                        events_of[loop].append(event)
+        for loop, events in events_of.items():
+            # Nobody waits on a closed loop, and the writer may outlive it.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(_set, events)
 
 
-class _Bell:
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.event = asyncio.Event()
-        self.loop = loop
+class _Subscriber(NamedTuple):
+    event: asyncio.Event
+    loop: asyncio.AbstractEventLoop
 
 
 def _set(events: list[asyncio.Event]) -> None:

@@ -1,6 +1,6 @@
-"""Hints between servers: what one has committed, another that waits for it should look at.
+"""Notifications between servers: a commit of one server has changed something that another may wait for.
 
-Only hints, as in `wake`: losing all of them costs time and nothing else.
+As with `local_events`, a lost notification costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -8,27 +8,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-Ring = Callable[[Iterable[str]], None]
-"""Told the topics that another server has changed."""
+OnNotified = Callable[[Iterable[str]], None]
+"""Called with the topics that another server has changed."""
 
 
-class Hints(Protocol):
+class Notifier(Protocol):
     def start(self) -> None: ...
 
     def send(self, topics: Iterable[str]) -> None:
-        """Tell the other servers. Returns at once; from any thread."""
+        """Tell the other servers. Returns at once; may be called on any thread."""
 
     def close(self) -> None:
         """Send what is left, and stop."""
 
 
-class NoHints:
-    """There is no other server."""
+class NoNotifier:
+    """The Notifier of a database that only one server uses."""
 
     def start(self) -> None:
         return
 
-    def send(self, topics: Iterable[str]) -> None:  # noqa: ARG002  # nobody listens
+    def send(self, topics: Iterable[str]) -> None:  # noqa: ARG002  # there is nobody to tell
         return
 
     def close(self) -> None:

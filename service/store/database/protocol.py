@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.store.database.notifier import Hints, Ring
+from service.store.database.notifier import Notifier, OnNotified
 
 READERS_MAX = 8
 LOCK_MS = 50
@@ -84,7 +84,7 @@ class Database(Protocol):
         Where others may lock single rows, a statement in it waits for each lock at most `lock_ms`.
         """
 
-    def commit(self, connection: Any, cursor: Any, inserts: Sequence[tuple[str, list[Any]]]) -> bool:
+    def commit(self, connection: Any, cursor: Any, inserts: Sequence[tuple[str, Sequence[Any]]]) -> bool:
         """Write `inserts`, the last statements of the open transaction, and commit it; whether `keep` is due."""
 
     def keep(self, connection: Any | None) -> float | None:
@@ -99,7 +99,7 @@ class Database(Protocol):
     def reader_engine(self, readers_max: int) -> AsyncEngine:
         """A pool of connections; each transaction sees one snapshot, and none can write."""
 
-    def hints(self, ring: Ring) -> Hints:
+    def notifier(self, ring: OnNotified) -> Notifier:
         """The way to tell other servers what to look at, and to hear it from them."""
 
     def migrating(self) -> AbstractContextManager[Connection]:

@@ -1,4 +1,4 @@
-"""An item that waits for its commit, and how whoever waits for it is told: a thread, or a task of some loop."""
+"""A command that waits for its commit, and how its caller, a thread or a task, gets the result."""
 
 from __future__ import annotations
 
@@ -12,36 +12,38 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, Generic
 
-from service.store.database.transaction import T, Transaction, VerbOfMany
+from service.store.database.transaction import BatchCommand, T, Transaction
 
-Touched = tuple[str, ...]
+Touches = tuple[str, ...]
 """Names of what a command touches and others may lock, as far as they are known: ids of runs and graphs, and tables
-that few commands touch. First comes what it is about."""
+that few commands touch. The first one is the command's subject."""
 
 
 @dataclass(slots=True, eq=False)
-class Pending(Generic[T]):
-    verb: VerbOfMany[Any, T]
+class QueuedWrite(Generic[T]):
+    """One item of a command, and the future that gets its result."""
+
+    command: BatchCommand[Any, T]
     item: Any
     deadline: float | None
     future: Future[T] | asyncio.Future[T]
     loop: asyncio.AbstractEventLoop | None = None
-    """Whose task waits; None: a thread."""
-    touching: Touched = ()
+    """The loop of the waiting task; None if a thread waits."""
+    touches: Touches = ()
     left_until: float = 0.0
-    """When the writer's thread takes it, if the loop that commits inline has not."""
+    """Until when the writer's thread leaves it to the loop that commits inline."""
     is_returned: bool = False
-    """Whether the lane has given it back, since it is for the writer to judge."""
+    """Whether blocked writes have given it back for the writer to decide."""
     losses: int = 0
-    """Transactions that were lost under it: its connection broke, or another transaction was let go first."""
+    """Transactions with an unknown outcome in which it took part: the connection broke, or a deadlock ended them."""
 
     @property
     def subject(self) -> str:
-        """What it is about: those about the same are done in their order. Empty: nothing that others are about."""
-        return self.touching[0] if self.touching else ""
+        """What the command is about; empty if nothing. Commands with the same subject are executed in their order."""
+        return self.touches[0] if self.touches else ""
 
     def is_wanted(self) -> bool:
-        """Whether it is to be done. Once this is true for a thread's, nobody can cancel it."""
+        """Whether the caller still wants it. After True the future of a thread can no longer be cancelled."""
         if isinstance(self.future, Future):
             return self.future.running() or (not self.future.done() and self.future.set_running_or_notify_cancel())
         return not self.future.done()
@@ -50,41 +52,42 @@ class Pending(Generic[T]):
         return self.deadline is not None and time.monotonic() > self.deadline
 
     def refuse(self, error: BaseException) -> None:
+        """Give the caller `error`."""
         if isinstance(self.future, Future):
             if self.is_wanted():
                 self.future.set_exception(error)
         elif self.loop is not None:
-            _on_loop(self.loop, _set_exception, self.future, error)
+            _call_on_loop(self.loop, _set_exception, self.future, error)
 
 
 def deadline_in(within_s: float | None) -> float | None:
-    """The moment `within_s` seconds from now, on the monotonic clock."""
+    """Return the moment `within_s` seconds from now, on the monotonic clock."""
     return None if within_s is None else time.monotonic() + within_s
 
 
-def results_of(batch: Sequence[Pending[Any]], transaction: Transaction) -> list[Any]:
-    """The results of `batch`, done but not yet committed: neighbours with the same verb in one go."""
+def results_of(batch: Sequence[QueuedWrite[Any]], transaction: Transaction) -> list[Any]:
+    """Execute `batch` in `transaction` and return the results. Neighbours with the same command share one call."""
     results: list[Any] = []
-    if any(pending.losses for pending in batch):
-        transaction.confirm()  # What was lost may be there, and is only read back.
-    for verb, same in groupby(batch, key=attrgetter("verb")):
-        results += verb(transaction, [pending.item for pending in same])
+    if any(write.losses for write in batch):
+        transaction.confirm()  # A lost transaction may have been committed, and is then only read back.
+    for command, same in groupby(batch, key=attrgetter("command")):
+        results += command(transaction, [write.item for write in same])
     return results
 
 
-def answer(batch: Sequence[Pending[Any]], results: Sequence[Any]) -> None:
-    """Tell each its result: a call into a loop is one for all that wait there."""
-    of_loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
-    for pending, result in zip(batch, results, strict=True):
-        if isinstance(pending.future, Future):
-            pending.future.set_result(result)
-        elif pending.loop is not None:
-            of_loops.setdefault(pending.loop, []).append((pending.future, result))
-    for loop, answers in of_loops.items():
-        _on_loop(loop, _set_results, answers)
+def answer(batch: Sequence[QueuedWrite[Any]], results: Sequence[Any]) -> None:
+    """Give each caller its result. All tasks of one loop are answered by one call into it."""
+    answers_of: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
+    for write, result in zip(batch, results, strict=True):
+        if isinstance(write.future, Future):
+            write.future.set_result(result)
+        elif write.loop is not None:
+            answers_of.setdefault(write.loop, []).append((write.future, result))
+    for loop, answers in answers_of.items():
+        _call_on_loop(loop, _set_results, answers)
 
 
-def _on_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: Any) -> None:
+def _call_on_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: Any) -> None:
     """Call `function` on the thread of `loop`."""
     try:
         is_here = asyncio.get_running_loop() is loop
@@ -93,7 +96,7 @@ def _on_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *ar
     if is_here:
         function(*arguments)
     else:
-        with suppress(RuntimeError):  # A loop that is closed has nobody waiting.
+        with suppress(RuntimeError):  # Nobody waits on a closed loop.
             loop.call_soon_threadsafe(function, *arguments)
 
 

@@ -1,45 +1,52 @@
-"""What a verb sees of the database, and the two kinds of verbs: one by one, or all that wait in one go."""
+"""An open transaction, as commands see it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import Table
 
 from service.store.database.clock import Moment
-from service.store.database.statements import ForRows, Statement, array_of, insert_into
-from service.store.database.timeline import Timeline
+from service.store.database.statements import Statement, array_of, insert_into
+from service.store.database.store_clock import StoreClock
 
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741  # an item, beside the T that becomes of it
 
 Row = Mapping[str, Any]
 ROWS_MAX = 64
-"""Rows in one statement of SQLite's. Fewer are halves of it, so that few texts stay prepared."""
+"""Rows in one statement on SQLite. Smaller statements have a half, a quarter and so on of it, so that few texts stay
+prepared."""
 
 
 @dataclass(slots=True)
 class Transaction:
-    """A cursor inside an open transaction, and the moment it is."""
+    """A cursor in an open transaction, and the transaction's time."""
 
     cursor: Any
     dialect: str
     moment: Moment
-    timeline: Timeline | None = None
-    woken: set[str] = field(default_factory=set)
-    """Topics to notify once this is committed."""
-    inserts: list[tuple[str, list[Any]]] = field(default_factory=list)
-    """What is still to be written, since nothing has asked for it: just before the COMMIT, together on PostgreSQL."""
+    clock: StoreClock | None = None
+    topics: set[str] = field(default_factory=set)
+    """Topics of the events that are sent after the commit."""
+    inserts: list[tuple[str, Sequence[Any]]] = field(default_factory=list)
+    """INSERT statements that no other statement has needed yet. They are executed just before the COMMIT, on PostgreSQL
+    as one statement."""
     is_lock: Callable[[BaseException], bool] = lambda _: False
-    """Whether an error is somebody else's lock."""
+    """Whether an error means that somebody else holds a lock."""
     has_savepoints: bool = False
-    """Whether commands go on without what is locked, by `unless_locked`."""
+    """Whether commands should use `unless_locked` to go on without what is locked."""
     has_met_lock: bool = False
 
     def unless_locked(self, do: Callable[[], T]) -> T | None:
-        """What `do` gives. None where it has met a lock: what it did is undone then, and the transaction goes on."""
+        """Return what `do` returns, or None if it met a lock.
+
+        After a lock its changes are undone, and the transaction goes on.
+        """
         self._write_inserts()
         self.cursor.execute("SAVEPOINT before")
         try:
@@ -56,30 +63,56 @@ class Transaction:
         return result
 
     def lock_table(self, name: str, mode: str) -> None:
-        """Lock a table in a mode of PostgreSQL's, or raise at once if somebody has locked it.
+        """Lock a table in one of PostgreSQL's modes, or raise at once if somebody else has locked it.
 
         On SQLite a transaction that writes has locked the whole file.
         """
         if self.dialect == "postgresql":
             self._execute(f"LOCK TABLE {name} IN {mode} MODE NOWAIT", None)
 
+    def reach(self, stored: Any) -> None:
+        """Move the transaction's time up to `stored`, a time that some server has written, if that is later."""
+        if self.clock is not None:
+            self.moment = self.clock.reach(stored)
+
+    def confirm(self) -> None:
+        """Write something, so that the COMMIT waits for the disk even if this transaction otherwise only reads.
+
+        On PostgreSQL other sessions see a commit before a synchronous standby has it. The commit of an answer that was
+        read back must therefore wait for the standby, and then all earlier commits are there too.
+        """
+        if self.dialect == "postgresql":
+            self._execute("SELECT pg_catalog.pg_logical_emit_message(true, 'rungraph', '')", None)
+
     def execute(self, statement: Statement, **parameters: Any) -> Any:
         text, fixed = statement.text(self.dialect)
         return self._execute(text, fixed | parameters if fixed else parameters)
 
-    def reach(self, stored: Any) -> None:
-        """It is no earlier than `stored`, a time that some server has written."""
-        if self.timeline is not None:
-            self.moment = self.timeline.reach(stored)
+    def one(self, statement: Statement, **parameters: Any) -> Any:
+        return self.execute(statement, **parameters).fetchone()
 
-    def confirm(self) -> None:
-        """Write something, where what is answered may only have been read: the COMMIT of nothing waits for nobody.
+    def all(self, statement: Statement, **parameters: Any) -> list[Any]:
+        return list(self.execute(statement, **parameters).fetchall())
 
-        Only on PostgreSQL, where a commit can be seen before a synchronous standby has it. This one then waits for all
-        before it.
-        """
-        if self.dialect == "postgresql":
-            self._execute("SELECT pg_catalog.pg_logical_emit_message(true, 'rungraph', '')", None)
+    def each(self, statement: ForRows, rows: Sequence[Row]) -> list[Any]:
+        """Execute `statement` for all of `rows` and return what it returns, in any order."""
+        returned: list[Any] = []
+        for count, parameters in self._parameters_of(statement.columns, rows):
+            returned += self._execute(statement.text(self.dialect, count), parameters).fetchall()
+        return returned
+
+    def insert(self, into: Table, rows: Sequence[Row]) -> None:
+        """Write `rows`, each of which has every column, at the latest before the COMMIT."""
+        if len(rows) == 1:
+            self.inserts.append((insert_into(into, self.dialect, 1), _values_of(into)(rows[0])))
+        elif rows and self.dialect == "postgresql":
+            arrays = [array_of([row[name] for row in rows]) for name in into.c.keys()]  # noqa: SIM118  # no mapping
+            self.inserts.append((insert_into(into, self.dialect, None), arrays))
+        else:
+            values_of = _values_of(into)
+            for part in _parts_of(rows):
+                values = [value for row in part for value in values_of(row)]
+                self.inserts.append((insert_into(into, self.dialect, len(part)), values))
 
     def _execute(self, text: str, parameters: Any) -> Any:
         if self.inserts:
@@ -91,43 +124,25 @@ class Transaction:
             self.cursor.execute(*insert)
         self.inserts.clear()
 
-    def one(self, statement: Statement, **parameters: Any) -> Any:
-        return self.execute(statement, **parameters).fetchone()
-
-    def all(self, statement: Statement, **parameters: Any) -> list[Any]:
-        return list(self.execute(statement, **parameters).fetchall())
-
-    def each(self, statement: ForRows, rows: Sequence[Row]) -> list[Any]:
-        """Whatever `statement` returns for all of `rows`, in any order."""
-        returned: list[Any] = []
-        for count, parameters in self._given(statement.columns, rows):
-            returned += self._execute(statement.text(self.dialect, count), parameters).fetchall()
-        return returned
-
-    def insert(self, into: Table, rows: Sequence[Row]) -> None:
-        """Write `rows`, each with every column."""
-        names = into.c.keys()
-        if self.dialect == "postgresql" and len(rows) > 1:
-            arrays = [array_of([row[name] for row in rows]) for name in names]
-            self.inserts.append((insert_into(into, self.dialect, None), arrays))
-            return
-        for part in _halves(rows):
-            values = [row[name] for row in part for name in names]
-            self.inserts.append((insert_into(into, self.dialect, len(part)), values))
-
-    def _given(self, columns: Collection[str], rows: Sequence[Row]) -> Iterator[tuple[int | None, Any]]:
-        """For each statement that it takes, how many of `rows` are its part (None: any number), and its parameters."""
+    def _parameters_of(self, columns: Collection[str], rows: Sequence[Row]) -> Iterator[tuple[int | None, Any]]:
+        """Yield, for each statement that `rows` take, its number of rows (None: any number) and its parameters."""
         if len(rows) == 1:
             yield 1, rows[0]
         elif rows and self.dialect == "postgresql":
             yield None, {name: array_of([row[name] for row in rows]) for name in columns}
         else:
-            for part in _halves(rows):
+            for part in _parts_of(rows):
                 yield len(part), part[0] if len(part) == 1 else [row[name] for row in part for name in columns]
 
 
-def _halves(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    """Parts of ROWS_MAX, or of half of that, or of half of that."""
+@cache
+def _values_of(table: Table) -> Callable[[Row], Sequence[Any]]:
+    """Return the function that gives a row's values in the order of the columns."""
+    return itemgetter(*table.c.keys())
+
+
+def _parts_of(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Split `rows` into parts of ROWS_MAX, and what is left into parts of a half, a quarter and so on of it."""
     begin, size = 0, ROWS_MAX
     while begin < len(rows):
         while size > len(rows) - begin:
@@ -136,11 +151,11 @@ def _halves(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
         begin += size
 
 
-Verb = Callable[[Transaction], T]
-VerbOfMany = Callable[[Transaction, Sequence[I]], Sequence[T]]
-"""Takes all items that wait for it at once; a result for each, in their order."""
+Command = Callable[[Transaction], T]
+BatchCommand = Callable[[Transaction, Sequence[I]], Sequence[T]]
+"""A command that takes all items that wait for it at once and returns a result for each, in their order."""
 
 
-def one_by_one(transaction: Transaction, verbs: Sequence[Verb[Any]]) -> list[Any]:
-    """The VerbOfMany whose items are plain verbs."""
-    return [verb(transaction) for verb in verbs]
+def one_by_one(transaction: Transaction, commands: Sequence[Command[Any]]) -> list[Any]:
+    """Execute plain commands; the BatchCommand whose items they are."""
+    return [command(transaction) for command in commands]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from service.store.database.protocol import Database
-from service.store.database.queued_write import Pending, results_of
-from service.store.database.timeline import Timeline
+from service.store.database.queued_write import QueuedWrite, results_of
+from service.store.database.store_clock import StoreClock
 from service.store.database.transaction import Transaction
 
 logger = logging.getLogger(__name__)
@@ -28,25 +28,25 @@ class StoredTimes(Protocol):
 class Transactions:
     """Begins transactions at the store's time, for the writer and for blocked writes, and executes commands in them."""
 
-    def __init__(self, database: Database, timeline: Timeline, stored_times: StoredTimes | None = None) -> None:
+    def __init__(self, database: Database, clock: StoreClock, stored_times: StoredTimes | None = None) -> None:
         self._database = database
-        self._timeline = timeline
+        self._clock = clock
         self._stored_times = stored_times
 
     def begin(self, connection: Any, *lock_ms: int, has_savepoints: bool = False) -> Transaction:
         """Open a transaction on `connection`. It waits at most `lock_ms` milliseconds for each lock."""
-        asked_at = self._timeline.elapsed()
-        moment = self._timeline.moment(self._database.begin(connection, *lock_ms), asked_at)
+        asked_at = self._clock.elapsed()
+        moment = self._clock.moment(self._database.begin(connection, *lock_ms), asked_at)
         return Transaction(
             connection.cursor(),
             self._database.dialect,
             moment,
-            self._timeline,
+            self._clock,
             is_lock=self.is_lock,
             has_savepoints=has_savepoints,
         )
 
-    def execute(self, batch: Sequence[Pending[Any]], transaction: Transaction) -> list[Any]:
+    def execute(self, batch: Sequence[QueuedWrite[Any]], transaction: Transaction) -> list[Any]:
         """Execute `batch` in `transaction` and return the results. The caller commits.
 
         The first transactions of a server read the stored times before they write one: the clock may have been set
@@ -54,7 +54,7 @@ class Transactions:
         """
         if (stored_times := self._stored_times) is not None:
             stored_times.read(transaction)
-            transaction.has_met_lock = False  # Which would tell something about `batch`.
+            transaction.has_met_lock = False  # It would be taken for a lock on what `batch` touches.
             if stored_times.is_read:
                 self._stored_times = None
         return results_of(batch, transaction)
@@ -89,15 +89,12 @@ class WriteConnection:
         """Open a transaction on the connection."""
         self.transaction = self._transactions.begin(self.connection)
 
-    def execute(self, batch: Sequence[Pending[Any]]) -> list[Any]:
+    def execute(self, batch: Sequence[QueuedWrite[Any]]) -> list[Any]:
         """Execute `batch` in the open transaction, commit it, and return the results."""
         results = self._transactions.execute(batch, self.transaction)
-        self.commit()
-        return results
-
-    def commit(self) -> None:
         if self._database.commit(self.connection, self.transaction.cursor, self.transaction.inserts):
             self._on_keep_due()
+        return results
 
     def roll_back(self) -> None:
         """Undo the open transaction, or close the connection if that fails."""

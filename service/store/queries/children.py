@@ -74,7 +74,7 @@ class ChildQueries:
             failed = None if number is None else (number, status, _message(error))
             return Gathered(started, open_count, failed=failed, failed_id=failed_id)
 
-        gathered = await self._writer.write(count, touching=(run.id,))
+        gathered = await self._writer.write(count, touches=(run.id,))
         if gathered.failed is not None or gathered.open or gathered.started < total:
             return gathered
         return gathered._replace(states=await self._states(place, total, state_bytes_max))
@@ -89,7 +89,7 @@ class ChildQueries:
             completed = transaction.all(_COMPLETED, **place, first=first, end=first + STATES_AT_ONCE)
             return first_states(transaction, completed)
 
-        while len(texts) < total and (part := await self._writer.write(read, touching=(place["parent_id"],))):
+        while len(texts) < total and (part := await self._writer.write(read, touches=(place["parent_id"],))):
             texts += (more := [state.to_text() for state in part])
             length += sum(map(codec.byte_length, more))
             if length > state_bytes_max:

@@ -32,4 +32,4 @@ class SignalQueries:
             row = transaction.one(_OLDEST, run_id=run_id, name=name)
             return NoSignal() if row is None else Received(row[0], row[1], microseconds(row[2]))
 
-        return await self._writer.write(read, touching=(run_id, signals.name))
+        return await self._writer.write(read, touches=(run_id, signals.name))

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from service.core import codec
 from service.core.errors import NotFound
 from service.core.transitions import OVER
-from service.store.database.local_events import Wake
+from service.store.database.local_events import LocalEvents
 from service.store.database.reader import Reader
 from service.store.queries.log_lines import LogQueries, line_record
 from service.store.rows.records import LineRecord
@@ -68,7 +68,7 @@ class Seen:
 
 
 class Tails:
-    def __init__(self, logs: LogQueries, reader: Reader, wake: Wake) -> None:
+    def __init__(self, logs: LogQueries, reader: Reader, wake: LocalEvents) -> None:
         self._logs = logs
         self._together = _Together(reader)
         self._wake = wake

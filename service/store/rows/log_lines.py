@@ -14,7 +14,7 @@ def rows_of_lines(transaction: Transaction, run_id: str, lines: Sequence[Line], 
 
     The caller has already raised `last_seq` in the run's row, which is therefore locked.
     """
-    transaction.woken.add(run_id)
+    transaction.topics.add(run_id)
     at = transaction.moment.at
     return [
         {

@@ -107,7 +107,7 @@ def insert_runs(transaction: Transaction, new: Sequence[NewRun]) -> set[str]:
     insert_changes(transaction, changed)
     transaction.insert(run_tags, tags)
     if inserted:
-        transaction.woken.add(local_events.CLAIMABLE)
+        transaction.topics.add(local_events.CLAIMABLE)
     return inserted
 
 

@@ -120,7 +120,7 @@ def wake_those_ready(transaction: Transaction, run_ids: Collection[str]) -> None
     """Make runs due whose wait something other than time has ended; others are left alone."""
     now = transaction.moment.text()
     if transaction.each(_WAKE, [{"run_id": run_id, "now": now} for run_id in run_ids]):
-        transaction.woken.add(local_events.CLAIMABLE)
+        transaction.topics.add(local_events.CLAIMABLE)
 
 
 def waits_of(transaction: Transaction, run_ids: Collection[str]) -> dict[str, Waited]:

@@ -179,7 +179,7 @@ def test_a_client_that_sends_too_much_is_told_so(
         if code is None:
             server.drive(run_id).finish()
         assert closed_with(frames(raw)) == (code or 1000)
-    eventually(lambda: run_id not in server.services.store.wake._waiting)
+    eventually(lambda: run_id not in server.services.store.events._subscribers)
 
 
 def test_a_client_hears_why_it_is_closed(server: Server, client: httpx.Client) -> None:

@@ -86,11 +86,11 @@ class TestWebSocket:
 
     def test_a_client_that_leaves_is_forgotten_at_once(self, server: Server, client: httpx.Client) -> None:
         run_id = server.start(client)
-        wake = server.services.store.wake
+        wake = server.services.store.events
         with following(server, run_id) as socket:
-            eventually(lambda: run_id in wake._waiting)
+            eventually(lambda: run_id in wake._subscribers)
             socket.close()
-        eventually(lambda: run_id not in wake._waiting)
+        eventually(lambda: run_id not in wake._subscribers)
 
 
 class TestEvents:

@@ -94,9 +94,9 @@ def test_large_states_are_claimed_in_several_transactions(database: Database, cl
             writes: list[Any] = []
             write = store._writer.write_with_others
 
-            async def counting(verb: Any, item: Any, **options: Any) -> Any:
-                writes.append(verb)
-                return await write(verb, item, **options)
+            async def counting(command: Any, item: Any, **options: Any) -> Any:
+                writes.append(command)
+                return await write(command, item, **options)
 
             store._writer.write_with_others = counting  # type: ignore[method-assign]  # it is counted, and done
             claimed = await store.leases.claim(10)

@@ -536,7 +536,7 @@ def test_a_caller_that_is_gone_leaves_nothing_to_be_done(database: Database) -> 
             async with locking(database, row("r")):
                 with pytest.raises(TimeoutError):
                     await asyncio.wait_for(store.control.cancel("r"), 0.2)
-                await until_async(lambda: not store._writer._lane._here)
+                await until_async(lambda: not store._writer._blocked_writes._here)
             assert await store.control.pause("r") == "paused"
             assert status_of(database, "r") == "paused"
 
@@ -594,7 +594,7 @@ def test_a_commit_behind_a_lock_whose_outcome_is_unknown_is_read_back(database: 
                 written = store.logs.append(claimed.lease, said("once"))
                 stepping = asyncio.ensure_future(commit(store, claimed.lease, success(claimed.run, n=1)))
                 sending = asyncio.ensure_future(store.signals.send("r", "ok", "1", key_of("k")))
-                lane = store._writer._lane
+                lane = store._writer._blocked_writes
                 await until_async(lambda: lane._connection is not None and len(lane._here) == 3)
                 lane._connection = Breaking(database, lane._connection, breaking, honest=0)
             assert await asyncio.wrap_future(written)
@@ -649,10 +649,10 @@ def test_a_command_that_fails_where_it_touches_what_is_suspected_is_told_why(dat
                 transaction.cursor.execute("SELECT 1 / 0")
 
             async with locking(database, whole("signals")):
-                blocked = asyncio.ensure_future(store._writer.write(_touch_signals, touching=("a", "signals")))
-                await until_async(lambda: "signals" in store._writer._lane._suspected)
+                blocked = asyncio.ensure_future(store._writer.write(_touch_signals, touches=("a", "signals")))
+                await until_async(lambda: "signals" in store._writer._blocked_writes._suspected)
                 with pytest.raises(psycopg.errors.DivisionByZero):
-                    await store._writer.write(failing, touching=("b", "signals"), within_s=20)
+                    await store._writer.write(failing, touches=("b", "signals"), within_s=20)
                 assert not blocked.done()
             await blocked
 

@@ -11,7 +11,7 @@ from service.core.transitions import Status
 from service.store import Store
 from service.store.database.clock import iso
 from service.store.database.protocol import Database
-from service.store.database.timeline import Timeline
+from service.store.database.store_clock import StoreClock
 from tests.support.store.carrying import (
     AGAIN,
     BOOM,
@@ -355,7 +355,7 @@ def test_a_start_on_a_clock_that_was_set_back_while_a_table_is_locked_goes_on_fr
                 session.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
                 starting = asyncio.ensure_future(store.runs.start(start_of("new", NAP)))
                 if table == "runs":
-                    await until_async(lambda: store._writer._lane._blocked)
+                    await until_async(lambda: store._writer._blocked_writes._blocked)
                 else:  # A start needs neither, and waits for neither.
                     await starting
                 session.execute("ROLLBACK")
@@ -371,7 +371,7 @@ def test_a_start_on_a_clock_that_was_set_back_while_a_table_is_locked_goes_on_fr
 # The time itself.
 
 
-def read(timeline: Timeline, clock: SettableClock, *, before: float = 0.0, after: float = 0.0) -> float:
+def read(timeline: StoreClock, clock: SettableClock, *, before: float = 0.0, after: float = 0.0) -> float:
     """Seconds of the store's time, where the database reads its clock `before` and `after` so long."""
     asked_at = clock.elapsed()
     clock.advance(before)
@@ -382,7 +382,7 @@ def read(timeline: Timeline, clock: SettableClock, *, before: float = 0.0, after
 
 def test_a_stall_between_the_two_clocks_is_no_jump() -> None:
     clock = SettableClock()
-    timeline = Timeline(LEASE_S, elapsed=clock.elapsed)
+    timeline = StoreClock(LEASE_S, elapsed=clock.elapsed)
     assert read(timeline, clock) == 0
     assert read(timeline, clock, after=30) == 0  # The server itself was held up.
     assert read(timeline, clock) == 30
@@ -393,7 +393,7 @@ def test_a_stall_between_the_two_clocks_is_no_jump() -> None:
 
 def test_a_clock_that_is_slewed_is_followed_and_time_never_goes_back() -> None:
     clock = SettableClock()
-    timeline = Timeline(LEASE_S, elapsed=clock.elapsed)
+    timeline = StoreClock(LEASE_S, elapsed=clock.elapsed)
     seen = [read(timeline, clock)]
     for _ in range(1000):
         clock.advance(1)
@@ -409,7 +409,7 @@ def test_a_clock_that_is_slewed_is_followed_and_time_never_goes_back() -> None:
 
 def test_a_clock_that_is_set_back_again_and_again_holds_up_nothing() -> None:
     clock = SettableClock()
-    timeline = Timeline(LEASE_S, elapsed=clock.elapsed)
+    timeline = StoreClock(LEASE_S, elapsed=clock.elapsed)
     first = read(timeline, clock)
     for _ in range(10):
         clock.set_by(-HOUR)

@@ -1,4 +1,4 @@
-"""Hints between servers: they ring, and everything is found without them as well."""
+"""Notifier between servers: they ring, and everything is found without them as well."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def listening(database: Database, count: int = 2) -> None:
 
 async def rings(store: Store, topic: str, change: Awaitable[object]) -> None:
     """Return when `change`, a verb of another server's, has rung `topic` here, which nothing but a hint does."""
-    with store.wake.subscribe(topic) as woken:
+    with store.events.subscribe(topic) as woken:
         await change
         async with asyncio.timeout(60):
             await woken.wait()
@@ -62,7 +62,7 @@ def test_a_transaction_that_changes_more_than_one_hint_holds_rings_for_all(datab
             claims = [await started(one, f"{number:036}") for number in range(180)]
             listening(database)
             first, last = claims[0].lease.run_id, claims[-1].lease.run_id
-            with two.wake.subscribe(first) as one_end, two.wake.subscribe(last) as other_end:
+            with two.events.subscribe(first) as one_end, two.events.subscribe(last) as other_end:
                 await asyncio.gather(
                     *(asyncio.wrap_future(one.logs.append(claim.lease, said("x"))) for claim in claims)
                 )
@@ -115,7 +115,7 @@ def test_a_tail_sees_all_lines_while_the_hints_are_cut_off_over_and_over_and_the
 def test_hints_are_sent_before_a_store_closes(database: Database) -> None:
     async def scenario() -> None:
         async with opened(database, server_id="two") as two:
-            with two.wake.subscribe(CLAIMABLE) as woken:
+            with two.events.subscribe(CLAIMABLE) as woken:
                 async with opened(database) as one:
                     listening(database)
                     await start(one, "r")

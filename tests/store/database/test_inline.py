@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from service.core.errors import Unavailable
-from service.store.database.local_events import Wake
-from service.store.database.notifier import NoHints
+from service.store.database.local_events import LocalEvents
+from service.store.database.notifier import NoNotifier
 from service.store.database.required_tables import RequiredTables
 from service.store.database.sqlite.connections import Sqlite
 from service.store.database.transaction import Transaction
@@ -25,7 +25,7 @@ from tests.support.store.writing import add, held, raising
 
 @asynccontextmanager
 async def inline(database: Sqlite) -> AsyncIterator[Writer]:
-    writer = Writer(database, Wake(), NoHints(), RequiredTables(database, ()))
+    writer = Writer(database, LocalEvents(), NoNotifier(), RequiredTables(database, ()))
     writer.start()
     writer.commit_inline()
     try:
@@ -48,11 +48,11 @@ def test_what_is_ready_at_once_is_one_commit_on_the_thread_of_the_loop(file: Sql
     async def scenario() -> None:
         async with inline(file) as writer:
             statements: list[str] = []
-            writer._writing.connection.set_trace_callback(statements.append)
+            writer._write_connection.connection.set_trace_callback(statements.append)
             threads: list[int] = []
             names = [f"{number:03}" for number in range(BATCH_MAX)]
             assert await asyncio.gather(*(writer.write(noting(threads, name)) for name in names)) == names
-            writer._writing.connection.set_trace_callback(None)
+            writer._write_connection.connection.set_trace_callback(None)
             assert set(threads) == {threading.get_ident()}
             assert statements.count("COMMIT") == 1
             assert held(file) == names
@@ -142,7 +142,7 @@ def test_what_the_loop_left_while_another_had_the_turn_is_written_all_the_same(f
 
 
 def test_when_the_loop_is_gone_the_thread_writes_again(file: Sqlite) -> None:
-    writer = Writer(file, Wake(), NoHints(), RequiredTables(file, ()))
+    writer = Writer(file, LocalEvents(), NoNotifier(), RequiredTables(file, ()))
     writer.start()
 
     async def scenario() -> None:

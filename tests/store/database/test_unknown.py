@@ -153,7 +153,7 @@ def test_a_writer_whose_connection_broke_while_idle_does_the_next_verb(kept: Dat
     async def scenario() -> None:
         async with opened(kept) as store:
             await start(store, "before")
-            ended_by_the_server(kept, store._writer._writing.connection)
+            ended_by_the_server(kept, store._writer._write_connection.connection)
             await start(store, "after")
         assert ask(kept, "SELECT id FROM runs ORDER BY id") == [("after",), ("before",)]
 

@@ -71,7 +71,7 @@ def test_a_writer_that_does_not_get_as_far_as_the_database_is_one(
 ) -> None:
     async def script() -> None:
         async with store_at(f"sqlite:///{tmp_path / 'rungraph.db'}") as store:
-            store._writer._writing.disconnect()
+            store._writer._write_connection.disconnect()
             with monkeypatch.context() as patched:
                 patched.setattr(sqlite3, "connect", None)
                 with pytest.raises(Unavailable):

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from service.core.errors import StartRefused, Unavailable
-from service.store.database.local_events import Wake
-from service.store.database.notifier import NoHints
+from service.store.database.local_events import LocalEvents
+from service.store.database.notifier import NoNotifier
 from service.store.database.required_tables import RequiredTables
 from service.store.database.sqlite.connections import Sqlite
 from service.store.database.transaction import Transaction
@@ -35,7 +35,7 @@ def database(file: Sqlite) -> Sqlite:
 
 @contextmanager
 def working(database: Sqlite) -> Iterator[Writer]:
-    writer = Writer(database, Wake(), NoHints(), RequiredTables(database, ()))
+    writer = Writer(database, LocalEvents(), NoNotifier(), RequiredTables(database, ()))
     writer.start()
     try:
         yield writer
@@ -61,13 +61,13 @@ def gathering(writer: Writer) -> Iterator[None]:
 
 
 def commits(writer: Writer, statements: list[str]) -> int:
-    writer.submit(lambda _: writer._writing.connection.set_trace_callback(None)).result(60)
+    writer.submit(lambda _: writer._write_connection.connection.set_trace_callback(None)).result(60)
     return statements.count("COMMIT") - 1  # But that of tracing itself.
 
 
 def trace(writer: Writer) -> list[str]:
     statements: list[str] = []
-    writer.submit(lambda _: writer._writing.connection.set_trace_callback(statements.append)).result(60)
+    writer.submit(lambda _: writer._write_connection.connection.set_trace_callback(statements.append)).result(60)
     return statements
 
 
@@ -138,7 +138,7 @@ def test_a_batch_that_fails_while_the_database_is_locked_is_replayed_once_it_is_
     intruder = sqlite3.connect(database.name, isolation_level=None, check_same_thread=False)
     intruding = threading.Event()
     with working(database) as writer, closing(intruder):
-        roll_back, begin = writer._writing.roll_back, Sqlite.begin
+        roll_back, begin = writer._write_connection.roll_back, Sqlite.begin
         tries: list[None] = []
 
         def begin_and_count(database: Sqlite, connection: sqlite3.Connection) -> str:
@@ -152,7 +152,7 @@ def test_a_batch_that_fails_while_the_database_is_locked_is_replayed_once_it_is_
                 intruding.set()
 
         monkeypatch.setattr(Sqlite, "begin", begin_and_count)
-        monkeypatch.setattr(writer._writing, "roll_back", roll_back_and_let_another_process_in)
+        monkeypatch.setattr(writer._write_connection, "roll_back", roll_back_and_let_another_process_in)
         with gathering(writer):
             futures = [writer.submit(verb) for verb in (add("a"), raising, add("b"))]
         assert intruding.wait(60)
@@ -188,7 +188,7 @@ def test_a_verb_cancelled_while_its_transaction_opens_leaves_none_open(
             with pytest.raises(CancelledError):
                 writer.submit(add("cancelled")).result(60)
             _until(lambda: "BEGIN IMMEDIATE" in statements)
-            _until(lambda: not writer._writing.connection.in_transaction)
+            _until(lambda: not writer._write_connection.connection.in_transaction)
         # Somebody else can write, though the writer has nothing to do any more.
         with locked(database):
             assert held(database) == []
@@ -254,10 +254,9 @@ def test_a_server_may_start_while_another_process_writes(database: Sqlite) -> No
 
 def test_a_server_does_not_start_on_what_it_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "rungraph.db").write_bytes(b"no database" * 1000)
+    database = Sqlite(tmp_path / "rungraph.db")
     with pytest.raises(StartRefused, match="cannot write"):
-        Writer(
-            Sqlite(tmp_path / "rungraph.db"), Wake(), NoHints(), RequiredTables(Sqlite(tmp_path / "rungraph.db"), ())
-        ).start()
+        Writer(database, LocalEvents(), NoNotifier(), RequiredTables(database, ())).start()
 
 
 def test_closing_commits_what_waits_and_refuses_what_comes(database: Sqlite) -> None:
@@ -299,7 +298,7 @@ def test_closing_on_a_locked_database_tells_those_that_wait(database: Sqlite) ->
 
 
 def test_the_writer_outlives_a_loop_that_has_closed(database: Sqlite) -> None:
-    wake = Wake()
+    wake = LocalEvents()
     loop = asyncio.new_event_loop()
 
     async def subscribe() -> Any:
@@ -309,7 +308,7 @@ def test_the_writer_outlives_a_loop_that_has_closed(database: Sqlite) -> None:
 
     kept = loop.run_until_complete(subscribe())
     loop.close()
-    writer = Writer(database, wake, NoHints(), RequiredTables(database, ()))
+    writer = Writer(database, wake, NoNotifier(), RequiredTables(database, ()))
     writer.start()
     assert writer.submit(add("a")).result(60) == "a"
     assert writer.submit(add("b")).result(60) == "b"
@@ -319,8 +318,8 @@ def test_the_writer_outlives_a_loop_that_has_closed(database: Sqlite) -> None:
 
 def test_topics_are_woken_once_what_they_tell_of_is_committed(database: Sqlite) -> None:
     async def scenario() -> None:
-        wake = Wake()
-        writer = Writer(database, wake, NoHints(), RequiredTables(database, ()))
+        wake = LocalEvents()
+        writer = Writer(database, wake, NoNotifier(), RequiredTables(database, ()))
         writer.start()
         with wake.subscribe("a") as woken, wake.subscribe("b") as other:
             await writer.write(add("a"))
@@ -329,7 +328,7 @@ def test_topics_are_woken_once_what_they_tell_of_is_committed(database: Sqlite) 
             assert held(database) == ["a"]
             assert not other.is_set()
         writer.close()
-        assert not wake._waiting
+        assert not wake._subscribers
 
     asyncio.run(scenario())
 

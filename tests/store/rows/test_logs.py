@@ -97,7 +97,7 @@ def test_a_tail_that_is_cut_and_comes_back_has_seen_each_line_once(database: Dat
             claimed = await started(store)
             _, got = await asyncio.gather(carried(store, claimed, 30, random.Random(2)), cut(store))
             assert got == list(range(1, (await store.runs.get("r")).last_seq + 1))
-            assert not store.wake._waiting
+            assert not store.events._subscribers
 
     asyncio.run(scenario())
 
@@ -122,10 +122,10 @@ def test_tails_that_read_together_hurt_each_other_neither_by_leaving_nor_by_a_re
                 raise Unavailable("refused")
 
             monkeypatch.setattr(store.tails._together, "_find", refuse)
-            store.wake.notify(["other"])
+            store.events.notify(["other"])
             with pytest.raises(Unavailable):
                 await asyncio.wait_for(quiet, 60)
-            assert not store.wake._waiting
+            assert not store.events._subscribers
 
     asyncio.run(scenario())
 
@@ -146,7 +146,7 @@ def test_a_tail_finds_lines_without_any_hint(database: Database, monkeypatch: py
 
     async def scenario() -> None:
         async with opened(database) as store:
-            monkeypatch.setattr(store.wake, "notify", lambda _topics: None)
+            monkeypatch.setattr(store.events, "notify", lambda _topics: None)
             claimed = await started(store)
             follower = asyncio.ensure_future(seen(store, "r"))
             await carried(store, claimed, 3, random.Random(3))
@@ -210,7 +210,7 @@ def test_the_lines_of_an_unknown_run_are_not_found(database: Database, read: Cal
         async with opened(database) as store:
             with pytest.raises(NotFound):
                 await read(store)
-            assert not store.wake._waiting
+            assert not store.events._subscribers
 
     asyncio.run(scenario())
 

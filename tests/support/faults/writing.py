@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from service.core.errors import Unavailable
-from service.store.database.local_events import Wake
-from service.store.database.notifier import NoHints
+from service.store.database.local_events import LocalEvents
+from service.store.database.notifier import NoNotifier
 from service.store.database.opening import database_at
 from service.store.database.protocol import Database
 from service.store.database.required_tables import RequiredTables
@@ -24,7 +24,7 @@ BYTES = 9_000
 
 
 def write(database: Database) -> None:
-    writer = Writer(database, Wake(), NoHints(), RequiredTables(database, ()))
+    writer = Writer(database, LocalEvents(), NoNotifier(), RequiredTables(database, ()))
     writer.start()
     number = 0
     for line in sys.stdin:

@@ -68,6 +68,6 @@ def ended_by_the_server(database: Database, connection: psycopg.Connection[Any])
 
 
 def breaks(database: Database, store: Store, fault: Fault, honest: int = 0) -> Breaking:
-    breaking = Breaking(database, store._writer._writing.connection, fault, honest)
-    store._writer._writing.connection = breaking
+    breaking = Breaking(database, store._writer._write_connection.connection, fault, honest)
+    store._writer._write_connection.connection = breaking
     return breaking

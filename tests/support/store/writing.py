@@ -20,7 +20,7 @@ def add(name: str, size: int = 1) -> Any:
         transaction.execute(
             ADD, id=name, name="", start_node="a", definition="x" * size, created_at=transaction.moment.text()
         )
-        transaction.woken.add(name)
+        transaction.topics.add(name)
         return name
 
     return verb

@@ -21,8 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from service.core.errors import StartRefused
-from service.store.database.notifier import Ring
-from service.store.database.postgres.listen import Notify
+from service.store.database.notifier import OnNotified
+from service.store.database.postgres.listen import ListenNotify
 from service.store.database.postgres.session import Sessions
 from service.store.database.protocol import LOCK_MS
 
@@ -155,7 +155,7 @@ class Postgres:
         return cursor.fetchall()[0][0]
 
     def commit(
-        self, connection: psycopg.Connection[Any], cursor: Any, inserts: Sequence[tuple[str, list[Any]]]
+        self, connection: psycopg.Connection[Any], cursor: Any, inserts: Sequence[tuple[str, Sequence[Any]]]
     ) -> bool:
         # Never in a pipeline: PostgreSQL does not end the transaction of a server that hangs in the middle of one.
         for begin in range(0, len(inserts), TOGETHER_MAX):
@@ -212,8 +212,8 @@ class Postgres:
 
         return engine
 
-    def hints(self, ring: Ring) -> Notify:
-        return Notify(self.connect_writer, ring, listens=not self.has_pooler)
+    def notifier(self, ring: OnNotified) -> ListenNotify:
+        return ListenNotify(self.connect_writer, ring, listens=not self.has_pooler)
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
@@ -257,7 +257,7 @@ class Postgres:
         return None
 
 
-def _together(inserts: Sequence[tuple[str, list[Any]]]) -> tuple[str, list[Any]]:
+def _together(inserts: Sequence[tuple[str, Sequence[Any]]]) -> tuple[str, list[Any]]:
     """One statement, and so one round trip, that does them all."""
     *others, last = [text for text, _ in inserts]
     before = ", ".join(f"written_{number} AS ({text})" for number, text in enumerate(others))

@@ -1,4 +1,4 @@
-"""Hints by LISTEN and NOTIFY: a thread with a connection of its own tells and hears.
+"""Notifier by LISTEN and NOTIFY: a thread with a connection of its own tells and hears.
 
 Off the path of every commit, in transactions that write nothing: a NOTIFY within the commit of a step would make
 all commits of all servers wait for one another.
@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 
-from service.store.database.notifier import Ring
+from service.store.database.notifier import OnNotified
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +29,8 @@ PAUSE_S_MIN, PAUSE_S_MAX = 0.2, 5.0
 """Between two tries to connect."""
 
 
-class Notify:
-    def __init__(self, connect: Callable[[], psycopg.Connection[Any]], ring: Ring, *, listens: bool) -> None:
+class ListenNotify:
+    def __init__(self, connect: Callable[[], psycopg.Connection[Any]], ring: OnNotified, *, listens: bool) -> None:
         """`connect` makes a connection in autocommit mode.
 
         Without `listens`, it only tells: a LISTEN would be another client's, behind a pooler.

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from service.core.errors import StartRefused
-from service.store.database.notifier import NoHints, Ring
+from service.store.database.notifier import NoNotifier, OnNotified
 from service.store.database.sqlite.checkpoints import Checkpoints, end_if_fatal
 from service.store.database.sqlite.file_lock import FileLock, canonical, owner_of
 from service.store.database.sqlite.file_watch import FileLost, FileWatch
@@ -129,10 +129,12 @@ class Sqlite:
         (now,) = connection.execute("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')").fetchone()
         return str(now)
 
-    def commit(self, connection: sqlite3.Connection, cursor: Any, inserts: Sequence[tuple[str, list[Any]]]) -> bool:
+    def commit(self, connection: sqlite3.Connection, cursor: Any, inserts: Sequence[tuple[str, Sequence[Any]]]) -> bool:
         for insert in inserts:
             cursor.execute(*insert)
         connection.execute("COMMIT")
+        if self._watch.has_just_looked():
+            return False
         try:
             return self._checkpoints.is_due(self._watch.verify())
         except FileLost:
@@ -168,8 +170,8 @@ class Sqlite:
 
         return engine
 
-    def hints(self, ring: Ring) -> NoHints:  # noqa: ARG002  # nobody rings
-        return NoHints()
+    def notifier(self, ring: OnNotified) -> NoNotifier:  # noqa: ARG002  # nobody rings
+        return NoNotifier()
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:

@@ -135,14 +135,16 @@ class FileWatch:
                 self._identities()
         return self.lost
 
+    def has_just_looked(self) -> bool:
+        """Whether the last look still counts, so that a commit need not `verify`."""
+        return time.monotonic() < self._fresh_until and self.lost is None
+
     def verify(self, *, with_log: bool = False) -> Index:
         """Where the log stands. FileLost if the files are not what the writer, which asks, has made of them.
 
         `with_log`: it also has to begin as the writer's log does.
         """
         try:
-            if not (self.lost or with_log) and time.monotonic() < self._fresh_until:
-                return self.index()
             return self._verified(with_log=with_log)
         except OSError as error:
             raise sqlite3.OperationalError(f"cannot look at {self._paths[0]}: {error.strerror}") from error

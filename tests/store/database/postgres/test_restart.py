@@ -123,7 +123,7 @@ def assert_refused(database: Database, why: str) -> None:
     with pytest.raises(StartRefused, match=why):
         store.open()
     asyncio.run(store._reader.close())
-    store._hints.close()
+    store._notifier.close()
 
 
 def set_in(server: Server, setting: str, value: str) -> None:

@@ -31,7 +31,7 @@ SLEW_PARTS = 10
 """One of so many parts of the time that passes is given back while the store's time is ahead."""
 
 
-class Timeline:
+class StoreClock:
     """One server's. The writer and its lane use it, each on a thread of its own."""
 
     def __init__(
