@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Table
 
 from service.store.database.clock import Moment
-from service.store.database.statements import Statement, array_of, insert_into
+from service.store.database.statements import ForRows, Statement, array_of, insert_into
 from service.store.database.store_clock import StoreClock
 
 T = TypeVar("T")
