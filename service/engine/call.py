@@ -19,6 +19,7 @@ from typing import Any
 from service.core import codec, traces
 from service.core.errors import StateInvalid
 from service.core.moves import CallTool, Failed, Outcome, Succeeded
+from service.core.run import Level
 from service.core.state import State
 from service.core.tool import Tool
 from service.engine.guard import forks
@@ -107,7 +108,7 @@ class Call:
 
         The result is an outcome, or the exception that was raised, since that may be our own cancel.
         """
-        return OwnContext(self._context, self._awaited())
+        return OwnContext(self._context, self._awaited(), self)
 
     async def _awaited(self) -> Outcome | BaseException:
         try:
@@ -134,6 +135,13 @@ class Call:
         contextvars.Context().run(logger.warning, message, self._tool.name, move.step, self._run_id, move.attempt)
         if inspect.iscoroutine(self._left):
             self._left.close()  # Otherwise Python warns that it was never awaited.
+
+    def report_block(self, seconds: float) -> None:
+        """Log, in the run and in the server's log, that the async tool blocks its loop."""
+        move = self.move
+        text = f"the async tool {move.tool!r:.200} has blocked the event loop for {seconds:.0f} s: it does not await"
+        self._lines.add(text, Level.WARNING)
+        logger.warning("%s (step %d of run %s, attempt %d)", text, move.step, self._run_id, move.attempt)
 
     def _invoke(self) -> Any:
         """Call the function and return what it returns; for an async tool, that is a coroutine."""

@@ -18,8 +18,9 @@ from service.core.errors import StartRefused, Unavailable
 from service.core.tool import Tool
 from service.engine.attempt import Attempts
 from service.engine.guard import forks
+from service.engine.guard.block_detector import BlockDetector
 from service.engine.guard.lifeline import Lifeline
-from service.engine.guard.own_context import is_held
+from service.engine.guard.own_context import running_in
 from service.engine.guard.watchdog import LoopCheck, Watchdog
 from service.engine.heartbeat import Heartbeat, flush
 from service.engine.isolation.launcher import secrets_of
@@ -120,9 +121,15 @@ class Engine:
         if self._loop is not None:
             moves = LoopCheck(self._loop)
             # An async tool may block the loop for any time, which is no reason to end the server.
-            watchdog.add("the engine's loop does not move", lambda: moves() or is_held(self._thread.ident))
+            watchdog.add(
+                "the engine's loop does not move", lambda: moves() or running_in(self._thread.ident) is not None
+            )
         watchdog.add("it can claim no run", self._is_claiming, once_well=True)
         watchdog.add("it renews no lease", lambda: self._heartbeat is not None and self._heartbeat.is_alive())
+
+    def _runs_tool(self) -> bool:
+        """Return whether the coroutine of an async tool is running on the engine's loop now."""
+        return running_in(self._thread.ident) is not None
 
     def _is_claiming(self) -> bool:
         return self._supervisor is not None and self._supervisor.is_claiming
@@ -188,6 +195,7 @@ class Engine:
     async def _supervise(self) -> None:
         settings = self._settings
         attempts = Attempts(self._tools, self._threads, settings.runs_folder, settings.state_bytes_max, self._isolation)
+        detector = BlockDetector(threading.get_ident())
         self._supervisor = Supervisor(self._store, attempts, settings.active_runs_max, self._family)
         self._heartbeat = heartbeat = Heartbeat(
             self._store,
@@ -197,6 +205,7 @@ class Engine:
             as_server=self._family is None,
             has_room=self._supervisor.has_room,
             has_heard=self._supervisor.has_heard,
+            check_loop=detector.check,
         )
         heartbeat.start()
         self._ready.set()

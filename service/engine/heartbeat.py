@@ -35,10 +35,12 @@ class Heartbeat:
         as_server: bool = True,
         has_room: Callable[[], bool] = lambda: True,
         has_heard: Callable[[], bool] = lambda: False,
+        check_loop: Callable[[], None] = lambda: None,
     ) -> None:
         """`runners` returns the runners that carry a run now; `lost` is called for each lease that no longer holds.
 
         `has_heard` returns whether leases may have been revoked, which makes the thread renew all of them at once.
+        `check_loop` is called at each beat.
         With `as_server`, renewing also tells the other servers that this one is alive and whether it `has_room`.
         """
         self._store = store
@@ -48,6 +50,7 @@ class Heartbeat:
         self._as_server = as_server
         self._has_room = has_room
         self._has_heard = has_heard
+        self._check_loop = check_loop
         self._renewal: Future[list[Lease]] | None = None
         self._renewed_at = time.monotonic()
         self._stopped = threading.Event()
@@ -66,6 +69,7 @@ class Heartbeat:
     def _beat(self) -> None:
         while not self._stopped.wait(FLUSH_S):
             interpreter.put_back()
+            self._check_loop()
             runners = self._runners()
             for runner in runners:
                 flush(self._store, runner)

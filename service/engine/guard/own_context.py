@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections.abc import Coroutine, Generator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from service.engine.guard import forks
 from service.engine.guard.interpreter import Tracing
@@ -16,17 +16,27 @@ _in_turn: dict[int, OwnContext[Any]] = {}
 """The coroutine of a tool that is running now, by the thread of its loop."""
 
 
-def is_held(thread: int | None) -> bool:
-    """Return whether a tool's coroutine is running in `thread` now, and so blocks its loop."""
-    return thread in _in_turn
+class Owner(Protocol):
+    """The call to which a coroutine belongs."""
+
+    def report_block(self, seconds: float) -> None:
+        """Report that the coroutine has blocked its loop for so long. Any thread may call this."""
+
+
+def running_in(thread: int | None) -> OwnContext[Any] | None:
+    """Return the tool's coroutine that is running in `thread` now, and so blocks its loop."""
+    return None if thread is None else _in_turn.get(thread)
 
 
 class OwnContext(Generic[T]):
     """Awaits `coroutine` in `context`. A task could do this as well, but it costs iterations of the loop."""
 
-    __slots__ = ("_context", "_coroutine")
+    __slots__ = ("_context", "_coroutine", "owner", "turn")
 
-    def __init__(self, context: contextvars.Context, coroutine: Coroutine[Any, Any, T]) -> None:
+    def __init__(self, context: contextvars.Context, coroutine: Coroutine[Any, Any, T], owner: Owner) -> None:
+        self.owner = owner
+        self.turn = 0
+        """How many times the coroutine has awaited something."""
         self._context = context
         self._coroutine = coroutine
 
@@ -47,6 +57,7 @@ class OwnContext(Generic[T]):
                 tracing.put_back()
             forks.end_child_that_waits()
             sent, thrown = None, None
+            self.turn += 1
             try:
                 sent = yield awaited
             except BaseException as error:  # For example a cancel, which the coroutine may handle.
