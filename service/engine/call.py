@@ -77,8 +77,8 @@ class Call:
         self._runs_folder = runs_folder
         self._state_bytes_max = state_bytes_max
         self._state: dict[str, Any] = {}
-        self._given: dict[str, Any] = {}
-        self._left: Awaitable[Any] | None = None
+        self._original_values: dict[str, Any] = {}
+        self._awaitable: Awaitable[Any] | None = None
         """The awaitable that a plain function has returned, because it wraps an async one."""
         # An empty context, so that no attempt sees the context variables of another one.
         self._context = contextvars.Context()
@@ -97,7 +97,7 @@ class Call:
             forks.end_child()
             if returned is None or isinstance(returned, dict) or not inspect.isawaitable(returned):
                 return self._outcome(returned)
-            self._left = returned
+            self._awaitable = returned
             return None
         except BaseException as error:  # SystemExit, KeyboardInterrupt and StopIteration are failures of the tool too.
             forks.end_child(error)
@@ -112,7 +112,7 @@ class Call:
 
     async def _awaited(self) -> Outcome | BaseException:
         try:
-            returned = await (self._invoke() if self._left is None else self._left)
+            returned = await (self._invoke() if self._awaitable is None else self._awaitable)
             forks.end_child()
             return self._outcome(returned)
         except BaseException as error:
@@ -133,8 +133,8 @@ class Call:
         move = self.move
         message = "a late result is refused: of tool %.200r, in step %d of run %s, attempt %d"
         contextvars.Context().run(logger.warning, message, self._tool.name, move.step, self._run_id, move.attempt)
-        if inspect.iscoroutine(self._left):
-            self._left.close()  # Otherwise Python warns that it was never awaited.
+        if inspect.iscoroutine(self._awaitable):
+            self._awaitable.close()  # Otherwise Python warns that it was never awaited.
 
     def report_block(self, seconds: float) -> None:
         """Log, in the run and in the server's log, that the async tool blocks its loop."""
@@ -146,7 +146,7 @@ class Call:
     def _invoke(self) -> Any:
         """Call the function and return what it returns; for an async tool, that is a coroutine."""
         self._state = self._before.to_object()
-        self._given = dict(self._state)
+        self._original_values = dict(self._state)
         return self._tool.function(**{name: self._argument(name) for name in self._tool.parameters})
 
     def _argument(self, name: str) -> Any:
@@ -165,7 +165,7 @@ class Call:
         if returned is not None and returned is not self._state:
             self._state.update(returned)
         try:
-            return Succeeded(self._before.changes_to(self._state, self._given, self._state_bytes_max))
+            return Succeeded(self._before.changes_to(self._state, self._original_values, self._state_bytes_max))
         except StateInvalid as error:
             return Failed(error.type, _fit(str(error)))
 

@@ -200,11 +200,11 @@ class Engine:
         self._heartbeat = heartbeat = Heartbeat(
             self._store,
             self._supervisor.runners,
-            self._supervisor.lost,
+            self._supervisor.drop,
             renew_every_s=settings.lease_s / 3,
             as_server=self._family is None,
             has_room=self._supervisor.has_room,
-            has_heard=self._supervisor.has_heard,
+            must_check_leases=self._supervisor.must_check_leases,
             check_loop=detector.check,
         )
         heartbeat.start()

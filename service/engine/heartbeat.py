@@ -30,26 +30,26 @@ class Heartbeat:
         self,
         store: Store,
         runners: Callable[[], Sequence[Runner]],
-        lost: Callable[[Lease], None],
+        drop: Callable[[Lease], None],
         renew_every_s: float,
         as_server: bool = True,
         has_room: Callable[[], bool] = lambda: True,
-        has_heard: Callable[[], bool] = lambda: False,
+        must_check_leases: Callable[[], bool] = lambda: False,
         check_loop: Callable[[], None] = lambda: None,
     ) -> None:
-        """`runners` returns the runners that carry a run now; `lost` is called for each lease that no longer holds.
+        """`runners` returns the runners that carry a run now; `drop` is called for each lease that no longer holds.
 
-        `has_heard` returns whether leases may have been revoked, which makes the thread renew all of them at once.
+        `must_check_leases` returns whether leases may have been revoked; if so, all are renewed at once.
         `check_loop` is called at each beat.
         With `as_server`, renewing also tells the other servers that this one is alive and whether it `has_room`.
         """
         self._store = store
         self._runners = runners
-        self._lost = lost
+        self._drop = drop
         self._renew_every_s = renew_every_s
         self._as_server = as_server
         self._has_room = has_room
-        self._has_heard = has_heard
+        self._must_check_leases = must_check_leases
         self._check_loop = check_loop
         self._renewal: Future[list[Lease]] | None = None
         self._renewed_at = time.monotonic()
@@ -75,25 +75,25 @@ class Heartbeat:
                 flush(self._store, runner)
             # One renewal at a time: if the database is locked, more would only queue up.
             idle = self._renewal is None or self._renewal.done()
-            if idle and (runners or self._store.is_shared) and self._is_time():
+            if idle and (runners or self._store.is_shared) and self._is_renewal_due():
                 self._renew([runner.lease for runner in runners])
 
-    def _is_time(self) -> bool:
-        return self._has_heard() or time.monotonic() - self._renewed_at >= self._renew_every_s
+    def _is_renewal_due(self) -> bool:
+        return self._must_check_leases() or time.monotonic() - self._renewed_at >= self._renew_every_s
 
     def _renew(self, leases: Sequence[Lease]) -> None:
         self._renewed_at = time.monotonic()
         self._renewal = self._store.leases.renew(leases, as_server=self._as_server, has_room=self._has_room())
-        self._renewal.add_done_callback(self._look_after)
+        self._renewal.add_done_callback(self._drop_lost)
 
-    def _look_after(self, renewal: Future[list[Lease]]) -> None:
+    def _drop_lost(self, renewal: Future[list[Lease]]) -> None:
         if renewal.cancelled():
             return
         if (error := renewal.exception()) is not None:
             logger.warning("leases were not renewed: %s", error)
             return
         for lease in renewal.result():
-            self._lost(lease)
+            self._drop(lease)
 
 
 def flush(store: Store, runner: Runner) -> None:

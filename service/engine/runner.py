@@ -77,7 +77,7 @@ class Runner:
     async def carry(self) -> None:
         """Execute steps until the run rests. Raise LeaseLost, with nothing written, if the lease no longer holds."""
         while not self._stopping and (move := next_move(self._run)) is not None:
-            self._run = await self._make(move)
+            self._run = await self._make_move(move)
             if self._is_alone() and time.monotonic() - self._yielded_at > YIELD_S:
                 # The run may never have waited; let other tasks of the loop run.
                 await asyncio.sleep(0)
@@ -88,10 +88,10 @@ class Runner:
         if self._run.crashes and not await self._store.leases.begin(self.lease):
             raise LeaseLost(self.lease.run_id, self.lease.token)
 
-    async def _make(self, move: Move) -> Run:
+    async def _make_move(self, move: Move) -> Run:
         """Make a move, commit its transition, and return the run after that."""
         started = time.monotonic()
-        outcome = await (self._call(move) if isinstance(move, CallTool) else self._look(move))
+        outcome = await (self._call(move) if isinstance(move, CallTool) else self._observe(move))
         transition = after(self._run, move, outcome, self._attempts.state_bytes_max)
         self.is_committing = True
         run = await self._commit(transition, started, time.monotonic())
@@ -106,18 +106,18 @@ class Runner:
         await self.lines.settle()
         return outcome
 
-    async def _look(self, move: Move) -> Outcome | None:
+    async def _observe(self, move: Move) -> Outcome | None:
         """Return the outcome of a move that calls no tool: read the state, the mailbox or the children."""
         pause = self._pause()
         while True:
             try:
-                return await self._seen(move)
+                return await self._read_outcome(move)
             except AttemptError as error:
                 return Failed(error.type, str(error))
             except Unavailable as error:
                 await pause(error)
 
-    async def _seen(self, move: Move) -> Outcome | None:
+    async def _read_outcome(self, move: Move) -> Outcome | None:
         run, store = self._run, self._store
         match move:
             case Sleep(node=SleepNode(sleep=Until(until=place))):

@@ -28,7 +28,7 @@ CLAIMS_MAX = 100
 
 
 class Supervisor:
-    """Claims runs on the engine's loop; `runners` and `lost` may be called from other threads."""
+    """Claims runs on the engine's loop; `runners` and `drop` may be called from other threads."""
 
     def __init__(self, store: Store, attempts: Attempts, active_runs_max: int, family: str | None = None) -> None:
         """`family` is the id of a run: claim only this run and its descendants."""
@@ -40,7 +40,7 @@ class Supervisor:
         self.is_claiming = False
         """Whether this process can claim runs; a fault of the database does not make it False."""
         self._stopping = False
-        self._polite = True
+        self._takes_share = True
         self._batch = AHEAD_MAX
         self._woken = asyncio.Event()
         self._revoked = asyncio.Event()
@@ -52,7 +52,7 @@ class Supervisor:
     def has_room(self) -> bool:
         return len(self._carried) < self._active_runs_max
 
-    def has_heard(self) -> bool:
+    def must_check_leases(self) -> bool:
         """Return whether leases may have been revoked since the last call."""
         heard = self._revoked.is_set()
         self._revoked.clear()
@@ -71,29 +71,29 @@ class Supervisor:
             runner.give_up()
             task.cancel()
 
-    def lost(self, lease: Lease) -> None:
+    def drop(self, lease: Lease) -> None:
         """Stop carrying a run whose lease no longer holds. Any thread may call this."""
-        self._loop.call_soon_threadsafe(self._lose, lease)
+        self._loop.call_soon_threadsafe(self._drop, lease)
 
     async def run(self) -> None:
         """Claim runs until `stop`, and then wait until every runner has stopped."""
         async with asyncio.TaskGroup() as tasks:
             subscribe = self._store.events.subscribe
             with subscribe(CLAIMABLE) as self._woken, subscribe(REVOKED) as self._revoked:
-                await self._enter()
+                await self._join()
                 while not self._stopping:
                     self._woken.clear()
-                    await self._rest(await self._claim(tasks))
+                    await self._wait_for_work(await self._claim(tasks))
 
-    async def _enter(self) -> None:
-        entered = self._family is not None
-        while not (entered or self._stopping):
+    async def _join(self) -> None:
+        joined = self._family is not None
+        while not (joined or self._stopping):
             try:
                 await (self._store.servers.join() if self._store.is_shared else self._store.leases.seize())
-                entered = True
+                joined = True
             except Unavailable as error:
                 logger.warning("no run can be claimed yet: %s", error)
-                await self._rest(POLL_S)
+                await self._wait_for_work(POLL_S)
 
     async def _claim(self, tasks: asyncio.TaskGroup) -> float:
         """Claim due runs while there is room; return how many seconds to wait before the next claim, unless woken."""
@@ -101,7 +101,7 @@ class Supervisor:
         if room <= 0:
             return POLL_S
         try:
-            share = await self._share(room)
+            share = await self._count_to_claim(room)
             claim = self._store.leases.claim
             claimed = await claim(share, self._carried.keys(), family=self._family) if share else []
             self.is_claiming = True
@@ -115,26 +115,26 @@ class Supervisor:
             logger.exception("no run can be claimed now")
             return POLL_S
         for each in claimed:
-            runner = Runner(each, self._store, self._attempts, self._has_one)
+            runner = Runner(each, self._store, self._attempts, self._is_alone)
             if self._stopping:  # `stop` was called during the claim.
                 runner.stop()
             self._carried[each.lease.run_id] = (runner, tasks.create_task(self._carry(each, runner)))
         if len(claimed) < share:
             return min(POLL_S, self._store.leases.next_due_s)
-        return 0.0 if self._polite else YIELD_S
+        return 0.0 if self._takes_share else YIELD_S
 
-    async def _share(self, room: int) -> int:
+    async def _count_to_claim(self, room: int) -> int:
         """Return how many runs to claim now: a fair share, or a batch of what other servers have left."""
         if self._family is not None or not self._store.is_shared:
             return room
-        if not self._polite:
+        if not self._takes_share:
             # The batch grows each time: servers that leave so many runs may be dead.
             batch, self._batch = min(room, self._batch), min(self._batch * 2, CLAIMS_MAX)
-            self._polite = True
+            self._takes_share = True
             return batch
         share = await self._store.servers.share(room, len(self._carried))
-        self._polite = share == room
-        if self._polite:
+        self._takes_share = share == room
+        if self._takes_share:
             self._batch = AHEAD_MAX
         return share
 
@@ -159,10 +159,10 @@ class Supervisor:
             if self._carried.get(run_id, (None,))[0] is runner:
                 del self._carried[run_id]
 
-    def _has_one(self) -> bool:
+    def _is_alone(self) -> bool:
         return len(self._carried) == 1
 
-    def _lose(self, lease: Lease) -> None:
+    def _drop(self, lease: Lease) -> None:
         runner, task = self._carried.get(lease.run_id, (None, None))
         if runner is None or task is None or runner.lease != lease:
             return
@@ -172,7 +172,7 @@ class Supervisor:
             runner.give_up()
             task.cancel()
 
-    async def _rest(self, seconds: float) -> None:
+    async def _wait_for_work(self, seconds: float) -> None:
         if seconds:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):

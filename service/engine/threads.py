@@ -31,10 +31,10 @@ class Threads:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
-        self._free = 0
+        self._idle = 0
         """The number of idle threads less the number of queued calls."""
         self._slots = asyncio.Semaphore(count_max)
-        self._left = 0
+        self._abandoned = 0
         """The number of calls that keep a thread although they timed out or were cancelled."""
 
     async def take(self) -> None:
@@ -51,15 +51,15 @@ class Threads:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        # An empty context, so that what `_leave` logs is not a line of the run.
-        future.add_done_callback(self._leave, context=contextvars.Context())
+        # An empty context, so that what `_count_abandoned` logs is not a line of the run.
+        future.add_done_callback(self._count_abandoned, context=contextvars.Context())
         with self._lock:
-            grow = self._free <= 0 and len(self._threads) < self._count_max
+            grow = self._idle <= 0 and len(self._threads) < self._count_max
             if grow:
                 thread = threading.Thread(target=self._serve, name="rungraph-tool", daemon=True)
                 thread.start()
                 self._threads.append(thread)
-            self._free += grow - 1
+            self._idle += grow - 1
         self._calls.put((function, loop, future, refuse))
         return future
 
@@ -79,22 +79,22 @@ class Threads:
             function, loop, future, refuse = call
             value = function()
             with self._lock:
-                self._free += 1
+                self._idle += 1
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self._finish, future, value, refuse)
 
     def _finish(self, future: asyncio.Future[T], value: T, refuse: Callable[[], None]) -> None:
         self._slots.release()
         if future.cancelled():
-            self._left -= 1
+            self._abandoned -= 1
             refuse()
         else:
             future.set_result(value)
 
-    def _leave(self, future: asyncio.Future[Any]) -> None:
+    def _count_abandoned(self, future: asyncio.Future[Any]) -> None:
         if future.cancelled():
-            self._left += 1
-            if self._left == self._count_max:
+            self._abandoned += 1
+            if self._abandoned == self._count_max:
                 logger.error(
                     "all %d tool threads are kept by calls that timed out or were cancelled: no plain tool is called"
                     " until one of them ends",

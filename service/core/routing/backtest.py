@@ -49,21 +49,21 @@ class Detour:
         failed = "" if self.error is None else f"{self.error.type}: {self.error}"
         if self.decision is None:
             return failed
-        asked = self.decision.evaluated
+        evaluated = self.decision.evaluated
         match self.decision.reason:
             case Reason.ON_ERROR:
                 return f"{failed}; an error edge catches it"
             case Reason.NO_EDGES:
                 return "the node has no edges"
             case Reason.NONE_TRUE:
-                return f"none of {len(asked)} edges is true{_with_operands(asked)}"
+                return f"none of {len(evaluated)} edges is true{_with_operands(evaluated)}"
             case Reason.CONDITION:
-                return f"edge {len(asked)} is the first true edge{_with_operands(asked[-1:])}"
+                return f"edge {len(evaluated)} is the first true edge{_with_operands(evaluated[-1:])}"
             case _:
-                return f"edge {len(asked)} has no condition{_with_operands(asked)}"
+                return f"edge {len(evaluated)} has no condition{_with_operands(evaluated)}"
 
 
-def is_asked(graph: Graph, routed: Routed) -> bool:
+def applies_to(graph: Graph, routed: Routed) -> bool:
     """Return whether the edges of `graph` can be compared with the step."""
     return routed.node in graph.nodes and routed.reason not in _UNASKED
 
@@ -98,10 +98,10 @@ def detour(
     return None if decision.to == routed.went else Detour(routed, decision, error)
 
 
-def _with_operands(asked: tuple[dict[str, object], ...]) -> str:
+def _with_operands(evaluated: tuple[dict[str, object], ...]) -> str:
     """Return the values that the edges read, each once, as the end of a sentence."""
     values: dict[str, object] = {}
-    for record in asked:
+    for record in evaluated:
         operands = record["operands"]
         if isinstance(operands, dict):
             values |= operands

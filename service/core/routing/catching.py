@@ -26,7 +26,7 @@ def catch_error(graph: Graph, state: State, error: RunError, state_bytes_max: in
     The step adds the error's record to the state. Raise AttemptError if the state cannot hold the record, or if a
     condition reads a missing key.
     """
-    asked: list[dict[str, Any]] = []
+    evaluated: list[dict[str, Any]] = []
     work = WorkBudget()
     decoded: dict[str, Any] = {}
     for edge in graph.edges_on_error(error.node, error.type):
@@ -34,7 +34,7 @@ def catch_error(graph: Graph, state: State, error: RunError, state_bytes_max: in
         there = state.apply(changes)
         with decoded_without(decoded, edge.into) as seen:
             decision = decide([edge], there, work, seen)
-        asked += decision.evaluated
+        evaluated += decision.evaluated
         if decision.reason is not Reason.NONE_TRUE:
-            return Caught(changes, there, Decision(edge.to, Reason.ON_ERROR, tuple(asked)))
+            return Caught(changes, there, Decision(edge.to, Reason.ON_ERROR, tuple(evaluated)))
     return None

@@ -53,16 +53,16 @@ def decide(
     if not edges:
         return Decision(None, Reason.NO_EDGES)
     work = work or WorkBudget()
-    asked = []
+    evaluated = []
     decoded = {} if decoded is None else decoded
     for edge in edges:
         evaluation = _Evaluation(state, decoded, work)
         result = edge.condition is None or evaluation.evaluate(edge.condition)
-        asked.append(_record(edge, result, evaluation))
+        evaluated.append(_record(edge, result, evaluation))
         if result:
             reason = Reason.UNCONDITIONAL if edge.condition is None else Reason.CONDITION
-            return Decision(edge.to, reason, tuple(asked))
-    return Decision(None, Reason.NONE_TRUE, tuple(asked))
+            return Decision(edge.to, reason, tuple(evaluated))
+    return Decision(None, Reason.NONE_TRUE, tuple(evaluated))
 
 
 OPERANDS_BYTES_MAX = 64 * 2**20
@@ -106,15 +106,15 @@ def complete(
         omitted = kept.pop("omitted", ())
         into = None if error is None else edge.into
         with decoded_without(decoded, into) as seen:
-            asked = _Evaluation(state if into is None else state.with_text(into, error or ""), seen, WorkBudget())
+            evaluation = _Evaluation(state if into is None else state.with_text(into, error or ""), seen, WorkBudget())
             for place in omitted:
                 if room > 0:
-                    room -= codec.byte_length(codec.encode(asked.read(place)))
-        if left := [place for place in omitted if place not in asked.operands]:
+                    room -= codec.byte_length(codec.encode(evaluation.read(place)))
+        if left := [place for place in omitted if place not in evaluation.operands]:
             kept["omitted"] = left
         if kept["condition"] == OMITTED and edge.condition is not None:
             kept["condition"] = edge.condition.document()
-        evaluated.append({**kept, "operands": kept["operands"] | asked.operands})
+        evaluated.append({**kept, "operands": kept["operands"] | evaluation.operands})
     return evaluated
 
 

@@ -12,7 +12,7 @@ from service.engine.guard.interpreter import Tracing
 
 T = TypeVar("T")
 
-_in_turn: dict[int, OwnContext[Any]] = {}
+_running: dict[int, OwnContext[Any]] = {}
 """The coroutine of a tool that is running now, by the thread of its loop."""
 
 
@@ -25,7 +25,7 @@ class Owner(Protocol):
 
 def running_in(thread: int | None) -> OwnContext[Any] | None:
     """Return the tool's coroutine that is running in `thread` now, and so blocks its loop."""
-    return None if thread is None else _in_turn.get(thread)
+    return None if thread is None else _running.get(thread)
 
 
 class OwnContext(Generic[T]):
@@ -46,14 +46,14 @@ class OwnContext(Generic[T]):
         thread = threading.get_ident()
         while True:
             forks.end_child_that_waits()  # This may be a child that another tool of this loop has forked.
-            _in_turn[thread] = self
+            _running[thread] = self
             try:
                 awaited = run(coroutine.send, sent) if thrown is None else run(coroutine.throw, thrown)
             except StopIteration as stop:
                 result: T = stop.value
                 return result
             finally:
-                _in_turn.pop(thread, None)  # It is missing if the tool has run a nested loop.
+                _running.pop(thread, None)  # It is missing if the tool has run a nested loop.
                 tracing.put_back()
             forks.end_child_that_waits()
             sent, thrown = None, None

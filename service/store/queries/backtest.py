@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, select
 
 from service.core import codec
 from service.core.graph import Graph
-from service.core.routing.backtest import Routed, detour, is_asked
+from service.core.routing.backtest import Routed, applies_to, detour
 from service.core.state import Entry, State
 from service.store.database.reader import Reader
 from service.store.queries.pages import cut
@@ -99,7 +99,7 @@ class _Tally:
         for row in steps:
             self._apply(by_step[row.step])
             routed = Routed(row.step, row.node, row.next_node, row.reason, row.attempt)
-            if is_asked(self.graph, routed):
+            if applies_to(self.graph, routed):
                 self._ask(routed)
 
     def _apply(self, rows: Sequence[Any]) -> None:

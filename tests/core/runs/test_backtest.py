@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.core.graph import Graph
-from service.core.routing.backtest import Routed, detour, is_asked
+from service.core.routing.backtest import Routed, applies_to, detour
 from service.core.routing.conditions import Reason
 from service.core.state import State
 from service.core.validation import read_graph
@@ -40,7 +40,7 @@ def compare(key: str, op: str, value: Any) -> dict[str, Any]:
     ],
 )
 def test_which_steps_are_asked(node: str | None, reason: Reason, asked: bool) -> None:
-    assert is_asked(graph("b"), Routed(1, node, "b", reason)) is asked
+    assert applies_to(graph("b"), Routed(1, node, "b", reason)) is asked
 
 
 @pytest.mark.parametrize("went", ["b", None])
