@@ -17,7 +17,7 @@ from typing import Any
 from service.core.state import State
 from service.core.tool import Tool
 from service.core.validation import read_graph
-from service.engine import Engine, EngineSettings
+from service.engine.engine import Engine, EngineSettings
 from service.store import Store
 from service.store.commands.start import Start
 from service.store.database.opening import database_at

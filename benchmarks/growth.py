@@ -31,7 +31,7 @@ from service.api.parameters import new_run_id
 from service.core.state import State
 from service.core.tool import Tool
 from service.core.validation import read_graph
-from service.engine import Engine, EngineSettings
+from service.engine.engine import Engine, EngineSettings
 from service.store.commands.start import Start
 from service.store.database.opening import database_at
 from service.store.schema.migrate import migrate

@@ -20,8 +20,8 @@ from typing import Any
 from service.core.state import State
 from service.core.tool import Tool
 from service.core.validation import read_graph
-from service.engine import Engine, EngineSettings
-from service.main import spare_collector
+from service.engine.engine import Engine, EngineSettings
+from service.process import freeze_collector
 from service.store import Store
 from service.store.commands.start import Start
 from service.store.database.opening import database_at
@@ -54,7 +54,7 @@ async def run_engine(database: Database, folder: Path, steps: int, payload: str 
     store = Store(database, server_id="bench", address="bench", lease_s=15)
     store.open()
     engine = Engine(store, TOOLS, EngineSettings(folder, 1000, 64, 16 * 2**20, 15))
-    spare_collector()  # As every server of ours does at its start.
+    freeze_collector()  # As every server of ours does at its start.
     engine.start()
     graph = graph_of(steps)
     await store.graphs.add(graph)

@@ -4,10 +4,13 @@ import sys
 
 
 def isolated() -> None:
-    """Not among the command line's own, which import a server: such a process starts in half the time without."""
-    from service import example
-    from service.engine.isolation.main import serve
-    from service.tools import registry
+    """Call the tools that a server asks for. It is no command of `rungraph`: nobody types it."""
+    from service.process import collector_paused
+
+    with collector_paused():
+        from service import example
+        from service.engine.isolation.main import serve
+        from service.tools import registry
 
     serve(lambda taken: registry.load_snapshot(taken, built_in=example.TOOLS))
 

@@ -6,8 +6,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from service.core.errors import StartRefused
+
+if TYPE_CHECKING:
+    from service.store.database.protocol import Database
 
 MIB = 2**20
 
@@ -53,6 +57,25 @@ class Settings:
             state_bytes_max=given.integer("STATE_BYTES_MAX", cls.state_bytes_max, 2, 2**30),
             upload_bytes_max=given.integer("UPLOAD_BYTES_MAX", cls.upload_bytes_max, 1, 2**50),
         )
+
+    def database(self) -> Database:
+        """Return the database that the URL names. Raise StartRefused if it names none that can be used."""
+        from service.store.database.opening import database_at  # slow to import
+
+        return database_at(self.database_url, allow_undurable=self.allow_undurable, source=self.database_url_source)
+
+    def runs_folder(self, database: Database) -> Path:
+        """Return the folder below the data directory in which each run has a folder for its files."""
+        return (self.data_dir or database.data_folder).absolute() / "runs"
+
+    def make_runs_folder(self, database: Database) -> Path:
+        """Return the folder of `runs_folder`, which is made if it is missing. Raise StartRefused if it cannot be."""
+        folder = self.runs_folder(database)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartRefused(f"cannot make {folder}, where runs leave their files: {error.strerror}") from error
+        return folder
 
 
 class _Variables:

@@ -22,8 +22,8 @@ from service.core.state import State
 from service.core.tool import Tool
 from service.core.transitions import Status
 from service.core.validation import read_graph
-from service.engine import Engine, EngineSettings
-from service.main import spare_collector
+from service.engine.engine import Engine, EngineSettings
+from service.process import freeze_collector
 from service.store import Store
 from service.store.commands.start import Start
 from service.store.database.opening import database_at
@@ -110,7 +110,7 @@ async def measure(asked: common.Work) -> None:
     durability = durability_of(database)
     known = tools(common.Stand(asked))
     store = opened(database)
-    spare_collector()  # As every server of ours does at its start.
+    freeze_collector()  # As every server of ours does at its start.
     engine = Engine(store, known, EngineSettings(asked.folder, 1000, 64, STATE_BYTES_MAX, 15))
     ready = time.time()
     engine.start()

@@ -23,12 +23,12 @@ from starlette.routing import request_response
 from service.api.services import ApiSettings, Services
 from service.core.errors import Fault, Invalid, NotFound
 from service.core.validation.spelling import closest_field
+from service.core.ids import is_graph_id, is_run_id
+
 
 NUMBER_MAX = 2**63 - 1
 LIMIT_MAX = 1000
 
-_RUN_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-_GRAPH_ID = re.compile("[0-9a-f]{32}")
 _INTEGER = re.compile("0|[1-9][0-9]{0,18}")
 _DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,18})(\.[0-9]{1,30})?")
 
@@ -47,14 +47,9 @@ def new_run_id() -> str:
 
 def known_run_id(text: str) -> str:
     """`text` where it can be a run's id; NotFound where it cannot."""
-    if not _RUN_ID.fullmatch(text):
+    if not is_run_id(text):
         raise NotFound("run", text[:100])
     return text
-
-
-def is_graph_id(text: str) -> bool:
-    """Whether `text` can be a graph's id."""
-    return _GRAPH_ID.fullmatch(text) is not None
 
 
 def known_graph_id(text: str) -> str:
@@ -78,9 +73,9 @@ def _number(text: Any) -> Any:
     return float(text) if match[1] else int(text)
 
 
-def _cursor(pattern: re.Pattern[str]) -> AfterValidator:
+def _cursor(is_id: Callable[[str], bool]) -> AfterValidator:
     def check(text: str) -> str:
-        if not pattern.fullmatch(text):
+        if not is_id(text):
             raise ValueError("a cursor is one that an earlier page gave")
         return text
 
@@ -163,5 +158,5 @@ Decimal = Annotated[int | float, Field(ge=0, le=NUMBER_MAX), BeforeValidator(_nu
 Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX), BeforeValidator(_integer), Query(description="The most items.")]
 AfterSeq = Annotated[Number, Query(description="The `seq` of the last line seen.")]
 AfterStep = Annotated[Number, Query(description="The number of the last step seen.")]
-RunCursor = Annotated[str, _cursor(_RUN_ID), Query(description="`next_cursor` of the page before.")]
-GraphCursor = Annotated[str, _cursor(_GRAPH_ID), Query(description="`next_cursor` of the page before.")]
+RunCursor = Annotated[str, _cursor(is_run_id), Query(description="`next_cursor` of the page before.")]
+GraphCursor = Annotated[str, _cursor(is_graph_id), Query(description="`next_cursor` of the page before.")]

@@ -7,33 +7,33 @@ nothing, so that it may stand beside any other.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shlex
 import signal
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
+from functools import partial
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import httpx
-from fastapi import FastAPI
-
-from service import example
-from service.api import ApiSettings, Services, Stop, create_api
-from service.api.access import token_bytes
+from service.cli import within
 from service.cli.held import TOLD_MAX, Holding
 from service.cli.text import shown
-from service.core.errors import StartRefused, Unavailable
-from service.main import built_in_example, create_app, database_of, executing_family, folder_of_runs
+from service.core.errors import NotFound, StartRefused, Unavailable
+from service.core.ids import is_run_id
 from service.settings import Settings
-from service.store import Store
 from service.store.database.protocol import Database
 from service.store.database.sqlite.connections import Sqlite
 from service.store.rows.records import HeldRecord
-from service.tools import registry
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+T = TypeVar("T")
 
 POLL_S = 0.2
 ANSWER_S = 60.0
@@ -68,13 +68,15 @@ def _left_to_it(_run_id: str) -> AbstractAsyncContextManager[None]:
     return nullcontext()
 
 
+Call = Callable[..., Awaitable[within.Answer]]
+"""Makes a call: as `within.call`, without its first argument and its headers. OSError where nobody answers."""
+
+
 class Server:
     """One that answers, at `address`; None: it is within this process, and executes what it is told to."""
 
-    def __init__(
-        self, http: httpx.AsyncClient, address: str | None, execute: Execute = _left_to_it, held: Held = _unknown
-    ) -> None:
-        self._http = http
+    def __init__(self, call: Call, address: str | None, execute: Execute = _left_to_it, held: Held = _unknown) -> None:
+        self._call = call
         self.address = address
         self.execute = execute
         self.held = held
@@ -83,19 +85,19 @@ class Server:
         """The answer. StartRefused where `what` was sent in vain, Unavailable where it may be asked again."""
         name = f"the server at {self.address}"
         try:
-            answer = await self._http.request(method, path, **arguments)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            answer = await self._call(method, path, **arguments)
+        except OSError as error:
             raise Unavailable(f"{name} does not answer: {error or type(error).__name__}") from error
         try:
-            document = answer.json()
+            document = json.loads(answer.body)
         except ValueError:
             document = None
         if not isinstance(document, dict):
-            raise StartRefused(f"{name} is none of Rungraph's: its answer is {answer.status_code}, and no JSON object")
-        if answer.is_success:
+            raise StartRefused(f"{name} is none of Rungraph's: its answer is {answer.status}, and no JSON object")
+        if answer.status < 300:
             return document
         reason = _reason(document)
-        if answer.status_code >= 500:
+        if answer.status >= 500:
             raise Unavailable(reason)
         raise StartRefused(f"{what} was refused: {reason}" if what else reason)
 
@@ -117,7 +119,9 @@ class Server:
 @asynccontextmanager
 async def executing(settings: Settings, command: str) -> AsyncIterator[Server]:
     """The server that owns the database; where there is none, one within this process."""
-    database = database_of(settings)
+    from service.main import create_app, executing_family  # slow to import
+
+    database = settings.database()
     owner = database.owner()
     if owner is not None and not _answers(owner):
         raise StartRefused(f"{database.name} is in use by {owner}, and that takes no calls; try again without it")
@@ -142,7 +146,7 @@ async def executing(settings: Settings, command: str) -> AsyncIterator[Server]:
 @asynccontextmanager
 async def reading(settings: Settings) -> AsyncIterator[Server]:
     """The server that owns the database; where none can be asked, one that reads and changes nothing."""
-    database = database_of(settings)
+    database = settings.database()
     owner = database.owner()
     if owner is not None and _answers(owner):
         async with _far(settings, owner) as server:
@@ -194,12 +198,27 @@ async def start_and_follow(
             async with server.execute(run_id):
                 try:
                     print(f"run {run_id}", flush=True)
-                    holding = Holding(run_id, settings.tools, is_shared=database_of(settings).is_shared)
+                    holding = Holding(run_id, settings.tools, is_shared=settings.database().is_shared)
                     return await follow(server, run_id, show, holding)
                 except (asyncio.CancelledError, BrokenPipeError, Unavailable):
                     # Now, for to release it within this process may take the step's grace.
                     note(_how_it_goes_on(settings, server, run_id))
                     raise
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run `coroutine` and return its result. Raise KeyboardInterrupt if a signal has cancelled it."""
+    try:
+        return asyncio.run(coroutine)
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+def known_run_id(text: str) -> str:
+    """Return `text` if it has the form of a run's id; otherwise no run has it, and no server need be asked."""
+    if not is_run_id(text):
+        raise StartRefused(str(NotFound("run", text[:100])))
+    return text
 
 
 def is_moving(run: dict[str, Any]) -> bool:
@@ -243,28 +262,37 @@ def _stopped_by_signals() -> Iterator[None]:
 
 @asynccontextmanager
 async def _far(settings: Settings, address: str) -> AsyncIterator[Server]:
+    import httpx  # slow to import
+
     async with httpx.AsyncClient(
-        base_url=address, headers=_headers(settings), timeout=ANSWER_S, trust_env=False
+        base_url=address, headers=_token(settings), timeout=ANSWER_S, trust_env=False
     ) as client:
-        yield Server(client, address)
+
+        async def call(method: str, path: str, **arguments: Any) -> within.Answer:
+            try:
+                answer = await client.request(method, path, **arguments)
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                raise OSError(str(error) or type(error).__name__) from error
+            return within.Answer(answer.status_code, answer.content)
+
+        yield Server(call, address)
 
 
 @asynccontextmanager
 async def _near(
     settings: Settings, app: FastAPI, execute: Execute = _left_to_it, held: Held = _unknown
 ) -> AsyncIterator[Server]:
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://127.0.0.1", headers=_headers(settings)
-        ) as client,
-    ):
-        yield Server(client, None, execute, held)
+    async with app.router.lifespan_context(app):
+        yield Server(partial(within.call, app, token=_token(settings)), None, execute, held)
 
 
-def _headers(settings: Settings) -> dict[bytes, bytes]:
+def _token(settings: Settings) -> dict[bytes, bytes]:
     # As bytes: httpx takes text in ASCII alone.
-    return {b"authorization": b"Bearer " + token_bytes(settings.api_token)} if settings.api_token else {}
+    return (
+        {b"authorization": b"Bearer " + settings.api_token.encode(errors="surrogateescape")}
+        if settings.api_token
+        else {}
+    )
 
 
 def _answers(owner: str) -> bool:
@@ -284,6 +312,11 @@ def _reason(problem: dict[str, Any]) -> str:
 
 def _reader_of(settings: Settings, database: Database) -> FastAPI:
     """The HTTP API of a server that reads and nothing else; it has no lock, no schema of its own and no tools."""
+    from service import example
+    from service.api import ApiSettings, Services, Stop, create_api
+    from service.server import built_in_example
+    from service.store import Store
+    from service.tools import registry
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -294,7 +327,7 @@ def _reader_of(settings: Settings, database: Database) -> FastAPI:
             store=store,
             tools=tools,
             example=built_in_example(tools),
-            runs_folder=folder_of_runs(settings, database),
+            runs_folder=settings.runs_folder(database),
             ready=_reads_only,
             stop=Stop(),
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import csv
 import sys
 from collections import Counter
@@ -14,7 +13,6 @@ from typing import IO, Any
 
 from service.cli import asking, text
 from service.core.errors import StartRefused
-from service.main import database_of, folder_of_runs
 from service.settings import Settings
 
 EXAMPLES = 3
@@ -37,11 +35,11 @@ def demo(settings: Settings, arguments: argparse.Namespace) -> int:
             started = await server.ask("POST", "/demo/run_data_quality", what="the run", params=query, **content)
             return str(started["run_id"])
 
-        run = asyncio.run(asking.start_and_follow(settings, "demo", start, text.brief))
+        run = asking.run(asking.start_and_follow(settings, "demo", start, text.brief))
     if run["status"] != "completed":
         print(f"the run is {run['status']}: {(run['error'] or {}).get('message', 'see its log')}", file=sys.stderr)
         return 1
-    for line in _report(run["state"], folder_of_runs(settings, database_of(settings)) / run["run_id"]):
+    for line in _report(run["state"], settings.runs_folder(settings.database()) / run["run_id"]):
         print(line)
     return 0
 

@@ -7,19 +7,20 @@ by Ctrl-C or SIGTERM, 141 where nobody reads what is printed.
 from __future__ import annotations
 
 import argparse
-import asyncio
+import importlib
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn
 
-from service.cli import demo, runs, serve
 from service.cli.text import shown
 from service.core.errors import StartRefused, Unavailable
 from service.core.transitions import Status
+from service.process import collector_paused
 from service.settings import Settings
 
 RUNS_LISTED = 20
@@ -32,17 +33,27 @@ def main() -> NoReturn:
     try:
         arguments = _parser().parse_args()
         settings = _settings(arguments)
-        code = arguments.run(settings, arguments)
+        code = _command(arguments.run)(settings, arguments)
     except (StartRefused, Unavailable) as refused:
         print(f"rungraph: {shown(str(refused))}", file=sys.stderr)
         code = 2
-    except (KeyboardInterrupt, asyncio.CancelledError):
+    except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     except BrokenPipeError:
         # Whoever read has enough. Python would complain once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 128 + signal.SIGPIPE
     sys.exit(code)
+
+
+def _command(name: str) -> Callable[[Settings, argparse.Namespace], int]:
+    """Import a command, given as MODULE:FUNCTION, and nothing that only other commands need."""
+    module, _, function = name.partition(":")
+    with collector_paused():
+        found: Callable[[Settings, argparse.Namespace], int] = getattr(
+            importlib.import_module(f"service.cli.{module}"), function
+        )
+    return found
 
 
 class _Parser(argparse.ArgumentParser):
@@ -62,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_servers(commands, common)
     _add_runs(commands, common, database)
     command = commands.add_parser("migrate", parents=[common], help="bring the database to this version's schema")
-    command.set_defaults(run=serve.migrate_database)
+    command.set_defaults(run="serve:migrate_database")
     return parser
 
 
@@ -74,34 +85,34 @@ def _add_servers(commands: argparse._SubParsersAction[_Parser], common: _Parser)
     command.add_argument(
         "--root-path", default="", metavar="/PATH", help="where clients find it, behind a proxy that strips that"
     )
-    command.set_defaults(run=serve.serve)
+    command.set_defaults(run="serve:serve")
 
     command = commands.add_parser("engine", parents=[common], help="execute runs, without the HTTP API")
-    command.set_defaults(run=serve.engine)
+    command.set_defaults(run="serve:engine")
 
 
 def _add_runs(commands: argparse._SubParsersAction[_Parser], common: _Parser, database: _Parser) -> None:
     command = commands.add_parser("demo", parents=[common], help="find and mend what is wrong with a table")
     command.add_argument("file", nargs="?", type=Path, metavar="FILE.csv", help="default: the bundled data set")
     _add_demo_options(command)
-    command.set_defaults(run=demo.demo)
+    command.set_defaults(run="demo:demo")
 
     command = commands.add_parser("run", parents=[common], help="run a graph to its end, showing its log")
     command.add_argument("file", type=Path, metavar="GRAPH.json", help="the graph's definition")
     command.add_argument("--state", metavar="JSON|@FILE", help="the initial state, or the file it is in; default: {}")
-    command.set_defaults(run=runs.run)
+    command.set_defaults(run="runs:run")
 
     command = commands.add_parser("runs", parents=[database], help="list the newest runs")
     command.add_argument(
         "--limit", type=_count, default=RUNS_LISTED, metavar="N", help=f"the most runs; default: {RUNS_LISTED}"
     )
     command.add_argument("--status", choices=[str(status) for status in Status], help="only those that are so")
-    command.set_defaults(run=runs.list_runs)
+    command.set_defaults(run="runs:list_runs")
 
     command = commands.add_parser("logs", parents=[database], help="print the log of a run")
     command.add_argument("run_id", metavar="RUN_ID", help="the run's id, as `rungraph runs` shows it")
     command.add_argument("-f", "--follow", action="store_true", help="go on until the run is over")
-    command.set_defaults(run=runs.logs)
+    command.set_defaults(run="runs:logs")
 
 
 def _add_demo_options(command: argparse.ArgumentParser) -> None:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from service.api.parameters import known_run_id
-from service.api.routes.graphs import DEPTH_MAX as GRAPH_DEPTH_MAX
 from service.cli import asking, text
 from service.core import codec
-from service.core.errors import Invalid, NotFound, NotJson, StartRefused
-from service.main import database_of
+from service.core.errors import Invalid, NotJson, StartRefused
 from service.settings import Settings
 
 JSON = {"content-type": "application/json"}
@@ -26,7 +22,7 @@ _RESTS = {"failed": "failed", "cancelled": "was cancelled", "paused": "is paused
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Execute a graph; 0 when the run is completed, 1 when it has come to rest otherwise."""
     graph = _bytes_of(arguments.file)
-    _decode(str(arguments.file), graph, GRAPH_DEPTH_MAX)
+    _decode(str(arguments.file), graph, codec.DOCUMENT_DEPTH_MAX)
     state = {} if arguments.state is None else _state(arguments.state)
 
     async def start(server: asking.Server) -> str:
@@ -45,7 +41,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         last.update(line)
         return text.brief(line)
 
-    ended = asyncio.run(asking.start_and_follow(settings, "run", start, show))
+    ended = asking.run(asking.start_and_follow(settings, "run", start, show))
     if ended["status"] == "completed":
         return 0
     # What made it rest is its error or its last line.
@@ -56,7 +52,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def list_runs(settings: Settings, arguments: argparse.Namespace) -> int:
-    found, names = asyncio.run(_newest(settings, arguments.limit, arguments.status))
+    found, names = asking.run(_newest(settings, arguments.limit, arguments.status))
     if not found:
         print("no runs")
         return 0
@@ -82,11 +78,8 @@ def list_runs(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def logs(settings: Settings, arguments: argparse.Namespace) -> int:
-    try:
-        run_id = known_run_id(arguments.run_id)
-    except NotFound as error:
-        raise StartRefused(str(error)) from error
-    asyncio.run(_follow(settings, run_id) if arguments.follow else _print_lines(settings, run_id))
+    run_id = asking.known_run_id(arguments.run_id)
+    asking.run(_follow(settings, run_id) if arguments.follow else _print_lines(settings, run_id))
     return 0
 
 
@@ -121,7 +114,7 @@ async def _print_lines(settings: Settings, run_id: str) -> None:
 
 async def _follow(settings: Settings, run_id: str) -> None:
     async with asking.reading(settings) as server:
-        database = database_of(settings)
+        database = settings.database()
         if server.address is None and not database.is_shared and database.owner() is None:
             now = await server.ask("GET", f"/graph/state/{run_id}", params={"limit": 1})
             if asking.is_moving(now):

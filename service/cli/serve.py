@@ -18,7 +18,8 @@ from fastapi import FastAPI
 from service import example
 from service.api.connections import MESSAGE_BYTES_MAX, HttpProtocol, backlog, raise_descriptor_limit
 from service.core.errors import StartRefused
-from service.main import create_app, database_of, execute, folder_of_runs, make_folder, spare_collector, url_of
+from service.main import create_app, execute
+from service.process import freeze_collector, url_of
 from service.settings import Settings
 from service.store.schema.migrate import migrate
 from service.tools import registry
@@ -27,17 +28,17 @@ from service.tools import registry
 def serve(settings: Settings, arguments: argparse.Namespace) -> int:
     _refuse_open_address(settings)
     registry.load(settings.tools, built_in=example.TOOLS)
-    database = database_of(settings)
+    database = settings.database()
     listener = _listen(settings.host, settings.port)
     address = url_of(settings.host, listener.getsockname()[1])
     owned = database.own(address)
     _show_warnings()
     # Whatever forbids the start is said here in one line, and not from within uvicorn.
     migrate(database)
-    make_folder(folder_of_runs(settings, database))
+    settings.make_runs_folder(database)
     app = create_app(settings, address, owned, with_engine=not arguments.no_engine, is_own_process=True)
     server = uvicorn.Server(_config(app, arguments.root_path))
-    spare_collector()
+    freeze_collector()
     # Before uvicorn listens for it, a SIGTERM counts as well; at its end uvicorn raises it once more, and a
     # stop that was asked for is a success.
     signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
@@ -65,8 +66,8 @@ def _config(app: FastAPI, root_path: str) -> uvicorn.Config:
 def engine(settings: Settings, _: argparse.Namespace) -> int:
     _show_warnings()
     address = f"engine {os.getpid()} on {socket.gethostname()}"
-    what = f"Rungraph executes the runs in {database_of(settings).name}, stop it with Ctrl-C"
-    spare_collector()
+    what = f"Rungraph executes the runs in {settings.database().name}, stop it with Ctrl-C"
+    freeze_collector()
     ended_well = asyncio.run(execute(settings, address, lambda: print(what, flush=True)))
     if not ended_well:
         print("rungraph: the engine has stopped by itself; see the log", file=sys.stderr)
@@ -75,7 +76,7 @@ def engine(settings: Settings, _: argparse.Namespace) -> int:
 
 def migrate_database(settings: Settings, _: argparse.Namespace) -> int:
     _show_warnings()
-    database = database_of(settings)
+    database = settings.database()
     ownership = database.own("rungraph migrate")
     try:
         print(f"{database.name} has schema {', '.join(migrate(database))}")

@@ -16,6 +16,8 @@ from service.core.syntax import not_json
 
 DEPTH_MAX = 100
 """How deep values may nest; the outermost value is level 1."""
+DOCUMENT_DEPTH_MAX = 4 + 2 * 32 + DEPTH_MAX
+"""The depth of a graph document: an edge, in it a condition of full depth, in that a literal of full depth."""
 
 INT_DIGITS_MAX = 4300
 """The longest integer that CPython converts from text by default."""

@@ -29,7 +29,8 @@ UNRETRIED = frozenset({"condition_error", "tool_missing", "crash_loop"})
 
 
 class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    # Built when the first document is read: a process that only calls tools reads none.
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, defer_build=True)
 
 
 class Op(StrEnum):

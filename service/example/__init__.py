@@ -15,12 +15,9 @@ step does no harm. Every path is the bundled data set or lies in the run's folde
 
 from __future__ import annotations
 
-from service.core.tool import Tool
+from service.example.datasets import DATASETS
 from service.example.graph import GRAPH, initial_state
-from service.example.reading import DATASETS
 from service.example.reading.options import faults
-from service.example.steps import apply_rules, detect_anomalies, generate_rules, profile_table
-
-TOOLS = tuple(Tool.of(tool) for tool in (profile_table, detect_anomalies, generate_rules, apply_rules))
+from service.example.tools import TOOLS
 
 __all__ = ["DATASETS", "GRAPH", "TOOLS", "faults", "initial_state"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import service.engine as engine_room
-from service.engine import Engine, EngineSettings
+from service.engine.engine import Engine, EngineSettings
 from tests.support.engine import hostile
 from tests.support.engine.calls import COMMAND, until_dead
 from tests.support.engine.harness import STATE_BYTES_MAX, Bench, bench, loop_until

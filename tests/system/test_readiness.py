@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from service.main import Server, serving
+from service.server import RunningServer, serving
 from service.settings import Settings
 from tests.support.postgres import Databases
 
@@ -37,10 +37,10 @@ def shared(postgres: Databases) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine takes its time."""
-    monkeypatch.setattr("service.main.PROBE_S", 60.0)
+    monkeypatch.setattr("service.health.PROBE_S", 60.0)
 
 
-async def until_told(server: Server, *reasons: str) -> None:
+async def until_told(server: RunningServer, *reasons: str) -> None:
     """Return when readiness gives all these reasons."""
     async with asyncio.timeout(60):
         told = ""
@@ -49,7 +49,7 @@ async def until_told(server: Server, *reasons: str) -> None:
 
 
 @asynccontextmanager
-async def ready(url: str, folder: Path) -> AsyncIterator[Server]:
+async def ready(url: str, folder: Path) -> AsyncIterator[RunningServer]:
     """A server that is ready, at the end once more."""
     async with serving(Settings(database_url=url, data_dir=folder), "here") as server:
         assert await server.unready() is None
@@ -74,7 +74,7 @@ def test_a_loop_that_something_holds_up_is_seen(url: str, tmp_path: Path, monkey
             await asyncio.to_thread(inside.wait, 60)
             try:
                 with monkeypatch.context() as patch:
-                    patch.setattr("service.main.PROBE_S", 0.5)
+                    patch.setattr("service.health.PROBE_S", 0.5)
                     await until_told(server, "the engine, whose loop something may hold up: no answer within 0.5 s")
             finally:
                 gate.set()
@@ -131,7 +131,7 @@ def test_a_database_that_is_gone_is_named(
             await until_told(
                 server, f"/{name} lacks the tables attempts, changes, graphs and ", "reading: ", "writing: "
             )
-            monkeypatch.setattr("service.main.PROBE_S", 1.0)
+            monkeypatch.setattr("service.health.PROBE_S", 1.0)
             with psycopg.connect(postgres.url, autocommit=True) as session:
                 session.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
                 await until_told(

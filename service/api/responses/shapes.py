@@ -18,7 +18,8 @@ T = TypeVar("T")
 
 
 class Shape(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    # Deferred: most shapes only describe answers, and a server that nobody asks for its OpenAPI document builds none.
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 # Requests

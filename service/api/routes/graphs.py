@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import HTTPException, Request
 
 from service.api.body import read_json
-from service.api.parameters import GraphCursor, GraphId, Limit, Served, Settings, is_graph_id, routes
+from service.api.parameters import GraphCursor, GraphId, Limit, Served, Settings, routes
 from service.api.responses import rendering, shapes
 from service.api.responses.openapi import GRAPH_BODY, refusals
 from service.api.responses.rendering import Json
@@ -16,10 +16,8 @@ from service.api.services import WRITE_WITHIN_S, Services
 from service.core import codec
 from service.core.errors import Fault, Invalid
 from service.core.graph import Graph
+from service.core.ids import is_graph_id
 from service.core.validation import FAULTS_MAX, read_graph
-
-DEPTH_MAX = 4 + 2 * 32 + codec.DEPTH_MAX
-"""A literal of full depth in the deepest condition of an edge; `read_graph` looks at each part."""
 
 router = routes(tags=["graphs"])
 
@@ -33,7 +31,7 @@ router = routes(tags=["graphs"])
 )
 async def create_graph(request: Request, services: Served, settings: Settings) -> Json:
     """Define a graph. The same definition posted twice is the same graph."""
-    document = await read_json(request, settings.body_bytes_max, DEPTH_MAX)
+    document = await read_json(request, settings.body_bytes_max, codec.DOCUMENT_DEPTH_MAX)
     graph = await _read(document, services)
     is_new = await services.store.graphs.add(graph, within_s=WRITE_WITHIN_S)
     warnings = [

@@ -9,7 +9,7 @@ import csv
 import json
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from service.core.tool import JsonObject
+from service.example.datasets import DATASETS
 from service.example.reading.dialect import Dialect, find_dialect
 from service.example.reading.encoding import as_utf8
 from service.example.reading.names import unique_names
@@ -24,8 +25,6 @@ from service.example.reading.options import Options, Uncertain
 from service.example.reading.scanner import BLANK, REFUSED_SHARE_MAX, Line, Refused, Scanner
 from service.example.tables.database import LINE_BYTES_MAX, database, literal, parquet, single, write
 from service.example.tables.files import draft_in, inside, replacing
-
-DATASETS: Mapping[str, Path] = {"planes": Path(__file__).parent.parent / "data" / "planes.csv"}
 
 BATCH = 5000
 CELL_END, LINE_MARK, ESCAPE = "\x1f", "\x1e", "\x1d"

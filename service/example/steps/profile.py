@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from service.core.tool import Context, JsonObject
-from service.example.reading import load_source
 from service.example.reading.options import Options
+from service.example.reading.source import load_source
 from service.example.steps.run import RAW, REFUSED, SOURCE, Asked, columns_file, columns_of, names_of
 from service.example.tables.columns import Facts, measure
 from service.example.tables.database import opened, single

@@ -11,13 +11,17 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import duckdb
+from typing import TYPE_CHECKING, Any
 
 from service.example.tables.files import draft_in, inside, replacing
 
-Connection = duckdb.DuckDBPyConnection
+if TYPE_CHECKING:
+    # The steps import DuckDB when they run: a server whose runs do not use the example starts without it.
+    from duckdb import DuckDBPyConnection
+
+    Connection = DuckDBPyConnection
+else:
+    Connection = Any
 
 MEMORY_LIMIT = "512MB"
 THREADS = 2
@@ -27,6 +31,8 @@ LINE_BYTES_MAX = 32 << 20
 @contextmanager
 def database(folder: Path) -> Iterator[Connection]:
     """Yield an empty database that can access only `folder`, where it also puts its temporary files."""
+    import duckdb
+
     spill = draft_in(folder, "spill")
     spill.mkdir()
     try:

@@ -13,17 +13,30 @@ from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import ClauseElement, Column, Table, bindparam, column, literal_column, table
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
-_DIALECTS: dict[str, Dialect] = {
-    "sqlite": sqlite.dialect(paramstyle="named"),
-    "postgresql": postgresql.dialect(paramstyle="pyformat"),  # type: ignore[no-untyped-call]  # untyped there
-}
+
+@cache
+def _dialect(name: str) -> Dialect:
+    """Import a dialect when its first statement is compiled: a server uses one of them, and each is slow to import."""
+    if name == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.dialect(paramstyle="named")
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.dialect(paramstyle="pyformat")  # type: ignore[no-untyped-call]  # untyped there
 
 
-# ON CONFLICT is not standard SQL, so each dialect has its own `insert`, with the same methods.
-_INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+def insert_of(dialect: str) -> Any:
+    """Return the dialect's own `insert`. ON CONFLICT is not standard SQL, but both have the same methods for it."""
+    if dialect == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+        return sqlite_insert
+    from sqlalchemy.dialects.postgresql import insert
+
+    return insert
 
 
 class Statement:
@@ -42,8 +55,8 @@ class Statement:
         if found is None:
             expression = self._expression
             if not isinstance(expression, ClauseElement):
-                expression = expression(_INSERTS[dialect])
-            compiled = expression.compile(dialect=_DIALECTS[dialect])
+                expression = expression(insert_of(dialect))
+            compiled = expression.compile(dialect=_dialect(dialect))
             fixed = {name: value for name, value in compiled.params.items() if value is not None}
             found = self._compiled[dialect] = (str(compiled), fixed)
         return found
@@ -84,9 +97,9 @@ class ForRows:
         """Return the text for `count` rows. None means any number, on PostgreSQL."""
         if count == 1:
             row: Any = SimpleNamespace(**{name: bindparam(name, type_=of.type) for name, of in self.columns.items()})
-            return str(self._build(row).compile(dialect=_DIALECTS[dialect]))
+            return str(self._build(row).compile(dialect=_dialect(dialect)))
         row = table("input_rows", *(column(name, of.type) for name, of in self.columns.items())).c
-        statement = str(self._build(row).compile(dialect=_DIALECTS[dialect]))
+        statement = str(self._build(row).compile(dialect=_dialect(dialect)))
         rows = f"input_rows ({', '.join(self.columns)}) AS ({_rows_of_parameters(self.columns, dialect, count)})"
         if statement.startswith(recursive := "WITH RECURSIVE "):
             return f"{recursive}{rows}, {statement.removeprefix(recursive)}"
@@ -156,4 +169,4 @@ def every_column(table: Table) -> dict[str, Any]:
 
 def _plain_type(column: Column[Any]) -> str:
     """Return the column's type on PostgreSQL without its collation, which an array does not have."""
-    return column.type.compile(_DIALECTS["postgresql"]).partition(" COLLATE")[0]
+    return column.type.compile(_dialect("postgresql")).partition(" COLLATE")[0]

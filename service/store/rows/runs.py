@@ -7,13 +7,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from service.core import codec
 from service.core.state import Changes, State
 from service.core.transitions import Status
 from service.store.database import local_events
-from service.store.database.statements import ForRows, Statement, constant
+from service.store.database.statements import ForRows, Statement, constant, insert_of
 from service.store.database.transaction import Row, Transaction
 from service.store.rows.changes import insert_changes, rows_of_changes
 from service.store.rows.states import slot_of
@@ -40,18 +39,18 @@ _VALUES = {
 _ZERO = ("step", "crashes", "in_flight", "is_resume_unlogged", "last_seq", "lease_token")
 
 
-def _insert(row: Any, insert: Any) -> Any:
+def _insert(row: Any, dialect: str) -> Any:
     values = {column.name: getattr(row, name) for name, column in _VALUES.items()}
     values |= {"status": constant(Status.QUEUED), "attempt": constant(1), "due_at": row.now, "moved_at": row.now}
     values |= dict.fromkeys(_ZERO, constant(0))
     # The WHERE is always true. Without one, SQLite would read ON as the condition of a join.
     rows = select(*values.values()).where(constant(1) == constant(1))
-    return insert(runs).from_select([*values], rows).on_conflict_do_nothing().returning(runs.c.id)
+    return insert_of(dialect)(runs).from_select([*values], rows).on_conflict_do_nothing().returning(runs.c.id)
 
 
 _INSERT = {
-    dialect: ForRows(partial(_insert, insert=insert), **_VALUES)
-    for dialect, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+    dialect: ForRows(partial(_insert, dialect=dialect), **_VALUES)
+    for dialect in ("sqlite", "postgresql")
 }
 """By dialect, because ON CONFLICT is not standard SQL."""
 

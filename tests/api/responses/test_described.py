@@ -19,7 +19,7 @@ import schemathesis
 from service import example
 from service.api import ApiSettings, create_api
 from service.api.routes import forks
-from service.main import built_in_example
+from service.server import built_in_example
 from tests.support.api.executing import TOOLS, UNKNOWN, begin, executing, graph, post, until
 from tests.support.api.harness import Server, no_lifespan, serving
 

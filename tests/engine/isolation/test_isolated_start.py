@@ -19,7 +19,7 @@ from service.engine.guard.lifeline import Lifeline
 from service.engine.isolation import pool
 from service.engine.isolation.launcher import Launcher, secrets_of
 from service.engine.isolation.pool import ISOLATED_MAX
-from service.main import engine_settings
+from service.server import engine_settings
 from service.settings import Settings
 from service.tools import registry
 from tests.support.engine import hostile

@@ -15,7 +15,7 @@ import httpx
 
 from service.api import ApiSettings
 from service.core.tool import Context, JsonObject, Tool
-from service.engine import Engine, EngineSettings
+from service.engine.engine import Engine, EngineSettings
 from tests.support.api.harness import STATE_BYTES_MAX, Server, eventually, serving
 
 UNKNOWN = "0190b0a4-2c6f-7abc-8def-0123456789ab"

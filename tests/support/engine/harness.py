@@ -12,7 +12,7 @@ from service.core.graph import Graph
 from service.core.state import State
 from service.core.tool import Tool
 from service.core.validation import read_graph
-from service.engine import Engine, EngineSettings
+from service.engine.engine import Engine, EngineSettings
 from service.store import Store
 from service.store.commands.start import Start
 from service.store.database.clock import Override

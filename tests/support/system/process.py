@@ -57,7 +57,9 @@ class Server:
     def launch(self) -> None:
         tools = [argument for tool in self._tools for argument in ("--tools", str(tool))]
         own = [*self._within, sys.executable, "-m", "service", *self._what, *tools]
-        known = {name: value for name, value in os.environ.items() if not name.startswith("RUNGRAPH_")}
+        # Bytecode may be written whatever the environment says: without it, each server compiles all its modules.
+        left_out = ("RUNGRAPH_", "PYTHONDONTWRITEBYTECODE")
+        known = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
         self.process = subprocess.Popen(
             list(self._command) or own,
             cwd=self.folder,

@@ -1,0 +1,75 @@
+"""Calls of an application within this process, without a socket and without an HTTP client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote, urlencode
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message
+
+Content = bytes | AsyncIterator[bytes]
+
+
+class Answer(NamedTuple):
+    """The answer to a call."""
+
+    status: int
+    body: bytes
+
+
+async def call(
+    app: ASGIApp,
+    method: str,
+    path: str,
+    *,
+    token: Mapping[bytes, bytes],
+    params: Mapping[str, Any] | None = None,
+    content: Content = b"",
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """Call `app` and return its whole answer.
+
+    `token` is the header that carries the token, if there is one. A list among `params` gives the parameter once for
+    each of its items.
+    """
+    given = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+    length = [(b"content-length", str(len(content)).encode())] if isinstance(content, bytes) and content else []
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": urlencode(params or {}, doseq=True).encode(),
+        "headers": [(b"host", b"127.0.0.1"), *length, *token.items(), *given],
+        "client": ("127.0.0.1", 0),
+        "server": ("127.0.0.1", 80),
+    }
+    chunks, parts, status = _chunks(content), list[bytes](), 500
+
+    async def receive() -> Message:
+        chunk = await anext(chunks, None)
+        return {"type": "http.request", "body": chunk or b"", "more_body": chunk is not None}
+
+    async def send(message: Message) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = message["status"]
+        else:
+            parts.append(message.get("body", b""))
+
+    await app(scope, receive, send)
+    return Answer(status, b"".join(parts))
+
+
+async def _chunks(content: Content) -> AsyncIterator[bytes]:
+    if isinstance(content, bytes):
+        yield content
+    else:
+        async for chunk in content:
+            yield chunk

@@ -1,0 +1,120 @@
+"""A running server without its HTTP: its parts, in the order in which they start and stop."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from service import example, health
+from service.api.services import Example
+from service.core.tool import Tool, Tools
+from service.core.validation import read_graph
+from service.engine.engine import Engine, EngineSettings
+from service.engine.guard import forks
+from service.engine.guard.watchdog import Watchdog, end_process, report_trouble
+from service.settings import Settings
+from service.store import Store
+from service.store.database.protocol import Ownership
+from service.store.schema.migrate import migrate
+from service.tools import registry
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """The parts of a server between its start and its stop."""
+
+    store: Store
+    engine: Engine | None
+    """None if other servers execute the runs."""
+    tools: Tools
+    example: Example
+    runs_folder: Path
+
+    async def unready(self) -> str | None:
+        """Return why this server is not ready, or None if it is ready."""
+        return await health.unready(self.store, self.engine)
+
+    def ask_to_stop(self) -> None:
+        if self.engine is not None:
+            self.engine.ask_to_stop()
+
+
+@asynccontextmanager
+async def serving(
+    settings: Settings,
+    address: str,
+    owned: Ownership | None = None,
+    *,
+    with_engine: bool = True,
+    is_own_process: bool = False,
+) -> AsyncIterator[RunningServer]:
+    """Run a server without its HTTP: own the database, migrate it, and execute runs if there is an engine.
+
+    If it can no longer do its work, it ends the process if `is_own_process`, and only reports that otherwise.
+    Raise StartRefused if a setting, a tool file or another owner forbids the start.
+    """
+    tools = load_tools(settings)
+    database = settings.database()
+    ownership = owned or database.own(address)
+    watchdog = Watchdog(end_process if is_own_process else report_trouble)
+    try:
+        migrate(database)
+        runs_folder = settings.make_runs_folder(database)
+        store = Store(database, server_id=str(uuid.uuid4()), address=address, lease_s=settings.lease_seconds)
+        engine = Engine(store, tools, engine_settings(settings, runs_folder, tools)) if with_engine else None
+        store.open()
+        forks.keep_from_children(database.files)
+        try:
+            if engine is not None:
+                engine.start()
+            health.watch(watchdog, store, engine, address)
+            try:
+                yield RunningServer(store, engine, tools, built_in_example(tools), runs_folder)
+            finally:
+                watchdog.expect_the_end()
+                if engine is not None:
+                    await engine.stop()
+        finally:
+            await store.close()
+    finally:
+        watchdog.stop()
+        ownership.release()
+
+
+def load_tools(settings: Settings) -> Tools:
+    """Load the built-in tools and the user's. Raise StartRefused if a source cannot be loaded."""
+    tools = registry.load(settings.tools, built_in=example.TOOLS)
+    for source in tools.sources:
+        if not source.tools:
+            logger.warning("%s registers no tool: is @tool missing?", source.name)
+    return tools
+
+
+def engine_settings(settings: Settings, runs_folder: Path, tools: Tools) -> EngineSettings:
+    return EngineSettings(
+        runs_folder=runs_folder,
+        active_runs_max=settings.max_active_runs,
+        tool_threads_max=settings.tool_threads,
+        state_bytes_max=settings.state_bytes_max,
+        lease_s=settings.lease_seconds,
+        # -P: modules are found where this process finds them, and not in the working directory before all else.
+        isolated_command=(sys.executable, "-P", "-m", "service", "isolated"),
+        isolated_tools=partial(registry.snapshot, tools),
+    )
+
+
+def built_in_example(tools: Mapping[str, Tool]) -> Example:
+    return Example(
+        graph=read_graph(example.GRAPH, tools),
+        datasets=example.DATASETS,
+        initial_state=example.initial_state,
+        faults=example.faults,
+    )
