@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import compileall
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
+from tests.support.checkout import CHECKOUT
 from tests.support.postgres import Databases, databases
 
 settings.register_profile("rungraph", deadline=None, max_examples=40)
 settings.load_profile("rungraph")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the service once: some two hundred processes of the tests import it, and some may write no bytecode."""
+    if not hasattr(config, "workerinput"):
+        for folder in ("service", "migrations"):
+            compileall.compile_dir(CHECKOUT / folder, quiet=1)
 
 
 @pytest.fixture(scope="session")

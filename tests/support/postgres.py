@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pwd
 import shutil
@@ -21,43 +22,110 @@ from psycopg import sql
 
 from service.store.database.opening import database_at
 from service.store.schema.migrate import migrate
+from service.store.schema.models import metadata
 
-TEMPLATE = "rungraph_template"
+TRUNCATED_FROM_BYTES = 2**22
 _COUNT = iter(range(1_000_000))
 
 
 class Databases:
-    """Makes databases on one server; each name is used once."""
+    """Makes databases on one server, each for one user at a time.
+
+    To create a database takes some tens of milliseconds and to drop one several times as long, since each of the two
+    waits for a checkpoint. A database that is given back with the schema of the template is emptied and used again.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._prefix = f"rungraph_{os.getpid()}"
         self._template: str | None = None
+        self._schema = ""
+        self._unused: list[str] = []
+        self._made: list[str] = []
 
     def empty(self) -> str:
-        """The URL of a new database without a schema."""
+        """Return the URL of a new database without a schema."""
         return self._make("template0")
 
     def migrated(self) -> str:
-        """The URL of a new database with the schema, which is made once."""
+        """Return the URL of a database with the schema and without rows."""
+        if self._unused:
+            return self._unused.pop()
         if self._template is None:
             url = self._make("template0")
             migrate(database_at(url))
-            self._template = str(psycopg.conninfo.conninfo_to_dict(url)["dbname"])
+            with psycopg.connect(url) as connection:
+                self._schema = _schema_of(connection)
+            self._template = _name(url)
         return self._make(self._template)
 
     def drop(self, url: str) -> None:
-        self._execute("DROP DATABASE {} WITH (FORCE)", psycopg.conninfo.conninfo_to_dict(url)["dbname"])
+        """End the connections to a database and keep it for `migrated`, or set it aside if its schema has changed."""
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            if self._template is not None and _schema_of(connection) == self._schema:
+                remove_rows(connection)
+                self._unused.append(url)
+
+    def drop_all(self) -> None:
+        """Drop every database that this object has made."""
+        for name in self._made:
+            self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
     def _make(self, template: str) -> str:
         name = f"{self._prefix}_{next(_COUNT)}"
         self._execute("CREATE DATABASE {} TEMPLATE {} ENCODING 'UTF8'", name, template)
+        self._made.append(name)
         base, _, query = self.url.partition("?")
         return base.rpartition("/")[0] + f"/{name}" + (f"?{query}" if query else "")
 
     def _execute(self, text: str, *names: Any) -> None:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(sql.SQL(text).format(*map(sql.Identifier, names)))
+
+
+def _name(url: str) -> str:
+    return str(psycopg.conninfo.conninfo_to_dict(url)["dbname"])
+
+
+def _schema_of(connection: psycopg.Connection[Any]) -> str:
+    """Return a digest of all that a test may have changed in a database but for its rows."""
+    here = "'public'::regnamespace"
+    parts = (
+        "SELECT relname, relkind, relpersistence, relrowsecurity, relacl, reloptions, relowner FROM pg_class"
+        f" WHERE relnamespace = {here}",
+        "SELECT relname, attname, atttypid, atttypmod, attnotnull, attnum FROM pg_attribute"
+        f" JOIN pg_class ON attrelid = pg_class.oid WHERE relnamespace = {here} AND NOT attisdropped",
+        f"SELECT conname, convalidated, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = {here}",
+        "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'",
+        "SELECT definition FROM pg_views WHERE schemaname = 'public'",
+        "SELECT tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal",
+        f"SELECT oid FROM pg_proc WHERE pronamespace = {here}",
+        "SELECT nspname, nspacl FROM pg_namespace WHERE nspname !~ '^pg_(temp|toast_temp)'",
+        "SELECT setconfig FROM pg_db_role_setting JOIN pg_database ON setdatabase = pg_database.oid"
+        " WHERE datname = current_database()",
+        "SELECT datacl, datconnlimit, datallowconn FROM pg_database WHERE datname = current_database()",
+    )
+    rows = [sorted(map(str, connection.execute(part).fetchall())) for part in parts]
+    if connection.execute("SELECT FROM pg_tables WHERE tablename = 'alembic_version'").fetchall():
+        rows.append(list(map(str, connection.execute("SELECT * FROM alembic_version").fetchall())))
+    return hashlib.sha256(repr(rows).encode()).hexdigest()
+
+
+def remove_rows(connection: psycopg.Connection[Any]) -> None:
+    """Remove every row of every table: one by one while there are few, since TRUNCATE makes and syncs new files."""
+    names = [table.name for table in reversed(metadata.sorted_tables)]
+    sizes = " + ".join(f"pg_total_relation_size('{name}')" for name in names)
+    with connection.transaction():
+        (size,) = connection.execute(f"SELECT {sizes}").fetchone() or (0,)
+        if size > TRUNCATED_FROM_BYTES:
+            connection.execute(f"TRUNCATE {', '.join(names)}")
+        else:
+            for name in names:
+                connection.execute(f"DELETE FROM {name}")
 
 
 class Server:
@@ -147,7 +215,11 @@ def own_server(**options: str) -> Iterator[Server]:
 def databases() -> Iterator[Databases]:
     """What makes databases for tests, each its own."""
     if url := os.environ.get("TEST_DATABASE_URL"):
-        yield Databases(url)
+        made = Databases(url)
+        try:
+            yield made
+        finally:
+            made.drop_all()
         return
     with own_server(max_connections="300") as server:
         yield Databases(server.url)

@@ -28,6 +28,7 @@ from service.store.database.sqlite.connections import Sqlite
 from service.store.rows.keys import Idempotency
 from service.store.rows.records import Claimed, Lease
 from service.store.schema.models import metadata
+from tests.support.postgres import remove_rows
 
 HEAD = "0008"
 """The newest revision of the schema."""
@@ -166,10 +167,10 @@ def sql(database: Database) -> Iterator[Any]:
 
 class _Asking:
     def __init__(self, session: psycopg.Connection[Any]) -> None:
-        self._session = session
+        self.session = session
 
     def execute(self, query: str, parameters: Sequence[Any] = ()) -> Any:
-        return self._session.execute(query.replace("?", "%s"), parameters or None)
+        return self.session.execute(query.replace("?", "%s"), parameters or None)
 
 
 def ask(database: Database, query: str, *parameters: Any) -> list[Any]:
@@ -187,18 +188,18 @@ def rows_of(session: Any, query: str, *parameters: Any) -> list[Any]:
 
 def clean(database: Database) -> None:
     """Remove every row of every table."""
-    names = [table.name for table in reversed(metadata.sorted_tables)]
     with sql(database) as session:
         if isinstance(database, Postgres):
-            session.execute(f"TRUNCATE {', '.join(names)}")
+            remove_rows(session.session)
             return
-        for name in names:
-            session.execute(f"DELETE FROM {name}")
+        for table in reversed(metadata.sorted_tables):
+            session.execute(f"DELETE FROM {table.name}")
 
 
 def dump(database: Database) -> dict[str, list[Any]]:
     """Every row of every table."""
-    return {name: ask(database, f"SELECT * FROM {name} ORDER BY 1, 2") for name in sorted(metadata.tables)}
+    with sql(database) as session:
+        return {name: rows_of(session, f"SELECT * FROM {name} ORDER BY 1, 2") for name in sorted(metadata.tables)}
 
 
 @contextmanager
