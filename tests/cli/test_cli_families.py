@@ -108,11 +108,11 @@ def test_what_a_child_waits_for_is_told_and_nothing_is_left_leased(folder: Path,
     assert runs_of(url) == {run_id: ("waiting", None), child: ("waiting", None)}
 
 
-def test_a_family_of_a_command_that_was_killed_goes_on_under_a_server(folder: Path) -> None:
+async def test_a_family_of_a_command_that_was_killed_goes_on_under_a_server(folder: Path) -> None:
     """And a server on the same PostgreSQL need not wait for that: see `test_family.py` of the store."""
     database = database_at(f"sqlite:///{folder / 'rungraph.db'}")
     migrate(database)
-    asyncio.run(prepare(database))
+    await prepare(database)
     waiting = read_graph({"start_node": "a", "nodes": {"a": "wait"}}, ["wait"])
     parent = {"start_node": "a", "nodes": {"a": {"graph": waiting.id, "for_each": "x", "into": "o", "max_parallel": 2}}}
     (folder / "family.json").write_text(json.dumps(parent))

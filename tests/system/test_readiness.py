@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from service.server import RunningServer, serving
+from service.main import Server, serving
 from service.settings import Settings
 from tests.support.postgres import Databases
 
@@ -40,7 +40,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.health.PROBE_S", 60.0)
 
 
-async def until_told(server: RunningServer, *reasons: str) -> None:
+async def until_told(server: Server, *reasons: str) -> None:
     """Return when readiness gives all these reasons."""
     async with asyncio.timeout(60):
         told = ""
@@ -49,7 +49,7 @@ async def until_told(server: RunningServer, *reasons: str) -> None:
 
 
 @asynccontextmanager
-async def ready(url: str, folder: Path) -> AsyncIterator[RunningServer]:
+async def ready(url: str, folder: Path) -> AsyncIterator[Server]:
     """A server that is ready, at the end once more."""
     async with serving(Settings(database_url=url, data_dir=folder), "here") as server:
         assert await server.unready() is None
@@ -59,84 +59,70 @@ async def ready(url: str, folder: Path) -> AsyncIterator[RunningServer]:
                 pass
 
 
-def test_a_loop_that_something_holds_up_is_seen(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        async with ready(url, tmp_path) as server:
-            assert server.engine is not None
-            assert server.engine._loop is not None
-            inside, gate = threading.Event(), threading.Event()
+async def test_a_loop_that_something_holds_up_is_seen(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
 
-            def hold_up() -> None:
-                inside.set()
-                gate.wait(120)
+    async with ready(url, tmp_path) as server:
+        assert server.engine is not None
+        assert server.engine._loop is not None
+        inside, gate = threading.Event(), threading.Event()
 
-            server.engine._loop.call_soon_threadsafe(hold_up)
-            await asyncio.to_thread(inside.wait, 60)
-            try:
-                with monkeypatch.context() as patch:
-                    patch.setattr("service.health.PROBE_S", 0.5)
-                    await until_told(server, "the engine, whose loop something may hold up: no answer within 0.5 s")
-            finally:
-                gate.set()
+        def hold_up() -> None:
+            inside.set()
+            gate.wait(120)
 
-    asyncio.run(scenario())
-
-
-def test_an_engine_that_has_ended_is_seen(url: str, tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with serving(Settings(database_url=url, data_dir=tmp_path), "here") as server:
-            assert server.engine is not None
-            await server.engine.stop()
-            assert await server.unready() == "the engine has stopped"
-
-    asyncio.run(scenario())
+        server.engine._loop.call_soon_threadsafe(hold_up)
+        await asyncio.to_thread(inside.wait, 60)
+        try:
+            with monkeypatch.context() as patch:
+                patch.setattr("service.health.PROBE_S", 0.5)
+                await until_told(server, "the engine, whose loop something may hold up: no answer within 0.5 s")
+        finally:
+            gate.set()
 
 
-def test_a_fault_of_our_own_is_a_reason_and_no_failure(
+async def test_an_engine_that_has_ended_is_seen(url: str, tmp_path: Path) -> None:
+
+    async with serving(Settings(database_url=url, data_dir=tmp_path), "here") as server:
+        assert server.engine is not None
+        await server.engine.stop()
+        assert await server.unready() == "the engine has stopped"
+
+
+async def test_a_fault_of_our_own_is_a_reason_and_no_failure(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken() -> None:
         raise ValueError("a fault")
 
-    async def scenario() -> None:
-        async with serving(Settings(database_url=url, data_dir=tmp_path), "here") as server:
-            monkeypatch.setattr(server.store, "probe_reading", broken)
-            assert await server.unready() == "reading: a fault of the server's; its log says more"
-
-    asyncio.run(scenario())
+    async with serving(Settings(database_url=url, data_dir=tmp_path), "here") as server:
+        monkeypatch.setattr(server.store, "probe_reading", broken)
+        assert await server.unready() == "reading: a fault of the server's; its log says more"
 
 
 @pytest.mark.parametrize("table", ["runs", "log_lines"])
-def test_a_table_that_somebody_has_locked_turns_readiness_red(shared: str, tmp_path: Path, table: str) -> None:
-    async def scenario() -> None:
-        async with ready(shared, tmp_path) as server:
-            with psycopg.connect(shared) as session:
-                session.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE".encode())
-                await until_told(server, "writing: ")
-                session.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE".encode())
-                await until_told(server, "reading: the database cannot be read")
+async def test_a_table_that_somebody_has_locked_turns_readiness_red(shared: str, tmp_path: Path, table: str) -> None:
 
-    asyncio.run(scenario())
+    async with ready(shared, tmp_path) as server:
+        with psycopg.connect(shared) as session:
+            session.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE".encode())
+            await until_told(server, "writing: ")
+            session.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE".encode())
+            await until_told(server, "reading: the database cannot be read")
 
 
-def test_a_database_that_is_gone_is_named(
+async def test_a_database_that_is_gone_is_named(
     postgres: Databases, shared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = psycopg.conninfo.conninfo_to_dict(shared)["dbname"]
 
-    async def scenario() -> None:
-        async with serving(Settings(database_url=shared, data_dir=tmp_path), "here") as server:
-            with psycopg.connect(shared, autocommit=True) as session:
-                session.execute("DROP SCHEMA public CASCADE")
-            await until_told(
-                server, f"/{name} lacks the tables attempts, changes, graphs and ", "reading: ", "writing: "
-            )
-            monkeypatch.setattr("service.health.PROBE_S", 1.0)
-            with psycopg.connect(postgres.url, autocommit=True) as session:
-                session.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
-                await until_told(
-                    server, "reading: the database cannot be read: postgresql://", f"/{name} does not exist"
-                )
-                session.execute(f'CREATE DATABASE "{name}"'.encode())
-
-    asyncio.run(scenario())
+    async with serving(Settings(database_url=shared, data_dir=tmp_path), "here") as server:
+        with psycopg.connect(shared, autocommit=True) as session:
+            session.execute("DROP SCHEMA public CASCADE")
+        await until_told(server, f"/{name} lacks the tables attempts, changes, graphs and ", "reading: ", "writing: ")
+        monkeypatch.setattr("service.health.PROBE_S", 1.0)
+        with psycopg.connect(postgres.url, autocommit=True) as session:
+            session.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+            await until_told(server, "reading: the database cannot be read: postgresql://", f"/{name} does not exist")
+            session.execute(f'CREATE DATABASE "{name}"'.encode())
