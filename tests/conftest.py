@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.checkout import CHECKOUT
-from tests.support.postgres import Databases, databases
+from tests.support.postgres import Databases, databases, remove_cluster
 
 settings.register_profile("rungraph", deadline=None, max_examples=40)
 settings.load_profile("rungraph")
@@ -22,8 +22,18 @@ def pytest_configure(config: pytest.Config) -> None:
             compileall.compile_dir(CHECKOUT / folder, quiet=1)
 
 
+def pytest_sessionfinish() -> None:
+    remove_cluster()
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Databases]:
     """A PostgreSQL server, started for the first test that wants one."""
     with databases() as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The event loop of the async tests."""
+    return "asyncio"

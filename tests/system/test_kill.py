@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.support.system.invariants import TOOLS, check, counting, executions, unfinished
 from tests.support.system.process import DEADLINE_S, Server, until
 
-RUNS = int(os.environ.get("RUNGRAPH_TEST_KILLED_RUNS", "200"))
+RUNS = int(os.environ.get("RUNGRAPH_TEST_KILLED_RUNS", "80"))
 STEPS = 50
 KILLS = int(os.environ.get("RUNGRAPH_TEST_KILLS", "5"))
 

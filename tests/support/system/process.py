@@ -23,6 +23,15 @@ DEADLINE_S = 120.0
 READY = re.compile(r"Rungraph serves (http\S+)|Rungraph executes |INFO: +Uvicorn running on (http\S+)")
 
 
+_CLIENT = httpx.Client(
+    timeout=DEADLINE_S,
+    trust_env=False,
+    verify=False,  # Certificates take longer to load than an answer takes.
+    limits=httpx.Limits(max_keepalive_connections=0),
+)
+"""A connection for each request, as of many clients."""
+
+
 class Server:
     """`rungraph serve`, or `what` else it is told; every answer of it that is a 5xx is an error here."""
 
@@ -93,9 +102,7 @@ class Server:
 
     def ask(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         """Like `call`, a 503 being an answer here."""
-        # Without certificates, which take longer to load than the answer takes.
-        given: Any = {"timeout": DEADLINE_S, "trust_env": False, "verify": False, **arguments}
-        answer = httpx.request(method, self.url + path, **given)
+        answer = _CLIENT.request(method, self.url + path, **arguments)
         assert answer.status_code < 500 or answer.status_code == 503, answer.text
         return answer
 

@@ -49,7 +49,7 @@ def test_postgresql_is_restarted_again_and_again(own: Postgres, tmp_path: Path) 
     steps = round(RESTARTS_S / STEP_S)
     with running(*all_three):
         graphs = [all_three[0].create(counting(steps, tool)) for tool in ("count", "count_on_a_thread")]
-        start(all_three, graphs, 200)
+        start(all_three, graphs, 80)
         starting = [Starting(all_three, all_three[0].create(counting(3)), f"{number}-") for number in range(2)]
         reading = Reading(all_three, starting)
         with at_once(*(each.work for each in starting), reading.work):
@@ -62,7 +62,7 @@ def test_postgresql_is_restarted_again_and_again(own: Postgres, tmp_path: Path) 
     made = query(own.url, "SELECT count(*) FROM run_tags")[0][0]
     assert made > 0
     assert reading.answers > 0
-    check(own.url, runs=200 + made)
+    check(own.url, runs=80 + made)
     assert {each.server for each in executions(tmp_path)} == {"a", "b", "c"}
 
 

@@ -29,7 +29,7 @@ def test_of_three_servers_one_is_killed_and_one_hangs(database: str, tmp_path: P
     killed, hung, third = (server_on(database, tmp_path, name, PAUSE_S="0.2") for name in ("killed", "hung", "third"))
     with running(killed, hung, third):
         graphs = [third.create(counting(20, tool)) for tool in ("count", "count_on_a_thread")]
-        started = start([killed, hung, third], graphs, 300)
+        started = start([killed, hung, third], graphs, 150)
         until(lambda: is_executing(database, killed, "killed", runs_min=20))
         until(lambda: is_executing(database, hung, "hung", runs_min=20))
         hung.freeze()
@@ -47,7 +47,7 @@ def test_of_three_servers_one_is_killed_and_one_hangs(database: str, tmp_path: P
         # From here on it is alone, and a server as good as any.
         last = start([hung], [hung.create(counting(3))], 10)
         until(lambda: not unfinished(database))
-    check(database, runs=310)
+    check(database, runs=160)
     late = query(database, "SELECT run_id, max(lease_token) FROM snapshots GROUP BY run_id")
     assert all(token > hanging[run_id] for run_id, token in late if run_id in hanging)
     executed = executions(tmp_path)
