@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from service.main import Server, serving
+from service.server import Server, serving
 from service.settings import Settings
 from tests.support.postgres import Databases
 
