@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from service.server import Server, serving
+from service.server import RunningServer, serving
 from service.settings import Settings
 from tests.support.postgres import Databases
 
@@ -40,7 +40,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.health.PROBE_S", 60.0)
 
 
-async def until_told(server: Server, *reasons: str) -> None:
+async def until_told(server: RunningServer, *reasons: str) -> None:
     """Return when readiness gives all these reasons."""
     async with asyncio.timeout(60):
         told = ""
@@ -49,7 +49,7 @@ async def until_told(server: Server, *reasons: str) -> None:
 
 
 @asynccontextmanager
-async def ready(url: str, folder: Path) -> AsyncIterator[Server]:
+async def ready(url: str, folder: Path) -> AsyncIterator[RunningServer]:
     """A server that is ready, at the end once more."""
     async with serving(Settings(database_url=url, data_dir=folder), "here") as server:
         assert await server.unready() is None

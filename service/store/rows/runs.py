@@ -48,10 +48,7 @@ def _insert(row: Any, dialect: str) -> Any:
     return insert_of(dialect)(runs).from_select([*values], rows).on_conflict_do_nothing().returning(runs.c.id)
 
 
-_INSERT = {
-    dialect: ForRows(partial(_insert, dialect=dialect), **_VALUES)
-    for dialect in ("sqlite", "postgresql")
-}
+_INSERT = {dialect: ForRows(partial(_insert, dialect=dialect), **_VALUES) for dialect in ("sqlite", "postgresql")}
 """By dialect, because ON CONFLICT is not standard SQL."""
 
 
