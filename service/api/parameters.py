@@ -22,9 +22,8 @@ from starlette.routing import request_response
 
 from service.api.services import ApiSettings, Services
 from service.core.errors import Fault, Invalid, NotFound
-from service.core.validation.spelling import closest_field
 from service.core.ids import is_graph_id, is_run_id
-
+from service.core.validation.spelling import closest_field
 
 NUMBER_MAX = 2**63 - 1
 LIMIT_MAX = 1000
