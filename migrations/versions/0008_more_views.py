@@ -1,14 +1,14 @@
 """A view for every question: decisions, changes, attempts, waits, signals, children, tags; `v_runs.still_s`.
 
 Revision ID: 0008
-Revises: 0006
+Revises: 0007
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0008"
-down_revision = "0006"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
@@ -45,8 +45,9 @@ SELECT s.run_id, s.step, s.node, likely(e.key) AS number, json_extract(e.value, 
     json_extract(e.value, '$.note') AS note
 FROM snapshots s, json_each(s.evaluated) AS e""",
         "v_changes": """\
-SELECT c.run_id, coalesce(c.long_key, c.key) AS key, c.step, s.node, c.value,
-    CASE WHEN c.value IS NULL THEN 1 ELSE 0 END AS removed, coalesce(s.finished_at, r.created_at) AS changed_at
+SELECT c.run_id, coalesce(c.long_key, c.key) AS key, c.step, s.node, coalesce(c.value, (
+        SELECT v.value FROM shared_values v WHERE v.run_id = r.parent_id AND v.digest = c.shared_digest)) AS value,
+    CASE WHEN c.value IS NULL AND c.shared_digest IS NULL THEN 1 ELSE 0 END AS removed, coalesce(s.finished_at, r.created_at) AS changed_at
 FROM changes c JOIN runs r ON r.id = c.run_id LEFT JOIN snapshots s ON s.run_id = c.run_id AND s.step = c.step
 WHERE c.run_id IS NOT NULL""",
         "v_attempts": """\
@@ -97,8 +98,9 @@ SELECT s.run_id, s.step, s.node, e.position - 1 AS number, e.record ->> 'to' AS 
     e.record ->> 'operands' AS operands, e.record ->> 'omitted' AS omitted, e.record ->> 'note' AS note
 FROM snapshots s, LATERAL json_array_elements(s.evaluated::json) WITH ORDINALITY AS e (record, position)""",
         "v_changes": """\
-SELECT c.run_id, coalesce(c.long_key, c.key) AS key, c.step, s.node, c.value,
-    CASE WHEN c.value IS NULL THEN 1 ELSE 0 END AS removed, coalesce(s.finished_at, r.created_at) AS changed_at
+SELECT c.run_id, coalesce(c.long_key, c.key) AS key, c.step, s.node, coalesce(c.value, (
+        SELECT v.value FROM shared_values v WHERE v.run_id = r.parent_id AND v.digest = c.shared_digest)) AS value,
+    CASE WHEN c.value IS NULL AND c.shared_digest IS NULL THEN 1 ELSE 0 END AS removed, coalesce(s.finished_at, r.created_at) AS changed_at
 FROM changes c JOIN runs r ON r.id = c.run_id LEFT JOIN snapshots s ON s.run_id = c.run_id AND s.step = c.step
 WHERE c.run_id IS NOT NULL""",
         "v_attempts": """\

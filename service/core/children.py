@@ -20,7 +20,9 @@ DEPTH_MAX = 32
 STARTS_MAX = 100
 """Children that one commit may start."""
 STARTS_BYTES_MAX = 4 * 2**20
-"""Bytes of states that one commit may start beyond the first child; other writes wait for that commit."""
+"""Bytes of states that one commit may start beyond the first child, without shared values; other writes wait."""
+SHARED_BYTES_MIN = 1024
+"""Values of the parent's state from this size on are stored once for all its children."""
 
 
 class Starts(NamedTuple):
@@ -59,7 +61,7 @@ def plan_starts(run: Run, node: GraphNode, gathered: Gathered) -> Starts:
     length = 0
     while len(made) < min(wanted, STARTS_MAX) and length < STARTS_BYTES_MAX:
         made.append(child := _child(run.state, node, gathered.started + len(made), items))
-        length += sum(entry.byte_length for entry in child.state.entries.values())
+        length += _unshared_bytes(child)
     is_last = gathered.started + wanted == total
     return Starts(tuple(made), len(made) < wanted, 0 if is_last else gathered.open + wanted - 1)
 
@@ -86,7 +88,15 @@ def _child(state: State, node: GraphNode, number: int, items: list[Any] | None) 
     texts = {key: state.entries[key].text for key in keys}
     if items is not None:
         texts |= {"item": codec.encode(items[number]), "index": codec.encode(number)}
+    inputs = frozenset(key for key in keys if items is None or key not in ("item", "index"))
     entries = {
         key: Entry(text, position, codec.byte_length(text)) for position, (key, text) in enumerate(texts.items())
     }
-    return Child(number, node.graph, State(entries))
+    return Child(number, node.graph, State(entries), inputs)
+
+
+def _unshared_bytes(child: Child) -> int:
+    entries = child.state.entries.items()
+    return sum(
+        entry.byte_length for key, entry in entries if key not in child.inputs or entry.byte_length < SHARED_BYTES_MIN
+    )

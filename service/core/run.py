@@ -150,6 +150,8 @@ class Child(NamedTuple):
     """Its place among the node's children, from 0, in the order of the elements."""
     graph_id: str
     state: State
+    inputs: frozenset[str] = frozenset()
+    """The keys whose values are the parent's, as other children of the node get them."""
 
 
 class Transition(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -9,12 +10,13 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, select
 
 from service.core import codec
+from service.core.children import SHARED_BYTES_MIN
 from service.core.state import Changes, State
 from service.core.transitions import Status
 from service.store.database import local_events
 from service.store.database.statements import ForRows, Statement, constant, insert_of
 from service.store.database.transaction import Row, Transaction
-from service.store.rows.changes import insert_changes, rows_of_changes
+from service.store.rows.changes import insert_changes, insert_shared_values, rows_of_changes
 from service.store.rows.states import slot_of
 from service.store.schema.models import graphs, run_tags, runs
 
@@ -77,6 +79,8 @@ class NewRun(NamedTuple):
     """The run and the step whose state it begins with."""
     place: ChildPlace | None = None
     depth: int = 0
+    inputs: frozenset[str] = frozenset()
+    """For a child: the keys whose values all children of its parent's node get. Large ones are stored once."""
 
 
 def start_nodes(transaction: Transaction, graph_ids: Collection[str]) -> dict[str, str]:
@@ -95,16 +99,43 @@ def insert_runs(transaction: Transaction, new: Sequence[NewRun]) -> set[str]:
     inserted = {run_id for (run_id,) in rows}
     changed: list[Row] = []
     tags: list[Row] = []
+    shared = _Shared()
     for run in new:
         if run.id in inserted:
-            changed += rows_of_changes(transaction, run.id, 0, Changes(run.state.entries))
+            changed += rows_of_changes(transaction, run.id, 0, Changes(run.state.entries), shared.digests_of(run))
             slots = {slot_of(f"{key}:{value}", transaction.dialect) for key, value in run.tags.items()}
             tags += [{"tag": slot, "created_at": now, "run_id": run.id} for slot in sorted(slots)]
     insert_changes(transaction, changed)
+    insert_shared_values(transaction, shared.values)
     transaction.insert(run_tags, tags)
     if inserted:
         transaction.topics.add(local_events.CLAIMABLE)
     return inserted
+
+
+class _Shared:
+    """The values that new children share, by parent and digest. Each is hashed once."""
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[str, str], str] = {}
+        self._digests: dict[str, str] = {}
+
+    def digests_of(self, run: NewRun) -> dict[str, str]:
+        """Return the digests of the values that `run` shares, by key."""
+        if run.place is None:
+            return {}
+        found: dict[str, str] = {}
+        for key in run.inputs:
+            entry = run.state.entries[key]
+            if entry.byte_length >= SHARED_BYTES_MIN:
+                found[key] = digest = self._digest(entry.text)
+                self.values[run.place.parent_id, digest] = entry.text
+        return found
+
+    def _digest(self, text: str) -> str:
+        if text not in self._digests:
+            self._digests[text] = hashlib.sha256(text.encode()).hexdigest()
+        return self._digests[text]
 
 
 def _row(run: NewRun, now: str) -> dict[str, Any]:

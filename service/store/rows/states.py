@@ -10,13 +10,13 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import BigInteger, Text, and_, bindparam, cast, func, select, true
+from sqlalchemy import BigInteger, Text, and_, bindparam, cast, func, or_, select, true
 
 from service.core import codec
 from service.core.state import Entry, State
 from service.store.database.statements import ForRows, constant
 from service.store.database.transaction import Transaction
-from service.store.schema.models import changes
+from service.store.schema.models import changes, runs, shared_values
 
 STATES_LENGTH_MAX = 4 * 2**20
 """Of states that one transaction reads, beyond the first: nobody else writes meanwhile."""
@@ -49,6 +49,28 @@ def _whole_key(long_key: Any, slot: Any) -> Any:
 _KEY = _whole_key(changes.c.long_key, changes.c.key)
 
 
+def _whole_value(value: Any, run_id: Any, shared_digest: Any) -> Any:
+    """Return a change's value, which may be one that the run shares with the other children of its parent.
+
+    The subquery is executed only for such a value.
+    """
+    shared = (
+        select(shared_values.c.value)
+        .select_from(runs.join(shared_values, shared_values.c.run_id == runs.c.parent_id))
+        .where(runs.c.id == run_id, shared_values.c.digest == shared_digest)
+        .correlate_except(runs, shared_values)
+        .scalar_subquery()
+    )
+    return func.coalesce(value, shared).label("value")
+
+
+def _is_set(value: Any, shared_digest: Any) -> Any:
+    return or_(value.is_not(None), shared_digest.is_not(None))
+
+
+_VALUE = _whole_value(changes.c.value, changes.c.run_id, changes.c.shared_digest)
+
+
 def _keys(run_id: Any, **beside: Any) -> Any:
     """The distinct slots of runs' keys by hops through the index: SQL's DISTINCT would read every step."""
     kept = {"run_id": run_id, **beside}
@@ -74,26 +96,27 @@ def _states_at(row: Any, dialect: str) -> Any:
         .scalar_subquery()
     )
     return (
-        select(_KEY, changes.c.value, changes.c.position, keys.c.run_id)
+        select(_KEY, _VALUE, changes.c.position, keys.c.run_id)
         .select_from(keys.join(changes, and_(changes.c.run_id == keys.c.run_id, changes.c.key == keys.c.key)))
-        .where(changes.c.step == latest_step, changes.c.value.is_not(None))
+        .where(changes.c.step == latest_step, _is_set(changes.c.value, changes.c.shared_digest))
     )
 
 
 def _latest_lateral(keys: Any) -> Any:
     """Differs from SQLite, which has no LATERAL, because PostgreSQL may join the above by reading all steps."""
     latest = (
-        select(changes.c.long_key, changes.c.value, changes.c.position)
+        select(changes.c.long_key, changes.c.value, changes.c.shared_digest, changes.c.position)
         .where(changes.c.run_id == keys.c.run_id, changes.c.key == keys.c.key, changes.c.step <= keys.c.step)
         .order_by(changes.c.step.desc())
         .limit(constant(1))
         .lateral("latest")
     )
     key = _whole_key(latest.c.long_key, keys.c.key)
+    value = _whole_value(latest.c.value, keys.c.run_id, latest.c.shared_digest)
     return (
-        select(key, latest.c.value, latest.c.position, keys.c.run_id)
+        select(key, value, latest.c.position, keys.c.run_id)
         .select_from(keys.join(latest, true()))
-        .where(latest.c.value.is_not(None))
+        .where(_is_set(latest.c.value, latest.c.shared_digest))
     )
 
 
@@ -121,13 +144,11 @@ STATES_AT = {
 }
 """The same for many runs at once."""
 
-CHANGES_BETWEEN = _changes_between(changes.c.step, _KEY, changes.c.value).order_by(
-    changes.c.step, changes.c.position, _KEY
-)
+CHANGES_BETWEEN = _changes_between(changes.c.step, _KEY, _VALUE).order_by(changes.c.step, changes.c.position, _KEY)
 """Parameters: run_id, after_step, last_step."""
 
 VALUE_AT = (
-    select(_KEY, changes.c.value, changes.c.position)
+    select(_KEY, _VALUE, changes.c.position)
     .where(
         changes.c.run_id == bindparam("run_id"),
         changes.c.key == bindparam("key"),
@@ -139,7 +160,7 @@ VALUE_AT = (
 """One key of the state after a step. Parameters: run_id, key (its slot), step."""
 
 BYTES_BETWEEN = _changes_between(
-    changes.c.step, func.sum(func.coalesce(func.length(changes.c.value), 0)).label("length")
+    changes.c.step, func.sum(func.coalesce(func.length(_VALUE), 0)).label("length")
 ).group_by(changes.c.step)
 """How much each step changed. Parameters: run_id, after_step, last_step."""
 

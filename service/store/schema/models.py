@@ -185,9 +185,24 @@ class ChangeRow(Row):
     run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     key: Mapped[Key] = mapped_column(primary_key=True)  # the state's key, or its stand-in (`rows.states.slot_of`)
     step: Mapped[int] = mapped_column(primary_key=True)
-    value: Mapped[str | None]  # JSON; NULL: removed
+    value: Mapped[str | None]  # JSON; NULL: removed, or in `shared_values` if there is a `shared_digest`
     position: Mapped[int]  # order of the keys in the state
     long_key: Mapped[str | None]  # the whole key, if `key` is a stand-in
+    shared_digest: Mapped[Key | None]  # for step 0 of a child: a value that its parent has given to its children
+
+
+class SharedValueRow(Row):
+    """A large value of a run's state that the first states of its children refer to.
+
+    It is stored once, however many children get it. There is no foreign key: the value stays as long as children of
+    the run do, even if the run is deleted. The table has a rowid, because a lookup should not pass large values.
+    """
+
+    __tablename__ = "shared_values"
+
+    run_id: Mapped[Key] = mapped_column(primary_key=True)  # the parent
+    digest: Mapped[Key] = mapped_column(primary_key=True)  # SHA-256 of the value, in hexadecimal
+    value: Mapped[str]  # JSON
 
 
 class AttemptRow(Row):
@@ -314,6 +329,7 @@ runs = _table(RunRow)
 run_tags = _table(RunTagRow)
 snapshots = _table(SnapshotRow)
 changes = _table(ChangeRow)
+shared_values = _table(SharedValueRow)
 attempts = _table(AttemptRow)
 log_lines = _table(LogLineRow)
 waits = _table(WaitRow)

@@ -17,21 +17,26 @@ WITH RECURSIVE keys (key) AS (
             FROM keys WHERE keys.key IS NOT NULL
         )"""
 
-_LATEST = """\
-SELECT coalesce(c.long_key, c.key) AS key, c.value, c.position
+_VALUE = """\
+coalesce(c.value, (
+                SELECT s.value FROM runs r JOIN shared_values s ON s.run_id = r.parent_id
+                WHERE r.id = point.run_id AND s.digest = c.shared_digest))"""
+
+_LATEST = f"""\
+SELECT coalesce(c.long_key, c.key) AS key, {_VALUE} AS value, c.position
             FROM keys JOIN changes c ON c.run_id = point.run_id AND c.key = keys.key AND c.step = (
                 SELECT max(l.step) FROM changes l
                 WHERE l.run_id = point.run_id AND l.key = keys.key AND l.step <= point.step)
-            WHERE c.value IS NOT NULL"""
+            WHERE c.value IS NOT NULL OR c.shared_digest IS NOT NULL"""
 
 # SQLite has no LATERAL, and PostgreSQL may join the above by reading all steps of the run.
-_LATEST_POSTGRESQL = """\
-SELECT coalesce(c.long_key, keys.key) AS key, c.value, c.position
+_LATEST_POSTGRESQL = f"""\
+SELECT coalesce(c.long_key, keys.key) AS key, {_VALUE} AS value, c.position
             FROM keys, LATERAL (
-                SELECT l.long_key, l.value, l.position FROM changes l
+                SELECT l.long_key, l.value, l.shared_digest, l.position FROM changes l
                 WHERE l.run_id = point.run_id AND l.key = keys.key AND l.step <= point.step
                 ORDER BY l.step DESC LIMIT 1) AS c
-            WHERE c.value IS NOT NULL"""
+            WHERE c.value IS NOT NULL OR c.shared_digest IS NOT NULL"""
 
 _STATES_SQLITE = f"""\
 SELECT point.run_id, point.step, (
@@ -88,8 +93,9 @@ SELECT s.run_id, s.step, s.node, e.position - 1 AS number, e.record ->> 'to' AS 
 FROM snapshots s, LATERAL json_array_elements(s.evaluated::json) WITH ORDINALITY AS e (record, position)"""
 
 _CHANGES = """\
-SELECT c.run_id, coalesce(c.long_key, c.key) AS key, c.step, s.node, c.value,
-    CASE WHEN c.value IS NULL THEN 1 ELSE 0 END AS removed, coalesce(s.finished_at, r.created_at) AS changed_at
+SELECT c.run_id, coalesce(c.long_key, c.key) AS key, c.step, s.node, coalesce(c.value, (
+        SELECT v.value FROM shared_values v WHERE v.run_id = r.parent_id AND v.digest = c.shared_digest)) AS value,
+    CASE WHEN c.value IS NULL AND c.shared_digest IS NULL THEN 1 ELSE 0 END AS removed, coalesce(s.finished_at, r.created_at) AS changed_at
 FROM changes c JOIN runs r ON r.id = c.run_id LEFT JOIN snapshots s ON s.run_id = c.run_id AND s.step = c.step
 WHERE c.run_id IS NOT NULL"""
 

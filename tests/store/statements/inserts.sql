@@ -9,11 +9,12 @@ INSERT INTO attempts (run_id, step, attempt, error, started_at, finished_at) SEL
 
 -- insert into changes
 -- on sqlite
-INSERT INTO changes (run_id, key, step, value, position, long_key)
-VALUES (?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?);
+INSERT INTO changes (run_id, key, step, value, position, long_key, shared_digest)
+VALUES (?, ?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?, ?);
 -- on postgresql
-INSERT INTO changes (run_id, key, step, value, position, long_key) SELECT unnest(%s::TEXT[]),
-    unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]);
+INSERT INTO changes (run_id, key, step, value, position, long_key, shared_digest) SELECT unnest(%s::TEXT[]),
+    unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]),
+    unnest(%s::TEXT[]);
 
 -- insert into graphs
 -- on sqlite
@@ -78,6 +79,14 @@ VALUES (?, ?, ?, ?, ?), (?, ?, ?, ?, ?);
 -- on postgresql
 INSERT INTO servers (id, address, started_at, seen_at, active) SELECT unnest(%s::TEXT[]), unnest(%s::TEXT[]),
     unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::INTEGER[]);
+
+-- insert into shared_values
+-- on sqlite
+INSERT INTO shared_values (run_id, digest, value)
+VALUES (?, ?, ?), (?, ?, ?);
+-- on postgresql
+INSERT INTO shared_values (run_id, digest, value) SELECT unnest(%s::TEXT[]), unnest(%s::TEXT[]),
+    unnest(%s::TEXT[]);
 
 -- insert into signals
 -- on sqlite
