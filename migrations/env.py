@@ -1,4 +1,4 @@
-"""Alembic's entry: inside the transaction that the store has opened, or on a URL of its own for developers."""
+"""Alembic's entry point: runs in the transaction that the store has opened, or for developers on the configured URL."""
 
 from alembic import context
 

@@ -42,8 +42,8 @@ MUTANTS = (
         (
             Edit(
                 "service/store/commands/commit.py",
-                "            runs.c.lease_token == given.token,\n            runs.c.step == given.step_before,\n",
-                "            runs.c.step == given.step_before,\n",
+                "            runs.c.lease_token == row.token,\n            runs.c.step == row.step_before,\n",
+                "            runs.c.step == row.step_before,\n",
             ),
         ),
         ("tests/store/commands/test_fencing.py",),
@@ -52,9 +52,9 @@ MUTANTS = (
         "lines are fenced without the token",
         (
             Edit(
-                "service/store/rows/log_lines.py",
-                '        runs.c.lease_token == bindparam("token"),\n        runs.c.status == Status.RUNNING.value,\n',
-                "        runs.c.status == Status.RUNNING.value,\n",
+                "service/store/rows/fence.py",
+                '    runs.c.lease_token == bindparam("token"),\n    IS_RUNNING,\n',
+                "    IS_RUNNING,\n",
             ),
         ),
         ("tests/store/commands/test_fencing.py",),
@@ -64,10 +64,10 @@ MUTANTS = (
         (
             Edit(
                 "service/store/commands/commit.py",
-                "    for table, rows in written.items():\n",
+                "    insert_steps(transaction, steps)\n",
                 '    transaction.cursor.execute("COMMIT")\n'
                 '    transaction.cursor.execute("BEGIN")\n'
-                "    for table, rows in written.items():\n",
+                "    insert_steps(transaction, steps)\n",
             ),
         ),
         ("tests/store/database/test_unknown.py", "-k", "breaks_is_done_once and (advance or claim)"),
@@ -81,7 +81,7 @@ MUTANTS = (
                 "        for seq, line in zip(_IDS, lines)\n",
             ),
             Edit(
-                "service/store/rows/log_lines.py", "_COUNT_UP = Statement(", "_IDS = count(1)\n_COUNT_UP = Statement("
+                "service/store/rows/log_lines.py", "\n\ndef rows_of_lines", "\n\n_IDS = count(1)\n\n\ndef rows_of_lines"
             ),
             Edit(
                 "service/store/rows/log_lines.py",
@@ -109,7 +109,7 @@ MUTANTS = (
     ),
     Mutant(
         "a claim waits for the runs that another server is claiming",
-        (Edit("service/store/commands/claim.py", ".with_for_update(skip_locked=True)", ".with_for_update()"),),
+        (Edit("service/store/commands/due.py", ".with_for_update(skip_locked=True)", ".with_for_update()"),),
         ("tests/store/commands/test_servers.py",),
     ),
     Mutant(
@@ -117,8 +117,8 @@ MUTANTS = (
         (
             Edit(
                 "service/store/commands/claim.py",
-                "            if kept := [row for row in taken.rows if self._has_taken(transaction, row)]:\n",
-                "            if kept := [row for row in () if self._has_taken(transaction, row)]:\n",
+                "        kept = [row for row in taken.rows if self._has_taken(transaction, row)]\n",
+                "        kept: list[Due] = []\n",
             ),
         ),
         ("tests/store/database/test_unknown.py", "-k", "breaks_is_done_once and (advance or claim)"),
@@ -144,13 +144,13 @@ MUTANTS = (
                 "            lease_token=runs.c.lease_token + constant(1),\n            due_at=null(),\n",
                 "            due_at=null(),\n",
             ),
-            Edit("service/store/commands/commit.py", "            runs.c.lease_owner.is_not(None),\n", ""),
+            Edit("service/store/commands/commit.py", "            IS_RUNNING,\n", ""),
         ),
         ("tests/store/commands/test_control.py",),
     ),
     Mutant(
         "a step goes on past the pause that was asked for",
-        (Edit("service/store/commands/commit.py", "in moved if pause_asked]\n", "in moved if False]\n"),),
+        (Edit("service/store/commands/commit.py", "in updated if pause_asked]\n", "in updated if False]\n"),),
         ("tests/store/commands/test_control.py", "-k", "pause"),
     ),
     Mutant(
@@ -190,7 +190,9 @@ MUTANTS = (
         "children of another attempt have the ids of the first one's",
         (
             Edit(
-                "service/store/rows/children.py", "{parent_id}:{step}:{attempt}:{number}", "{parent_id}:{step}:{number}"
+                "service/store/commands/children.py",
+                "{parent_id}:{step}:{attempt}:{number}",
+                "{parent_id}:{step}:{number}",
             ),
         ),
         ("tests/store/rows/test_children.py",),

@@ -188,7 +188,7 @@ def upgrade() -> None:
         op.execute(sa.DDL(f"CREATE VIEW {name} AS {select}".replace("%", "%%")))
 
 
-# As they were when this revision was written: `service/store/schema/views.py` may move on.
+# The text when this revision was written. `service/store/schema/views.py` may have changed since.
 VIEWS = {
     "sqlite": {
         "v_runs": """\

@@ -1,6 +1,7 @@
-"""Many servers: keys are taken before their runs are written, servers tell how much they do, less is indexed.
+"""Prepare for several servers, and for state keys of any length.
 
-And keys of the state of any length: where an index cannot hold one, a stand-in is in `key`.
+A start takes its idempotency key before it writes the run, servers note how many runs they execute, and the index of
+due times holds only runs that are due. If an index cannot hold a key of the state, `changes.key` holds a stand-in.
 
 Revision ID: 0002
 Revises: 0001
@@ -26,10 +27,10 @@ def upgrade() -> None:
     due = sa.text("due_at IS NOT NULL")
     op.drop_index("runs_due_at", "runs")
     op.create_index("runs_due_at", "runs", ["due_at", "id"], sqlite_where=due, postgresql_where=due)
-    # Made anew, since SQLite cannot change a foreign key.
+    # The table is recreated, because SQLite cannot change a foreign key.
     op.rename_table("idempotency_keys", "idempotency_keys_0001")
     if dialect == "postgresql":
-        # Their names must be free for the new table.
+        # The new table needs these names.
         for name in ("pkey", "run_id_fkey"):
             op.execute(f"ALTER TABLE idempotency_keys_0001 RENAME CONSTRAINT idempotency_keys_{name} TO old_{name}")
     op.create_table(
@@ -47,7 +48,7 @@ def upgrade() -> None:
     op.drop_table("idempotency_keys_0001")
 
 
-# As it was when this revision was written: `service/store/schema/views.py` may move on.
+# The text when this revision was written. `service/store/schema/views.py` may have changed since.
 V_STATES = {
     "sqlite": """\
 SELECT at.run_id, at.step, (

@@ -1,6 +1,6 @@
-"""Control: runs that wait, are retried, have children, are forked, paused and patched.
+"""Add what control needs: waits, signals, visits, children, forks, pauses and patches.
 
-A patch is a step without a node, which a snapshot must be able to say.
+A patch is a step without a node, so `snapshots.node` may be NULL.
 
 Revision ID: 0003
 Revises: 0002
@@ -103,7 +103,7 @@ def free_node_of_snapshots() -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.alter_column("snapshots", "node", nullable=True)
         return
-    # SQLite cannot change a column: the table is made anew, and with it the views that read it.
+    # SQLite cannot change a column. The table is recreated, and so are the views that read it.
     views = {
         name: op.get_bind().scalar(sa.text("SELECT sql FROM sqlite_master WHERE name = :name"), {"name": name})
         for name in VIEWS_OF_SNAPSHOTS
@@ -135,7 +135,7 @@ def free_node_of_snapshots() -> None:
         op.execute(sa.DDL(sql.replace("%", "%%")))
 
 
-# As it was when this revision was written: `service/store/schema/views.py` may move on.
+# The text when this revision was written. `service/store/schema/views.py` may have changed since.
 V_RUNS = {
     "sqlite": """\
 SELECT r.id AS run_id, g.name AS graph, r.graph_id, r.status, r.step, r.current_node, r.created_at, r.started_at,

@@ -1,4 +1,6 @@
-"""On PostgreSQL: room for a run's next version on its own page, so that a step need not touch the table's indexes.
+"""Leave room on the pages of `runs` on PostgreSQL.
+
+The next version of a row fits on the same page, so that a step need not change the indexes.
 
 Revision ID: 0004
 Revises: 0003

@@ -1,4 +1,4 @@
-"""Views that DuckDB reads as well, and in which nothing lasts for less than no time.
+"""Make the views readable by DuckDB, and their durations never negative.
 
 Revision ID: 0005
 Revises: 0004
@@ -20,12 +20,12 @@ def upgrade() -> None:
             op.execute(f"DROP VIEW {name}")
             text = f"CREATE VIEW {name} AS {select}"
         else:
-            # Replaced, since somebody may have made views of their own of them.
+            # Replaced in place, because users may have views that read them.
             text = f"CREATE OR REPLACE VIEW {name} AS {select}"
         op.execute(sa.DDL(text.replace("%", "%%")))
 
 
-# As they were when this revision was written: `service/store/schema/views.py` may move on.
+# The text when this revision was written. `service/store/schema/views.py` may have changed since.
 VIEWS = {
     "sqlite": {
         "v_runs": """\

@@ -13,8 +13,8 @@ from service.core.validation import FAULTS_MAX
 from service.engine import lines
 from service.engine.isolation import pool
 from service.settings import MIB, Settings
+from service.store.commands import signals
 from service.store.queries import backtest, pages
-from service.store.rows import signals
 from tests.docs.blocks import table_after
 from tests.support.faults.kinds import ON_POSTGRESQL, ON_SQLITE
 

@@ -1,6 +1,7 @@
-"""The verb that claims: which runs are due, and what a runner needs of them. One query finds whatever is at rest.
+"""Claim runs: lease those that are due, and return what a runner needs to execute them.
 
-Queued runs are due at once, waiting ones when their wait is over, running ones when their lease has run out.
+Queued runs are due at once, waiting runs when their wait is over, running runs when their lease has run out. One query
+finds them all.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from service.store.rows.fence import RENEW, is_held
 from service.store.rows.first_states import FirstStates
 from service.store.rows.log_lines import rows_of_lines
 from service.store.rows.records import Claimed, Lease
-from service.store.rows.states import first_states
+from service.store.rows.states import read_states
 from service.store.rows.visits import visits_of
 from service.store.rows.waits import waits_of
 from service.store.schema.models import attempts, graphs, log_lines, runs
@@ -38,9 +39,9 @@ logger = logging.getLogger(__name__)
 
 GRAPHS_CACHED_MAX = 256
 LOCKED_S = 5.0
-"""How long runs are put off that need a table which somebody has locked."""
+"""For how long runs are put off that need a table which is locked."""
 UNREADABLE_S = 60.0
-"""How long runs are put off whose graph this version cannot read."""
+"""For how long runs are put off whose graph this version cannot read."""
 
 _CLAIM = ForRows(
     lambda row: (
@@ -74,7 +75,7 @@ _CLAIM = ForRows(
 
 _DEFINITION = Statement(select(graphs.c.definition).where(graphs.c.id == bindparam("graph_id")))
 
-# Locked, which waits for a COMMIT that is still going on: found by its id alone, for so far it shows nothing else.
+# The lock waits for a COMMIT that is still in progress. Until then only the run's id is sure to be found.
 _LOCKED = Statement(
     select(runs.c.lease_token, runs.c.lease_owner).where(runs.c.id == bindparam("run_id")).with_for_update()
 )
@@ -83,7 +84,7 @@ _PUT_OFF = Statement(update(runs).where(runs.c.id == bindparam("run_id")).values
 
 
 class _Taken(NamedTuple):
-    """Rows that are leased now, what their runs are, and whether others that are due were left for the next time."""
+    """Rows that were leased, their runs, and whether other due runs were left for the next transaction."""
 
     rows: list[Due]
     runs: list[Run]
@@ -100,11 +101,12 @@ class ClaimCommands:
         self._server_id = server_id
         self._lease_s = lease_s
         self._sees_all = False
-        """Whether the last look has found all that was due, but for what was locked."""
+        """Whether the last query has found everything that was due and not locked."""
         self._spared = Spared(server_id, lease_s)
         self._graphs: dict[str, Graph | None] = {}
-        """None: one that this version cannot read."""
+        """None: this version cannot read the graph."""
         self.next_due_s = 0.0
+        """Seconds until another run is due, as the last claim has seen it; at most NEAR_S."""
 
     async def claim(self, count: int, holding: Collection[str] = (), *, family: str | None = None) -> list[Claimed]:
         """Lease up to `count` runs that are due, the longest due first. `family` limits them to a run's family.
@@ -126,7 +128,7 @@ class ClaimCommands:
         return claimed
 
     async def _claim(self, count: int, holding: Collection[str], which: Which) -> tuple[list[Claimed], bool]:
-        """Those claimed, and whether there are more that are due."""
+        """Claim runs in one transaction, and return whether more are due."""
         now_us = 0
 
         def claim(transaction: Transaction) -> Executed[_Taken]:
@@ -159,19 +161,19 @@ class ClaimCommands:
         )
 
     def _take(self, transaction: Transaction, due: list[Due]) -> _Taken:
-        """Lease the first of `due`: as many as have states that are quickly read."""
+        """Lease the first of `due`: as many as have quickly read states."""
         places = [(row.id, row.step) for row in due]
-        states = first_states(transaction, places, known=self._first_states.take(places))
+        states = read_states(transaction, places, known=self._first_states.take(places))
         taken = due[: len(states)]
         self._take_all(transaction, taken)
         claimed = self._runs(transaction, taken, states)
         return _Taken(taken, claimed, has_more=len(taken) < len(due))
 
     def _take_unlocked(self, transaction: Transaction, due: Sequence[Due]) -> _Taken:
-        """As `_take`, but those that need a table which somebody has locked are put off, so that others come next.
+        """Lease runs like `_take`, but put off those that need a locked table, so that others come next.
 
-        Their rows nobody has locked, since `_DUE` passes over such, nor what belongs to them: whoever writes that
-        locks the run's row first.
+        The runs' own rows are not locked: `_DUE` skips locked rows, and every command that writes rows of a run locks
+        the run's row first.
         """
         by_tables: dict[tuple[bool, bool, bool], list[Due]] = defaultdict(list)
         for row in due:
@@ -190,7 +192,7 @@ class ClaimCommands:
         return taken
 
     def _as_left(self, due: Due) -> Due:
-        """As its server left it: at a node that calls no tool nothing was being tried, and the attempt goes on."""
+        """Return `due` without an attempt in flight if its node calls no tool: such an attempt simply goes on."""
         if not due.taken_over:
             return due
         graph = self._graphs[due.graph_id]
@@ -212,7 +214,7 @@ class ClaimCommands:
             self._sees_all = len(due) < count
             mine = [row for row in due if row.id in holding and row.lease_owner == self._server_id]
             if not mine:
-                # One of `holding` that is no longer ours is still being put down: a later claim finds it.
+                # This server is still dropping runs of `holding` whose leases it has lost; a later claim finds them.
                 return self._without_spared(transaction, [row for row in due if row.id not in holding])
             for row in mine:
                 is_held(transaction, RENEW, row.lease, until=until)
@@ -227,7 +229,7 @@ class ClaimCommands:
         return [row for row in due if row.lease not in spared]
 
     def _take_all(self, transaction: Transaction, due: Sequence[Due]) -> None:
-        """Lease runs that are due; where one was left in the middle of an attempt, note that one as lost."""
+        """Lease runs that are due, and insert the attempts that a dead server has left unfinished."""
         now, until = transaction.moment.text(), transaction.moment.text(later_s=self._lease_s)
         transaction.insert(
             attempts,
@@ -239,9 +241,9 @@ class ClaimCommands:
         )
         transaction.each(_CLAIM, [self._lease(row, now, until) for row in due])
         lines = [
-            rows_of_lines(transaction, row.id, said, row.last_seq + len(said))
+            rows_of_lines(transaction, row.id, opening, row.last_seq + len(opening))
             for row in due
-            if (said := _opening_lines(row))
+            if (opening := _opening_lines(row))
         ]
         transaction.insert(log_lines, [line for of_run in lines for line in of_run])
 
@@ -259,7 +261,7 @@ class ClaimCommands:
         }
 
     def _runs(self, transaction: Transaction, due: Sequence[Due], states: Sequence[State]) -> list[Run]:
-        """What runners are to carry."""
+        """Return the runs for the runners."""
         waited = waits_of(transaction, [row.id for row in due if row.may_have_waited])
         graphs_of = {row.id: graph for row in due if (graph := self._graphs[row.graph_id]) is not None}
         counting = {run_id: graph for run_id, graph in graphs_of.items() if graph.counts_visits}
@@ -303,7 +305,7 @@ def _load(transaction: Transaction, graph_id: str) -> Graph | None:
 
 
 def _opening_lines(due: Due) -> list[Line]:
-    """What a claim says; of one from a wait it is the step that says how that has ended."""
+    """Return the lines that the claim logs. After a wait there are none: the step logs how it ended."""
     if due.status == Status.WAITING:
         return []
     place: dict[str, Any] = {"node": due.current_node, "step": due.step + 1}

@@ -1,4 +1,4 @@
-"""Verbs on steps. Where a step is committed: one fenced transaction, once."""
+"""Commit a step: one fenced transaction, once (law 2)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from service.core.errors import LeaseLost
 from service.core.routing.conditions import Decision, abridge
 from service.core.run import Line, Run, RunError, Step, Transition, WaitKind
 from service.core.transitions import OVER, Status
-from service.store.commands.control import pause_those_asked
-from service.store.commands.side_effects import take_effect
+from service.store.commands.control import apply_pauses
+from service.store.commands.side_effects import apply_side_effects
 from service.store.database.clock import text_of
 from service.store.database.queued_write import Touches
 from service.store.database.statements import ForRows, Statement, constant
@@ -28,11 +28,11 @@ from service.store.rows.waits import due_text, wake_those_ready
 from service.store.schema.models import attempts, log_lines, runs, signals, visits, waits
 
 EVALUATED_BYTES_MAX = 1024
-"""A larger operand or condition of a decision is not stored with each step: it is read back from where it is."""
+"""A larger operand or condition of a decision is not stored with the step. It is read back from the state or graph."""
 
 
-def _move(row: Any, **more: Any) -> Any:
-    """Moves a run's row, fenced: no row, no commit."""
+def _update(row: Any, **more: Any) -> Any:
+    """Return the fenced UPDATE of a run's row. If it finds no row, there is no commit."""
     return (
         update(runs)
         .where(
@@ -63,14 +63,14 @@ _PLACE = {
 }
 
 _ADVANCE = ForRows(
-    lambda row: _move(row, attempt=constant(1), failures=constant(0), crashes=constant(0), in_flight=constant(1)),
+    lambda row: _update(row, attempt=constant(1), failures=constant(0), crashes=constant(0), in_flight=constant(1)),
     **_PLACE,
 )
-# A commit without a step, after which the run goes on: it has started some of its children.
-_STAY = ForRows(_move, **_PLACE)
+# For a commit without a step after which the run goes on: it has started some of its children.
+_STAY = ForRows(_update, **_PLACE)
 
 _REST = ForRows(
-    lambda row: _move(
+    lambda row: _update(
         row,
         status=row.status,
         attempt=row.attempt,
@@ -114,13 +114,12 @@ class Steps:
         lines: Sequence[Line] = (),
         is_alone: bool = False,
     ) -> Run:
-        """Make `transition` the run's next state, after `lines` of the attempt that led to it.
+        """Commit `transition` after `lines` of the attempt that led to it, and return the run as it is then.
 
-        One transaction: position, status, decision, changes and lines, and whatever a transition does to others (a
-        signal is taken, children are started or cancelled, a parent is woken). `started` and `finished` are the
-        attempt's, on the monotonic clock. Returns the run as it now is; raises LeaseLost, having written
-        nothing, where the lease no longer holds. Safe to repeat when the outcome of a commit is unknown.
-        `is_alone`: no other run's step can join it, so that there is nothing to wait for.
+        One transaction writes position, status, decision, changes and lines, and what the transition does to others: it
+        consumes a signal, starts or cancels children, wakes a parent. `started` and `finished` are times of the attempt
+        on the monotonic clock. Raises LeaseLost if the lease no longer holds; nothing is written then. A commit of
+        unknown outcome may be repeated. `is_alone`: no other run's step can join, so there is nothing to wait for.
         """
         asked = _Commit(lease, transition, started, finished, (*lines, *transition.lines))
         run = await self._writer.write_with_others(
@@ -140,7 +139,7 @@ class _Commit(NamedTuple):
 
 
 def _touched(transition: Transition) -> Touches:
-    """What a commit touches beside its run and the tables of all steps: parents, and tables that few steps touch."""
+    """Return what a commit touches beside its run and the tables of all steps: parents, and tables that few touch."""
     run, wait = transition.run, transition.wait
     if run.status is Status.RUNNING and not transition.has_side_effects:
         return ()
@@ -158,44 +157,46 @@ def _touched(transition: Transition) -> Touches:
 
 
 def _commit_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[Run | None]:
-    """Each run as it is now, None where the fence held: statements are for all, and each is fenced for itself."""
+    """Return each run as it is now, or None if its lease was lost. Statements are for all runs, and fenced for each."""
     parents = _parents_to_tell(commits)
     if any(commit.transition.run.parent_id is not None for commit in commits):
-        # Whoever cancels a family locks it in this order.
+        # A cancel locks a family in the same order.
         lock_runs(transaction, [*parents, *(commit.lease.run_id for commit in commits)])
-    moved = _move_all(transaction, commits)
-    last_seqs = {(run_id, token): last_seq for run_id, token, last_seq, _ in moved}
+    updated = _update_all(transaction, commits)
+    last_seqs = {(run_id, token): last_seq for run_id, token, last_seq, _ in updated}
     going = [(commit, last_seqs[commit.lease]) for commit in commits if commit.lease in last_seqs]
     _write(transaction, going)
-    take_effect(transaction, [commit.transition for commit, _ in going if commit.transition.has_side_effects])
+    apply_side_effects(transaction, [commit.transition for commit, _ in going if commit.transition.has_side_effects])
     if parents:
         wake_those_ready(transaction, parents)
-    asked = [Lease(run_id, token) for run_id, token, _, pause_asked in moved if pause_asked]
-    paused = pause_those_asked(transaction, asked) if asked else set()
+    asked = [Lease(run_id, token) for run_id, token, _, pause_asked in updated if pause_asked]
+    paused = apply_pauses(transaction, asked) if asked else set()
     if paused or len(going) < len(commits):
         return [_as_found(transaction, commit, commit.lease in last_seqs, paused) for commit in commits]
     return [commit.transition.run for commit in commits]
 
 
 def _parents_to_tell(commits: Sequence[_Commit]) -> set[str]:
-    """Those of runs that end: they may wait for that."""
+    """Return the parents of the runs that end: they may wait for that."""
     runs_after = [commit.transition.run for commit in commits]
     return {run.parent_id for run in runs_after if run.parent_id is not None and run.status in OVER}
 
 
-def _as_found(transaction: Transaction, commit: _Commit, is_moved: bool, paused: Collection[str]) -> Run | None:
-    """The run where it was paused at once, or this very transition was there: its COMMIT had looked like a failure."""
+def _as_found(transaction: Transaction, commit: _Commit, is_updated: bool, paused: Collection[str]) -> Run | None:
+    """Return the run as its row says. It is None if the lease was lost, unless an earlier COMMIT of this very
+    transition, of unknown outcome, has succeeded (see `repeatable`).
+    """
     run = commit.transition.run
-    if is_moved:
+    if is_updated:
         return run._replace(status=Status.PAUSED) if run.id in paused else run
     row = transaction.one(_COMMITTED, run_id=run.id, token=commit.lease.token, step=run.step)
-    # Paused: within the same transaction, since that was asked for.
+    # A pause that was asked for takes effect within the same transaction.
     is_there = row is not None and row[0] in (run.status, Status.PAUSED)
     return run._replace(status=Status(row[0])) if is_there else None
 
 
 def _write(transaction: Transaction, commits: Sequence[tuple[_Commit, int]]) -> None:
-    """Write the rows of commits whose runs have moved, each with the last `seq` of its lines."""
+    """Insert the rows of commits whose runs were updated, each with the last `seq` of its lines."""
     steps: list[NewStep] = []
     failed: list[Row] = []
     lines: list[Row] = []
@@ -211,8 +212,8 @@ def _write(transaction: Transaction, commits: Sequence[tuple[_Commit, int]]) -> 
     transaction.insert(log_lines, lines)
 
 
-def _move_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[Any]:
-    """Move the runs' rows, fenced; of those that have moved what `_move` returns."""
+def _update_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[Any]:
+    """Update the runs' rows, fenced, and return what `_update` returns of those that it has found."""
     advancing: list[Row] = []
     staying: list[Row] = []
     resting: list[Row] = []
@@ -222,10 +223,10 @@ def _move_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[Any]
             resting.append(_place_of_rest(transaction, commit, now))
         else:
             (staying if commit.transition.step is None else advancing).append(_place(commit, now))
-    moved = transaction.each(_ADVANCE, advancing)
-    moved += transaction.each(_STAY, staying)
-    moved += transaction.each(_REST, resting)
-    return moved
+    updated = transaction.each(_ADVANCE, advancing)
+    updated += transaction.each(_STAY, staying)
+    updated += transaction.each(_REST, resting)
+    return updated
 
 
 def _place(commit: _Commit, now: str) -> dict[str, Any]:
@@ -275,7 +276,7 @@ def _new_step(transaction: Transaction, commit: _Commit, step: Step) -> NewStep:
 
 
 def _span(transaction: Transaction, commit: _Commit) -> tuple[str, float]:
-    """When the attempt began, and how long it took: from the beginning of its wait, where it was parked."""
+    """Return when the attempt began and how many ms it took. If the run was parked, its wait counts."""
     since_us, moment = commit.transition.since_us, transaction.moment
     if since_us is not None:
         return text_of(since_us), max(0, moment.now_us - since_us) // 1000
@@ -283,7 +284,7 @@ def _span(transaction: Transaction, commit: _Commit) -> tuple[str, float]:
 
 
 def _evaluated_text(decision: Decision) -> tuple[str, bool]:
-    """The decision's record as JSON, and whether something large was left out of it."""
+    """Return the decision's record as JSON, and whether something large was left out of it."""
     if all(_is_short(value) for record in decision.evaluated for value in record["operands"].values()):
         text = codec.encode(decision.evaluated)
         if codec.byte_length(text) <= EVALUATED_BYTES_MAX:
@@ -293,7 +294,7 @@ def _evaluated_text(decision: Decision) -> tuple[str, bool]:
 
 
 def _is_short(value: Any) -> bool:
-    """Whether an operand is nothing of which many together could make a text too large to be tried."""
+    """Return whether `value` is so small that encoding it with others is worth a try."""
     return len(value) <= EVALUATED_BYTES_MAX if isinstance(value, str) else not isinstance(value, list | dict)
 
 

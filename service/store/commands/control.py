@@ -1,7 +1,7 @@
-"""Verbs of a person over a run: cancel, pause, resume. Each is one transaction, whatever a server does with the run.
+"""Cancel, pause and resume a run: one transaction each, whatever a server is doing with the run.
 
-Cancelling raises the lease token, so that the fence refuses what a runner still has to write. A pause of a running run
-is only asked for: the commit of its step finds that, and rests the run within the same transaction.
+A cancel raises the lease token, so that the fence refuses what a runner still has to write. The pause of a running run
+is only noted; the commit of its step finds the note and pauses the run within the same transaction.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from service.store.rows.family import lock_runs
 from service.store.rows.log_lines import rows_of_lines
 from service.store.rows.states import STATE_AT, state_of
 from service.store.rows.steps import NewStep, insert_steps
-from service.store.rows.visits import forget_full_visits
-from service.store.rows.waits import OPEN, forget, wake_those_ready
+from service.store.rows.visits import reset_full_visits
+from service.store.rows.waits import OPEN, delete_waits, wake_those_ready
 from service.store.schema.models import log_lines, runs, signals, visits, waits
 
 Patch = Callable[[State], Changes]
-"""What a patch makes of a state; it may raise Invalid."""
+"""Returns what a patch changes of a state; may raise Invalid."""
 
 _LOCKED = Statement(
     select(
@@ -63,8 +63,8 @@ _CANCEL = ForRows(
     run_id=runs.c.id,
     now=runs.c.moved_at,
 )
-# Told by the line that says so: a run that is cancelled is at no node any more.
-_PLACES = ForRows(
+# For the line that tells of the cancel: a cancelled run is at no node any more.
+_NODES = ForRows(
     lambda row: select(runs.c.id, runs.c.current_node).where(runs.c.id == row.run_id, runs.c.status.in_(OPEN)),
     run_id=runs.c.id,
 )
@@ -75,7 +75,7 @@ _OPEN_CHILDREN = ForRows(
 
 _ASK_TO_PAUSE = Statement(update(runs).where(runs.c.id == bindparam("run_id")).values(pause_asked=bindparam("asked")))
 
-# Whether it takes effect now. A run that is executed by a server rests at the next boundary of its steps only.
+# Pauses the runs whose pause was asked for and can take effect. A run that a server executes is paused by its commit.
 _PAUSE = ForRows(
     lambda row: (
         update(runs)
@@ -149,9 +149,9 @@ class Control:
         self._writer = writer
 
     async def cancel(self, run_id: str, *, within_s: float | None = None) -> None:
-        """End the run and all its children that are not over. Conflict where it has ended otherwise."""
+        """Cancel the run and its unfinished descendants. Raises Conflict if it is completed or failed."""
 
-        def verb(transaction: Transaction) -> NotFound | Conflict | None:
+        def cancel(transaction: Transaction) -> NotFound | Conflict | None:
             parent = transaction.one(_PARENT, run_id=run_id)
             if parent is None:
                 return NotFound("run", run_id)
@@ -164,12 +164,12 @@ class Control:
             wake_those_ready(transaction, [*filter(None, parent)])
             return None
 
-        await self._done(verb, within_s, run_id, waits.name)
+        await self._done(cancel, within_s, run_id, waits.name)
 
     async def pause(self, run_id: str, *, within_s: float | None = None) -> str:
-        """Rest the run; its status then, which is still `running` until its step is done."""
+        """Pause the run and return its status, which stays `running` until its step is done."""
 
-        def verb(transaction: Transaction) -> str | NotFound | Conflict:
+        def pause(transaction: Transaction) -> str | NotFound | Conflict:
             run = _locked(transaction, run_id)
             if run is None:
                 return NotFound("run", run_id)
@@ -179,10 +179,10 @@ class Control:
                 transaction.confirm()
                 return run.status
             transaction.execute(_ASK_TO_PAUSE, run_id=run_id, asked=1)
-            # Of no token: one that is executed goes on until its own commit.
-            return Status.PAUSED.value if pause_those_asked(transaction, [(run_id, 0)]) else run.status
+            # No run has the token 0, so a running one is left to its own commit.
+            return Status.PAUSED.value if apply_pauses(transaction, [(run_id, 0)]) else run.status
 
-        return str(await self._done(verb, within_s, run_id))
+        return str(await self._done(pause, within_s, run_id))
 
     async def resume(
         self,
@@ -192,10 +192,10 @@ class Control:
         *,
         within_s: float | None = None,
     ) -> str:
-        """Let a paused or failed run go on, or take back a pause that has not taken effect; its status then.
+        """Let a paused or failed run go on, or withdraw a pause that has not taken effect; return the run's status.
 
-        `patch` is committed first, as a step of its own, after which the node begins anew; without one the same step
-        is tried again. `max_steps` replaces the run's. Conflict where the run's status does not allow it.
+        `patch` is committed first, as a step of its own, and the node begins anew after it. Without a patch the same
+        step is tried again. `max_steps` replaces the run's limit. Raises Conflict if the status does not allow it.
         """
 
         def resume(transaction: Transaction) -> Executed[str | RungraphError]:
@@ -216,9 +216,9 @@ class Control:
 
         return str(await self._done(repeatable(resume), within_s, run_id, waits.name, signals.name, visits.name))
 
-    async def _done(self, verb: Any, within_s: float | None, *touches: str) -> Any:
-        # Refusals are returned, not raised: they have written nothing, and their batch goes on.
-        outcome = await self._writer.write(verb, touches=touches, within_s=within_s)
+    async def _done(self, command: Any, within_s: float | None, *touches: str) -> Any:
+        # Refusals are returned, not raised: they have written nothing, and the rest of the batch goes on.
+        outcome = await self._writer.write(command, touches=touches, within_s=within_s)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -248,24 +248,27 @@ def _refusal(run: _Run) -> Conflict:
 
 
 def cancel_runs(transaction: Transaction, run_ids: Sequence[str], because: str = "cancelled") -> None:
-    """Cancel those of `run_ids` that are not over, and their children, level by level."""
+    """Cancel the unfinished ones of `run_ids` and their descendants, level by level."""
     now = transaction.moment.text()
     while run_ids:
         lock_runs(transaction, run_ids)
-        nodes = dict(transaction.each(_PLACES, [{"run_id": run_id} for run_id in run_ids]))
-        # Once its row is moved, a run starts no more children.
+        nodes = dict(transaction.each(_NODES, [{"run_id": run_id} for run_id in run_ids]))
+        # A run whose row is updated starts no more children.
         cancelled = transaction.each(_CANCEL, [{"run_id": run_id, "now": now} for run_id in nodes])
-        said = [(*each, Line(Event.RUN_CANCELLED, because, Level.WARNING, node=nodes[each[0]])) for each in cancelled]
-        _say(transaction, said)
+        lines = [
+            (run_id, last_seq, Line(Event.RUN_CANCELLED, because, Level.WARNING, node=nodes[run_id]))
+            for run_id, last_seq in cancelled
+        ]
+        _insert_lines(transaction, lines)
         ended = [run_id for run_id, _ in cancelled]
-        forget(transaction, ended)
+        delete_waits(transaction, ended)
         run_ids = _open_children(transaction, ended)
         because = "cancelled with its parent"
         transaction.topics.add(local_events.REVOKED)
 
 
 def cancel_children(transaction: Transaction, parent_ids: Sequence[str]) -> None:
-    """Cancel the children of `parent_ids` that are not over: their node has failed, or begins anew."""
+    """Cancel the unfinished children of `parent_ids`, whose node has failed or begins anew."""
     cancel_runs(transaction, _open_children(transaction, parent_ids), "cancelled: the parent's node has ended")
 
 
@@ -273,16 +276,17 @@ def _open_children(transaction: Transaction, parent_ids: Sequence[str]) -> list[
     return [child for (child,) in transaction.each(_OPEN_CHILDREN, [{"run_id": run_id} for run_id in parent_ids])]
 
 
-def pause_those_asked(transaction: Transaction, leases: Collection[tuple[str, int]]) -> set[str]:
-    """Rest those runs of which that was asked; their ids. Those that run only under the lease's token."""
+def apply_pauses(transaction: Transaction, leases: Collection[tuple[str, int]]) -> set[str]:
+    """Pause the runs whose pause was asked for and return their ids. A running run must have the lease's token."""
     paused = transaction.each(_PAUSE, [{"run_id": run_id, "token": token} for run_id, token in leases])
-    _say(transaction, [(*each, Line(Event.RUN_PAUSED, "paused on request")) for each in paused])
+    line = Line(Event.RUN_PAUSED, "paused on request")
+    _insert_lines(transaction, [(run_id, last_seq, line) for run_id, last_seq in paused])
     return {run_id for run_id, _ in paused}
 
 
-def _say(transaction: Transaction, said: Sequence[tuple[str, int, Line]]) -> None:
-    """Add a line to each run that has moved, and has counted it as its `last_seq`."""
-    rows = [row for run_id, last_seq, line in said for row in rows_of_lines(transaction, run_id, [line], last_seq)]
+def _insert_lines(transaction: Transaction, lines: Sequence[tuple[str, int, Line]]) -> None:
+    """Insert one line for each run, which has counted it as its `last_seq`."""
+    rows = [row for run_id, last_seq, line in lines for row in rows_of_lines(transaction, run_id, [line], last_seq)]
     transaction.insert(log_lines, rows)
 
 
@@ -296,10 +300,10 @@ def _patched(transaction: Transaction, run_id: str, run: _Run, patch: Patch) -> 
 def _resumed(
     transaction: Transaction, run_id: str, run: _Run, patch: Changes | None, max_steps: int | None
 ) -> tuple[str, int]:
-    """The run's status and last `seq` once it goes on."""
+    """Let the run go on, and return its status and last `seq`."""
     if max_steps is not None:
         transaction.execute(_LIMIT, run_id=run_id, limit=max_steps)
-    forget_full_visits(transaction, run_id, run.node)
+    reset_full_visits(transaction, run_id, run.node)
     now = transaction.moment.text()
     lines = [Line(Event.RUN_RESUMED, f"resumed at {run.node:.200}", node=run.node)]
     status, due = Status.QUEUED, now
@@ -312,7 +316,7 @@ def _resumed(
         attempt, failures = run.attempt + 1, 0
     elif (wait := transaction.one(_WAIT, run_id=run_id)) is not None:
         status, due = Status.WAITING, wait[0]
-    moved = transaction.one(
+    (last_seq,) = transaction.one(
         _RESUME,
         run_id=run_id,
         status=status.value,
@@ -323,14 +327,14 @@ def _resumed(
         now=now,
         count=len(lines),
     )
-    transaction.insert(log_lines, rows_of_lines(transaction, run_id, lines, moved[0]))
+    transaction.insert(log_lines, rows_of_lines(transaction, run_id, lines, last_seq))
     wake_those_ready(transaction, [run_id])
     transaction.topics.add(local_events.CLAIMABLE)
-    return status.value, moved[0]
+    return status.value, last_seq
 
 
 def _insert_patch(transaction: Transaction, run_id: str, run: _Run, patch: Changes) -> None:
-    """Write the patch down as the next step. The node begins anew after it: what it waited for is over."""
+    """Insert the patch as the next step. The node begins anew after it, so its wait is over and its children end."""
     now = transaction.moment.text()
     step = NewStep(
         run_id=run_id,
@@ -348,5 +352,5 @@ def _insert_patch(transaction: Transaction, run_id: str, run: _Run, patch: Chang
         changes=patch,
     )
     insert_steps(transaction, [step])
-    forget(transaction, [run_id])
+    delete_waits(transaction, [run_id])
     cancel_children(transaction, [run_id])

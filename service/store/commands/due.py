@@ -1,6 +1,6 @@
-"""Which runs are due, and when the next one will be: what a claim looks for before it leases anything.
+"""Find the runs that are due, and when the next one will be.
 
-Queued runs are due at once, waiting ones when their wait is over, running ones when their lease has run out.
+Queued runs are due at once, waiting runs when their wait is over, running runs when their lease has run out.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _CLAIMED = (
 )
 _select_due = (
     select(*_CLAIMED)
-    # Its status need not be asked: a CHECK leaves a due time to claimable runs alone. Asked as well, SQLite
-    # would read the index by status, which is to say every run that waits, and sort.
+    # No condition on status is needed: by a CHECK, only claimable runs have a due time. With one, SQLite would read
+    # every waiting run from the index by status, and sort.
     .where(runs.c.due_at <= bindparam("now"))
     .order_by(runs.c.due_at, runs.c.id)
     .limit(bindparam("count"))
@@ -42,14 +42,14 @@ _NEXT = Statement(
 )
 _DUE = Statement(_select_due)
 _DUE_OF_FAMILY = due_of_family(_CLAIMED)
-# While leases may only seem to have run out, they are left to whoever holds them.
+# While the clock is ahead, leases may only seem to have run out, and are left to their holders.
 _IS_LEFT = or_(runs.c.lease_owner.is_(None), runs.c.due_at <= bindparam("lapsed"))
 _DUE_PATIENTLY = Statement(_select_due.where(_IS_LEFT))
 _DUE_OF_FAMILY_PATIENTLY = due_of_family(_CLAIMED, patiently=True)
 
 
 class Due(NamedTuple):
-    """A run that is due, with the columns of _CLAIMED in their order."""
+    """A run that is due, with the columns _CLAIMED in their order."""
 
     id: str
     graph_id: str
@@ -74,33 +74,33 @@ class Due(NamedTuple):
 
     @property
     def lease(self) -> Lease:
-        """The last one on it."""
+        """The last lease on the run."""
         return Lease(self.id, self.lease_token)
 
     @property
     def taken_over(self) -> bool:
-        """Whether a server that is gone left it running."""
+        """Whether a server that is gone has left the run running."""
         return self.status == Status.RUNNING
 
     @property
     def may_have_waited(self) -> bool:
-        """Whether it is not one that was just started, of which there are most."""
+        """Whether the run was claimed before. Most due runs were just started."""
         return self.started_at is not None
 
     @property
     def crashed(self) -> bool:
-        """Whether that server was, as far as anybody knows, in the middle of an attempt."""
+        """Whether that server may have died during an attempt."""
         return self.taken_over and bool(self.in_flight)
 
 
 class Which(NamedTuple):
-    """Which runs a claim may take."""
+    """Selects the runs that a claim may take."""
 
     family: str | None
     """A run's id: it and its descendants only."""
 
     def due(self, transaction: Transaction, count: int) -> list[Due]:
-        """Those that are due, the longest due first."""
+        """Return the runs that are due, the longest due first."""
         moment, dialect = transaction.moment, transaction.dialect
         due: dict[str, Any] = {"now": moment.text(), "count": count}
         if patience_us := moment.patience_us:
@@ -113,7 +113,7 @@ class Which(NamedTuple):
         return [Due(*row) for row in rows]
 
     def next_due_s(self, transaction: Transaction) -> float:
-        """In how many seconds the next one is due: at most NEAR_S, after which a supervisor looks anyway."""
+        """Return the seconds until the next run is due: at most NEAR_S, after which a supervisor claims anyway."""
         moment = transaction.moment
         if self.family is None:
             row = transaction.one(_NEXT, now=moment.text(), soon=moment.text(later_s=NEAR_S))

@@ -1,7 +1,7 @@
-"""Verbs on leases: who may write a run, and until when.
+"""Renew, release and seize leases, and note the attempt of a run that was taken over.
 
-Safety rests on the token: every write of a run names it, and each claim raises it. Time only decides when
-another server may try.
+Safety rests on the token: every write of a run names it, and each claim raises it. Time only decides when another
+server may claim the run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, null, text, update
 
 from service.core import codec
 from service.core.transitions import Status
-from service.store.commands.control import pause_those_asked
+from service.store.commands.control import apply_pauses
 from service.store.commands.servers import Servers, make_queued_due
 from service.store.database import local_events
 from service.store.database.statements import Statement
@@ -26,13 +26,13 @@ from service.store.schema.models import attempts, runs
 
 _BEGIN = Statement(update(runs).where(*HELD).values(in_flight=1, moved_at=bindparam("now")).returning(runs.c.id))
 
-# Differs from SQLite, where one lease after the other is no round trip each, with all rows locked meanwhile.
+# For PostgreSQL, where renewing one lease after the other would take a round trip each, with all rows locked meanwhile.
 _STILL_HELD = (
     "SELECT id, lease_token FROM runs WHERE lease_owner IS NOT NULL AND (id, lease_token) IN"
     " (SELECT value ->> 0, CAST(value ->> 1 AS bigint) FROM json_array_elements(CAST(:leases AS json)))"
 )
-# Those that nobody has locked. A lease on a run whose row somebody has locked cannot run out for anybody: a claim
-# passes over such a row as well. It is renewed, or committed under, when the lock has gone.
+# Skips locked rows. No server can claim a run whose row is locked, so its lease cannot be lost meanwhile. When the lock
+# has gone, the lease is renewed or the step committed.
 _RENEW_ALL = Statement(
     text(
         f"WITH held AS MATERIALIZED ({_STILL_HELD} FOR NO KEY UPDATE SKIP LOCKED)"
@@ -64,19 +64,19 @@ class LeaseCommands:
         self._lease_s = lease_s
 
     async def begin(self, lease: Lease) -> bool:
-        """Note that an attempt of a run taken over begins now; False where the lease no longer holds."""
+        """Note that an attempt of a run that was taken over begins now. Return False if the lease no longer holds."""
         return await self._writer.write(
             lambda transaction: is_held(transaction, _BEGIN, lease, now=transaction.moment.text()),
             touches=(lease.run_id,),
         )
 
     def renew(self, leases: Sequence[Lease], *, as_server: bool = True, has_room: bool = True) -> Future[list[Lease]]:
-        """Extend `leases`, all that this server has; those that no longer hold come back.
+        """Extend `leases`, all that this server holds. The result are those that no longer hold.
 
-        `as_server`: and say that it lives, and with `has_room` that it takes its part of the runs.
+        `as_server` also notes that the server lives, and with `has_room` how many runs it executes.
         """
 
-        def verb(transaction: Transaction) -> list[Lease]:
+        def renew(transaction: Transaction) -> list[Lease]:
             until = transaction.moment.text(later_s=self._lease_s)
             if transaction.dialect == "sqlite":
                 return [lease for lease in leases if not is_held(transaction, RENEW, lease, until=until)]
@@ -89,12 +89,12 @@ class LeaseCommands:
 
         if as_server:
             self._servers.tell(len(leases) if has_room else None)
-        return self._writer.submit(verb, touches=("leases",))
+        return self._writer.submit(renew, touches=("leases",))
 
     async def release(self, lease: Lease, *, interrupted: bool) -> None:
-        """Give a run back unfinished, so that any server goes on at once; `interrupted`: within an attempt."""
+        """Give up a run, so that any server can go on at once. `interrupted` says that an attempt was under way."""
 
-        def verb(transaction: Transaction) -> None:
+        def release(transaction: Transaction) -> None:
             now = transaction.moment.text()
             parameters = {"run_id": lease.run_id, "token": lease.token}
             row = transaction.one(_RELEASE, **parameters, now=now, interrupted=int(interrupted))
@@ -103,25 +103,22 @@ class LeaseCommands:
                 lost = row_of_lost_attempt(transaction, lease.run_id, step + 1, attempt - 1, moved_at, INTERRUPTED)
                 transaction.insert(attempts, [lost])
             if row is not None:
-                pause_those_asked(transaction, [lease])
+                apply_pauses(transaction, [lease])
             transaction.topics.add(local_events.CLAIMABLE)
 
-        await self._writer.write(verb, touches=(lease.run_id, attempts.name) if interrupted else (lease.run_id,))
+        await self._writer.write(release, touches=(lease.run_id, attempts.name) if interrupted else (lease.run_id,))
 
     async def seize(self) -> None:
-        """Make every lease run out at once.
+        """Make every lease run out at once. A SQLite file has one server, so every other holder is gone."""
 
-        Differs from PostgreSQL because a SQLite file has one server: whoever held a lease is gone.
-        """
-
-        def verb(transaction: Transaction) -> None:
+        def seize(transaction: Transaction) -> None:
             self._servers.forget(transaction, unseen_s=0.0)
             self._servers.seen(transaction)
             transaction.execute(_SEIZE, now=transaction.moment.text())
             make_queued_due(transaction)
 
         self._servers.active = 0
-        await self._writer.write(verb)
+        await self._writer.write(seize)
 
 
 def _pairs(leases: Sequence[Lease]) -> str:

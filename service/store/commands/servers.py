@@ -1,4 +1,4 @@
-"""The servers that share a database, and how much each of them does: so that none takes more than its part."""
+"""Note which servers share the database and how many runs each executes, so that none takes more than its share."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from service.store.database.writer import Writer
 from service.store.schema.models import runs, servers
 
 AHEAD_MAX = 25
-"""Runs that a server may carry beyond the idlest one before it lets that one go first."""
+"""How many more runs than the idlest server a server may execute before it leaves runs to that one."""
 FORGET_S = 3600.0
-"""How long a server that is gone can still be seen in the table."""
+"""How long the row of a server that is gone stays in the table."""
 
 _SEEN = Statement(
     lambda insert: (
@@ -47,14 +47,14 @@ _LEAVE = Statement(delete(servers).where(servers.c.id == bindparam("id")))
 
 _gone = select(servers.c.id).where(servers.c.seen_at < bindparam("since")).with_for_update(skip_locked=True)
 _FORGET = Statement(delete(servers).where(servers.c.id.in_(_gone)))
-# Only where the clock was set back: a run was never queued in the future.
+# Finds rows only if the clock was set back: no run is queued in the future.
 _QUEUED_AHEAD = Statement(
     update(runs)
     .where(runs.c.due_at > bindparam("now"), runs.c.status == Status.QUEUED.value)
     .values(due_at=bindparam("now"))
 )
 
-# What a step locks, without waiting for somebody who has locked a table as a whole. SQLite has one lock for all.
+# The locks of a step, without waiting if a whole table is locked. SQLite has one lock for everything.
 _LOCK_AS_STEPS = Statement(text("LOCK TABLE runs, changes, snapshots, log_lines IN ROW EXCLUSIVE MODE NOWAIT"))
 
 
@@ -65,13 +65,13 @@ class Servers:
         self._address = address
         self._lease_s = lease_s
         self.active: int | None = None
-        """How many runs it carries, as it was last told; None: it executes none."""
+        """How many runs this server executes, as it last told; None: it has no engine."""
         self._telling: Future[None] | None = None
 
     async def probe(self, *, within_s: float) -> None:
-        """Write something small: Unavailable where the database takes no write, or none of a step's."""
+        """Write something small. Raises Unavailable if the database takes no write, or none of a step's writes."""
 
-        def verb(transaction: Transaction) -> bool:
+        def probe(transaction: Transaction) -> bool:
             can_step = True
             if transaction.has_savepoints:
                 can_step = transaction.unless_locked(partial(transaction.execute, _LOCK_AS_STEPS)) is not None
@@ -80,33 +80,33 @@ class Servers:
             self.seen(transaction)
             return can_step
 
-        if not await self._writer.write(verb, touches=(servers.name,), within_s=within_s):
+        if not await self._writer.write(probe, touches=(servers.name,), within_s=within_s):
             raise Unavailable(LOCKED)
 
     async def join(self) -> None:
-        """Begin to share the runs with other servers, whose leases stand."""
+        """Begin to share the runs with other servers, whose leases stay."""
 
-        def verb(transaction: Transaction) -> None:
+        def join(transaction: Transaction) -> None:
             self.forget(transaction)
             self.seen(transaction)
             make_queued_due(transaction)
 
         self.active = 0
-        await self._writer.write(verb, touches=(servers.name,))
+        await self._writer.write(join, touches=(servers.name,))
 
     async def share(self, count: int, active: int) -> int:
-        """How many of `count` runs a server that carries `active` may claim before the idlest one has its turn."""
+        """Return how many of `count` runs this server, which executes `active`, may claim before the idlest server."""
 
-        def verb(transaction: Transaction) -> int:
+        def share(transaction: Transaction) -> int:
             least = self._least_active(transaction)
             return count if least is None else max(0, min(count, least + AHEAD_MAX - active))
 
         if active != self.active:
             self.tell(active)
-        return await self._writer.write(verb, touches=("shares", servers.name))
+        return await self._writer.write(share, touches=("shares", servers.name))
 
     def _least_active(self, transaction: Transaction) -> int | None:
-        """How many runs the idlest of the other servers carries; None where there is none, or none to be seen."""
+        """Return how many runs the idlest other server executes. None: there is none, or the table is locked."""
         since = transaction.moment.text(later_s=-self._lease_s - transaction.moment.patience_us / 1e6)
         ask = partial(transaction.one, _OTHERS, id=self._server_id, since=since)
         row = transaction.unless_locked(ask) if transaction.has_savepoints else ask()
@@ -117,32 +117,32 @@ class Servers:
         return None if least is None else int(least)
 
     async def leave(self) -> None:
-        """Take no part any more: nobody lets this server go first."""
+        """Stop sharing the runs: no server leaves runs to this one any more."""
         await self._writer.write(self._forget_me, touches=(servers.name,))
 
     def _forget_me(self, transaction: Transaction) -> None:
         transaction.execute(_LEAVE, id=self._server_id)
 
     def tell(self, active: int | None) -> None:
-        """Have it noted that this server lives. Whether or not that can be done now, its caller goes on."""
+        """Queue the note that this server lives, without waiting for it."""
         self.active = active
         if self._telling is None or self._telling.done():
             self._telling = self._writer.submit(self.seen, touches=(servers.name,))
 
     def seen(self, transaction: Transaction) -> None:
-        """Note that this server lives, and how many runs it carries."""
+        """Note that this server lives, and how many runs it executes."""
         now = transaction.moment.text()
         transaction.execute(
             _SEEN, id=self._server_id, address=self._address, started_at=now, seen_at=now, active=self.active
         )
 
     def forget(self, transaction: Transaction, *, unseen_s: float = FORGET_S) -> None:
-        """Remove the servers that nobody has seen for `unseen_s` seconds."""
+        """Delete the servers that were not seen for `unseen_s` seconds."""
         transaction.execute(_FORGET, since=transaction.moment.text(later_s=-unseen_s))
 
 
 def alive_of(transaction: Transaction, server_ids: Iterable[str], *, seen_s: float) -> set[str]:
-    """Those that were seen within `seen_s` seconds; none of them where that cannot be seen now."""
+    """Return those that were seen within the last `seen_s` seconds; none if the table is locked."""
     since = transaction.moment.text(later_s=-seen_s)
     ask = partial(transaction.each, _ALIVE, [{"id": server_id, "since": since} for server_id in server_ids])
     found = transaction.unless_locked(ask) if transaction.has_savepoints else ask()
@@ -150,5 +150,5 @@ def alive_of(transaction: Transaction, server_ids: Iterable[str], *, seen_s: flo
 
 
 def make_queued_due(transaction: Transaction) -> None:
-    """Let every run that is queued be due, whatever the clock says."""
+    """Make every queued run due, even if the clock was set back."""
     transaction.execute(_QUEUED_AHEAD, now=transaction.moment.text())

@@ -1,4 +1,4 @@
-"""What a commit does beside moving its run and writing its step: to its wait, its mailbox, its visits, its children."""
+"""Side effects of a commit: on the run's wait, mailbox, visits and children, beside its own row and its step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.store.commands.control import cancel_children
 from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
 from service.store.rows.visits import count_visit
-from service.store.rows.waits import forget, park, wake_those_ready
+from service.store.rows.waits import delete_waits, park, wake_those_ready
 from service.store.schema.models import signals
 
 _CONSUME = Statement(
@@ -22,11 +22,11 @@ _CONSUME = Statement(
 )
 
 
-def take_effect(transaction: Transaction, transitions: Sequence[Transition]) -> None:
-    """To be called once the runs' rows are moved, and locked by that."""
+def apply_side_effects(transaction: Transaction, transitions: Sequence[Transition]) -> None:
+    """Apply the side effects of `transitions`. The caller has updated the runs' rows, which are therefore locked."""
     if not transitions:
         return
-    forget(transaction, [transition.run.id for transition in transitions if transition.ends_wait])
+    delete_waits(transaction, [transition.run.id for transition in transitions if transition.ends_wait])
     for transition in transitions:
         run = transition.run
         if transition.consumes is not None:
@@ -38,8 +38,8 @@ def take_effect(transaction: Transaction, transitions: Sequence[Transition]) -> 
             start_children(transaction, run, transition.starts)
     parked = [(transition.run.id, transition.wait) for transition in transitions if transition.wait is not None]
     park(transaction, parked)
-    # After those that wait: one of them may be such a child.
+    # After the waits are written: a run that parks may be such a child.
     cancel_children(transaction, [transition.run.id for transition in transitions if transition.cancels_children])
-    # Last: whether a wait for children is over at once shows only now.
+    # Last, because only now it shows whether a wait for children is over at once.
     asking = [run_id for run_id, wait in parked if wait.kind in (WaitKind.SIGNAL, WaitKind.CHILDREN)]
     wake_those_ready(transaction, asking)

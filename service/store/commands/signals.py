@@ -1,4 +1,4 @@
-"""Verbs on signals: the mailbox of a run. The step that a signal leads to takes it out, once, in order of commit."""
+"""Send a signal: put it into the mailbox of a run. A step consumes each once, in the order of the commits."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from service.store.rows.waits import wake_those_ready
 from service.store.schema.models import graphs, idempotency_keys, runs, signals
 
 MAILBOX_MAX = 1000
-"""Signals of a run that no step has taken."""
+"""Signals of a run that no step has consumed."""
 GRAPHS_KNOWN_MAX = 256
-"""Graphs of which it is remembered which signals they wait for."""
+"""Graphs whose signal names are cached."""
 NAMES_SHOWN_MAX = 10
 _CLOSED = (Status.COMPLETED, Status.CANCELLED)
 
-# Locked, so that numbers are given out in the order of the commits, and a run that is just parking is not missed.
+# The lock gives out numbers in the order of the commits, and sees a run that is just parking.
 _STATUS = Statement(select(runs.c.status, runs.c.graph_id).where(runs.c.id == bindparam("run_id")).with_for_update())
 _DEFINITION = Statement(select(graphs.c.definition).where(graphs.c.id == bindparam("graph_id")))
 
@@ -55,7 +55,7 @@ class SignalCommands:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self._names: dict[str, frozenset[str]] = {}
-        """The signals that a graph's nodes wait for, by the graph's id; a graph never changes."""
+        """The signals that a graph's nodes wait for, by the graph's id. A graph never changes."""
 
     async def send(
         self,
@@ -67,11 +67,11 @@ class SignalCommands:
         expected_only: bool = False,
         within_s: float | None = None,
     ) -> bool:
-        """Put a signal, its `payload` being JSON text, into the run's mailbox; whether it is new.
+        """Put a signal into the run's mailbox, and return whether it is new. `payload` is JSON text.
 
-        One transaction; when this returns, the signal is on disk. False: the key was used for the same before.
-        NotFound without the run; Conflict where it is over, its mailbox full, or the key used for another signal.
-        `expected_only`: Invalid where no node of the run's graph waits for that name.
+        When this returns, the signal is on disk. It is not new if the key was used for the same signal before. Raises
+        NotFound without the run, and Conflict if the run is completed or cancelled, the mailbox is full, or the key was
+        used for another signal. `expected_only` raises Invalid if no node of the run's graph waits for that name.
         """
 
         def send(transaction: Transaction) -> Executed[bool | RungraphError]:
@@ -91,8 +91,8 @@ class SignalCommands:
             return Executed(True, sent.read_back)
 
         keyed = () if idempotency is None else (idempotency.name, idempotency_keys.name)
-        touching = (run_id, signals.name, *keyed)
-        outcome = await self._writer.write(repeatable(send), touches=touching, within_s=within_s)
+        touches = (run_id, signals.name, *keyed)
+        outcome = await self._writer.write(repeatable(send), touches=touches, within_s=within_s)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -137,7 +137,7 @@ def _put(transaction: Transaction, run_id: str, name: str, payload: str) -> _Sen
 def _refusal(
     transaction: Transaction, run_id: str, status: str, name: str, expected: Collection[str] | None
 ) -> Conflict | Invalid | None:
-    """`expected`: the only names that are taken, if not all are."""
+    """Return why the signal is refused. `expected` are the names that are accepted; None: all are."""
     if status in _CLOSED:
         return Conflict(f"the run is {status}: it takes no more signals")
     if expected is not None and (fault := _unexpected(name, expected)) is not None:
@@ -148,7 +148,7 @@ def _refusal(
 
 
 def _unexpected(name: str, names: Collection[str]) -> str | None:
-    """What is wrong with a signal that nobody would ever take; None where a node takes it."""
+    """Return what is wrong with a signal that no node waits for, or None if a node does."""
     if name in names:
         return None
     fault = f"no node of the run's graph waits for the signal {name!r:.200}"

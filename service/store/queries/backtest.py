@@ -1,7 +1,7 @@
-"""Backtest: one graph's edges asked of the stored states of runs, in pages, so that no run is too long for it.
+"""Backtest: evaluate one graph's edges on the stored states of runs. Nothing is written.
 
-Nothing is written. A run's state is built up from what its steps changed; committed steps never change, so that
-each page may be a snapshot of its own.
+A run's state is rebuilt from what its steps changed, a page of steps at a time, so that no run is too long. Committed
+steps never change, so each page may be a snapshot of its own.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ class Backtest:
         self._runs = runs
 
     async def run(self, graph: Graph, which: Filter, limit: int, state_bytes_max: int = sys.maxsize) -> BacktestRecord:
-        """How `graph` would have led the newest `limit` runs, had it been asked after each of their steps."""
+        """Return where `graph` would have led the newest `limit` runs after each of their steps."""
         page = await self._runs.page(which, limit)
         tally = _Tally(graph, state_bytes_max)
         for record in page.items:
             tally.begin(record.run_id)
             async for steps, changed in self._pages(record):
-                # Off the loop: conditions may ask large values.
+                # On a thread, because conditions may read large values.
                 await asyncio.to_thread(tally.take, steps, changed)
         return tally.record()
 
     async def _pages(self, run: RunRecord) -> AsyncIterator[tuple[Sequence[Any], Sequence[Any]]]:
-        """The run's steps in order with what they changed, step 0 with the initial state."""
+        """Yield the run's steps in order with what they changed; the first page includes step 0, the initial state."""
         after_step = -1
         while after_step < run.step:
             async with self._reader.snapshot() as snapshot:
@@ -73,7 +73,7 @@ class Backtest:
 
 @dataclass(slots=True)
 class _Tally:
-    """What came out so far, and the state of the run that is being walked through."""
+    """The result so far, and the state of the run that is being replayed."""
 
     graph: Graph
     state_bytes_max: int
@@ -84,14 +84,14 @@ class _Tally:
     _run_id: str = ""
     _entries: dict[str, Entry] = field(default_factory=dict)
     _replaced: dict[str, Entry | None] = field(default_factory=dict)
-    """What the last step has changed, as it was before; None: it was not there."""
+    """The entries that the last step changed, as they were before it; None: there was none."""
 
     def begin(self, run_id: str) -> None:
         self.runs += 1
         self._run_id, self._entries = run_id, {}
 
     def take(self, steps: Sequence[Any], changed: Sequence[Any]) -> None:
-        """Walk through the next `steps`; `changed` are the rows of changes of these, and of step 0 with the first."""
+        """Replay the next `steps`. `changed` are their rows of changes, and with the first page those of step 0."""
         by_step: dict[int, list[Any]] = defaultdict(list)
         for row in changed:
             by_step[row.step].append(row)
@@ -108,11 +108,11 @@ class _Tally:
             if row.value is None:
                 self._entries.pop(row.key, None)
             else:
-                # In the order in which they were set: nobody asks for their positions here.
+                # The positions do not matter here.
                 self._entries[row.key] = Entry(row.value, len(self._entries), codec.byte_length(row.value))
 
     def _before(self) -> State:
-        """The state before the last step."""
+        """Return the state before the last step."""
         entries = self._entries | self._replaced
         return State({key: entry for key, entry in entries.items() if entry is not None})
 

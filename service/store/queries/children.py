@@ -15,7 +15,7 @@ from service.core.transitions import Status
 from service.store.database.statements import Statement, constant
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
-from service.store.rows.states import first_states
+from service.store.rows.states import read_states
 from service.store.rows.waits import FAILED, OPEN, children_of
 from service.store.schema.models import runs
 
@@ -87,7 +87,7 @@ class ChildQueries:
         def read(transaction: Transaction) -> list[State]:
             first = len(texts)
             completed = transaction.all(_COMPLETED, **place, first=first, end=first + STATES_AT_ONCE)
-            return first_states(transaction, completed)
+            return read_states(transaction, completed)
 
         while len(texts) < total and (part := await self._writer.write(read, touches=(place["parent_id"],))):
             texts += (more := [state.to_text() for state in part])

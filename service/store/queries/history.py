@@ -20,7 +20,7 @@ from service.store.database.clock import shown
 from service.store.database.reader import Reader, Snapshot
 from service.store.queries.pages import PAGE_BYTES_MAX, cut
 from service.store.queries.runs import SHOWN, run_record
-from service.store.rows.family import HELD
+from service.store.rows.family import RESTING
 from service.store.rows.records import AttemptRecord, Branch, HeldRecord, Page, StepRecord, WaitRecord, WhyRecord
 from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT, slot_of, state_of
 from service.store.rows.waits import OPEN, children_of
@@ -59,7 +59,7 @@ _WENT_TO = select(snapshots.c.next_node).where(
     snapshots.c.run_id == bindparam("run_id"), snapshots.c.step == bindparam("step")
 )
 
-# Where its first step was made, or is to be made; of a run that was cancelled before, where that was.
+# The node of the run's first step, made or to be made; for a run that was cancelled before, the node where it was.
 _BEGINNING = (
     select(func.coalesce(snapshots.c.node, snapshots.c.next_node, runs.c.current_node, log_lines.c.node))
     .select_from(
@@ -78,7 +78,7 @@ _ATTEMPTS_OF_STEP = select(attempts).where(
 )
 _WAIT = select(waits).where(waits.c.run_id == bindparam("run_id"))
 
-# The last line of a run that is paused says why: none comes after it.
+# The last line of a paused run tells why it was paused.
 _LAST_PAUSE = select(log_lines.c.message).where(
     log_lines.c.run_id == bindparam("run_id"),
     log_lines.c.seq == bindparam("last_seq"),
@@ -95,7 +95,7 @@ class History:
         self._reader = reader
 
     async def page(self, run_id: str, after_step: int, limit: int) -> Page:
-        """Committed steps after `after_step`; NotFound without the run."""
+        """Return committed steps after `after_step`. Raises NotFound without the run."""
         async with self._reader.snapshot() as snapshot:
             run = await snapshot.one(_STEP, run_id=run_id)
             if run is None:
@@ -108,13 +108,13 @@ class History:
         return Page(items, items[-1].step if items and items[-1].step < run.step else None)
 
     async def state_at(self, run_id: str, step: int | None) -> tuple[int, State]:
-        """The state after `step` (None: the last one), with its number; NotFound past the last."""
+        """Return the state after `step` (None: the last), with its number. Raises NotFound past the last."""
         async with self._reader.snapshot() as snapshot:
             run = await snapshot.one(_STEP, run_id=run_id)
             return await _state_at(snapshot, run_id, run, step)
 
     async def branch(self, run_id: str, step: int | None) -> Branch:
-        """From where another run can go on after `step` (None: the last one); NotFound without the run or the step."""
+        """Return the place after `step` (None: the last), from which a fork can go on. Raises NotFound."""
         async with self._reader.snapshot() as snapshot:
             run = await snapshot.one(_STEP, run_id=run_id)
             step, state = await _state_at(snapshot, run_id, run, step)
@@ -125,13 +125,13 @@ class History:
         return Branch(run.graph_id if run else "", step, node[0] if node else None, state)
 
     async def held(self, run_id: str, limit: int) -> list[HeldRecord]:
-        """The run and those below it that wait, or are paused; first those that only somebody else can move on."""
+        """Return those of the run's family that wait or are paused; first those that need a person or a signal."""
         async with self._reader.snapshot() as snapshot:
-            rows = await snapshot.all(HELD, family=run_id, count=limit)
+            rows = await snapshot.all(RESTING, family=run_id, count=limit)
         return [HeldRecord(row.id, row.status, row.kind, row.name, shown(row.due_at)) for row in rows]
 
     async def why(self, run_id: str) -> WhyRecord:
-        """What there is to tell of why the run is where it is."""
+        """Return everything that explains why the run is where it is. Raises NotFound."""
         async with self._reader.snapshot() as snapshot:
             run = await snapshot.one(_WHY, run_id=run_id)
             if run is None:
@@ -189,7 +189,7 @@ async def _steps_between(snapshot: Snapshot, between: dict[str, Any]) -> tuple[S
     room = PAGE_BYTES_MAX
     for row in rows:
         evaluated = await _evaluated(snapshot, row, graph, tried[row.step])
-        # Only now it is known how large: operands were read back from the state.
+        # Its size is known only now, because operands are read back from the state.
         room -= len(evaluated)
         if made and room < 0:
             break
@@ -198,7 +198,7 @@ async def _steps_between(snapshot: Snapshot, between: dict[str, Any]) -> tuple[S
 
 
 async def _evaluated(snapshot: Snapshot, row: Any, graph: Graph | None, failed: Sequence[Any]) -> str:
-    """The decision's record as it was made, with what was too large to be stored with the step."""
+    """Return the decision's record, completed by what was too large to be stored with the step."""
     text: str = row.evaluated
     if not row.is_abridged or graph is None:
         return text
@@ -216,16 +216,16 @@ async def _evaluated(snapshot: Snapshot, row: Any, graph: Graph | None, failed: 
 
 
 async def _values_at(snapshot: Snapshot, run_id: str, step: int, keys: Collection[str]) -> State:
-    """The part of the state after `step` that has `keys`."""
+    """Return the part of the state after `step` with these keys."""
     slots = [slot_of(key, snapshot.dialect) for key in sorted(keys)]
     found = [await snapshot.one(VALUE_AT, run_id=run_id, key=slot, step=step) for slot in slots]
     return state_of(row for row in found if row is not None and row[1] is not None)
 
 
 def _attempts(row: Any, failed: Sequence[Any]) -> tuple[AttemptRecord, ...]:
-    """All attempts of a step: those that failed have rows of their own, the last one too where an error edge led on."""
+    """Return all attempts of a step. Failed attempts have rows of their own; before an error edge, so has the last."""
     if row.reason == Reason.PATCH:
-        return ()  # Those in its place were of the step that failed; the patch has taken its number.
+        return ()  # The rows belong to the failed step whose number the patch has taken.
     found = failed_attempts(failed)
     if row.reason == Reason.ON_ERROR:
         return found

@@ -1,7 +1,7 @@
-"""Where a line reaches whoever follows a run: stored lines first, then new ones as they are committed.
+"""Follow the lines of a run: stored lines first, then new ones as they are committed.
 
-Whoever has fallen behind reads pages of its own. Those that have seen all there was read together: each read
-is for all that have asked since the last one began, so that hundreds of tails cost few reads.
+A tail that has fallen behind reads pages of its own. Tails that have seen everything read together: each read serves
+all that have asked since the last one began, so that hundreds of tails cost few reads.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from service.store.rows.records import LineRecord
 
 PAGE_LINES_MAX = 500
 POLL_S = 1.0
-"""The longest wait for a hint; a lost one costs no more than that."""
+"""The longest wait for an event. A lost event costs no more than this."""
 TOGETHER_MAX = 200
 """Tails in one read."""
 TOGETHER_LINES_MAX = 10
-"""Lines of each of them; whoever finds so many has fallen behind."""
+"""Lines per tail in one read. A tail that gets so many has fallen behind."""
 TOGETHER_PAUSE_S = 0.002
-"""From one read to the next: with more in each read, the lines arrive earlier, and the rest of the server has more."""
+"""Pause between reads. Fuller reads deliver lines earlier, and leave more time to the rest of the server."""
 
 _LINES_TOGETHER = """\
 SELECT asked.place, r.last_seq, r.status, l.seq, l.ts, l.level, l.event, l.node, l.step, l.attempt, l.message, l.data
 FROM {asked} JOIN runs r ON r.id = asked.run_id LEFT JOIN {lines}
 ORDER BY asked.place, l.seq"""
 
-# A line has the next number, so that a range of numbers is a page of lines.
+# `seq` has no gaps, so a range of numbers is a page of lines.
 _TOGETHER = {
     "sqlite": _LINES_TOGETHER.format(
         asked="(SELECT key AS place, json_extract(value, '$[0]') AS run_id, json_extract(value, '$[1]') AS after_seq"
@@ -45,22 +45,22 @@ _TOGETHER = {
         lines="log_lines l"
         " ON l.run_id = asked.run_id AND l.seq > asked.after_seq AND l.seq <= asked.after_seq + :limit",
     ),
-    # Differs from SQLite, which has no LATERAL, because PostgreSQL may join the above by reading all lines.
+    # PostgreSQL might read all lines for the join above; SQLite has no LATERAL.
     "postgresql": _LINES_TOGETHER.format(
         asked="(SELECT number - 1 AS place, value ->> 0 AS run_id, CAST(value ->> 1 AS bigint) AS after_seq"
-        " FROM json_array_elements(CAST(:asked AS json)) WITH ORDINALITY AS given(value, number)) AS asked",
+        " FROM json_array_elements(CAST(:asked AS json)) WITH ORDINALITY AS pairs(value, number)) AS asked",
         lines="LATERAL (SELECT * FROM log_lines WHERE run_id = asked.run_id AND seq > asked.after_seq"
         " ORDER BY seq LIMIT :limit) AS l ON true",
     ),
 }
-"""By dialect. Parameters: asked (an array of arrays of a run's id and the last `seq` seen), limit."""
+"""By dialect. Parameters: asked (a JSON array of pairs: a run's id and the last `seq` seen), limit."""
 
 LINES_TOGETHER = {dialect: text(statement) for dialect, statement in _TOGETHER.items()}
 
 
 @dataclass(slots=True)
 class Seen:
-    """What a tail finds at a moment."""
+    """What one read finds."""
 
     last_seq: int
     over: bool
@@ -76,10 +76,10 @@ class Tails:
     async def lines(
         self, run_id: str, after_seq: int, *, gone: Callable[[asyncio.Event], bool]
     ) -> AsyncGenerator[list[LineRecord], None]:
-        """All lines of a run after `after_seq`, in order and once each, until it is over; NotFound without it.
+        """Yield all lines of a run after `after_seq`, in order and once each, until it is over. Raises NotFound.
 
-        An empty list comes whenever nothing was new for a while. `gone` is asked before every read, with the event
-        that ends the wait after it when it is set: True ends the tail.
+        An empty list comes whenever nothing was new for a while. `gone` is called before every read, and True ends the
+        tail. Its argument is the event that ends the wait after the read.
         """
         behind = True
         with self._wake.subscribe(run_id) as woken:
@@ -90,7 +90,7 @@ class Tails:
                 if seen.lines:
                     after_seq = seen.lines[-1].seq
                     yield seen.lines
-                # Nothing, though there should be: lines that somebody has deleted. They do not come by asking at once.
+                # No lines although there should be some: they were deleted, and reading again at once would not help.
                 if after_seq >= seen.last_seq or not seen.lines:
                     if seen.over:
                         return
@@ -101,7 +101,7 @@ class Tails:
                         yield []
 
     async def close(self) -> None:
-        """When no tail is open any more, so that no read is going on behind the end."""
+        """Stop reading. Call this when no tail is open any more."""
         await self._together.close()
 
     async def _page(self, run_id: str, after_seq: int) -> Seen:
@@ -110,11 +110,11 @@ class Tails:
 
 
 _Place = tuple[str, int]
-"""A run's id, and the last `seq` that was seen of it."""
+"""A run's id, and the last `seq` that was seen."""
 
 
 class _Together:
-    """Reads for many tails at once. Belongs to one event loop."""
+    """Reads for many tails at once, in one event loop."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -122,11 +122,11 @@ class _Together:
         self._reading: asyncio.Task[None] | None = None
 
     async def read(self, run_id: str, after_seq: int) -> Seen:
-        """The lines after `after_seq`, up to TOGETHER_LINES_MAX."""
+        """Return the lines after `after_seq`, up to TOGETHER_LINES_MAX."""
         future: asyncio.Future[Seen] = asyncio.get_running_loop().create_future()
         self._asked[run_id, after_seq].append(future)
         if self._reading is None:
-            # A task of its own: a tail that read for the others would take them along when its client leaves.
+            # A task of its own: if a tail read for the others, they would end when its client leaves.
             self._reading = asyncio.create_task(self._work())
         return await future
 
@@ -136,7 +136,7 @@ class _Together:
             await asyncio.wait([self._reading])
 
     async def _work(self) -> None:
-        """Until nobody asks any more."""
+        """Read until no tail asks any more."""
         try:
             while self._asked:
                 places = list(islice(self._asked, TOGETHER_MAX))
@@ -144,7 +144,7 @@ class _Together:
                 found: dict[int, Seen] | Exception
                 try:
                     found = await self._find(places)
-                except Exception as error:  # Whatever it is, it is theirs who asked; others go on asking.
+                except Exception as error:  # It goes to those who asked; others may go on.
                     found = error
                 for number, futures in enumerate(asked):
                     if isinstance(found, dict):
@@ -156,7 +156,7 @@ class _Together:
             self._reading = None
 
     async def _find(self, places: list[_Place]) -> dict[int, Seen]:
-        """By the place of each in `places`."""
+        """Return what was found, by index in `places`."""
         async with self._reader.snapshot() as snapshot:
             statement = LINES_TOGETHER[snapshot.dialect]
             rows = await snapshot.all(statement, asked=codec.encode(places), limit=TOGETHER_LINES_MAX)

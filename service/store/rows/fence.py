@@ -1,4 +1,4 @@
-"""The fence: what holds of a run's row while a lease on it does, and what is asked of it by that alone."""
+"""The fence: the conditions under which a lease on a run holds (law 2)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.store.rows.records import Lease
 from service.store.schema.models import runs
 
 IS_RUNNING = runs.c.lease_owner.is_not(None)
-"""By a CHECK. Asked for its status, PostgreSQL may read all runs that are running, by the index, to find one."""
+"""Equivalent to status = 'running' by a CHECK. A filter on status could make PostgreSQL scan every running run."""
 
 HELD = (
     runs.c.id == bindparam("run_id"),
@@ -24,5 +24,5 @@ RENEW = Statement(update(runs).where(*HELD).values(due_at=bindparam("until")).re
 
 
 def is_held(transaction: Transaction, statement: Statement, lease: Lease, **values: Any) -> bool:
-    """Whether `statement`, which asks for HELD and returns something, has found the run so."""
+    """Execute `statement`, which has the conditions HELD, and return whether the lease holds."""
     return transaction.one(statement, run_id=lease.run_id, token=lease.token, **values) is not None

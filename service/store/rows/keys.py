@@ -1,4 +1,4 @@
-"""A client's keys for its calls: the same key with the same body is the same call, however often it comes."""
+"""Idempotency keys: calls with the same key and the same body are one call."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ADD_KEY = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """A client's key for a call; the same key with another digest is a conflict."""
+    """A client's key for a call. The same key with another digest of the body is a conflict."""
 
     scope: str
     key: str
@@ -36,12 +36,12 @@ class Idempotency:
 
     @property
     def name(self) -> str:
-        """What tells it from all other keys."""
+        """A name that no other key has."""
         return f"{self.scope} {self.key}"
 
 
 def use_of(transaction: Transaction, idempotency: Idempotency) -> str | Conflict | None:
-    """The run for which the key was used already, if it was; Conflict where that was for another body."""
+    """Return the run for which the key was used, if it was, or Conflict if it was used for another body."""
     used = transaction.one(_KEY, scope=idempotency.scope, key=idempotency.key)
     if used is None:
         return None
@@ -52,7 +52,7 @@ def use_of(transaction: Transaction, idempotency: Idempotency) -> str | Conflict
 
 
 def take_key(transaction: Transaction, idempotency: Idempotency, run_id: str) -> bool:
-    """Use the key for `run_id`; False where somebody has used it. Waits for a server that is just using it."""
+    """Use the key for `run_id`. Return False if it was used before. Waits for a server that is using it now."""
     taken = transaction.one(
         _ADD_KEY,
         scope=idempotency.scope,

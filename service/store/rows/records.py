@@ -1,4 +1,4 @@
-"""What the store tells about what it holds: frozen values, never rows. JSON inside them is text."""
+"""What the store returns: frozen values, never rows. JSON in them is text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.core.transitions import Status
 
 
 class Lease(NamedTuple):
-    """The right to write a run: every write names the token, and a newer claim has a higher one."""
+    """The right to write a run. Every write names the token, and each claim raises it."""
 
     run_id: str
     token: int
@@ -29,7 +29,7 @@ class GraphRecord:
     name: str
     created_at: str
     definition: str | None = None
-    """Its canonical JSON text; None in a page, which would grow without bound."""
+    """Canonical JSON; None in a page, whose size would have no bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,10 @@ class RunRecord:
     last_seq: int
     parent_id: str | None = None
     parent_step: int | None = None
-    """Of a child: the step of its parent that is to join it."""
+    """For a child: the step of its parent that will join it."""
     forked_from_id: str | None = None
     forked_from_step: int | None = None
-    """Of a fork: the step after which the other run had the state that this one began with."""
+    """For a fork: the step after which the other run had the state that this run began with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class StepRecord:
     attempt: int
     attempts: tuple[AttemptRecord, ...]
     set: dict[str, str]
-    """The JSON text of each top-level key that the step set."""
+    """JSON text by top-level key that the step set."""
     unset: tuple[str, ...]
     next_node: str | None
     reason: str
@@ -96,68 +96,68 @@ class StepRecord:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A place in a run from which another can go on."""
+    """A place in a run from which a fork can go on."""
 
     graph_id: str
     step: int
     node: str | None
-    """Where that step went (of step 0: where the run began); None where it ended the run."""
+    """Where that step went; for step 0, where the run began. None: it ended the run."""
     state: State
 
 
 @dataclass(frozen=True, slots=True)
 class WaitRecord:
-    """What a run waits for, also while it is paused meanwhile."""
+    """What a run waits for, even while it is paused."""
 
     kind: str
     """A WaitKind."""
     name: str | None
-    """Of the signal."""
+    """Name of the signal."""
     since: str
     due_at: str | None
     open: int | None = None
-    """Of children: how many are not over."""
+    """How many children are unfinished, if it waits for children."""
 
 
 class HeldRecord(NamedTuple):
-    """A run that others wait for, and that is executed by nobody just now."""
+    """A run of a family that waits or is paused, so that no server executes it."""
 
     run_id: str
     status: str
     kind: str | None
-    """The WaitKind of what it waits for; None of one that is only paused."""
+    """A WaitKind; None if the run is only paused."""
     name: str | None
-    """Of the signal."""
+    """Name of the signal."""
     due_at: str | None
 
     @property
     def needs_somebody(self) -> bool:
-        """Whether it does not go on by itself, or only when its patience ends."""
+        """Whether it needs a person or a signal to go on."""
         return self.status == Status.PAUSED or self.kind == WaitKind.SIGNAL
 
 
 @dataclass(frozen=True, slots=True)
 class WhyRecord:
-    """All that tells why a run is where it is, of one moment."""
+    """Everything that explains where a run is, of one moment."""
 
     run: RunRecord
     wait: WaitRecord | None
     pause_asked: bool
-    """A pause that takes effect at the next step boundary."""
+    """Whether the run pauses at its next step boundary."""
     lease_owner: str | None
-    """The server that carries the run."""
+    """The server that executes the run."""
     last_step: StepRecord | None
     attempts: tuple[AttemptRecord, ...]
-    """The failed ones of the step that comes next; of a completed run those of its last step."""
+    """The failed attempts of the next step; for a completed run, of its last step."""
     paused_because: str | None
-    """Of a run that is paused: the message of the line that says so."""
+    """For a paused run: the message of its run_paused line."""
     queued_since: str
-    """When it last came to rest or moved: of a queued run, since when it waits for a server."""
+    """For a queued run: since when it waits for a server."""
 
 
 @dataclass(frozen=True, slots=True)
 class DivergenceRecord:
-    """A step after which another graph would have led its run elsewhere."""
+    """A step after which the other graph would have led the run elsewhere."""
 
     run_id: str
     step: int
@@ -171,15 +171,15 @@ class DivergenceRecord:
 class BacktestRecord:
     runs: int
     steps: int
-    """At how many the other graph was asked."""
+    """Steps at which the other graph was asked."""
     diverging_runs: int
     examples: tuple[DivergenceRecord, ...]
-    """The first of them; not all."""
+    """The first divergences; not all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Items and, where there are more, the cursor that leads to them."""
+    """Items, and the cursor for the next page if there is one."""
 
     items: tuple[Any, ...]
     next_cursor: Any = None

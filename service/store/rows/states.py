@@ -1,4 +1,4 @@
-"""The state after any step: for each key the latest row up to it, a search per key and not a scan."""
+"""Read the state after any step: the latest row of each key up to it, found by one search per key."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from service.store.database.transaction import Transaction
 from service.store.schema.models import changes, runs, shared_values
 
 STATES_LENGTH_MAX = 4 * 2**20
-"""Of states that one transaction reads, beyond the first: nobody else writes meanwhile."""
+"""Bytes of states that one transaction reads beyond the first; other writes wait for it."""
 ENTRY_LENGTH = 100
-"""What a key takes to read, and a run without any, as if it were bytes of a value."""
+"""The cost of reading a key, or a run without any, expressed in bytes of a value."""
 SLOT_BYTES_MAX = 1000
 _NONE: Mapping[str, State] = {}
-_CHARACTERS_MAX = SLOT_BYTES_MAX // 4  # At most 4 bytes each: no need to count them.
+_CHARACTERS_MAX = SLOT_BYTES_MAX // 4  # A character has at most 4 bytes: no need to count them.
 _DIGEST_OF_STAND_IN = re.compile("…[0-9a-f]{64}")
 
 
 def slot_of(text: str, dialect: str) -> str:
-    """What stands for a state key or a tag in an index: the text itself, or its beginning and its digest.
+    """Return what stands for a state key or a tag in an index: the text itself, or a stand-in.
 
-    Differs from SQLite because an entry of PostgreSQL's indexes holds 2704 bytes, and a text may be longer. What
-    looks like a stand-in gets one too, so that no two texts share a slot.
+    An entry of a PostgreSQL index holds 2704 bytes, and a text may be longer; its stand-in is its beginning and its
+    digest. A text that looks like a stand-in gets one too, so that no two texts share a slot.
     """
     if dialect == "sqlite":
         return text
@@ -72,7 +72,7 @@ _VALUE = _whole_value(changes.c.value, changes.c.run_id, changes.c.shared_digest
 
 
 def _keys(run_id: Any, **beside: Any) -> Any:
-    """The distinct slots of runs' keys by hops through the index: SQL's DISTINCT would read every step."""
+    """Return the distinct keys of runs, found by hops through the index. SQL's DISTINCT would read every step."""
     kept = {"run_id": run_id, **beside}
     lowest = select(func.min(changes.c.key)).where(changes.c.run_id == run_id).scalar_subquery()
     first = select(*(value.label(name) for name, value in kept.items()), lowest.label("key"))
@@ -84,8 +84,8 @@ def _keys(run_id: Any, **beside: Any) -> Any:
 
 
 def _states_at(row: Any, dialect: str) -> Any:
-    """For each run and step of `row`, the state then."""
-    # With its type, which PostgreSQL cannot see in a parameter that is only selected.
+    """Return the query for the state of each run and step of `row`."""
+    # The casts tell PostgreSQL the types of parameters that are only selected.
     keys = _keys(cast(row.run_id, Text), step=cast(row.step, BigInteger))
     if dialect == "postgresql":
         return _latest_lateral(keys)
@@ -103,7 +103,7 @@ def _states_at(row: Any, dialect: str) -> Any:
 
 
 def _latest_lateral(keys: Any) -> Any:
-    """Differs from SQLite, which has no LATERAL, because PostgreSQL may join the above by reading all steps."""
+    """Return the query for PostgreSQL, which might read all steps for the join above. SQLite has no LATERAL."""
     latest = (
         select(changes.c.long_key, changes.c.value, changes.c.shared_digest, changes.c.position)
         .where(changes.c.run_id == keys.c.run_id, changes.c.key == keys.c.key, changes.c.step <= keys.c.step)
@@ -136,16 +136,16 @@ def _changes_between(*columns: Any) -> Any:
 _ONE = SimpleNamespace(run_id=bindparam("run_id"), step=bindparam("step"))
 
 STATE_AT = {dialect: _states_at(_ONE, dialect) for dialect in ("sqlite", "postgresql")}
-"""By dialect. Parameters: run_id, step."""
+"""The rows of one state, by dialect. Parameters: run_id, step."""
 
 STATES_AT = {
     dialect: ForRows(partial(_states_at, dialect=dialect), run_id=changes.c.run_id, step=changes.c.step)
     for dialect in STATE_AT
 }
-"""The same for many runs at once."""
+"""The same for many runs."""
 
 CHANGES_BETWEEN = _changes_between(changes.c.step, _KEY, _VALUE).order_by(changes.c.step, changes.c.position, _KEY)
-"""Parameters: run_id, after_step, last_step."""
+"""What each step set or removed. Parameters: run_id, after_step, last_step."""
 
 VALUE_AT = (
     select(_KEY, _VALUE, changes.c.position)
@@ -162,17 +162,17 @@ VALUE_AT = (
 BYTES_BETWEEN = _changes_between(
     changes.c.step, func.sum(func.coalesce(func.length(_VALUE), 0)).label("length")
 ).group_by(changes.c.step)
-"""How much each step changed. Parameters: run_id, after_step, last_step."""
+"""How many characters each step set. Parameters: run_id, after_step, last_step."""
 
 
 def state_of(rows: Any) -> State:
-    """The state that rows of STATE_AT are. Sorted here: a database would write the values down to sort them."""
+    """Return the state of rows of STATE_AT. They are sorted here: a database would copy the values to sort them."""
     in_order = sorted(rows, key=lambda row: (row[2], row[0]))
     return State({key: Entry(value, position, codec.byte_length(value)) for key, value, position, *_ in in_order})
 
 
 def states_of(rows: Any) -> dict[str, State]:
-    """The states that rows of STATES_AT are, by run; a run whose state is empty has none."""
+    """Return the states of rows of STATES_AT, by run. A run whose state is empty is missing."""
     by_run: dict[str, list[Any]] = defaultdict(list)
     for row in rows:
         by_run[row[3]].append(row)
@@ -180,16 +180,16 @@ def states_of(rows: Any) -> dict[str, State]:
 
 
 def length_of(state: State) -> int:
-    """What it takes to read, as if it were bytes."""
+    """Return the cost of reading `state`, in bytes."""
     return ENTRY_LENGTH + sum(ENTRY_LENGTH + entry.byte_length for entry in state.entries.values())
 
 
-def first_states(
+def read_states(
     transaction: Transaction, places: Sequence[tuple[str, int]], known: Mapping[str, State] = _NONE
 ) -> list[State]:
-    """The states of the first of `places`, runs and steps: as many as are quickly read, and one at least.
+    """Return the states at the first of `places`, which are pairs of run and step.
 
-    Those of the runs that are `known` are not read.
+    At least one is returned, and as many as are quickly read. States of runs that are `known` are not read.
     """
     states: list[State] = []
     length, count = 0, 1
@@ -199,5 +199,5 @@ def first_states(
         found = states_of(transaction.each(STATES_AT[transaction.dialect], asked))
         states += [known.get(run_id) or found.get(run_id, State({})) for run_id, _ in part]
         length += sum(map(length_of, found.values()))
-        count *= 2  # Of large ones few are read beyond the limit, of small ones all in a few queries.
+        count *= 2  # Few large states are read beyond the limit, and small ones take few queries.
     return states

@@ -1,4 +1,4 @@
-"""Steps at the nodes that have `max_visits`: counted as they are committed, forgotten when a run is resumed there."""
+"""Count the steps at nodes that have `max_visits`, until a run is resumed at such a node."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ _COUNTED_AT = Statement(
     .where(visits.c.run_id == bindparam("run_id"), visits.c.node == bindparam("visited"))
 )
 
-_FORGET = Statement(delete(visits).where(visits.c.run_id == bindparam("run_id"), visits.c.node == bindparam("visited")))
+_DELETE = Statement(delete(visits).where(visits.c.run_id == bindparam("run_id"), visits.c.node == bindparam("visited")))
 
 
 def count_visit(transaction: Transaction, run: Run, node: str) -> None:
-    """Keep the count that the run has of a node that it has just left."""
+    """Store the run's count of the node that it has just left."""
     slot = slot_of(node, transaction.dialect)
     transaction.execute(_COUNT, run_id=run.id, node=slot, count=run.visits[node])
 
 
 def visits_of(transaction: Transaction, counting: Mapping[str, Graph]) -> dict[str, dict[str, int]]:
-    """By run and node; asked of runs whose graphs count them."""
+    """Return the counts by run and node. `counting` maps the runs to their graphs, which have `max_visits`."""
     found: dict[str, dict[str, int]] = {run_id: {} for run_id in counting}
     for run_id, slot, count in transaction.each(_COUNTED, [{"run_id": run_id} for run_id in counting]):
         found[run_id][slot] = count
@@ -55,8 +55,8 @@ def _by_node(count_at: Mapping[str, int], graph: Graph, dialect: str) -> dict[st
     return {node: count_at[slot] for node, slot in slots.items() if slot in count_at}
 
 
-def forget_full_visits(transaction: Transaction, run_id: str, node: str) -> None:
-    """Let a run that `max_visits` of its node has paused begin to count anew."""
+def reset_full_visits(transaction: Transaction, run_id: str, node: str) -> None:
+    """Set the count of `node` back to 0 if it has reached the node's `max_visits`."""
     slot = slot_of(node, transaction.dialect)
     counted = transaction.one(_COUNTED_AT, run_id=run_id, visited=slot)
     if counted is None:
@@ -64,4 +64,4 @@ def forget_full_visits(transaction: Transaction, run_id: str, node: str) -> None
     count, definition = counted
     visits_max = Graph.load(definition).nodes[node].max_visits
     if visits_max is not None and count >= visits_max:
-        transaction.execute(_FORGET, run_id=run_id, visited=slot)
+        transaction.execute(_DELETE, run_id=run_id, visited=slot)

@@ -1,8 +1,9 @@
-"""What parks a run: a row for as long as it waits, and the one statement that wakes runs whose wait is over.
+"""Park runs, and wake those whose wait is over.
 
-A time wakes a run by `runs.due_at`, as it does a queued one. What else may end a wait is looked for here, by both
-sides: whoever parks a run looks after it has written its row, and whoever sends a signal or ends a child writes that
-first. One of the two comes second, since both have the run's row locked, so that no wake-up is lost.
+A run that waits has a row in `waits`. Time wakes it by `runs.due_at`, like a queued run. For what else may end a wait,
+both sides look here: the command that parks a run looks after it has written the row, and the command that sends a
+signal or ends a child writes that first. Both lock the run's row, so one of them comes second and sees the other's
+rows. No wake-up is lost.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from service.store.database.transaction import Transaction
 from service.store.schema.models import runs, signals, waits
 
 NEAR_S = 1.0
-"""How far ahead a claim looks for what is due next: a supervisor looks by itself so often."""
+"""How many seconds ahead a claim looks for the next due run. A supervisor claims at least this often anyway."""
 
-_FORGET = ForRows(
+_DELETE = ForRows(
     lambda row: delete(waits).where(waits.c.run_id.in_(select(row.run_id))).returning(waits.c.run_id),
     run_id=waits.c.run_id,
 )
 
-_READ = ForRows(
+_WAITS_OF = ForRows(
     lambda row: select(waits.c.run_id, waits.c.kind, waits.c.since, waits.c.due_at).where(waits.c.run_id == row.run_id),
     run_id=waits.c.run_id,
 )
@@ -37,7 +38,7 @@ _child = runs.alias("child")
 
 
 def children_of(child: Any, parent_id: Any, step: Any, attempt: Any) -> Any:
-    """Those that this attempt of the parent's step has started; their index asks for a status as well."""
+    """Return the condition for the children of this attempt of the parent's step. Their index needs a status too."""
     return and_(child.c.parent_id == parent_id, child.c.parent_step == step, child.c.parent_attempt == attempt)
 
 
@@ -54,7 +55,7 @@ _HAS_MAIL = exists(
 _HAS_FAILED = exists(select(_child.c.id).where(_OF_STEP, _child.c.status.in_(FAILED)).correlate(runs))
 _HAS_OPEN = exists(select(_child.c.id).where(_OF_STEP, _child.c.status.in_(OPEN)).correlate(runs))
 _COUNT_OF_OPEN = select(func.count()).where(_OF_STEP, _child.c.status.in_(OPEN)).correlate(runs).scalar_subquery()
-# They are counted only where `max_parallel` bounds how many there are: each end of a child asks this.
+# Every child that ends asks this. Children are counted only if `max_parallel` bounds their number.
 _FEW_ARE_OPEN = or_(
     and_(waits.c.open_max == constant(0), not_(_HAS_OPEN)),
     and_(waits.c.open_max > constant(0), waits.c.open_max >= _COUNT_OF_OPEN),
@@ -71,7 +72,7 @@ _WAKE = ForRows(
         .where(
             runs.c.id == row.run_id,
             runs.c.status == constant(Status.WAITING),
-            # One that is due already keeps its place, however much comes for it.
+            # A run that is due already keeps its place in the queue.
             or_(runs.c.due_at.is_(None), runs.c.due_at > row.now),
             exists(select(waits.c.run_id).where(waits.c.run_id == runs.c.id, _IS_OVER).correlate(runs)),
         )
@@ -84,10 +85,10 @@ _WAKE = ForRows(
 
 
 def due_text(transaction: Transaction, wait: Wait) -> str | None:
-    """When time ends `wait`, as the database stores it: the earlier of its two times."""
+    """Return when time ends `wait`, as the database stores it: the earlier of its two times."""
     moment = transaction.moment
     times = [] if wait.due_us is None else [wait.due_us]
-    if wait.kind is WaitKind.SLEEP:  # Until a moment that people have named.
+    if wait.kind is WaitKind.SLEEP:  # The time is one of the calendar.
         times = [moment.by_calendar(us) for us in times]
     if wait.later_s is not None:
         times.append(moment.now_us + round(wait.later_s * 1_000_000))
@@ -95,8 +96,8 @@ def due_text(transaction: Transaction, wait: Wait) -> str | None:
 
 
 def park(transaction: Transaction, parked: Sequence[tuple[str, Wait]]) -> None:
-    """Note what runs wait for from now on, whose rows are moved already. Then wake those that need not."""
-    forget(transaction, [run_id for run_id, _ in parked])
+    """Insert what runs wait for from now on. The caller has updated their rows, and wakes those that need not wait."""
+    delete_waits(transaction, [run_id for run_id, _ in parked])
     transaction.insert(waits, [_row(transaction, run_id, wait) for run_id, wait in parked])
 
 
@@ -111,23 +112,23 @@ def _row(transaction: Transaction, run_id: str, wait: Wait) -> dict[str, Any]:
     }
 
 
-def forget(transaction: Transaction, run_ids: Collection[str]) -> None:
-    """These runs wait no more."""
-    transaction.each(_FORGET, [{"run_id": run_id} for run_id in run_ids])
+def delete_waits(transaction: Transaction, run_ids: Collection[str]) -> None:
+    """Delete the waits of runs that wait no more."""
+    transaction.each(_DELETE, [{"run_id": run_id} for run_id in run_ids])
 
 
 def wake_those_ready(transaction: Transaction, run_ids: Collection[str]) -> None:
-    """Make runs due whose wait something other than time has ended; others are left alone."""
+    """Make those of `run_ids` due whose wait was ended by something other than time."""
     now = transaction.moment.text()
     if transaction.each(_WAKE, [{"run_id": run_id, "now": now} for run_id in run_ids]):
         transaction.topics.add(local_events.CLAIMABLE)
 
 
 def waits_of(transaction: Transaction, run_ids: Collection[str]) -> dict[str, Waited]:
-    """What runs that are claimed now have waited for, by run; many have for nothing."""
+    """Return what newly claimed runs have waited for, by run. Many have not waited."""
     now_us = transaction.moment.now_us
     found = {}
-    for run_id, kind, since, due_at in transaction.each(_READ, [{"run_id": run_id} for run_id in run_ids]):
+    for run_id, kind, since, due_at in transaction.each(_WAITS_OF, [{"run_id": run_id} for run_id in run_ids]):
         due_us = None if due_at is None else microseconds(due_at)
         is_over = due_us is not None and due_us <= now_us
         found[run_id] = Waited(WaitKind(kind), microseconds(since), due_us, is_over, now_us)

@@ -1,8 +1,8 @@
-"""The views: plain answers in plain SQL, under names that stay. `migrations/` makes them.
+"""The views: plain answers in SQL, under stable names. `migrations/` makes them.
 
-DuckDB reads those of a SQLite file too. It executes their texts itself where it knows all that is in them, so that no
-name in them may be a word that it reserves (`at` is one). Of a table without a rowid it can read columns, but not count
-rows: a condition on a column makes it read one.
+DuckDB reads the views of a SQLite file too, and executes their text itself if it knows all functions in it. So no name
+may be a word that DuckDB reserves, such as `at`. DuckDB can read columns of a table without a rowid, but not count its
+rows; a condition on a column makes it read one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SELECT coalesce(c.long_key, c.key) AS key, {_VALUE} AS value, c.position
                 WHERE l.run_id = point.run_id AND l.key = keys.key AND l.step <= point.step)
             WHERE c.value IS NOT NULL OR c.shared_digest IS NOT NULL"""
 
-# SQLite has no LATERAL, and PostgreSQL may join the above by reading all steps of the run.
+# PostgreSQL might read all steps of the run for the join above; SQLite has no LATERAL.
 _LATEST_POSTGRESQL = f"""\
 SELECT coalesce(c.long_key, keys.key) AS key, {_VALUE} AS value, c.position
             FROM keys, LATERAL (

@@ -235,8 +235,8 @@ BY_RUN = "USING PRIMARY KEY (run_id=?"
 CONTROL: dict[str, tuple[Any, tuple[str, ...]]] = {
     "what is due next": (_NEXT, ("SEARCH runs USING COVERING INDEX runs_due_at (due_at>? AND due_at<?)",)),
     "visits of claimed runs": (visits._COUNTED, (f"SEARCH visits {BY_RUN}",)),
-    "waits of claimed runs": (waits._READ, (f"SEARCH waits {BY_RUN}",)),
-    "forget a wait": (waits._FORGET, (f"SEARCH waits {BY_RUN}",)),
+    "waits of claimed runs": (waits._WAITS_OF, (f"SEARCH waits {BY_RUN}",)),
+    "forget a wait": (waits._DELETE, (f"SEARCH waits {BY_RUN}",)),
     "wake": (
         waits._WAKE,
         (OF_RUN, f"SEARCH waits {BY_RUN}", "INDEX signals_waiting (run_id=?", f"SEARCH child USING {OF_CHILDREN}"),
@@ -251,7 +251,7 @@ CONTROL: dict[str, tuple[Any, tuple[str, ...]]] = {
     "some children": (child_queries._COMPLETED, (f"{OF_CHILDREN} AND child_number>? AND child_number<?)",)),
     "lock": (control._LOCKED, (OF_RUN,)),
     "parent": (control._PARENT, (OF_RUN,)),
-    "places": (control._PLACES, (OF_RUN,)),
+    "places": (control._NODES, (OF_RUN,)),
     "cancel": (control._CANCEL, (OF_RUN,)),
     "open children": (control._OPEN_CHILDREN, ("INDEX runs_children (parent_id=? AND status=?)",)),
     "ask to pause": (control._ASK_TO_PAUSE, (OF_RUN,)),
@@ -260,7 +260,7 @@ CONTROL: dict[str, tuple[Any, tuple[str, ...]]] = {
     "limit": (control._LIMIT, (OF_RUN,)),
     "wait": (control._WAIT, (f"SEARCH waits {BY_RUN}",)),
     "visits": (visits._COUNTED_AT, (f"SEARCH visits {BY_RUN} AND node=?)", OF_RUN)),
-    "forget visits": (visits._FORGET, (f"SEARCH visits {BY_RUN} AND node=?)",)),
+    "forget visits": (visits._DELETE, (f"SEARCH visits {BY_RUN} AND node=?)",)),
     "has said": (control._RESUMED_LINE, (f"SEARCH log_lines {BY_RUN} AND seq=?)",)),
     "count of open": (history._COUNT_OF_OPEN, (OF_CHILDREN,)),
     "last pause": (history._LAST_PAUSE, (f"SEARCH log_lines {BY_RUN} AND seq=?)",)),

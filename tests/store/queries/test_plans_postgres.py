@@ -260,7 +260,7 @@ def test_a_claim_of_a_family_reads_no_other_runs(crowded: psycopg.Connection[Any
     "statement",
     [
         *(_CLAIM, _LOCKED, _BEGIN, RENEW, _RELEASE, _ADVANCE, _STAY, _REST, _COMMITTED, _COUNT_UP, _LAST_SEQ),
-        *(control._LOCKED, control._PARENT, control._PLACES, control._CANCEL, control._ASK_TO_PAUSE, control._PAUSE),
+        *(control._LOCKED, control._PARENT, control._NODES, control._CANCEL, control._ASK_TO_PAUSE, control._PAUSE),
         *(control._LIMIT, signals._STATUS),
     ],
 )
@@ -348,8 +348,8 @@ def test_all_leases_are_renewed_without_reading_what_does_not_run(crowded: psyco
 @pytest.mark.parametrize(
     ("query", "indexes", "blocks"),
     [
-        (waits._READ, {"waits_pkey"}, 20),
-        (waits._FORGET, {"waits_pkey"}, 20),
+        (waits._WAITS_OF, {"waits_pkey"}, 20),
+        (waits._DELETE, {"waits_pkey"}, 20),
         (waits._WAKE, {"runs_pkey", "waits_pkey", "signals_waiting", "runs_children"}, 100),
         (signals._WAITING, {"signals_waiting"}, 100),
         (signals._LAST_NUMBER, {"signals_pkey"}, 20),
@@ -361,7 +361,7 @@ def test_all_leases_are_renewed_without_reading_what_does_not_run(crowded: psyco
         (control._OPEN_CHILDREN, {"runs_children"}, 20),
         (control._RESUME, {"runs_pkey"}, 100),
         (control._WAIT, {"waits_pkey"}, 20),
-        (visits._FORGET, {"visits_pkey"}, 20),
+        (visits._DELETE, {"visits_pkey"}, 20),
         (control._RESUMED_LINE, {"log_lines_pkey"}, 20),
         (visits._COUNTED, {"visits_pkey"}, 50),
         (history._COUNT_OF_OPEN, {"runs_children"}, 20),

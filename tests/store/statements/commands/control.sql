@@ -51,7 +51,7 @@ FROM input_rows
 WHERE runs.id = input_rows.run_id AND runs.status IN ('queued', 'running', 'waiting', 'paused')
 RETURNING runs.id, runs.last_seq;
 
--- _PLACES
+-- _NODES
 -- on sqlite
 SELECT runs.id, runs.current_node
 FROM runs

@@ -9,7 +9,7 @@ ORDER BY asked.place, l.seq;
 SELECT asked.place, r.last_seq, r.status, l.seq, l.ts, l.level, l.event, l.node, l.step, l.attempt,
     l.message, l.data
 FROM (SELECT number - 1 AS place, value ->> 0 AS run_id, CAST(value ->> 1 AS bigint) AS after_seq
-FROM json_array_elements(CAST(:asked AS json)) WITH ORDINALITY AS given(value,
+FROM json_array_elements(CAST(:asked AS json)) WITH ORDINALITY AS pairs(value,
     number)) AS asked JOIN runs r ON r.id = asked.run_id LEFT JOIN LATERAL (SELECT *
 FROM log_lines
 WHERE run_id = asked.run_id AND seq > asked.after_seq

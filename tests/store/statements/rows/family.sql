@@ -10,7 +10,7 @@ WHERE child.parent_id = family.id AND child.status = open.status ) SELECT min(du
 FROM family
 WHERE due_at > :now;
 
--- HELD
+-- RESTING
 -- on sqlite and postgresql
 WITH RECURSIVE open (status) AS (VALUES ('queued'), ('running'), ('waiting'), ('paused')), family (id,
     due_at) AS ( SELECT id, due_at

@@ -36,7 +36,7 @@ SELECT visits.count, graphs.definition
 FROM visits JOIN runs ON runs.id = visits.run_id JOIN graphs ON graphs.id = runs.graph_id
 WHERE visits.run_id = :run_id::VARCHAR COLLATE "C" AND visits.node = :visited::VARCHAR;
 
--- _FORGET
+-- _DELETE
 -- on sqlite
 DELETE
 FROM visits

@@ -1,4 +1,4 @@
--- _FORGET
+-- _DELETE
 -- on sqlite
 DELETE
 FROM waits
@@ -22,7 +22,7 @@ WHERE waits.run_id IN (SELECT input_rows.run_id
 FROM input_rows)
 RETURNING waits.run_id;
 
--- _READ
+-- _WAITS_OF
 -- on sqlite
 SELECT waits.run_id, waits.kind, waits.since, waits.due_at
 FROM waits
