@@ -18,7 +18,7 @@ from service.core.graph import Graph, ToolNode
 from service.core.run import Event, Level, Line, Run, Waited
 from service.core.state import State
 from service.core.transitions import Status
-from service.store.commands.due import Due, Which
+from service.store.commands.due import Due, DueRuns
 from service.store.commands.repeatable import Executed, repeatable
 from service.store.commands.spared import Overdue, Spared
 from service.store.database.clock import microseconds
@@ -117,7 +117,7 @@ class ClaimCommands:
         """
         claimed: list[Claimed] = []
         has_more = True
-        which = Which(family)
+        which = DueRuns(family)
         while has_more:
             some, has_more = await self._claim(count - len(claimed), holding, which)
             claimed += some
@@ -127,7 +127,7 @@ class ClaimCommands:
             del self._graphs[next(iter(self._graphs))]
         return claimed
 
-    async def _claim(self, count: int, holding: Collection[str], which: Which) -> tuple[list[Claimed], bool]:
+    async def _claim(self, count: int, holding: Collection[str], which: DueRuns) -> tuple[list[Claimed], bool]:
         """Claim runs in one transaction, and return whether more are due."""
         now_us = 0
 
@@ -144,7 +144,7 @@ class ClaimCommands:
         leases = [Lease(row.id, row.lease_token + 1) for row in taken.rows]
         return [Claimed(lease, run) for lease, run in zip(leases, taken.runs, strict=True)], taken.has_more
 
-    def _take_due(self, transaction: Transaction, count: int, holding: Collection[str], which: Which) -> _Taken:
+    def _take_due(self, transaction: Transaction, count: int, holding: Collection[str], which: DueRuns) -> _Taken:
         due = self._due(transaction, count, holding, which)
         for row in due:
             if row.graph_id not in self._graphs:
@@ -207,7 +207,7 @@ class ClaimCommands:
     def _has_taken(self, transaction: Transaction, due: Due) -> bool:
         return tuple(transaction.one(_LOCKED, run_id=due.id)) == (due.lease_token + 1, self._server_id)
 
-    def _due(self, transaction: Transaction, count: int, holding: Collection[str], which: Which) -> list[Due]:
+    def _due(self, transaction: Transaction, count: int, holding: Collection[str], which: DueRuns) -> list[Due]:
         until = transaction.moment.text(later_s=self._lease_s)
         while True:
             due = which.due(transaction, count)

@@ -93,7 +93,7 @@ class Due(NamedTuple):
         return self.taken_over and bool(self.in_flight)
 
 
-class Which(NamedTuple):
+class DueRuns(NamedTuple):
     """Selects the runs that a claim may take."""
 
     family: str | None

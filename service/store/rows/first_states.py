@@ -2,7 +2,7 @@
 
 The server claims most of them at once and then need not read them back; a state that is not cached is read. An entry
 cannot be wrong: a run's first state never changes, and no other run gets its id, whether or not the start was
-committed. The writer and its lane use the cache from a thread each.
+committed. The writer and the thread for blocked writes both use the cache.
 """
 
 from __future__ import annotations
