@@ -136,10 +136,14 @@ class Call:
         if inspect.iscoroutine(self._awaitable):
             self._awaitable.close()  # Otherwise Python warns that it was never awaited.
 
+    def describe(self) -> str:
+        """Name the tool and its run."""
+        return f"the async tool {self.move.tool!r:.200} of run {self._run_id}"
+
     def report_block(self, seconds: float) -> None:
         """Log, in the run and in the server's log, that the async tool blocks its loop."""
         move = self.move
-        text = f"the async tool {move.tool!r:.200} has blocked the event loop for {seconds:.0f} s: it does not await"
+        text = f"the async tool {move.tool!r:.200} has blocked the engine's loop for {seconds:.0f} s: it does not await"
         self._lines.add(text, Level.WARNING)
         logger.warning("%s (step %d of run %s, attempt %d)", text, move.step, self._run_id, move.attempt)
 

@@ -116,6 +116,13 @@ class Engine:
             self._loop.call_soon_threadsafe(here.call_soon_threadsafe, _answer, answered)
             await answered
 
+    def describe_loop(self) -> str:
+        """Name the engine's loop, and the async tool that is running on it now and may block it."""
+        running = running_in(self._thread.ident)
+        return (
+            "the engine's loop" if running is None else f"the engine's loop, on which {running.owner.describe()} runs"
+        )
+
     def watch(self, watchdog: Watchdog) -> None:
         """Let `watchdog` check that this engine, which has started, can execute runs."""
         if self._loop is not None:

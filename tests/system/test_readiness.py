@@ -77,7 +77,7 @@ async def test_a_loop_that_something_holds_up_is_seen(
         try:
             with monkeypatch.context() as patch:
                 patch.setattr("service.health.PROBE_S", 0.5)
-                await until_told(server, "the engine, whose loop something may hold up: no answer within 0.5 s")
+                await until_told(server, "the engine's loop: no answer within 0.5 s")
         finally:
             gate.set()
 

@@ -19,6 +19,9 @@ _running: dict[int, OwnContext[Any]] = {}
 class Owner(Protocol):
     """The call to which a coroutine belongs."""
 
+    def describe(self) -> str:
+        """Name the tool and its run. Any thread may call this."""
+
     def report_block(self, seconds: float) -> None:
         """Report that the coroutine has blocked its loop for so long. Any thread may call this."""
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from service.engine.engine import Engine, EngineSettings
 from service.engine.guard import block_detector
-from tests.support.engine.harness import running
+from tests.support.engine.harness import STATE_BYTES_MAX, bench, running
 
 DEADLINE_S = 30.0
 ONCE = {"start_node": "a", "nodes": {"a": "tool"}}
@@ -40,16 +41,26 @@ def warned(monkeypatch: pytest.MonkeyPatch) -> Warned:
 
 @pytest.mark.anyio
 async def test_a_tool_that_blocks_the_loop_is_named(tmp_path: Path, warned: Warned) -> None:
+    described: list[str] = []
+
     async def tool() -> None:
         assert warned.event.wait(DEADLINE_S)  # It blocks the loop until it is reported.
+        described.append(engine.describe_loop())
 
-    async with running(tmp_path, tool) as made:
-        await made.start("r", ONCE)
-        assert (await made.over("r")).status == "completed"
+    async with bench(tmp_path, [tool]) as made:
+        engine = Engine(made.store, made.tools, EngineSettings(made.runs_folder, 100, 1, STATE_BYTES_MAX, 15))
+        engine.start()
+        try:
+            assert engine.describe_loop() == "the engine's loop"
+            await made.start("r", ONCE)
+            assert (await made.over("r")).status == "completed"
+        finally:
+            await engine.stop()
         (line,) = [line for line in await made.lines("r") if line.event == "log"]
+    assert described == ["the engine's loop, on which the async tool 'tool' of run r runs"]
     assert warned.messages[0] == f"{line.message} (step 1 of run r, attempt 1)"
     assert (line.level, line.node) == ("warning", "a")
-    assert line.message.startswith("the async tool 'tool' has blocked the event loop for 0 s")
+    assert line.message.startswith("the async tool 'tool' has blocked the engine's loop for 0 s")
 
 
 @pytest.mark.anyio
