@@ -58,7 +58,7 @@ def _transition_after(run: Run, move: Move, outcome: Outcome | None, state_bytes
         case _, Failed():
             return _fail(run, outcome, state_bytes_max)
         case CallTool(), Succeeded(changes=changes):
-            return _commit_step(run, changes)
+            return _complete_step(run, changes)
         case CallTool(), ProcessDied(message=message):
             return _fail(run, Failed("crash_loop" if is_suspect(run) else "tool_error", message), state_bytes_max)
         case PauseRun(because=because), None:
@@ -72,15 +72,15 @@ def _transition_after(run: Run, move: Move, outcome: Outcome | None, state_bytes
     raise TypeError(f"{outcome!r} is not an outcome of {move!r}")
 
 
-def _commit_step(run: Run, changes: Changes, *, consumes: int | None = None) -> Transition:
+def _complete_step(run: Run, changes: Changes, *, consumes: int | None = None) -> Transition:
     """Complete the step: apply `changes` and follow the node's edges. Raise ConditionError if an edge fails."""
     state = run.state.apply(changes)
     decision = decide(run.graph.edges_from(_node_of(run)), state)
-    stepped = _take_step(run, changes, state, decision)
+    stepped = _move_along(run, changes, state, decision)
     return stepped if consumes is None else stepped._replace(consumes=consumes)
 
 
-def _take_step(run: Run, changes: Changes, state: State, decision: Decision) -> Transition:
+def _move_along(run: Run, changes: Changes, state: State, decision: Decision) -> Transition:
     """Move the run along the edge that `decision` took, and end or pause it where that is due."""
     node, number = _node_of(run), run.step + 1
     visits = run.visits
@@ -143,7 +143,7 @@ def _after_sleep(run: Run, node: SleepNode, until: Moment | None, state_bytes_ma
     if until is not None and is_early:
         # The clock was set back while the run was parked: sleep on until the moment has come.
         return _park(run, _remaining_sleep(node, until, waited), "")
-    return _commit_step(run, Changes({}))
+    return _complete_step(run, Changes({}))
 
 
 def _sleep_wait(run: Run, node: SleepNode, until: Moment | None) -> Wait:
@@ -181,7 +181,7 @@ def _after_receive(run: Run, node: SignalNode, found: Received | NoSignal, state
     waited = _current_wait(run, WaitKind.SIGNAL)
     due_us = None if waited is None else waited.due_us
     if isinstance(found, Received) and (due_us is None or found.accepted_us <= due_us):
-        return _commit_step(
+        return _complete_step(
             run, run.state.changes_setting(node.into, found.payload, state_bytes_max), consumes=found.number
         )
     if waited is None:
@@ -202,7 +202,7 @@ def _after_gather(run: Run, node: GraphNode, gathered: Gathered, state_bytes_max
         failure = Failed("child_failed", f"{which}{message and ': '}{message}")
         return _fail(run, failure, state_bytes_max)
     if gathered.states is not None:
-        return _commit_step(
+        return _complete_step(
             run, run.state.changes_setting(node.into, join_states(node, gathered.states), state_bytes_max)
         )
     if waited is not None and waited.is_over:
@@ -262,7 +262,7 @@ def _catch(run: Run, error: RunError, line: Line, state_bytes_max: int) -> Trans
     found = catch_error(run.graph, run.state, error, state_bytes_max)
     if found is None:
         return None
-    stepped = _take_step(run, found.changes, found.state, found.decision)
+    stepped = _move_along(run, found.changes, found.state, found.decision)
     return stepped._replace(error=error, lines=(line, *stepped.lines))
 
 
