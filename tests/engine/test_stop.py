@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import service.engine as engine_room
+import service.engine.engine as engine_room
 from service.engine.engine import Engine, EngineSettings
 from tests.support.engine import hostile
 from tests.support.engine.calls import COMMAND, until_dead
