@@ -12,6 +12,19 @@ from tests.docs.conftest import EXAMPLES
 from tests.support.system.process import Server
 
 
+@pytest.fixture(scope="module")
+def orders(server: Server) -> list[str]:
+    """Two orders, which wait for their approval while other tests go on."""
+    return [begin(server, "order_approval", price=20) for _ in range(2)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def approved(server: Server, orders: list[str]) -> None:
+    """The first order is approved, the second is not; the bank takes its time meanwhile."""
+    for run_id, granted in zip(orders, (True, False), strict=True):
+        signal(server, run_id, granted)
+
+
 def begin(server: Server, example: str, **state: Any) -> str:
     """Post the graphs of an example, as its README says, and start a run; its id."""
     folder = CHECKOUT / "examples" / example
@@ -37,15 +50,6 @@ def test_first_steps(server: Server) -> None:
     assert server.follow(begin(server, "first_steps", number=-1))["status"] == "failed"
 
 
-def test_order_approval(server: Server) -> None:
-    granted, refused = (begin(server, "order_approval", price=20) for _ in range(2))
-    signal(server, granted, True)
-    signal(server, refused, False)
-    charged, released = server.follow(granted)["state"], server.follow(refused)["state"]
-    assert (charged["charged"], charged["receipt"]) == (20, f"{granted}:3")
-    assert (released["reserved"], "charged" in released) == (False, False)
-
-
 def test_etl_with_retries(server: Server) -> None:
     run_id = begin(server, "etl_with_retries")
     run = server.follow(run_id)
@@ -65,6 +69,12 @@ def test_agent_loop(server: Server, granted: bool, answer: str) -> None:
     paid = ["pay"] if granted else []
     whole = ["think", "look_up", "think", "calculate", "think", "approve", *paid, "think", "answer"]
     assert nodes(server, run_id) == whole
+
+
+def test_order_approval(server: Server, orders: list[str]) -> None:
+    charged, released = (server.follow(run_id)["state"] for run_id in orders)
+    assert (charged["charged"], charged["receipt"]) == (20, f"{orders[0]}:3")
+    assert (released["reserved"], "charged" in released) == (False, False)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

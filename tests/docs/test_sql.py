@@ -11,6 +11,7 @@ import pytest
 
 from service.store.schema.views import VIEWS
 from tests.docs.blocks import Block, blocks_of, table_after
+from tests.docs.conftest import PAGES
 from tests.docs.world import Rows, copy, in_postgres, in_sqlite, make_runs
 from tests.support.postgres import Databases
 from tests.support.system.process import Server
@@ -73,6 +74,12 @@ def test_a_recipe_answers_alike_on_both_databases(world: World, recipe: Block) -
     assert columns == other_columns
     assert rows
     assert sorted(settled(columns, rows), key=repr) == sorted(settled(columns, other_rows), key=repr)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != PAGE])
+def test_sql_of_other_pages_runs_on_both_databases(world: World, page: str) -> None:
+    for query in (block.text for block in blocks_of(page) if block.language == "sql"):
+        assert in_sqlite(world.server.database, query)[0] == in_postgres(world.postgres_url, query)[0]
 
 
 def test_there_are_twelve_recipes_and_more() -> None:
