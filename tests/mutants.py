@@ -81,12 +81,9 @@ MUTANTS = (
                 "        for seq, line in zip(_IDS, lines)\n",
             ),
             Edit(
-                "service/store/rows/log_lines.py", "\n\ndef rows_of_lines", "\n\n_IDS = count(1)\n\n\ndef rows_of_lines"
-            ),
-            Edit(
                 "service/store/rows/log_lines.py",
                 "from typing import Any\n",
-                "from itertools import count\nfrom typing import Any\n",
+                "from itertools import count\nfrom typing import Any\n\n_IDS = count(1)\n",
             ),
         ),
         ("tests/store/rows/test_logs.py",),
@@ -95,12 +92,12 @@ MUTANTS = (
         "time from the host's clock",
         (
             Edit(
-                "service/store/database/timeline.py",
+                "service/store/database/store_clock.py",
                 "clock_us = microseconds(clock if self._override is None else self._override())",
                 "clock_us = microseconds(datetime.now(UTC))",
             ),
             Edit(
-                "service/store/database/timeline.py",
+                "service/store/database/store_clock.py",
                 "from datetime import UTC\n",
                 "from datetime import UTC, datetime\n",
             ),
@@ -235,13 +232,8 @@ def copied() -> Iterator[Path]:
 
 @contextmanager
 def applied(folder: Path, mutant: Mutant) -> Iterator[None]:
-    before = {edit.file: (folder / edit.file).read_text() for edit in mutant.edits}
-    after = dict(before)
-    for edit in mutant.edits:
-        found = after[edit.file].count(edit.old)
-        if found != 1:
-            raise SystemExit(f"{mutant.name}: its text is {found} times in {edit.file}, and not once:\n{edit.old}")
-        after[edit.file] = after[edit.file].replace(edit.old, edit.new)
+    after = edited(folder, mutant)
+    before = {file: (folder / file).read_text() for file in after}
     for file, text in after.items():
         (folder / file).write_text(text)
     try:
@@ -249,6 +241,17 @@ def applied(folder: Path, mutant: Mutant) -> Iterator[None]:
     finally:
         for file, text in before.items():
             (folder / file).write_text(text)
+
+
+def edited(folder: Path, mutant: Mutant) -> dict[str, str]:
+    """Return the text of each file that the mutant changes; ValueError if an edit has no place or several."""
+    texts: dict[str, str] = {}
+    for edit in mutant.edits:
+        text = texts.get(edit.file) or (folder / edit.file).read_text()
+        if (found := text.count(edit.old)) != 1:
+            raise ValueError(f"{mutant.name}: this text is {found} times in {edit.file}, and not once:\n{edit.old}")
+        texts[edit.file] = text.replace(edit.old, edit.new)
+    return texts
 
 
 def first_failure(folder: Path, tests: Sequence[str]) -> str | None:

@@ -177,7 +177,7 @@ def test_the_token_opens(scheme: str) -> None:
 
 
 @pytest.mark.parametrize("token", ["voilà", "tökén with a space", "☃", "\udcff\udce9", "a" * 5000, "Å…"])
-def test_whatever_a_header_can_carry_is_a_token(token: str) -> None:
+async def test_whatever_a_header_can_carry_is_a_token(token: str) -> None:
     async def through(_scope: Any, _receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
@@ -193,7 +193,7 @@ def test_whatever_a_header_can_carry_is_a_token(token: str) -> None:
     for raw in (bearer, bearer[:-1], bearer + b"x"):
         headers = [(b"host", b"example.org"), (b"authorization", raw)]
         scope = {"type": "http", "method": "GET", "path": "/runs", "client": ("10.0.0.1", 1), "headers": headers}
-        asyncio.run(Access(through, ApiSettings(api_token=token))(scope, receive, send))
+        await Access(through, ApiSettings(api_token=token))(scope, receive, send)
     assert [message["status"] for message in sent if "status" in message] == [200, 401, 401]
 
 
@@ -238,7 +238,7 @@ def test_docs_are_as_strict_about_their_query_as_any_route(client: httpx.Client)
     assert answer.json()["errors"][0]["pointer"] == "/theme"
 
 
-def test_a_fault_of_our_own_is_a_problem_too() -> None:
+async def test_a_fault_of_our_own_is_a_problem_too() -> None:
     @asynccontextmanager
     async def lifespan(_app: Any) -> Any:
         yield
@@ -246,12 +246,9 @@ def test_a_fault_of_our_own_is_a_problem_too() -> None:
     app = create_api(ApiSettings(), lifespan)
     app.state.services = None
 
-    async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            return await client.get("/tools")
-
-    answer = asyncio.run(ask())
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        answer = await client.get("/tools")
     assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -187,15 +186,12 @@ def test_without_the_lifespan_the_rules_of_access_come_first() -> None:
     assert TestClient(app, headers={"Authorization": "Bearer t"}).get("/runs").status_code == 503
 
 
-def test_an_application_whose_lifespan_is_over_says_so_too(tmp_path: Path) -> None:
+async def test_an_application_whose_lifespan_is_over_says_so_too(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         app = server.app
 
-    async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            return await client.get("/runs")
-
-    answer = asyncio.run(ask())
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        answer = await client.get("/runs")
     assert answer.status_code == 503
     assert "is over" in answer.json()["detail"]

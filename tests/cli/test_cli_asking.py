@@ -144,10 +144,10 @@ async def queue_runs(database: Sqlite, count: int) -> list[str]:
     return ids[::-1]
 
 
-def test_more_runs_than_a_page_holds_are_listed_the_newest_first(folder: Path, ask: Ask) -> None:
+async def test_more_runs_than_a_page_holds_are_listed_the_newest_first(folder: Path, ask: Ask) -> None:
     database = Sqlite.at(str(folder / "rungraph.db"))
     migrate(database)
-    ids = asyncio.run(queue_runs(database, 2050))
+    ids = await queue_runs(database, 2050)
     for limit, expected in ((None, 20), (1, 1), (1001, 1001), (3000, 2050)):
         rows = ask("runs", *([] if limit is None else ["--limit", str(limit)])).out.splitlines()[1:]
         assert [row.split()[0] for row in rows] == ids[:expected]

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -226,6 +225,6 @@ def test_a_missing_tool_is_explained(name: str, sources: list[Source], said: str
     assert describe_missing(name, tools).endswith("; registered: plain")
 
 
-def test_coroutines_of_wrappers_stay_coroutines() -> None:
+async def test_coroutines_of_wrappers_stay_coroutines() -> None:
     """A wrapper is a plain tool: whoever calls it has something to await, or not."""
-    assert asyncio.run(Tool.of(wrapping(awaited)).function(state={})) is None
+    assert await Tool.of(wrapping(awaited)).function(state={}) is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -14,21 +13,18 @@ async def add(state: dict[str, Any]) -> None:
     state["n"] += 1
 
 
-def test_thousands_of_large_comparisons_fail_their_run_and_no_other(tmp_path: Path) -> None:
+async def test_thousands_of_large_comparisons_fail_their_run_and_no_other(tmp_path: Path) -> None:
     # Equal and written otherwise, so that each has to be compared to its end.
     ones, floats = [1] * 100_000, [1.0] * 100_000
     same = {"key": "ones", "op": "==", "value_from": "floats"}
     edges = [{"to": "a", "condition": {"all": [same] * 5000}}]
     document = {"start_node": "a", "nodes": {"a": "add"}, "edges": {"a": edges}}
 
-    async def script() -> None:
-        async with running(tmp_path, add) as bench:
-            await bench.start("large", document, n=0, ones=ones, floats=floats)
-            await bench.start("small", loop_until(20), n=0)
-            assert (await bench.over("small")).status == "completed"
-            failed = await bench.over("large")
-            assert failed.status == "failed"
-            assert failed.error is not None
-            assert json.loads(failed.error)["type"] == "condition_error"
-
-    asyncio.run(script())
+    async with running(tmp_path, add) as bench:
+        await bench.start("large", document, n=0, ones=ones, floats=floats)
+        await bench.start("small", loop_until(20), n=0)
+        assert (await bench.over("small")).status == "completed"
+        failed = await bench.over("large")
+        assert failed.status == "failed"
+        assert failed.error is not None
+        assert json.loads(failed.error)["type"] == "condition_error"

@@ -36,7 +36,7 @@ def logged(folder: Path, tool: Any) -> list[LineRecord]:
     return asyncio.run(script())
 
 
-def test_lines_can_be_read_before_their_step_ends_and_stay_if_it_fails(tmp_path: Path) -> None:
+async def test_lines_can_be_read_before_their_step_ends_and_stay_if_it_fails(tmp_path: Path) -> None:
     read = threading.Event()
 
     def tool(context: Any) -> None:
@@ -51,13 +51,10 @@ def test_lines_can_be_read_before_their_step_ends_and_stay_if_it_fails(tmp_path:
                 read.set()
                 return
 
-    async def script() -> list[LineRecord]:
-        async with running(tmp_path, tool) as bench:
-            await bench.start("r", ONCE)
-            await until_read(bench)
-            return await bench.lines("r")
-
-    lines = asyncio.run(script())
+    async with running(tmp_path, tool) as bench:
+        await bench.start("r", ONCE)
+        await until_read(bench)
+        lines = await bench.lines("r")
     assert [line.event for line in lines] == ["run_started", "log", "step_failed", "run_failed"]
 
 

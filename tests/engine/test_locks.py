@@ -87,109 +87,97 @@ async def others_go_on(tool: Counting) -> None:
     await until_async(lambda: all(tool.calls[name] >= before[name] + STEPS_MIN for name in OTHERS), 30)
 
 
-def test_a_run_that_is_locked_for_longer_than_its_lease_waits_alone_and_goes_on_by_itself(
+async def test_a_run_that_is_locked_for_longer_than_its_lease_waits_alone_and_goes_on_by_itself(
     url: str, tmp_path: Path
 ) -> None:
     tool = Counting()
 
-    async def scenario() -> None:
-        async with running(tmp_path, tool.count, url=url, lease_s=LEASE_S) as made, asking(url) as somebody:
-            await start_all(made, tool)
-            step = await lock(somebody)
-            async with asking(url) as session:
-                await others_go_on(tool)
-                await until_terms_are_over(session)
-                await others_go_on(tool)
-                # Starts, cancels and everything else of other runs are answered meanwhile.
-                await made.start("new", GRAPH)
-                await until_async(lambda: tool.calls["new"] >= STEPS_MIN, 30)
-                await made.store.control.cancel("new", within_s=5)
-                # It was in a step, or came to the end of one; that is called once.
-                assert await one(session, "SELECT step FROM runs WHERE id = 'locked'") == (step,)
-                assert tool.calls["locked"] <= step + 1
-                await somebody.execute("ROLLBACK")
-                await until_async(lambda: tool.calls["locked"] > step + 1)
-                tool.is_over = True
-                for name in ("locked", *OTHERS):
-                    run = await made.over(name)
-                    assert (run.status, run.step) == ("completed", tool.calls[name])
-                # Nobody has taken it for lost.
-                assert await one(session, "SELECT count(*), max(lease_token) FROM attempts, runs") == (0, None)
-                assert await one(session, "SELECT max(lease_token) FROM runs WHERE id <> 'new'") == (1,)
-
-    asyncio.run(scenario())
-
-
-def test_all_runs_but_one_are_locked_and_go_on_when_the_lock_has_gone(url: str, tmp_path: Path) -> None:
-    tool = Counting()
-
-    async def scenario() -> None:
-        async with running(tmp_path, tool.count, url=url, lease_s=LEASE_S) as made, asking(url) as somebody:
-            await start_all(made, tool)
-            await somebody.execute("BEGIN")
-            await somebody.execute("UPDATE runs SET tags = tags WHERE id <> 'locked'")
-            before = tool.calls.copy()
-            await until_async(lambda: tool.calls["locked"] >= before["locked"] + STEPS_MIN, 30)
-            await somebody.execute("ROLLBACK")
+    async with running(tmp_path, tool.count, url=url, lease_s=LEASE_S) as made, asking(url) as somebody:
+        await start_all(made, tool)
+        step = await lock(somebody)
+        async with asking(url) as session:
             await others_go_on(tool)
+            await until_terms_are_over(session)
+            await others_go_on(tool)
+            # Starts, cancels and everything else of other runs are answered meanwhile.
+            await made.start("new", GRAPH)
+            await until_async(lambda: tool.calls["new"] >= STEPS_MIN, 30)
+            await made.store.control.cancel("new", within_s=5)
+            # It was in a step, or came to the end of one; that is called once.
+            assert await one(session, "SELECT step FROM runs WHERE id = 'locked'") == (step,)
+            assert tool.calls["locked"] <= step + 1
+            await somebody.execute("ROLLBACK")
+            await until_async(lambda: tool.calls["locked"] > step + 1)
             tool.is_over = True
             for name in ("locked", *OTHERS):
                 run = await made.over(name)
                 assert (run.status, run.step) == ("completed", tool.calls[name])
+            # Nobody has taken it for lost.
+            assert await one(session, "SELECT count(*), max(lease_token) FROM attempts, runs") == (0, None)
+            assert await one(session, "SELECT max(lease_token) FROM runs WHERE id <> 'new'") == (1,)
 
-    asyncio.run(scenario())
+
+async def test_all_runs_but_one_are_locked_and_go_on_when_the_lock_has_gone(url: str, tmp_path: Path) -> None:
+    tool = Counting()
+
+    async with running(tmp_path, tool.count, url=url, lease_s=LEASE_S) as made, asking(url) as somebody:
+        await start_all(made, tool)
+        await somebody.execute("BEGIN")
+        await somebody.execute("UPDATE runs SET tags = tags WHERE id <> 'locked'")
+        before = tool.calls.copy()
+        await until_async(lambda: tool.calls["locked"] >= before["locked"] + STEPS_MIN, 30)
+        await somebody.execute("ROLLBACK")
+        await others_go_on(tool)
+        tool.is_over = True
+        for name in ("locked", *OTHERS):
+            run = await made.over(name)
+            assert (run.status, run.step) == ("completed", tool.calls[name])
 
 
-def test_a_server_stops_though_somebody_has_locked_a_run(
+async def test_a_server_stops_though_somebody_has_locked_a_run(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tool = Counting()
     monkeypatch.setattr("service.engine.engine.GRACE_S", 0.5)
 
-    async def scenario() -> None:
-        async with asking(url) as somebody:
-            async with running(tmp_path, tool.count, url=url, lease_s=LEASE_S) as made:
-                await start_all(made, tool)
-                await lock(somebody)
-                await others_go_on(tool)
-            await somebody.execute("ROLLBACK")
-            async with asking(url) as session:
-                query = "SELECT id, status FROM runs WHERE status <> 'queued'"
-                assert await (await session.execute(query)).fetchall() == [("locked", "running")]
-
-    asyncio.run(scenario())
+    async with asking(url) as somebody:
+        async with running(tmp_path, tool.count, url=url, lease_s=LEASE_S) as made:
+            await start_all(made, tool)
+            await lock(somebody)
+            await others_go_on(tool)
+        await somebody.execute("ROLLBACK")
+        async with asking(url) as session:
+            query = "SELECT id, status FROM runs WHERE status <> 'queued'"
+            assert await (await session.execute(query)).fetchall() == [("locked", "running")]
 
 
-def test_servers_share_the_runs_though_somebody_has_locked_one(url: str, tmp_path: Path) -> None:
+async def test_servers_share_the_runs_though_somebody_has_locked_one(url: str, tmp_path: Path) -> None:
     """Its term is over when the lock has gone, and yet the server that carries it goes on with it."""
     tool = Counting()
 
-    async def scenario() -> None:
-        async with AsyncExitStack() as stack:
-            servers = [
-                await stack.enter_async_context(
-                    running(tmp_path, tool.count, url=url, lease_s=LEASE_S, server_id=server_id)
-                )
-                for server_id in ("one", "two")
-            ]
-            somebody, session = [await stack.enter_async_context(asking(url)) for _ in range(2)]
-            await start_all(servers[0], tool)
-            step = await lock(somebody)
-            await until_terms_are_over(session)
-            await others_go_on(tool)
-            assert await one(session, "SELECT step FROM runs WHERE id = 'locked'") == (step,)
-            await somebody.execute("ROLLBACK")
-            await until_async(lambda: tool.calls["locked"] > step + 2)
-            tool.is_over = True
-            for name in ("locked", *OTHERS):
-                run = await servers[1].over(name)
-                assert run.status == "completed"
-                assert [line.seq for line in await servers[1].lines(name)] == list(range(1, run.last_seq + 1))
-            query = "SELECT count(*), count(DISTINCT (run_id, step)), sum(step) FROM snapshots WHERE run_id = 'locked'"
-            count, distinct, total = await one(session, query)
-            assert count == distinct == (await servers[0].store.runs.get("locked")).step == tool.calls["locked"]
-            assert total == count * (count + 1) // 2
-            # Its server was there all the time, and the step that waited was committed.
-            assert await one(session, "SELECT lease_token FROM runs WHERE id = 'locked'") == (1,)
-
-    asyncio.run(scenario())
+    async with AsyncExitStack() as stack:
+        servers = [
+            await stack.enter_async_context(
+                running(tmp_path, tool.count, url=url, lease_s=LEASE_S, server_id=server_id)
+            )
+            for server_id in ("one", "two")
+        ]
+        somebody, session = [await stack.enter_async_context(asking(url)) for _ in range(2)]
+        await start_all(servers[0], tool)
+        step = await lock(somebody)
+        await until_terms_are_over(session)
+        await others_go_on(tool)
+        assert await one(session, "SELECT step FROM runs WHERE id = 'locked'") == (step,)
+        await somebody.execute("ROLLBACK")
+        await until_async(lambda: tool.calls["locked"] > step + 2)
+        tool.is_over = True
+        for name in ("locked", *OTHERS):
+            run = await servers[1].over(name)
+            assert run.status == "completed"
+            assert [line.seq for line in await servers[1].lines(name)] == list(range(1, run.last_seq + 1))
+        query = "SELECT count(*), count(DISTINCT (run_id, step)), sum(step) FROM snapshots WHERE run_id = 'locked'"
+        count, distinct, total = await one(session, query)
+        assert count == distinct == (await servers[0].store.runs.get("locked")).step == tool.calls["locked"]
+        assert total == count * (count + 1) // 2
+        # Its server was there all the time, and the step that waited was committed.
+        assert await one(session, "SELECT lease_token FROM runs WHERE id = 'locked'") == (1,)

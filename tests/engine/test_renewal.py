@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ async def add(state: dict[str, Any]) -> None:
     state["n"] += 1
 
 
-def test_a_run_that_ends_while_its_lease_is_renewed_has_lost_nothing(
+async def test_a_run_that_ends_while_its_lease_is_renewed_has_lost_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def restless(store: Store, runners: Any, lost: Any, **_settings: Any) -> Heartbeat:
@@ -27,12 +26,9 @@ def test_a_run_that_ends_while_its_lease_is_renewed_has_lost_nothing(
     monkeypatch.setattr("service.engine.heartbeat.FLUSH_S", 0.001)
     monkeypatch.setattr("service.engine.engine.Heartbeat", restless)
 
-    async def scenario() -> None:
+    with caplog.at_level(logging.WARNING):
         async with running(tmp_path, add) as bench:
             for number in range(300):
                 await bench.start(f"r{number}", loop_until(2), n=0)
             assert [(await bench.over(f"r{number}")).status for number in range(300)] == ["completed"] * 300
-
-    with caplog.at_level(logging.WARNING):
-        asyncio.run(scenario())
     assert not [record.message for record in caplog.records if "was lost" in record.message]

@@ -17,7 +17,7 @@ from tests.support.engine.calls import COMMAND, until_dead
 from tests.support.engine.harness import STATE_BYTES_MAX, Bench, bench, loop_until
 
 
-def test_a_stop_rests_at_the_step_boundary_and_releases(tmp_path: Path) -> None:
+async def test_a_stop_rests_at_the_step_boundary_and_releases(tmp_path: Path) -> None:
     entered, leave = threading.Event(), threading.Event()
 
     def add(state: dict[str, Any]) -> None:
@@ -25,28 +25,25 @@ def test_a_stop_rests_at_the_step_boundary_and_releases(tmp_path: Path) -> None:
         assert leave.wait(60)
         state["n"] += 1
 
-    async def script() -> None:
-        async with bench(tmp_path, [add]) as made:
-            engine = Engine(made.store, made.tools, EngineSettings(made.runs_folder, 10, 4, STATE_BYTES_MAX, 15))
-            engine.start()
-            await made.start("r", loop_until(100), n=0)
-            await asyncio.to_thread(entered.wait)
-            engine.ask_to_stop()
-            leave.set()
-            await engine.stop()
-            record = await made.store.runs.get("r")
-            assert record.status == "queued"
-            assert record.step >= 1
-            assert await made.state("r") == {"n": record.step}
-            # Given back, so that whoever comes next goes on at once, and not as a takeover.
-            (claim,) = await made.store.leases.claim(1)
-            assert (claim.run.attempt, claim.run.crashes) == (1, 0)
-
-    asyncio.run(script())
+    async with bench(tmp_path, [add]) as made:
+        engine = Engine(made.store, made.tools, EngineSettings(made.runs_folder, 10, 4, STATE_BYTES_MAX, 15))
+        engine.start()
+        await made.start("r", loop_until(100), n=0)
+        await asyncio.to_thread(entered.wait)
+        engine.ask_to_stop()
+        leave.set()
+        await engine.stop()
+        record = await made.store.runs.get("r")
+        assert record.status == "queued"
+        assert record.step >= 1
+        assert await made.state("r") == {"n": record.step}
+        # Given back, so that whoever comes next goes on at once, and not as a takeover.
+        (claim,) = await made.store.leases.claim(1)
+        assert (claim.run.attempt, claim.run.crashes) == (1, 0)
 
 
 @pytest.mark.parametrize("kind", ["plain", "swallows its cancel", "blocks its loop"])
-def test_after_the_grace_an_attempt_is_given_up_and_its_late_result_refused(
+async def test_after_the_grace_an_attempt_is_given_up_and_its_late_result_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(engine_room, "GRACE_S", 0.2)
@@ -71,46 +68,40 @@ def test_after_the_grace_an_attempt_is_given_up_and_its_late_result_refused(
 
     tool = {"plain": plain, "swallows its cancel": swallowing, "blocks its loop": blocking}[kind]
 
-    async def script() -> None:
-        async with bench(tmp_path, [tool]) as made:
-            engine = Engine(made.store, made.tools, EngineSettings(made.runs_folder, 10, 4, STATE_BYTES_MAX, 15))
-            engine.start()
-            await made.start("r", {"start_node": "a", "nodes": {"a": tool.__name__}})
-            await asyncio.to_thread(entered.wait)
-            async with asyncio.timeout(60):
-                await engine.stop()
-            assert (await made.store.runs.get("r")).status == "queued"
-            leave.set()
-            await asyncio.to_thread(engine._thread.join, 60)
-            assert (await made.store.runs.get("r")).status == "queued"
-            assert await made.state("r") == {}
-            (claim,) = await made.store.leases.claim(1)
-            assert (claim.run.attempt, claim.run.crashes) == (2, 0)
-
-    asyncio.run(script())
+    async with bench(tmp_path, [tool]) as made:
+        engine = Engine(made.store, made.tools, EngineSettings(made.runs_folder, 10, 4, STATE_BYTES_MAX, 15))
+        engine.start()
+        await made.start("r", {"start_node": "a", "nodes": {"a": tool.__name__}})
+        await asyncio.to_thread(entered.wait)
+        async with asyncio.timeout(60):
+            await engine.stop()
+        assert (await made.store.runs.get("r")).status == "queued"
+        leave.set()
+        await asyncio.to_thread(engine._thread.join, 60)
+        assert (await made.store.runs.get("r")).status == "queued"
+        assert await made.state("r") == {}
+        (claim,) = await made.store.leases.claim(1)
+        assert (claim.run.attempt, claim.run.crashes) == (2, 0)
 
 
-def test_after_the_grace_the_process_of_an_isolated_tool_is_ended(
+async def test_after_the_grace_the_process_of_an_isolated_tool_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_room, "GRACE_S", 0.2)
 
-    async def script() -> None:
-        async with bench(tmp_path, [hostile.spins]) as made:
-            settings = EngineSettings(made.runs_folder, 10, 4, STATE_BYTES_MAX, 15, COMMAND)
-            engine = Engine(made.store, made.tools, settings)
-            engine.start()
-            await made.start("r", {"start_node": "a", "nodes": {"a": {"tool": "spins", "isolate": True}}})
-            pid = await _pid_in_line(made)
-            async with asyncio.timeout(60):
-                await engine.stop()
-            until_dead(pid)
-            # No death of its own: whoever comes next tries it again.
-            assert (await made.store.runs.get("r")).status == "queued"
-            (claim,) = await made.store.leases.claim(1)
-            assert (claim.run.attempt, claim.run.crashes) == (2, 0)
-
-    asyncio.run(script())
+    async with bench(tmp_path, [hostile.spins]) as made:
+        settings = EngineSettings(made.runs_folder, 10, 4, STATE_BYTES_MAX, 15, COMMAND)
+        engine = Engine(made.store, made.tools, settings)
+        engine.start()
+        await made.start("r", {"start_node": "a", "nodes": {"a": {"tool": "spins", "isolate": True}}})
+        pid = await _pid_in_line(made)
+        async with asyncio.timeout(60):
+            await engine.stop()
+        until_dead(pid)
+        # No death of its own: whoever comes next tries it again.
+        assert (await made.store.runs.get("r")).status == "queued"
+        (claim,) = await made.store.leases.claim(1)
+        assert (claim.run.attempt, claim.run.crashes) == (2, 0)
 
 
 async def _pid_in_line(made: Bench) -> int:

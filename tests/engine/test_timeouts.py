@@ -65,32 +65,26 @@ def calls_of(folder: Path, *tools: Callable[..., Any], threads: int = 1) -> Iter
 
 
 @pytest.mark.parametrize("tool", ["spins", "spins_in_c", "sleeps", "swallows_its_cancel", "starts_others"])
-def test_an_isolated_tool_ends_with_its_process_and_all_that_it_has_started(tmp_path: Path, tool: str) -> None:
-    async def script() -> None:
-        with calls(tmp_path) as made:
-            # Long enough to say that it has begun.
-            call = made.begin(tool, timeout_s=0.5)
-            outcome = await call.outcome()
-            assert isinstance(outcome, Failed)
-            assert outcome.type == "timeout"
-            if tool != "swallows_its_cancel":
-                until_dead(*(await call.lines.until("begun")).values())
-            assert [line.message for line in call.lines.rest() if line.message != "begun"] == []
-
-    asyncio.run(script())
+async def test_an_isolated_tool_ends_with_its_process_and_all_that_it_has_started(tmp_path: Path, tool: str) -> None:
+    with calls(tmp_path) as made:
+        # Long enough to say that it has begun.
+        call = made.begin(tool, timeout_s=0.5)
+        outcome = await call.outcome()
+        assert isinstance(outcome, Failed)
+        assert outcome.type == "timeout"
+        if tool != "swallows_its_cancel":
+            until_dead(*(await call.lines.until("begun")).values())
+        assert [line.message for line in call.lines.rest() if line.message != "begun"] == []
 
 
-def test_the_time_of_an_isolated_tool_begins_with_it_and_not_with_its_process(tmp_path: Path) -> None:
+async def test_the_time_of_an_isolated_tool_begins_with_it_and_not_with_its_process(tmp_path: Path) -> None:
     slow = (*COMMAND[:-1], f"import time; time.sleep(2.5); {COMMAND[-1]}")
 
-    async def script() -> None:
-        with calls(tmp_path, command=slow) as made:
-            assert (await made.returned("place", timeout_s=2.0))["main"]
-
-    asyncio.run(script())
+    with calls(tmp_path, command=slow) as made:
+        assert (await made.returned("place", timeout_s=2.0))["main"]
 
 
-def test_a_plain_tool_runs_on_and_its_late_result_is_refused_and_noted(tmp_path: Path, journal: Journal) -> None:
+async def test_a_plain_tool_runs_on_and_its_late_result_is_refused_and_noted(tmp_path: Path, journal: Journal) -> None:
     leave = threading.Event()
 
     def tool(context: Any) -> dict[str, Any]:
@@ -99,20 +93,17 @@ def test_a_plain_tool_runs_on_and_its_late_result_is_refused_and_noted(tmp_path:
         context.log("late")
         return {"late": True}
 
-    async def script() -> None:
-        with calls_of(tmp_path, tool) as made:
-            call = made.begin("tool", isolate=False, timeout_s=SHORT_S)
-            assert await call.outcome() == TIMED_OUT
-            assert journal.messages == [KEPT]
-            call.lines.close()  # As the runner does.
-            leave.set()
-            assert await journal.until(2) == [KEPT, LATE]
-            assert [line.message for line in call.lines.rest()] == ["begun"]
-
-    asyncio.run(script())
+    with calls_of(tmp_path, tool) as made:
+        call = made.begin("tool", isolate=False, timeout_s=SHORT_S)
+        assert await call.outcome() == TIMED_OUT
+        assert journal.messages == [KEPT]
+        call.lines.close()  # As the runner does.
+        leave.set()
+        assert await journal.until(2) == [KEPT, LATE]
+        assert [line.message for line in call.lines.rest()] == ["begun"]
 
 
-def test_the_thread_of_a_tool_that_runs_on_is_not_free(tmp_path: Path) -> None:
+async def test_the_thread_of_a_tool_that_runs_on_is_not_free(tmp_path: Path) -> None:
     leave = threading.Event()
 
     def tool() -> None:
@@ -121,43 +112,37 @@ def test_the_thread_of_a_tool_that_runs_on_is_not_free(tmp_path: Path) -> None:
     def other() -> dict[str, Any]:
         return {"n": 1}
 
-    async def script() -> None:
-        with calls_of(tmp_path, tool, other) as made:
-            assert await made.call("tool", isolate=False, timeout_s=SHORT_S) == TIMED_OUT
-            cancelled = made.begin("other", isolate=False)
-            waiting = made.begin("other", isolate=False, timeout_s=1.5)
-            await asyncio.sleep(1.6)  # Its time does not begin before it does.
-            cancelled.task.cancel()
-            await asyncio.wait([cancelled.task])
-            assert (waiting.carrier.begun, waiting.task.done()) == (0, False)
-            leave.set()
-            assert isinstance(await waiting.outcome(), Succeeded)
-            assert (waiting.carrier.begun, cancelled.carrier.begun) == (1, 0)
-
-    asyncio.run(script())
+    with calls_of(tmp_path, tool, other) as made:
+        assert await made.call("tool", isolate=False, timeout_s=SHORT_S) == TIMED_OUT
+        cancelled = made.begin("other", isolate=False)
+        waiting = made.begin("other", isolate=False, timeout_s=1.5)
+        await asyncio.sleep(1.6)  # Its time does not begin before it does.
+        cancelled.task.cancel()
+        await asyncio.wait([cancelled.task])
+        assert (waiting.carrier.begun, waiting.task.done()) == (0, False)
+        leave.set()
+        assert isinstance(await waiting.outcome(), Succeeded)
+        assert (waiting.carrier.begun, cancelled.carrier.begun) == (1, 0)
 
 
-def test_a_plain_tool_whose_attempt_is_cancelled_runs_on_as_well(tmp_path: Path, journal: Journal) -> None:
+async def test_a_plain_tool_whose_attempt_is_cancelled_runs_on_as_well(tmp_path: Path, journal: Journal) -> None:
     leave = threading.Event()
 
     def tool(context: Any) -> None:
         context.log("begun")
         leave.wait(DEADLINE_S)
 
-    async def script() -> None:
-        with calls_of(tmp_path, tool) as made:
-            call = made.begin("tool", isolate=False)
-            await call.lines.until("begun")
-            call.carrier.has_given_up = True
-            call.task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await call.outcome()
-            leave.set()
-            assert await journal.until(2) == [KEPT, LATE]
-            assert await made.call("tool", isolate=False, timeout_s=DEADLINE_S) == Succeeded(Changes({}))
-            assert len(journal.messages) == 2
-
-    asyncio.run(script())
+    with calls_of(tmp_path, tool) as made:
+        call = made.begin("tool", isolate=False)
+        await call.lines.until("begun")
+        call.carrier.has_given_up = True
+        call.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call.outcome()
+        leave.set()
+        assert await journal.until(2) == [KEPT, LATE]
+        assert await made.call("tool", isolate=False, timeout_s=DEADLINE_S) == Succeeded(Changes({}))
+        assert len(journal.messages) == 2
 
 
 async def swallows(context: Any) -> dict[str, Any]:
@@ -213,43 +198,37 @@ async def within_a_timeout_of_its_own() -> None:
         (within_a_timeout_of_its_own, False),
     ],
 )
-def test_an_async_tool_is_timed_out_whatever_it_makes_of_it(
+async def test_an_async_tool_is_timed_out_whatever_it_makes_of_it(
     tmp_path: Path, journal: Journal, tool: Callable[..., Any], is_late: bool
 ) -> None:
     tool.__name__ = "tool"
 
-    async def script() -> None:
-        with calls_of(tmp_path, tool) as made:
-            call = made.begin("tool", isolate=False, timeout_s=SHORT_S)
-            assert await call.outcome() == TIMED_OUT
-            assert journal.messages == ([LATE] if is_late else [])
-            assert call.task.cancelling() == 0
-
-    asyncio.run(script())
+    with calls_of(tmp_path, tool) as made:
+        call = made.begin("tool", isolate=False, timeout_s=SHORT_S)
+        assert await call.outcome() == TIMED_OUT
+        assert journal.messages == ([LATE] if is_late else [])
+        assert call.task.cancelling() == 0
 
 
 @pytest.mark.parametrize("timeout_s", [None, 600])
-def test_a_cancel_of_ours_is_no_timeout_and_what_a_tool_makes_of_it_is_refused(
+async def test_a_cancel_of_ours_is_no_timeout_and_what_a_tool_makes_of_it_is_refused(
     tmp_path: Path, journal: Journal, timeout_s: float | None
 ) -> None:
     async def tool(context: Any) -> dict[str, Any]:
         context.log("begun")
         return await swallows(context)
 
-    async def script() -> None:
-        with calls_of(tmp_path, tool) as made:
-            call = made.begin("tool", isolate=False, timeout_s=timeout_s)
-            await call.lines.until("begun")
-            call.carrier.has_given_up = True
-            call.task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await call.outcome()
-            assert journal.messages == [LATE]
-
-    asyncio.run(script())
+    with calls_of(tmp_path, tool) as made:
+        call = made.begin("tool", isolate=False, timeout_s=timeout_s)
+        await call.lines.until("begun")
+        call.carrier.has_given_up = True
+        call.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call.outcome()
+        assert journal.messages == [LATE]
 
 
-def test_a_tools_own_timeouts_and_cancels_are_its_failures(tmp_path: Path) -> None:
+async def test_a_tools_own_timeouts_and_cancels_are_its_failures(tmp_path: Path) -> None:
     async def timed_out() -> None:
         async with asyncio.timeout(0):
             await asyncio.sleep(600)
@@ -260,18 +239,15 @@ def test_a_tools_own_timeouts_and_cancels_are_its_failures(tmp_path: Path) -> No
         task.cancel()
         await asyncio.sleep(600)
 
-    async def script() -> None:
-        with calls_of(tmp_path, timed_out, cancelled) as made:
-            late = await made.call("timed_out", isolate=False, timeout_s=600)
-            assert isinstance(late, Failed)
-            assert (late.type, late.message.partition(" (")[0]) == ("tool_error", "TimeoutError")
-            own = Failed("tool_error", "the tool cancelled its own task")
-            assert await made.call("cancelled", isolate=False, timeout_s=600) == own
-
-    asyncio.run(script())
+    with calls_of(tmp_path, timed_out, cancelled) as made:
+        late = await made.call("timed_out", isolate=False, timeout_s=600)
+        assert isinstance(late, Failed)
+        assert (late.type, late.message.partition(" (")[0]) == ("tool_error", "TimeoutError")
+        own = Failed("tool_error", "the tool cancelled its own task")
+        assert await made.call("cancelled", isolate=False, timeout_s=600) == own
 
 
-def test_a_tool_within_its_time_succeeds(tmp_path: Path) -> None:
+async def test_a_tool_within_its_time_succeeds(tmp_path: Path) -> None:
     def plain() -> dict[str, Any]:
         return {"n": 1}
 
@@ -279,9 +255,6 @@ def test_a_tool_within_its_time_succeeds(tmp_path: Path) -> None:
         await asyncio.sleep(0)
         return {"n": 1}
 
-    async def script() -> None:
-        with calls_of(tmp_path, plain, awaiting) as made:
-            for tool in ("plain", "awaiting"):
-                assert await made.returned(tool, isolate=False, timeout_s=SECONDS_MAX) == {"n": 1}
-
-    asyncio.run(script())
+    with calls_of(tmp_path, plain, awaiting) as made:
+        for tool in ("plain", "awaiting"):
+            assert await made.returned(tool, isolate=False, timeout_s=SECONDS_MAX) == {"n": 1}

@@ -62,7 +62,6 @@ async def ready(url: str, folder: Path) -> AsyncIterator[RunningServer]:
 async def test_a_loop_that_something_holds_up_is_seen(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-
     async with ready(url, tmp_path) as server:
         assert server.engine is not None
         assert server.engine._loop is not None
@@ -83,7 +82,6 @@ async def test_a_loop_that_something_holds_up_is_seen(
 
 
 async def test_an_engine_that_has_ended_is_seen(url: str, tmp_path: Path) -> None:
-
     async with serving(Settings(database_url=url, data_dir=tmp_path), "here") as server:
         assert server.engine is not None
         await server.engine.stop()
@@ -103,7 +101,6 @@ async def test_a_fault_of_our_own_is_a_reason_and_no_failure(
 
 @pytest.mark.parametrize("table", ["runs", "log_lines"])
 async def test_a_table_that_somebody_has_locked_turns_readiness_red(shared: str, tmp_path: Path, table: str) -> None:
-
     async with ready(shared, tmp_path) as server:
         with psycopg.connect(shared) as session:
             session.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE".encode())

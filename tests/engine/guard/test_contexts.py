@@ -22,16 +22,13 @@ from tests.support.engine.harness import loop_until, running
 
 
 @pytest.mark.parametrize("tool", [seen_and_set, at_once, after_a_while])
-def test_each_step_begins_with_fresh_context_variables(tmp_path: Path, tool: Callable[..., Any]) -> None:
-    async def script() -> Any:
-        async with running(tmp_path, tool, threads=1) as bench:
-            for run_id in ("a", "b"):
-                await bench.start(run_id, loop_until(3, tool.__name__), n=0, seen=[])
-                assert (await bench.over(run_id)).status == "completed"
-                fresh = ["none", decimal.DefaultContext.prec, True, True]
-                assert (await bench.state(run_id))["seen"] == [fresh] * 3
-
-    asyncio.run(script())
+async def test_each_step_begins_with_fresh_context_variables(tmp_path: Path, tool: Callable[..., Any]) -> None:
+    async with running(tmp_path, tool, threads=1) as bench:
+        for run_id in ("a", "b"):
+            await bench.start(run_id, loop_until(3, tool.__name__), n=0, seen=[])
+            assert (await bench.over(run_id)).status == "completed"
+            fresh = ["none", decimal.DefaultContext.prec, True, True]
+            assert (await bench.state(run_id))["seen"] == [fresh] * 3
 
 
 def test_an_isolated_call_begins_with_fresh_context_variables(tmp_path: Path) -> None:
@@ -45,7 +42,7 @@ def test_an_isolated_call_begins_with_fresh_context_variables(tmp_path: Path) ->
     in_calls(tmp_path, script, tools=TOOLS, command=command)
 
 
-def test_a_failed_attempt_leaves_no_context_variables_to_the_next(tmp_path: Path) -> None:
+async def test_a_failed_attempt_leaves_no_context_variables_to_the_next(tmp_path: Path) -> None:
     seen: list[str] = []
 
     async def tool() -> None:
@@ -53,24 +50,18 @@ def test_a_failed_attempt_leaves_no_context_variables_to_the_next(tmp_path: Path
         COLOUR.set("red")
         raise ValueError
 
-    async def script() -> None:
-        async with running(tmp_path, tool) as bench:
-            retry = {"max_attempts": 2, "backoff_s": 0}
-            await bench.start("r", {"start_node": "a", "nodes": {"a": {"tool": "tool", "retry": retry}}})
-            assert (await bench.over("r")).status == "failed"
-
-    asyncio.run(script())
+    async with running(tmp_path, tool) as bench:
+        retry = {"max_attempts": 2, "backoff_s": 0}
+        await bench.start("r", {"start_node": "a", "nodes": {"a": {"tool": "tool", "retry": retry}}})
+        assert (await bench.over("r")).status == "failed"
     assert seen == ["none", "none"]
 
 
-def test_a_name_that_a_tool_gives_its_task_does_not_stay(tmp_path: Path) -> None:
-    async def script() -> None:
-        async with running(tmp_path, names_its_task) as bench:
-            await bench.start("r", loop_until(3, "names_its_task"), n=0, seen=[])
-            await bench.over("r")
-            assert (await bench.state("r"))["seen"] == [False] * 3
-
-    asyncio.run(script())
+async def test_a_name_that_a_tool_gives_its_task_does_not_stay(tmp_path: Path) -> None:
+    async with running(tmp_path, names_its_task) as bench:
+        await bench.start("r", loop_until(3, "names_its_task"), n=0, seen=[])
+        await bench.over("r")
+        assert (await bench.state("r"))["seen"] == [False] * 3
 
 
 def test_a_cancel_reaches_a_tool_in_its_context(tmp_path: Path) -> None:
@@ -111,7 +102,7 @@ def test_a_tool_cannot_lower_the_recursion_limit_of_its_server(tmp_path: Path) -
     in_calls(tmp_path, script, tools={tool.__name__: Tool.of(tool) for tool in (lowers, raises)})
 
 
-def test_a_limit_that_was_lowered_in_another_way_is_put_back_while_the_tool_goes_on(tmp_path: Path) -> None:
+async def test_a_limit_that_was_lowered_in_another_way_is_put_back_while_the_tool_goes_on(tmp_path: Path) -> None:
     is_back = threading.Event()
 
     def tool() -> None:
@@ -120,9 +111,6 @@ def test_a_limit_that_was_lowered_in_another_way_is_put_back_while_the_tool_goes
         while sys.getrecursionlimit() < RECURSION_LIMIT_MIN or sys.getswitchinterval() > 1:
             is_back.wait(0.01)
 
-    async def script() -> None:
-        async with running(tmp_path, tool) as bench:
-            await bench.start("r", {"start_node": "a", "nodes": {"a": "tool"}})
-            assert (await bench.over("r")).status == "completed"
-
-    asyncio.run(script())
+    async with running(tmp_path, tool) as bench:
+        await bench.start("r", {"start_node": "a", "nodes": {"a": "tool"}})
+        assert (await bench.over("r")).status == "completed"

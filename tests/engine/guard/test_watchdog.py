@@ -103,54 +103,45 @@ def test_a_stop_that_does_not_end_is_the_end_and_one_that_ends_is_none(heard: He
     assert len(heard.reasons) == 1
 
 
-def test_a_loop_that_is_held_up_does_not_move_and_one_that_goes_on_does() -> None:
-    async def script() -> None:
-        moves = LoopCheck(asyncio.get_running_loop())
-        for _ in range(3):
-            assert moves()
-            await asyncio.sleep(0)
-        # Nothing is awaited here: the loop is held up.
+async def test_a_loop_that_is_held_up_does_not_move_and_one_that_goes_on_does() -> None:
+    moves = LoopCheck(asyncio.get_running_loop())
+    for _ in range(3):
         assert moves()
-        assert not moves()
-        assert not moves()
         await asyncio.sleep(0)
-        assert moves()
-
-    asyncio.run(script())
+    # Nothing is awaited here: the loop is held up.
+    assert moves()
+    assert not moves()
+    assert not moves()
+    await asyncio.sleep(0)
+    assert moves()
 
 
 @pytest.mark.parametrize("came", [True, False, ZeroDivisionError(), asyncio.CancelledError()], ids=repr)
-def test_work_is_well_as_its_last_trial_came_out(came: Any) -> None:
+async def test_work_is_well_as_its_last_trial_came_out(came: Any) -> None:
     async def work() -> bool:
         if isinstance(came, BaseException):
             raise came
         return bool(came)
 
-    async def script() -> None:
-        works = WorkCheck(asyncio.get_running_loop(), work)
-        for _ in range(3 * watchdog.WORK_EVERY):
-            is_well = works()
-            for _ in range(5):
-                await asyncio.sleep(0)
-        assert is_well is (came is True)
-
-    asyncio.run(script())
+    works = WorkCheck(asyncio.get_running_loop(), work)
+    for _ in range(3 * watchdog.WORK_EVERY):
+        is_well = works()
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert is_well is (came is True)
 
 
-def test_work_that_comes_to_no_end_is_not_well() -> None:
+async def test_work_that_comes_to_no_end_is_not_well() -> None:
     async def work() -> bool:
         await asyncio.sleep(600)
         return True
 
-    async def script() -> None:
-        works = WorkCheck(asyncio.get_running_loop(), work)
-        answers = []
-        for _ in range(4 * watchdog.WORK_EVERY):
-            answers.append(works())
-            await asyncio.sleep(0)
-        assert answers == [True] * 3 * watchdog.WORK_EVERY + [False] * watchdog.WORK_EVERY
-
-    asyncio.run(script())
+    works = WorkCheck(asyncio.get_running_loop(), work)
+    answers = []
+    for _ in range(4 * watchdog.WORK_EVERY):
+        answers.append(works())
+        await asyncio.sleep(0)
+    assert answers == [True] * 3 * watchdog.WORK_EVERY + [False] * watchdog.WORK_EVERY
 
 
 def test_a_builtin_may_be_replaced_by_its_like_and_by_nothing_else() -> None:

@@ -54,100 +54,82 @@ LOST = [
 
 
 @pytest.mark.parametrize(("situation", "kind"), LOST)
-def test_a_commit_after_the_lease_is_lost_writes_nothing(
+async def test_a_commit_after_the_lease_is_lost_writes_nothing(
     database: Database, clock: Clock, situation: Situation, kind: str
 ) -> None:
-    async def scenario() -> None:
-        async with opened(database, clock) as store:
-            claimed = await started(store)
-            stale = claimed.run._replace(step=1)
-            transition = failure(stale) if kind == "failure" else success(stale, n=5 if kind == "success" else 1000)
-            await situation(store, claimed, clock)
-            before = dump(database)
-            with pytest.raises(LeaseLost):
-                await commit(store, claimed.lease, transition, said("late"))
-            assert dump(database) == before
-
-    asyncio.run(scenario())
+    async with opened(database, clock) as store:
+        claimed = await started(store)
+        stale = claimed.run._replace(step=1)
+        transition = failure(stale) if kind == "failure" else success(stale, n=5 if kind == "success" else 1000)
+        await situation(store, claimed, clock)
+        before = dump(database)
+        with pytest.raises(LeaseLost):
+            await commit(store, claimed.lease, transition, said("late"))
+        assert dump(database) == before
 
 
 @pytest.mark.parametrize(
     ("lease", "step"),
     [(Lease("r", 2), 0), (Lease("r", 0), 0), (Lease("other", 1), 0), (Lease("r", 1), 1), (Lease("r", 1), 7)],
 )
-def test_a_wrong_token_run_or_step_writes_nothing(database: Database, lease: Lease, step: int) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            claimed = await started(store)
-            before = dump(database)
-            for transition in (success(claimed.run._replace(step=step), n=1), failure(claimed.run._replace(step=step))):
-                with pytest.raises(LeaseLost):
-                    await commit(store, lease, transition, said("lost"))
-            assert dump(database) == before
-
-    asyncio.run(scenario())
+async def test_a_wrong_token_run_or_step_writes_nothing(database: Database, lease: Lease, step: int) -> None:
+    async with opened(database) as store:
+        claimed = await started(store)
+        before = dump(database)
+        for transition in (success(claimed.run._replace(step=step), n=1), failure(claimed.run._replace(step=step))):
+            with pytest.raises(LeaseLost):
+                await commit(store, lease, transition, said("lost"))
+        assert dump(database) == before
 
 
-def test_every_verb_of_a_lost_lease_writes_nothing(database: Database, clock: Clock) -> None:
-    async def scenario() -> None:
-        async with opened(database, clock) as store:
-            lost = (await started(store)).lease
-            clock.advance(60)
-            held = (await claim_one(store)).lease
-            assert held.token == lost.token + 1
-            await asyncio.wrap_future(store.leases.renew([lost]))
-            before = dump(database)
-            assert await asyncio.wrap_future(store.logs.append(lost, said("late"))) is False
-            assert await store.leases.begin(lost) is False
-            await store.leases.release(lost, interrupted=True)
-            await store.leases.release(lost, interrupted=False)
-            assert await asyncio.wrap_future(store.leases.renew([lost])) == [lost]
-            assert dump(database) == before
-
-    asyncio.run(scenario())
+async def test_every_verb_of_a_lost_lease_writes_nothing(database: Database, clock: Clock) -> None:
+    async with opened(database, clock) as store:
+        lost = (await started(store)).lease
+        clock.advance(60)
+        held = (await claim_one(store)).lease
+        assert held.token == lost.token + 1
+        await asyncio.wrap_future(store.leases.renew([lost]))
+        before = dump(database)
+        assert await asyncio.wrap_future(store.logs.append(lost, said("late"))) is False
+        assert await store.leases.begin(lost) is False
+        await store.leases.release(lost, interrupted=True)
+        await store.leases.release(lost, interrupted=False)
+        assert await asyncio.wrap_future(store.leases.renew([lost])) == [lost]
+        assert dump(database) == before
 
 
 @pytest.mark.parametrize("kind", ["success", "end", "failure", "max_steps"])
-def test_repeating_a_commit_whose_outcome_was_unknown_changes_nothing(database: Database, kind: str) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            claimed = await started(store)
-            run = claimed.run
-            if kind == "max_steps":
-                run = run._replace(graph=run.graph.model_copy(update={"max_steps": 1}))
-            transition = failure(run) if kind == "failure" else success(run, n=1000 if kind == "end" else 1)
-            first = await commit(store, claimed.lease, transition, said("once"))
-            before = dump(database)
-            assert await commit(store, claimed.lease, transition, said("once")) == first
-            assert dump(database) == before
-
-    asyncio.run(scenario())
+async def test_repeating_a_commit_whose_outcome_was_unknown_changes_nothing(database: Database, kind: str) -> None:
+    async with opened(database) as store:
+        claimed = await started(store)
+        run = claimed.run
+        if kind == "max_steps":
+            run = run._replace(graph=run.graph.model_copy(update={"max_steps": 1}))
+        transition = failure(run) if kind == "failure" else success(run, n=1000 if kind == "end" else 1)
+        first = await commit(store, claimed.lease, transition, said("once"))
+        before = dump(database)
+        assert await commit(store, claimed.lease, transition, said("once")) == first
+        assert dump(database) == before
 
 
-def test_a_commit_and_its_repetition_in_one_batch_are_one_commit(database: Database) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            claimed = await started(store)
-            transition = success(claimed.run, n=1)
-            await asyncio.gather(*(commit(store, claimed.lease, transition) for _ in range(5)))
-            record, state, lines = await store.runs.whole("r", 0, 100)
-            assert (record.step, state.to_text()) == (1, '{"n":1}')
-            assert [line.seq for line in lines] == [1, 2]
-
-    asyncio.run(scenario())
+async def test_a_commit_and_its_repetition_in_one_batch_are_one_commit(database: Database) -> None:
+    async with opened(database) as store:
+        claimed = await started(store)
+        transition = success(claimed.run, n=1)
+        await asyncio.gather(*(commit(store, claimed.lease, transition) for _ in range(5)))
+        record, state, lines = await store.runs.whole("r", 0, 100)
+        assert (record.step, state.to_text()) == (1, '{"n":1}')
+        assert [line.seq for line in lines] == [1, 2]
 
 
-def test_a_failed_run_keeps_its_last_good_state_and_shows_why(database: Database) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            claimed = await started(store)
-            run = await walk(store, claimed, [{"n": 1, "x": [1.0]}])
-            await commit(store, claimed.lease, failure(run))
-            record, state, lines = await store.runs.whole("r", 0, 100)
-            assert (record.status, record.step, record.current_node) == (Status.FAILED, 1, "a")
-            assert record.error == '{"type":"tool_error","message":"boom","node":"a","step":2,"attempt":1}'
-            assert record.finished_at is not None
-            assert state.to_text() == '{"n":1,"x":[1.0]}'
-            assert lines[-1].event == "run_failed"
-
-    asyncio.run(scenario())
+async def test_a_failed_run_keeps_its_last_good_state_and_shows_why(database: Database) -> None:
+    async with opened(database) as store:
+        claimed = await started(store)
+        run = await walk(store, claimed, [{"n": 1, "x": [1.0]}])
+        await commit(store, claimed.lease, failure(run))
+        record, state, lines = await store.runs.whole("r", 0, 100)
+        assert (record.status, record.step, record.current_node) == (Status.FAILED, 1, "a")
+        assert record.error == '{"type":"tool_error","message":"boom","node":"a","step":2,"attempt":1}'
+        assert record.finished_at is not None
+        assert state.to_text() == '{"n":1,"x":[1.0]}'
+        assert lines[-1].event == "run_failed"

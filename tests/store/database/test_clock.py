@@ -66,7 +66,7 @@ def database_time(database: Database) -> real.datetime:
 
 
 @pytest.mark.parametrize("hours", [-5, 5])
-def test_a_server_whose_clock_is_wrong_notes_the_databases_time(
+async def test_a_server_whose_clock_is_wrong_notes_the_databases_time(
     database: Database, monkeypatch: pytest.MonkeyPatch, hours: float
 ) -> None:
     before = database_time(database)
@@ -82,7 +82,7 @@ def test_a_server_whose_clock_is_wrong_notes_the_databases_time(
                 await store.servers.join()
                 await asyncio.wrap_future(store.leases.renew([claimed.lease]))
 
-        asyncio.run(scenario())
+        await scenario()
     second = real.timedelta(seconds=1)  # To the millisecond, and by the monotonic clock.
     first, last = iso(before - second), iso(database_time(database) + second + real.timedelta(seconds=LEASE_S))
     found = times(database)
@@ -91,25 +91,22 @@ def test_a_server_whose_clock_is_wrong_notes_the_databases_time(
 
 
 @pytest.mark.parametrize("hours", [-5, 5])
-def test_servers_whose_clocks_differ_by_hours_respect_each_others_leases(
+async def test_servers_whose_clocks_differ_by_hours_respect_each_others_leases(
     database: Database, monkeypatch: pytest.MonkeyPatch, hours: float
 ) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            servers = Servers(store._writer, "two", "", LEASE_S)
-            other = Leases(store._writer, servers, FirstStates(), "two", LEASE_S)
-            for name in "ab":
-                await start(store, name)
-            mine = await store.leases.claim(1)
-            with monkeypatch.context() as patch:
-                set_host_clock(patch, hours)
-                # What was queued just now is due, what is leased is not.
-                theirs = await other.claim(10)
-                assert [claim.lease.run_id for claim in (*mine, *theirs)] == ["a", "b"]
-                assert await other.claim(10) == []
-                assert await asyncio.wrap_future(other.renew([theirs[0].lease])) == []
-            assert await store.leases.claim(10) == []
-            for claimed in (*mine, *theirs):
-                await commit(store, claimed.lease, success(claimed.run, n=1))
-
-    asyncio.run(scenario())
+    async with opened(database) as store:
+        servers = Servers(store._writer, "two", "", LEASE_S)
+        other = Leases(store._writer, servers, FirstStates(), "two", LEASE_S)
+        for name in "ab":
+            await start(store, name)
+        mine = await store.leases.claim(1)
+        with monkeypatch.context() as patch:
+            set_host_clock(patch, hours)
+            # What was queued just now is due, what is leased is not.
+            theirs = await other.claim(10)
+            assert [claim.lease.run_id for claim in (*mine, *theirs)] == ["a", "b"]
+            assert await other.claim(10) == []
+            assert await asyncio.wrap_future(other.renew([theirs[0].lease])) == []
+        assert await store.leases.claim(10) == []
+        for claimed in (*mine, *theirs):
+            await commit(store, claimed.lease, success(claimed.run, n=1))

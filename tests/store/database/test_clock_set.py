@@ -64,69 +64,59 @@ async def passes(store: Store, clock: SettableClock, seconds: float) -> list[str
 # Back.
 
 
-def test_queued_runs_are_claimed_after_the_clock_was_set_back(database: Database, clock: SettableClock) -> None:
-    async def scenario() -> None:
-        async with opened(database, clock) as store:
-            for name in "abcd":
-                await start(store, name)
-            assert len(await store.leases.claim(1)) == 1
-            clock.set_by(-HOUR)
-            await start(store, "e")
-            assert sorted(await due(store)) == ["b", "c", "d", "e"]
-            assert run_of(database, "e", "created_at") >= run_of(database, "a", "created_at")
-
-    asyncio.run(scenario())
+async def test_queued_runs_are_claimed_after_the_clock_was_set_back(database: Database, clock: SettableClock) -> None:
+    async with opened(database, clock) as store:
+        for name in "abcd":
+            await start(store, name)
+        assert len(await store.leases.claim(1)) == 1
+        clock.set_by(-HOUR)
+        await start(store, "e")
+        assert sorted(await due(store)) == ["b", "c", "d", "e"]
+        assert run_of(database, "e", "created_at") >= run_of(database, "a", "created_at")
 
 
-def test_waits_last_as_long_as_they_were_to_after_the_clock_was_set_back(
+async def test_waits_last_as_long_as_they_were_to_after_the_clock_was_set_back(
     database: Database, clock: SettableClock
 ) -> None:
-    async def scenario() -> None:
-        async with opened(database, clock) as store:
-            await parked(store, "sleeps", NAP)
-            failing = await begun(store, "backs off", AGAIN)
-            await carry(store, failing, BOOM)
-            clock.set_by(-HOUR)
-            # By a tenth longer, while the clock is behind.
-            assert sorted(await passes(store, clock, 12)) == ["backs off", "sleeps"]
-            await parked(store, "later", NAP)
-            assert await passes(store, clock, 12) == ["later"]
-
-    asyncio.run(scenario())
+    async with opened(database, clock) as store:
+        await parked(store, "sleeps", NAP)
+        failing = await begun(store, "backs off", AGAIN)
+        await carry(store, failing, BOOM)
+        clock.set_by(-HOUR)
+        # By a tenth longer, while the clock is behind.
+        assert sorted(await passes(store, clock, 12)) == ["backs off", "sleeps"]
+        await parked(store, "later", NAP)
+        assert await passes(store, clock, 12) == ["later"]
 
 
-def test_a_signal_times_out_in_time_after_the_clock_was_set_back(database: Database, clock: SettableClock) -> None:
-    async def scenario() -> None:
-        async with opened(database, clock) as store:
-            await parked(store, "r", HASTY)
-            clock.set_by(-HOUR)
-            assert await passes(store, clock, 67) == ["r"]
-
-    asyncio.run(scenario())
-
-
-def test_no_duration_is_negative_and_no_time_before_another_after_the_clock_was_set_back(
+async def test_a_signal_times_out_in_time_after_the_clock_was_set_back(
     database: Database, clock: SettableClock
 ) -> None:
-    async def scenario() -> None:
-        async with opened(database, clock) as store:
-            await parked(store, "r", NAP)
-            counting = await started(store, "s")
-            run = await commit(store, counting.lease, success(counting.run, n=1))
-            clock.set_by(-HOUR)
-            clock.advance(12)
-            await commit(store, counting.lease, success(run, n=1000))
-            assert (await rest(store, await claim(store, "r"))).status is Status.COMPLETED
-            [step] = (await store.history.page("r", 0, 10)).items
-            assert 10_000 <= step.duration_ms <= 12_000
-            assert step.started_at < step.finished_at
-            for name in "rs":
-                lines, _, _ = await store.logs.page(name, 0, 10)
-                assert [line.ts for line in lines] == sorted(line.ts for line in lines)
-        assert ask(database, "SELECT run_id FROM v_steps WHERE duration_ms < 0 OR finished_at < started_at") == []
-        assert ask(database, "SELECT run_id FROM v_runs WHERE duration_s < 0 OR finished_at < created_at") == []
+    async with opened(database, clock) as store:
+        await parked(store, "r", HASTY)
+        clock.set_by(-HOUR)
+        assert await passes(store, clock, 67) == ["r"]
 
-    asyncio.run(scenario())
+
+async def test_no_duration_is_negative_and_no_time_before_another_after_the_clock_was_set_back(
+    database: Database, clock: SettableClock
+) -> None:
+    async with opened(database, clock) as store:
+        await parked(store, "r", NAP)
+        counting = await started(store, "s")
+        run = await commit(store, counting.lease, success(counting.run, n=1))
+        clock.set_by(-HOUR)
+        clock.advance(12)
+        await commit(store, counting.lease, success(run, n=1000))
+        assert (await rest(store, await claim(store, "r"))).status is Status.COMPLETED
+        [step] = (await store.history.page("r", 0, 10)).items
+        assert 10_000 <= step.duration_ms <= 12_000
+        assert step.started_at < step.finished_at
+        for name in "rs":
+            lines, _, _ = await store.logs.page(name, 0, 10)
+            assert [line.ts for line in lines] == sorted(line.ts for line in lines)
+    assert ask(database, "SELECT run_id FROM v_steps WHERE duration_ms < 0 OR finished_at < started_at") == []
+    assert ask(database, "SELECT run_id FROM v_runs WHERE duration_s < 0 OR finished_at < created_at") == []
 
 
 def test_the_views_tell_of_no_negative_duration_that_an_older_version_has_stored(
@@ -181,67 +171,58 @@ def test_a_start_on_a_clock_that_was_set_back_goes_on_with_what_is_due(
     asyncio.run(after())
 
 
-def test_a_clock_that_is_set_right_again_changes_nothing(database: Database, clock: SettableClock) -> None:
-    async def scenario() -> None:
-        async with opened(database, clock) as store:
-            await start(store, "r")
-            await parked(store, "s", NAP)
-            assert await due(store) == ["r"]
-            clock.set_by(-HOUR)
+async def test_a_clock_that_is_set_right_again_changes_nothing(database: Database, clock: SettableClock) -> None:
+    async with opened(database, clock) as store:
+        await start(store, "r")
+        await parked(store, "s", NAP)
+        assert await due(store) == ["r"]
+        clock.set_by(-HOUR)
+        clock.advance(1)
+        await store.servers.probe(within_s=60)
+        clock.set_by(HOUR)
+        assert await due(store) == []
+        assert await passes(store, clock, 9) == ["s"]
+        assert run_of(database, "s", "moved_at")[0] <= iso(clock())
+
+
+async def test_the_time_that_is_ahead_of_the_clock_comes_back_to_it(database: Database, clock: SettableClock) -> None:
+    async with opened(database, clock) as store:
+        await start(store, "before")
+        clock.set_by(-60)
+        for _ in range(700):
             clock.advance(1)
             await store.servers.probe(within_s=60)
-            clock.set_by(HOUR)
-            assert await due(store) == []
-            assert await passes(store, clock, 9) == ["s"]
-            assert run_of(database, "s", "moved_at")[0] <= iso(clock())
-
-    asyncio.run(scenario())
+        await start(store, "after")
+        assert run_of(database, "after", "created_at") == (iso(clock()),)
 
 
-def test_the_time_that_is_ahead_of_the_clock_comes_back_to_it(database: Database, clock: SettableClock) -> None:
-    async def scenario() -> None:
-        async with opened(database, clock) as store:
-            await start(store, "before")
-            clock.set_by(-60)
-            for _ in range(700):
-                clock.advance(1)
-                await store.servers.probe(within_s=60)
-            await start(store, "after")
-            assert run_of(database, "after", "created_at") == (iso(clock()),)
-
-    asyncio.run(scenario())
-
-
-def test_a_run_sleeps_until_the_clock_shows_its_moment_however_it_was_set(
+async def test_a_run_sleeps_until_the_clock_shows_its_moment_however_it_was_set(
     database: Database, clock: SettableClock
 ) -> None:
-    async def scenario() -> None:
-        async with opened(database, clock) as store:
-            moment = iso(clock() + timedelta(seconds=600))
-            await parked(store, "r", UNTIL, t=moment)
-            clock.advance(300)
-            clock.set_by(-HOUR)
+    async with opened(database, clock) as store:
+        moment = iso(clock() + timedelta(seconds=600))
+        await parked(store, "r", UNTIL, t=moment)
+        clock.advance(300)
+        clock.set_by(-HOUR)
 
-            async def looks() -> Status:
-                """It is looked at now and then, and parked again while the clock says that it is too early."""
-                for claimed in await store.leases.claim(10):
-                    return (await rest(store, claimed)).status
-                return Status.WAITING
+        async def looks() -> Status:
+            """It is looked at now and then, and parked again while the clock says that it is too early."""
+            for claimed in await store.leases.claim(10):
+                return (await rest(store, claimed)).status
+            return Status.WAITING
 
-            for _ in range(40):
-                clock.advance(30)
-                assert await looks() is Status.WAITING
-            clock.set_by(HOUR)
-            clock.advance(31)
-            assert await looks() is Status.COMPLETED
-            assert iso(clock()) > moment
-            events = ask(database, "SELECT event FROM log_lines WHERE run_id = 'r' ORDER BY seq")
-            assert [event for (event,) in events].count("run_waiting") == 1
-
-    asyncio.run(scenario())
+        for _ in range(40):
+            clock.advance(30)
+            assert await looks() is Status.WAITING
+        clock.set_by(HOUR)
+        clock.advance(31)
+        assert await looks() is Status.COMPLETED
+        assert iso(clock()) > moment
+        events = ask(database, "SELECT event FROM log_lines WHERE run_id = 'r' ORDER BY seq")
+        assert [event for (event,) in events].count("run_waiting") == 1
 
 
-def test_a_sleep_until_a_moment_is_cut_short_in_time_however_the_clock_was_set(
+async def test_a_sleep_until_a_moment_is_cut_short_in_time_however_the_clock_was_set(
     database: Database, clock: SettableClock
 ) -> None:
     async def scenario() -> None:
@@ -262,81 +243,75 @@ def test_a_sleep_until_a_moment_is_cut_short_in_time_however_the_clock_was_set(
                         return
             raise AssertionError("it was never cut short")
 
-    asyncio.run(scenario())
+    await scenario()
 
 
 # Ahead.
 
 
-def test_what_the_clock_says_is_due_is_due_when_it_was_set_ahead(database: Database, clock: SettableClock) -> None:
-    async def scenario() -> None:
-        async with opened(database, clock) as store:
-            await parked(store, "s", NAP)
-            await queue(store, "q", COUNTER, n=0)
-            clock.set_by(HOUR)
-            assert sorted(await due(store)) == ["q", "s"]
+async def test_what_the_clock_says_is_due_is_due_when_it_was_set_ahead(
+    database: Database, clock: SettableClock
+) -> None:
+    async with opened(database, clock) as store:
+        await parked(store, "s", NAP)
+        await queue(store, "q", COUNTER, n=0)
+        clock.set_by(HOUR)
+        assert sorted(await due(store)) == ["q", "s"]
 
-    asyncio.run(scenario())
 
-
-def test_leases_of_servers_that_live_survive_a_clock_that_is_set_ahead(server_database: Database) -> None:
+async def test_leases_of_servers_that_live_survive_a_clock_that_is_set_ahead(server_database: Database) -> None:
     clocks = [SettableClock(), SettableClock()]
 
-    async def scenario() -> None:
-        async with opened(server_database, clocks[0]) as one, opened(server_database, clocks[1], "two") as two:
-            for each in (one, two):
-                await each.servers.join()
-            mine = await started(one)
-            for clock in clocks:
-                clock.set_by(HOUR)
-            assert await due(two) == []
-            assert await asyncio.wrap_future(one.leases.renew([mine.lease])) == []
-            for clock in clocks:
-                clock.advance(LEASE_S - 1)
-            assert await due(two) == []
-            assert (await commit(one, mine.lease, success(mine.run, n=1))).step == 1
-
-    asyncio.run(scenario())
+    async with opened(server_database, clocks[0]) as one, opened(server_database, clocks[1], "two") as two:
+        for each in (one, two):
+            await each.servers.join()
+        mine = await started(one)
+        for clock in clocks:
+            clock.set_by(HOUR)
+        assert await due(two) == []
+        assert await asyncio.wrap_future(one.leases.renew([mine.lease])) == []
+        for clock in clocks:
+            clock.advance(LEASE_S - 1)
+        assert await due(two) == []
+        assert (await commit(one, mine.lease, success(mine.run, n=1))).step == 1
 
 
-def test_leases_of_servers_that_are_gone_are_taken_over_after_a_clock_was_set_ahead(server_database: Database) -> None:
+async def test_leases_of_servers_that_are_gone_are_taken_over_after_a_clock_was_set_ahead(
+    server_database: Database,
+) -> None:
     clock = SettableClock()
 
-    async def scenario() -> None:
-        async with opened(server_database, clock) as store:
-            await started(store)
-        async with opened(server_database, clock, "two") as two:
-            await two.servers.join()
-            clock.set_by(HOUR)
-            assert await passes(two, clock, LEASE_S) == ["r"]
-
-    asyncio.run(scenario())
+    async with opened(server_database, clock) as store:
+        await started(store)
+    async with opened(server_database, clock, "two") as two:
+        await two.servers.join()
+        clock.set_by(HOUR)
+        assert await passes(two, clock, LEASE_S) == ["r"]
 
 
-def test_a_server_that_starts_on_a_clock_that_was_set_back_keeps_up_with_the_others(server_database: Database) -> None:
+async def test_a_server_that_starts_on_a_clock_that_was_set_back_keeps_up_with_the_others(
+    server_database: Database,
+) -> None:
     old, new = SettableClock(), SettableClock()
 
-    async def scenario() -> None:
-        async with opened(server_database, old) as one:
-            await one.servers.join()
-            mine = await started(one)
-            for clock in (old, new):
-                clock.set_by(-HOUR)
-            old.advance(5)
-            new.advance(5)
-            await asyncio.wrap_future(one.leases.renew([mine.lease]))
-            async with opened(server_database, new, "two") as two:
-                await two.servers.join()
-                for _ in range(60):
-                    for clock in (old, new):
-                        clock.advance(1)
-                    await asyncio.wrap_future(one.leases.renew([mine.lease]))
-                    await two.servers.share(10, 0)
-                    assert await due(two) == []
-                await start(two, "s")
-                assert [claimed.run.id for claimed in await one.leases.claim(1)] == ["s"]
-
-    asyncio.run(scenario())
+    async with opened(server_database, old) as one:
+        await one.servers.join()
+        mine = await started(one)
+        for clock in (old, new):
+            clock.set_by(-HOUR)
+        old.advance(5)
+        new.advance(5)
+        await asyncio.wrap_future(one.leases.renew([mine.lease]))
+        async with opened(server_database, new, "two") as two:
+            await two.servers.join()
+            for _ in range(60):
+                for clock in (old, new):
+                    clock.advance(1)
+                await asyncio.wrap_future(one.leases.renew([mine.lease]))
+                await two.servers.share(10, 0)
+                assert await due(two) == []
+            await start(two, "s")
+            assert [claimed.run.id for claimed in await one.leases.claim(1)] == ["s"]
 
 
 @pytest.mark.parametrize("table", ["servers", "runs", "waits"])
@@ -418,16 +393,13 @@ def test_a_clock_that_is_set_back_again_and_again_holds_up_nothing() -> None:
     assert 90 <= read(timeline, clock) - first <= 100
 
 
-def test_a_store_of_its_own_clock_goes_on_from_what_another_clock_has_written(
+async def test_a_store_of_its_own_clock_goes_on_from_what_another_clock_has_written(
     database: Database, clock: SettableClock
 ) -> None:
-    async def scenario() -> None:
-        async with opened(database, clock) as store:
-            clock.advance(HOUR)
-            await start(store, "a")
-        behind = SettableClock()
-        async with opened(database, behind, "two") as store:
-            await (store.servers.join() if store.is_shared else store.leases.seize())
-            assert (await claim_one(store)).run.id == "a"
-
-    asyncio.run(scenario())
+    async with opened(database, clock) as store:
+        clock.advance(HOUR)
+        await start(store, "a")
+    behind = SettableClock()
+    async with opened(database, behind, "two") as store:
+        await (store.servers.join() if store.is_shared else store.leases.seize())
+        assert (await claim_one(store)).run.id == "a"

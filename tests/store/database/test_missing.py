@@ -55,56 +55,47 @@ async def assert_unavailable(store: Store, why: str, calls: Any = CALLS) -> None
         assert re.search(why, str(refused.value)), f"{call}: {refused.value}"
 
 
-def test_without_its_tables_each_call_says_what_is_lacking_and_all_is_well_when_they_are_back(
+async def test_without_its_tables_each_call_says_what_is_lacking_and_all_is_well_when_they_are_back(
     database: Database,
 ) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            await start(store, "r")
-            carried = await claim_one(store)
-            take_all_away(database)
-            await assert_unavailable(store, f"^(the database cannot be read: )?{database.name} lacks the tables? \\w+")
-            with pytest.raises(Unavailable, match="lacks the tables"):
-                await commit(store, carried.lease, success(carried.run, n=1))
-            migrate(database)
-            await store.probe_reading()
-            await store.servers.probe(within_s=60)
-            await start(store, "after")
-            assert (await claim_one(store)).lease.run_id == "after"
-
-    asyncio.run(scenario())
+    async with opened(database) as store:
+        await start(store, "r")
+        carried = await claim_one(store)
+        take_all_away(database)
+        await assert_unavailable(store, f"^(the database cannot be read: )?{database.name} lacks the tables? \\w+")
+        with pytest.raises(Unavailable, match="lacks the tables"):
+            await commit(store, carried.lease, success(carried.run, n=1))
+        migrate(database)
+        await store.probe_reading()
+        await store.servers.probe(within_s=60)
+        await start(store, "after")
+        assert (await claim_one(store)).lease.run_id == "after"
 
 
-def test_without_a_column_the_calls_that_need_it_name_it(database: Database) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            await start(store, "r")
-            with sql(database) as session:
-                session.execute("ALTER TABLE runs DROP COLUMN failures")
-            await assert_unavailable(store, r"lacks the column runs\.failures", ["claim", "probe of reads"])
-            assert (await store.runs.get("r")).run_id == "r"
-            with sql(database) as session:
-                session.execute("ALTER TABLE runs ADD COLUMN failures int NOT NULL DEFAULT 0")
-            await store.probe_reading()
-            assert (await claim_one(store)).run.failures == 0
-
-    asyncio.run(scenario())
+async def test_without_a_column_the_calls_that_need_it_name_it(database: Database) -> None:
+    async with opened(database) as store:
+        await start(store, "r")
+        with sql(database) as session:
+            session.execute("ALTER TABLE runs DROP COLUMN failures")
+        await assert_unavailable(store, r"lacks the column runs\.failures", ["claim", "probe of reads"])
+        assert (await store.runs.get("r")).run_id == "r"
+        with sql(database) as session:
+            session.execute("ALTER TABLE runs ADD COLUMN failures int NOT NULL DEFAULT 0")
+        await store.probe_reading()
+        assert (await claim_one(store)).run.failures == 0
 
 
-def test_a_statement_of_ours_that_is_wrong_is_a_fault_and_no_lack(database: Database) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            for wrong in ("SELECT nonsense FROM runs", "SELECT 1 FROM nonsense"):
-                statement = Statement(text(wrong))
+async def test_a_statement_of_ours_that_is_wrong_is_a_fault_and_no_lack(database: Database) -> None:
+    async with opened(database) as store:
+        for wrong in ("SELECT nonsense FROM runs", "SELECT 1 FROM nonsense"):
+            statement = Statement(text(wrong))
 
-                def verb(transaction: Transaction, statement: Statement = statement) -> list[Any]:
-                    return transaction.all(statement)
+            def verb(transaction: Transaction, statement: Statement = statement) -> list[Any]:
+                return transaction.all(statement)
 
-                with pytest.raises(database.errors, match="nonsense"):
-                    await store._writer.write(verb)
-            await start(store, "r")
-
-    asyncio.run(scenario())
+            with pytest.raises(database.errors, match="nonsense"):
+                await store._writer.write(verb)
+        await start(store, "r")
 
 
 # What only PostgreSQL can take away.
@@ -131,50 +122,44 @@ def name_of(database: Postgres) -> str:
     return str(psycopg.conninfo.conninfo_to_dict(database.conninfo)["dbname"])
 
 
-def test_a_schema_that_is_dropped_or_renamed_is_missed_and_welcome_when_it_is_back(server: Postgres) -> None:
-    async def scenario() -> None:
-        async with opened(server) as store:
-            await start(store, "r")
-            with sql(server) as session:
-                session.execute("ALTER SCHEMA public RENAME TO hidden")
-            await assert_unavailable(store, "lacks the tables .* hides them")
-            with sql(server) as session:
-                session.execute("ALTER SCHEMA hidden RENAME TO public")
-            assert (await claim_one(store)).lease.run_id == "r"
-            with sql(server) as session:
-                session.execute("DROP SCHEMA public CASCADE")
-            await assert_unavailable(store, "lacks the tables")
-            with sql(server) as session:
-                session.execute("CREATE SCHEMA public")
-            migrate(server)
-            await start(store, "r")
-            assert (await store.runs.get("r")).run_id == "r"
-
-    asyncio.run(scenario())
+async def test_a_schema_that_is_dropped_or_renamed_is_missed_and_welcome_when_it_is_back(server: Postgres) -> None:
+    async with opened(server) as store:
+        await start(store, "r")
+        with sql(server) as session:
+            session.execute("ALTER SCHEMA public RENAME TO hidden")
+        await assert_unavailable(store, "lacks the tables .* hides them")
+        with sql(server) as session:
+            session.execute("ALTER SCHEMA hidden RENAME TO public")
+        assert (await claim_one(store)).lease.run_id == "r"
+        with sql(server) as session:
+            session.execute("DROP SCHEMA public CASCADE")
+        await assert_unavailable(store, "lacks the tables")
+        with sql(server) as session:
+            session.execute("CREATE SCHEMA public")
+        migrate(server)
+        await start(store, "r")
+        assert (await store.runs.get("r")).run_id == "r"
 
 
-def test_a_database_that_is_dropped_and_made_anew_is_missed_and_welcome_when_it_is_back(
+async def test_a_database_that_is_dropped_and_made_anew_is_missed_and_welcome_when_it_is_back(
     server: Postgres, postgres: Databases
 ) -> None:
-    async def scenario() -> None:
-        async with opened(server) as store:
-            await start(store, "r")
-            with psycopg.connect(postgres.url, autocommit=True) as session:
-                session.execute(f'DROP DATABASE "{name_of(server)}" WITH (FORCE)'.encode())
-                await assert_unavailable(store, f"{server.name} does not exist", ["get", "probe of reads"])
-                async with asyncio.timeout(60):
-                    while f"{server.name} does not exist" not in await refusal(store):
-                        pass
-                session.execute(f'CREATE DATABASE "{name_of(server)}"'.encode())
-            await assert_unavailable(store, "lacks the tables")
-            migrate(server)
-            await start(store, "r")
-            assert (await claim_one(store)).lease.run_id == "r"
-
-    asyncio.run(scenario())
+    async with opened(server) as store:
+        await start(store, "r")
+        with psycopg.connect(postgres.url, autocommit=True) as session:
+            session.execute(f'DROP DATABASE "{name_of(server)}" WITH (FORCE)'.encode())
+            await assert_unavailable(store, f"{server.name} does not exist", ["get", "probe of reads"])
+            async with asyncio.timeout(60):
+                while f"{server.name} does not exist" not in await refusal(store):
+                    pass
+            session.execute(f'CREATE DATABASE "{name_of(server)}"'.encode())
+        await assert_unavailable(store, "lacks the tables")
+        migrate(server)
+        await start(store, "r")
+        assert (await claim_one(store)).lease.run_id == "r"
 
 
-def test_a_right_that_is_revoked_is_named_until_it_is_granted_again(server: Postgres) -> None:
+async def test_a_right_that_is_revoked_is_named_until_it_is_granted_again(server: Postgres) -> None:
     role = f"plain_{name_of(server)}"
     with sql(server) as session:
         session.execute(f"CREATE ROLE {role} LOGIN")
@@ -201,7 +186,7 @@ def test_a_right_that_is_revoked_is_named_until_it_is_granted_again(server: Post
             assert (await claim_one(store)).lease.run_id == "r"
 
     try:
-        asyncio.run(scenario())
+        await scenario()
     finally:
         with sql(server) as session:
             session.execute(f"DROP OWNED BY {role}")

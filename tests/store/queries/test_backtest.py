@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -45,35 +44,29 @@ STATES: list[dict[str, Any]] = [
         ({"key": "n", "op": "in", "value": [1, 3, 5]}, [2, 4]),
     ],
 )
-def test_states_are_those_after_each_step(
+async def test_states_are_those_after_each_step(
     database: Database, monkeypatch: pytest.MonkeyPatch, condition: Any, stops: list[int], at_once: int
 ) -> None:
     monkeypatch.setattr("service.store.queries.backtest.STEPS_AT_ONCE", at_once)
 
-    async def scenario() -> None:
-        async with opened(database) as store:
-            await start(store, "r")
-            await walk(store, await claim_one(store), STATES)
-            which = Filter(graph_id=(await store.runs.get("r")).graph_id)
-            before = dump(database)
-            found = await store.backtest.run(asking(condition), which, 10)
-            assert dump(database) == before
-        assert (found.runs, found.steps, found.diverging_runs) == (1, len(STATES), 1)
-        assert [example.step for example in found.examples] == stops
-
-    asyncio.run(scenario())
+    async with opened(database) as store:
+        await start(store, "r")
+        await walk(store, await claim_one(store), STATES)
+        which = Filter(graph_id=(await store.runs.get("r")).graph_id)
+        before = dump(database)
+        found = await store.backtest.run(asking(condition), which, 10)
+        assert dump(database) == before
+    assert (found.runs, found.steps, found.diverging_runs) == (1, len(STATES), 1)
+    assert [example.step for example in found.examples] == stops
 
 
-def test_which_graphs_are_known(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_which_graphs_are_known(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.store.queries.graphs.IDS_AT_ONCE", 2)
     *added, other = [asking({"key": key, "op": "exists"}) for key in "abcde"]
 
-    async def scenario() -> None:
-        async with opened(database) as store:
-            for graph in added:
-                await store.graphs.add(graph)
-            ids = {graph.id for graph in added}
-            assert await store.graphs.known(ids | {other.id, "0" * 32}) == ids
-            assert await store.graphs.known([]) == set()
-
-    asyncio.run(scenario())
+    async with opened(database) as store:
+        for graph in added:
+            await store.graphs.add(graph)
+        ids = {graph.id for graph in added}
+        assert await store.graphs.known(ids | {other.id, "0" * 32}) == ids
+        assert await store.graphs.known([]) == set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -40,29 +39,23 @@ def test_the_oldest_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kept.take([("large", 0)]) == {}
 
 
-def test_a_run_patched_before_its_claim_has_the_patched_state(database: Database) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            await store.graphs.add(COUNTER)
-            for name in "ab":
-                await store.runs.start(start_of(name, state={"n": 1}))
-            await store.control.pause("b")
-            await store.control.resume("b", patched(n=2))
-            claimed = await store.leases.claim(2)
-            assert {each.run.id: each.run.state.to_object() for each in claimed} == {"a": {"n": 1}, "b": {"n": 2}}
-
-    asyncio.run(scenario())
+async def test_a_run_patched_before_its_claim_has_the_patched_state(database: Database) -> None:
+    async with opened(database) as store:
+        await store.graphs.add(COUNTER)
+        for name in "ab":
+            await store.runs.start(start_of(name, state={"n": 1}))
+        await store.control.pause("b")
+        await store.control.resume("b", patched(n=2))
+        claimed = await store.leases.claim(2)
+        assert {each.run.id: each.run.state.to_object() for each in claimed} == {"a": {"n": 1}, "b": {"n": 2}}
 
 
-def test_a_run_claimed_again_has_the_state_that_it_began_with(database: Database) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            await store.graphs.add(COUNTER)
-            await store.runs.start(start_of("r", state={"n": 1, "é": [2**64, -0.0]}))
-            [first] = await store.leases.claim(1)
-            await store.leases.release(first.lease, interrupted=False)
-            [second] = await store.leases.claim(1)
-            assert first.run.state == second.run.state
-            assert list(first.run.state) == list(second.run.state) == ["n", "é"]
-
-    asyncio.run(scenario())
+async def test_a_run_claimed_again_has_the_state_that_it_began_with(database: Database) -> None:
+    async with opened(database) as store:
+        await store.graphs.add(COUNTER)
+        await store.runs.start(start_of("r", state={"n": 1, "é": [2**64, -0.0]}))
+        [first] = await store.leases.claim(1)
+        await store.leases.release(first.lease, interrupted=False)
+        [second] = await store.leases.claim(1)
+        assert first.run.state == second.run.state
+        assert list(first.run.state) == list(second.run.state) == ["n", "é"]

@@ -89,36 +89,30 @@ def test_no_two_texts_share_a_slot() -> None:
     assert len({slot_of(text, "postgresql") for text in texts}) == len(texts)
 
 
-def test_long_keys_are_set_changed_and_unset_like_any_other(database: Database) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            await _walked(store)
-            for step, state in enumerate(STATES):
-                assert (await store.history.state_at("r", step))[1].to_object() == state
-            assert (await store.runs.whole("r", 0, 1))[1].to_object() == STATES[-1]
-            steps = (await store.history.page("r", 0, 100)).items
-            for step, before, after in zip(steps, STATES, STATES[1:], strict=False):
-                assert {key: json.loads(text) for key, text in step.set.items()} == {
-                    key: value for key, value in after.items() if key not in before or before[key] != value
-                }
-                assert step.unset == tuple(sorted(before.keys() - after.keys()))
-                (record,) = json.loads(step.evaluated)
-                assert record["operands"] == {LONG: after[LONG]}
-            assert len(steps) == len(STATES) - 1
-
-    asyncio.run(scenario())
+async def test_long_keys_are_set_changed_and_unset_like_any_other(database: Database) -> None:
+    async with opened(database) as store:
+        await _walked(store)
+        for step, state in enumerate(STATES):
+            assert (await store.history.state_at("r", step))[1].to_object() == state
+        assert (await store.runs.whole("r", 0, 1))[1].to_object() == STATES[-1]
+        steps = (await store.history.page("r", 0, 100)).items
+        for step, before, after in zip(steps, STATES, STATES[1:], strict=False):
+            assert {key: json.loads(text) for key, text in step.set.items()} == {
+                key: value for key, value in after.items() if key not in before or before[key] != value
+            }
+            assert step.unset == tuple(sorted(before.keys() - after.keys()))
+            (record,) = json.loads(step.evaluated)
+            assert record["operands"] == {LONG: after[LONG]}
+        assert len(steps) == len(STATES) - 1
     views = ask(database, "SELECT step, state FROM v_states WHERE run_id = 'r' ORDER BY step")
     assert [(step, json.loads(state)) for step, state in views] == list(enumerate(STATES))
 
 
-def test_a_run_with_long_keys_is_claimed_with_its_state(database: Database) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            await store.graphs.add(LOOP)
-            await store.runs.start(start_of("r", LOOP, state=STATES[2]))
-            assert (await claim_one(store)).run.state.to_object() == STATES[2]
-
-    asyncio.run(scenario())
+async def test_a_run_with_long_keys_is_claimed_with_its_state(database: Database) -> None:
+    async with opened(database) as store:
+        await store.graphs.add(LOOP)
+        await store.runs.start(start_of("r", LOOP, state=STATES[2]))
+        assert (await claim_one(store)).run.state.to_object() == STATES[2]
 
 
 def test_both_databases_give_the_same_bytes(both: tuple[Database, ...]) -> None:
@@ -140,12 +134,9 @@ def test_both_databases_give_the_same_bytes(both: tuple[Database, ...]) -> None:
     assert on_sqlite[0][0] == codec.encode(STATES[0])
 
 
-def test_only_a_stand_in_has_its_key_beside_it(database: Database) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            await _walked(store)
-
-    asyncio.run(scenario())
+async def test_only_a_stand_in_has_its_key_beside_it(database: Database) -> None:
+    async with opened(database) as store:
+        await _walked(store)
     rows = set(ask(database, "SELECT key, long_key FROM changes"))
     keys = {key for state in STATES for key in state}
     dialect = "postgresql" if isinstance(database, Postgres) else "sqlite"
@@ -154,41 +145,35 @@ def test_only_a_stand_in_has_its_key_beside_it(database: Database) -> None:
     assert any(whole for _, whole in rows) == (dialect == "postgresql")
 
 
-def test_long_tags_are_filtered_by(database: Database) -> None:
+async def test_long_tags_are_filtered_by(database: Database) -> None:
     tags = [LONG, FOREIGN, *SIBLINGS[:2], STAND_IN, "short", slot_of(f"t:{LONG}", "postgresql").removeprefix("t:")]
 
-    async def scenario() -> None:
-        async with opened(database) as store:
-            await store.graphs.add(LOOP)
-            for number, tag in enumerate(tags):
-                await store.runs.start(start_of(f"{number}", LOOP, state={}, tags={"t": tag, FOREIGN: "k"}))
-            for number, tag in enumerate(tags):
-                (found,) = (await store.runs.page(Filter(tag=f"t:{tag}"), 10)).items
-                assert (found.run_id, json.loads(found.tags)) == (f"{number}", {"t": tag, FOREIGN: "k"})
-            first = await store.runs.page(Filter(tag=f"{FOREIGN}:k"), 4)
-            rest = await store.runs.page(Filter(tag=f"{FOREIGN}:k"), 4, first.next_cursor)
-            assert [run.run_id for run in (*first.items, *rest.items)] == [*"6543210"]
-            assert (await store.runs.page(Filter(tag=f"t:{LONG[:-1]}"), 10)).items == ()
-
-    asyncio.run(scenario())
+    async with opened(database) as store:
+        await store.graphs.add(LOOP)
+        for number, tag in enumerate(tags):
+            await store.runs.start(start_of(f"{number}", LOOP, state={}, tags={"t": tag, FOREIGN: "k"}))
+        for number, tag in enumerate(tags):
+            (found,) = (await store.runs.page(Filter(tag=f"t:{tag}"), 10)).items
+            assert (found.run_id, json.loads(found.tags)) == (f"{number}", {"t": tag, FOREIGN: "k"})
+        first = await store.runs.page(Filter(tag=f"{FOREIGN}:k"), 4)
+        rest = await store.runs.page(Filter(tag=f"{FOREIGN}:k"), 4, first.next_cursor)
+        assert [run.run_id for run in (*first.items, *rest.items)] == [*"6543210"]
+        assert (await store.runs.page(Filter(tag=f"t:{LONG[:-1]}"), 10)).items == ()
 
 
 @pytest.mark.parametrize("name", ["a", LONG, FOREIGN, STAND_IN], ids=["short", "long", "foreign", "stand-in"])
-def test_visits_of_a_node_of_any_name_are_counted(database: Database, name: str) -> None:
+async def test_visits_of_a_node_of_any_name_are_counted(database: Database, name: str) -> None:
     visited = graph({"start_node": name, "nodes": {name: {"tool": "add", "max_visits": 2}}, "edges": {name: name}})
 
-    async def scenario() -> None:
-        async with opened(database) as store:
-            claimed = await begun(store, "r", visited)
-            for step in (2, 4):
-                assert (await carry(store, claimed)).run.visits == {name: 1}
-                await store.leases.release(claimed.lease, interrupted=False)
-                claimed = await claim(store, "r")
-                assert claimed.run.visits == {name: 1}
-                run = await rest(store, claimed)
-                assert (run.status, run.step, run.visits) == (Status.PAUSED, step, {name: 2})
-                await store.control.resume("r")
-                claimed = await claim(store, "r")
-                assert claimed.run.visits == {}
-
-    asyncio.run(scenario())
+    async with opened(database) as store:
+        claimed = await begun(store, "r", visited)
+        for step in (2, 4):
+            assert (await carry(store, claimed)).run.visits == {name: 1}
+            await store.leases.release(claimed.lease, interrupted=False)
+            claimed = await claim(store, "r")
+            assert claimed.run.visits == {name: 1}
+            run = await rest(store, claimed)
+            assert (run.status, run.step, run.visits) == (Status.PAUSED, step, {name: 2})
+            await store.control.resume("r")
+            claimed = await claim(store, "r")
+            assert claimed.run.visits == {}

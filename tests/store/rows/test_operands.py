@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sqlite3
 from pathlib import Path
@@ -20,7 +19,7 @@ async def add(state: dict[str, Any]) -> None:
     state["n"] += 1
 
 
-def test_large_operands_are_stored_once_and_read_back_whole(tmp_path: Path) -> None:
+async def test_large_operands_are_stored_once_and_read_back_whole(tmp_path: Path) -> None:
     asked = {
         "all": [
             {"key": "large", "op": "contains", "value": {"omitted": "no"}},
@@ -29,13 +28,10 @@ def test_large_operands_are_stored_once_and_read_back_whole(tmp_path: Path) -> N
     }
     document = {"start_node": "a", "nodes": {"a": "add"}, "edges": {"a": {"to": "a", "condition": asked}}}
 
-    async def script() -> list[Any]:
-        async with running(tmp_path, add) as bench:
-            await bench.start("r", document, n=0, large=LARGE)
-            await bench.over("r")
-            return list((await bench.store.history.page("r", 0, 100)).items)
-
-    steps = asyncio.run(script())
+    async with running(tmp_path, add) as bench:
+        await bench.start("r", document, n=0, large=LARGE)
+        await bench.over("r")
+        steps = list((await bench.store.history.page("r", 0, 100)).items)
     assert len(steps) == 20
     for step in steps:
         (record,) = json.loads(step.evaluated)
@@ -46,7 +42,7 @@ def test_large_operands_are_stored_once_and_read_back_whole(tmp_path: Path) -> N
         assert database.execute("SELECT max(length(evaluated)) < 1000 FROM snapshots").fetchone() == (1,)
 
 
-def test_edges_on_error_cost_no_copy_either(tmp_path: Path) -> None:
+async def test_edges_on_error_cost_no_copy_either(tmp_path: Path) -> None:
     """Each is asked of the state before the step, with the error's record at its own place, and is read back so."""
     large = {"key": "large", "op": "contains", "value": "nothing"}
     edges = [
@@ -70,13 +66,10 @@ def test_edges_on_error_cost_no_copy_either(tmp_path: Path) -> None:
     async def fail() -> None:
         raise ValueError("no " * 500)
 
-    async def script() -> Any:
-        async with running(tmp_path, fail) as bench:
-            await bench.start("r", document, large=LARGE)
-            assert (await bench.over("r")).status == "completed"
-            return (await bench.store.history.page("r", 0, 100)).items
-
-    (step,) = asyncio.run(script())
+    async with running(tmp_path, fail) as bench:
+        await bench.start("r", document, large=LARGE)
+        assert (await bench.over("r")).status == "completed"
+        (step,) = (await bench.store.history.page("r", 0, 100)).items
     first, *others, last = json.loads(step.evaluated)
     assert first["operands"] == {"large.type": "tool_error"}
     assert [record["operands"] for record in (*others, last)] == [{"large": LARGE}] * 4
@@ -85,19 +78,16 @@ def test_edges_on_error_cost_no_copy_either(tmp_path: Path) -> None:
         assert database.execute("SELECT max(length(evaluated)) < 2000 FROM snapshots").fetchone() == (1,)
 
 
-def test_of_very_much_that_was_asked_a_part_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_of_very_much_that_was_asked_a_part_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conditions, "OPERANDS_BYTES_MAX", 150_000)
     asked = {"key": "large", "op": "contains", "value": "nothing"}
     edges = [{"to": "a", "condition": asked} for _ in range(4)]
     document = {"start_node": "a", "nodes": {"a": "add"}, "edges": {"a": edges}}
 
-    async def script() -> Any:
-        async with running(tmp_path, add) as bench:
-            await bench.start("r", document, n=0, large=LARGE)
-            await bench.over("r")
-            return (await bench.store.history.page("r", 0, 100)).items
-
-    (step,) = asyncio.run(script())
+    async with running(tmp_path, add) as bench:
+        await bench.start("r", document, n=0, large=LARGE)
+        await bench.over("r")
+        (step,) = (await bench.store.history.page("r", 0, 100)).items
     records = json.loads(step.evaluated)
     assert [record["operands"] for record in records] == [{"large": LARGE}, {"large": LARGE}, {}, {}]
     assert [record.get("omitted") for record in records] == [None, None, ["large"], ["large"]]

@@ -80,7 +80,7 @@ def test_the_state_after_any_step_is_the_models_byte_for_byte_on_both_databases(
     assert stored[0] == stored[1]
 
 
-def test_keys_sort_by_code_point_on_both_databases(both: tuple[Database, ...]) -> None:
+async def test_keys_sort_by_code_point_on_both_databases(both: tuple[Database, ...]) -> None:
     """Where positions are equal the key decides; a locale's order would differ."""
     names = ["a", "B", "é", "e", "Z", "_", "-", "😀", "\uffff", "ä", "10", "9", ""]
     found = []
@@ -92,69 +92,57 @@ def test_keys_sort_by_code_point_on_both_databases(both: tuple[Database, ...]) -
                 await store.graphs.add(ENDLESS)
                 await store.runs.start(start_of("r", ENDLESS, state=dict.fromkeys(names, 0)))
 
-        asyncio.run(scenario(database))
+        await scenario(database)
         found.append([key for (key,) in ask(database, "SELECT key FROM changes ORDER BY key")])
         assert ask(database, "SELECT state FROM v_states") == [(codec.encode(dict.fromkeys(names, 0)),)]
     assert found == [sorted(names)] * 2
 
 
-def test_a_step_past_the_last_and_an_unknown_run_are_not_found(database: Database) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            claimed = await started(store)
-            await walk(store, claimed, [{"n": 1}])
-            for run_id, step in (("r", 2), ("r", 2**63 - 1), ("r", 2**70), ("nope", 0), ("nope", None)):
-                with pytest.raises(NotFound):
-                    await store.history.state_at(run_id, step)
-
-    asyncio.run(scenario())
+async def test_a_step_past_the_last_and_an_unknown_run_are_not_found(database: Database) -> None:
+    async with opened(database) as store:
+        claimed = await started(store)
+        await walk(store, claimed, [{"n": 1}])
+        for run_id, step in (("r", 2), ("r", 2**63 - 1), ("r", 2**70), ("nope", 0), ("nope", None)):
+            with pytest.raises(NotFound):
+                await store.history.state_at(run_id, step)
 
 
-def test_a_step_writes_what_it_changed_and_nothing_else(database: Database) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            claimed = await started(store)
-            big = "x" * 100_000
-            last = {"n": 2, "big": big}
-            await walk(store, claimed, [{"n": 1, "big": big, "o": {"a": 1}}, {**last, "o": {"a": 1.0}}, last])
-        rows = ask(database, "SELECT step, key, substr(value, 1, 7) FROM changes WHERE step > 0 ORDER BY step, key")
-        assert rows == [
-            *((1, "big", '"xxxxxx'), (1, "n", "1"), (1, "o", '{"a":1}')),
-            *((2, "n", "2"), (2, "o", '{"a":1.')),
-            (3, "o", None),
+async def test_a_step_writes_what_it_changed_and_nothing_else(database: Database) -> None:
+    async with opened(database) as store:
+        claimed = await started(store)
+        big = "x" * 100_000
+        last = {"n": 2, "big": big}
+        await walk(store, claimed, [{"n": 1, "big": big, "o": {"a": 1}}, {**last, "o": {"a": 1.0}}, last])
+    rows = ask(database, "SELECT step, key, substr(value, 1, 7) FROM changes WHERE step > 0 ORDER BY step, key")
+    assert rows == [
+        *((1, "big", '"xxxxxx'), (1, "n", "1"), (1, "o", '{"a":1}')),
+        *((2, "n", "2"), (2, "o", '{"a":1.')),
+        (3, "o", None),
+    ]
+
+
+async def test_the_page_of_steps_shows_what_each_changed(database: Database) -> None:
+    async with opened(database) as store:
+        claimed = await started(store)
+        await walk(store, claimed, [{"n": 1, "b": [1.0], "a": None}, {"n": 1, "a": None}, {"n": 1000}])
+        page = await store.history.page("r", 0, 100)
+        shown = [(step.step, step.set, step.unset, step.next_node, step.reason) for step in page.items]
+        assert shown == [
+            (1, {"n": "1", "b": "[1.0]", "a": "null"}, (), "a", "condition"),
+            (2, {}, ("b",), "a", "condition"),
+            (3, {"n": "1000"}, ("a",), None, "none_true"),
         ]
-
-    asyncio.run(scenario())
-
-
-def test_the_page_of_steps_shows_what_each_changed(database: Database) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            claimed = await started(store)
-            await walk(store, claimed, [{"n": 1, "b": [1.0], "a": None}, {"n": 1, "a": None}, {"n": 1000}])
-            page = await store.history.page("r", 0, 100)
-            shown = [(step.step, step.set, step.unset, step.next_node, step.reason) for step in page.items]
-            assert shown == [
-                (1, {"n": "1", "b": "[1.0]", "a": "null"}, (), "a", "condition"),
-                (2, {}, ("b",), "a", "condition"),
-                (3, {"n": "1000"}, ("a",), None, "none_true"),
-            ]
-            assert list(page.items[0].set) == ["n", "b", "a"]
-            assert page.next_cursor is None
-
-    asyncio.run(scenario())
+        assert list(page.items[0].set) == ["n", "b", "a"]
+        assert page.next_cursor is None
 
 
-def test_the_views_answer(database: Database) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            named = read_graph({**ENDLESS.document(), "name": "endless"}, ["add"])
-            await start(store, "r", named)
-            claimed = await claim_one(store)
-            await walk(store, claimed, [{"n": 1}, {"n": 2, "x": "é"}])
-            await started(store, "fails")
-
-    asyncio.run(scenario())
+async def test_the_views_answer(database: Database) -> None:
+    async with opened(database) as store:
+        named = read_graph({**ENDLESS.document(), "name": "endless"}, ["add"])
+        await start(store, "r", named)
+        claimed = await claim_one(store)
+        await walk(store, claimed, [{"n": 1}, {"n": 2, "x": "é"}])
+        await started(store, "fails")
     assert ask(
         database, "SELECT run_id, graph, status, step, current_node, error_type FROM v_runs ORDER BY run_id"
     ) == [

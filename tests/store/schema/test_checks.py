@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,7 +83,7 @@ def migrate_to(database: Database, revision: str) -> None:
         command.upgrade(config, revision)
 
 
-def test_an_upgrade_from_the_first_schema_keeps_keys_runs_and_servers(empty: Database) -> None:
+async def test_an_upgrade_from_the_first_schema_keeps_keys_runs_and_servers(empty: Database) -> None:
     migrate_to(empty, "0001")
     with sql(empty) as session:
         session.execute("INSERT INTO graphs VALUES (?, '', 'a', ?, '2030-01-01')", (COUNTER.id, COUNTER.text))
@@ -106,15 +105,12 @@ def test_an_upgrade_from_the_first_schema_keeps_keys_runs_and_servers(empty: Dat
     assert ask(empty, "SELECT * FROM idempotency_keys ORDER BY key") == keys
     assert ask(empty, "SELECT id, active FROM servers") == [("old", None)]
 
-    async def scenario() -> None:
-        async with opened(empty) as store:
-            assert await store.runs.start(start_of("new"), key_of("k1")) == ("r1", False)
-            with pytest.raises(Conflict):
-                await store.runs.start(start_of("new"), key_of("k2", "another body"))
-            assert await store.runs.start(start_of("new"), key_of("k3")) == ("new", True)
-            assert [claim.lease.run_id for claim in await store.leases.claim(3)] == ["r0", "r1", "r2"]
-
-    asyncio.run(scenario())
+    async with opened(empty) as store:
+        assert await store.runs.start(start_of("new"), key_of("k1")) == ("r1", False)
+        with pytest.raises(Conflict):
+            await store.runs.start(start_of("new"), key_of("k2", "another body"))
+        assert await store.runs.start(start_of("new"), key_of("k3")) == ("new", True)
+        assert [claim.lease.run_id for claim in await store.leases.claim(3)] == ["r0", "r1", "r2"]
 
 
 def test_a_key_without_its_run_is_refused_at_the_commit(database: Database) -> None:

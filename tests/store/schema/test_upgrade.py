@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -168,38 +167,32 @@ def test_rows_of_before_are_the_same_after_the_upgrade(before: Database) -> None
     assert kept(before) == rows
 
 
-def test_runs_of_before_go_on_after_the_upgrade(before: Database) -> None:
+async def test_runs_of_before_go_on_after_the_upgrade(before: Database) -> None:
     migrate(before)
 
-    async def scenario() -> None:
-        async with opened(before) as store:
-            await store.leases.seize()
-            claimed = await claim(store, "running")
-            assert (claimed.run.crashes, claimed.run.failures, claimed.run.waited) == (3, 0, None)
-            assert claimed.run.state.to_text() == '{"n":-0.0}'
-            assert (await rest(store, claimed)).status is Status.COMPLETED
-            assert await store.control.resume("failed") == "queued"
-            assert (await rest(store, await claim(store, "failed"))).status is Status.COMPLETED
-            assert await store.control.pause("queued") == "paused"
-            assert (await store.history.page("failed", 0, 10)).items[0].node == ODD
-
-    asyncio.run(scenario())
+    async with opened(before) as store:
+        await store.leases.seize()
+        claimed = await claim(store, "running")
+        assert (claimed.run.crashes, claimed.run.failures, claimed.run.waited) == (3, 0, None)
+        assert claimed.run.state.to_text() == '{"n":-0.0}'
+        assert (await rest(store, claimed)).status is Status.COMPLETED
+        assert await store.control.resume("failed") == "queued"
+        assert (await rest(store, await claim(store, "failed"))).status is Status.COMPLETED
+        assert await store.control.pause("queued") == "paused"
+        assert (await store.history.page("failed", 0, 10)).items[0].node == ODD
 
 
-def test_the_view_of_runs_says_what_a_run_waits_for_while_it_does(database: Database) -> None:
+async def test_the_view_of_runs_says_what_a_run_waits_for_while_it_does(database: Database) -> None:
     query = "SELECT waits_for, signal FROM v_runs WHERE run_id = 'r'"
 
-    async def scenario() -> None:
-        async with opened(database) as store:
-            await parked(store, "r", APPROVAL)
-            assert ask(database, query) == [("signal", "ok")]
-            await store.control.pause("r")
-            assert ask(database, query) == [("signal", "ok")]
-            await store.control.resume("r")
-            await store.signals.send("r", "ok", "1")
-            claimed = await claim(store, "r")
-            assert ask(database, query) == [(None, None)]
-            await rest(store, claimed)
-            assert ask(database, query) == [(None, None)]
-
-    asyncio.run(scenario())
+    async with opened(database) as store:
+        await parked(store, "r", APPROVAL)
+        assert ask(database, query) == [("signal", "ok")]
+        await store.control.pause("r")
+        assert ask(database, query) == [("signal", "ok")]
+        await store.control.resume("r")
+        await store.signals.send("r", "ok", "1")
+        claimed = await claim(store, "r")
+        assert ask(database, query) == [(None, None)]
+        await rest(store, claimed)
+        assert ask(database, query) == [(None, None)]

@@ -78,7 +78,7 @@ async def until(server: Server, query: str) -> None:
 
 
 @pytest.mark.parametrize("what", ["append", "claim"])
-def test_what_was_in_flight_is_done_once(server: Server, what: str) -> None:
+async def test_what_was_in_flight_is_done_once(server: Server, what: str) -> None:
     async def do(store: Store, lease: Lease | None) -> None:
         if lease is not None:
             assert await asyncio.wrap_future(store.logs.append(lease, said("once")))
@@ -102,4 +102,4 @@ def test_what_was_in_flight_is_done_once(server: Server, what: str) -> None:
             assert [each.event for each in lines] == ["run_started", *(["log"] if what == "append" else [])]
 
     with closing(Line(server.port)) as line:
-        asyncio.run(scenario(line))
+        await scenario(line)

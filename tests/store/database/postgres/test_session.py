@@ -116,27 +116,27 @@ def honest(postgres: Databases) -> tuple[list[Any], dict[str, list[Any]]]:
     return seen, stored
 
 
-def assert_as_ever(url: str, database: Database, honest: tuple[list[Any], dict[str, list[Any]]]) -> None:
+async def assert_as_ever(url: str, database: Database, honest: tuple[list[Any], dict[str, list[Any]]]) -> None:
     migrate(database)
-    assert asyncio.run(live(database)) == honest[0]
+    assert await live(database) == honest[0]
     with psycopg.connect(url, autocommit=True, options="-c default_transaction_read_only=off") as session:
         session.execute(f'ALTER DATABASE "{name_of(url)}" RESET ALL'.encode())
     assert dump(database_at(url)) == honest[1]
 
 
 @pytest.mark.parametrize("setting", ALONE)
-def test_a_setting_that_somebody_has_changed_changes_nothing(url: str, honest: Any, setting: str) -> None:
+async def test_a_setting_that_somebody_has_changed_changes_nothing(url: str, honest: Any, setting: str) -> None:
     change(url, {setting: CHANGED[setting]})
-    assert_as_ever(url, database_at(url), honest)
+    await assert_as_ever(url, database_at(url), honest)
 
 
 @pytest.mark.parametrize("form", ["", "?pooler=transaction"], ids=["direct", "pooled"])
-def test_all_settings_changed_at_once_change_nothing(url: str, honest: Any, form: str) -> None:
+async def test_all_settings_changed_at_once_change_nothing(url: str, honest: Any, form: str) -> None:
     change(url, CHANGED)
-    assert_as_ever(url, database_at(url + form), honest)
+    await assert_as_ever(url, database_at(url + form), honest)
 
 
-def test_an_environment_and_a_url_that_change_settings_change_nothing(
+async def test_an_environment_and_a_url_that_change_settings_change_nothing(
     url: str, honest: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = database_at(f"{url}?client_encoding=LATIN1&options=-c%20array_nulls%3Doff")
@@ -145,46 +145,40 @@ def test_an_environment_and_a_url_that_change_settings_change_nothing(
         patch.setenv("PGTZ", "America/St_Johns")
         patch.setenv("PGCLIENTENCODING", "LATIN1")
         migrate(database)
-        seen = asyncio.run(live(database))
+        seen = await live(database)
     assert (seen, dump(database_at(url))) == honest
 
 
 @pytest.mark.parametrize("form", ["", "?pooler=transaction"], ids=["direct", "pooled"])
-def test_a_search_path_that_is_changed_under_a_server_leads_nobody_elsewhere(url: str, form: str) -> None:
+async def test_a_search_path_that_is_changed_under_a_server_leads_nobody_elsewhere(url: str, form: str) -> None:
     database = database_at(url + form)
     migrate(database)
 
-    async def scenario() -> None:
-        async with opened(database) as store:
-            await start(store, "before")
-            with sql(database) as session:
-                session.execute("CREATE SCHEMA elsewhere")
-                session.execute("CREATE TABLE elsewhere.runs (LIKE public.runs)")
-            change(url, {"search_path": "elsewhere"})
-            with psycopg.connect(url, autocommit=True) as session:
-                session.execute(
-                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                )
-            await start(store, "after")
-            assert [run.run_id for run in (await store.runs.page(Filter(), 10)).items] == ["after", "before"]
-
-    asyncio.run(scenario())
+    async with opened(database) as store:
+        await start(store, "before")
+        with sql(database) as session:
+            session.execute("CREATE SCHEMA elsewhere")
+            session.execute("CREATE TABLE elsewhere.runs (LIKE public.runs)")
+        change(url, {"search_path": "elsewhere"})
+        with psycopg.connect(url, autocommit=True) as session:
+            session.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        await start(store, "after")
+        assert [run.run_id for run in (await store.runs.page(Filter(), 10)).items] == ["after", "before"]
     assert ask(database, "SELECT id FROM public.runs ORDER BY id") == [("after",), ("before",)]
 
 
-def test_the_tables_are_made_and_found_in_the_schema_that_the_search_path_names(url: str) -> None:
+async def test_the_tables_are_made_and_found_in_the_schema_that_the_search_path_names(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as session:
         session.execute('CREATE SCHEMA "It""s mine"')
     change(url, {"search_path": '"It""s mine", public'})
     migrate(database_at(url))
 
-    async def scenario() -> None:
-        async with opened(database_at(url)) as store:
-            await start(store, "r")
-            assert (await store.runs.get("r")).run_id == "r"
-
-    asyncio.run(scenario())
+    async with opened(database_at(url)) as store:
+        await start(store, "r")
+        assert (await store.runs.get("r")).run_id == "r"
     assert ask(database_at(url), 'SELECT id FROM "It""s mine".runs') == [("r",)]
 
 
@@ -226,7 +220,7 @@ def test_a_commit_waits_for_the_disk_of_the_standby_as_well(url: str, given: str
         assert connection.execute("SHOW synchronous_commit").fetchone() == (told,)
 
 
-def test_a_server_that_is_told_other_settings_while_it_runs_changes_nothing() -> None:
+async def test_a_server_that_is_told_other_settings_while_it_runs_changes_nothing() -> None:
     with own_server() as server:
         migrate(database_at(server.url))
 
@@ -245,7 +239,7 @@ def test_a_server_that_is_told_other_settings_while_it_runs_changes_nothing() ->
                 assert len(await store.leases.claim(10)) == 3
                 assert (await store.runs.get("a")).forked_from_id is None
 
-        asyncio.run(scenario())
+        await scenario()
 
 
 def test_a_postgresql_that_is_too_old_is_refused_before_it_is_told_anything() -> None:

@@ -102,26 +102,23 @@ VERBS: dict[str, tuple[Callable[[Store], Awaitable[Any]], Callable[[Store], Awai
 
 @pytest.mark.parametrize("how", ["pg_cancel_backend", "pg_terminate_backend"])
 @pytest.mark.parametrize("verb", VERBS)
-def test_what_has_not_reached_the_standby_is_not_acknowledged(
+async def test_what_has_not_reached_the_standby_is_not_acknowledged(
     primary: Server, database: Database, verb: str, how: str
 ) -> None:
     prepare, do = VERBS[verb]
 
-    async def scenario() -> None:
-        async with opened(database) as store:
-            await prepare(store)
-            async with no_standby(primary):
-                asked = asyncio.ensure_future(do(store))
-                for _ in range(2):
-                    await end(database, how)
-                    assert not asked.done()
-            assert await asked == {"start": ("r", True), "start with a key": ("r", True), "signal": True}.get(
-                verb, "paused" if verb == "pause" else None
-            )
-        assert ask(database, "SELECT count(*) FROM runs") == [(1,)]
-        assert ask(database, "SELECT count(*) FROM signals") == [(int(verb == "signal"),)]
-
-    asyncio.run(scenario())
+    async with opened(database) as store:
+        await prepare(store)
+        async with no_standby(primary):
+            asked = asyncio.ensure_future(do(store))
+            for _ in range(2):
+                await end(database, how)
+                assert not asked.done()
+        assert await asked == {"start": ("r", True), "start with a key": ("r", True), "signal": True}.get(
+            verb, "paused" if verb == "pause" else None
+        )
+    assert ask(database, "SELECT count(*) FROM runs") == [(1,)]
+    assert ask(database, "SELECT count(*) FROM signals") == [(int(verb == "signal"),)]
 
 
 AGAIN: dict[str, tuple[Callable[[Store], Awaitable[Any]], Callable[[Store], Awaitable[Any]], Any]] = {
@@ -142,47 +139,40 @@ AGAIN: dict[str, tuple[Callable[[Store], Awaitable[Any]], Callable[[Store], Awai
 
 
 @pytest.mark.parametrize("verb", AGAIN)
-def test_a_call_that_only_finds_what_it_asks_for_waits_as_well(primary: Server, database: Database, verb: str) -> None:
+async def test_a_call_that_only_finds_what_it_asks_for_waits_as_well(
+    primary: Server, database: Database, verb: str
+) -> None:
     """It may be there because another server's wait was ended, and may be lost with the primary."""
     prepare, do, is_right = AGAIN[verb]
 
-    async def scenario() -> None:
-        async with opened(database) as one, opened(database, server_id="two") as two:
-            await prepare(one)
-            await do(one)
-            async with no_standby(primary):
-                again = asyncio.ensure_future(do(two))
-                await waiting(database)
-                assert not again.done()
-            assert is_right(await again)
-
-    asyncio.run(scenario())
+    async with opened(database) as one, opened(database, server_id="two") as two:
+        await prepare(one)
+        await do(one)
+        async with no_standby(primary):
+            again = asyncio.ensure_future(do(two))
+            await waiting(database)
+            assert not again.done()
+        assert is_right(await again)
 
 
-def test_a_step_whose_wait_is_ended_is_committed_once(primary: Server, database: Database) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            await start(store, "r")
-            claimed = await claim_one(store)
-            async with no_standby(primary):
-                asked = asyncio.ensure_future(commit(store, claimed.lease, success(claimed.run, n=1)))
+async def test_a_step_whose_wait_is_ended_is_committed_once(primary: Server, database: Database) -> None:
+    async with opened(database) as store:
+        await start(store, "r")
+        claimed = await claim_one(store)
+        async with no_standby(primary):
+            asked = asyncio.ensure_future(commit(store, claimed.lease, success(claimed.run, n=1)))
+            await end(database, "pg_cancel_backend")
+            assert not asked.done()
+        assert (await asked).step == 1
+    assert ask(database, "SELECT step FROM snapshots") == [(1,)]
+
+
+async def test_a_wait_that_is_ended_again_and_again_is_no_acknowledgement(primary: Server, database: Database) -> None:
+    async with opened(database) as store:
+        await store.graphs.add(COUNTER)
+        async with no_standby(primary):
+            asked = asyncio.ensure_future(store.runs.start(start_of("r")))
+            for _ in range(7):  # More often than a verb is replayed at once.
                 await end(database, "pg_cancel_backend")
                 assert not asked.done()
-            assert (await asked).step == 1
-        assert ask(database, "SELECT step FROM snapshots") == [(1,)]
-
-    asyncio.run(scenario())
-
-
-def test_a_wait_that_is_ended_again_and_again_is_no_acknowledgement(primary: Server, database: Database) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            await store.graphs.add(COUNTER)
-            async with no_standby(primary):
-                asked = asyncio.ensure_future(store.runs.start(start_of("r")))
-                for _ in range(7):  # More often than a verb is replayed at once.
-                    await end(database, "pg_cancel_backend")
-                    assert not asked.done()
-            assert await asked == ("r", True)
-
-    asyncio.run(scenario())
+        assert await asked == ("r", True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import resource
 import signal
@@ -102,16 +101,13 @@ def test_a_url_of_nothing_that_we_can_use_is_refused(url: str, why: str) -> None
         database_at(url)
 
 
-def test_reader_and_writer_use_the_same_file_in_a_folder_of_any_name(tmp_path: Path) -> None:
+async def test_reader_and_writer_use_the_same_file_in_a_folder_of_any_name(tmp_path: Path) -> None:
     database = Sqlite(tmp_path / "what? 100% #1 é" / "rungraph.db")
     migrate(database)
 
-    async def scenario() -> None:
-        async with opened(database) as store:
-            await start(store, "r")
-            assert (await store.runs.get("r")).run_id == "r"
-
-    asyncio.run(scenario())
+    async with opened(database) as store:
+        await start(store, "r")
+        assert (await store.runs.get("r")).run_id == "r"
     assert sorted(os.listdir(tmp_path)) == ["what? 100% #1 é"]
 
 
@@ -157,48 +153,36 @@ def test_a_disk_without_room_for_the_log_does_without(database: Sqlite, caplog: 
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
-def test_a_reader_can_not_write(database: Sqlite) -> None:
-    async def scenario() -> None:
-        reader = Reader(database, RequiredTables(database, ()))
-        with pytest.raises(Unavailable, match="readonly"):
-            async with reader.snapshot() as snapshot:
-                await snapshot.one(text("DELETE FROM graphs"))
-        await reader.close()
-
-    asyncio.run(scenario())
+async def test_a_reader_can_not_write(database: Sqlite) -> None:
+    reader = Reader(database, RequiredTables(database, ()))
+    with pytest.raises(Unavailable, match="readonly"):
+        async with reader.snapshot() as snapshot:
+            await snapshot.one(text("DELETE FROM graphs"))
+    await reader.close()
 
 
-def test_a_snapshot_does_not_see_what_is_committed_after_it_began(database: Sqlite) -> None:
-    async def scenario() -> None:
-        count = text("SELECT count(*) FROM runs")
-        async with opened(database) as store, store._reader.snapshot() as snapshot:
-            before: Any = await snapshot.one(count)
-            await start(store, "r")
-            assert await snapshot.one(count) == before == (0,)
-
-    asyncio.run(scenario())
+async def test_a_snapshot_does_not_see_what_is_committed_after_it_began(database: Sqlite) -> None:
+    count = text("SELECT count(*) FROM runs")
+    async with opened(database) as store, store._reader.snapshot() as snapshot:
+        before: Any = await snapshot.one(count)
+        await start(store, "r")
+        assert await snapshot.one(count) == before == (0,)
 
 
-def test_a_database_that_cannot_be_read_is_unavailable(tmp_path: Path) -> None:
+async def test_a_database_that_cannot_be_read_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "rungraph.db").write_bytes(b"no database" * 1000)
 
-    async def scenario() -> None:
-        reader = Reader(Sqlite(tmp_path / "rungraph.db"), RequiredTables(Sqlite(tmp_path / "rungraph.db"), ()))
-        with pytest.raises(Unavailable, match="cannot be read"):
-            async with reader.snapshot() as snapshot:
-                await snapshot.one(text("SELECT * FROM runs"))
-        await reader.close()
-
-    asyncio.run(scenario())
+    reader = Reader(Sqlite(tmp_path / "rungraph.db"), RequiredTables(Sqlite(tmp_path / "rungraph.db"), ()))
+    with pytest.raises(Unavailable, match="cannot be read"):
+        async with reader.snapshot() as snapshot:
+            await snapshot.one(text("SELECT * FROM runs"))
+    await reader.close()
 
 
-def test_when_the_store_has_closed_everything_is_in_the_file_itself(database: Sqlite) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            await start(store, "r")
-            await store.runs.get("r")
-
-    asyncio.run(scenario())
+async def test_when_the_store_has_closed_everything_is_in_the_file_itself(database: Sqlite) -> None:
+    async with opened(database) as store:
+        await start(store, "r")
+        await store.runs.get("r")
     assert not database.file.with_name("rungraph.db-wal").exists()
     assert ask(database, "SELECT id FROM runs") == [("r",)]
 

@@ -89,7 +89,7 @@ LOSSES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("is_inline", [False, True], ids=["thread", "inline"])
-def test_nothing_is_acknowledged_once_a_file_is_lost(
+async def test_nothing_is_acknowledged_once_a_file_is_lost(
     loss: str, is_inline: bool, tmp_path: Path, migrated: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "data").mkdir()
@@ -109,75 +109,63 @@ def test_nothing_is_acknowledged_once_a_file_is_lost(
             await store.runs.get("before")
         assert [type(each) for each in refused] == [Unavailable, Unavailable]
 
-    async def scenario() -> None:
-        async with opened(database) as store:
-            if is_inline:
-                with store.committing_inline():
-                    await lose(store)
-            else:
+    async with opened(database) as store:
+        if is_inline:
+            with store.committing_inline():
                 await lose(store)
-
-    asyncio.run(scenario())
+        else:
+            await lose(store)
     [critical] = [record for record in caplog.records if record.levelno == logging.CRITICAL]
     assert "start it again" in critical.message
 
 
 @pytest.mark.parametrize("loss", ["log removed", "log moved", "index removed", "file moved"])
-def test_what_was_acknowledged_is_in_the_file_that_is_left(loss: str, database: Sqlite) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            for number in range(20):
-                await start(store, f"r{number}")
-            LOSSES[loss](database.file)
-            with pytest.raises(Unavailable):
-                await store.runs.start(start_of("late"), within_s=20)
-            # Nothing more may be needed: whoever watches may kill the process now.
-            for suffix in (LOG, INDEX):
-                beside(database.file, suffix).unlink(missing_ok=True)
-            file = elsewhere(database.file) if loss == "file moved" else database.file
-            with closing(sqlite3.connect(file)) as connection:
-                assert connection.execute("SELECT count(*) FROM runs WHERE id LIKE 'r%'").fetchone() == (20,)
-                assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-
-    asyncio.run(scenario())
+async def test_what_was_acknowledged_is_in_the_file_that_is_left(loss: str, database: Sqlite) -> None:
+    async with opened(database) as store:
+        for number in range(20):
+            await start(store, f"r{number}")
+        LOSSES[loss](database.file)
+        with pytest.raises(Unavailable):
+            await store.runs.start(start_of("late"), within_s=20)
+        # Nothing more may be needed: whoever watches may kill the process now.
+        for suffix in (LOG, INDEX):
+            beside(database.file, suffix).unlink(missing_ok=True)
+        file = elsewhere(database.file) if loss == "file moved" else database.file
+        with closing(sqlite3.connect(file)) as connection:
+            assert connection.execute("SELECT count(*) FROM runs WHERE id LIKE 'r%'").fetchone() == (20,)
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-def test_a_log_that_somebody_has_begun_anew_is_left_alone(database: Sqlite) -> None:
+async def test_a_log_that_somebody_has_begun_anew_is_left_alone(database: Sqlite) -> None:
     """Another program's rows are in it; ours come from a log that nobody has any more."""
 
-    async def scenario() -> None:
-        async with opened(database) as store:
-            await start(store, "r")
-            for suffix in (LOG, INDEX):
-                beside(database.file, suffix).unlink()
-            other = sqlite3.connect(database.file, isolation_level=None)
-            other.execute("CREATE TABLE other (value)")
-            with pytest.raises(Unavailable):
-                await store.runs.start(start_of("late"), within_s=20)
-        # The store has closed without taking the other's log away.
-        assert beside(database.file, LOG).stat().st_size
-        other.execute("INSERT INTO other VALUES (1)")
-        other.close()
-
-    asyncio.run(scenario())
+    async with opened(database) as store:
+        await start(store, "r")
+        for suffix in (LOG, INDEX):
+            beside(database.file, suffix).unlink()
+        other = sqlite3.connect(database.file, isolation_level=None)
+        other.execute("CREATE TABLE other (value)")
+        with pytest.raises(Unavailable):
+            await store.runs.start(start_of("late"), within_s=20)
+    # The store has closed without taking the other's log away.
+    assert beside(database.file, LOG).stat().st_size
+    other.execute("INSERT INTO other VALUES (1)")
+    other.close()
     assert ask(database, "SELECT value FROM other") == [(1,)]
 
 
-def test_a_store_that_has_lost_its_file_takes_nothing_from_the_one_in_its_place(
+async def test_a_store_that_has_lost_its_file_takes_nothing_from_the_one_in_its_place(
     database: Sqlite, migrated: Path
 ) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            await start(store, "ours")
-            remove_all(database.file)
-            successor = Sqlite(Path(shutil.copy(migrated, database.file)))
-            async with opened(successor) as next_store:
-                await start(next_store, "theirs")
-                await store.close()
-                assert beside(database.file, LOG).exists()
-                await start(next_store, "theirs too")
-
-    asyncio.run(scenario())
+    async with opened(database) as store:
+        await start(store, "ours")
+        remove_all(database.file)
+        successor = Sqlite(Path(shutil.copy(migrated, database.file)))
+        async with opened(successor) as next_store:
+            await start(next_store, "theirs")
+            await store.close()
+            assert beside(database.file, LOG).exists()
+            await start(next_store, "theirs too")
     assert ask(database, "SELECT id FROM runs ORDER BY id") == [("theirs",), ("theirs too",)]
 
 
@@ -220,26 +208,23 @@ def copy_all(file: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has locks that a close does not drop")
 @pytest.mark.parametrize("touch", [copy_database, copy_all, read_by_another_library], ids=lambda touch: touch.__name__)
-def test_a_tool_that_opens_the_files_does_not_let_others_remove_the_log(
+async def test_a_tool_that_opens_the_files_does_not_let_others_remove_the_log(
     touch: Callable[[Path], None], database: Sqlite, tmp_path: Path
 ) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            await start(store, "r1")
-            log = beside(database.file, LOG).stat().st_ino
-            for number in (2, 3):
-                touch(database.file)
-                assert read_elsewhere(database.file) == number - 1
-                assert beside(database.file, LOG).stat().st_ino == log
-                await start(store, f"r{number}")
-                assert (await store.runs.get(f"r{number}")).run_id == f"r{number}"
-            # What a process that is killed now leaves behind.
-            (tmp_path / "left").mkdir()
-            for suffix in ("", LOG):
-                shutil.copy(beside(database.file, suffix), tmp_path / "left")
-            assert read_elsewhere(tmp_path / "left" / "rungraph.db") == 3
-
-    asyncio.run(scenario())
+    async with opened(database) as store:
+        await start(store, "r1")
+        log = beside(database.file, LOG).stat().st_ino
+        for number in (2, 3):
+            touch(database.file)
+            assert read_elsewhere(database.file) == number - 1
+            assert beside(database.file, LOG).stat().st_ino == log
+            await start(store, f"r{number}")
+            assert (await store.runs.get(f"r{number}")).run_id == f"r{number}"
+        # What a process that is killed now leaves behind.
+        (tmp_path / "left").mkdir()
+        for suffix in ("", LOG):
+            shutil.copy(beside(database.file, suffix), tmp_path / "left")
+        assert read_elsewhere(tmp_path / "left" / "rungraph.db") == 3
     assert not beside(database.file, LOG).exists()
     assert ask(database, "SELECT count(*) FROM runs") == [(3,)]
 
@@ -261,42 +246,36 @@ def shrink(connection: sqlite3.Connection) -> None:
 
 
 @pytest.mark.parametrize("use", [checkpoint, grow, shrink], ids=lambda use: use.__name__)
-def test_what_other_programs_do_by_sqlite_is_no_loss(
+async def test_what_other_programs_do_by_sqlite_is_no_loss(
     use: Callable[[sqlite3.Connection], None], database: Sqlite
 ) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            with closing(sqlite3.connect(database.file, isolation_level=None)) as other:
-                for number in range(5):
-                    await start(store, f"r{number}")
-                    use(other)
-                    other.execute("DROP TABLE IF EXISTS big")
-                    database.file.touch()
-                    assert (await store.runs.get(f"r{number}")).run_id == f"r{number}"
-            await start(store, "last")
-
-    asyncio.run(scenario())
+    async with opened(database) as store:
+        with closing(sqlite3.connect(database.file, isolation_level=None)) as other:
+            for number in range(5):
+                await start(store, f"r{number}")
+                use(other)
+                other.execute("DROP TABLE IF EXISTS big")
+                database.file.touch()
+                assert (await store.runs.get(f"r{number}")).run_id == f"r{number}"
+        await start(store, "last")
     assert ask(database, "SELECT count(*) FROM runs") == [(6,)]
     assert ask(database, "PRAGMA integrity_check") == [("ok",)]
 
 
-def test_a_log_shrinks_once_a_long_reader_has_ended(database: Sqlite) -> None:
+async def test_a_log_shrinks_once_a_long_reader_has_ended(database: Sqlite) -> None:
     log = beside(database.file, LOG)
 
-    async def scenario() -> None:
-        async with opened(database) as store:
-            length = log.stat().st_size
-            with closing(sqlite3.connect(database.file, isolation_level=None)) as reader:
-                reader.execute("BEGIN")
-                reader.execute("SELECT count(*) FROM runs").fetchone()
-                for number in range(20):
-                    state = {"text": f"{number}" * 1_000_000}
-                    await store.graphs.add(COUNTER)
-                    await store.runs.start(start_of(f"r{number}", state=state))
-                assert log.stat().st_size > 3 * length
-            # Nobody writes any more.
-            await asyncio.to_thread(until, lambda: 0.9 * length < log.stat().st_size < 1.3 * length)
-            await start(store, "after")
-
-    asyncio.run(scenario())
+    async with opened(database) as store:
+        length = log.stat().st_size
+        with closing(sqlite3.connect(database.file, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM runs").fetchone()
+            for number in range(20):
+                state = {"text": f"{number}" * 1_000_000}
+                await store.graphs.add(COUNTER)
+                await store.runs.start(start_of(f"r{number}", state=state))
+            assert log.stat().st_size > 3 * length
+        # Nobody writes any more.
+        await asyncio.to_thread(until, lambda: 0.9 * length < log.stat().st_size < 1.3 * length)
+        await start(store, "after")
     assert ask(database, "SELECT count(*) FROM runs") == [(21,)]
