@@ -42,6 +42,10 @@ class QueuedWrite(Generic[T]):
         """What the command is about; empty if nothing. Commands with the same subject are executed in their order."""
         return self.touches[0] if self.touches else ""
 
+    def precedes(self, later: QueuedWrite[Any]) -> bool:
+        """Whether `later` has the same subject, and so must be executed after this write."""
+        return self.subject != "" and self.subject == later.subject
+
     def is_wanted(self) -> bool:
         """Whether the caller still wants it. After True the future of a thread can no longer be cancelled."""
         if isinstance(self.future, Future):

@@ -185,10 +185,10 @@ class Writer:
                     self._call()
 
     def _take_back(self, batch: Sequence[QueuedWrite[Any]]) -> None:
-        """Queue what blocked writes give back."""
+        """Queue what blocked writes give back, before all that came later."""
         with self._entry:
             if not (is_late := self._closing.is_set()):
-                self._waiting.extend(batch)
+                self._waiting.extendleft(reversed(batch))
                 self._call()
         if is_late:
             self._refuse(batch, Unavailable(STOPPING))
@@ -210,7 +210,7 @@ class Writer:
         if not self._turn.acquire(blocking=False):
             return
         try:
-            batch = [write for write in self._take(BATCH_MAX) if self._still_waits(write)]
+            batch = [write for write in self._blocked_writes.take(self._waiting, BATCH_MAX) if self._still_waits(write)]
             is_done = not batch or self._commit_without_waiting(batch)
             if not is_done:
                 self._put_back(batch)
@@ -254,7 +254,7 @@ class Writer:
                 pass
             with self._turn:
                 # Ask again: the loop may have committed it just now, and what waits then is the loop's.
-                while self._left_s() <= 0 and (batch := self._take(BATCH_MAX)):
+                while self._left_s() <= 0 and (batch := self._blocked_writes.take(self._waiting, BATCH_MAX)):
                     self._is_held_up = self._inline is not None
                     self._commit_or_drop(batch)
                 again_s = self._database.keep(self._write_connection.connection)
@@ -286,11 +286,6 @@ class Writer:
             self._write_connection.disconnect()
             self._refuse(batch, Unavailable(NO_WRITES))
 
-    def _take(self, count: int) -> list[QueuedWrite[Any]]:
-        """Take up to `count` writes from the queue. Those that touch what is locked become blocked writes."""
-        waiting = self._waiting
-        return self._blocked_writes.sift([waiting.popleft() for _ in range(min(count, len(waiting)))])
-
     def _begin(self, batch: list[QueuedWrite[Any]], *, alone: bool = False) -> list[QueuedWrite[Any]]:
         """Open a transaction, however long that takes, and return those of `batch` that still want it.
 
@@ -317,7 +312,7 @@ class Writer:
                 self._closing.wait(pause_s)
                 pause_s = min(pause_s * 2, PAUSE_S_MAX)
                 if not alone:
-                    batch += self._take(QUEUE_MAX - len(batch))
+                    batch += self._blocked_writes.take(self._waiting, QUEUE_MAX - len(batch))
             else:
                 self._denial = None
                 if ready := [write for write in batch if write.is_wanted()]:
@@ -373,12 +368,21 @@ class Writer:
         for write in batch:
             write.losses += is_lost
             if len(batch) > 1 or (is_lost and write.losses < LOSSES_MAX):
-                if ready := self._begin(self._blocked_writes.sift([write]), alone=True):
+                free = [] if self._follows_returned(write) else self._blocked_writes.take(deque([write]), 1)
+                if ready := self._begin(free, alone=True):
                     self._commit(ready)
             elif write.losses and write.deadline is None and isinstance(refusal, Unavailable):
                 self._try_later(write, refusal)
             else:
                 self._refuse(batch, refusal)
+
+    def _follows_returned(self, write: QueuedWrite[Any]) -> bool:
+        """Whether an earlier write with the same subject was given back meanwhile. Queue `write` behind it then."""
+        with self._entry:
+            same = (place for place, other in enumerate(self._waiting) if other.is_returned and other.precedes(write))
+            if (place := max(same, default=-1)) >= 0:
+                self._waiting.insert(place + 1, write)
+        return place >= 0
 
     def _try_later(self, write: QueuedWrite[Any], refusal: Unavailable) -> None:
         """Queue `write` behind all that waits, so that nothing waits for it. Refuse it if the writer is closing."""
