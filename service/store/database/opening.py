@@ -1,4 +1,4 @@
-"""Find the database that a URL names."""
+"""Finds the database that a URL names."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from service.store.database.sqlite.connections import Sqlite
 
 
 def database_at(url: str, *, allow_undurable: bool = False, source: str = "RUNGRAPH_DATABASE_URL") -> Database:
-    """The database that `url` names. StartRefused where it names none that we can use.
+    """Return the database that `url` names. Raise StartRefused if there is none that we can use.
 
-    `allow_undurable` takes a PostgreSQL that may lose acknowledged commits as well; `source` is where the URL comes
-    from, as a person knows it.
+    `allow_undurable` accepts a PostgreSQL server that may lose acknowledged commits. `source` says where the URL comes
+    from, for error messages.
     """
     try:
         return _database_at(url, allow_undurable)
@@ -26,7 +26,7 @@ def _database_at(url: str, allow_undurable: bool) -> Database:
     scheme = url.partition(":")[0]
     if scheme in ("postgresql", "postgres", "postgresql+psycopg"):
         try:
-            from service.store.database.postgres.connections import Postgres  # its driver is an extra
+            from service.store.database.postgres.connections import Postgres  # the driver is an extra
         except ImportError as error:
             raise StartRefused(f"PostgreSQL needs its driver: pip install 'rungraph[postgres]' ({error})") from error
         return Postgres.at("postgresql:" + url.partition(":")[2], allow_undurable=allow_undurable)
@@ -42,7 +42,7 @@ def _database_at(url: str, allow_undurable: bool) -> Database:
 
 
 def _no_url(text: str) -> str:
-    # Not quoted where it may hold a password.
+    # A text that may hold a password is not quoted.
     if "@" in text or ":" in text:
         return "this is no database URL; use sqlite:///PATH or postgresql://HOST/NAME"
     return f"{text!r:.200} is no database URL; of a file it is sqlite:///{text:.200}"

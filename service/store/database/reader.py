@@ -1,4 +1,4 @@
-"""Reading: a pool of connections that cannot write, one consistent snapshot for each call."""
+"""The reader: a pool of connections that cannot write. Each call sees one consistent snapshot."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class Reader:
-    """Belongs to one event loop: that of whoever reads first."""
+    """Belongs to the event loop that reads first."""
 
     def __init__(self, database: Database, required: RequiredTables) -> None:
         self._database = database
@@ -30,7 +30,7 @@ class Reader:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Snapshot]:
-        """One read transaction. Unavailable where the database does not answer."""
+        """Open a read transaction. Raise Unavailable if the database does not answer."""
         if lost := self._database.lost():
             raise Unavailable(f"the database cannot be read: {lost}")
         try:
@@ -42,12 +42,12 @@ class Reader:
             cause = getattr(error, "orig", None) or error
             reason = self._database.denial(cause) or await self._lack(cause)
             if reason is None and not self._database.is_shared:
-                # Of a server's error a client learns nothing: it names hosts, users and tables.
+                # The text of a database server's error names hosts, users and tables: clients must not see it.
                 reason = str(cause)
             raise Unavailable("the database cannot be read" + (f": {reason}" if reason else "")) from error
 
     async def _lack(self, error: BaseException) -> str | None:
-        """What the database lacks of what a statement has named, if that is why it failed."""
+        """Return what the database lacks, if a statement failed with `error` because of that."""
         if not self._database.may_lack(error):
             return None
         try:
@@ -60,7 +60,7 @@ class Reader:
 
     @property
     def is_busy(self) -> bool:
-        """Whether all its connections are reading: whoever comes now has to wait."""
+        """Whether all connections are reading, so that the next read has to wait."""
         pool = self._engine.pool
         return isinstance(pool, QueuePool) and pool.checkedout() >= READERS_MAX
 
@@ -74,10 +74,12 @@ async def _begin(connection: AsyncConnection) -> None:
     except DBAPIError as error:
         if not error.connection_invalidated:
             raise
-        await connection.begin()  # It broke while nobody used it; this connects anew.
+        await connection.begin()  # The connection broke while nobody used it. This connects again.
 
 
 class Snapshot:
+    """An open read transaction."""
+
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
         self.dialect = connection.dialect.name

@@ -1,16 +1,17 @@
-"""The store's time: the database's clock, made so that it never goes back and that no work waits for a clock.
+"""The store's time: the database's clock, corrected so that it never goes back and no work waits for a clock.
 
-It is what the clock says, for as long as the clock goes on as the monotonic one does.
+As long as the database's clock runs as the monotonic clock does, the store's time is what the database's clock shows.
 
-Where the clock was set back, the store's time goes on from where it was: what is due stays due, and what was to wait
-for ten seconds waits for ten. It is then ahead of the clock, and passes by a tenth slower until that has caught up.
+If the database's clock is set back, the store's time goes on from where it was. What is due stays due, and what is to
+wait for ten seconds waits for ten. The store's time is then ahead of the clock, and runs a tenth slower until the clock
+has caught up.
 
-Where the clock was set ahead, the store's time follows: nobody can tell that from time that has passed while the
-database's host was suspended. Waits end early by as much. Leases do not: for the length of one, nobody takes over what
-only seems to be left, so that its server can renew it.
+If the database's clock is set ahead, the store's time follows, because this looks the same as time that passed while
+the database's host was suspended. Waits end early by as much. Leases do not: for the length of one lease nobody takes
+over a run whose lease only seems to have run out, so that its server can renew it.
 
-A server that starts goes on from the latest time that it finds stored, and one that runs never falls behind the others
-(the receive rule of hybrid logical clocks: Kulkarni et al., OPODIS 2014).
+A server that starts goes on from the latest time that is stored, and a running server never falls behind the others.
+This is the receive rule of hybrid logical clocks (Kulkarni et al., OPODIS 2014).
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ from typing import Any
 from service.store.database.clock import Moment, Override, from_database, microseconds
 
 JUMP_US = 2_000_000
-"""By how much two readings may differ from the monotonic clock, before the clock was set."""
+"""Two readings may differ from the monotonic clock by this and a drift. If they differ by more, the clock was set."""
 DRIFT_PARTS = 500
-"""And by one of so many parts of the time between them: clocks run at different speeds, and are slewed."""
+"""The drift is one of this many parts of the time between the readings: clocks differ in speed, and are slewed."""
 SLEW_PARTS = 10
-"""One of so many parts of the time that passes is given back while the store's time is ahead."""
+"""While the store's time is ahead, it gives back one of this many parts of the time that passes."""
 
 
 class StoreClock:
-    """One server's. The writer and its lane use it, each on a thread of its own."""
+    """The store's time of one server. Its methods may be called on any thread."""
 
     def __init__(
         self, lease_s: float, override: Override | None = None, elapsed: Callable[[], float] | None = None
     ) -> None:
-        """`elapsed` is the monotonic clock; that of an `override` without one is the override itself."""
+        """`elapsed` is the monotonic clock. With `override` and without `elapsed`, time passes as `override` says."""
         self._override = override
         if elapsed is None:
             elapsed = time.monotonic if override is None else lambda: override().timestamp()
@@ -52,10 +53,10 @@ class StoreClock:
         self._lock = threading.Lock()
 
     def moment(self, clock: Any, asked_at: float) -> Moment:
-        """This moment, at which the database said that it is `clock`; asked for at `asked_at` by `elapsed`."""
+        """Return the current moment, given what the database's clock showed when it was asked at `asked_at`."""
         clock_us = microseconds(clock if self._override is None else self._override())
         with self._lock:
-            # A thread that was held up comes with a reading that is older than the last one: it tells nothing.
+            # A thread that was held up brings a reading that is older than the last one: it tells nothing.
             if asked_at >= self._asked_at:
                 answered_at = self.elapsed()
                 if self._now_us:
@@ -65,8 +66,8 @@ class StoreClock:
             return self._moment()
 
     def reach(self, stored: Any) -> Moment:
-        """This moment, which is no earlier than `stored`, a time that some server has written."""
-        # Without an offset where somebody else has written it.
+        """Move the store's time up to `stored`, a time that some server has written, and return the current moment."""
+        # A time that somebody else has written may have no offset.
         stored_us = 0 if stored is None else microseconds(from_database(stored).replace(tzinfo=UTC))
         with self._lock:
             if stored_us > self._now_us:
@@ -79,9 +80,9 @@ class StoreClock:
         return Moment(self._now_us, time.monotonic(), self._clock_us, patience_us)
 
     def _compare(self, clock_us: int, asked_at: float, answered_at: float) -> None:
-        """Find out whether the clock was set since it was read the last time, and by how much.
+        """Find out by how much the database's clock was set since its last reading, if it was.
 
-        When the database read its clock is known only to be between asking and being told.
+        The database read its clock at an unknown moment between the question and the answer.
         """
         least_us = max(0, round((asked_at - self._answered_at) * 1e6))
         most_us = round((answered_at - self._asked_at) * 1e6)
@@ -95,7 +96,7 @@ class StoreClock:
             self._ahead_us -= min(self._ahead_us, least_us // SLEW_PARTS)
 
     def _leap(self, by_us: int, answered_at: float) -> None:
-        """The clock was set ahead: first it catches up, and only then is the store's time taken along."""
+        """Follow a clock that was set ahead, as far as it does not only catch up with the store's time."""
         caught_up_us = min(self._ahead_us, by_us)
         self._ahead_us -= caught_up_us
         if by_us > caught_up_us:
