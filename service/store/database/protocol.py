@@ -1,4 +1,15 @@
-"""What the store asks of a database. `sqlite` and `postgres` each answer it in their own way."""
+"""What the store needs of a database. `sqlite` and `postgres` implement it.
+
+What differs between the two stands there. The following stands elsewhere, because it is part of something else:
+
+- `statements` and `Transaction.insert`, `each`: PostgreSQL takes any number of rows as arrays, so that one text is
+  prepared for all; SQLite has no arrays, and takes a few fixed numbers of rows.
+- `Transaction.lock_table` and `confirm`: on SQLite a transaction that writes has locked the whole file, and no standby
+  can be behind.
+- `BlockedWrites.takes`: on SQLite nobody else writes, so only the writer waits, for the file.
+- `Store.committing_inline`: a loop that commits on PostgreSQL could wait seconds for the network.
+- The commands and queries whose statements differ say so beside them ("Differs from").
+"""
 
 from __future__ import annotations
 
@@ -14,99 +25,99 @@ from service.store.database.notifier import Notifier, OnNotified
 
 READERS_MAX = 8
 LOCK_MS = 50
-"""How long the writer waits for a lock of somebody else's: longer than a transaction of another server's takes."""
+"""How long the writer waits for a lock: longer than a transaction of another server takes."""
 
 
 class Ownership(Protocol):
-    """A server's right to the database, for as long as it lives."""
+    """A server's right to the database, until it is released."""
 
     def release(self) -> None: ...
 
 
 class Database(Protocol):
-    """How to connect, what errors mean, and who may serve it."""
+    """How to connect, what errors mean, and which server may use the database."""
 
     @property
     def dialect(self) -> str: ...
 
     @property
     def name(self) -> str:
-        """What people call it; without a password."""
+        """What people call it. Contains no password."""
 
     @property
     def is_shared(self) -> bool:
-        """Whether several servers may serve it at once."""
+        """Whether several servers may use it at once."""
 
     @property
     def data_folder(self) -> Path:
-        """Where runs leave their files, where no setting says otherwise."""
+        """The folder for the files of runs, unless a setting names another."""
 
     @property
     def files(self) -> Sequence[str]:
-        """The files that it is made of, where it is made of files."""
+        """The files that the database consists of, if it consists of files."""
 
     @property
     def missing_columns(self) -> str:
         """A query for those of the columns `{wanted}`, rows of a table's and a column's name, that are missing.
 
-        It gives such a row for each missing column, with NULL for the column if the whole table is missing.
+        It returns such a row for each missing column, with NULL for the column if the whole table is missing.
         """
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """What its driver raises."""
+        """What the driver raises."""
 
     @property
     def bugs(self) -> tuple[type[Exception], ...]:
-        """Those of them that no second try would mend."""
+        """Those of `errors` that a second try would raise again."""
 
     def denial(self, error: BaseException) -> str | None:
-        """What a client may know of an error that is no fault of ours: the database, or a right in it, is not there."""
+        """Return what clients are told of an error that is not our fault: the database or a right in it is missing."""
 
     def may_lack(self, error: BaseException) -> bool:
-        """Whether a statement named what is not there: a fault of ours, unless `missing` finds that it is gone."""
+        """Whether a statement named a table or a column that the database does not have."""
 
     def is_locked(self, error: Exception) -> bool:
-        """Whether somebody else is writing just now: a wait, no fault."""
+        """Whether somebody else holds a lock, so that waiting may help."""
 
     def is_victim(self, error: BaseException) -> bool:
-        """Whether to do it again at once: undone for the sake of another transaction, or of unknown outcome."""
+        """Whether to try again at once: a deadlock undid the transaction, or its outcome is unknown."""
 
     def connect_writer(self) -> Any:
-        """A DBAPI connection in autocommit mode. Raises `errors`, also where it would not be durable."""
+        """Return a DBAPI connection in autocommit mode. Raise one of `errors` also if it would not be durable."""
 
     def disconnect(self, connection: Any, *, for_good: bool) -> None:
-        """Close `connection`; `for_good`: as the last one of this server."""
+        """Close `connection`. `for_good`: it is the last one of this server."""
 
     def begin(self, connection: Any, lock_ms: int = LOCK_MS) -> Any:
-        """Open a transaction that writes; the database's time then, as `clock.from_database` takes it.
+        """Open a transaction that writes, and return the database's time, as `clock.from_database` takes it.
 
-        Where others may lock single rows, a statement in it waits for each lock at most `lock_ms`.
+        If others can lock single rows, statements in it wait at most `lock_ms` for each lock.
         """
 
     def commit(self, connection: Any, cursor: Any, inserts: Sequence[tuple[str, Sequence[Any]]]) -> bool:
-        """Write `inserts`, the last statements of the open transaction, and commit it; whether `keep` is due."""
+        """Execute `inserts` in the open transaction, commit it, and return whether `keep` is due."""
 
     def keep(self, connection: Any | None) -> float | None:
-        """Do what is due between two transactions, if there is a connection; after how many seconds again, if so."""
+        """Do the maintenance that is due between two transactions. Return in how many seconds more is due, if any."""
 
     def lost(self) -> str | None:
-        """Why nothing can be read or written any more before this process starts anew; None where it can."""
+        """Return why nothing can be read or written until this process is restarted, or None if all is well."""
 
     def end_if_fatal(self, error: BaseException) -> None:
-        """End the process if nobody knows what is on disk after `error`."""
+        """End the process if after `error` nobody knows what is on disk."""
 
     def reader_engine(self, readers_max: int) -> AsyncEngine:
-        """A pool of connections; each transaction sees one snapshot, and none can write."""
+        """Return a pool of connections. Each transaction sees one snapshot, and none can write."""
 
-    def notifier(self, ring: OnNotified) -> Notifier:
-        """The way to tell other servers what to look at, and to hear it from them."""
+    def notifier(self, on_notified: OnNotified) -> Notifier:
+        """Return what tells other servers of changes, and calls `on_notified` for theirs."""
 
     def migrating(self) -> AbstractContextManager[Connection]:
-        """One transaction that changes the schema, and that nobody else can enter meanwhile."""
+        """Open one transaction that changes the schema. Nobody else can open one meanwhile."""
 
     def own(self, address: str) -> Ownership:
-        """Serve it from `address`; StartRefused where another server must be the only one."""
+        """Take the right to the database for the server at `address`. Raise StartRefused if another server has it."""
 
     def owner(self) -> str | None:
-        """The address of the server that alone serves it just now."""
+        """Return the address of the server that has the sole right to the database, if there is one."""

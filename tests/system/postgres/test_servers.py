@@ -120,7 +120,7 @@ def test_a_tail_on_another_server_sees_exactly_the_rows_of_the_table(
             with deafened(database) as counts:
                 seen = follow_four(here, graphs)
             assert sum(counts) > 5
-            assert "no hints from other servers now" in here.said
+            assert "no notifications from other servers now" in here.said
     check(database, runs=4)
     assert {each.server for each in executions(tmp_path)} == {"there"}
     for run_id, lines in seen.items():

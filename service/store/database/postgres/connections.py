@@ -1,6 +1,6 @@
-"""A PostgreSQL server, shared by any number of our own: how to connect, and what its errors mean.
+"""The Database of a PostgreSQL server, which any number of our servers may share: how to connect, and what errors mean.
 
-What its sessions are told first stands in `session`.
+`session` prepares each session.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ from service.store.database.protocol import LOCK_MS
 logger = logging.getLogger(__name__)
 
 PREPARE_THRESHOLD = 5
-"""How often a statement is executed before it is prepared; the driver's own default."""
+"""After how many executions a statement is prepared. This is the driver's default."""
 TOGETHER_MAX = 4
-"""Inserts in one statement: a step's are no more, and few different texts stay prepared."""
+"""Inserts in one statement. A step has no more, and few different texts stay prepared."""
 START_WITHIN_S = 10.0
-"""How long a start waits for a PostgreSQL that is starting too."""
+"""How long a start waits for a PostgreSQL that is starting as well."""
 RETRY_S = 0.2
 MIGRATION_LOCK = 0x52756E67726170
-"""The key of the advisory lock, any number: "Rungrap" in ASCII."""
+"""The key of the advisory lock: "Rungrap" in ASCII."""
 
 _CONNECTION = {
     "application_name": "rungraph",
-    # Of several hosts, the one that takes writes: after a failover that is another one. Not `read-write`, which asks
-    # for the default of transactions as well, and ours say that they write.
+    # Choose the host that takes writes, which changes at a failover. `read-write` would also require that transactions
+    # write by default, and ours ask for it.
     "target_session_attrs": "primary",
     "connect_timeout": 5,
-    # A server that has gone without a word is noticed within about 10 s.
+    # Notice within about 10 s that the server is gone.
     "keepalives_idle": 4,
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
 
-# A connection that is refused comes with no SQLSTATE, but with a text. One in another language is waited for.
+# A refused connection has no SQLSTATE, only a text. If the text is in another language, the start waits.
 _REFUSED = re.compile(
     "authentication failed|no password supplied|does not exist|no such (database|user)|permission denied"
     "|not permitted to log in|not currently accepting|no pg_hba.conf entry|pg_hba.conf rejects|support SSL|SSL required"
@@ -72,7 +72,7 @@ _NOT_THERE = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psy
 
 
 class OutcomeUnknown(psycopg.OperationalError):
-    """A COMMIT came with a warning: it has taken place, and not waited for its standby."""
+    """A COMMIT succeeded with a warning: it has not waited for the standby."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Postgres:
 
     conninfo: str = field(repr=False)
     has_pooler: bool
-    """Whether a pooler in transaction mode stands in between: a session is nothing to rely on then."""
+    """Whether a pooler in transaction mode is in between. Then nothing of a session lasts beyond a transaction."""
     sessions: Sessions
     dialect: str = "postgresql"
     is_shared: bool = True
@@ -97,7 +97,7 @@ class Postgres:
             sessions = Sessions(has_pooler=has_pooler, allow_undurable=allow_undurable)
             return cls(make_conninfo(**given), has_pooler, sessions)
         except psycopg.ProgrammingError:
-            # Without its cause, whose text may quote the password.
+            # The cause's text may quote the password.
             raise StartRefused("this is no URL that libpq understands") from None
 
     @property
@@ -116,7 +116,7 @@ class Postgres:
 
     @property
     def _session(self) -> dict[str, Any]:
-        # A prepared statement is its session's.
+        # A prepared statement belongs to its session, which a pooler changes.
         return {"autocommit": True, "prepare_threshold": None if self.has_pooler else PREPARE_THRESHOLD}
 
     def denial(self, error: BaseException) -> str | None:
@@ -133,8 +133,8 @@ class Postgres:
         return isinstance(error, psycopg.errors.LockNotAvailable)
 
     def is_victim(self, error: BaseException) -> bool:
-        # Verbs that lock one row each are committed together, so that no order of locks holds for all that a
-        # transaction does: those of two servers can wait for each other.
+        # Commands that are committed together lock their rows in no common order, so the transactions of two servers
+        # can deadlock.
         return isinstance(error, psycopg.errors.DeadlockDetected | OutcomeUnknown)
 
     def connect_writer(self) -> psycopg.Connection[Any]:
@@ -157,7 +157,7 @@ class Postgres:
     def commit(
         self, connection: psycopg.Connection[Any], cursor: Any, inserts: Sequence[tuple[str, Sequence[Any]]]
     ) -> bool:
-        # Never in a pipeline: PostgreSQL does not end the transaction of a server that hangs in the middle of one.
+        # Never use a pipeline: PostgreSQL would not end the transaction of a server that hangs in the middle of it.
         for begin in range(0, len(inserts), TOGETHER_MAX):
             cursor.execute(*_together(inserts[begin : begin + TOGETHER_MAX]))
         warnings: list[str] = []
@@ -174,17 +174,17 @@ class Postgres:
             raise OutcomeUnknown(warnings[0])
         return False
 
-    def disconnect(self, connection: psycopg.Connection[Any], *, for_good: bool) -> None:  # noqa: ARG002  # is the same
+    def disconnect(self, connection: psycopg.Connection[Any], *, for_good: bool) -> None:  # noqa: ARG002  # makes no difference
         connection.close()
 
-    def keep(self, connection: psycopg.Connection[Any] | None) -> None:  # noqa: ARG002  # PostgreSQL keeps itself
+    def keep(self, connection: psycopg.Connection[Any] | None) -> None:  # noqa: ARG002  # PostgreSQL maintains itself
         return
 
     def lost(self) -> None:
-        """What was lost comes back with the server."""
+        """Return None: a connection that was lost comes back with the server."""
 
     def end_if_fatal(self, error: BaseException) -> None:
-        """It is PostgreSQL that ends then."""
+        """Do nothing: PostgreSQL ends itself after a failed sync."""
 
     def reader_engine(self, readers_max: int) -> AsyncEngine:
         async def connect() -> psycopg.AsyncConnection[Any]:
@@ -212,21 +212,21 @@ class Postgres:
 
         return engine
 
-    def notifier(self, ring: OnNotified) -> ListenNotify:
-        return ListenNotify(self.connect_writer, ring, listens=not self.has_pooler)
+    def notifier(self, on_notified: OnNotified) -> ListenNotify:
+        return ListenNotify(self.connect_writer, on_notified, listens=not self.has_pooler)
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
         engine = create_engine("postgresql+psycopg://", creator=self._connect_patiently, poolclass=NullPool)
         with engine.begin() as connection:
-            # Of the transaction, not of the session: the same session may be somebody else's behind a pooler.
+            # A lock of the transaction, because behind a pooler the session may serve somebody else next.
             connection.exec_driver_sql(self.sessions.begin_migrating, execution_options={"no_parameters": True})
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
             connection.exec_driver_sql("SET LOCAL lock_timeout = '10s'")
             yield connection
 
     def _connect_patiently(self) -> psycopg.Connection[Any]:
-        """Wait for a PostgreSQL that is starting too, and say so; not where waiting would mend nothing."""
+        """Connect, and wait for a PostgreSQL that is starting as well. Raise at once if waiting cannot help."""
         end = time.monotonic() + START_WITHIN_S
         has_told = False
         while True:
@@ -245,12 +245,12 @@ class Postgres:
         return connection
 
     def _is_hopeless(self, error: psycopg.OperationalError) -> bool:
-        """Whether the server has refused us, and will again. Of several hosts another one may still come."""
+        """Whether the server refuses us and will do so again. Of several hosts another one may still come up."""
         text = str(error)
         may_come = "," in str(conninfo_to_dict(self.conninfo).get("host", "")) and _ABSENT.search(text)
         return _REFUSED.search(text) is not None and not may_come
 
-    def own(self, address: str) -> Shared:  # noqa: ARG002  # nobody else has to know it
+    def own(self, address: str) -> Shared:  # noqa: ARG002  # no other server needs the address
         return Shared()
 
     def owner(self) -> None:
@@ -258,21 +258,21 @@ class Postgres:
 
 
 def _together(inserts: Sequence[tuple[str, Sequence[Any]]]) -> tuple[str, list[Any]]:
-    """One statement, and so one round trip, that does them all."""
+    """Return one statement that executes all of `inserts` in one round trip."""
     *others, last = [text for text, _ in inserts]
     before = ", ".join(f"written_{number} AS ({text})" for number, text in enumerate(others))
     return f"WITH {before} {last}" if others else last, [value for _, values in inserts for value in values]
 
 
 class Shared:
-    """The Ownership of a database that is nobody's own."""
+    """The Ownership of a database that several servers share."""
 
     def release(self) -> None:
         return
 
 
 def _take_pooler(url: str) -> tuple[str, bool]:
-    """`url` without `pooler=transaction`, which libpq does not know, and whether it was there."""
+    """Return `url` without `pooler=transaction`, which libpq does not know, and whether it contained that."""
     base, _, query = url.partition("?")
     parameters = [parameter for parameter in query.split("&") if parameter]
     kept = [parameter for parameter in parameters if parameter != "pooler=transaction"]

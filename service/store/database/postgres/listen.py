@@ -1,7 +1,7 @@
-"""Notifier by LISTEN and NOTIFY: a thread with a connection of its own tells and hears.
+"""Notifications by LISTEN and NOTIFY, on a thread with a connection of its own.
 
-Off the path of every commit, in transactions that write nothing: a NOTIFY within the commit of a step would make
-all commits of all servers wait for one another.
+A NOTIFY in the transaction of a step would make all commits of all servers wait for one another. This thread therefore
+sends it later, in transactions that write nothing.
 """
 
 from __future__ import annotations
@@ -30,18 +30,20 @@ PAUSE_S_MIN, PAUSE_S_MAX = 0.2, 5.0
 
 
 class ListenNotify:
-    def __init__(self, connect: Callable[[], psycopg.Connection[Any]], ring: OnNotified, *, listens: bool) -> None:
-        """`connect` makes a connection in autocommit mode.
+    def __init__(
+        self, connect: Callable[[], psycopg.Connection[Any]], on_notified: OnNotified, *, listens: bool
+    ) -> None:
+        """`connect` returns a connection in autocommit mode.
 
-        Without `listens`, it only tells: a LISTEN would be another client's, behind a pooler.
+        Without `listens` it only sends: behind a pooler the session that listens may serve another client.
         """
         self._connect = connect
         self._listens = listens
-        self._ring = ring
+        self._on_notified = on_notified
         self._lock = threading.Lock()
         self._waiting: set[str] = set()
-        self._bell, self._alarm = socket.socketpair()
-        self._alarm.setblocking(False)
+        self._wake_receiver, self._wake_sender = socket.socketpair()
+        self._wake_sender.setblocking(False)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="rungraph-notify", daemon=True)
 
@@ -61,12 +63,12 @@ class ListenNotify:
         if self._thread.ident is not None:
             self._thread.join(CLOSE_S)
         if not self._thread.is_alive():
-            self._bell.close()
-            self._alarm.close()
+            self._wake_receiver.close()
+            self._wake_sender.close()
 
     def _wake(self) -> None:
-        with suppress(OSError):  # Full of bells that were not heard yet, or closed.
-            self._alarm.send(b"!")
+        with suppress(OSError):  # Full of bytes that the thread will receive, or closed.
+            self._wake_sender.send(b"!")
 
     def _work(self) -> None:
         pause_s = PAUSE_S_MIN
@@ -78,36 +80,38 @@ class ListenNotify:
                     pause_s = PAUSE_S_MIN
                     self._serve(connection)
             except (psycopg.Error, OSError) as error:
-                logger.warning("no hints from other servers now, only polling: %s", str(error).partition("\n")[0])
+                logger.warning(
+                    "no notifications from other servers now, only polling: %s", str(error).partition("\n")[0]
+                )
                 with self._lock:
                     self._waiting.clear()
                 self._closing.wait(pause_s)
                 pause_s = min(pause_s * 2, PAUSE_S_MAX)
 
     def _serve(self, connection: psycopg.Connection[Any]) -> None:
-        """Until closing, or until the connection breaks."""
+        """Send and receive until closing. Raise if the connection breaks."""
         with selectors.DefaultSelector() as selector:
             selector.register(connection.fileno(), selectors.EVENT_READ)
-            selector.register(self._bell, selectors.EVENT_READ)
+            selector.register(self._wake_receiver, selectors.EVENT_READ)
             while not self._closing.is_set():
                 for key, _ in selector.select():
-                    if key.fileobj is self._bell:
-                        self._bell.recv(4096)
-                self._tell(connection)
-                self._hear(connection)
+                    if key.fileobj is self._wake_receiver:
+                        self._wake_receiver.recv(4096)
+                self._send(connection)
+                self._receive(connection)
                 self._closing.wait(SEND_EVERY_S)
-            self._tell(connection)
+            self._send(connection)
 
-    def _tell(self, connection: psycopg.Connection[Any]) -> None:
+    def _send(self, connection: psycopg.Connection[Any]) -> None:
         with self._lock:
             topics, self._waiting = sorted(self._waiting), set()
         for first in range(0, len(topics), TOPICS_MAX):
             payload = "\n".join(topics[first : first + TOPICS_MAX])
-            # Not prepared: a pooler may not keep that, and it would save nothing.
+            # A pooler may not keep a prepared statement, and preparing would save nothing.
             connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, payload), prepare=False)
 
-    def _hear(self, connection: psycopg.Connection[Any]) -> None:
-        # What arrived while we told is kept by the driver, and comes out here as well.
-        for heard in connection.notifies(timeout=0):
-            if heard.pid != connection.info.backend_pid:
-                self._ring(heard.payload.split("\n"))
+    def _receive(self, connection: psycopg.Connection[Any]) -> None:
+        # The driver has kept what arrived during `_send`, and returns it here as well.
+        for notification in connection.notifies(timeout=0):
+            if notification.pid != connection.info.backend_pid:
+                self._on_notified(notification.payload.split("\n"))

@@ -1,8 +1,8 @@
-"""What a session of PostgreSQL is told before it is used, and what is asked of it.
+"""Prepares sessions of PostgreSQL: sets what our SQL relies on, and checks what the server is like.
 
-A setting may come from the server, the database, the role, the URL or the environment, and may change under a running
-server. Whatever our SQL relies on is therefore set by each session for itself, over all of these; behind a pooler in
-transaction mode, where a session is nothing to rely on, by each transaction, in the message that opens it.
+A setting may come from the server, the database, the role, the URL or the environment, and may change while our server
+runs. Each session therefore sets whatever our SQL relies on. Behind a pooler in transaction mode a session may change
+between transactions, so there each transaction sets it, in the message that opens it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import psycopg
 VERSION_MIN = 15
 
 _SETTINGS = {
-    # How values are written and read.
+    # The format of values.
     "datestyle": "ISO",
     "timezone": "UTC",
     "client_encoding": "UTF8",
@@ -22,24 +22,24 @@ _SETTINGS = {
     "transform_null_equals": "off",
     "array_nulls": "on",
     "extra_float_digits": "1",
-    # What ends a statement, a transaction or a session. A transaction sets closer limits for itself.
+    # Limits of statements, transactions and sessions. Each transaction sets narrower ones for itself.
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_session_timeout": "0",
     "exit_on_error": "off",
-    # A COMMIT that did not wait for its standby is told by a warning.
+    # A warning tells that a COMMIT did not wait for its standby.
     "client_min_messages": "warning",
 }
 _SETTINGS_SINCE = {17: {"transaction_timeout": "0"}}
-"""By the first version that knows them."""
+"""Further settings, by the first version that has them."""
 _SETTINGS_OF_MIGRATIONS = {"default_table_access_method": "heap"}
 
-# Both for each transaction, in the same message that opens it. A server that stops in the middle of one keeps
-# its rows locked until PostgreSQL ends it; no transaction of ours is ever open while a tool runs.
+# A server that stops in the middle of a transaction keeps its rows locked until this limit. No transaction of ours is
+# open while a tool runs.
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _LIMITS = {"idle_in_transaction_session_timeout": "'2s'"}
 _BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-# Nothing but a table that somebody changes or rewrites is locked for a reader, and readers are few.
+# A reader meets a lock only where somebody changes or rewrites a table, and there are few readers.
 _LIMITS_OF_READING = {
     "lock_timeout": "'500ms'",
     "statement_timeout": "'30s'",
@@ -48,7 +48,8 @@ _LIMITS_OF_READING = {
 _BEGIN_MIGRATING = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE"
 _LIMITS_OF_MIGRATING = {"lock_timeout": "'60s'", "idle_in_transaction_session_timeout": "0"}
 
-# The tables are in the schema that has our version's table or, before there is one, where it would be made.
+# The tables are in the schema that contains Alembic's version table or, before the first migration, in the schema where
+# it would be created.
 _FACTS = """\
 SELECT current_setting('server_encoding'), current_setting('fsync'),
     current_setting('synchronous_commit'), current_setting('session_replication_role'),
@@ -58,7 +59,7 @@ SELECT current_setting('server_encoding'), current_setting('fsync'),
 
 
 class Facts(NamedTuple):
-    """A row of _FACTS, its columns in that order."""
+    """A row of _FACTS. The order is that of its columns."""
 
     encoding: str
     fsync: str
@@ -70,34 +71,34 @@ class Facts(NamedTuple):
 
 
 class Sessions:
-    """How the sessions of one server begin. The first one finds the schema, in which all later ones look."""
+    """Prepares the sessions of one server. The first one finds the schema, and all later ones use it."""
 
     def __init__(self, *, has_pooler: bool, allow_undurable: bool) -> None:
         self._has_pooler = has_pooler
         self._allow_undurable = allow_undurable
         self._found: dict[str, str] = {}
-        """What is set besides, by what the first session has said."""
+        """Further settings, which follow from the facts that the first session found."""
         self._begin = ""
         self._begins: dict[int, bytes] = {}
-        """By how long they wait for a lock: a message is made once."""
+        """The messages that open transactions, by how long these wait for a lock."""
         self.begin_reading = ""
         self.begin_migrating = ""
 
     def open(self, connection: psycopg.Connection[Any]) -> None:
-        """Prepare a new session, in autocommit mode, that writes. Raises NotSupportedError where it cannot be used."""
+        """Prepare a new session that writes, in autocommit mode. Raise NotSupportedError if it cannot be used."""
         asking = self._asking(connection)
         cursor = connection.execute(asking)
         while cursor.nextset():
             pass
         facts = Facts(*cursor.fetchall()[0])
-        # Of each: after a failover another server answers.
+        # Check every session, because after a failover another server answers.
         self._check(facts)
         self._learn(facts, _settings_for(connection))
         if not self._has_pooler:
             connection.execute(_set("SET", self._found).encode())
 
     async def open_reading(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        """Prepare a new session, in autocommit mode, that only reads."""
+        """Prepare a new session that only reads, in autocommit mode."""
         cursor = await connection.execute(self._asking(connection))
         while cursor.nextset():
             pass
@@ -106,7 +107,7 @@ class Sessions:
             await connection.execute(_set("SET", self._found).encode())
 
     def begin(self, lock_ms: int) -> bytes:
-        """What opens a transaction that writes, and waits at most `lock_ms` for a lock.
+        """Return the message that opens a transaction that writes and waits at most `lock_ms` for a lock.
 
         The last of its results is the database's time.
         """
@@ -116,7 +117,7 @@ class Sessions:
         return self._begins[lock_ms]
 
     def _asking(self, connection: psycopg.BaseConnection[Any]) -> bytes:
-        """One message, which is a transaction by itself."""
+        """Return the message that makes the settings and asks for the facts. It is one transaction."""
         settings = _set("SET LOCAL" if self._has_pooler else "SET", _settings_for(connection))
         return f"{settings}; {_FACTS}".encode()
 
@@ -152,7 +153,7 @@ class Sessions:
             return
         found = {"search_path": '"{}"'.format((facts.schema or "").replace('"', '""'))}
         if not self._allow_undurable:
-            # `local` and `remote_write` do not wait until a standby has it on disk, where one is to have it.
+            # With `local` and `remote_write` a COMMIT does not wait until a synchronous standby has it on disk.
             found["synchronous_commit"] = "remote_apply" if facts.synchronous_commit == "remote_apply" else "on"
         of_each = {**settings, **found} if self._has_pooler else {}
         self._begin = f"{_BEGIN}; {_set('SET LOCAL', {**of_each, **_LIMITS})}"
@@ -164,7 +165,7 @@ class Sessions:
 
 def _settings_for(connection: psycopg.BaseConnection[Any]) -> dict[str, str]:
     version = connection.info.server_version // 10000
-    if version < VERSION_MIN:  # Which may not know them all.
+    if version < VERSION_MIN:  # An older one may lack a setting.
         raise psycopg.NotSupportedError(f"PostgreSQL {version} is too old: {VERSION_MIN} is needed")
     since = [more for first, more in _SETTINGS_SINCE.items() if version >= first]
     return {name: value for some in (*since, _SETTINGS) for name, value in some.items()}

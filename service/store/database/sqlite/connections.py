@@ -1,7 +1,7 @@
-"""A SQLite file: how to connect, and what its errors mean.
+"""The Database of a SQLite file: how to connect, and what its errors mean.
 
-Differs from PostgreSQL because a SQLite file has one writing server (`file_lock`), which sees to it that the file stays
-what it is (`file_watch`) and copies its log into it (`checkpoints`).
+Differs from PostgreSQL because one server owns a SQLite file (`file_lock`). That server watches that nobody replaces
+the file (`file_watch`), and copies the log into it (`checkpoints`).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from service.store.database.sqlite.file_lock import FileLock, canonical, owner_o
 from service.store.database.sqlite.file_watch import FileLost, FileWatch
 
 SQLITE_MIN = (3, 35, 0)
-"""The first one with RETURNING."""
+"""The first version with RETURNING."""
 BUSY_TIMEOUT_MS = 1_000
-"""How long a reader waits for a lock; the writer waits by itself, and looks meanwhile whether its verbs still wait."""
+"""How long a reader waits for a lock. The writer waits in steps, so that it can refuse commands at their deadlines."""
 
 _NOT_THERE = re.compile("no such (table|column)|has no column")
 
@@ -79,34 +79,34 @@ class Sqlite:
 
     @property
     def url(self) -> URL:
-        # Not put together as text: `?` and `%` in a directory's name would be taken for something else.
+        # A URL in text form would give `?` and `%` in a directory's name another meaning.
         return URL.create("sqlite", database=str(self.file))
 
-    def denial(self, error: BaseException) -> str | None:  # noqa: ARG002  # a file has no rights of its own
+    def denial(self, error: BaseException) -> str | None:  # noqa: ARG002  # a file is not denied in SQL
         return None
 
     def may_lack(self, error: BaseException) -> bool:
-        # SQLite has one code for whatever it cannot prepare.
+        # SQLite has one error code for everything that it cannot prepare.
         return isinstance(error, sqlite3.OperationalError) and _NOT_THERE.search(str(error)) is not None
 
     def is_locked(self, error: Exception) -> bool:
         code = getattr(error, "sqlite_errorcode", None)
         return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
-    def is_victim(self, error: BaseException) -> bool:  # noqa: ARG002  # one writer has nobody to deadlock with
+    def is_victim(self, error: BaseException) -> bool:  # noqa: ARG002  # one writer cannot deadlock
         return False
 
     def connect_writer(self) -> sqlite3.Connection:
-        """The connection that writes. FULL: with NORMAL a power loss takes acknowledged commits along."""
+        """Return the connection that writes. With synchronous=NORMAL a power loss would undo acknowledged commits."""
         connection = sqlite3.connect(self.file, timeout=0, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("PRAGMA wal_autocheckpoint = 0")  # It is `keep` that checkpoints.
+            connection.execute("PRAGMA wal_autocheckpoint = 0")  # `keep` checkpoints.
             (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":
                 raise sqlite3.OperationalError(f"its file system has no WAL: SQLite uses {mode}")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("SELECT 1 FROM sqlite_master").fetchone()  # Now the log and its index are there.
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()  # The log and its index exist from now on.
             self._watch.open(self.file)
             self._checkpoints.begin(connection)
         except sqlite3.Error:
@@ -115,14 +115,14 @@ class Sqlite:
         return connection
 
     def disconnect(self, connection: sqlite3.Connection, *, for_good: bool) -> None:
-        """For good: with all in the database file, and no log beside it. Otherwise without a checkpoint."""
+        """Close without a checkpoint or, `for_good`, with everything in the database file and no log beside it."""
         if for_good:
             self._checkpoints.finish(connection)
         connection.close()
         if for_good:
             self._watch.close()
 
-    def begin(self, connection: sqlite3.Connection, lock_ms: int = 0) -> str:  # noqa: ARG002  # nobody locks a row
+    def begin(self, connection: sqlite3.Connection, lock_ms: int = 0) -> str:  # noqa: ARG002  # no row can be locked
         if self._watch.lost:
             raise FileLost(self._watch.lost)
         connection.execute("BEGIN IMMEDIATE")
@@ -151,7 +151,7 @@ class Sqlite:
         end_if_fatal(error, self._watch)
 
     def reader_engine(self, readers_max: int) -> AsyncEngine:
-        """None of them can checkpoint either, which is the writer's part."""
+        """Return a pool whose connections neither write nor checkpoint."""
         engine = create_async_engine(
             self.url.set(drivername="sqlite+aiosqlite"), pool_size=readers_max, max_overflow=0, pool_timeout=10
         )
@@ -170,7 +170,7 @@ class Sqlite:
 
         return engine
 
-    def notifier(self, ring: OnNotified) -> NoNotifier:  # noqa: ARG002  # nobody rings
+    def notifier(self, on_notified: OnNotified) -> NoNotifier:  # noqa: ARG002  # there is no other server
         return NoNotifier()
 
     @contextmanager
@@ -178,7 +178,7 @@ class Sqlite:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(self.url, poolclass=NullPool, connect_args={"timeout": 30, "isolation_level": None})
         with engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA wal_autocheckpoint = 0")  # That is the writer's part.
+            connection.exec_driver_sql("PRAGMA wal_autocheckpoint = 0")  # Only the writer checkpoints.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
             connection.exec_driver_sql("COMMIT")
