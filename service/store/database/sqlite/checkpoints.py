@@ -1,12 +1,12 @@
-"""SQLite's log: how long it is, when its pages go into the database file, and what a failed sync means.
+"""Checkpoints: copies SQLite's log into the database file, and ends the process if a sync fails.
 
-SQLite would checkpoint within a COMMIT, and not tell if that fails. So it is the writer that does, after the answers
-(`make`), and once more when it closes (`finish`).
+SQLite itself would checkpoint within a COMMIT, and would not report a failure. Instead the writer does it after its
+answers (`make`), and once more when it closes (`finish`).
 
-A sync that failed is the end of the process. The kernel forgets which pages it could not write, so that the next sync
-succeeds without them; and of a log that is copied in several parts, SQLite syncs the last part alone and never copies
-the others again. What is on disk is known again when a new process reads the log from its beginning: see "Can
-Applications Recover from fsync Failures?" (USENIX ATC 2020), and PostgreSQL, which has done the same since 2018.
+A failed sync ends the process. The kernel forgets which pages it could not write, so the next sync succeeds without
+them. If a log is copied in several parts, SQLite syncs only the last part and never copies the others again. A new
+process reads the log from its beginning, and then it is known again what is on disk: see "Can Applications Recover from
+fsync Failures?" (USENIX ATC 2020). PostgreSQL has done the same since 2018.
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ from service.store.database.sqlite.file_watch import FileLost, FileWatch, Index
 logger = logging.getLogger(__name__)
 
 LOG_BYTES = 1_000 * 4_096
-"""Pages in a log that is to be checkpointed, as many as in SQLite's own default for `wal_autocheckpoint`."""
+"""A log of this length is checkpointed: as many pages as by SQLite's default for `wal_autocheckpoint`."""
 LOG_BYTES_MAX = LOG_BYTES * 5 // 4
-"""A log that has become longer, under a long reader or by a huge commit, is cut as soon as nobody reads it."""
+"""A log that has become longer, during a long read or by a huge commit, is truncated once nobody reads it."""
 RETRY_S = 1.0
-"""Between two tries of a checkpoint that somebody who reads the log keeps from coming to its end."""
+"""Between two tries of a checkpoint that a reader of the log keeps incomplete."""
 
 _FATAL = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
 _FATAL_IN_CHECKPOINT = _FATAL | {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE}
 
 
 class Checkpoints:
-    """Of the writer's connection to the file that `watch` watches."""
+    """Makes the checkpoints of the file that `watch` watches, on the writer's connection."""
 
     def __init__(self, watch: FileWatch) -> None:
         self._watch = watch
         self._frames_max = 0
         self._due_at = 0
-        """Frames in the log at which the next checkpoint is due."""
+        """How many frames the log must have before the next checkpoint is due."""
         self._salts = b""
         self._is_behind = False
-        """Whether the last checkpoint did not come to its end."""
+        """Whether the last checkpoint was incomplete."""
         self._retry_at = 0.0
         self._is_rescued = False
 
     def begin(self, connection: sqlite3.Connection) -> None:
-        """Take over the log that `connection` has opened, with what another process may have left in it."""
+        """Take over the log that `connection` has opened. Another process may have left something in it."""
         ((page_size,),) = connection.execute("PRAGMA page_size")
         self._frames_max = self._due_at = LOG_BYTES // page_size
-        # A log that begins anew is cut to this length.
+        # A log that restarts is truncated to this length.
         connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_MAX}")
-        connection.execute("BEGIN IMMEDIATE")  # Nobody else writes the log meanwhile.
+        connection.execute("BEGIN IMMEDIATE")  # Keeps others from writing to the log.
         try:
             if frames := self._watch.index().frames:
                 _write_again(self._watch.log, frames * (page_size + 24) + 32)
@@ -70,13 +70,13 @@ class Checkpoints:
         return index.frames >= self._due_at
 
     def make(self, connection: sqlite3.Connection) -> float | None:
-        """Checkpoint if that is due; after how many seconds it should be tried again, if it did not come to its end.
+        """Checkpoint if that is due. If it is incomplete, return after how many seconds to try again.
 
-        Ends the process where a sync or a write fails.
+        End the process if a sync or a write fails.
         """
         if self._watch.lost:
             return self.rescue(connection)
-        # A log that begins anew is cut by that; this is for one to which nobody writes any more.
+        # SQLite truncates a long log when it restarts. This is for a log that nobody writes any more.
         is_long = self._watch.log_size > LOG_BYTES_MAX
         left_s = self._retry_at - time.monotonic()
         if not (self.is_due(self._watch.seen) or ((is_long or self._is_behind) and left_s <= 0)):
@@ -100,7 +100,7 @@ class Checkpoints:
         return RETRY_S if self._is_behind else None
 
     def finish(self, connection: sqlite3.Connection) -> None:
-        """Bring all into the database file, and let SQLite remove the log if it is still the one that is open."""
+        """Copy everything into the database file, and allow SQLite to remove the log if nobody has replaced it."""
         try:
             self._checkpoint(connection, "PASSIVE")
             self._watch.verify()
@@ -111,9 +111,9 @@ class Checkpoints:
             logger.warning("the log stays beside the database file, for the next start: %s", error)
 
     def rescue(self, connection: sqlite3.Connection) -> float | None:
-        """Bring what was acknowledged from a log that nobody would find into the database file. Returns as `make`.
+        """Copy what was acknowledged into the database file from a log that nobody would find. Return as `make` does.
 
-        Not where somebody else has written either of them.
+        Do nothing if somebody else has written to either of them.
         """
         try:
             if self._is_rescued or not self._watch.has_whole_log():
@@ -126,7 +126,7 @@ class Checkpoints:
         return None if self._is_rescued else RETRY_S
 
     def _checkpoint(self, connection: sqlite3.Connection, mode: str) -> bool:
-        self._watch.verify(with_log=True)  # What somebody else has put into the log is not to be copied.
+        self._watch.verify(with_log=True)  # Must not copy what somebody else has written to the log.
         try:
             return _checkpoint(connection, mode, self._watch)
         finally:
@@ -134,9 +134,9 @@ class Checkpoints:
 
 
 def lengthen(connection: sqlite3.Connection, log: Path) -> None:
-    """Make the log as long as it becomes anyway: to sync a file that grows takes twice as long.
+    """Make the log as long as it will become, because the sync of a growing file takes twice as long.
 
-    The transaction of `connection`, which is to be rolled back, writes what does not fit into its cache to the log.
+    The open transaction of `connection` writes to the log what does not fit into its cache. The caller rolls it back.
     """
     ((cache_size,),) = connection.execute("PRAGMA cache_size")
     connection.execute("PRAGMA cache_size = 10")
@@ -151,7 +151,7 @@ def lengthen(connection: sqlite3.Connection, log: Path) -> None:
 
 
 def end_if_fatal(error: BaseException, watch: FileWatch | None = None, *, in_checkpoint: bool = False) -> None:
-    """End the process if nobody knows what is on disk after `error`: nothing more is written, nor checkpointed."""
+    """End the process, without another write or checkpoint, if after `error` nobody knows what is on disk."""
     code = getattr(error, "sqlite_errorcode", None)
     if code not in (_FATAL_IN_CHECKPOINT if in_checkpoint else _FATAL):
         return
@@ -159,17 +159,18 @@ def end_if_fatal(error: BaseException, watch: FileWatch | None = None, *, in_che
         with suppress(OSError):  # The process ends all the same.
             watch.forget_backfill()
     logger.critical(
-        "a %s failed (%s), so that nobody knows what the disk has of it. This process ends, and what it has "
-        "acknowledged is kept. Look into the disk's fault, and start again: the log is then read from its beginning",
+        "a %s failed (%s), so nobody knows how much of it is on disk. This process ends, and what it has "
+        "acknowledged is kept. Find out what is wrong with the disk, and start again: the log is then read from its "
+        "beginning",
         "checkpoint of the database file" if in_checkpoint else "sync of the database's log",
         getattr(error, "sqlite_errorname", error),
     )
-    # At once: to close a connection may checkpoint.
+    # At once, because closing a connection may checkpoint.
     os._exit(os.EX_IOERR)
 
 
 def _checkpoint(connection: sqlite3.Connection, mode: str, watch: FileWatch) -> bool:
-    """Whether the whole log is in the database file; readers may be in the way."""
+    """Checkpoint, and return whether the whole log is in the database file. Readers may prevent that."""
     try:
         ((is_busy, frames, done),) = connection.execute(f"PRAGMA wal_checkpoint({mode})")
     except sqlite3.Error as error:
@@ -179,9 +180,9 @@ def _checkpoint(connection: sqlite3.Connection, mode: str, watch: FileWatch) -> 
 
 
 def _write_again(log: Path, size: int) -> None:
-    """Write the first `size` bytes of the log as they are, and sync them.
+    """Write the first `size` bytes of the log again, and sync them.
 
-    The process before may have ended by a failed sync: what can be read then need not be on the disk.
+    The last process may have ended because of a failed sync. Then what can be read is not necessarily on disk.
     """
     file = os.open(log, os.O_RDWR | os.O_CLOEXEC)
     try:

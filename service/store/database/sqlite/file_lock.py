@@ -1,8 +1,7 @@
-"""Who serves a SQLite file: one server for one file, whatever the file is called.
+"""The ownership of a SQLite file: only one server uses a file, whatever names the file has.
 
-Two locks say so, and both are gone with their process however that ends. The lock on `FILE.lock` tells everybody the
-owner's address. The lock on the database file itself holds under each of the file's names, and when `FILE.lock` is
-removed.
+The owner holds two locks, which end with its process in any case. The lock on `FILE.lock` tells everybody the owner's
+address. The lock on the database file itself holds for all names of the file, and also if somebody removes `FILE.lock`.
 """
 
 from __future__ import annotations
@@ -20,30 +19,30 @@ from typing import IO
 from service.core.errors import StartRefused
 
 OWNER_BYTE = 0x40000000 + 512
-"""The byte of the database file that its owner locks: the first one behind those that SQLite locks."""
+"""The byte of the database file that its owner locks. It is the first one after those that SQLite locks."""
 OWNER_ATTRIBUTE = "user.rungraph.owner"
-"""The extended attribute of the database file with its owner's address, where the file system has such attributes."""
+"""The extended attribute of the database file that contains the owner's address, if the file system supports it."""
 
 _FLOCK = "hhqqi0q"
 """C's struct flock: type, whence, start, length, process."""
 
 
 class FileLock:
-    """The locks of one server on one database file, held for as long as the server lives."""
+    """The locks of one server on one database file."""
 
     def __init__(self, file: IO[str], database: int) -> None:
         self._file = file
         self._database = database
-        # A child that a tool forks has the locks as well, and would keep them when this process is gone.
+        # A forked child would otherwise keep the locks after this process has ended.
         os.register_at_fork(after_in_child=self.release)
 
     @classmethod
     def take(cls, database: Path, address: str) -> FileLock:
-        """Own `database` as the server at `address`; StartRefused names the owner if there is one."""
+        """Own `database` as the server at `address`. Raise StartRefused, naming the owner, if there is one."""
         path = lock_path(database)
         try:
             database.parent.mkdir(parents=True, exist_ok=True)
-            # Not "w": the owner's address must stay readable to the one that is refused.
+            # Mode "w" would remove the owner's address, which a refused server reads.
             file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+")
         except OSError as error:
             raise StartRefused(f"cannot open {path}: {error.strerror}") from error
@@ -62,7 +61,7 @@ class FileLock:
         return ownership
 
     def move_to(self, address: str) -> None:
-        """Write down where the owner can be reached."""
+        """Store the owner's address."""
         self._file.seek(0)
         self._file.truncate()
         self._file.write(address + "\n")
@@ -70,7 +69,7 @@ class FileLock:
         _set_attribute(self._database, address)
 
     def release(self) -> None:
-        """Give the file up. To close it drops all locks that SQLite has on it in this process: close those before."""
+        """Release the file. Close SQLite's connections first, because this drops all their locks."""
         self._file.close()
         if self._database >= 0:
             os.close(self._database)
@@ -78,7 +77,7 @@ class FileLock:
 
 
 def owner_of(database: Path) -> str | None:
-    """The address of the server that owns `database` just now."""
+    """Return the address of the server that owns `database`, if there is one."""
     try:
         file = lock_path(database).open("r")
     except OSError:
@@ -96,26 +95,26 @@ def lock_path(database: Path) -> Path:
 
 
 def canonical(path: str) -> Path:
-    """The one path of the file at `path`, which may be named by links: SQLite names a log after it.
+    """Return the path of the file at `path` without links, because SQLite names the log after the path.
 
-    StartRefused where the links lead to no file.
+    Raise StartRefused if the links lead to no file.
     """
     try:
         found = Path(os.path.realpath(path))
         found.stat()
     except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return found  # Whoever opens it can say more.
+        return found  # Opening it will give a better message.
     except (OSError, ValueError) as error:
         raise StartRefused(f"{path!r} names no file: {getattr(error, 'strerror', None) or error}") from error
     return found
 
 
 def lock_bytes(file: int, start: int, length: int, *, alone: bool) -> bool:
-    """Lock a range of `file`, shared or `alone`; whether it could be had. Locked again, it is not locked twice.
+    """Lock a range of `file`, shared or `alone`, and return whether that succeeded. Locking it again has no effect.
 
-    Unlike SQLite's, the lock belongs to the open file and not to the process: it stays when another descriptor of the
-    same file is closed, and it conflicts with SQLite's locks, those of this process included. Only Linux has such
-    locks in a form that Python can ask for; elsewhere this does nothing.
+    Unlike SQLite's locks this one belongs to the open file and not to the process. It stays when another descriptor of
+    the same file is closed, and it conflicts with SQLite's locks, including those of this process. Python supports such
+    locks only on Linux. Elsewhere this function does nothing.
     """
     return _lock_bytes(file, fcntl.F_WRLCK if alone else fcntl.F_RDLCK, start, length)
 
@@ -125,7 +124,7 @@ def unlock_bytes(file: int, start: int, length: int) -> None:
 
 
 def is_locked_by_another(file: int, start: int) -> bool:
-    """Whether somebody else has a lock on the byte at `start`, or may have: only Linux can tell."""
+    """Whether somebody else has locked the byte at `start`. On other systems than Linux this is always True."""
     if sys.platform != "linux":
         return True
     found = fcntl.fcntl(file, fcntl.F_OFD_GETLK, pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, start, 1, 0))
@@ -145,7 +144,7 @@ def _lock_bytes(file: int, kind: int, start: int, length: int) -> bool:
 
 
 def _flock(file: IO[str]) -> None:
-    """Lock `file`, or raise OSError; whoever only looks for the owner holds the lock for a moment."""
+    """Lock `file` or raise OSError. A process that only asks for the owner holds the lock for a moment."""
     for remaining in reversed(range(5)):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -157,7 +156,7 @@ def _flock(file: IO[str]) -> None:
 
 
 def _open_alone(database: Path) -> int:
-    """A descriptor of the file at `database`, which is made where there is none, with the owner's lock on it."""
+    """Open the file at `database`, create it if necessary, take the owner's lock, and return the descriptor."""
     try:
         file = os.open(database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
@@ -191,7 +190,7 @@ def _owned(database: Path, owner: str) -> StartRefused:
 
 
 def _attribute(file: int) -> str:
-    """The owner's address as the file itself has it; empty where its file system has no such attributes."""
+    """Return the owner's address from the file's attribute, or an empty text if there is none."""
     if sys.platform != "linux":
         return ""
     try:
@@ -206,4 +205,4 @@ def _set_attribute(file: int, address: str) -> None:
     try:
         os.setxattr(file, OWNER_ATTRIBUTE, address.encode())
     except OSError:
-        return  # It has no room for attributes, or has none. Whoever is refused then reads of an unknown address.
+        return  # Not supported, or no room. A refused server then reads of an unknown address.

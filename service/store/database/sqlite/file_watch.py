@@ -1,14 +1,14 @@
-"""Keeps the files under SQLite's writing connection what they are, and notices where they are not any more.
+"""Protects the files of SQLite's writing connection, and notices if somebody replaces or changes them.
 
-Keeping: SQLite's locks belong to the process, and closing any descriptor of a file drops all locks of the process on
-it ("How To Corrupt An SQLite Database File", 2.2). A tool that copies the database file is enough: to the next
-program that opens the database and closes it again nobody else seems to use it, so it removes the log. A lock that
-belongs to an open file is not dropped so. One on the bytes that SQLite locks says that the database is in use; one on
-the index of the log says that the index is.
+Protection: SQLite's locks belong to the process, and closing any descriptor of a file drops all locks of the process on
+that file ("How To Corrupt An SQLite Database File", 2.2). It is enough that a tool copies the database file. The next
+program that opens and closes the database then takes itself for the only user, and removes the log. A lock that belongs
+to an open file is not dropped in this way. We hold one on the bytes that SQLite locks while a database is in use, and
+one on the index of the log.
 
-Noticing: files can be removed, renamed, replaced, cut short and overwritten without asking for any lock. What is
-committed then is not where it will be looked for, so no commit is acknowledged before the files have been looked at:
-just then, or within the last FRESH_S, since looks after each of thousands of commits a second cost a fifth of them.
+Notice: anybody can remove, rename, replace, truncate or overwrite the files without asking for a lock. A later commit
+would then go where nobody looks for it. Therefore no commit is acknowledged unless the files were checked after it or
+less than FRESH_S before. A check after each of thousands of commits per second would cost a fifth of them.
 """
 
 from __future__ import annotations
@@ -30,75 +30,75 @@ from service.store.database.sqlite.file_lock import is_locked_by_another, lock_b
 logger = logging.getLogger(__name__)
 
 SHARED_BYTES = (0x40000000 + 2, 510)
-"""What SQLite locks of the database file: who uses it shares a lock on them, who removes the log has it alone."""
+"""The bytes of the database file that SQLite locks: shared by all users, exclusively to remove the log."""
 IN_USE_BYTES = (128, 1)
-"""What SQLite locks of the index: without a lock on it, the next one to open the index empties it."""
+"""The byte of the index that SQLite locks. If nobody has locked it, the next program that opens the index clears it."""
 CHECKPOINT_BYTE = 121
-"""The byte of the index that is locked while somebody copies pages of the log into the database file."""
+"""The byte of the index that is locked during a checkpoint."""
 FRESH_S = 0.005
-"""How long a look at the files counts for the commits that follow."""
+"""How long a check of the files counts for the commits that follow."""
 HEAD_BYTES = 100
-"""The database file's header."""
+"""The length of the database file's header."""
 
 _INDEX = Struct("=I12xI12x8s56xI28xI")
-"""The index's header and what checkpoints note behind its two copies; https://sqlite.org/walformat.html."""
+"""The index's header, and what checkpoints store behind its two copies; see https://sqlite.org/walformat.html."""
 _INDEX_VERSION = 3007000
 _BACKFILLED_AT = 96
 
 
 class FileLost(sqlite3.OperationalError):
-    """The files are not those any more that the connection has open: nothing is read or written until a restart."""
+    """The files are no longer those that the connection has open. Nothing is read or written until a restart."""
 
 
 class Index(NamedTuple):
-    """Where the log stands."""
+    """The state of the log."""
 
     version: int
     frames: int
     """Pages in the log."""
     salts: bytes
-    """Drawn anew each time when the log begins again."""
+    """Random numbers that change whenever the log restarts."""
     backfilled: int
-    """How many of the frames are in the database file as well."""
+    """How many of the frames have been copied into the database file."""
     attempted: int
-    """How many of them a checkpoint has begun to copy."""
+    """How many frames a checkpoint has begun to copy."""
 
 
 class FileWatch:
-    """Of one database file, its log and its index; it watches nothing before `open`."""
+    """Watches one database file, its log and its index, between `open` and `close`."""
 
     def __init__(self) -> None:
         self.lost: str | None = None
-        """Why the database can be used no more by this process."""
+        """Why this process can no longer use the database."""
         self._losing = threading.Lock()
         self._files: tuple[int, int, int] | None = None
         """Descriptors of the database file, the log and the index."""
         self._paths = ("", "", "")
         self._ids: tuple[int, ...] = ()
         self.seen = Index(0, 0, b"", 0, 0)
-        """Where the log stood when it was last looked at."""
+        """The log's state at the last check."""
         self.log_size = 0
-        """As `verify` found it."""
+        """The log's size at the last check."""
         self._written: tuple[int, int] = (0, 0)
-        """The database file's size and when it was last written."""
+        """The database file's size and modification time, as the last known writer left them."""
         self._salts = b""
-        """Of the log whose size was seen; empty where it has just begun anew, and may yet be cut."""
+        """The salts of the log that `log_size` belongs to. Empty after a restart, when it may yet be truncated."""
         self._head = b""
         self._is_copied = False
-        """Whether another program's checkpoint has written the database file, or still does."""
+        """Whether another program's checkpoint has written the database file, or is writing it."""
         self._fresh_until = float("-inf")
-        """Until when the last look counts."""
+        """Until when the last check counts."""
         self._is_changed = False
-        """Whether somebody wrote what only SQLite writes."""
+        """Whether a program other than SQLite has written to the files."""
 
     @property
     def log(self) -> Path:
         return Path(self._paths[1])
 
     def open(self, database: Path) -> None:
-        """Begin to watch the files that a connection has just opened; the same ones, where this is not the first.
+        """Begin to watch the files that a connection has opened. Later connections must have opened the same files.
 
-        Raises sqlite3.OperationalError where somebody else is just closing the database.
+        Raise sqlite3.OperationalError if another program is just closing the database.
         """
         if self._files is not None:
             self.verify()
@@ -115,7 +115,7 @@ class FileWatch:
         self.verify()
 
     def note(self) -> None:
-        """Take the database file as it is: the writer itself has just written it."""
+        """Take the database file as it is now, because the writer itself has just written it."""
         if self._files is not None:
             found = os.fstat(self._files[0])
             self._written = (found.st_size, found.st_mtime_ns)
@@ -123,26 +123,26 @@ class FileWatch:
             self.seen = self.index()
 
     def index(self) -> Index:
-        """Where the log stands just now."""
+        """Return the log's current state."""
         assert self._files is not None
         head = os.pread(self._files[2], _INDEX.size, 0)
         return Index(*_INDEX.unpack(head)) if len(head) == _INDEX.size else Index(0, 0, b"", 0, 0)
 
     def look(self) -> str | None:
-        """Why the database can be used no more; None where it can. From any thread."""
+        """Return why the database can no longer be used, or None. May be called on any thread."""
         if self.lost is None and self._files is not None:
-            with suppress(OSError):  # What cannot be looked at just now is not lost.
+            with suppress(OSError):  # A file that cannot be checked just now is not lost.
                 self._identities()
         return self.lost
 
     def has_just_looked(self) -> bool:
-        """Whether the last look still counts, so that a commit need not `verify`."""
+        """Whether the last check still counts, so that a commit need not `verify`."""
         return time.monotonic() < self._fresh_until and self.lost is None
 
     def verify(self, *, with_log: bool = False) -> Index:
-        """Where the log stands. FileLost if the files are not what the writer, which asks, has made of them.
+        """Check the files and return the log's state. Only the writer may call this.
 
-        `with_log`: it also has to begin as the writer's log does.
+        Raise FileLost if anybody else has changed the files. `with_log`: compare the log's beginning as well.
         """
         try:
             return self._verified(with_log=with_log)
@@ -155,7 +155,7 @@ class FileWatch:
             raise FileLost(self.lost)
         database, log = found
         index = self.index()
-        # SQLite may shorten a log that it has restarted. A restarted log has new salts.
+        # SQLite may truncate a log that it has restarted, and a restarted log has new salts.
         if log.st_size < self.log_size and index.salts == self._salts:
             self._change(f"{self._paths[1]} was cut short")
         self.log_size = log.st_size
@@ -169,7 +169,7 @@ class FileWatch:
         return index
 
     def has_whole_log(self) -> bool:
-        """Whether the log that is open is what the writer has written, and nobody else has begun another one."""
+        """Whether the open log is what the writer has written, and nobody has put another log in its place."""
         if self._files is None or self._is_changed or not self._has_log_of(self.index()):
             return False
         try:
@@ -179,21 +179,21 @@ class FileWatch:
         return found.st_size == 0 or (found.st_ino, found.st_dev) == self._ids[2:4]
 
     def forget_backfill(self) -> None:
-        """Have the next checkpoint, whoever makes it, begin at the log's first frame.
+        """Make the next checkpoint of any program begin at the log's first frame.
 
-        A program that has the database open keeps the index alive, and with it the number of frames that were taken
-        to be in the database file.
+        A program that has the database open keeps the index, and with it the number of frames that SQLite believes to
+        be in the database file.
         """
         if self._files is not None and self.index().version == _INDEX_VERSION:
             os.pwrite(self._files[2], bytes(4), _BACKFILLED_AT)
 
     def release(self) -> None:
-        """Let SQLite remove the log when the last connection closes."""
+        """Allow SQLite to remove the log when the last connection closes."""
         if self._files is not None:
             unlock_bytes(self._files[0], *SHARED_BYTES)
 
     def close(self) -> None:
-        """Watch no more. All connections of this process are closed by now: this drops their locks."""
+        """Stop watching. All connections of this process must be closed, because this drops their locks."""
         files, self._files = self._files or (), None
         for file in files:
             os.close(file)
@@ -202,7 +202,7 @@ class FileWatch:
         self.close()
 
     def _identities(self) -> tuple[os.stat_result, os.stat_result] | None:
-        """What is at the paths of the database file and of the log, as long as all three lead to the open files."""
+        """Return the status of the database file and of the log, or None if a path no longer leads to the open file."""
         stat, paths = os.stat, self._paths
         path = ""
         try:
@@ -220,7 +220,7 @@ class FileWatch:
         return database, log
 
     def _examine(self, found: os.stat_result) -> None:
-        """Whether the database file, which is `found` so, was written by SQLite: by another program's checkpoint."""
+        """Find out who has written the database file. Only a checkpoint of another program is allowed."""
         assert self._files is not None
         is_going_on = is_locked_by_another(self._files[2], CHECKPOINT_BYTE)
         self._is_copied = self._is_copied or is_going_on or self.index()[2:] != self.seen[2:]
@@ -232,14 +232,14 @@ class FileWatch:
         self._written, self._head, self._is_copied = (found.st_size, found.st_mtime_ns), head, False
 
     def _has_log_of(self, index: Index) -> bool:
-        """Whether the open log is the one of which `index` speaks."""
+        """Whether the open log is the one that `index` describes."""
         assert self._files is not None
         if not index.frames or os.pread(self._files[1], 8, 16) == index.salts:
             return True
-        return self.index().salts != index.salts  # It has just begun anew.
+        return self.index().salts != index.salts  # The log has just restarted.
 
     def _change(self, what: str) -> None:
-        """Raise FileLost: somebody has written what only SQLite writes."""
+        """Raise FileLost, because another program than SQLite has written to the files."""
         self._is_changed = True
         self._lose(what)
         raise FileLost(self.lost)
@@ -257,7 +257,7 @@ class FileWatch:
 
 
 def _opened(paths: Sequence[str]) -> list[int]:
-    """Descriptors of the database file, the log and the index at `paths`, the first and the last locked as in use."""
+    """Open the database file, the log and the index at `paths`. Lock the first and the last as being in use."""
     opened: list[int] = []
     try:
         for path in paths:
@@ -279,7 +279,7 @@ _watches: weakref.WeakSet[FileWatch] = weakref.WeakSet()
 
 
 def _close_in_child() -> None:
-    """A child that a tool forks has the open files as well, and would keep their locks when this process is gone."""
+    """Close the files in a forked child, which would otherwise keep their locks after this process has ended."""
     for watch in list(_watches):
         watch.close()
 
