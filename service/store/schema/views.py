@@ -95,7 +95,8 @@ FROM snapshots s, LATERAL json_array_elements(s.evaluated::json) WITH ORDINALITY
 _CHANGES = """\
 SELECT c.run_id, coalesce(c.long_key, c.key) AS key, c.step, s.node, coalesce(c.value, (
         SELECT v.value FROM shared_values v WHERE v.run_id = r.parent_id AND v.digest = c.shared_digest)) AS value,
-    CASE WHEN c.value IS NULL AND c.shared_digest IS NULL THEN 1 ELSE 0 END AS removed, coalesce(s.finished_at, r.created_at) AS changed_at
+    CASE WHEN c.value IS NULL AND c.shared_digest IS NULL THEN 1 ELSE 0 END AS removed,
+    coalesce(s.finished_at, r.created_at) AS changed_at
 FROM changes c JOIN runs r ON r.id = c.run_id LEFT JOIN snapshots s ON s.run_id = c.run_id AND s.step = c.step
 WHERE c.run_id IS NOT NULL"""
 
