@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from service.engine.runner import Runner
 from service.engine.threads import Threads
 from service.store import Store
 from service.store.database.transaction import BatchCommand
-from service.store.rows.records import Claimed, RunRecord
+from service.store.rows.records import Claimed
 from tests.support.engine.calls import COMMAND
 from tests.support.engine.harness import STATE_BYTES_MAX, Bench, bench, loop_until
 
@@ -87,33 +86,34 @@ async def dies(going_on: Callable[[], Awaitable[None]]) -> bool:
 
 @pytest.mark.parametrize("committed", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("number", range(1, STEPS + 2))
-def test_a_crash_around_any_write_costs_no_step_and_doubles_none(tmp_path: Path, number: int, committed: bool) -> None:
-    async def script() -> None:
-        clock = Clock()
-        async with bench(tmp_path, [add], clock=clock) as made:
-            await made.start("r", loop_until(STEPS), n=0)
-            write = made.store._writer.write_with_others
-            crash_at(made.store, number, committed=committed)
-            assert await dies(lambda: carry_all(made))
-            made.store._writer.write_with_others = write  # type: ignore[method-assign]  # the next process
-            clock.now += timedelta(seconds=16)
-            await carry_all(made)
+async def test_a_crash_around_any_write_costs_no_step_and_doubles_none(
+    tmp_path: Path, number: int, committed: bool
+) -> None:
+    clock = Clock()
+    async with bench(tmp_path, [add], clock=clock) as made:
+        await made.start("r", loop_until(STEPS), n=0)
+        write = made.store._writer.write_with_others
+        crash_at(made.store, number, committed=committed)
+        assert await dies(lambda: carry_all(made))
+        made.store._writer.write_with_others = write  # type: ignore[method-assign]  # the next process
+        clock.now += timedelta(seconds=16)
+        await carry_all(made)
 
-            record = await made.store.runs.get("r")
-            steps = (await made.store.history.page("r", 0, 100)).items
-            lines, last_seq, over = await made.store.logs.page("r", 0, 100)
-            assert (record.status, record.step, over) == ("completed", STEPS, True)
-            assert [(step.step, step.set) for step in steps] == [(n, {"n": str(n)}) for n in range(1, STEPS + 1)]
-            assert [line.seq for line in lines] == list(range(1, last_seq + 1))
-            assert [line.event for line in lines].count("step_completed") == STEPS
-            assert lines[-1].event == "run_completed"
-            assert await made.state("r") == {"n": STEPS}
-
-    asyncio.run(script())
+        record = await made.store.runs.get("r")
+        steps = (await made.store.history.page("r", 0, 100)).items
+        lines, last_seq, over = await made.store.logs.page("r", 0, 100)
+        assert (record.status, record.step, over) == ("completed", STEPS, True)
+        assert [(step.step, step.set) for step in steps] == [(n, {"n": str(n)}) for n in range(1, STEPS + 1)]
+        assert [line.seq for line in lines] == list(range(1, last_seq + 1))
+        assert [line.event for line in lines].count("step_completed") == STEPS
+        assert lines[-1].event == "run_completed"
+        assert await made.state("r") == {"n": STEPS}
 
 
 @pytest.mark.parametrize("tool", ["exits", "value_error", "place"])
-def test_a_step_that_kills_every_server_is_tried_once_more_where_it_can_kill_none(tmp_path: Path, tool: str) -> None:
+async def test_a_step_that_kills_every_server_is_tried_once_more_where_it_can_kill_none(
+    tmp_path: Path, tool: str
+) -> None:
     attempts: list[int] = []
 
     async def deadly(context: Any) -> None:
@@ -122,20 +122,17 @@ def test_a_step_that_kills_every_server_is_tried_once_more_where_it_can_kill_non
 
     deadly.__name__ = tool  # In the process of its own it is another.
 
-    async def script() -> RunRecord:
-        clock = Clock()
-        async with bench(tmp_path, [deadly], clock=clock) as made:
-            await made.start("r", {"start_node": "a", "nodes": {"a": tool}})
-            made.store.steps.commit = _dead  # type: ignore[assignment, method-assign]  # the process dies within the tool
-            for _ in range(5):
-                assert await dies(lambda: carry_all(made))
-                clock.now += timedelta(seconds=16)
-            del made.store.steps.commit
-            await carry_all(made)
-            assert attempts == [1, 2, 3, 4, 5]
-            return await made.store.runs.get("r")
-
-    record = asyncio.run(script())
+    clock = Clock()
+    async with bench(tmp_path, [deadly], clock=clock) as made:
+        await made.start("r", {"start_node": "a", "nodes": {"a": tool}})
+        made.store.steps.commit = _dead  # type: ignore[assignment, method-assign]  # the process dies within the tool
+        for _ in range(5):
+            assert await dies(lambda: carry_all(made))
+            clock.now += timedelta(seconds=16)
+        del made.store.steps.commit
+        await carry_all(made)
+        assert attempts == [1, 2, 3, 4, 5]
+        record = await made.store.runs.get("r")
     error = json.loads(record.error or "{}")
     expected = {
         # Only that process's own death counts.
@@ -150,31 +147,25 @@ async def _dead(*_: Any, **__: Any) -> None:
     raise Crash
 
 
-def test_runs_that_only_waited_for_their_turn_are_no_suspects(tmp_path: Path) -> None:
-    async def script() -> None:
-        clock = Clock()
-        async with bench(tmp_path, [add], clock=clock) as made:
-            await made.start("r", loop_until(STEPS), n=0)
-            for _ in range(8):
-                assert len(await made.store.leases.claim(10)) == 1
-                clock.now += timedelta(seconds=16)
-            await carry_all(made)
-            assert (await made.store.runs.get("r")).status == "completed"
-
-    asyncio.run(script())
-
-
-def test_a_runner_whose_lease_was_taken_writes_nothing(tmp_path: Path) -> None:
-    async def script() -> None:
-        clock = Clock()
-        async with bench(tmp_path, [add], clock=clock) as made:
-            await made.start("r", loop_until(STEPS), n=0)
-            (late,) = await made.store.leases.claim(10)
+async def test_runs_that_only_waited_for_their_turn_are_no_suspects(tmp_path: Path) -> None:
+    clock = Clock()
+    async with bench(tmp_path, [add], clock=clock) as made:
+        await made.start("r", loop_until(STEPS), n=0)
+        for _ in range(8):
+            assert len(await made.store.leases.claim(10)) == 1
             clock.now += timedelta(seconds=16)
-            await carry_all(made)
-            before = await made.store.logs.page("r", 0, 100)
-            with attempts_of(made) as attempts, pytest.raises(Exception, match="no longer holds"):
-                await Runner(late, made.store, attempts).carry()
-            assert await made.store.logs.page("r", 0, 100) == before
+        await carry_all(made)
+        assert (await made.store.runs.get("r")).status == "completed"
 
-    asyncio.run(script())
+
+async def test_a_runner_whose_lease_was_taken_writes_nothing(tmp_path: Path) -> None:
+    clock = Clock()
+    async with bench(tmp_path, [add], clock=clock) as made:
+        await made.start("r", loop_until(STEPS), n=0)
+        (late,) = await made.store.leases.claim(10)
+        clock.now += timedelta(seconds=16)
+        await carry_all(made)
+        before = await made.store.logs.page("r", 0, 100)
+        with attempts_of(made) as attempts, pytest.raises(Exception, match="no longer holds"):
+            await Runner(late, made.store, attempts).carry()
+        assert await made.store.logs.page("r", 0, 100) == before

@@ -17,7 +17,6 @@ import pytest
 
 from service.core.errors import ConditionError
 from service.core.tool import Tool
-from service.store.rows.records import LineRecord
 from tests.support.engine.harness import bench, loop_until, running
 
 ONCE = {"start_node": "a", "nodes": {"a": "tool"}}
@@ -145,7 +144,7 @@ def test_a_tool_that_cancels_its_own_task_fails_its_run(tmp_path: Path, tool: Ca
 
 
 @pytest.mark.parametrize("hostile", [stops_the_loop, cancels_every_task])
-def test_a_tool_that_turns_on_the_loop_stops_no_other_run(tmp_path: Path, hostile: Callable[..., Any]) -> None:
+async def test_a_tool_that_turns_on_the_loop_stops_no_other_run(tmp_path: Path, hostile: Callable[..., Any]) -> None:
     async def add(state: dict[str, Any]) -> None:
         state["n"] += 1
 
@@ -157,11 +156,8 @@ def test_a_tool_that_turns_on_the_loop_stops_no_other_run(tmp_path: Path, hostil
             await bench.over("r")
             return await bench.state("r")
 
-    async def bounded() -> Any:
-        async with asyncio.timeout(60):
-            return await script()
-
-    assert asyncio.run(bounded()) == {"n": 5}
+    async with asyncio.timeout(60):
+        assert await script() == {"n": 5}
 
 
 @pytest.mark.parametrize("returned", [5, "x", [1], True, {1}], ids=repr)
@@ -173,16 +169,13 @@ def test_a_tool_returns_a_dict_or_none(tmp_path: Path, returned: Any) -> None:
     assert re.search(r"it must return a dict or None \(.*test_tools\.py:\d+\)$", failure["message"])
 
 
-def test_one_failure_reads_as_one_and_says_where(tmp_path: Path) -> None:
+async def test_one_failure_reads_as_one_and_says_where(tmp_path: Path) -> None:
     def count(state: dict[str, Any]) -> dict[str, Any]:
         return {"n": state["n"] + 1}
 
-    async def script() -> tuple[list[LineRecord], str | None]:
-        async with running(tmp_path, count) as bench:
-            await bench.start("r", {"start_node": "a", "nodes": {"a": "count"}})
-            return await bench.lines("r"), (await bench.store.runs.get("r")).error
-
-    (_, failed, ended), error = asyncio.run(script())
+    async with running(tmp_path, count) as bench:
+        await bench.start("r", {"start_node": "a", "nodes": {"a": "count"}})
+        (_, failed, ended), error = (await bench.lines("r"), (await bench.store.runs.get("r")).error)
     said = json.loads(error or "")["message"]
     assert re.fullmatch(r"KeyError: 'n' \(.*test_tools\.py:\d+, in count\)", said)
     assert (failed.event, failed.message) == ("step_failed", f"tool_error: {said}")
@@ -235,21 +228,21 @@ class Adds:
     ],
     ids=["coroutine", "awaitable", "partial", "object", "by itself"],
 )
-def test_what_a_plain_tool_leaves_to_be_awaited_is_awaited(
+async def test_what_a_plain_tool_leaves_to_be_awaited_is_awaited(
     tmp_path: Path, tool: Callable[..., Any], thread: str
 ) -> None:
-    async def script() -> tuple[Any, list[str]]:
-        given = Tool.of(tool, "tool")
-        async with running(tmp_path, wrapper) as bench:
-            bench.tools["tool"] = given
-            await bench.start("r", ONCE, n=1)
-            lines = await bench.lines("r")
-            return await bench.state("r"), [line.message for line in lines if line.event == "log"]
+    given = Tool.of(tool, "tool")
+    async with running(tmp_path, wrapper) as bench:
+        bench.tools["tool"] = given
+        await bench.start("r", ONCE, n=1)
+        lines = await bench.lines("r")
+        assert (await bench.state("r"), [line.message for line in lines if line.event == "log"]) == (
+            {"n": 2},
+            [f"on {thread}"],
+        )
 
-    assert asyncio.run(script()) == ({"n": 2}, [f"on {thread}"])
 
-
-def test_what_is_left_to_be_awaited_may_fail_and_has_the_rest_of_the_time(tmp_path: Path) -> None:
+async def test_what_is_left_to_be_awaited_may_fail_and_has_the_rest_of_the_time(tmp_path: Path) -> None:
     async def fails() -> None:
         raise ValueError("late")
 
@@ -262,13 +255,10 @@ def test_what_is_left_to_be_awaited_may_fail_and_has_the_rest_of_the_time(tmp_pa
     def sleep() -> Any:
         return sleeps()
 
-    async def script() -> list[Any]:
-        async with running(tmp_path, fail, sleep) as bench:
-            for name in ("fail", "sleep"):
-                await bench.start(name, {"start_node": "a", "nodes": {"a": {"tool": name, "timeout_s": 0.2}}})
-            return [json.loads((await bench.over(name)).error or "") for name in ("fail", "sleep")]
-
-    failed, slept = asyncio.run(script())
+    async with running(tmp_path, fail, sleep) as bench:
+        for name in ("fail", "sleep"):
+            await bench.start(name, {"start_node": "a", "nodes": {"a": {"tool": name, "timeout_s": 0.2}}})
+        failed, slept = [json.loads((await bench.over(name)).error or "") for name in ("fail", "sleep")]
     assert re.fullmatch(r"ValueError: late \(.*, in fails\)", failed["message"])
     assert slept["type"] == "timeout"
 
@@ -285,20 +275,17 @@ def test_the_new_state_is_what_the_tool_left_plus_what_it_returned(tmp_path: Pat
     assert json.dumps(state) == '{"kept": [[1, 1]], "n": 2, "big": 1180591620717411303424, "zero": -0.0}'
 
 
-def test_metadata_is_a_fresh_copy_for_each_attempt(tmp_path: Path) -> None:
+async def test_metadata_is_a_fresh_copy_for_each_attempt(tmp_path: Path) -> None:
     def tool(state: dict[str, Any], metadata: dict[str, Any]) -> None:
         metadata["list"].append(1)
         state["n"] += len(metadata["list"])
 
-    async def script() -> Any:
-        async with running(tmp_path, tool) as bench:
-            document = loop_until(3, "tool")
-            document["nodes"] = {"a": {"tool": "tool", "metadata": {"list": []}}}
-            await bench.start("r", document, n=0)
-            await bench.over("r")
-            return await bench.state("r"), (await bench.store.runs.get("r")).step
-
-    assert asyncio.run(script()) == ({"n": 3}, 3)
+    async with running(tmp_path, tool) as bench:
+        document = loop_until(3, "tool")
+        document["nodes"] = {"a": {"tool": "tool", "metadata": {"list": []}}}
+        await bench.start("r", document, n=0)
+        await bench.over("r")
+        assert (await bench.state("r"), (await bench.store.runs.get("r")).step) == ({"n": 3}, 3)
 
 
 def test_context_tells_a_tool_where_it_is(tmp_path: Path) -> None:
@@ -311,7 +298,7 @@ def test_context_tells_a_tool_where_it_is(tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "r" / "left.txt").read_text() == "here"
 
 
-def test_tools_that_block_for_good_hold_up_nobody_else(tmp_path: Path) -> None:
+async def test_tools_that_block_for_good_hold_up_nobody_else(tmp_path: Path) -> None:
     released = threading.Event()
 
     def block() -> None:
@@ -331,10 +318,10 @@ def test_tools_that_block_for_good_hold_up_nobody_else(tmp_path: Path) -> None:
             finally:
                 released.set()
 
-    assert asyncio.run(script()) == {"n": 20}
+    assert await script() == {"n": 20}
 
 
-def test_a_tool_that_is_not_registered_any_more_fails_its_run_and_the_server_says_so(
+async def test_a_tool_that_is_not_registered_any_more_fails_its_run_and_the_server_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def tool() -> None:
@@ -343,33 +330,33 @@ def test_a_tool_that_is_not_registered_any_more_fails_its_run_and_the_server_say
     def toll() -> None:
         return None
 
-    async def script() -> Any:
-        async with bench(tmp_path, [tool]) as before:
-            await before.start("r", ONCE)
-        async with running(tmp_path, toll) as after:
-            return (await after.over("r")).error
-
-    failure = json.loads(asyncio.run(script()))
+    async with bench(tmp_path, [tool]) as before:
+        await before.start("r", ONCE)
+    async with running(tmp_path, toll) as after:
+        failure = json.loads((await after.over("r")).error or "")
     said = "no tool 'tool' is registered on this server; did you mean 'toll'?; registered: toll"
     assert (failure["type"], failure["message"]) == ("tool_missing", said)
     assert f"run r, step 1 at 'a': {said}" in caplog.messages
 
 
-def test_a_run_at_max_steps_is_paused_and_not_destroyed(tmp_path: Path) -> None:
+async def test_a_run_at_max_steps_is_paused_and_not_destroyed(tmp_path: Path) -> None:
     def add(state: dict[str, Any]) -> None:
         state["n"] += 1
 
-    async def script() -> Any:
-        async with running(tmp_path, add) as bench:
-            await bench.start("r", {**loop_until(100), "max_steps": 5}, n=0)
-            paused = asyncio.Event()
-            with bench.store.events.subscribe("r") as woken:
-                while (await bench.store.runs.get("r")).status != "paused":
-                    await woken.wait()
-                    woken.clear()
-                paused.set()
-            record = await bench.store.runs.get("r")
-            lines, _, _ = await bench.store.logs.page("r", 0, 100)
-            return record.step, record.error, record.current_node, lines[-1].event, await bench.state("r")
-
-    assert asyncio.run(script()) == (5, None, "a", "run_paused", {"n": 5})
+    async with running(tmp_path, add) as bench:
+        await bench.start("r", {**loop_until(100), "max_steps": 5}, n=0)
+        paused = asyncio.Event()
+        with bench.store.events.subscribe("r") as woken:
+            while (await bench.store.runs.get("r")).status != "paused":
+                await woken.wait()
+                woken.clear()
+            paused.set()
+        record = await bench.store.runs.get("r")
+        lines, _, _ = await bench.store.logs.page("r", 0, 100)
+        assert (record.step, record.error, record.current_node, lines[-1].event, await bench.state("r")) == (
+            5,
+            None,
+            "a",
+            "run_paused",
+            {"n": 5},
+        )

@@ -44,112 +44,91 @@ def noting(threads: list[int], name: str) -> Callable[[Transaction], str]:
     return verb
 
 
-def test_what_is_ready_at_once_is_one_commit_on_the_thread_of_the_loop(file: Sqlite) -> None:
-    async def scenario() -> None:
-        async with inline(file) as writer:
-            statements: list[str] = []
-            writer._write_connection.connection.set_trace_callback(statements.append)
-            threads: list[int] = []
-            names = [f"{number:03}" for number in range(BATCH_MAX)]
-            assert await asyncio.gather(*(writer.write(noting(threads, name)) for name in names)) == names
-            writer._write_connection.connection.set_trace_callback(None)
-            assert set(threads) == {threading.get_ident()}
-            assert statements.count("COMMIT") == 1
-            assert held(file) == names
-
-    asyncio.run(scenario())
+async def test_what_is_ready_at_once_is_one_commit_on_the_thread_of_the_loop(file: Sqlite) -> None:
+    async with inline(file) as writer:
+        statements: list[str] = []
+        writer._write_connection.connection.set_trace_callback(statements.append)
+        threads: list[int] = []
+        names = [f"{number:03}" for number in range(BATCH_MAX)]
+        assert await asyncio.gather(*(writer.write(noting(threads, name)) for name in names)) == names
+        writer._write_connection.connection.set_trace_callback(None)
+        assert set(threads) == {threading.get_ident()}
+        assert statements.count("COMMIT") == 1
+        assert held(file) == names
 
 
-def test_more_than_one_batch_is_all_written(file: Sqlite) -> None:
-    async def scenario() -> None:
-        async with inline(file) as writer:
-            names = [f"{number:04}" for number in range(3 * BATCH_MAX + 1)]
-            assert await asyncio.gather(*(writer.write(add(name)) for name in names)) == names
-            assert held(file) == names
-
-    asyncio.run(scenario())
+async def test_more_than_one_batch_is_all_written(file: Sqlite) -> None:
+    async with inline(file) as writer:
+        names = [f"{number:04}" for number in range(3 * BATCH_MAX + 1)]
+        assert await asyncio.gather(*(writer.write(add(name)) for name in names)) == names
+        assert held(file) == names
 
 
 @pytest.mark.parametrize("who", ["the loop itself", "another thread"])
-def test_a_loop_that_is_held_up_keeps_nobody_waiting(file: Sqlite, who: str) -> None:
-    async def scenario() -> None:
-        async with inline(file) as writer:
-            threads: list[int] = []
-            assert await writer.write(noting(threads, "before")) == "before"
-            # The writer's thread has nothing to do by now, and waits to be called.
-            await until_async(lambda: not writer._called.is_set())
-            if who == "the loop itself":
-                submitted = writer.submit(noting(threads, "held up"))
-            else:
-                submitted = await asyncio.to_thread(writer.submit, noting(threads, "held up"))
-            # As a tool does that blocks: the loop gets to nothing until this is answered.
-            assert submitted.result(60) == "held up"
-            assert threads[0] == threading.get_ident()
-
-    asyncio.run(scenario())
+async def test_a_loop_that_is_held_up_keeps_nobody_waiting(file: Sqlite, who: str) -> None:
+    async with inline(file) as writer:
+        threads: list[int] = []
+        assert await writer.write(noting(threads, "before")) == "before"
+        # The writer's thread has nothing to do by now, and waits to be called.
+        await until_async(lambda: not writer._called.is_set())
+        if who == "the loop itself":
+            submitted = writer.submit(noting(threads, "held up"))
+        else:
+            submitted = await asyncio.to_thread(writer.submit, noting(threads, "held up"))
+        # As a tool does that blocks: the loop gets to nothing until this is answered.
+        assert submitted.result(60) == "held up"
+        assert threads[0] == threading.get_ident()
 
 
-def test_while_the_loop_is_held_up_others_are_served_at_once(file: Sqlite) -> None:
-    async def scenario() -> None:
-        async with inline(file) as writer:
-            writer.submit(add("first")).result(60)
-            # That the loop does nothing is known by now: what comes next is not left to it first.
-            second = writer.submit(lambda _: writer._is_held_up)
-            assert second.result(60)
-            assert writer._left_s() == 0.0
-            # Until it is heard of again.
-            assert await writer.write(add("third")) == "third"
-            await until_async(lambda: not writer._is_held_up)
-
-    asyncio.run(scenario())
+async def test_while_the_loop_is_held_up_others_are_served_at_once(file: Sqlite) -> None:
+    async with inline(file) as writer:
+        writer.submit(add("first")).result(60)
+        # That the loop does nothing is known by now: what comes next is not left to it first.
+        second = writer.submit(lambda _: writer._is_held_up)
+        assert second.result(60)
+        assert writer._left_s() == 0.0
+        # Until it is heard of again.
+        assert await writer.write(add("third")) == "third"
+        await until_async(lambda: not writer._is_held_up)
 
 
-def test_a_verb_past_its_deadline_does_not_end_the_thread(file: Sqlite) -> None:
-    async def scenario() -> None:
-        async with inline(file) as writer:
-            late = writer.submit(add("late"), within_s=0.0)
-            failing = writer.submit(raising)
-            for future, error in ((late, Unavailable), (failing, KeyError)):
-                with pytest.raises(error):
-                    await asyncio.wrap_future(future)
-            assert await writer.write(add("next")) == "next"
-            assert writer._thread.is_alive()
-
-    asyncio.run(scenario())
+async def test_a_verb_past_its_deadline_does_not_end_the_thread(file: Sqlite) -> None:
+    async with inline(file) as writer:
+        late = writer.submit(add("late"), within_s=0.0)
+        failing = writer.submit(raising)
+        for future, error in ((late, Unavailable), (failing, KeyError)):
+            with pytest.raises(error):
+                await asyncio.wrap_future(future)
+        assert await writer.write(add("next")) == "next"
+        assert writer._thread.is_alive()
 
 
-def test_what_the_loop_left_while_another_had_the_turn_is_written_all_the_same(file: Sqlite) -> None:
-    async def scenario() -> None:
-        async with inline(file) as writer:
-            inside, gate = threading.Event(), threading.Event()
+async def test_what_the_loop_left_while_another_had_the_turn_is_written_all_the_same(file: Sqlite) -> None:
+    async with inline(file) as writer:
+        inside, gate = threading.Event(), threading.Event()
 
-            def hold(_transaction: Transaction) -> None:
-                inside.set()
-                assert gate.wait(60)
+        def hold(_transaction: Transaction) -> None:
+            inside.set()
+            assert gate.wait(60)
 
-            with locked(file):
-                held_by_thread = writer.submit(hold)
-                await until_async(lambda: not writer._waiting)  # The thread has it: the loop could not do it at once.
-            assert await asyncio.to_thread(inside.wait, 60)
-            waiting = asyncio.ensure_future(writer.write(add("waiting")))
-            await until_async(lambda: not writer._is_combining)
-            assert not waiting.done()
-            gate.set()
-            assert await waiting == "waiting"
-            held_by_thread.result(60)
-
-    asyncio.run(scenario())
+        with locked(file):
+            held_by_thread = writer.submit(hold)
+            await until_async(lambda: not writer._waiting)  # The thread has it: the loop could not do it at once.
+        assert await asyncio.to_thread(inside.wait, 60)
+        waiting = asyncio.ensure_future(writer.write(add("waiting")))
+        await until_async(lambda: not writer._is_combining)
+        assert not waiting.done()
+        gate.set()
+        assert await waiting == "waiting"
+        held_by_thread.result(60)
 
 
-def test_when_the_loop_is_gone_the_thread_writes_again(file: Sqlite) -> None:
+async def test_when_the_loop_is_gone_the_thread_writes_again(file: Sqlite) -> None:
     writer = Writer(file, LocalEvents(), NoNotifier(), RequiredTables(file, ()))
     writer.start()
 
-    async def scenario() -> None:
-        writer.commit_inline()
-        assert await writer.write(add("inline")) == "inline"
-
-    asyncio.run(scenario())
+    writer.commit_inline()
+    assert await writer.write(add("inline")) == "inline"
     assert writer.submit(add("nobody said so")).result(60) == "nobody said so"
     writer.commit_on_thread()
     assert writer.submit(add("thread")).result(60) == "thread"
@@ -157,65 +136,53 @@ def test_when_the_loop_is_gone_the_thread_writes_again(file: Sqlite) -> None:
     assert held(file) == ["inline", "nobody said so", "thread"]
 
 
-def test_a_locked_database_keeps_its_caller_waiting_and_nobody_else(file: Sqlite) -> None:
-    async def scenario() -> None:
-        async with inline(file) as writer:
-            with locked(file):
-                patient = asyncio.ensure_future(writer.write(add("patient")))
-                with pytest.raises(Unavailable):
-                    # Refused when its time is over, which the loop is there to see.
-                    await writer.write(add("hasty"), within_s=0.05)
-                assert not patient.done()
-            assert await patient == "patient"
-            assert held(file) == ["patient"]
-
-    asyncio.run(scenario())
+async def test_a_locked_database_keeps_its_caller_waiting_and_nobody_else(file: Sqlite) -> None:
+    async with inline(file) as writer:
+        with locked(file):
+            patient = asyncio.ensure_future(writer.write(add("patient")))
+            with pytest.raises(Unavailable):
+                # Refused when its time is over, which the loop is there to see.
+                await writer.write(add("hasty"), within_s=0.05)
+            assert not patient.done()
+        assert await patient == "patient"
+        assert held(file) == ["patient"]
 
 
 @pytest.mark.parametrize(
     ("bad", "error"),
     [(raising, KeyError), (add("0"), sqlite3.IntegrityError), (add("\ud800"), UnicodeEncodeError)],
 )
-def test_a_verb_that_fails_costs_its_neighbours_nothing(file: Sqlite, bad: Any, error: type[Exception]) -> None:
-    async def scenario() -> None:
-        async with inline(file) as writer:
-            verbs = [add("0"), add("1"), bad, add("2")]
-            outcomes = await asyncio.gather(*(writer.write(verb) for verb in verbs), return_exceptions=True)
-            assert [outcome for outcome in outcomes if isinstance(outcome, str)] == ["0", "1", "2"]
-            assert isinstance(outcomes[2], error)
-            assert held(file) == ["0", "1", "2"]
-
-    asyncio.run(scenario())
+async def test_a_verb_that_fails_costs_its_neighbours_nothing(file: Sqlite, bad: Any, error: type[Exception]) -> None:
+    async with inline(file) as writer:
+        verbs = [add("0"), add("1"), bad, add("2")]
+        outcomes = await asyncio.gather(*(writer.write(verb) for verb in verbs), return_exceptions=True)
+        assert [outcome for outcome in outcomes if isinstance(outcome, str)] == ["0", "1", "2"]
+        assert isinstance(outcomes[2], error)
+        assert held(file) == ["0", "1", "2"]
 
 
-def test_what_other_threads_queued_first_is_written_first(file: Sqlite) -> None:
+async def test_what_other_threads_queued_first_is_written_first(file: Sqlite) -> None:
     """The lines of an attempt come before the commit of its step, whichever thread writes them."""
 
-    async def scenario() -> None:
-        async with inline(file) as writer:
-            order: list[int] = []
-            for number in range(0, 200, 2):
-                submitted = writer.submit(partial(_note, order, number))
-                await writer.write(partial(_note, order, number + 1))
-                assert submitted.done()
-            assert order == list(range(200))
-
-    asyncio.run(scenario())
+    async with inline(file) as writer:
+        order: list[int] = []
+        for number in range(0, 200, 2):
+            submitted = writer.submit(partial(_note, order, number))
+            await writer.write(partial(_note, order, number + 1))
+            assert submitted.done()
+        assert order == list(range(200))
 
 
-def test_a_verb_cancelled_while_it_waits_is_not_run(file: Sqlite) -> None:
-    async def scenario() -> None:
-        async with inline(file) as writer:
-            with locked(file):
-                cancelled = asyncio.ensure_future(writer.write(add("cancelled")))
-                await asyncio.sleep(0)
-                cancelled.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await cancelled
-            assert await writer.write(add("next")) == "next"
-            assert held(file) == ["next"]
-
-    asyncio.run(scenario())
+async def test_a_verb_cancelled_while_it_waits_is_not_run(file: Sqlite) -> None:
+    async with inline(file) as writer:
+        with locked(file):
+            cancelled = asyncio.ensure_future(writer.write(add("cancelled")))
+            await asyncio.sleep(0)
+            cancelled.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await cancelled
+        assert await writer.write(add("next")) == "next"
+        assert held(file) == ["next"]
 
 
 def test_two_loops_and_a_thread_write_everything_once(file: Sqlite) -> None:

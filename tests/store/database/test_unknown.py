@@ -92,69 +92,60 @@ async def assert_done_once(database: Database, verb: str, fault: Fault, *, accom
 
 @pytest.mark.parametrize("fault", [committed_and_cut_off, cut_off_before], ids=lambda fault: fault.__name__)
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_whose_connection_breaks_is_done_once(database: Database, verb: str, fault: Fault) -> None:
-    asyncio.run(assert_done_once(database, verb, fault))
+async def test_a_verb_whose_connection_breaks_is_done_once(database: Database, verb: str, fault: Fault) -> None:
+    await assert_done_once(database, verb, fault)
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_whose_backend_postgresql_ends_is_done_once(kept: Database, verb: str) -> None:
+async def test_a_verb_whose_backend_postgresql_ends_is_done_once(kept: Database, verb: str) -> None:
     clean(kept)
-    asyncio.run(assert_done_once(kept, verb, ended_by_the_server))
+    await assert_done_once(kept, verb, ended_by_the_server)
 
 
 @pytest.mark.parametrize("fault", [committed_but_failed, committed_and_cut_off], ids=lambda fault: fault.__name__)
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_batch_that_was_committed_after_all_is_done_once(database: Database, verb: str, fault: Fault) -> None:
-    asyncio.run(assert_done_once(database, verb, fault, accompanied=True))
+async def test_a_batch_that_was_committed_after_all_is_done_once(database: Database, verb: str, fault: Fault) -> None:
+    await assert_done_once(database, verb, fault, accompanied=True)
 
 
-def test_a_verb_alone_whose_commit_failed_is_unavailable_and_may_be_repeated(database: Database) -> None:
-    async def scenario() -> None:
-        async with opened(database) as store:
-            claimed = await started(store)
-            transition = success(claimed.run, n=1)
-            breaks(database, store, committed_but_failed)
-            with pytest.raises(Unavailable):
-                await store.runs.start(start_of("new"), key_of("k"))
-            assert await store.runs.start(start_of("another id"), key_of("k")) == ("new", False)
-            breaks(database, store, committed_but_failed)
-            with pytest.raises(Unavailable):
-                await commit(store, claimed.lease, transition, said("once"))
-            assert await commit(store, claimed.lease, transition, said("once")) == transition.run
-            assert (await store.runs.get("r")).last_seq == 3
-
-    asyncio.run(scenario())
+async def test_a_verb_alone_whose_commit_failed_is_unavailable_and_may_be_repeated(database: Database) -> None:
+    async with opened(database) as store:
+        claimed = await started(store)
+        transition = success(claimed.run, n=1)
+        breaks(database, store, committed_but_failed)
+        with pytest.raises(Unavailable):
+            await store.runs.start(start_of("new"), key_of("k"))
+        assert await store.runs.start(start_of("another id"), key_of("k")) == ("new", False)
+        breaks(database, store, committed_but_failed)
+        with pytest.raises(Unavailable):
+            await commit(store, claimed.lease, transition, said("once"))
+        assert await commit(store, claimed.lease, transition, said("once")) == transition.run
+        assert (await store.runs.get("r")).last_seq == 3
 
 
-def test_a_verb_that_breaks_every_connection_is_refused_and_its_neighbours_are_done(database: Database) -> None:
+async def test_a_verb_that_breaks_every_connection_is_refused_and_its_neighbours_are_done(database: Database) -> None:
     def breaking(transaction: Any) -> None:
         transaction.cursor.connection.close()
         raise broken(database)
 
-    async def scenario() -> None:
-        async with opened(database) as store:
-            with gathering(store):
-                before = asyncio.ensure_future(store.graphs.add(COUNTER))
-                await asyncio.sleep(0)
-                bad = store._writer.submit(breaking, within_s=60)
-                after = asyncio.ensure_future(store.runs.start(start_of("r")))
-                await asyncio.sleep(0)
-            with pytest.raises(Unavailable):
-                await asyncio.wrap_future(bad)
-            assert (await before, await after) == (True, ("r", True))
-        assert ask(database, "SELECT id FROM runs") == [("r",)]
-
-    asyncio.run(scenario())
+    async with opened(database) as store:
+        with gathering(store):
+            before = asyncio.ensure_future(store.graphs.add(COUNTER))
+            await asyncio.sleep(0)
+            bad = store._writer.submit(breaking, within_s=60)
+            after = asyncio.ensure_future(store.runs.start(start_of("r")))
+            await asyncio.sleep(0)
+        with pytest.raises(Unavailable):
+            await asyncio.wrap_future(bad)
+        assert (await before, await after) == (True, ("r", True))
+    assert ask(database, "SELECT id FROM runs") == [("r",)]
 
 
-def test_a_writer_whose_connection_broke_while_idle_does_the_next_verb(kept: Database) -> None:
+async def test_a_writer_whose_connection_broke_while_idle_does_the_next_verb(kept: Database) -> None:
     clean(kept)
 
-    async def scenario() -> None:
-        async with opened(kept) as store:
-            await start(store, "before")
-            ended_by_the_server(kept, store._writer._write_connection.connection)
-            await start(store, "after")
-        assert ask(kept, "SELECT id FROM runs ORDER BY id") == [("after",), ("before",)]
-
-    asyncio.run(scenario())
+    async with opened(kept) as store:
+        await start(store, "before")
+        ended_by_the_server(kept, store._writer._write_connection.connection)
+        await start(store, "after")
+    assert ask(kept, "SELECT id FROM runs ORDER BY id") == [("after",), ("before",)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -31,80 +30,62 @@ async def store_at(url: str) -> AsyncIterator[Store]:
         await store.close()
 
 
-def test_a_way_that_is_there_works_and_changes_nothing(tmp_path: Path) -> None:
-    async def script() -> None:
-        async with store_at(f"sqlite:///{tmp_path / 'rungraph.db'}") as store:
-            log = tmp_path / "rungraph.db-wal"
+async def test_a_way_that_is_there_works_and_changes_nothing(tmp_path: Path) -> None:
+    async with store_at(f"sqlite:///{tmp_path / 'rungraph.db'}") as store:
+        log = tmp_path / "rungraph.db-wal"
+        assert await store.works()
+        before = log.read_bytes()
+        assert await store.works()
+        assert log.read_bytes() == before
+
+
+async def test_a_locked_file_is_no_fault_of_the_process(tmp_path: Path) -> None:
+    async with store_at(f"sqlite:///{tmp_path / 'rungraph.db'}") as store:
+        with sqlite3.connect(tmp_path / "rungraph.db") as other:
+            other.execute("BEGIN IMMEDIATE")
             assert await store.works()
-            before = log.read_bytes()
+            other.rollback()
+
+
+async def test_a_postgres_that_is_gone_is_no_fault_of_the_process() -> None:
+    with own_server() as server:
+        async with store_at(server.url) as store:
             assert await store.works()
-            assert log.read_bytes() == before
-
-    asyncio.run(script())
-
-
-def test_a_locked_file_is_no_fault_of_the_process(tmp_path: Path) -> None:
-    async def script() -> None:
-        async with store_at(f"sqlite:///{tmp_path / 'rungraph.db'}") as store:
-            with sqlite3.connect(tmp_path / "rungraph.db") as other:
-                other.execute("BEGIN IMMEDIATE")
-                assert await store.works()
-                other.rollback()
-
-    asyncio.run(script())
+            server.stop()
+            assert await store.works()
+            server.start()
 
 
-def test_a_postgres_that_is_gone_is_no_fault_of_the_process() -> None:
-    async def script() -> None:
-        with own_server() as server:
-            async with store_at(server.url) as store:
-                assert await store.works()
-                server.stop()
-                assert await store.works()
-                server.start()
-
-    asyncio.run(script())
-
-
-def test_a_writer_that_does_not_get_as_far_as_the_database_is_one(
+async def test_a_writer_that_does_not_get_as_far_as_the_database_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def script() -> None:
-        async with store_at(f"sqlite:///{tmp_path / 'rungraph.db'}") as store:
-            store._writer._write_connection.disconnect()
-            with monkeypatch.context() as patched:
-                patched.setattr(sqlite3, "connect", None)
-                with pytest.raises(Unavailable):
-                    await store.servers.probe(within_s=2)
-                assert not await store.works()
-            assert await store.works()
-
-    asyncio.run(script())
+    async with store_at(f"sqlite:///{tmp_path / 'rungraph.db'}") as store:
+        store._writer._write_connection.disconnect()
+        with monkeypatch.context() as patched:
+            patched.setattr(sqlite3, "connect", None)
+            with pytest.raises(Unavailable):
+                await store.servers.probe(within_s=2)
+            assert not await store.works()
+        assert await store.works()
 
 
-def test_a_reader_that_raises_anything_else_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def script() -> None:
-        async with store_at(f"sqlite:///{tmp_path / 'rungraph.db'}") as store:
+async def test_a_reader_that_raises_anything_else_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with store_at(f"sqlite:///{tmp_path / 'rungraph.db'}") as store:
 
-            def broken(*_: Any) -> None:
-                raise TypeError
+        def broken(*_: Any) -> None:
+            raise TypeError
 
-            monkeypatch.setattr(store._reader, "snapshot", broken)
-            with pytest.raises(TypeError):
-                await store.works()
-
-    asyncio.run(script())
+        monkeypatch.setattr(store._reader, "snapshot", broken)
+        with pytest.raises(TypeError):
+            await store.works()
 
 
-def test_a_pool_whose_readers_are_all_busy_is_no_fault_of_the_process(
+async def test_a_pool_whose_readers_are_all_busy_is_no_fault_of_the_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.store.store.ANSWER_S", 0.2)
 
-    async def script() -> None:
-        async with store_at(f"sqlite:///{tmp_path / 'rungraph.db'}") as store, AsyncExitStack() as reading:
-            for _ in range(READERS_MAX):
-                await reading.enter_async_context(store._reader.snapshot())
-            assert await store.works()
-
-    asyncio.run(script())
+    async with store_at(f"sqlite:///{tmp_path / 'rungraph.db'}") as store, AsyncExitStack() as reading:
+        for _ in range(READERS_MAX):
+            await reading.enter_async_context(store._reader.snapshot())
+        assert await store.works()

@@ -195,7 +195,7 @@ def test_a_verb_cancelled_while_its_transaction_opens_leaves_none_open(
         assert writer.submit(add("next")).result(60) == "next"
 
 
-def test_a_cancelled_caller_leaves_its_verb_done_or_undone_but_not_half(database: Sqlite) -> None:
+async def test_a_cancelled_caller_leaves_its_verb_done_or_undone_but_not_half(database: Sqlite) -> None:
     async def scenario(writer: Writer) -> None:
         with gathering(writer):
             task = asyncio.ensure_future(writer.write(add("a")))
@@ -207,7 +207,7 @@ def test_a_cancelled_caller_leaves_its_verb_done_or_undone_but_not_half(database
         assert await asyncio.wrap_future(kept) == "b"
 
     with working(database) as writer:
-        asyncio.run(scenario(writer))
+        await scenario(writer)
     assert held(database) == ["b"]
 
 
@@ -316,21 +316,18 @@ def test_the_writer_outlives_a_loop_that_has_closed(database: Sqlite) -> None:
     kept.__exit__(None, None, None)
 
 
-def test_topics_are_woken_once_what_they_tell_of_is_committed(database: Sqlite) -> None:
-    async def scenario() -> None:
-        wake = LocalEvents()
-        writer = Writer(database, wake, NoNotifier(), RequiredTables(database, ()))
-        writer.start()
-        with wake.subscribe("a") as woken, wake.subscribe("b") as other:
-            await writer.write(add("a"))
-            async with asyncio.timeout(60):
-                await woken.wait()
-            assert held(database) == ["a"]
-            assert not other.is_set()
-        writer.close()
-        assert not wake._subscribers
-
-    asyncio.run(scenario())
+async def test_topics_are_woken_once_what_they_tell_of_is_committed(database: Sqlite) -> None:
+    wake = LocalEvents()
+    writer = Writer(database, wake, NoNotifier(), RequiredTables(database, ()))
+    writer.start()
+    with wake.subscribe("a") as woken, wake.subscribe("b") as other:
+        await writer.write(add("a"))
+        async with asyncio.timeout(60):
+            await woken.wait()
+        assert held(database) == ["a"]
+        assert not other.is_set()
+    writer.close()
+    assert not wake._subscribers
 
 
 def _until(condition: Any) -> None:

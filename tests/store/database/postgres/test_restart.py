@@ -40,74 +40,64 @@ async def read_at_once(store: Store, run_id: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_a_restart_of_postgresql_loses_nothing_and_reads_are_right_or_unavailable(server: Server, mode: str) -> None:
+async def test_a_restart_of_postgresql_loses_nothing_and_reads_are_right_or_unavailable(
+    server: Server, mode: str
+) -> None:
     run_id = f"restarted-{mode}"
 
-    async def scenario() -> None:
-        async with opened(database_at(server.url)) as store:
-            await start(store, run_id)
-            claimed = await claim(store, run_id)
-            run = await commit(store, claimed.lease, success(claimed.run, n=1))
-            assert await read_at_once(store, run_id) == [(1, '{"n":1}')] * READERS
-            server.stop(mode)
-            try:
-                assert [type(answer) for answer in await read_at_once(store, run_id)] == [Unavailable] * READERS
-                patient = asyncio.ensure_future(commit(store, claimed.lease, success(run, n=2)))
-                with pytest.raises(Unavailable):
-                    await store.servers.probe(within_s=0.1)
-                assert not patient.done()
-            finally:
-                server.start()
-            # Right again at once, though the pool is full of connections that are gone.
-            assert {*await read_at_once(store, run_id)} <= {(1, '{"n":1}'), (2, '{"n":2}')}
-            run = await patient
-            assert await read_at_once(store, run_id) == [(2, '{"n":2}')] * READERS
-            assert (await commit(store, claimed.lease, success(run, n=1000))).step == 3
-
-    asyncio.run(scenario())
+    async with opened(database_at(server.url)) as store:
+        await start(store, run_id)
+        claimed = await claim(store, run_id)
+        run = await commit(store, claimed.lease, success(claimed.run, n=1))
+        assert await read_at_once(store, run_id) == [(1, '{"n":1}')] * READERS
+        server.stop(mode)
+        try:
+            assert [type(answer) for answer in await read_at_once(store, run_id)] == [Unavailable] * READERS
+            patient = asyncio.ensure_future(commit(store, claimed.lease, success(run, n=2)))
+            with pytest.raises(Unavailable):
+                await store.servers.probe(within_s=0.1)
+            assert not patient.done()
+        finally:
+            server.start()
+        # Right again at once, though the pool is full of connections that are gone.
+        assert {*await read_at_once(store, run_id)} <= {(1, '{"n":1}'), (2, '{"n":2}')}
+        run = await patient
+        assert await read_at_once(store, run_id) == [(2, '{"n":2}')] * READERS
+        assert (await commit(store, claimed.lease, success(run, n=1000))).step == 3
 
 
-def test_readers_whose_connections_broke_unseen_answer_right_at_once(server: Server) -> None:
-    async def scenario() -> None:
-        async with opened(database_at(server.url)) as store:
-            await start(store, "unseen")
-            assert await read_at_once(store, "unseen") == [(0, '{"n":0}')] * READERS
-            server.terminate_backends()
-            assert await read_at_once(store, "unseen") == [(0, '{"n":0}')] * READERS
-            await start(store, "unseen, too")
-
-    asyncio.run(scenario())
+async def test_readers_whose_connections_broke_unseen_answer_right_at_once(server: Server) -> None:
+    async with opened(database_at(server.url)) as store:
+        await start(store, "unseen")
+        assert await read_at_once(store, "unseen") == [(0, '{"n":0}')] * READERS
+        server.terminate_backends()
+        assert await read_at_once(store, "unseen") == [(0, '{"n":0}')] * READERS
+        await start(store, "unseen, too")
 
 
-def test_a_reader_that_is_cut_off_in_the_middle_is_unavailable(server: Server) -> None:
+async def test_a_reader_that_is_cut_off_in_the_middle_is_unavailable(server: Server) -> None:
     async def read_while_cut_off(store: Store) -> None:
         async with store._reader.snapshot() as snapshot:
             assert await snapshot.one(text("SELECT 1")) == (1,)
             server.terminate_backends()
             await snapshot.one(text("SELECT 1"))
 
-    async def scenario() -> None:
-        async with opened(database_at(server.url)) as store:
-            with pytest.raises(Unavailable):
-                await read_while_cut_off(store)
-            async with store._reader.snapshot() as snapshot:
-                assert await snapshot.one(text("SELECT 1")) == (1,)
-
-    asyncio.run(scenario())
+    async with opened(database_at(server.url)) as store:
+        with pytest.raises(Unavailable):
+            await read_while_cut_off(store)
+        async with store._reader.snapshot() as snapshot:
+            assert await snapshot.one(text("SELECT 1")) == (1,)
 
 
-def test_no_transaction_stays_open_when_verbs_have_been_done(server: Server) -> None:
-    async def scenario() -> None:
-        database = database_at(server.url)
-        async with opened(database) as store:
-            await start(store, "resting")
-            await read_at_once(store, "resting")
-            open_ones = "SELECT query FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
-            await until_async(lambda: not ask(database, open_ones))
-            assert ask(database, open_ones) == []
-            await start(store, "resting, too")
-
-    asyncio.run(scenario())
+async def test_no_transaction_stays_open_when_verbs_have_been_done(server: Server) -> None:
+    database = database_at(server.url)
+    async with opened(database) as store:
+        await start(store, "resting")
+        await read_at_once(store, "resting")
+        open_ones = "SELECT query FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
+        await until_async(lambda: not ask(database, open_ones))
+        assert ask(database, open_ones) == []
+        await start(store, "resting, too")
 
 
 # What is refused at the start.
@@ -118,11 +108,11 @@ async def start_up(database: Database) -> None:
         pass
 
 
-def assert_refused(database: Database, why: str) -> None:
+async def assert_refused(database: Database, why: str) -> None:
     store = Store(database, server_id="one", address="", lease_s=15)
     with pytest.raises(StartRefused, match=why):
         store.open()
-    asyncio.run(store._reader.close())
+    await store._reader.close()
     store._notifier.close()
 
 
@@ -138,23 +128,23 @@ def undurable(server: Server) -> Iterator[str]:
     set_in(server, "synchronous_commit", "on")
 
 
-def test_a_database_that_does_not_wait_for_its_disk_is_refused_unless_allowed(undurable: str) -> None:
-    assert_refused(database_at(undurable), "synchronous_commit is off.*RUNGRAPH_ALLOW_UNDURABLE=1")
-    asyncio.run(start_up(database_at(undurable, allow_undurable=True)))
+async def test_a_database_that_does_not_wait_for_its_disk_is_refused_unless_allowed(undurable: str) -> None:
+    await assert_refused(database_at(undurable), "synchronous_commit is off.*RUNGRAPH_ALLOW_UNDURABLE=1")
+    await start_up(database_at(undurable, allow_undurable=True))
 
 
-def test_a_server_without_fsync_is_refused_unless_allowed() -> None:
+async def test_a_server_without_fsync_is_refused_unless_allowed() -> None:
     with own_server(fsync="off", synchronous_commit="off") as server:
-        assert_refused(database_at(server.url), "fsync and synchronous_commit is off")
+        await assert_refused(database_at(server.url), "fsync and synchronous_commit is off")
         with pytest.raises(StartRefused, match="fsync and synchronous_commit is off"):
             migrate(database_at(server.url))
         allowed = database_at(server.url, allow_undurable=True)
         migrate(allowed)
-        asyncio.run(start_up(allowed))
+        await start_up(allowed)
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
-def test_a_database_that_cannot_hold_every_text_is_refused(postgres: Databases, encoding: str) -> None:
+async def test_a_database_that_cannot_hold_every_text_is_refused(postgres: Databases, encoding: str) -> None:
     name = f"rungraph_encoded_{encoding.lower()}"
     with psycopg.connect(postgres.url, autocommit=True) as session:
         session.execute(f"DROP DATABASE IF EXISTS {name}".encode())
@@ -162,7 +152,9 @@ def test_a_database_that_cannot_hold_every_text_is_refused(postgres: Databases, 
         try:
             given = psycopg.conninfo.conninfo_to_dict(postgres.url)
             port, host, user = given["port"], given["host"], given["user"]
-            assert_refused(database_at(f"postgresql://{user}@{host}:{port}/{name}"), f"{encoding}: UTF8 is needed")
+            await assert_refused(
+                database_at(f"postgresql://{user}@{host}:{port}/{name}"), f"{encoding}: UTF8 is needed"
+            )
         finally:
             session.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
@@ -184,13 +176,10 @@ def forms(port: int) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("form", forms(0))
-def test_a_url_of_any_form_leads_to_the_database(server: Server, form: str) -> None:
-    async def scenario() -> None:
-        async with opened(database_at(forms(server.port)[form])) as store:
-            await start(store, form)
-            assert (await store.runs.get(form)).run_id == form
-
-    asyncio.run(scenario())
+async def test_a_url_of_any_form_leads_to_the_database(server: Server, form: str) -> None:
+    async with opened(database_at(forms(server.port)[form])) as store:
+        await start(store, form)
+        assert (await store.runs.get(form)).run_id == form
 
 
 @pytest.mark.parametrize(
@@ -222,7 +211,7 @@ def test_no_password_is_told_of_a_url_that_is_wrong(url: str, monkeypatch: pytes
     assert "secret" not in str(refused.value)
 
 
-def test_no_password_is_told_of_a_database_that_does_not_answer_or_refuses(
+async def test_no_password_is_told_of_a_database_that_does_not_answer_or_refuses(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.store.database.postgres.connections.START_WITHIN_S", 0.0)
@@ -234,4 +223,4 @@ def test_no_password_is_told_of_a_database_that_does_not_answer_or_refuses(
         with pytest.raises(StartRefused, match="cannot use") as refused:
             migrate(database_at(url))
         assert "secret" not in str(refused.value)
-        assert_refused(database_at(url), r"cannot write postgresql://127\.0\.0\.1:\d+/\w+: (?!.*secret)")
+        await assert_refused(database_at(url), r"cannot write postgresql://127\.0\.0\.1:\d+/\w+: (?!.*secret)")
