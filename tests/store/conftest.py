@@ -35,6 +35,14 @@ def server_database(postgres: Databases) -> Iterator[Database]:
     postgres.drop(url)
 
 
+@pytest.fixture(scope="module")
+def kept(postgres: Databases) -> Iterator[Database]:
+    """A database of PostgreSQL for all tests of a module, which remove its rows."""
+    url = postgres.migrated()
+    yield database_at(url)
+    postgres.drop(url)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> Database:
     """The contract of the store holds on both."""
