@@ -6,10 +6,9 @@ import hashlib
 
 import duckdb
 import pytest
-from pandera.errors import SchemaErrors
 
 from service.example import DATASETS, initial_state
-from tests.support.example import Attempt, Start, Walk, read_csv
+from tests.support.example import Attempt, Start, Walk, read_csv, schema_errors
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +125,8 @@ def test_pandera_takes_the_cleaned_table_and_refuses_the_raw_one(done: Walk) -> 
     done.validate(done.file("table_csv"))
     with duckdb.connect(":memory:") as db:
         done.validate_frame(db.execute(f"FROM read_parquet('{done.file('table_parquet')}')").df())
-    with pytest.raises(SchemaErrors) as refusal:
+    with pytest.raises(schema_errors()) as refusal:
         done.validate(DATASETS["planes"])
     assert "manufacturer" in set(refusal.value.failure_cases["column"])
-    with pytest.raises(SchemaErrors, match="coerce_dtype"):
+    with pytest.raises(schema_errors(), match="coerce_dtype"):
         done.validate(DATASETS["planes"], dtype=str, keep_default_na=False)

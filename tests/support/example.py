@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pandas as pd  # type: ignore[import-untyped]  # its types are a package of their own
-from pandera.io.pandas_io import from_yaml
 
 from service.core.graph import ToolNode
 from service.core.routing.conditions import decide
@@ -118,9 +116,13 @@ class Walk:
 
     def validate(self, table: Path, **reading: Any) -> None:
         """Hold a CSV file against the run's Pandera schema; SchemaErrors where it does not pass."""
+        import pandas as pd  # type: ignore[import-untyped]  # its types are a package of their own
+
         self.validate_frame(pd.read_csv(table, **reading))
 
     def validate_frame(self, frame: Any) -> None:
+        from pandera.io.pandas_io import from_yaml
+
         schema = from_yaml(self.file("schema_yaml"))  # type: ignore[no-untyped-call]  # pandera has no types there
         schema.validate(frame, lazy=True)
 
@@ -130,6 +132,13 @@ class Walk:
             path = str(self.file("table_parquet")).replace("'", "''")
             db.execute(f"CREATE VIEW cleaned AS FROM read_parquet('{path}')")
             return db.execute(rest).fetchall()
+
+
+def schema_errors() -> Any:
+    """Return what Pandera raises. Few tests need it, and every process of the tests would import it for seconds."""
+    from pandera.errors import SchemaErrors
+
+    return SchemaErrors
 
 
 def read_csv(path: Path) -> list[list[str]]:

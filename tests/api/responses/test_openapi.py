@@ -79,7 +79,7 @@ def test_the_document_served_is_the_one_that_is_tested(document: dict[str, Any])
 
 
 @schema.parametrize()
-@settings(max_examples=50, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=30, suppress_health_check=list(HealthCheck), derandomize=True)
 def test_the_server_is_as_described(server: Server, case: Case[Any]) -> None:
     response = case.call(base_url=server.url, timeout=60)
     # A graph that names an unknown tool is well-formed, and refused.
