@@ -9,6 +9,11 @@ from service.store.database.reader import Reader
 from service.store.database.required_tables import RequiredTables
 from service.store.schema.models import changes, graphs, log_lines, runs, snapshots
 
+_FIRST_ROW = {
+    table.name: select(*table.primary_key.columns).limit(1) for table in (graphs, runs, changes, snapshots, log_lines)
+}
+"""By table, for those that every run uses."""
+
 
 class Readiness:
     def __init__(self, reader: Reader, required: RequiredTables) -> None:
@@ -18,8 +23,8 @@ class Readiness:
     async def probe(self) -> None:
         """Read a row of each table that every run uses. Raise Unavailable, naming what the database lacks."""
         async with self._reader.snapshot() as snapshot:
-            for table in (graphs, runs, changes, snapshots, log_lines):
-                await snapshot.all(select(*table.primary_key.columns).limit(1))
+            for first_row in _FIRST_ROW.values():
+                await snapshot.all(first_row)
             missing = await snapshot.all(self._required.query)
         if (reason := self._required.describe(missing)) is not None:
             raise Unavailable(reason)

@@ -1,4 +1,4 @@
-"""The latest times that are stored: a server that starts on a clock that was set back goes on from them."""
+"""Read the latest stored times. A server that starts after the clock was set back goes on from there."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
 from service.store.schema.models import runs, servers, waits
 
+# Servers write `seen_at` every few seconds, but remove it when they leave. No other time has an index; few runs wait.
+_LATEST = {
+    column.table.name: Statement(select(func.max(column)))
+    for column in (servers.c.seen_at, runs.c.created_at, waits.c.since)
+}
+
 
 class LatestTimes:
     """The StoredTimes of our tables. Each table is read once, as soon as nobody has locked it."""
 
     def __init__(self) -> None:
-        # Servers write `seen_at` every few seconds, but remove it when they leave. No other time has an index, and few
-        # runs wait.
-        columns = (servers.c.seen_at, runs.c.created_at, waits.c.since)
-        self._unread = {column.table.name: Statement(select(func.max(column))) for column in columns}
+        self._unread = dict(_LATEST)
 
     @property
     def is_read(self) -> bool:

@@ -43,17 +43,25 @@ def _texts_of(module: Any) -> Iterator[str]:
     for name, value in vars(module).items():
         if name.lower() == name or not _is_defined_in(module, name):
             continue  # A part of statements, or imported.
-        if isinstance(value, Mapping):
-            by_dialect = {dialect: value[dialect] for dialect in DIALECTS if dialect in value}
-        else:
-            by_dialect = dict.fromkeys(DIALECTS, value)
-        texts = [(dialect, text) for dialect, of in by_dialect.items() for text in _compiled(of, dialect)]
-        if texts:
-            yield _entry(name, texts)
+        for entry, by_dialect in _statements(name, value):
+            texts = [(dialect, text) for dialect, of in by_dialect.items() for text in _compiled(of, dialect)]
+            if texts:
+                yield _entry(entry, texts)
     if hasattr(module, "newest"):
         for which in (Filter(), Filter("queued", "g", "team:a")):
             query = {dialect: newest(which, ("created_at", "id"), 101, dialect) for dialect in DIALECTS}
             yield _entry(f"newest({which})", [(d, text) for d, of in query.items() for text in _compiled(of, d)])
+
+
+def _statements(name: str, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the name of each statement that `value` is or holds, and the statement by dialect."""
+    if not isinstance(value, Mapping):
+        yield name, dict.fromkeys(DIALECTS, value)
+    elif value.keys() & DIALECTS.keys():
+        yield name, {dialect: value[dialect] for dialect in DIALECTS if dialect in value}
+    else:
+        for key, of in value.items():
+            yield f"{name}[{key}]", dict.fromkeys(DIALECTS, of)
 
 
 def _is_defined_in(module: Any, name: str) -> bool:
