@@ -6,10 +6,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.docs.answers import ANYTHING, pretty
-from tests.docs.blocks import CHECKOUT
-from tests.docs.conftest import prepare
-from tests.docs.pages import Page
+from tests.support.checkout import CHECKOUT
+from tests.support.docs.answers import ANYTHING, pretty
+from tests.support.docs.pages import Page
+from tests.support.docs.preparing import prepare
 from tests.support.system.process import serving
 
 

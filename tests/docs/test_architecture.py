@@ -9,7 +9,8 @@ from functools import reduce
 import pytest
 
 from service.core.transitions import LEGAL
-from tests.docs.blocks import CHECKOUT, blocks_of, table_after
+from tests.support.checkout import CHECKOUT
+from tests.support.docs.blocks import blocks_of, table_after
 
 PAGE = "docs/architecture.md"
 TEXT = (CHECKOUT / PAGE).read_text()
@@ -17,8 +18,13 @@ TEXT = (CHECKOUT / PAGE).read_text()
 
 def test_the_life_of_a_run_is_the_table_of_legal_transitions() -> None:
     [diagram] = [block.text for block in blocks_of(PAGE) if block.text.startswith("stateDiagram")]
-    arrows = set(re.findall(r"^ +(\w+) --> (\w+)", diagram, re.MULTILINE))
-    assert arrows == {(before.value, after.value) for before, following in LEGAL.items() for after in following}
+    arrows = re.findall(r"^ +(\w+) --> (\w+): (.*)$", diagram, re.MULTILINE)
+    shown = {(before, after): set(re.sub(r" \(.*?\)", "", label).split(", ")) for before, after, label in arrows}
+    assert shown == {
+        (before.value, after.value): {command.value for command in commands}
+        for before, following in LEGAL.items()
+        for after, commands in following.items()
+    }
     ends = {before.value for before, following in LEGAL.items() if not following}
     assert set(re.findall(r"^ +(\w+) --> \[\*\]", diagram, re.MULTILINE)) == ends
 

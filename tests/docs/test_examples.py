@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.docs.blocks import CHECKOUT
-from tests.docs.conftest import EXAMPLES
+from tests.support.checkout import CHECKOUT
+from tests.support.docs.preparing import EXAMPLES
 from tests.support.system.process import Server
 
 

@@ -15,7 +15,7 @@ from service.engine.isolation import pool
 from service.settings import MIB, Settings
 from service.store.commands import signals
 from service.store.queries import backtest, pages
-from tests.docs.blocks import table_after
+from tests.support.docs.blocks import table_after
 from tests.support.faults.kinds import ON_POSTGRESQL, ON_SQLITE
 
 PAGE = "docs/operations.md"

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.docs.answers import difference, pretty
-from tests.docs.blocks import CHECKOUT, blocks_of
-from tests.docs.conftest import EXAMPLES, PAGES
-from tests.docs.curl import commands_of
-from tests.docs.pages import Page
+from tests.support.checkout import CHECKOUT
+from tests.support.docs.answers import difference, pretty
+from tests.support.docs.blocks import blocks_of
+from tests.support.docs.curl import commands_of
+from tests.support.docs.pages import Page
+from tests.support.docs.preparing import EXAMPLES, PAGES
 from tests.support.system.process import Server
 
 ALL = [*PAGES, *(f"examples/{name}/README.md" for name in EXAMPLES)]

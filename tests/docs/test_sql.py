@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from service.store.schema.views import VIEWS
-from tests.docs.blocks import Block, blocks_of, table_after
-from tests.docs.conftest import PAGES
-from tests.docs.world import Rows, copy, in_postgres, in_sqlite, make_runs
+from tests.support.docs.blocks import Block, blocks_of, table_after
+from tests.support.docs.preparing import PAGES
+from tests.support.docs.world import Rows, copy, in_postgres, in_sqlite, make_runs
 from tests.support.postgres import Databases
 from tests.support.system.process import Server
 

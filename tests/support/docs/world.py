@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from service.store.schema.models import metadata
-from tests.docs.blocks import CHECKOUT
+from tests.support.checkout import CHECKOUT
 from tests.support.system.process import Server
 
 Rows = list[tuple[Any, ...]]

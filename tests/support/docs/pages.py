@@ -3,7 +3,7 @@
 A block of `sh` runs its curl lines; a block of `json` or `text` directly after it is the answer to the last of them.
 Ids are captured from answers: RUN_ID and GRAPH_ID stand for the last ones. Comments above a block change that:
 
-- `file NAME`: the block is that file. `tests.docs.conftest` writes it before the server starts.
+- `file NAME`: the block is that file. `preparing` writes it before the server starts.
 - `until STATUS` or `until STATUS of NAME`: wait until the run has that status before the block is executed.
 - `run_id NAME`: the run that the block starts is called NAME, and RUN_ID stays.
 - `status CODE`: the call is refused with that code.
@@ -21,9 +21,9 @@ from typing import Any
 import pytest
 
 from service.tools import registry
-from tests.docs.answers import difference, settled
-from tests.docs.blocks import Block, blocks_of
-from tests.docs.curl import call, commands_of
+from tests.support.docs.answers import difference, settled
+from tests.support.docs.blocks import Block, blocks_of
+from tests.support.docs.curl import call, commands_of
 from tests.support.system.process import Server
 
 
