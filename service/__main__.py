@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """`python -m service` is `rungraph`; `python -m service isolated` is a process in which a server calls tools."""
 
 import sys

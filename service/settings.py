@@ -21,6 +21,8 @@ class Settings:
     database_url: str = "sqlite+aiosqlite:///./rungraph.db"
     database_url_source: str = "RUNGRAPH_DATABASE_URL"
     """Where it comes from, for who has to correct it."""
+    server_url: str | None = None
+    """The server that the commands of the terminal ask, in place of the one that owns the database."""
     host: str = "127.0.0.1"
     port: int = 8000
     tools: tuple[str, ...] = ()

@@ -20,11 +20,11 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from service.cli import within
+from service.cli import output, within
 from service.cli.held import TOLD_MAX, Holding
 from service.cli.text import shown
 from service.core.errors import NotFound, StartRefused, Unavailable
-from service.core.ids import is_run_id
+from service.core.ids import is_graph_id, is_run_id
 from service.settings import Settings
 from service.store.database.protocol import Database
 from service.store.database.sqlite.connections import Sqlite
@@ -48,7 +48,8 @@ FAULTS_SHOWN_MAX = 10
 _ENDINGS = frozenset({"run_completed", "run_failed", "run_cancelled", "run_paused"})
 _MOVING = frozenset({"queued", "running", "waiting"})
 
-Show = Callable[[dict[str, Any]], str]
+Show = Callable[[dict[str, Any]], str | None]
+"""Returns what is printed of a line of the log, or None for nothing."""
 
 
 Execute = Callable[[str], AbstractAsyncContextManager[None]]
@@ -117,10 +118,15 @@ class Server:
 
 
 @asynccontextmanager
-async def executing(settings: Settings, command: str) -> AsyncIterator[Server]:
-    """The server that owns the database; where there is none, one within this process."""
-    from service.main import create_app, executing_family  # slow to import
+async def executing(settings: Settings, command: str, *, must_exist: bool = False) -> AsyncIterator[Server]:
+    """Yield the server that the settings name or that owns the database, or one within this process.
 
+    That last one makes the database if it is missing, unless it `must_exist`.
+    """
+    if settings.server_url is not None:
+        async with _far(settings, settings.server_url) as server:
+            yield server
+        return
     database = settings.database()
     owner = database.owner()
     if owner is not None and not _answers(owner):
@@ -129,6 +135,10 @@ async def executing(settings: Settings, command: str) -> AsyncIterator[Server]:
         async with _far(settings, owner) as server:
             yield server
         return
+    if must_exist:
+        _check_existence(database)
+    from service.main import create_app, executing_family  # slow to import
+
     address = f"rungraph {command} (process {os.getpid()}), which serves nobody"
     app = create_app(settings, address, with_engine=False)
 
@@ -144,17 +154,23 @@ async def executing(settings: Settings, command: str) -> AsyncIterator[Server]:
 
 
 @asynccontextmanager
-async def reading(settings: Settings) -> AsyncIterator[Server]:
-    """The server that owns the database; where none can be asked, one that reads and changes nothing."""
+async def reading(settings: Settings, *, with_tools: bool = False) -> AsyncIterator[Server]:
+    """Yield the server that the settings name or that owns the database, or one within this process that only reads.
+
+    That last one knows the user's tools only `with_tools`.
+    """
+    if settings.server_url is not None:
+        async with _far(settings, settings.server_url) as server:
+            yield server
+        return
     database = settings.database()
     owner = database.owner()
     if owner is not None and _answers(owner):
         async with _far(settings, owner) as server:
             yield server
         return
-    if isinstance(database, Sqlite) and not database.file.exists():
-        raise StartRefused(f"there is no database {database.name}")
-    async with _near(settings, _reader_of(settings, database)) as server:
+    _check_existence(database)
+    async with _near(settings, _reader_of(settings, database, settings.tools if with_tools else ())) as server:
         yield server
 
 
@@ -163,13 +179,20 @@ async def follow(server: Server, run_id: str, show: Show, holding: Holding | Non
 
     With `holding` it also says what the run waits for.
     """
+    with output.progress() as shown:
+        return await _follow(server, run_id, partial(_show, shown, show), holding)
+
+
+async def _follow(
+    server: Server, run_id: str, show: Callable[[dict[str, Any]], None], holding: Holding | None
+) -> dict[str, Any]:
     path, after_seq, event = f"/runs/{run_id}/logs", 0, None
     asked_at = time.monotonic()
     page = await server.ask("GET", path, params={"limit": LINES_MAX})
     while True:
         for line in page["items"]:
             after_seq, event = line["seq"], line["event"]
-            print(show(line), flush=True)
+            show(line)
         if after_seq >= page["last_seq"]:
             # Its state, which may be large, is only asked for when it has come to rest.
             if event in _ENDINGS:
@@ -185,19 +208,25 @@ async def follow(server: Server, run_id: str, show: Show, holding: Holding | Non
         page = await server.ask_again(path, {"after_seq": after_seq, "limit": LINES_MAX})
 
 
-async def start_and_follow(
-    settings: Settings, command: str, start: Callable[[Server], Awaitable[str]], show: Show
-) -> dict[str, Any]:
-    """Start a run, say its id and follow it to its end; the run as it then is.
+def _show(progress: output.Progress, show: Show, line: dict[str, Any]) -> None:
+    if (shown := show(line)) is not None:
+        progress.line(shown, line)
 
-    Stopped before, by a signal or because nobody reads its lines, it says how the run goes on.
+
+async def start_and_follow(
+    settings: Settings, command: str, start: Callable[[Server], Awaitable[str]], show: Show, *, is_quiet: bool = False
+) -> dict[str, Any]:
+    """Start a run, print its id unless `is_quiet`, follow it to its end and return it as it then is.
+
+    If it is stopped earlier, by a signal or because nobody reads its lines, it prints how the run goes on.
     """
     with _stopped_by_signals():
         async with executing(settings, command) as server:
             run_id = await start(server)
             async with server.execute(run_id):
                 try:
-                    print(f"run {run_id}", flush=True)
+                    if not is_quiet:
+                        print(f"run {run_id}", flush=True)
                     holding = Holding(run_id, settings.tools, is_shared=settings.database().is_shared)
                     return await follow(server, run_id, show, holding)
                 except (asyncio.CancelledError, BrokenPipeError, Unavailable):
@@ -219,6 +248,21 @@ def known_run_id(text: str) -> str:
     if not is_run_id(text):
         raise StartRefused(str(NotFound("run", text[:100])))
     return text
+
+
+async def graph_id_of(server: Server, graph: str) -> str:
+    """Return `graph` if it is the id of a graph, or else the id of the latest graph that has it as its name."""
+    if is_graph_id(graph):
+        return graph
+    params: dict[str, Any] = {"limit": LINES_MAX}
+    while True:
+        page = await server.ask("GET", "/graphs", params=params)  # The newest first.
+        for each in page["items"]:
+            if each["name"] == graph:
+                return str(each["graph_id"])
+        if page["next_cursor"] is None:
+            raise StartRefused(f"no graph has the name {graph!r:.200}, or the id")
+        params["cursor"] = page["next_cursor"]
 
 
 def is_moving(run: dict[str, Any]) -> bool:
@@ -295,6 +339,11 @@ def _token(settings: Settings) -> dict[bytes, bytes]:
     )
 
 
+def _check_existence(database: Database) -> None:
+    if isinstance(database, Sqlite) and not database.file.exists():
+        raise StartRefused(f"there is no database {database.name}")
+
+
 def _answers(owner: str) -> bool:
     """Whether `owner` is an address, and not the name of a command that has no HTTP."""
     return owner.startswith("http://")
@@ -310,8 +359,8 @@ def _reason(problem: dict[str, Any]) -> str:
     return "; ".join(told) + (f"; and {more} more" if more else "")
 
 
-def _reader_of(settings: Settings, database: Database) -> FastAPI:
-    """The HTTP API of a server that reads and nothing else; it has no lock, no schema of its own and no tools."""
+def _reader_of(settings: Settings, database: Database, sources: Sequence[str]) -> FastAPI:
+    """The HTTP API of a server that reads and nothing else; it has no lock and no schema of its own."""
     from service import example
     from service.api import ApiSettings, Services, Stop, create_api
     from service.server import built_in_example
@@ -322,7 +371,7 @@ def _reader_of(settings: Settings, database: Database) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Never opened: its writer writes nothing, and its readers connect by themselves.
         store = Store(database, server_id=str(uuid.uuid4()), address="", lease_s=settings.lease_seconds)
-        tools = registry.load((), built_in=example.TOOLS)
+        tools = registry.load(sources, built_in=example.TOOLS)
         app.state.services = Services(
             store=store,
             tools=tools,

@@ -23,11 +23,16 @@ def brief(line: dict[str, Any]) -> str:
 
 def full(line: dict[str, Any]) -> str:
     """A line to look back on: with the date, and what the tool added to its message; a traceback below it."""
-    data = dict(line["data"])
-    trace = data.pop("traceback", None) if isinstance(data.get("traceback"), str) else None
+    below = traceback_of(line)
+    data = {name: value for name, value in line["data"].items() if name != "traceback" or not isinstance(value, str)}
     added = f" {shown(codec.encode(data))}" if data else ""
-    below = [f"    {shown(each)}" for each in (trace or "").splitlines()]
     return "\n".join([f"{line['ts'][:10]} {line['ts'][11:23]} {_said(line)}{added}", *below])
+
+
+def traceback_of(line: dict[str, Any]) -> list[str]:
+    """Return the lines of the traceback that `line` carries, printable and indented, or none if it carries none."""
+    trace = line["data"].get("traceback")
+    return [f"    {shown(each)}" for each in trace.splitlines()] if isinstance(trace, str) else []
 
 
 def shown(text: str) -> str:

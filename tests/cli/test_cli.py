@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from service.version import VERSION
 from tests.support.system.commands import LOOP, TOOLS, Ask, begun, of, read_until, rungraph
 from tests.support.system.process import serving
 
@@ -25,6 +26,7 @@ def test_a_run_to_its_end_then_listed_and_its_lines_read_back(folder: Path, ask:
     first, *lines = done.stdout.splitlines()
     run_id = first.removeprefix("run ")
     messages = ["started at a", "two\\nlines", "a → a (condition)", "two\\nlines", "a → end (none_true)"]
+    assert lines.pop() == 'state {"n":3}'
     assert [line[25:] for line in lines] == [*messages, "completed after step 2"]
 
     before = content(folder)
@@ -57,7 +59,11 @@ def test_a_run_that_does_not_complete_is_exit_code_1(folder: Path, graph: str, s
     (folder / "graph.json").write_text(graph)
     done = rungraph(folder, "run", "graph.json", "--state", '{"n": 0}', "--tools", "tools.py")
     assert done.returncode == 1
-    assert done.stderr == f"rungraph: run {done.stdout.split()[1]} {says}\n"
+    first, *trace = done.stderr.splitlines()
+    assert first == f"rungraph: run {done.stdout.split()[1]} {says}"
+    assert [line for line in trace if "tools.py" in line] == (
+        [f'      File "{folder}/tools.py", line {BROKEN_LINE}, in fail'] if "failed" in says else []
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,6 +86,10 @@ def test_a_run_that_does_not_complete_is_exit_code_1(folder: Path, graph: str, s
         (["runs", "--database-url", "x/y:secret@h"], "--database-url: this is no database URL; use"),
         (["runs", "--database-url", "postgresql://h:secret@h/d?x=1"], "--database-url: this is no URL that libpq"),
         (["run"], "GRAPH.json"),
+        (["run", "loop.json", "--graph", "loop"], "GRAPH.json"),
+        (["run", "loop.json", "--tag", "a"], "KEY:VALUE"),
+        (["cancel", "01a2085a-6520-7f0b-a2ba-dec519ecdd13"], "there is no database"),
+        (["state", "1"], "no run '1'"),
         (["run", "missing.json"], "cannot read missing.json: No such file"),
         (["run", "."], "cannot read .: Is a directory"),
         (["run", "tools.py"], "tools.py is no JSON"),
@@ -185,7 +195,7 @@ def test_thousands_of_lines_are_read_page_by_page_and_a_reader_may_leave(folder:
     done = rungraph(folder, "run", "talk.json", "--state", '{"lines": 4500}', "--tools", "tools.py")
     run_id = done.stdout.split()[1]
     told = [f"line {number} " + "." * 50 for number in range(4500)]
-    assert [line[25:] for line in done.stdout.splitlines()[2:-2]] == told
+    assert [line[25:] for line in done.stdout.splitlines()[2:-3]] == told
     assert [line[36:] for line in ask("logs", run_id).out.splitlines()[1:-2]] == told
     with begun(folder, "logs", run_id) as process:
         read_until(process.stdout, "line 0")
@@ -226,8 +236,10 @@ def test_what_is_no_database_of_ours_stays_as_it_is(folder: Path, ask: Ask) -> N
 def test_the_help_names_every_command(ask: Ask) -> None:
     said = ask("--help").out
     assert [line.split()[0] for line in said.splitlines() if line.startswith("    ")] == [
-        *("serve", "engine", "demo", "run", "runs", "logs", "migrate")
+        *("serve", "engine", "demo", "create", "run", "runs", "tools", "state", "why", "steps", "logs"),
+        *("signal", "cancel", "pause", "resume", "fork", "graph", "backtest", "schema", "migrate"),
     ]
+    assert ask("--version") == (0, f"rungraph {VERSION}\n", "")
 
 
 def test_a_command_executes_its_own_run_and_leaves_the_others_to_their_servers(folder: Path) -> None:

@@ -172,7 +172,7 @@ def test_on_postgresql(folder: Path, ask: Ask, postgres: Databases) -> None:
             logged = ask("logs", "-f", run_id, "--database-url", url)
             assert logged.code == 0
             assert [line[11:23] for line in logged.out.splitlines()] == [
-                line[:12] for line in done.stdout.splitlines()[1:]
+                line[:12] for line in done.stdout.splitlines()[1:-1]
             ]
         with begun(folder, "run", "wait.json", "--tools", "tools.py", RUNGRAPH_DATABASE_URL=url) as process:
             run_id = read_until(process.stdout, "run ").split()[1]

@@ -15,9 +15,9 @@ from starlette.routing import BaseRoute
 from service.api.responses import examples, shapes
 from service.api.responses.graph_schema import GRAPH_SCHEMAS
 from service.api.responses.problems import PROBLEM_TYPE, RETRY_AFTER_S
+from service.version import VERSION
 
 TITLE = "Rungraph"
-VERSION = "1"
 DESCRIPTION = (
     "A durable workflow engine. Post a graph, run it, follow it. Lines come live over the WebSocket "
     "`/ws/logs/{run_id}?after_seq=0` too, each message one line as JSON."

@@ -1,0 +1,136 @@
+"""The commands that look at a run or a graph and change nothing."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from service.cli import asking, output, text
+from service.settings import Settings
+
+PAGE_MAX = 1000
+
+
+def state(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Print where a run is and what its state is, or its state after a step."""
+    run_id = asking.known_run_id(arguments.run_id)
+    if arguments.step is not None:
+        found = _get(settings, f"/runs/{run_id}/state", step=arguments.step)
+        return _print(arguments, found, lambda: output.print_state(found["state"]))
+    found = _get(settings, f"/graph/state/{run_id}", limit=1)
+    found.pop("logs")
+
+    def show() -> None:
+        shown = ("run_id", "graph_id", "status", "step", "current_node", "error", "created_at", "finished_at")
+        output.print_facts({name: found[name] for name in shown if found[name] is not None})
+        output.print_state(found["state"])
+
+    return _print(arguments, found, show)
+
+
+def why(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Print in a sentence why a run is where it is, its last decision and the attempts of the current step."""
+    found = _get(settings, f"/runs/{asking.known_run_id(arguments.run_id)}/why")
+
+    def show() -> None:
+        last = found["last_decision"]
+        decided = last and f"step {last['step']}, {last['node']} → {last['to'] or 'end'} ({last['reason']})"
+        facts = {"status": found["status"], "because": found["because"], "waiting for": found.get("waiting_for")}
+        facts |= {"due at": found.get("due_at"), "last decision": decided}
+        facts |= {f"attempt {each['attempt']}": each["error"] or "no error" for each in found["attempts"]}
+        output.print_facts({name: value for name, value in facts.items() if value is not None})
+
+    return _print(arguments, found, show)
+
+
+def steps(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Print the committed steps of a run: what each changed, and where the run went."""
+    path = f"/runs/{asking.known_run_id(arguments.run_id)}/steps"
+    found: list[dict[str, Any]] = []
+    after: int | None = arguments.after
+    while after is not None and len(found) < arguments.limit:
+        size = min(PAGE_MAX, arguments.limit - len(found))
+        page = _get(settings, path, after_step=after, limit=size)
+        found += page["items"]
+        after = page["next_cursor"]
+
+    def show() -> None:
+        rows = []
+        for step in found:
+            decision, changes = step["decision"], step["changes"]
+            changed = [*changes["set"], *(f"-{key}" for key in changes["unset"])]
+            went = f"{decision['to'] or 'end'} ({decision['reason']})"
+            cells = (step["node"] or "", ", ".join(changed), went)
+            rows.append([str(step["step"]), *map(text.cell, cells), f"{step['duration_ms']:,} ms"])
+        output.print_table(["step", "node", "changed", "went to", "took"], rows, nothing="no steps")
+
+    return _print(arguments, {"items": found, "next_cursor": after}, show)
+
+
+def show_graph(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Print the definition of a graph, by its id or as the latest one of a name."""
+
+    async def find() -> dict[str, Any]:
+        async with asking.reading(settings) as server:
+            return await server.ask("GET", f"/graph/{await asking.graph_id_of(server, arguments.graph)}")
+
+    found = asking.run(find())
+
+    def show() -> None:
+        output.print_facts({"graph": found["graph_id"], "name": found["name"], "created at": found["created_at"]})
+        output.print_state(found["definition"])
+
+    return _print(arguments, found, show)
+
+
+def tools(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Print the tools that the server has."""
+
+    async def ask() -> dict[str, Any]:
+        async with asking.reading(settings, with_tools=True) as server:
+            return await server.ask("GET", "/tools")
+
+    found = asking.run(ask())
+
+    def show() -> None:
+        rows = [
+            [
+                text.cell(each["name"]),
+                " ".join(each["parameters"]),
+                text.cell((each["description"] or "").split("\n")[0]),
+            ]
+            for each in found["items"]
+        ]
+        output.print_table(["tool", "takes", "description"], rows, nothing="no tools")
+
+    return _print(arguments, found, show)
+
+
+def schema(_: Settings, __: argparse.Namespace) -> int:
+    """Print the JSON Schema of graph documents, which an editor can check a file with."""
+    import json
+
+    from service.api.responses.graph_schema import GRAPH_SCHEMAS  # slow to import
+
+    parts = json.loads(json.dumps(GRAPH_SCHEMAS).replace("#/components/schemas/", "#/$defs/"))
+    document = parts.pop("GraphDocument")
+    found = {"$schema": "https://json-schema.org/draft/2020-12/schema", **document, "$defs": parts}
+    print(json.dumps(found, indent=2, ensure_ascii=False))
+    return 0
+
+
+def _get(settings: Settings, path: str, **params: Any) -> dict[str, Any]:
+    async def ask() -> dict[str, Any]:
+        async with asking.reading(settings) as server:
+            return await server.ask("GET", path, params=params)
+
+    return asking.run(ask())
+
+
+def _print(arguments: argparse.Namespace, document: Any, show: Any) -> int:
+    """Print `document` as JSON if that was asked for; otherwise call `show`, which prints it for people."""
+    if arguments.json:
+        output.print_json(document)
+    else:
+        show()
+    return 0
