@@ -20,7 +20,7 @@ MIB = 2**20
 class Settings:
     database_url: str = "sqlite+aiosqlite:///./rungraph.db"
     database_url_source: str = "RUNGRAPH_DATABASE_URL"
-    """Where it comes from, for who has to correct it."""
+    """The variable or option that it comes from, for error messages."""
     server_url: str | None = None
     """The server that the commands of the terminal ask, in place of the one that owns the database."""
     host: str = "127.0.0.1"
@@ -31,7 +31,7 @@ class Settings:
     api_token: str | None = None
     allow_anonymous: bool = False
     allow_undurable: bool = False
-    """Take a PostgreSQL that may lose acknowledged commits as well."""
+    """Accept a PostgreSQL that may lose acknowledged commits."""
     lease_seconds: float = 15.0
     max_active_runs: int = 1000
     tool_threads: int = 64
@@ -41,7 +41,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
-        """StartRefused names the variable that makes no sense. An empty variable counts as not set."""
+        """Read the settings; an empty variable counts as unset. Raise StartRefused with the name of an invalid one."""
         given = _Variables(environment)
         return cls(
             database_url=given.text("DATABASE_URL") or cls.database_url,
@@ -81,7 +81,7 @@ class Settings:
 
 
 class _Variables:
-    """The variables `RUNGRAPH_…` of an environment, each read as what it has to be."""
+    """The variables `RUNGRAPH_…` of an environment, parsed by type."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
@@ -90,7 +90,7 @@ class _Variables:
         return self._environment.get(f"RUNGRAPH_{name}", "").strip() or None
 
     def token(self, name: str) -> str | None:
-        """Whatever a header can carry, in UTF-8 or not."""
+        """Return any text that a header can carry, in UTF-8 or not."""
         text = self.text(name)
         if text is not None and any(ord(character) < 0x20 or ord(character) == 0x7F for character in text):
             raise StartRefused(

@@ -1,7 +1,8 @@
-"""Asking a server: the one that owns the database, else one within this process, by the same calls.
+"""Find the server that answers a command, make calls to it, and follow a run there.
 
-Reading asks nobody to stop: a server within this process that only reads owns, migrates, writes and executes
-nothing, so that it may stand beside any other.
+It is the server of --url, or else the one that owns the database. If there is none, the command makes the same calls to
+an application within this process. One that only reads owns, migrates, writes and executes nothing, so it does no harm
+beside a server.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ POLL_S = 0.2
 ANSWER_S = 60.0
 """How long a server may take for one answer."""
 PATIENCE_S = 30.0
-"""How long a server that has answered before may be gone: so long it may take to start again."""
+"""How long to wait for a server that answered before: it may be starting again."""
 HELD_EVERY_S = 0.5
-"""How often a run that says nothing is asked what it waits for."""
+"""How often to ask what a silent run waits for."""
 LINES_MAX = 1000
 FAULTS_SHOWN_MAX = 10
 
@@ -53,28 +54,28 @@ Show = Callable[[dict[str, Any]], str | None]
 
 
 Execute = Callable[[str], AbstractAsyncContextManager[None]]
-"""Sees to it that the run with this id is executed meanwhile."""
+"""Executes the run with this id, and its descendants, inside the context."""
 
 Held = Callable[[str, int], Awaitable[Sequence[HeldRecord]]]
-"""What the run with this id waits for, as far as is known: so many runs at most."""
+"""Returns what the run with this id and its descendants wait for, of at most this many runs."""
 
 
 async def _unknown(_run_id: str, _limit: int) -> Sequence[HeldRecord]:
-    """A server of its own is asked for it, and can be told."""
+    """Return nothing: people can ask a server themselves, and send it what a run waits for."""
     return ()
 
 
 def _left_to_it(_run_id: str) -> AbstractAsyncContextManager[None]:
-    """A server with an engine of its own executes its runs anyway."""
+    """Do nothing: a server executes its runs with its own engine."""
     return nullcontext()
 
 
 Call = Callable[..., Awaitable[within.Answer]]
-"""Makes a call: as `within.call`, without its first argument and its headers. OSError where nobody answers."""
+"""Makes a call, as `within.call` does, without the application and the token. Raises OSError if nobody answers."""
 
 
-class Server:
-    """One that answers, at `address`; None: it is within this process, and executes what it is told to."""
+class ServerClient:
+    """The calls of a server at `address`, or of an application within this process if that is None."""
 
     def __init__(self, call: Call, address: str | None, execute: Execute = _left_to_it, held: Held = _unknown) -> None:
         self._call = call
@@ -83,7 +84,7 @@ class Server:
         self.held = held
 
     async def ask(self, method: str, path: str, *, what: str = "", **arguments: Any) -> dict[str, Any]:
-        """The answer. StartRefused where `what` was sent in vain, Unavailable where it may be asked again."""
+        """Return the answer. Raise StartRefused if `what` is refused, and Unavailable if the call may be made again."""
         name = f"the server at {self.address}"
         try:
             answer = await self._call(method, path, **arguments)
@@ -103,7 +104,7 @@ class Server:
         raise StartRefused(f"{what} was refused: {reason}" if what else reason)
 
     async def ask_again(self, path: str, params: dict[str, Any]) -> dict[str, Any]:
-        """The answer of a server that has answered before: one that is gone may be starting again."""
+        """Return the answer of a server that answered before. If it is gone, wait for it: it may be starting again."""
         gone_since: float | None = None
         while True:
             try:
@@ -118,7 +119,7 @@ class Server:
 
 
 @asynccontextmanager
-async def executing(settings: Settings, command: str, *, must_exist: bool = False) -> AsyncIterator[Server]:
+async def executing(settings: Settings, command: str, *, must_exist: bool = False) -> AsyncIterator[ServerClient]:
     """Yield the server that the settings name or that owns the database, or one within this process.
 
     That last one makes the database if it is missing, unless it `must_exist`.
@@ -154,7 +155,7 @@ async def executing(settings: Settings, command: str, *, must_exist: bool = Fals
 
 
 @asynccontextmanager
-async def reading(settings: Settings, *, with_tools: bool = False) -> AsyncIterator[Server]:
+async def reading(settings: Settings, *, with_tools: bool = False) -> AsyncIterator[ServerClient]:
     """Yield the server that the settings name or that owns the database, or one within this process that only reads.
 
     That last one knows the user's tools only `with_tools`.
@@ -174,17 +175,17 @@ async def reading(settings: Settings, *, with_tools: bool = False) -> AsyncItera
         yield server
 
 
-async def follow(server: Server, run_id: str, show: Show, holding: Holding | None = None) -> dict[str, Any]:
-    """Print the run's lines as they come, until it is over or paused; the run as it then is.
+async def follow(server: ServerClient, run_id: str, show: Show, holding: Holding | None = None) -> dict[str, Any]:
+    """Print the run's lines as they come, until it is over or paused, and return the run as it then is.
 
-    With `holding` it also says what the run waits for.
+    With `holding`, also print what the run waits for.
     """
     with output.progress() as shown:
         return await _follow(server, run_id, partial(_show, shown, show), holding)
 
 
 async def _follow(
-    server: Server, run_id: str, show: Callable[[dict[str, Any]], None], holding: Holding | None
+    server: ServerClient, run_id: str, show: Callable[[dict[str, Any]], None], holding: Holding | None
 ) -> dict[str, Any]:
     path, after_seq, event = f"/runs/{run_id}/logs", 0, None
     asked_at = time.monotonic()
@@ -214,7 +215,12 @@ def _show(progress: output.Progress, show: Show, line: dict[str, Any]) -> None:
 
 
 async def start_and_follow(
-    settings: Settings, command: str, start: Callable[[Server], Awaitable[str]], show: Show, *, is_quiet: bool = False
+    settings: Settings,
+    command: str,
+    start: Callable[[ServerClient], Awaitable[str]],
+    show: Show,
+    *,
+    is_quiet: bool = False,
 ) -> dict[str, Any]:
     """Start a run, print its id unless `is_quiet`, follow it to its end and return it as it then is.
 
@@ -250,7 +256,7 @@ def known_run_id(text: str) -> str:
     return text
 
 
-async def graph_id_of(server: Server, graph: str) -> str:
+async def graph_id_of(server: ServerClient, graph: str) -> str:
     """Return `graph` if it is the id of a graph, or else the id of the latest graph that has it as its name."""
     if is_graph_id(graph):
         return graph
@@ -266,16 +272,16 @@ async def graph_id_of(server: Server, graph: str) -> str:
 
 
 def is_moving(run: dict[str, Any]) -> bool:
-    """Whether more happens to the run by itself."""
+    """Return whether the run goes on by itself."""
     return run["status"] in _MOVING
 
 
 def note(message: str) -> None:
-    """A line beside the output proper."""
+    """Print a message for people, on stderr."""
     print(f"rungraph: {shown(message)}", file=sys.stderr, flush=True)
 
 
-def _how_it_goes_on(settings: Settings, server: Server, run_id: str) -> str:
+def _how_it_goes_on(settings: Settings, server: ServerClient, run_id: str) -> str:
     if server.address is None:
         tools = "".join(f" --tools {shlex.quote(source)}" for source in settings.tools)
         then = f"goes on as soon as a server runs on its database: rungraph serve{tools}"
@@ -286,7 +292,7 @@ def _how_it_goes_on(settings: Settings, server: Server, run_id: str) -> str:
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """Ctrl-C and SIGTERM cancel what goes on; a second one ends the process, all that is acknowledged being on disk."""
+    """Cancel the current task on Ctrl-C or SIGTERM. A second signal ends the process; acknowledged work is on disk."""
     loop, current, was_asked = asyncio.get_running_loop(), asyncio.current_task(), False
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -305,7 +311,7 @@ def _stopped_by_signals() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _far(settings: Settings, address: str) -> AsyncIterator[Server]:
+async def _far(settings: Settings, address: str) -> AsyncIterator[ServerClient]:
     import httpx  # slow to import
 
     async with httpx.AsyncClient(
@@ -319,15 +325,15 @@ async def _far(settings: Settings, address: str) -> AsyncIterator[Server]:
                 raise OSError(str(error) or type(error).__name__) from error
             return within.Answer(answer.status_code, answer.content)
 
-        yield Server(call, address)
+        yield ServerClient(call, address)
 
 
 @asynccontextmanager
 async def _near(
     settings: Settings, app: FastAPI, execute: Execute = _left_to_it, held: Held = _unknown
-) -> AsyncIterator[Server]:
+) -> AsyncIterator[ServerClient]:
     async with app.router.lifespan_context(app):
-        yield Server(partial(within.call, app, token=_token(settings)), None, execute, held)
+        yield ServerClient(partial(within.call, app, token=_token(settings)), None, execute, held)
 
 
 def _token(settings: Settings) -> dict[bytes, bytes]:
@@ -345,12 +351,12 @@ def _check_existence(database: Database) -> None:
 
 
 def _answers(owner: str) -> bool:
-    """Whether `owner` is an address, and not the name of a command that has no HTTP."""
+    """Return whether `owner` is an address, and not the name of a command without HTTP."""
     return owner.startswith("http://")
 
 
 def _reason(problem: dict[str, Any]) -> str:
-    """Why a call was refused: every fault with its place, or the first ones of many."""
+    """Return why a call was refused: each fault with its place, up to FAULTS_SHOWN_MAX of them."""
     faults = problem.get("errors", [])
     if not faults:
         return str(problem.get("detail") or problem.get("title") or "no reason is given").partition("\n")[0]
@@ -360,7 +366,7 @@ def _reason(problem: dict[str, Any]) -> str:
 
 
 def _reader_of(settings: Settings, database: Database, sources: Sequence[str]) -> FastAPI:
-    """The HTTP API of a server that reads and nothing else; it has no lock and no schema of its own."""
+    """Return an application that only reads: it takes no lock and applies no migration."""
     from service import example
     from service.api import ApiSettings, Services, Stop, create_api
     from service.server import built_in_example
@@ -369,7 +375,7 @@ def _reader_of(settings: Settings, database: Database, sources: Sequence[str]) -
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        # Never opened: its writer writes nothing, and its readers connect by themselves.
+        # The store is not opened: its writer stays idle, and its readers connect when they are asked.
         store = Store(database, server_id=str(uuid.uuid4()), address="", lease_s=settings.lease_seconds)
         tools = registry.load(sources, built_in=example.TOOLS)
         app.state.services = Services(

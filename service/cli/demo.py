@@ -1,4 +1,4 @@
-"""`rungraph demo`: the example, on the bundled table or on one's own: what it changed and why, and what it flagged."""
+"""`rungraph demo` runs the example on a table, and prints what it changed and why, and what it flagged."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def demo(settings: Settings, arguments: argparse.Namespace) -> int:
         except OSError as error:
             raise StartRefused(f"cannot read {arguments.file}: {error.strerror}") from error
 
-        async def start(server: asking.Server) -> str:
+        async def start(server: asking.ServerClient) -> str:
             content = {} if table is None else {"content": _chunks(table), "headers": {"content-type": "text/csv"}}
             started = await server.ask("POST", "/demo/run_data_quality", what="the run", params=query, **content)
             return str(started["run_id"])
@@ -45,7 +45,7 @@ def demo(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _query(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What is asked of the server; StartRefused for what only a file takes."""
+    """Return the query of the call. Raise StartRefused for an option of a file if there is no file."""
     given = {name: getattr(arguments, name) for name in OPTIONS if getattr(arguments, name) is not None}
     if given and arguments.file is None:
         raise StartRefused(f"--{next(iter(given))} says how a file is written, and none is given")
@@ -59,7 +59,7 @@ async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
 
 
 def _report(state: dict[str, Any], folder: Path) -> list[str]:
-    """What was found and mended, an iteration a row; what was changed and flagged, by kind; where the lists are."""
+    """Return the report: a table of the iterations, the changes and flags by kind, and where the files are."""
     output = state["output"]
     lines = ["", *_rounds(state), ""]
     removed = f" + {state['removed_count']:,} rows removed" if state["removed_count"] else ""
@@ -93,7 +93,7 @@ def _rounds(state: dict[str, Any]) -> list[str]:
 
 
 def _by_kind(what: str, path: Path, told: Any) -> list[str]:
-    """How many cells a list has of each kind, with the first examples of different columns and texts."""
+    """Return the number of cells of each kind in a list, with the first examples of different columns and texts."""
     counts: Counter[str] = Counter()
     examples: dict[str, dict[tuple[str, str], str]] = {}
     for row in _rows(path):
@@ -113,7 +113,7 @@ def _by_kind(what: str, path: Path, told: Any) -> list[str]:
 
 
 def _rows(path: Path) -> Iterable[Row]:
-    """The rows of a list; none where another server keeps the files elsewhere."""
+    """Yield the rows of a list. There are none if another server keeps the files elsewhere."""
     csv.field_size_limit(CELL_CHARS_MAX)
     if path.exists():
         with path.open(newline="", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""What `rungraph run` waits for where it executes the run itself: said once, with what can be done about it."""
+"""Messages of `rungraph run`, when it executes the run itself, about what the run waits for. Each is printed once."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from service.core.transitions import Status
 from service.store.rows.records import HeldRecord
 
 TOLD_MAX = 10
-"""Runs that are named one by one."""
+"""How many runs are named one by one."""
 
 
 class Holding:
-    """Which runs have been told of already."""
+    """The waits of a run and its descendants, and which of them have been reported."""
 
     def __init__(self, run_id: str, tools: Iterable[str], *, is_shared: bool) -> None:
         """`is_shared`: other servers may serve the database meanwhile."""
@@ -25,7 +25,7 @@ class Holding:
         self._told: set[HeldRecord] = set()
 
     def news(self, held: Sequence[HeldRecord]) -> list[str]:
-        """A line for each of `held` that is new. The run's own waits for a time are in its log."""
+        """Return a message for each new wait. The log already has the run's own waits for a time."""
         found = []
         for each in held:
             is_known = each in self._told or (each.run_id == self._run_id and not each.needs_somebody)
@@ -53,7 +53,7 @@ class Holding:
                 return f"{which} sleeps until {held.due_at}"
 
     def _ask(self, path: str) -> str:
-        """How somebody moves the run on."""
+        """Return what a person can do so that the run goes on."""
         if self._is_shared:
             return f"it goes on after POST {path} to a server on this database ({self._serve})"
         return f"nobody can tell it while this command has the database: stop it, start {self._serve}, and POST {path}"

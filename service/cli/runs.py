@@ -1,4 +1,4 @@
-"""The commands on runs: execute one, list them, print the log of one."""
+"""The commands that run a graph, list runs and print the log of a run."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _RESTS = {"failed": "failed", "cancelled": "was cancelled", "paused": "is paused
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Execute a graph; 0 when the run is completed, 1 when it has come to rest otherwise."""
+    """Run a graph to its end. Return 0 if the run completes and 1 if it ends or rests otherwise."""
     if (arguments.file is None) == (arguments.graph is None):
         raise StartRefused("run takes a GRAPH.json or --graph NAME, one of them")
     graph = None if arguments.file is None else inputs.graph_of(arguments.file)
     state = {} if arguments.state is None else inputs.state_of(arguments.state)
     tags = dict(arguments.tag or ())
 
-    async def start(server: asking.Server) -> str:
+    async def start(server: asking.ServerClient) -> str:
         if server.address and arguments.tools:
             asking.note(f"the server at {server.address} executes the run, with its own tools and not with --tools")
         graph_id = await asking.graph_id_of(server, arguments.graph or "") if graph is None else await create(server)
@@ -34,7 +34,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         started = await server.ask("POST", "/graph/run", what="the run", content=body, headers=inputs.JSON)
         return str(started["run_id"])
 
-    async def create(server: asking.Server) -> str:
+    async def create(server: asking.ServerClient) -> str:
         name = str(arguments.file)
         created = await server.ask("POST", "/graph/create", what=name, content=graph, headers=inputs.JSON)
         for warning in created["warnings"]:

@@ -1,4 +1,4 @@
-"""The commands that serve: with HTTP, without it, and the schema alone."""
+"""The commands that serve the API, execute runs and migrate the database."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def serve(settings: Settings, arguments: argparse.Namespace) -> int:
     address = url_of(settings.host, listener.getsockname()[1])
     owned = database.own(address)
     _show_warnings()
-    # Whatever forbids the start is said here in one line, and not from within uvicorn.
+    # An error of the start is reported here in one line, and not from within uvicorn.
     migrate(database)
     settings.make_runs_folder(database)
     app = create_app(settings, address, owned, with_engine=not arguments.no_engine, is_own_process=True)

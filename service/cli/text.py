@@ -1,6 +1,6 @@
-"""How runs and lines look on a terminal: pure.
+"""Format runs and lines of the log as text: pure functions.
 
-A line of a run is one line here, whatever a tool put into it, and a traceback follows in lines of its own.
+A line of the log is one line here, whatever a tool wrote. A traceback follows it in lines of its own.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _MARKS = {"warning": "!", "error": "✗"}
 
 
 def brief(line: dict[str, Any]) -> str:
-    """A line while its run goes on: without the date."""
+    """Return a line of the log as it is shown while the run goes on: without the date."""
     return f"{line['ts'][11:23]} {_said(line)}"
 
 
 def full(line: dict[str, Any]) -> str:
-    """A line to look back on: with the date, and what the tool added to its message; a traceback below it."""
+    """Return a line of the log with its date, the data that the tool added, and its traceback below."""
     below = traceback_of(line)
     data = {name: value for name, value in line["data"].items() if name != "traceback" or not isinstance(value, str)}
     added = f" {shown(codec.encode(data))}" if data else ""
@@ -36,26 +36,26 @@ def traceback_of(line: dict[str, Any]) -> list[str]:
 
 
 def shown(text: str) -> str:
-    """`text` in one line: what moves a cursor or ends a line is escaped."""
+    """Return `text` in one line: characters that move a cursor or end a line are escaped."""
     if text.isprintable():
         return text
     return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)
 
 
 def cell(text: str) -> str:
-    """`text` as a table has room for it; a dash where there is none."""
+    """Return `text` cut to the width of a cell, or a dash if it is empty."""
     text = shown(text[: CELL_CHARS_MAX + 1])
     return (text if len(text) <= CELL_CHARS_MAX else text[: CELL_CHARS_MAX - 1] + "…") or "-"
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """`rows` with their columns below each other."""
+    """Return `rows` as lines with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def duration(started_at: str | None, finished_at: str | None, now: datetime) -> str:
-    """From start to end, or until `now` where there is no end yet."""
+    """Return the time from start to end, or until `now` if there is no end yet."""
     if started_at is None:
         return "-"
     end = now if finished_at is None else datetime.fromisoformat(finished_at)
