@@ -64,6 +64,8 @@ def test_a_large_input_is_stored_once_for_all_children(database: Database) -> No
                 assert (record.step, state.to_text()) == (0, first_state(number))
                 view = f"SELECT state FROM v_states WHERE run_id = '{children[number]}' AND step = 0"
                 assert ask(database, view) == [(first_state(number),)]
+                view = f"SELECT value, removed FROM v_changes WHERE run_id = '{children[number]}' AND key = 'large'"
+                assert ask(database, view) == [(json.dumps(LARGE, ensure_ascii=False), 0)]
             claimed = await claim(store, children[0])
             assert claimed.run.state.to_text() == first_state(0)
 
