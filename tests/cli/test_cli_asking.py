@@ -149,7 +149,9 @@ async def test_more_runs_than_a_page_holds_are_listed_the_newest_first(folder: P
     migrate(database)
     ids = await queue_runs(database, 2050)
     for limit, expected in ((None, 20), (1, 1), (1001, 1001), (3000, 2050)):
-        rows = ask("runs", *([] if limit is None else ["--limit", str(limit)])).out.splitlines()[1:]
+        options = [] if limit is None else ["--limit", str(limit)]
+        # On a thread: a command has an event loop of its own.
+        rows = (await asyncio.to_thread(ask, "runs", *options)).out.splitlines()[1:]
         assert [row.split()[0] for row in rows] == ids[:expected]
     assert rows[0].split()[1:] == ["x" * 31 + "…", "queued", "0", "a", "-", "-"]
 
