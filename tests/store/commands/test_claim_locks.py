@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,10 +10,8 @@ from service.core.errors import Unavailable
 from service.store import Store
 from service.store.commands.claim import LOCKED_S
 from service.store.commands.servers import FORGET_S
-from service.store.database.opening import database_at
 from service.store.database.protocol import Database
 from service.store.rows.records import Lease
-from tests.support.postgres import Databases
 from tests.support.store.carrying import LEAF, NAP, begun, fan, parked, queue, single
 from tests.support.store.control_verbs import FIRST
 from tests.support.store.harness import (
@@ -32,29 +29,19 @@ from tests.support.store.locking import OTHER, locking, row, whole
 COUNTING = single({"tool": "add", "max_visits": 5}, edges={"a": "a"}, name="counting")
 
 
-@pytest.fixture(scope="module")
-def kept(postgres: Databases) -> Iterator[Database]:
-    url = postgres.migrated()
-    yield database_at(url)
-    postgres.drop(url)
-
-
 @pytest.fixture
 def database(kept: Database) -> Database:
     clean(kept)
     return kept
 
 
-def test_a_claim_passes_over_runs_that_somebody_has_locked(database: Database) -> None:
-    async def scenario() -> None:
-        async with opened(database, Clock()) as store:
-            for name in ("locked", "free"):
-                await start(store, name)
-            async with locking(database, row("locked")):
-                assert [claimed.run.id for claimed in await store.leases.claim(10)] == ["free"]
-            assert [claimed.run.id for claimed in await store.leases.claim(10)] == ["locked"]
-
-    asyncio.run(scenario())
+async def test_a_claim_passes_over_runs_that_somebody_has_locked(database: Database) -> None:
+    async with opened(database, Clock()) as store:
+        for name in ("locked", "free"):
+            await start(store, name)
+        async with locking(database, row("locked")):
+            assert [claimed.run.id for claimed in await store.leases.claim(10)] == ["free"]
+        assert [claimed.run.id for claimed in await store.leases.claim(10)] == ["locked"]
 
 
 BELONGS = (
@@ -82,20 +69,17 @@ async def all_kinds_due(store: Store, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("lock", BELONGS)
-def test_a_claim_is_not_held_up_by_rows_that_belong_to_runs(database: Database, lock: str) -> None:
-    async def scenario() -> None:
-        clock = Clock()
-        async with opened(database, clock) as store:
-            await all_kinds_due(store, clock)
-            async with locking(database, lock):
-                found = {claimed.run.id for claimed in await store.leases.claim(10)}
-                # Whoever writes what belongs to a run locks its row with that, by the foreign key.
-                assert {"crashed", "waited", "counts", FIRST} - found <= {"crashed", FIRST}
-                assert len(found) >= 3
-            found |= {claimed.run.id for claimed in await store.leases.claim(10)}
-            assert found == {"crashed", "waited", "counts", FIRST}
-
-    asyncio.run(scenario())
+async def test_a_claim_is_not_held_up_by_rows_that_belong_to_runs(database: Database, lock: str) -> None:
+    clock = Clock()
+    async with opened(database, clock) as store:
+        await all_kinds_due(store, clock)
+        async with locking(database, lock):
+            found = {claimed.run.id for claimed in await store.leases.claim(10)}
+            # Whoever writes what belongs to a run locks its row with that, by the foreign key.
+            assert {"crashed", "waited", "counts", FIRST} - found <= {"crashed", FIRST}
+            assert len(found) >= 3
+        found |= {claimed.run.id for claimed in await store.leases.claim(10)}
+        assert found == {"crashed", "waited", "counts", FIRST}
 
 
 @pytest.mark.parametrize(
@@ -110,101 +94,91 @@ def test_a_claim_is_not_held_up_by_rows_that_belong_to_runs(database: Database, 
         (whole("servers"), set()),
     ],
 )
-def test_a_claim_takes_the_runs_that_do_not_need_a_locked_table(
+async def test_a_claim_takes_the_runs_that_do_not_need_a_locked_table(
     database: Database, lock: str, held_up: set[str]
 ) -> None:
-    async def scenario() -> None:
-        clock = Clock()
-        async with opened(database, clock) as store:
-            await all_kinds_due(store, clock)
-            everything = {"crashed", "waited", "counts", FIRST}
-            async with locking(database, lock):
-                for _ in range(2):
-                    # As a supervisor does: which of the two comes first must not matter.
-                    assert await store.servers.share(10, 0) == 10
-                assert {claimed.run.id for claimed in await store.leases.claim(10)} == everything - held_up
-                assert await store.leases.claim(10) == []
-            clock.advance(LOCKED_S)
-            assert {claimed.run.id for claimed in await store.leases.claim(10)} == held_up
-
-    asyncio.run(scenario())
+    clock = Clock()
+    async with opened(database, clock) as store:
+        await all_kinds_due(store, clock)
+        everything = {"crashed", "waited", "counts", FIRST}
+        async with locking(database, lock):
+            for _ in range(2):
+                # As a supervisor does: which of the two comes first must not matter.
+                assert await store.servers.share(10, 0) == 10
+            assert {claimed.run.id for claimed in await store.leases.claim(10)} == everything - held_up
+            assert await store.leases.claim(10) == []
+        clock.advance(LOCKED_S)
+        assert {claimed.run.id for claimed in await store.leases.claim(10)} == held_up
 
 
-def test_a_renewal_passes_over_a_locked_run_and_does_not_take_it_for_lost(database: Database) -> None:
-    async def scenario() -> None:
-        clock = Clock()
-        async with opened(database, clock) as store, opened(database, clock, "two") as another:
-            held = {name: await begun(store, name, OTHER) for name in ("locked", "free", "lost")}
-            await store.control.cancel("lost")
-            leases = [claimed.lease for claimed in held.values()]
-            async with locking(database, row("locked")):
-                for _ in range(4):
-                    clock.advance(LEASE_S / 2)
-                    assert await asyncio.wrap_future(store.leases.renew(leases)) == [held["lost"].lease]
-                # Its term is over, and yet nobody can take it over; those of the others are not.
-                assert await another.leases.claim(10) == []
-            assert await asyncio.wrap_future(store.leases.renew(leases)) == [held["lost"].lease]
+async def test_a_renewal_passes_over_a_locked_run_and_does_not_take_it_for_lost(database: Database) -> None:
+    clock = Clock()
+    async with opened(database, clock) as store, opened(database, clock, "two") as another:
+        held = {name: await begun(store, name, OTHER) for name in ("locked", "free", "lost")}
+        await store.control.cancel("lost")
+        leases = [claimed.lease for claimed in held.values()]
+        async with locking(database, row("locked")):
+            for _ in range(4):
+                clock.advance(LEASE_S / 2)
+                assert await asyncio.wrap_future(store.leases.renew(leases)) == [held["lost"].lease]
+            # Its term is over, and yet nobody can take it over; those of the others are not.
             assert await another.leases.claim(10) == []
-            run = await commit(store, held["locked"].lease, success(held["locked"].run, n=1))
-            assert run.step == 1
+        assert await asyncio.wrap_future(store.leases.renew(leases)) == [held["lost"].lease]
+        assert await another.leases.claim(10) == []
+        run = await commit(store, held["locked"].lease, success(held["locked"].run, n=1))
+        assert run.step == 1
 
-    asyncio.run(scenario())
 
-
-def test_a_run_whose_server_lives_is_taken_over_only_when_it_is_not_renewed_for_longer(database: Database) -> None:
+async def test_a_run_whose_server_lives_is_taken_over_only_when_it_is_not_renewed_for_longer(
+    database: Database,
+) -> None:
     """A claim may come first when the lock has gone, and would discard a step that waits to be committed."""
 
-    async def scenario() -> None:
-        clock = Clock()
-        async with opened(database, clock) as store, opened(database, clock, "two") as another:
-            claimed = await begun(store, "r", OTHER)
-            for _ in range(2):
-                async with locking(database, row("r")):
-                    clock.advance(3 * LEASE_S)
-                    assert await another.leases.claim(10) == []
-                clock.advance(1)
-                await asyncio.wrap_future(store.leases.renew([]))
-                assert await another.leases.claim(10) == []
-                clock.advance(LEASE_S / 3)
-                assert await another.leases.claim(10) == []
-                assert await asyncio.wrap_future(store.leases.renew([claimed.lease])) == []
-            run = await commit(store, claimed.lease, success(claimed.run, n=1))
-            assert run.step == 1
-            # Its server has dropped it, for whatever reason, while it was locked.
-            clock.advance(2 * LEASE_S)
+    clock = Clock()
+    async with opened(database, clock) as store, opened(database, clock, "two") as another:
+        claimed = await begun(store, "r", OTHER)
+        for _ in range(2):
             async with locking(database, row("r")):
+                clock.advance(3 * LEASE_S)
                 assert await another.leases.claim(10) == []
             clock.advance(1)
             await asyncio.wrap_future(store.leases.renew([]))
             assert await another.leases.claim(10) == []
-            clock.advance(LEASE_S / 2)
-            await asyncio.wrap_future(store.leases.renew([]))
-            assert (await claim_one(another)).lease == Lease("r", 2)
-            # And now this one has died.
-            await asyncio.wrap_future(another.leases.renew([Lease("r", 2)]))
-            clock.advance(LEASE_S)
-            assert (await claim_one(store)).lease == Lease("r", 3)
+            clock.advance(LEASE_S / 3)
+            assert await another.leases.claim(10) == []
+            assert await asyncio.wrap_future(store.leases.renew([claimed.lease])) == []
+        run = await commit(store, claimed.lease, success(claimed.run, n=1))
+        assert run.step == 1
+        # Its server has dropped it, for whatever reason, while it was locked.
+        clock.advance(2 * LEASE_S)
+        async with locking(database, row("r")):
+            assert await another.leases.claim(10) == []
+        clock.advance(1)
+        await asyncio.wrap_future(store.leases.renew([]))
+        assert await another.leases.claim(10) == []
+        clock.advance(LEASE_S / 2)
+        await asyncio.wrap_future(store.leases.renew([]))
+        assert (await claim_one(another)).lease == Lease("r", 2)
+        # And now this one has died.
+        await asyncio.wrap_future(another.leases.renew([Lease("r", 2)]))
+        clock.advance(LEASE_S)
+        assert (await claim_one(store)).lease == Lease("r", 3)
 
-    asyncio.run(scenario())
 
-
-def test_a_locked_row_of_a_server_holds_up_neither_renewals_nor_shares(database: Database) -> None:
-    async def scenario() -> None:
-        clock = Clock()
-        async with opened(database, clock) as store, opened(database, clock, "two") as another:
-            await another.servers.join()
-            await store.servers.join()
-            mine = await begun(store, "r", OTHER)
-            async with locking(database, "SELECT FROM servers FOR UPDATE"):
-                for active in range(1, 5):
-                    clock.advance(LEASE_S / 2)
-                    assert await store.servers.share(10, active) <= 10
-                    assert await asyncio.wrap_future(store.leases.renew([mine.lease])) == []
-                clock.advance(2 * FORGET_S)
-                async with opened(database, clock, "three") as third:
-                    await third.servers.join()  # Which forgets those that are gone, but for the locked ones.
-                with pytest.raises(Unavailable, match="locked"):
-                    await store.servers.probe(within_s=0.2)
-            await store.servers.probe(within_s=20)
-
-    asyncio.run(scenario())
+async def test_a_locked_row_of_a_server_holds_up_neither_renewals_nor_shares(database: Database) -> None:
+    clock = Clock()
+    async with opened(database, clock) as store, opened(database, clock, "two") as another:
+        await another.servers.join()
+        await store.servers.join()
+        mine = await begun(store, "r", OTHER)
+        async with locking(database, "SELECT FROM servers FOR UPDATE"):
+            for active in range(1, 5):
+                clock.advance(LEASE_S / 2)
+                assert await store.servers.share(10, active) <= 10
+                assert await asyncio.wrap_future(store.leases.renew([mine.lease])) == []
+            clock.advance(2 * FORGET_S)
+            async with opened(database, clock, "three") as third:
+                await third.servers.join()  # Which forgets those that are gone, but for the locked ones.
+            with pytest.raises(Unavailable, match="locked"):
+                await store.servers.probe(within_s=0.2)
+        await store.servers.probe(within_s=20)
