@@ -15,7 +15,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from service.api import ApiSettings, Services, Stop, create_api, sweep
-from service.api.connections import raise_descriptor_limit, sparing_logs
+from service.api.connections import raise_descriptor_limit, rate_limited_logs
 from service.engine.engine import Engine
 from service.process import end_at_last, freeze_collector, on_stop_signal, url_of, url_of_uvicorn
 from service.server import RunningServer, engine_settings, serving
@@ -57,7 +57,7 @@ def create_app(
                 ready=server.unready,
                 stop=stop,
             )
-            with on_stop_signal(server.ask_to_stop, stop.set, end_at_last), sparing_logs():
+            with on_stop_signal(server.ask_to_stop, stop.set, end_at_last), rate_limited_logs():
                 yield
 
     return create_api(_api_settings(settings), lifespan)

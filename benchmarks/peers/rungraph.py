@@ -28,7 +28,7 @@ from service.store import Store
 from service.store.commands.start import Start
 from service.store.database.opening import database_at
 from service.store.database.protocol import Database
-from service.store.queries.runs import Filter
+from service.store.queries.run_filter import RunFilter
 from service.store.rows.records import RunRecord
 from service.store.schema.migrate import migrate
 
@@ -91,7 +91,7 @@ async def start(asked: common.Work, store: Store, known: dict[str, Tool]) -> Non
 async def ends(asked: common.Work, store: Store) -> list[RunRecord]:
     """All runs once they are over. Seldom asked, and for one row: a reader at every step would be a cost of its own."""
     for status in (Status.QUEUED, Status.RUNNING):
-        while (await store.runs.page(Filter(status), 1)).items:  # noqa: ASYNC110
+        while (await store.runs.page(RunFilter((status,)), 1)).items:  # noqa: ASYNC110
             await asyncio.sleep(common.POLL_S)
     records = [await store.runs.get(run_id) for run_id in asked.run_ids]
     if ends := [record for record in records if (record.status, record.step) != ("completed", asked.steps)]:

@@ -1,14 +1,13 @@
-"""HTTP: what a client can ask, answered from the store alone. The engine is never called from here.
+"""The HTTP API. It answers from the store alone and never calls the engine.
 
-app        builds the application; stop and access stand around it, errors answers what goes wrong
-graphs, runs, logs, files, tools, demo, health      the routes; later: those to come
-control, signals, forks, why, backtest              the routes by which people steer runs
-body, deps, idempotency     what comes in, read strictly
-unfinished          folders of runs that are not started yet
-views, schemas      what goes out, as text and as described in openapi
-docs, examples      the page that describes the calls, and what it shows; paths: the prefix that they stand below
-follow              one client's live reading of a run's lines
-connections         what comes before a call: how many connections, how long, how much each may send
+app                         builds the application
+access, session, stop       the middleware around it: who may call, cookies, bounds on sends and the stop
+body, parameters, idempotency, services, prefix     what routes need to read a call
+follow                      live reading of a run's log lines for one client
+routes/                     the calls, one file per resource
+responses/                  JSON answers, problem documents, and the OpenAPI document
+folders/                    copying run folders, and removing those whose run was never started
+connections/                limits on connections that apply before a call
 """
 
 from __future__ import annotations

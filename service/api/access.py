@@ -1,7 +1,8 @@
-"""Who may call: a token's bearer, or without a token whoever is on this machine. For HTTP and WebSockets.
+"""Decide who may call, over HTTP and WebSockets.
 
-Browsers are on this machine too and run strangers' pages, hence the rules on `Host` and `Origin`. A refusal
-is an HTTP answer, also where a WebSocket was asked for.
+With a token set, a client needs the token. Without one, only clients on this machine may call. A browser on this
+machine also runs pages of other sites; the rules on `Host` and `Origin` keep those out. A refused WebSocket handshake
+gets an HTTP answer as well.
 """
 
 from __future__ import annotations
@@ -12,30 +13,35 @@ import secrets
 from functools import lru_cache
 
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.prefix import path_within
 from service.api.responses.problems import problem
 from service.api.services import ApiSettings
+from service.api.session import Sessions
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-TOKEN_FREE = frozenset({"/livez"})
+TOKEN_FREE = frozenset({("GET", "/livez"), ("HEAD", "/livez"), ("POST", "/session")})
+"""Calls that need no token, beside the page."""
+HAS_TOKEN = "rungraph.has_token"
+"""Key of a call's scope: whether the client has shown the token, or the server has none."""
 
-_UNKNOWN = "this server asks for its token: send `Authorization: Bearer TOKEN`, the token being its RUNGRAPH_API_TOKEN"
+_UNKNOWN = "this server needs its token: send `Authorization: Bearer TOKEN` with the server's RUNGRAPH_API_TOKEN"
 _REMOTE = (
-    "this server has no token, so that it answers clients of its own machine alone, and {client} is none: set"
-    " RUNGRAPH_API_TOKEN on the server and send it, or set RUNGRAPH_ALLOW_ANONYMOUS=1 to let everybody in; a test asks"
-    ' with TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 50000))'
+    "this server has no token and therefore answers only clients on its own machine, and {client} is not one of them:"
+    " set RUNGRAPH_API_TOKEN on the server and send it, or set RUNGRAPH_ALLOW_ANONYMOUS=1 to let everybody in. A test"
+    ' uses TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 50000))'
 )
 _RENAMED = (
-    "this server has no token, so that its own machine has to call it by a name of its own; the Host {host} is none:"
+    "this server has no token and therefore must be called by a loopback name, and the Host {host} is not one:"
     ' use localhost or 127.0.0.1 (a TestClient: base_url="http://127.0.0.1"), or set RUNGRAPH_API_TOKEN on the server'
     " and send it"
 )
 _FOREIGN = (
-    "the Origin {origin} is another server's than the one that is called, by the Host {host}: ask from a page of this"
-    " server or without an Origin; a proxy in between has to hand on the Host that it got (no setting changes this)"
+    "the Origin {origin} does not match the Host {host}: call from a page of this server or without an Origin. A"
+    " proxy in between must pass on the Host that it received (no setting changes this)"
 )
 
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/@\[\]]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
@@ -43,10 +49,13 @@ _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(.+)", re.IGNORECASE)
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
-class Access:
+class AccessMiddleware:
+    """Refuse a call that the access rules do not allow."""
+
     def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
         self._app = app
         self._token = None if settings.api_token is None else token_bytes(settings.api_token)
+        self._sessions = None if self._token is None else Sessions(self._token)
         self._allow_anonymous = settings.allow_anonymous
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,37 +73,52 @@ class Access:
             for origin in headers.getlist("origin"):
                 if is_foreign(origin, hosts[0]):
                     return problem(403, _FOREIGN.format(origin=repr(origin)[:200], host=repr(hosts[0])[:200]))
-        if self._token is not None and path_within(scope) not in TOKEN_FREE and not self._is_bearer(headers):
+        scope[HAS_TOKEN] = self._token is None or self._is_bearer(headers) or self._has_session(scope)
+        if not scope[HAS_TOKEN] and not _is_free(scope):
             return problem(401, _UNKNOWN, headers={"WWW-Authenticate": "Bearer"})
         return None
 
     def _why_not_anonymous(self, scope: Scope, host: str) -> str | None:
-        # Without an address the client came through a Unix socket: it is on this machine.
+        # A client without an address came through a Unix socket, so it is on this machine.
         local = scope.get("client") is None or _is_loopback(scope["client"][0])
         if not local:
             return None if self._allow_anonymous else _REMOTE.format(client=repr(scope["client"][0])[:200])
-        # A page whose name was rebound to 127.0.0.1 is of the same origin as this server and comes from this
-        # machine; only its Host gives it away. A remote client that is let in may use any name of the server's.
+        # A page whose name was rebound to 127.0.0.1 has the same origin as this server and comes from this machine.
+        # Only its Host reveals it. A remote client that is let in may use any name of the server.
         authority = _AUTHORITY.fullmatch(host)
         if authority is None or not _is_loopback(authority[1].strip("[]")):
             return _RENAMED.format(host=repr(host)[:200])
         return None
 
     def _is_bearer(self, headers: Headers) -> bool:
-        given = headers.getlist("authorization")
-        scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-        # Headers are decoded as latin-1: back to the bytes that came.
+        values = headers.getlist("authorization")
+        scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
+        # Starlette decodes headers as latin-1. Encoding restores the bytes that were sent.
         matches = secrets.compare_digest(token.strip(" \t").encode("latin-1"), self._token or b"")
         return matches and scheme.lower() == "bearer"
 
+    def _has_session(self, scope: Scope) -> bool:
+        if self._sessions is None:
+            return False
+        return self._sessions.is_valid(HTTPConnection(scope).cookies.get(self._sessions.cookie, ""))
+
+
+def _is_free(scope: Scope) -> bool:
+    """Return whether a call needs no token."""
+    if scope["type"] != "http":
+        return False
+    path = path_within(scope)
+    is_page = scope["method"] in ("GET", "HEAD") and (path in ("/", "/ui") or path.startswith("/ui/"))
+    return is_page or (scope["method"], path) in TOKEN_FREE
+
 
 def token_bytes(token: str) -> bytes:
-    """A token as a header has it: in UTF-8, but for bytes of the environment that are none, which stay as they are."""
+    """Return the bytes of `token` in a header: UTF-8, with undecodable bytes of the environment unchanged."""
     return token.encode(errors="surrogateescape")
 
 
 def is_foreign(origin: str, host: str) -> bool:
-    """Whether a page of `origin` is another server's than the one called `host`; `null` is foreign."""
+    """Return whether `origin` names another server than `host` does. The origin `null` is foreign."""
     parsed, mine = _ORIGIN.fullmatch(origin), _AUTHORITY.fullmatch(host)
     theirs = _AUTHORITY.fullmatch(parsed[2]) if parsed else None
     if parsed is None or theirs is None or mine is None:
@@ -107,7 +131,7 @@ def _place(authority: re.Match[str], default_port: int | None) -> tuple[str, int
     return authority[1].lower(), int(authority[2]) if authority[2] else default_port
 
 
-@lru_cache(maxsize=128)  # The same few addresses, again and again.
+@lru_cache(maxsize=128)  # Few addresses repeat often.
 def _is_loopback(name: str) -> bool:
     if name.lower() == "localhost":
         return True

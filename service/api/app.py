@@ -1,4 +1,4 @@
-"""Building the application: routes, errors, and around all of it who may call and how long a send may take."""
+"""Build the FastAPI application from its routes, error handlers and middleware."""
 
 from __future__ import annotations
 
@@ -9,39 +9,29 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.access import Access
+from service.api.access import AccessMiddleware
 from service.api.parameters import StrictRoute
 from service.api.responses import openapi, problems
-from service.api.responses.large import Large
+from service.api.responses.large_answers import LargeAnswers
+from service.api.responses.not_found import unknown_path
 from service.api.responses.problems import problem
-from service.api.responses.unknown import unknown_path
-from service.api.routes import (
-    backtest,
-    control,
-    demo,
-    files,
-    forks,
-    graphs,
-    health,
-    later,
-    logs,
-    runs,
-    signals,
-    tools,
-    why,
-)
+from service.api.routes import backtest, demo, graphs, health, session, tools
 from service.api.routes.docs import add_docs
+from service.api.routes.page import add_page
+from service.api.routes.runs import control, files, forks, keys, logs, one, path, run_list, signals, start, steps, why
 from service.api.services import ApiSettings
-from service.api.stop import Guard
+from service.api.stop import ConnectionMiddleware
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 class Api(FastAPI):
-    """FastAPI with our layers around it and our OpenAPI document."""
+    """A FastAPI application with this project's middleware and OpenAPI document."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Guard(Access(Started(super().build_middleware_stack()), self.state.settings))
+        """Put our middleware around FastAPI's own, since only the outermost one receives uvicorn's `send`."""
+        app = StartedMiddleware(super().build_middleware_stack())
+        return ConnectionMiddleware(AccessMiddleware(app, self.state.settings))
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -49,10 +39,10 @@ class Api(FastAPI):
         return self.openapi_schema
 
 
-class Started:
-    """The innermost layer: without its lifespan the application has no store, and says so.
+class StartedMiddleware:
+    """Answer 503 while the application has no store because its lifespan has not run or is over.
 
-    Starlette runs no lifespan of an application that is mounted in another one.
+    Starlette does not run the lifespan of an application that is mounted in another one.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -68,13 +58,13 @@ class Started:
 
 
 _NOT_STARTED = (
-    "the application's lifespan has not run, or is over: the application that it is mounted in has to run it, with"
-    " `async with app.router.lifespan_context(app)` in its own lifespan; a test uses `with TestClient(app)`"
+    "the application's lifespan has not run, or is over. The application that it is mounted in must run it: use"
+    " `async with app.router.lifespan_context(app)` in that application's lifespan. A test uses `with TestClient(app)`"
 )
 
 
 def create_api(settings: ApiSettings, lifespan: Lifespan) -> FastAPI:
-    """The application. `lifespan` sets `app.state.services` (a Services) before it yields."""
+    """Return the application. `lifespan` must set `app.state.services` to a Services before it yields."""
     app = Api(
         title=openapi.TITLE,
         lifespan=_ending(lifespan),
@@ -85,20 +75,27 @@ def create_api(settings: ApiSettings, lifespan: Lifespan) -> FastAPI:
     )
     app.state.settings = settings
     app.state.is_over = False
-    app.state.large = Large()
+    app.state.large_answers = LargeAnswers()
     app.router.default = unknown_path
     app.router.route_class = StrictRoute
-    problems.install(app)
-    # In this order: whatever `/graph/{graph_id}` would match too comes before it.
-    for room in (runs, graphs, logs, files, control, signals, forks, why, backtest, tools, demo, health, later):
-        # Not `include_router`, which looks for the route once more at each call.
-        app.router.routes.extend(room.router.routes)
+    problems.install_handlers(app)
+    for module in _MODULES:
+        # `include_router` would match each call against the routes a second time.
+        app.router.routes.extend(module.router.routes)
     add_docs(app)
+    add_page(app)
     return app
 
 
+# The order matters: `/graph/run` must come before `/graph/{graph_id}`, and `/runs/counts` before `/runs/{run_id}`.
+_MODULES = (
+    *(start, graphs, run_list, one, steps, path, keys, logs, files, control, signals, forks, why),
+    *(backtest, tools, demo, health, session),
+)
+
+
 def _ending(lifespan: Lifespan) -> Lifespan:
-    """`lifespan`, after which the application serves nothing more."""
+    """Return `lifespan` with a flag that is set once it is over."""
 
     @asynccontextmanager
     async def run(app: FastAPI) -> AsyncIterator[None]:

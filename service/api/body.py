@@ -1,4 +1,4 @@
-"""Reading bodies: bounded while they come, decoded by core's decoder before any model sees them."""
+"""Read request bodies within a size limit, and decode them with core's decoder before any model validates them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ ABSENT = object()
 
 
 def content_type(request: Request) -> str:
-    """The media type that the client named, without parameters; empty where it named none."""
+    """Return the request's media type without parameters, or an empty string if the request names none."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def read_json(request: Request, bytes_max: int, depth_max: int = codec.DEPTH_MAX, *, empty: Any = ABSENT) -> Any:
-    """The body as JSON, `empty` where there is none and that is allowed.
+    """Return the body as decoded JSON, or `empty`, if given, for an absent body.
 
-    Refused with 400, 413, 415 or 422 where it is too large, or nothing that a state could hold.
+    Raise HTTPException (413, 415), NotJson (400), or Invalid (422) for values that a state cannot hold.
     """
     named = content_type(request)
     if named not in ("", "application/json") and not named.endswith("+json"):
-        raise HTTPException(415, f"the body is {named:.100}; send application/json")
+        raise HTTPException(415, f"the body's content type is {named:.100}; send application/json")
     body = await read_bytes(request, bytes_max)
     if not body and empty is not ABSENT:
         return empty
@@ -38,8 +38,8 @@ async def read_json(request: Request, bytes_max: int, depth_max: int = codec.DEP
         return codec.decode(body, depth_max)
     except NotJson as error:
         if not body.strip():
-            raise NotJson("the body is empty; this call takes JSON, as the examples at /docs show") from error
-        raise NotJson(f"the body is no JSON: {error}") from error
+            raise NotJson("the body is empty; this call takes JSON, see the examples at /docs") from error
+        raise NotJson(f"the body is not JSON: {error}") from error
 
 
 async def read_bytes(request: Request, bytes_max: int) -> bytes:
@@ -47,7 +47,7 @@ async def read_bytes(request: Request, bytes_max: int) -> bytes:
 
 
 async def chunks(request: Request, bytes_max: int) -> AsyncIterator[bytes]:
-    """The body as it comes; 413 as soon as it is known, or seen, to be larger than `bytes_max`."""
+    """Yield the body in the pieces in which it arrives. Raise 413 as soon as it exceeds `bytes_max`."""
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and (len(announced) > 18 or int(announced) > bytes_max):
         raise _too_large(bytes_max)
@@ -60,8 +60,8 @@ async def chunks(request: Request, bytes_max: int) -> AsyncIterator[bytes]:
             yield chunk
 
 
-def shaped(model: type[M], value: Any) -> M:
-    """`value` as a `model`; Invalid with all that is wrong with it, or the first thousand things."""
+def validate(model: type[M], value: Any) -> M:
+    """Return `value` as a `model`. Raise Invalid with all faults, up to FAULTS_MAX."""
     try:
         return model.model_validate(value, strict=True)
     except ValidationError as error:
@@ -70,4 +70,4 @@ def shaped(model: type[M], value: Any) -> M:
 
 
 def _too_large(bytes_max: int) -> HTTPException:
-    return HTTPException(413, f"the body has more than {bytes_max} bytes")
+    return HTTPException(413, f"the body is larger than {bytes_max} bytes")

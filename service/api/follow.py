@@ -1,7 +1,7 @@
-"""Following a run's lines on behalf of one client: where the store's tail meets a connection.
+"""Follow a run's log lines for one client: read them from the store's tail and deliver them to a connection.
 
-Whatever ends it early - the client gone, the server stopping - does so at once, whether the tail waits for a
-line or a send for its reader.
+A departing client or a stopping server ends this at once, even while the tail waits for a line or a send waits for
+the reader.
 """
 
 from __future__ import annotations
@@ -32,23 +32,25 @@ class Ending(Enum):
 
 @dataclass(slots=True)
 class Following:
-    """One client's way through a run's lines, and why it is to end before the run does."""
+    """One client's progress through a run's lines, and the reason to end it before the run ends."""
 
     ending: Ending | None = None
     _woken: asyncio.Event | None = None
 
     async def end_when(self, wait: Callable[[], Awaitable[None]], ending: Ending) -> None:
-        # Called here: what ends before it has begun leaves no coroutine that nobody awaits.
+        """End with `ending` once `wait` returns."""
+        # `wait` is called here: a task that is cancelled before it starts leaves no coroutine that was never awaited.
         await wait()
         self.end(ending)
 
     def end(self, ending: Ending) -> None:
+        """End with `ending`, unless an earlier reason is set."""
         self.ending = self.ending or ending
         if self._woken is not None:
             self._woken.set()
 
-    def gone(self, woken: asyncio.Event) -> bool:
-        """Asked by the tail before each read; `woken` ends the wait after it."""
+    def has_ended(self, woken: asyncio.Event) -> bool:
+        """Return whether to stop. The tail calls this before each read; setting `woken` ends its next wait."""
         self._woken = woken
         return self.ending is not None
 
@@ -59,20 +61,20 @@ async def follow(
     after_seq: int,
     *,
     following: Following,
-    left: Callable[[], Awaitable[None]],
+    wait_for_disconnect: Callable[[], Awaitable[None]],
     deliver: Callable[[Sequence[LineRecord]], Awaitable[None]],
 ) -> Ending:
-    """Hand all lines after `after_seq` to `deliver`, in order and once each, until something ends `following`.
+    """Pass all lines after `after_seq` to `deliver`, in order and once each, until the run or `following` ends.
 
-    `left` waits for the client's leaving. `deliver` also gets the empty lists of a run that is quiet.
+    `wait_for_disconnect` returns when the client has left. While the run writes nothing, `deliver` gets empty lists.
     """
     async with asyncio.TaskGroup() as group:
         watchers = [
-            group.create_task(following.end_when(left, Ending.CLIENT_GONE)),
+            group.create_task(following.end_when(wait_for_disconnect, Ending.CLIENT_GONE)),
             group.create_task(following.end_when(services.stop.wait, Ending.STOPPING)),
         ]
         try:
-            lines_of_run = services.store.tails.lines(run_id, after_seq, gone=following.gone)
+            lines_of_run = services.store.tails.lines(run_id, after_seq, gone=following.has_ended)
             async with aclosing(lines_of_run):
                 async for lines in lines_of_run:
                     await deliver(lines)

@@ -1,4 +1,4 @@
-"""The header `Idempotency-Key`: the same key with the same body, after defaults, is the same call."""
+"""The `Idempotency-Key` header. The same key with the same body, after defaults, identifies the same call."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from service.store.rows.keys import Idempotency
 
 
 def key_of(request: Request) -> str | None:
-    """The key that the client gave, if it did."""
+    """Return the request's key, or None if it has none. Raise Invalid for a malformed key."""
     keys = request.headers.getlist("idempotency-key")
     if not keys:
         return None
     if len(keys) > 1 or not (1 <= len(keys[0]) <= 255 and keys[0].isascii() and keys[0].isprintable()):
-        raise Invalid.at("/Idempotency-Key", "one key of 1 to 255 printable ASCII characters")
+        raise Invalid.at("/Idempotency-Key", "must be one key of 1 to 255 printable ASCII characters")
     return keys[0]
 
 
 def keyed(key: str | None, scope: str, body: Any) -> Idempotency | None:
-    """What makes the call with `body` one of a kind; None without a key."""
+    """Return what identifies the call with `body` in `scope`, or None without a key."""
     if key is None:
         return None
     return Idempotency(scope, key, hashlib.sha256(codec.canonical(body).encode()).hexdigest())

@@ -1,6 +1,6 @@
-"""What routes ask for by type: the services, ids, and query parameters, each read strictly.
+"""Types of the routes' parameters: services, ids and query parameters, all parsed strictly.
 
-A malformed id is an unknown one and never reaches the database.
+A malformed id is reported as unknown and never reaches the database.
 """
 
 from __future__ import annotations
@@ -20,38 +20,39 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import request_response
 
+import service.api.any_text  # noqa: F401  # registers the converter
+from service.api.limits import LIMIT_MAX, NUMBER_MAX
 from service.api.services import ApiSettings, Services
+from service.core import codec
 from service.core.errors import Fault, Invalid, NotFound
 from service.core.ids import is_graph_id, is_run_id
 from service.core.validation.spelling import closest_field
-
-NUMBER_MAX = 2**63 - 1
-LIMIT_MAX = 1000
 
 _INTEGER = re.compile("0|[1-9][0-9]{0,18}")
 _DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,18})(\.[0-9]{1,30})?")
 
 
-# Seeded by the system once: asked for each id, it would hand the interpreter over to the engine's thread each time.
-_chance = random.Random()
+# Seeded once by the system. Asking the system for each id would release the interpreter to the engine's thread.
+_random = random.Random()
 
 
 def new_run_id() -> str:
-    """A UUID of version 7: ids that are made later sort later."""
-    value = (time.time_ns() // 1_000_000 << 80) | _chance.getrandbits(80)
+    """Return a new UUID of version 7. Ids that are created later sort later."""
+    value = (time.time_ns() // 1_000_000 << 80) | _random.getrandbits(80)
     value = value & ~(0xF << 76) | 7 << 76
     value = value & ~(0b11 << 62) | 0b10 << 62
     return str(uuid.UUID(int=value))
 
 
-def known_run_id(text: str) -> str:
-    """`text` where it can be a run's id; NotFound where it cannot."""
+def parse_run_id(text: str) -> str:
+    """Return `text` if it has the form of a run's id. Raise NotFound otherwise."""
     if not is_run_id(text):
         raise NotFound("run", text[:100])
     return text
 
 
-def known_graph_id(text: str) -> str:
+def parse_graph_id(text: str) -> str:
+    """Return `text` if it has the form of a graph's id. Raise NotFound otherwise."""
     if not is_graph_id(text):
         raise NotFound("graph", text[:100])
     return text
@@ -59,7 +60,7 @@ def known_graph_id(text: str) -> str:
 
 def _integer(text: Any) -> Any:
     if isinstance(text, str) and not _INTEGER.fullmatch(text):
-        raise ValueError("an integer, in digits alone")
+        raise ValueError("must be an integer, in digits only")
     return text
 
 
@@ -68,17 +69,26 @@ def _number(text: Any) -> Any:
         return text
     match = _DECIMAL.fullmatch(text)
     if match is None:
-        raise ValueError("a number, in digits with at most one decimal point")
+        raise ValueError("must be a number, in digits with at most one decimal point")
     return float(text) if match[1] else int(text)
 
 
 def _cursor(is_id: Callable[[str], bool]) -> AfterValidator:
     def check(text: str) -> str:
         if not is_id(text):
-            raise ValueError("a cursor is one that an earlier page gave")
+            raise ValueError("must be the `next_cursor` of an earlier page")
         return text
 
     return AfterValidator(check)
+
+
+def _plain(text: str) -> str:
+    codec.check(text)
+    return text
+
+
+PlainText = Annotated[str, AfterValidator(_plain), Field(json_schema_extra={"pattern": "^[^\0]*$"})]
+"""Text that a state could hold, and so could the database."""
 
 
 def services_in(connection: HTTPConnection) -> Services:
@@ -89,7 +99,7 @@ def settings_in(connection: HTTPConnection) -> ApiSettings:
     return cast(ApiSettings, connection.app.state.settings)
 
 
-# Coroutine functions: FastAPI would run plain ones on a thread.
+# These are coroutine functions because FastAPI would run plain functions on a thread.
 async def services_of(connection: HTTPConnection) -> Services:
     return services_in(connection)
 
@@ -98,17 +108,17 @@ async def settings_of(connection: HTTPConnection) -> ApiSettings:
     return settings_in(connection)
 
 
-def routes(**options: Any) -> APIRouter:
-    """A router whose routes are strict about their query, and go by their functions' names."""
+def strict_router(**options: Any) -> APIRouter:
+    """Return a router whose routes refuse unknown query parameters and use their function's name as operation id."""
     return APIRouter(route_class=StrictRoute, generate_unique_id_function=lambda route: route.name, **options)
 
 
 class StrictRoute(APIRoute):
-    """A route that refuses query parameters as `known_query` does, without the price of a dependency.
+    """A route that refuses unknown query parameters, without the cost of a dependency.
 
-    Where it answers GET it answers HEAD too, as Starlette's own routes do; `stop` drops the body.
-    A function that takes the request and nothing else is called as Starlette calls it: FastAPI takes longer to find
-    that there is nothing to solve than such a function takes.
+    A GET route also answers HEAD, as Starlette's own routes do; ConnectionMiddleware drops the body. A function whose
+    only parameter is the request is called directly, because FastAPI's dependency resolution would take longer than
+    the function itself.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -126,15 +136,15 @@ class StrictRoute(APIRoute):
 
         async def handle_known(request: Request) -> Response:
             if request.scope["query_string"]:
-                await known_query(request)
+                await refuse_unknown_query(request)
             return await handle(request)
 
         return handle_known
 
 
-async def known_query(connection: HTTPConnection) -> None:
-    """Refuse query parameters that the route does not have, and those that are given twice."""
-    parameters = connection.scope["route"].dependant.query_params
+async def refuse_unknown_query(connection: HTTPConnection) -> None:
+    """Raise Invalid for query parameters that the route does not have, and for those that are given twice."""
+    parameters = _query_parameters(connection.scope["route"].dependant)
     known = {parameter.alias for parameter in parameters}
     repeatable = {each.alias for each in parameters if get_origin(each.field_info.annotation) is list}
     names = [name for name, _ in connection.query_params.multi_items()]
@@ -148,14 +158,24 @@ async def known_query(connection: HTTPConnection) -> None:
         raise Invalid(faults)
 
 
-Served = Annotated[Services, Depends(services_of)]
-Settings = Annotated[ApiSettings, Depends(settings_of)]
-RunId = Annotated[str, AfterValidator(known_run_id), Path(description="The id of a run.")]
-GraphId = Annotated[str, AfterValidator(known_graph_id), Path(description="The id of a graph.")]
+def _query_parameters(dependant: Any) -> list[Any]:
+    """Return the query parameters of a route's function and of its dependencies."""
+    inner = [parameter for each in dependant.dependencies for parameter in _query_parameters(each)]
+    return [*dependant.query_params, *inner]
+
+
+ServicesDep = Annotated[Services, Depends(services_of)]
+SettingsDep = Annotated[ApiSettings, Depends(settings_of)]
+RunId = Annotated[str, AfterValidator(parse_run_id), Path(description="The id of a run.")]
+GraphId = Annotated[str, AfterValidator(parse_graph_id), Path(description="The id of a graph.")]
 Number = Annotated[int, Field(ge=0, le=NUMBER_MAX), BeforeValidator(_integer)]
-Decimal = Annotated[int | float, Field(ge=0, le=NUMBER_MAX), BeforeValidator(_number)]
-Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX), BeforeValidator(_integer), Query(description="The most items.")]
-AfterSeq = Annotated[Number, Query(description="The `seq` of the last line seen.")]
-AfterStep = Annotated[Number, Query(description="The number of the last step seen.")]
-RunCursor = Annotated[str, _cursor(is_run_id), Query(description="`next_cursor` of the page before.")]
-GraphCursor = Annotated[str, _cursor(is_graph_id), Query(description="`next_cursor` of the page before.")]
+DecimalNumber = Annotated[int | float, Field(ge=0, le=NUMBER_MAX), BeforeValidator(_number)]
+Limit = Annotated[
+    int, Field(ge=1, le=LIMIT_MAX), BeforeValidator(_integer), Query(description="The maximum number of items.")
+]
+AfterSeq = Annotated[Number, Query(description="Return lines with a higher `seq`.")]
+BeforeSeq = Annotated[Number, Query(description="Return lines with a lower `seq`, newest first.")]
+BeforeStep = Annotated[Number, Query(description="Return steps with a lower number, newest first.")]
+AfterStep = Annotated[Number, Query(description="Return steps with a higher number.")]
+RunCursor = Annotated[str, _cursor(is_run_id), Query(description="The `next_cursor` of the previous page.")]
+GraphCursor = Annotated[str, _cursor(is_graph_id), Query(description="The `next_cursor` of the previous page.")]

@@ -1,4 +1,4 @@
-"""Where this application is for its clients: at the root, mounted in another one, or behind a proxy's sub-path."""
+"""The URL prefix of this application, which may be mounted in another one or served below a proxy's sub-path."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from starlette.types import Scope
 
 
 def prefix(scope: Scope) -> str:
-    """What stands before every path of this application in a URL, percent-encoded and without a slash at its end."""
+    """Return the prefix of all paths of this application, percent-encoded, without a trailing slash."""
     root_path: str = scope.get("root_path", "")
     return quote(root_path.rstrip("/"), safe="/:@!$&'()*+,;=~-._") if root_path else ""
 
 
 def path_within(scope: Scope) -> str:
-    """The path of a call as this application's routes have it."""
+    """Return the path of a call without the application's prefix."""
     path: str = scope["path"]
     root_path: str = scope.get("root_path", "").rstrip("/")
     return path[len(root_path) :] if root_path and path.startswith(f"{root_path}/") else path

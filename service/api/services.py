@@ -1,6 +1,7 @@
-"""What the API needs of the rest of the house. `main` makes it; the API imports neither engine nor example.
+"""What the API needs from other packages. `main` provides it, so the API imports neither engine nor example.
 
-`ApiSettings` is there when the app is built, `Services` from the app's startup on, as `app.state.services`.
+`ApiSettings` exists when the application is built. `Services` exists from the start of its lifespan, as
+`app.state.services`.
 """
 
 from __future__ import annotations
@@ -15,39 +16,45 @@ from service.core.tool import JsonObject, Tool
 from service.store import Store
 
 WRITE_WITHIN_S = 5.0
-"""How long a call waits for a database that somebody else keeps locked, before it says 503."""
+"""How long a call waits for a locked database before it answers 503."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
+    """Limits and access settings of the API."""
+
     body_bytes_max: int = 2**20
     state_bytes_max: int = 16 * 2**20
     upload_bytes_max: int = 256 * 2**20
     api_token: str | None = None
     allow_anonymous: bool = False
+    page_folder: Path = Path(__file__).parent.parent / "page"
+    """Contains the files of the web page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """The example graph, as `POST /demo/run_data_quality` starts it."""
+    """The example graph that `POST /demo/run_data_quality` starts."""
 
     graph: Graph
     datasets: Collection[str]
-    """The first is the one that a call without a body gets."""
+    """Names of the bundled data sets. The first is the default."""
     initial_state: Callable[[JsonObject, float, JsonObject], JsonObject]
-    """From a source (`{"kind": "dataset", "name"}`, `{"kind": "csv" | "rows", "file"}`), a threshold, and what else is
-    asked: `mode`, `allow`, `keep`, and `options` for a CSV file."""
+    """Makes the state from a source (`{"kind": "dataset", "name"}` or `{"kind": "csv" | "rows", "file"}`), a threshold
+    and the other parameters: `mode`, `allow`, `keep`, and `options` for a CSV file."""
     faults: Callable[[JsonObject], list[tuple[str, str]]]
-    """What is wrong with what is asked: names of the parts, such as `delimiter`, each with what it may be."""
+    """Returns the faults of the parameters: the name of each faulty one, such as `delimiter`, with a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
+    """The store and what else the routes use, while the application runs."""
+
     store: Store
     tools: Mapping[str, Tool]
     example: Example
     runs_folder: Path
-    """A run's own folder is in here, under its id."""
+    """Contains one folder per run, named by the run's id."""
     ready: Callable[[], Awaitable[str | None]]
-    """Why this server cannot take work now; None where it can."""
+    """Returns why this server is not ready, or None if it is ready."""
     stop: Stop

@@ -1,8 +1,8 @@
-"""Stopping is prompt: the one place that knows every connection, and ends those that hang.
+"""Bound how long a send may take, and end every connection promptly when the server stops.
 
-uvicorn runs the lifespan's shutdown only when every connection is closed, and it closes none whose reader
-does not read. So `Guard`, the outermost layer, notes each connection's transport; nothing is ever sent
-without a bound on how long its reader may take, and `Stop` aborts what is left shortly after the signal.
+uvicorn runs the lifespan's shutdown only after every connection is closed, and it does not close a connection whose
+reader does not read. `ConnectionMiddleware`, the outermost middleware, therefore records each connection's transport
+and bounds each send. `Stop` aborts the remaining connections shortly after the stop signal.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from weakref import WeakSet
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from service.api.connections.incoming import Incoming
+from service.api.connections.inbound_limit import InboundLimit
 
 logger = logging.getLogger(__name__)
 
-INCOMING = "rungraph.incoming"
-"""Of a WebSocket's scope: its Incoming, where the connection's transport is known."""
+INBOUND_LIMIT = "rungraph.inbound_limit"
+"""Key of a WebSocket's scope for its InboundLimit. Absent if the connection's transport is unknown."""
 SEND_TIMEOUT_S = 10.0
-"""How long a reader may take nothing before it is dropped."""
+"""How long a send may wait for its reader before the connection is dropped."""
 PIECE_BYTES = 2**16
-"""Bodies are sent in pieces, so that one that nobody reads is not buffered whole."""
+"""Size of the pieces of a body, so that a body that nobody reads is not buffered whole."""
 UNREAD_GRACE_S = 1.0
-"""From the stop until connections are aborted whose reader does not take what was sent."""
+"""Time from the stop until connections with unread data are aborted."""
 STOP_GRACE_S = 3.0
-"""From the stop until all others are."""
+"""Time from the stop until all other connections are aborted."""
 
 
 class Stop:
-    """Set once, when the server is to stop. Belongs to the event loop in which it was made."""
+    """The event that the server is to stop. Belongs to the event loop in which it was created."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -41,7 +41,7 @@ class Stop:
         self._transports: WeakSet[asyncio.Transport] = WeakSet()
 
     def set(self) -> None:
-        """From any thread, or from a signal handler."""
+        """Begin the stop. May be called from any thread and from a signal handler."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._begin)
 
@@ -49,7 +49,7 @@ class Stop:
         await self._event.wait()
 
     def watch(self, transport: asyncio.Transport) -> None:
-        """Abort `transport` after the stop, should it still be open then."""
+        """Abort `transport` after the stop if it is still open then."""
         self._transports.add(transport)
 
     def _begin(self) -> None:
@@ -65,15 +65,18 @@ class Stop:
 
 
 class ClientGone(OSError):
-    """What was to be sent has nobody to read it any more."""
+    """The client has closed the connection."""
 
 
 class ReaderStuck(ClientGone):
-    """A client took nothing for SEND_TIMEOUT_S; its connection is aborted."""
+    """A client read nothing for SEND_TIMEOUT_S. Its connection is aborted."""
 
 
-class Guard:
-    """The outermost ASGI layer. Starlette's own outermost one would hide uvicorn's `send` from it."""
+class ConnectionMiddleware:
+    """Bound each send, watch each transport for the stop, limit what WebSockets receive, and answer HEAD.
+
+    This must be the outermost middleware, because Starlette's own would hide uvicorn's `send` from it.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -88,35 +91,35 @@ class Guard:
             services.stop.watch(transport)
         bounded = _bounded(send, transport, is_http=scope["type"] == "http")
         if scope["type"] == "websocket" and transport is not None:
-            incoming = scope[INCOMING] = Incoming(transport)
-            bounded = _while_open(bounded, transport, incoming)
+            limit = scope[INBOUND_LIMIT] = InboundLimit(transport)
+            bounded = _while_open(bounded, transport, limit)
         elif scope.get("method") == "HEAD":
             bounded = _without_body(bounded)
-        # Whatever a client does to its connection is no error of the server's.
+        # A connection that its client has closed is not an error of the server.
         with suppress(ClientGone, WebSocketDisconnect):
             await self._app(scope, receive, bounded)
         if transport is not None and transport.is_closing():
-            # uvicorn logs an error where a call ends before it has seen its connection end.
+            # uvicorn logs an error if a call ends before uvicorn has noticed the closed connection.
             await asyncio.sleep(0)
 
 
 def _transport_of(receive: Receive, send: Send) -> Any:
-    """The connection's transport, as far as uvicorn's own callables still come through.
+    """Return the connection's transport, or None if neither callable is uvicorn's own.
 
-    An application that this one is mounted in puts a `send` of its own in place of uvicorn's.
+    An application that this one is mounted in may replace uvicorn's `send` with its own.
     """
-    for given in (send, receive):
-        transport = getattr(getattr(given, "__self__", None), "transport", None)
+    for method in (send, receive):
+        transport = getattr(getattr(method, "__self__", None), "transport", None)
         if transport is not None:
             return transport
     return None
 
 
-def _while_open(send: Send, transport: asyncio.Transport, incoming: Incoming) -> Send:
-    """`send` for a WebSocket; ClientGone once the connection is closing.
+def _while_open(send: Send, transport: asyncio.Transport, limit: InboundLimit) -> Send:
+    """Return a WebSocket's `send` that raises ClientGone once the connection is closing.
 
-    A close frame, or a frame that is none, closes it before the application hears of that, and a send that comes in
-    between is an error to the server.
+    A close frame or an invalid frame closes the connection before the application learns of it. uvicorn raises
+    RuntimeError for a send in between.
     """
 
     async def send_while_open(message: Message) -> None:
@@ -127,13 +130,13 @@ def _while_open(send: Send, transport: asyncio.Transport, incoming: Incoming) ->
                 raise ClientGone from error
             raise
         if message["type"] == "websocket.accept":
-            incoming.open()
+            limit.open()
 
     return send_while_open
 
 
 def _without_body(send: Send) -> Send:
-    """The answer to a HEAD: what GET answers, up to the body."""
+    """Return `send` for a HEAD request, which omits the body."""
 
     async def send_headers(message: Message) -> None:
         await send({**message, "body": b""} if message.get("body") else message)
@@ -142,10 +145,12 @@ def _without_body(send: Send) -> Send:
 
 
 def _bounded(send: Send, transport: Any, *, is_http: bool) -> Send:
+    """Return `send` that drops a stuck reader after SEND_TIMEOUT_S and splits large bodies into pieces."""
+
     async def send_in_time(message: Message) -> None:
         if transport is not None and transport.is_closing():
             raise ClientGone
-        # Nobody waits for a reader that has taken all there was; a WebSocket's send waits for more than that.
+        # With an empty buffer, HTTP's send does not wait for the reader. A WebSocket's send may wait even then.
         if is_http and transport is not None and not transport.get_write_buffer_size():
             await send(message)
             return
@@ -153,7 +158,7 @@ def _bounded(send: Send, transport: Any, *, is_http: bool) -> Send:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await send(message)
         except TimeoutError as error:
-            logger.info("dropped a reader that took nothing for %g s", SEND_TIMEOUT_S)
+            logger.info("dropped a reader that read nothing for %g s", SEND_TIMEOUT_S)
             if transport is not None:
                 transport.abort()
             raise ReaderStuck from error

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.core import codec
 
 MAX_STEPS_DEFAULT = 10_000
+NODE_NAME_CHARS_MAX = 1000
+"""Characters of a node's name, which every step and line of the node repeats."""
 CONDITION_DEPTH_MAX = 32
 ERROR_INTO_DEFAULT = "error"
 SECONDS_MAX = 36_525 * 24 * 3600

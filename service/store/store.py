@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import PurePath
 
 from sqlalchemy import literal, select
 
@@ -21,6 +22,7 @@ from service.store.database.store_clock import StoreClock
 from service.store.database.writer import Writer
 from service.store.queries.backtest import Backtest
 from service.store.queries.children import ChildQueries
+from service.store.queries.details import Details
 from service.store.queries.history import History
 from service.store.queries.readiness import Readiness
 from service.store.queries.tail import Tails
@@ -48,6 +50,7 @@ class Store:
     ) -> None:
         """`clock` and `elapsed` stand for the database's clock and the monotonic one, in tests."""
         self.is_shared = database.is_shared
+        self.database_name = PurePath(database.name).name
         self._answers: tuple[type[Exception], ...] = (Unavailable, *database.errors)
         """What says that the database cannot, and not this process."""
         self.events = LocalEvents()
@@ -65,7 +68,8 @@ class Store:
         self.signals = Signals(self._writer)
         self.children = ChildQueries(self._writer)
         self.history = History(self._reader)
-        self.backtest = Backtest(self._reader, self.runs)
+        self.backtest = Backtest(self._reader)
+        self.details = Details(self._reader)
         self.logs = Logs(self._writer, self._reader)
         self.tails = Tails(self.logs, self._reader, self.events)
         self.servers = Servers(self._writer, server_id, address, lease_s)

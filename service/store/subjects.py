@@ -13,6 +13,7 @@ from service.store.database.reader import Reader
 from service.store.database.writer import Writer
 from service.store.queries.graphs import GraphQueries
 from service.store.queries.log_lines import LogQueries
+from service.store.queries.run_list import RunListQueries
 from service.store.queries.runs import RunQueries
 from service.store.queries.signals import SignalQueries
 from service.store.rows.first_states import FirstStates
@@ -24,10 +25,11 @@ class Graphs(GraphCommands, GraphQueries):
         GraphQueries.__init__(self, reader)
 
 
-class Runs(RunCommands, RunQueries):
+class Runs(RunCommands, RunQueries, RunListQueries):
     def __init__(self, writer: Writer, reader: Reader, first_states: FirstStates) -> None:
         RunCommands.__init__(self, writer, first_states)
         RunQueries.__init__(self, reader)
+        RunListQueries.__init__(self, reader)
 
 
 class Leases(ClaimCommands, LeaseCommands):

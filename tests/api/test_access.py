@@ -18,7 +18,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from service.api import ApiSettings, create_api
-from service.api.access import Access, is_foreign
+from service.api.access import AccessMiddleware, is_foreign
 from tests.support.api.harness import Server, serving
 from tests.support.api.testclient import TestClient
 
@@ -50,7 +50,7 @@ def status(
 
     raw = [(name.encode(), value.encode()) for name, value in headers]
     scope = {"type": kind, "method": method, "path": path, "client": client, "headers": raw}
-    asyncio.run(Access(through, settings)(scope, receive, send))
+    asyncio.run(AccessMiddleware(through, settings)(scope, receive, send))
     found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], found
 
@@ -193,7 +193,7 @@ async def test_whatever_a_header_can_carry_is_a_token(token: str) -> None:
     for raw in (bearer, bearer[:-1], bearer + b"x"):
         headers = [(b"host", b"example.org"), (b"authorization", raw)]
         scope = {"type": "http", "method": "GET", "path": "/runs", "client": ("10.0.0.1", 1), "headers": headers}
-        await Access(through, ApiSettings(api_token=token))(scope, receive, send)
+        await AccessMiddleware(through, ApiSettings(api_token=token))(scope, receive, send)
     assert [message["status"] for message in sent if "status" in message] == [200, 401, 401]
 
 
@@ -264,7 +264,7 @@ def detail(settings: ApiSettings, headers: dict[str, str], **scope: Any) -> str:
 
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
     given = {"type": "http", "method": "POST", "path": "/runs", "client": ("127.0.0.1", 1), "headers": raw, **scope}
-    asyncio.run(Access(nothing, settings)(given, nothing, send))
+    asyncio.run(AccessMiddleware(nothing, settings)(given, nothing, send))
     found: str = json.loads(sent[1]["body"])["detail"]
     return found
 

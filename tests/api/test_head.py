@@ -45,7 +45,7 @@ def headers_of(answer: httpx.Response) -> dict[str, str]:
 @pytest.mark.parametrize("path", PATHS)
 def test_head_answers_as_get_without_a_body(client: httpx.Client, run_id: str, path: str) -> None:
     graph_id = client.get(f"/graph/state/{run_id}").json()["graph_id"]
-    names = {"graph_id": graph_id, "name": "rows.csv"}
+    names = {"graph_id": graph_id, "name": "rows.csv", "key": "n"}
     for known in (run_id, UNKNOWN):
         url = path.format(run_id=known, **names)
         got, head = client.get(url), client.head(url)

@@ -7,7 +7,7 @@ from dataclasses import fields
 
 import pytest
 
-from service.api import parameters
+from service.api import limits
 from service.core import children, codec, graph
 from service.core.validation import FAULTS_MAX
 from service.engine import lines
@@ -47,8 +47,13 @@ def test_the_settings_are_those_of_the_code() -> None:
             "a log line's message and data; lines of a step",
             [lines.MESSAGE_BYTES_MAX >> 10, lines.DATA_BYTES_MAX >> 10, lines.LINES_MAX],
         ),
-        ("items of a page", [parameters.LIMIT_MAX, pages.PAGE_BYTES_MAX >> 20]),
-        ("runs and examples of a backtest", [parameters.LIMIT_MAX, backtest.EXAMPLES_MAX]),
+        (
+            "tags of a run; characters of a key and of a value",
+            [limits.TAGS_MAX, limits.TAG_KEY_CHARS_MAX, limits.TAG_VALUE_CHARS_MAX],
+        ),
+        ("characters of a node's name", [graph.NODE_NAME_CHARS_MAX]),
+        ("items of a page", [limits.LIMIT_MAX, pages.PAGE_BYTES_MAX >> 20]),
+        ("runs and examples of a backtest", [limits.LIMIT_MAX, backtest.EXAMPLES_MAX]),
         ("faults told of one document", [FAULTS_MAX]),
         ("tools in processes of their own (`isolate`)", [pool.ISOLATED_MAX]),
     ],

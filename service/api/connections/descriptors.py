@@ -1,4 +1,4 @@
-"""File descriptors: connections take half of them at most; the rest is for the database, tools and their files."""
+"""Limits on file descriptors. Connections use at most half of them; the database, tools and files need the rest."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import resource
 DESCRIPTORS_WANTED = 65_536
 CONNECTIONS_MAX = 2048
 BACKLOG_MAX = 1024
-"""Connections that are taken in at once, before any of them is looked at."""
+"""The most connections that asyncio accepts in one go."""
 
 
 def raise_descriptor_limit() -> None:
-    """Let this process open as many files as it may, up to DESCRIPTORS_WANTED; shells usually give it 1,024."""
+    """Raise the process's limit of open files, which shells often set to 1,024, up to DESCRIPTORS_WANTED."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_WANTED)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -19,12 +19,12 @@ def raise_descriptor_limit() -> None:
 
 
 def connections_max() -> int:
-    """How many connections may be open at a time."""
+    """Return how many connections may be open at a time."""
     return max(1, min(CONNECTIONS_MAX, _descriptors() // 2))
 
 
 def backlog() -> int:
-    """How many connections may wait to be taken in; asyncio takes in so many at once."""
+    """Return how many connections may wait to be accepted. asyncio accepts that many in one go."""
     return max(1, min(BACKLOG_MAX, _descriptors() // 8))
 
 

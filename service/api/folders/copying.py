@@ -1,7 +1,7 @@
-"""A faithful copy of a run's folder, for a fork: whole and on disk, or not there at all.
+"""Copy a run's folder for a fork. The copy is complete and on disk, or it does not exist.
 
-Nothing outside the folder is read or written. Links stay links, and what is neither a file nor a folder nor a link is
-left out. What a tool removes meanwhile is left out as well; a file that grows is copied as far as it went at first.
+Nothing outside the folder is read or written. Links are copied as links. Anything else that is neither a file nor a
+folder is omitted, and so is what a tool removes meanwhile. Of a growing file, the first size found is copied.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from typing import Any, NoReturn
 logger = logging.getLogger(__name__)
 
 SYNCED_ONE_BY_ONE_MAX = 100
-"""Files and folders; if there are more, one sync of the file system takes less time than theirs together."""
+"""Up to this number of files and folders, each is synced. For more, one sync of the file system is faster."""
 PIECE_BYTES = 2**20
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-# Not blocking: a name may have become that of a FIFO, and nobody may write to that.
+# O_NONBLOCK, because the name may have become a FIFO that has no writer.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ESTALE})
-"""What an open says of a name that was another one's a moment ago."""
+"""Errors of an open whose name was removed or replaced a moment ago."""
 _CANNOT_COPY = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM})
-"""What a system says that does not copy between these files by itself."""
+"""Errors of a system call that cannot copy between these files."""
 _FICLONE = 0x40049409
-"""Linux's request that two files share their blocks until one of them is written."""
+"""Linux's ioctl that lets two files share blocks until one of them is written."""
 
-# A file that is just being written, to be renamed at its end: nobody would rename the copy.
+# A file that is being written under a temporary name. Its copy would never be renamed.
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{32}", re.DOTALL)
 _KINDS = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    """Make the folder `target` a copy of `source`, durably and at once; not if there is no `source`.
+    """Create `target` as a durable copy of the folder `source`, atomically. Do nothing if `source` does not exist.
 
-    An OSError has the name of the file within the folder, and nothing is left behind then.
+    Raise OSError with the file's name within the folder; nothing is left behind then.
     """
     draft = target.with_name(f".{target.name}")
     if not source.is_dir():
@@ -56,14 +56,14 @@ def copy_folder(source: Path, target: Path) -> None:
         draft.rename(target)
         sync(target.parent)
     except FileNotFoundError:
-        _remove(draft)  # Somebody has just removed the whole folder.
+        _remove(draft)  # The whole folder has just been removed.
     except BaseException:
         _remove(draft)
         raise
 
 
 def sync(path: Path) -> None:
-    """Bring a file or a folder to the disk."""
+    """Sync a file or a folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -72,7 +72,7 @@ def sync(path: Path) -> None:
 
 
 class _Copy:
-    """One copy on its way. A place is a path within the folder; "" is the folder itself."""
+    """One copy in progress. A place is a path within the folder; "" is the folder itself."""
 
     def __init__(self, source: str, draft: str) -> None:
         self._source = source
@@ -80,7 +80,7 @@ class _Copy:
         self._folders: list[tuple[str, os.stat_result]] = []
         self._links: list[tuple[bool, str]] = []
         self._first: dict[tuple[int, int], str] = {}
-        """The place of the first name of each file that has several."""
+        """The place of the first name of each file that has several names."""
         self._can_clone = sys.platform == "linux"
         self._unsynced = 0
         self._synced = 0
@@ -89,10 +89,10 @@ class _Copy:
         places = [""]
         while places:
             places += self._enter(places.pop())
-        # Relative ones last, which may lead through others.
+        # Relative links come last, because they may lead through other links.
         for _, place in sorted(self._links):
             self._keep_inside(place)
-        # From the innermost, for a folder may let nobody in from then on.
+        # Innermost folders first, because a folder's mode may forbid entering it.
         for place, found in reversed(self._folders):
             with _opened(os.path.join(self._draft, place), _FOLDER) as folder:
                 os.fchmod(folder, stat.S_IMODE(found.st_mode))
@@ -103,7 +103,7 @@ class _Copy:
                 _sync_file_system(folder)
 
     def _enter(self, place: str) -> list[str]:
-        """Copy what is directly in a folder; the places of the folders in it."""
+        """Copy what is directly in a folder. Return the places of its subfolders."""
         with ExitStack() as opened:
             try:
                 source = opened.enter_context(_opened(os.path.join(self._source, place), _FOLDER))
@@ -119,7 +119,7 @@ class _Copy:
             return [inner for name in names if (inner := self._entry(place, name, source, target))]
 
     def _entry(self, folder: str, name: str, source: int, target: int) -> str | None:
-        """Copy what is called `name`; its place where that is a folder, which is entered later."""
+        """Copy the entry `name`. If it is a folder, only return its place."""
         place = os.path.join(folder, name)
         try:
             found = os.stat(name, dir_fd=source, follow_symlinks=False)
@@ -131,7 +131,7 @@ class _Copy:
                 case stat.S_IFLNK:
                     self._copy_link(place, name, source, target, found)
                 case kind:
-                    self._leave_out(place, kind)
+                    self._log_omitted(place, kind)
         except OSError as error:
             if error.errno not in _GONE:
                 _name(error, place)
@@ -141,7 +141,7 @@ class _Copy:
         with _opened(name, _FILE, dir_fd=source) as old:
             found = os.fstat(old)
             if not stat.S_ISREG(found.st_mode):
-                self._leave_out(place, stat.S_IFMT(found.st_mode))
+                self._log_omitted(place, stat.S_IFMT(found.st_mode))
                 return
             first = self._first.setdefault((found.st_dev, found.st_ino), place) if found.st_nlink > 1 else place
             if first != place:
@@ -149,25 +149,25 @@ class _Copy:
                 return
             with _opened(name, _NEW, 0o600, dir_fd=target) as new:
                 self._copy_content(old, new, found.st_size)
-                # Without the bits that would run it as its owner, who may be another one now.
+                # Drop set-uid and set-gid, since the copy may have another owner.
                 os.fchmod(new, stat.S_IMODE(found.st_mode) & ~(stat.S_ISUID | stat.S_ISGID))
                 os.utime(new, ns=(found.st_atime_ns, found.st_mtime_ns))
                 self._sync(new)
 
     def _copy_content(self, old: int, new: int, size: int) -> None:
-        """Share the blocks where the file system can, otherwise copy them; what was never written stays a hole."""
+        """Share blocks if the file system can, otherwise copy them. Holes stay holes."""
         if self._can_clone:
             try:
                 fcntl.ioctl(new, _FICLONE, old)
                 return
             except OSError:
-                self._can_clone = False  # Whatever hinders it, copying tells better.
+                self._can_clone = False  # Copying reports the reason better.
         os.truncate(new, size)
         end = 0
         while end < size:
             start, end = _data_after(old, end, size)
             if (reached := _copy_range(old, new, start, end)) < end:
-                os.truncate(new, reached)  # It has been cut off meanwhile.
+                os.truncate(new, reached)  # The file was truncated meanwhile.
                 return
 
     def _copy_link(self, place: str, name: str, source: int, target: int, found: os.stat_result) -> None:
@@ -177,9 +177,9 @@ class _Copy:
         self._links.append((not os.path.isabs(there), place))
 
     def _keep_inside(self, place: str) -> None:
-        """Let a link that leads into the old folder lead to the same place in the copy.
+        """Redirect a link into the old folder to the same place in the copy.
 
-        What is written through it would change the old run's files. One that leads elsewhere stays as it is.
+        Otherwise a write through the link would change the old run's files. Other links stay as they are.
         """
         link = os.path.join(self._draft, place)
         there = self._place_in_source(os.path.join(os.path.dirname(link), os.readlink(link)))
@@ -191,15 +191,15 @@ class _Copy:
         os.utime(link, ns=(found.st_atime_ns, found.st_mtime_ns), follow_symlinks=False)
 
     def _place_in_source(self, path: str) -> str | None:
-        """Where in the old folder `path` leads, whatever it is called; a link at its end is not followed."""
+        """Return the place in the old folder to which `path` leads, or None. A final link is not followed."""
         head, name = os.path.split(path.rstrip("/"))
         real = os.path.realpath(path) if name in ("", ".", "..") else os.path.join(os.path.realpath(head), name)
         if real == self._source:
             return ""
         return real.removeprefix(self._source + "/") if real.startswith(self._source + "/") else None
 
-    def _leave_out(self, place: str, kind: int) -> None:
-        logger.warning("%a in %s is %s, which a fork does not get", place, self._source, _KINDS.get(kind, "no file"))
+    def _log_omitted(self, place: str, kind: int) -> None:
+        logger.warning("%a in %s is %s, which a fork does not copy", place, self._source, _KINDS.get(kind, "no file"))
 
     def _sync(self, descriptor: int) -> None:
         if self._synced < SYNCED_ONE_BY_ONE_MAX or _SYNCFS is None:
@@ -219,7 +219,7 @@ def _opened(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = No
 
 
 def _data_after(file: int, position: int, size: int) -> tuple[int, int]:
-    """Where the next data from `position` on begins and ends: both at `size` if only a hole is left."""
+    """Return the start and end of the next data from `position` on. Both are `size` if only a hole is left."""
     if not hasattr(os, "SEEK_DATA"):
         return position, size
     try:
@@ -228,11 +228,11 @@ def _data_after(file: int, position: int, size: int) -> tuple[int, int]:
     except OSError as error:
         if error.errno == errno.ENXIO:
             return size, size
-        return position, size  # A file system that knows of no holes.
+        return position, size  # The file system does not support holes.
 
 
 def _copy_range(old: int, new: int, start: int, end: int) -> int:
-    """Copy the bytes from `start` to `end`; how far there were any."""
+    """Copy the bytes from `start` to `end`. Return the position that was reached."""
     by_system = hasattr(os, "copy_file_range")
     while start < end:
         length = min(end - start, PIECE_BYTES * 64)
@@ -253,7 +253,7 @@ def _copy_range(old: int, new: int, start: int, end: int) -> int:
 
 
 def _name(error: OSError, place: str) -> NoReturn:
-    """Raise `error` with the name that a person knows the file by."""
+    """Raise `error` with the file's name within the folder."""
     error.filename, error.filename2 = place, None
     raise error
 
@@ -262,12 +262,12 @@ def _remove(folder: Path) -> None:
     folders = [str(folder)]
     while folders:
         path = folders.pop()
-        os.chmod(path, 0o700)  # It may have got the mode of its model already.
+        os.chmod(path, 0o700)  # The copied mode may forbid access.
         folders += [entry.path for entry in os.scandir(path) if entry.is_dir(follow_symlinks=False)]
     shutil.rmtree(folder, ignore_errors=True)
 
 
-# Python has no call for it.
+# Python has no function for it.
 _SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
 

@@ -1,7 +1,7 @@
-"""Folders of runs that are not started yet, so that a server that dies meanwhile leaves none for good.
+"""Mark folders of runs that are not started yet, so that a later server can remove those of a dead server.
 
-Each has a mark beside the folder of all runs, which the process that works on it keeps locked: whatever ends the
-process, the system lifts the lock, and the next start of a server takes away what nobody works on.
+A mark is a file beside the folder of all runs. The process that works on the run's folder keeps the mark locked. The
+system releases the lock when the process ends, and the next start of a server removes folders with unlocked marks.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ MARKS_FOLDER = "unfinished"
 def unfinished(runs_folder: Path, run_id: str) -> Iterator[None]:
     """Mark the run's folder as unfinished until the block has started the run or removed the folder.
 
-    Unavailable where the disk refuses. Where it comes from inside, nobody knows whether the run is there: the mark
-    stays, and the next start looks.
+    Raise Unavailable if the disk fails. If the block raises Unavailable, the run may exist or not: the mark stays, and
+    the next start of a server checks.
     """
     mark = _marks_of(runs_folder) / run_id
     try:
@@ -53,13 +53,13 @@ def unfinished(runs_folder: Path, run_id: str) -> Iterator[None]:
 
 
 async def sweep(store: Store, runs_folder: Path) -> None:
-    """Take away the folders that dead servers left without a run."""
+    """Remove the folders that dead servers left without a run."""
     try:
         for mark in await to_thread.run_sync(lambda: sorted(_marks_of(runs_folder).glob("*"))):
             if not _is_locked(mark):
                 await _sweep(store, runs_folder, mark)
     except (OSError, Unavailable) as error:
-        logger.warning("what dead servers left stays in %s until the next start: %s", runs_folder, error)
+        logger.warning("folders of dead servers stay in %s until the next start: %s", runs_folder, error)
 
 
 async def _sweep(store: Store, runs_folder: Path, mark: Path) -> None:
@@ -68,17 +68,17 @@ async def _sweep(store: Store, runs_folder: Path, mark: Path) -> None:
         await store.runs.get(mark.name)
     except NotFound:
         folders = (runs_folder / mark.name, runs_folder / f".{mark.name}")
-    await to_thread.run_sync(_take_away, folders, mark)
+    await to_thread.run_sync(_remove, folders, mark)
 
 
-def _take_away(folders: Iterable[Path], mark: Path) -> None:
+def _remove(folders: Iterable[Path], mark: Path) -> None:
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
     mark.unlink(missing_ok=True)
 
 
 def _is_locked(mark: Path) -> bool:
-    """Whether a process works on it still."""
+    """Return whether a process still holds the mark's lock."""
     with suppress(FileNotFoundError):
         descriptor = os.open(mark, os.O_WRONLY)
         try:

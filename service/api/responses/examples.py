@@ -1,6 +1,6 @@
-"""The examples of bodies in the OpenAPI document. A new server takes them as they are, from the first to the last.
+"""Examples of request bodies in the OpenAPI document. A new server accepts all of them, in this order.
 
-They name the tools that every server has, and the graph that the first of them defines.
+They use the built-in tools, and the graph that the first example defines.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LOOP = {
 }
 
 GRAPH_ID = read_graph(_LOOP, ("profile_table", "detect_anomalies", "generate_rules", "apply_rules")).id
-"""Of the first graph below: an id is derived from a graph's content, so that it is known here."""
+"""The id of the first graph. It is known here because ids are derived from the graph's content."""
 
 _APPROVAL = {
     "name": "approval",
@@ -64,7 +64,7 @@ GRAPHS = {
 
 
 def _shown(**examples: tuple[str, Any]) -> dict[str, Any]:
-    """A summary and a value for each of `examples`."""
+    """Return `examples` in OpenAPI's form, from pairs of a summary and a value."""
     return {name: {"summary": summary, "value": value} for name, (summary, value) in examples.items()}
 
 
@@ -79,14 +79,27 @@ RUNS = _shown(
     ),
 )
 
+SESSIONS = _shown(token=("The token of the server", {"token": "TOKEN"}))
+
+ACTIONS = _shown(
+    dry=(
+        "Count the paused runs with a tag",
+        {"action": "cancel", "where": {"status": "paused", "tag": "team:data"}, "dry_run": True},
+    ),
+    resume=(
+        "Resume the failed runs of a graph",
+        {"action": "resume", "where": {"status": ["failed"], "graph": "data-quality"}, "limit": 100},
+    ),
+)
+
 RESUMES = _shown(
-    on=("Go on", {}),
-    patch=("Try again with another state", {"patch": {"amount": 5, "note": None}}),
-    further=("Beyond the limit that was reached", {"max_steps": 20_000}),
+    on=("Continue", {}),
+    patch=("Try again with a changed state", {"patch": {"amount": 5, "note": None}}),
+    further=("Raise the limit of steps", {"max_steps": 20_000}),
 )
 
 FORKS = _shown(
-    last=("From where the run is", {}),
+    last=("From the last step", {}),
     rewound=("From an earlier step, with another threshold", {"step": 1, "patch": {"threshold": 10}}),
     elsewhere=("On another graph", {"step": 1, "graph_id": GRAPH_ID, "node": "detect"}),
 )

@@ -1,6 +1,6 @@
-"""The graph document as JSON Schema, for OpenAPI. What is false by it is refused; `read_graph` says more.
+"""JSON Schema of the graph document, for OpenAPI. A document that it rejects is refused; `read_graph` checks more.
 
-Written by hand: the document has shorthands and pointers into them, which core reads without a model.
+The schema is written by hand because core reads the document, with its shorthands, without a Pydantic model.
 """
 
 from __future__ import annotations
@@ -9,7 +9,16 @@ from typing import Any
 
 from service.core.children import CHILDREN_MAX
 from service.core.codec import JSON_TYPES
-from service.core.graph import ERROR_INTO_DEFAULT, ERROR_TYPES, MAX_STEPS_DEFAULT, SECONDS_MAX, UNRETRIED, Op, Retry
+from service.core.graph import (
+    ERROR_INTO_DEFAULT,
+    ERROR_TYPES,
+    MAX_STEPS_DEFAULT,
+    NODE_NAME_CHARS_MAX,
+    SECONDS_MAX,
+    UNRETRIED,
+    Op,
+    Retry,
+)
 
 _REF = "#/components/schemas/"
 
@@ -30,16 +39,16 @@ def _object(properties: dict[str, Any], required: tuple[str, ...] = (), **more: 
     }
 
 
-_PATH = {**_NAME, "description": "A place in the state: dotted, or a JSON Pointer where it starts with `/`."}
+_PATH = {**_NAME, "description": "A place in the state: a dotted path, or a JSON Pointer if it starts with `/`."}
 _COUNT = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
 _SECONDS = {"type": "number", "minimum": 0, "maximum": SECONDS_MAX}
-_INTO = {**_NAME, "description": "The key of the state for what comes out."}
+_INTO = {**_NAME, "description": "The key of the state that gets the result."}
 _ERROR_TYPES = {"type": "array", "items": {"enum": list(ERROR_TYPES)}, "minItems": 1}
 
 _OPTIONS = {
     "retry": _of("Retry"),
     "timeout_s": {"type": "number", "exclusiveMinimum": 0, "maximum": SECONDS_MAX},
-    "max_visits": {**_COUNT, "description": "The run is paused before the node's next step beyond these."},
+    "max_visits": {**_COUNT, "description": "The run is paused before a visit beyond this number."},
 }
 
 _COMPARISON = _object(
@@ -48,9 +57,9 @@ _COMPARISON = _object(
         "op": {"enum": [op.value for op in Op]},
         "value": {
             "description": f"A literal. An array for `in` and `not_in`; true or false for `exists`; "
-            f"for `is_type` one of {' '.join(JSON_TYPES)}."
+            f"one of {' '.join(JSON_TYPES)} for `is_type`."
         },
-        "value_from": {**_PATH, "description": "Another place in the state, in place of `value`."},
+        "value_from": {**_PATH, "description": "Another place in the state to compare with, instead of `value`."},
     },
     ("key", "op"),
 )
@@ -68,12 +77,12 @@ GRAPH_SCHEMAS: dict[str, Any] = {
                 "type": "object",
                 "description": "The nodes by name.",
                 "additionalProperties": _of("Node"),
-                "propertyNames": _NAME,
+                "propertyNames": {**_NAME, "maxLength": NODE_NAME_CHARS_MAX},
                 "minProperties": 1,
             },
             "edges": {
                 "type": "object",
-                "description": "The ways on, by the name of the node that they leave.",
+                "description": "The outgoing edges by the name of their node.",
                 "additionalProperties": _of("Edges"),
                 "propertyNames": _NAME,
                 "default": {},
@@ -89,7 +98,11 @@ GRAPH_SCHEMAS: dict[str, Any] = {
         {
             "tool": {"type": "string"},
             "metadata": {"type": "object", "default": {}},
-            "isolate": {"type": "boolean", "default": False, "description": "In a process of its own."},
+            "isolate": {
+                "type": "boolean",
+                "default": False,
+                "description": "Whether to run the tool in a process of its own.",
+            },
             **_OPTIONS,
         },
         ("tool",),
@@ -98,13 +111,16 @@ GRAPH_SCHEMAS: dict[str, Any] = {
     "SleepNode": _object(
         {"sleep": {"anyOf": [_SECONDS, _object({"until": _PATH}, ("until",))]}, **_OPTIONS},
         ("sleep",),
-        description="Parks the run for seconds, or until the moment that the state holds at `until`: an RFC 3339 text "
-        "(`2030-01-31T09:30:00Z`; UTC where it has no offset), or a number of Unix seconds.",
+        description="Parks the run for a number of seconds, or until the time that the state holds at `until`: an RFC "
+        "3339 text (`2030-01-31T09:30:00Z`; UTC if it has no offset) or a number of Unix seconds.",
     ),
     "SignalNode": _object(
         {
             "signal": _NAME,
-            "into": {**_NAME, "description": "The key for its payload, by default the signal's name."},
+            "into": {
+                **_NAME,
+                "description": "The key of the state for the payload; by default the signal's name.",
+            },
             **_OPTIONS,
         },
         ("signal",),
@@ -116,10 +132,10 @@ GRAPH_SCHEMAS: dict[str, Any] = {
             "into": _INTO,
             "for_each": {
                 **_PATH,
-                "description": "The array of which each element gets a child, "
-                f"at most {CHILDREN_MAX:,}; left out: one child.",
+                "description": f"The array whose elements get one child each, at most {CHILDREN_MAX:,}. "
+                "One child if omitted.",
             },
-            "input": {"type": "array", "items": _NAME, "description": "The keys that a child's state takes over."},
+            "input": {"type": "array", "items": _NAME, "description": "The keys that are copied to a child's state."},
             "max_parallel": _COUNT,
             **_OPTIONS,
         },
@@ -132,9 +148,9 @@ GRAPH_SCHEMAS: dict[str, Any] = {
             "backoff_s": {**_SECONDS, "default": Retry().backoff_s},
             "backoff_rate": {"type": "number", "minimum": 1, "maximum": 1000, "default": Retry().backoff_rate},
             "max_backoff_s": {**_SECONDS, "default": Retry().max_backoff_s},
-            "on": {**_ERROR_TYPES, "description": f"Left out: all but {', '.join(sorted(UNRETRIED))}."},
+            "on": {**_ERROR_TYPES, "description": f"All except {', '.join(sorted(UNRETRIED))} if omitted."},
         },
-        description="How often a node that fails is tried in all, and how long the waits in between are.",
+        description="How many attempts a failing node gets in all, and the waits between them.",
     ),
     "Edges": {
         "description": "The first edge whose condition is true is taken.",
@@ -153,7 +169,7 @@ GRAPH_SCHEMAS: dict[str, Any] = {
                     "condition": _of("Condition"),
                 },
                 ("to", "on_error"),
-                description="Taken where the node has failed for good; the error's record goes to `into`.",
+                description="Taken if the node has failed for good. The error record goes to the key `into`.",
             ),
         ],
     },

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond the routes' own types: bodies, refusals, media types, examples."""
+"""Build the OpenAPI document, and the parts that the routes' types do not express: bodies, refusals, examples."""
 
 from __future__ import annotations
 
@@ -12,46 +12,50 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
-from service.api.responses import examples, shapes
+from service.api.responses import answers, examples, requests
 from service.api.responses.graph_schema import GRAPH_SCHEMAS
 from service.api.responses.problems import PROBLEM_TYPE, RETRY_AFTER_S
 from service.version import VERSION
 
 TITLE = "Rungraph"
 DESCRIPTION = (
-    "A durable workflow engine. Post a graph, run it, follow it. Lines come live over the WebSocket "
-    "`/ws/logs/{run_id}?after_seq=0` too, each message one line as JSON."
+    "A durable workflow engine. Post a graph, run it, follow it. The WebSocket `/ws/logs/{run_id}?after_seq=0` also "
+    "sends log lines live, one line per message as JSON."
 )
 TAGS = [
-    {"name": "graphs", "description": "Definitions: immutable, their ids their contents'."},
-    {"name": "runs", "description": "Runs of a graph: start them, see where they are and how they got there."},
-    {"name": "control", "description": "Steer runs: let them rest and go on, tell them, rewind them, ask them why."},
-    {"name": "logs", "description": "The lines of a run, stored and live."},
-    {"name": "demo", "description": "The example: data quality."},
-    {"name": "tools", "description": "What nodes can call."},
-    {"name": "health", "description": "For whoever watches the server."},
+    {
+        "name": "graphs",
+        "description": "Graph definitions. They are immutable, and their ids derive from their content.",
+    },
+    {"name": "runs", "description": "Start runs, list them, and read their steps, states and files."},
+    {"name": "control", "description": "Pause, resume, cancel and fork runs, send signals, and ask why a run waits."},
+    {"name": "logs", "description": "Stored and live log lines of a run."},
+    {"name": "demo", "description": "The data quality example."},
+    {"name": "tools", "description": "The tools that nodes can call."},
+    {"name": "session", "description": "Sessions of browsers."},
+    {"name": "health", "description": "Probes for monitoring."},
 ]
 
 _REF = "#/components/schemas/"
 
 _REASONS = {
-    400: "Not HTTP or JSON as it has to be",
-    401: "The server asks for its token",
-    403: "Not from this client, Host or Origin",
-    404: "Unknown, or malformed and so unknown",
-    409: "Not in the run's status, or an Idempotency-Key of another body, or files that the server may not read",
+    400: "The request is not valid HTTP, or its body is not JSON",
+    401: "The server's token is missing or wrong",
+    403: "This client, Host or Origin may not call",
+    404: "The id is unknown or malformed",
+    409: "The run's status does not allow it, the Idempotency-Key has another body, or the server may not read a file",
     413: "The body is too large",
     414: "The URL is too long",
-    415: "A body of a type that is not read here",
-    422: "Refused, with a pointer to each fault",
-    431: "The headers are too many, or too large",
-    503: "The database cannot take it now; nothing was lost",
+    415: "This call does not accept the body's media type",
+    422: "The request is invalid; `errors` has a pointer to each fault",
+    431: "The headers are too many or too large",
+    503: "The database is unavailable; nothing acknowledged was lost",
 }
 _ALWAYS = (400, 401, 403, 414, 422, 431, 503)
 
 
 def refusals(*statuses: int, with_401: bool = True) -> dict[int | str, dict[str, Any]]:
-    """The problems that a route answers with: those of every route, and `statuses`."""
+    """Return the refusals of a route for OpenAPI: those of every route, and `statuses`."""
     always = _ALWAYS if with_401 else [status for status in _ALWAYS if status != 401]
     return {status: _refusal(status) for status in sorted({*always, *statuses})}
 
@@ -81,18 +85,20 @@ def _of(name: str) -> dict[str, Any]:
 
 
 _ANY: dict[str, Any] = {}
-"""The schema of whatever there is."""
+"""The schema that accepts any value."""
 
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "The same key with the same body is the same call.",
+    "description": "Repeating a call with the same key and body has no further effect.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
 }
 
 GRAPH_BODY = _body(_json(_of("GraphDocument"), examples.GRAPHS))
 RUN_BODY = {**_body(_json(_of("RunRequest"), examples.RUNS)), "parameters": [_IDEMPOTENCY_KEY]}
+SESSION_BODY = _body(_json(_of("SessionRequest"), examples.SESSIONS))
+ACTION_BODY = _body(_json(_of("RunActionRequest"), examples.ACTIONS))
 RESUME_BODY = _body(_json(_of("ResumeRequest"), examples.RESUMES), required=False)
 FORK_BODY = _body(_json(_of("ForkRequest"), examples.FORKS), required=False)
 BACKTEST_BODY = _body(_json(_of("BacktestRequest"), examples.BACKTESTS))
@@ -100,7 +106,7 @@ SIGNAL_BODY = {**_body(_json(_ANY, examples.SIGNALS)), "parameters": [_IDEMPOTEN
 DEMO_BODY = _body(
     {
         **_json(_of("DemoRequest"), examples.DEMOS),
-        # Any bytes: what they mean is for the run to find out.
+        # Any bytes are accepted; the run reads them.
         "text/csv": {"schema": _ANY, "examples": examples.TABLES},
     },
     required=False,
@@ -113,7 +119,19 @@ FILE = {
         "text/plain": {"schema": {"type": "string"}},
         "application/yaml": {"schema": {}},
         "application/json": {"schema": {}},
+        "image/png": {"schema": {"type": "string", "format": "binary"}},
+        "image/jpeg": {"schema": {"type": "string", "format": "binary"}},
         "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+    },
+}
+
+MERMAID = {
+    "description": "The text of a flowchart",
+    "content": {
+        "text/plain": {
+            "schema": {"type": "string"},
+            "example": 'flowchart TD\n    begin(( )) --> n0\n    n0["count#58; add"]\n',
+        }
     },
 }
 
@@ -137,18 +155,20 @@ EVENTS = {
 
 
 def document(app: FastAPI, *, with_token: bool) -> dict[str, Any]:
-    """The OpenAPI document of `app`."""
+    """Return the OpenAPI document of `app`."""
     routes = _without_head(app.routes)
     made = get_openapi(title=TITLE, version=VERSION, description=DESCRIPTION, tags=TAGS, routes=routes)
     _restore_bodies(made, routes)
     components = made["components"]
     models: tuple[type[BaseModel], ...] = (
-        shapes.RunRequest,
-        shapes.ResumeRequest,
-        shapes.ForkRequest,
-        shapes.BacktestRequest,
-        shapes.DemoRequest,
-        shapes.Problem,
+        requests.RunRequest,
+        requests.SessionRequest,
+        requests.RunActionRequest,
+        requests.ResumeRequest,
+        requests.ForkRequest,
+        requests.BacktestRequest,
+        requests.DemoRequest,
+        answers.Problem,
     )
     for model in models:
         shape = model.model_json_schema(ref_template=_REF + "{model}")
@@ -158,20 +178,21 @@ def document(app: FastAPI, *, with_token: bool) -> dict[str, Any]:
         components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         made["security"] = [{"bearer": []}]
         made["paths"]["/livez"]["get"]["security"] = []
+        made["paths"]["/session"]["post"]["security"] = []
     return made
 
 
 def _without_head(routes: Sequence[BaseRoute]) -> list[BaseRoute]:
-    """`routes` without the method that says nothing beyond GET."""
-    told = [copy(route) for route in routes]
-    for route in told:
+    """Return copies of `routes` without HEAD, which is not worth describing beside GET."""
+    described = [copy(route) for route in routes]
+    for route in described:
         if isinstance(route, APIRoute):
             route.methods = set(route.methods or ()) - {"HEAD"}
-    return told
+    return described
 
 
 def _restore_bodies(made: dict[str, Any], routes: Sequence[BaseRoute]) -> None:
-    """Put the bodies in once more, as they are: FastAPI drops every null, also those of an example's own."""
+    """Set the bodies again, because FastAPI drops every null from them, even in examples."""
     for route in routes:
         body = (getattr(route, "openapi_extra", None) or {}).get("requestBody")
         if body is not None and isinstance(route, APIRoute):

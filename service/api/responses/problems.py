@@ -1,4 +1,4 @@
-"""From an error to its answer: every refusal is a problem document (RFC 9457), at a handshake too."""
+"""Turn errors into problem documents (RFC 9457), for refused WebSocket handshakes as well."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DETAIL_CHARS_MAX = 2000
 def problem(
     status: int, detail: str, *, faults: Sequence[Fault] = (), headers: Mapping[str, str] | None = None
 ) -> Response:
-    """The answer that refuses a call; what it echoes of the call is made printable."""
+    """Return a problem document as the answer to a call. Text echoed from the call is made printable."""
     document: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -38,15 +38,20 @@ def problem(
     return Response(codec.printable(codec.encode(document)), status, dict(headers or {}), PROBLEM_TYPE)
 
 
-def install(app: FastAPI) -> None:
-    """Let `app` answer every error with a problem; one that nobody foresaw is logged by the server."""
+def install_handlers(app: FastAPI) -> None:
+    """Let `app` answer every error with a problem document. The server logs unexpected errors."""
     for error, answer in _ANSWERS.items():
         app.add_exception_handler(error, _handler(answer))
 
 
 def faults_of(errors: Sequence[Any], model: type[BaseModel] | None = None) -> list[Fault]:
-    """The faults that pydantic found, each with its pointer; `model` is what the body was to be."""
-    return [Fault(codec.pointer(*error["loc"]), _message(error, model)) for error in errors]
+    """Return pydantic's errors as faults with pointers. `model` is the model of the body, if it is one."""
+    return [Fault(codec.pointer(*_place(error["loc"])), _message(error, model)) for error in errors]
+
+
+def _place(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Return the place in the document, without pydantic's mark of a faulty key."""
+    return location[:-1] if location and location[-1] == "[key]" else location
 
 
 def _message(error: Any, model: type[BaseModel] | None) -> str:
@@ -57,7 +62,7 @@ def _message(error: Any, model: type[BaseModel] | None) -> str:
 
 
 def _fields_at(place: Sequence[str | int], model: type[BaseModel] | None) -> Collection[str]:
-    """The fields of the object at `place` in a body."""
+    """Return the names of the fields of the object at `place` in a body."""
     for segment in place:
         field = None if model is None else model.model_fields.get(str(segment))
         of = None if field is None else field.annotation
@@ -72,11 +77,11 @@ _PLAIN = {
     "list_type": "should be an array",
     "string_type": "should be a string",
 }
-"""In place of messages that speak of Python's types."""
+"""Replacements for messages that name Python's types."""
 
 
 def _handler(answer: Callable[[Any], Response]) -> Callable[[Any, Any], Any]:
-    # A coroutine function: Starlette would run a plain one on a thread.
+    # This is a coroutine function because Starlette would run a plain function on a thread.
     async def handle(_connection: HTTPConnection, error: Any) -> Response:
         return answer(error)
 
@@ -90,12 +95,13 @@ def _invalid(error: Invalid) -> Response:
 
 
 def _not_validated(error: RequestValidationError | WebSocketRequestValidationError) -> Response:
-    # Parameters, since bodies are read elsewhere: without FastAPI's word for where a parameter stands.
-    return _invalid(Invalid(faults_of([{**fault, "loc": fault["loc"][1:]} for fault in error.errors()])))
+    # Only parameters come here, since `body` validates bodies. The first part of `loc` is FastAPI's kind of parameter.
+    # The place within a repeated parameter is left out: its name is the pointer.
+    return _invalid(Invalid(faults_of([{**fault, "loc": fault["loc"][1:2]} for fault in error.errors()])))
 
 
 def _no_thread(error: RuntimeError) -> Response:
-    """503 where the process may have no more threads, which passes; any other is a fault of the server's."""
+    """Answer 503 if no more threads can be started, which is temporary. Raise any other error again."""
     if "can't start new thread" not in str(error):
         raise error
     return _unavailable(Unavailable("this server can start no more threads now; nothing was done"))
@@ -108,7 +114,7 @@ def _unavailable(error: Unavailable) -> Response:
 def _refused(error: HTTPException) -> Response:
     headers = dict(error.headers or {})
     if "Allow" in headers:
-        # Starlette's is a set.
+        # Starlette takes the methods from a set, in no particular order.
         headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
     return problem(error.status_code, error.detail, headers=headers)
 
@@ -123,7 +129,7 @@ _ANSWERS: dict[type[Exception], Callable[[Any], Response]] = {
     RequestValidationError: _not_validated,
     WebSocketRequestValidationError: _not_validated,
     HTTPException: _refused,
-    # Nobody is left to read this one.
+    # The client that would read this answer is gone.
     ClientDisconnect: lambda _error: problem(400, "the body broke off"),
-    Exception: lambda _error: problem(500, "this is a fault of the server's; its log says more"),
+    Exception: lambda _error: problem(500, "internal error; the server's log has the details"),
 }

@@ -1,4 +1,4 @@
-"""What a client sees of what the store holds. JSON that is stored as text goes into an answer as that text."""
+"""Render the store's records as JSON. JSON that is stored as text is copied into the answer as it is."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.api.responses.large import LARGE_BYTES_MIN, Large
+from service.api.responses.large_answers import LARGE_BYTES_MIN, LargeAnswers
 from service.api.responses.problems import RETRY_AFTER_S, problem
 from service.core import codec
 from service.core.state import State
+from service.store.queries.keys import KeyValue
+from service.store.queries.run_list import ListedRun, WaitShown
 from service.store.rows.records import AttemptRecord, GraphRecord, LineRecord, RunRecord, StepRecord
 
 
 class Text(str):
-    """JSON text, to be placed as it is."""
+    """JSON text that `write` copies as it is."""
 
     __slots__ = ()
 
 
 class Json(Response):
-    """An answer in JSON, written by core's encoder: integers of any size, floats to the last bit."""
+    """A JSON answer written by core's encoder, which keeps integers of any size and floats exact."""
 
     media_type = "application/json"
 
@@ -33,7 +35,7 @@ class Json(Response):
         if len(self.body) < LARGE_BYTES_MIN:
             await super().__call__(scope, receive, send)
             return
-        large: Large = scope["app"].state.large
+        large: LargeAnswers = scope["app"].state.large_answers
         with large.hold(len(self.body)) as has_room:
             if has_room:
                 await super().__call__(scope, receive, send)
@@ -42,7 +44,7 @@ class Json(Response):
 
 
 def _crowded() -> Response:
-    detail = "many large answers are on their way to slow readers, and this one has no room beside them; ask again"
+    detail = "the memory for large answers is used up by slow readers; try again"
     return problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
@@ -75,28 +77,56 @@ def line(record: LineRecord) -> Text:
 
 
 def run(record: RunRecord, state: State | None = None, lines: Iterable[LineRecord] | None = None) -> Text:
-    """A run; with its state and lines where they are given."""
-    stated = {} if state is None else {"state": Text(state.to_text())}
+    """Return a run, with its state and lines if they are given."""
     logged = {} if lines is None else {"logs": array(map(line, lines))}
+    return write({**_members_of_run(record, state), **logged})
+
+
+def one_run(record: ListedRun, state: State, links: Mapping[str, str]) -> Text:
+    """Return a run with its state and links."""
+    members = _members_of_run(record, state)
+    wait = None if record.wait is None else wait_members(record.wait)
+    return write({**members, "graph_name": record.graph_name, "waiting_for": wait, "links": dict(links)})
+
+
+def _members_of_run(record: RunRecord, state: State | None = None) -> dict[str, Any]:
+    stated = {} if state is None else {"state": Text(state.to_text())}
+    return {
+        "run_id": record.run_id,
+        "graph_id": record.graph_id,
+        "status": record.status,
+        **stated,
+        "current_node": record.current_node,
+        "step": record.step,
+        "error": _text_or_null(record.error),
+        "tags": Text(record.tags),
+        "forked_from": _place(record.forked_from_id, record.forked_from_step),
+        "parent": _place(record.parent_id, record.parent_step),
+        "created_at": record.created_at,
+        "started_at": record.started_at,
+        "finished_at": record.finished_at,
+        "last_seq": record.last_seq,
+    }
+
+
+def listed_run(record: ListedRun) -> Text:
+    """Return a run as an item of a list."""
+    wait = record.wait
     return write(
         {
-            "run_id": record.run_id,
-            "graph_id": record.graph_id,
-            "status": record.status,
-            **stated,
-            "current_node": record.current_node,
-            "step": record.step,
-            "error": _text_or_null(record.error),
-            "tags": Text(record.tags),
-            "forked_from": _place(record.forked_from_id, record.forked_from_step),
-            "parent": _place(record.parent_id, record.parent_step),
-            "created_at": record.created_at,
-            "started_at": record.started_at,
-            "finished_at": record.finished_at,
-            "last_seq": record.last_seq,
-            **logged,
+            **_members_of_run(record),
+            "graph_name": record.graph_name,
+            "waiting_for": None if wait is None else wait_members(wait),
+            "duration_ms": record.duration_ms,
+            "children": record.children,
         }
     )
+
+
+def wait_members(wait: WaitShown) -> dict[str, Any]:
+    """Return the members of a `waiting_for`, without those that do not apply."""
+    members = {"kind": wait.kind, "name": wait.name, "due_at": wait.due_at}
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def step(record: StepRecord) -> Text:
@@ -113,6 +143,12 @@ def step(record: StepRecord) -> Text:
             "duration_ms": record.duration_ms,
         }
     )
+
+
+def key_value(record: KeyValue) -> Text:
+    """Return a value that a key has had."""
+    value = Text("null" if record.value is None else record.value)
+    return write({"step": record.step, "node": record.node, "value": value, "removed": record.value is None})
 
 
 def decision(record: StepRecord) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""The example graph at one call: a bundled data set, rows, or a CSV file of the caller's.
+"""Start the example graph on a bundled data set, on rows, or on a CSV file, all sent in one call.
 
-What was sent lies in the run's folder, on disk, before the run is started; a refused start leaves nothing.
+The uploaded table is on disk in the run's folder before the run is started. A refused start leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import Query, Request
 
-from service.api.body import chunks, content_type, read_json, shaped
+from service.api.body import chunks, content_type, read_json, validate
 from service.api.folders.copying import sync
 from service.api.folders.unfinished import unfinished
-from service.api.parameters import Decimal, Number, Served, Settings, new_run_id, routes
-from service.api.responses import shapes
+from service.api.parameters import DecimalNumber, Number, ServicesDep, SettingsDep, new_run_id, strict_router
+from service.api.responses import answers, requests
 from service.api.responses.openapi import DEMO_BODY, refusals
 from service.api.responses.rendering import Json
-from service.api.routes.runs import initial_state, started
+from service.api.routes.runs.start import initial_state, started
 from service.api.services import WRITE_WITHIN_S, ApiSettings, Services
 from service.core import codec
 from service.core.errors import Fault, Invalid, Unavailable
@@ -34,33 +34,35 @@ from service.store.commands.start import Start
 CSV_FILE = "upload.csv"
 ROWS_FILE = "upload.json"
 
-Mode = Annotated[str | None, Query(description="`report` changes nothing; `mend`, the default, does.")]
+Mode = Annotated[str | None, Query(description="`report` changes nothing; `mend`, the default, changes cells.")]
 Allow = Annotated[
-    list[str], Query(description="What may be done beyond what evidence supports; repeatable.", max_length=100)
+    list[str], Query(description="A change that is allowed without evidence; repeatable.", max_length=100)
 ]
-Keep = Annotated[list[str], Query(description="A column that is never touched; repeatable.", max_length=10_000)]
-Delimiter = Annotated[str | None, Query(description="CSV: what separates fields; `tab` is a tab.")]
-Quote = Annotated[str | None, Query(description="CSV: what quotes a text; empty, nothing does.")]
-Encoding = Annotated[str | None, Query(description="CSV: the encoding; `charset` of the content type if left out.")]
-Header = Annotated[str | None, Query(description="CSV: whether the first record has the names: `true` or `false`.")]
-Skip = Annotated[Number | None, Query(description="CSV: so many lines stand before the table.")]
+Keep = Annotated[list[str], Query(description="A column that is never changed; repeatable.", max_length=10_000)]
+Delimiter = Annotated[str | None, Query(description="CSV: the field separator; `tab` means a tab.")]
+Quote = Annotated[str | None, Query(description="CSV: the quote character; empty for none.")]
+Encoding = Annotated[str | None, Query(description="CSV: the encoding; by default the `charset` of the content type.")]
+Header = Annotated[
+    str | None, Query(description="CSV: whether the first record has the column names: `true` or `false`.")
+]
+Skip = Annotated[Number | None, Query(description="CSV: the number of lines before the table.")]
 
-router = routes(tags=["demo"])
+router = strict_router(tags=["demo"])
 
 
 @router.post(
     "/demo/run_data_quality",
     status_code=202,
-    response_model=shapes.RunStarted,
+    response_model=answers.RunStarted,
     responses=refusals(413, 415),
     openapi_extra=DEMO_BODY,
 )
 async def run_data_quality(
     request: Request,
-    services: Served,
-    settings: Settings,
+    services: ServicesDep,
+    settings: SettingsDep,
     threshold: Annotated[
-        Decimal | None, Query(description="The run ends at so many anomalies or fewer; 0 if left out.")
+        DecimalNumber | None, Query(description="The run ends at this number of anomalies or fewer; 0 by default.")
     ] = None,
     mode: Mode = None,
     allow: Allow = [],  # noqa: B006  # FastAPI copies defaults.
@@ -71,18 +73,18 @@ async def run_data_quality(
     header: Header = None,
     skip: Skip = None,
 ) -> Json:
-    """Find what is wrong with a table, and mend what evidence supports, until nothing more can be mended."""
+    """Find anomalies in a table and mend those with evidence, until nothing more can be mended."""
     run_id = new_run_id()
     folder = services.runs_folder / run_id
-    asked = _given(threshold=threshold, mode=mode, allow=allow or None, keep=keep or None)
-    options = _given(delimiter=delimiter, quote=quote, encoding=encoding, header=header, skip=skip)
+    asked = _without_none(threshold=threshold, mode=mode, allow=allow or None, keep=keep or None)
+    options = _without_none(delimiter=delimiter, quote=quote, encoding=encoding, header=header, skip=skip)
     with unfinished(services.runs_folder, run_id), ExitStack() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         source, asked = await _keep_table(request, services, settings, folder, asked, options)
         try:
             await _start(services, settings, run_id, source, asked)
         except Unavailable:
-            undo.pop_all()  # Nobody knows whether the run is there; it would need its folder.
+            undo.pop_all()  # The run may exist after all, and would need its folder.
             raise
         undo.pop_all()
     return started(request, run_id)
@@ -91,14 +93,14 @@ async def run_data_quality(
 async def _keep_table(
     request: Request, services: Services, settings: ApiSettings, folder: Path, asked: JsonObject, options: JsonObject
 ) -> tuple[JsonObject, JsonObject]:
-    """Write the table that was sent into the run's folder: where the run finds it, and all that was asked."""
+    """Write the uploaded table into the run's folder. Return its source and all parameters of the example."""
     if content_type(request) == "text/csv":
         asked["options"] = _csv_options(request, options)
         _refuse_faults(services, asked)
         await _write(folder / CSV_FILE, chunks(request, settings.upload_bytes_max))
         return {"kind": "csv", "file": CSV_FILE}, asked
     if options:
-        raise Invalid([Fault(f"/{name}", "says how a CSV file is written; this is none") for name in options])
+        raise Invalid([Fault(f"/{name}", "is an option of CSV files, and this is not one") for name in options])
     body = await _read_request(request, services, settings, asked)
     asked = body.model_dump(include={"threshold", "mode", "allow", "keep"})
     _refuse_faults(services, asked)
@@ -106,17 +108,17 @@ async def _keep_table(
     if body.rows:
         _refuse_unknown_columns(body)
         source = {"kind": "rows", "file": ROWS_FILE}
-        await _write(folder / ROWS_FILE, _one(codec.encode(body.rows).encode()))
+        await _write(folder / ROWS_FILE, _single_piece(codec.encode(body.rows).encode()))
     return source, asked
 
 
-def _given(**parameters: Any) -> JsonObject:
-    """The parameters that the caller gave."""
+def _without_none(**parameters: Any) -> JsonObject:
+    """Return the parameters that are not None."""
     return {name: value for name, value in parameters.items() if value is not None}
 
 
 def _csv_options(request: Request, options: JsonObject) -> JsonObject:
-    """The options, `header` as a boolean, and the content type's `charset` where no encoding is given."""
+    """Return `options` with `header` as a boolean, and with the content type's `charset` as default encoding."""
     parsed = Message()
     parsed["content-type"] = request.headers.get("content-type", "")
     try:
@@ -135,8 +137,11 @@ def _refuse_faults(services: Services, asked: JsonObject) -> None:
         raise Invalid([Fault(f"/{name}", message) for name, message in faults])
 
 
-def _refuse_unknown_columns(body: shapes.DemoRequest) -> None:
-    """A name in `keep` is a key of the rows; the tools name columns by them, as far as they are names."""
+def _refuse_unknown_columns(body: requests.DemoRequest) -> None:
+    """Raise Invalid for a name in `keep` that no row has as a key.
+
+    The tools name a column `column_N` if its key is not usable as a name.
+    """
     names = {" ".join(key.split())[:100] for row in body.rows for key in row} | {
         key for row in body.rows for key in row
     }
@@ -147,18 +152,18 @@ def _refuse_unknown_columns(body: shapes.DemoRequest) -> None:
 
 async def _read_request(
     request: Request, services: Services, settings: ApiSettings, in_query: JsonObject
-) -> shapes.DemoRequest:
-    """The JSON body, if there is one, with what the query says where the body does not."""
+) -> requests.DemoRequest:
+    """Return the request from the JSON body, if any, and from query parameters that the body does not have."""
     document = {"dataset": next(iter(services.example.datasets))}
     body = await read_json(request, settings.body_bytes_max, empty={})
     if isinstance(body, dict):
         if "dataset" in body and "rows" in body:
-            raise Invalid.at("/rows", "either `dataset` or `rows`, not both")
+            raise Invalid.at("/rows", "send either `dataset` or `rows`, not both")
         for name in in_query:
             if name in body:
-                raise Invalid.at(f"/{name}", "once is enough: in the body or in the query")
+                raise Invalid.at(f"/{name}", "is both in the body and in the query; send it once")
         body = document | in_query | body
-    asked = shaped(shapes.DemoRequest, body)
+    asked = validate(requests.DemoRequest, body)
     if asked.dataset not in services.example.datasets:
         hint = closest(asked.dataset, services.example.datasets)
         raise Invalid.at("/dataset", f"there is no data set {asked.dataset!r:.200}{hint}")
@@ -175,7 +180,7 @@ async def _start(services: Services, settings: ApiSettings, run_id: str, source:
 
 
 async def _write(path: Path, pieces: AsyncIterator[bytes]) -> None:
-    """`pieces` as a file that outlasts a power loss, written off the loop; Unavailable where the disk refuses."""
+    """Write `pieces` durably to a new file, on a thread. Raise Unavailable if the disk fails."""
     try:
         await to_thread.run_sync(lambda: path.parent.mkdir(parents=True))
         size = 0
@@ -184,7 +189,7 @@ async def _write(path: Path, pieces: AsyncIterator[bytes]) -> None:
                 size += await to_thread.run_sync(file.write, piece)
             await to_thread.run_sync(_sync, file, path.parent)
     except OSError as error:
-        raise Unavailable(f"what was sent cannot be kept: {error.strerror}") from error
+        raise Unavailable(f"the upload cannot be stored: {error.strerror}") from error
     if not size:
         raise Invalid.at("", "the file is empty")
 
@@ -196,5 +201,5 @@ def _sync(file: Any, folder: Path) -> None:
         sync(place)
 
 
-async def _one(piece: bytes) -> AsyncIterator[bytes]:
+async def _single_piece(piece: bytes) -> AsyncIterator[bytes]:
     yield piece

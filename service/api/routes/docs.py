@@ -1,6 +1,6 @@
-"""The page `/docs` and the document that it shows. Both work without internet, and under any prefix.
+"""The page `/docs` and the OpenAPI document that it shows. Both work without internet and under any URL prefix.
 
-The page names its files relative to itself, so that a proxy may put it anywhere.
+The page refers to its files by relative URLs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ASSETS = "docs/assets"
 
 
 class _Assets(StaticFiles):
-    """Files of the page, refused as the routes refuse."""
+    """The page's static files, with problem documents as errors."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         if scope["method"] not in ("GET", "HEAD"):
@@ -37,6 +37,7 @@ class _Assets(StaticFiles):
 
 
 def add_docs(app: FastAPI) -> None:
+    """Add `/docs`, `/openapi.json` and the page's files to `app`."""
     page = _page()
 
     @app.get("/docs", include_in_schema=False)
@@ -49,7 +50,7 @@ def add_docs(app: FastAPI) -> None:
         where = prefix(request.scope)
         return Json({**made, "servers": [{"url": where}]} if where else made)
 
-    # Their files come with a package.
+    # The fastapi_offline package contains Swagger UI's files.
     app.mount(f"/{_ASSETS}", _Assets(directory=Path(fastapi_offline.__file__).parent / "static"))
 
 
@@ -67,13 +68,13 @@ def _page() -> HTMLResponse:
 
 
 def _policy(page: str) -> str:
-    """The page's own script, known by its hash, may run, and files of this server; nobody may frame the page."""
+    """Return a policy that allows the page's inline script, by its hash, and files of this server only."""
     scripts = re.findall("<script>(.*?)</script>", page, re.DOTALL)
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     allowed = {
         "default-src": "'none'",
         "script-src": " ".join(["'self'", *(f"'sha256-{found}'" for found in hashes)]),
-        # Swagger UI sets styles of single elements.
+        # Swagger UI sets inline styles.
         "style-src": "'self' 'unsafe-inline'",
         "img-src": "'self' data:",
         "connect-src": "'self'",

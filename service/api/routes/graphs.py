@@ -1,4 +1,4 @@
-"""Graphs over HTTP: define one, read it back, list them."""
+"""Create graphs, read them back and list them."""
 
 from __future__ import annotations
 
@@ -6,31 +6,33 @@ from itertools import islice
 from typing import Any
 
 from fastapi import HTTPException, Request
+from starlette.responses import PlainTextResponse
 
 from service.api.body import read_json
-from service.api.parameters import GraphCursor, GraphId, Limit, Served, Settings, routes
-from service.api.responses import rendering, shapes
-from service.api.responses.openapi import GRAPH_BODY, refusals
+from service.api.parameters import GraphCursor, GraphId, Limit, ServicesDep, SettingsDep, strict_router
+from service.api.responses import answers, rendering
+from service.api.responses.openapi import GRAPH_BODY, MERMAID, refusals
 from service.api.responses.rendering import Json
 from service.api.services import WRITE_WITHIN_S, Services
 from service.core import codec
 from service.core.errors import Fault, Invalid
 from service.core.graph import Graph
 from service.core.ids import is_graph_id
+from service.core.mermaid import flowchart
 from service.core.validation import FAULTS_MAX, read_graph
 
-router = routes(tags=["graphs"])
+router = strict_router(tags=["graphs"])
 
 
 @router.post(
     "/graph/create",
     status_code=201,
-    response_model=shapes.GraphCreated,
-    responses={200: {"model": shapes.GraphCreated, "description": "It was there"}, **refusals(413, 415)},
+    response_model=answers.GraphCreated,
+    responses={200: {"model": answers.GraphCreated, "description": "The graph existed"}, **refusals(413, 415)},
     openapi_extra=GRAPH_BODY,
 )
-async def create_graph(request: Request, services: Served, settings: Settings) -> Json:
-    """Define a graph. The same definition posted twice is the same graph."""
+async def create_graph(request: Request, services: ServicesDep, settings: SettingsDep) -> Json:
+    """Create a graph. Posting the same definition again returns the same id."""
     document = await read_json(request, settings.body_bytes_max, codec.DOCUMENT_DEPTH_MAX)
     graph = await _read(document, services)
     is_new = await services.store.graphs.add(graph, within_s=WRITE_WITHIN_S)
@@ -45,7 +47,7 @@ async def create_graph(request: Request, services: Served, settings: Settings) -
 
 
 async def _read(document: Any, services: Services) -> Graph:
-    """The graph that `document` defines, whose nodes run graphs that are there; Invalid with all that is wrong."""
+    """Return the graph that `document` defines. Raise Invalid with all faults, including unknown child graphs."""
     missing = await _missing_graphs(document, services)
     try:
         graph = read_graph(document, services.tools)
@@ -57,7 +59,7 @@ async def _read(document: Any, services: Services) -> Graph:
 
 
 async def _missing_graphs(document: Any, services: Services) -> list[Fault]:
-    """A fault for each graph node of `document` whose graph is not there. What is no text is for `read_graph`."""
+    """Return a fault for each graph node whose graph does not exist. `read_graph` reports ids that are not strings."""
     nodes = document.get("nodes") if isinstance(document, dict) else None
     if not isinstance(nodes, dict):
         return []
@@ -73,19 +75,27 @@ async def _missing_graphs(document: Any, services: Services) -> list[Fault]:
 
 @router.get("/graph/create", include_in_schema=False)
 @router.get("/graph/run", include_in_schema=False)
-async def refuse_to_read() -> None:
-    """Or they would be taken for ids of graphs."""
+async def refuse_get() -> None:
+    """Answer 405; otherwise `create` and `run` would be taken for ids of graphs."""
     raise HTTPException(405, headers={"Allow": "POST"})
 
 
-@router.get("/graph/{graph_id}", response_model=shapes.Graph, responses=refusals(404))
-async def get_graph(graph_id: GraphId, services: Served) -> Json:
-    """A graph, its definition in canonical form."""
+@router.get("/graph/{graph_id}", response_model=answers.Graph, responses=refusals(404))
+async def get_graph(graph_id: GraphId, services: ServicesDep) -> Json:
+    """Return a graph with its definition in canonical form."""
     return Json(rendering.graph(await services.store.graphs.get(graph_id)))
 
 
-@router.get("/graphs", response_model=shapes.GraphPage, responses=refusals())
-async def list_graphs(services: Served, limit: Limit = 100, cursor: GraphCursor | None = None) -> Json:
-    """All graphs, the newest first, without their definitions."""
+@router.get("/graph/{graph_id}/mermaid", response_class=PlainTextResponse, responses={200: MERMAID, **refusals(404)})
+async def get_flowchart(graph_id: GraphId, services: ServicesDep) -> PlainTextResponse:
+    """Return the graph as a Mermaid flowchart."""
+    record = await services.store.graphs.get(graph_id)
+    graph = Graph.load(record.definition or "")
+    return PlainTextResponse(flowchart(graph), headers={"X-Content-Type-Options": "nosniff"})
+
+
+@router.get("/graphs", response_model=answers.GraphPage, responses=refusals())
+async def list_graphs(services: ServicesDep, limit: Limit = 100, cursor: GraphCursor | None = None) -> Json:
+    """List all graphs, newest first, without their definitions."""
     page = await services.store.graphs.page(limit, cursor)
     return rendering.page(map(rendering.graph, page.items), page.next_cursor)

@@ -1,26 +1,26 @@
-"""Whether this server lives, and whether it can take work."""
+"""Liveness and readiness probes."""
 
 from __future__ import annotations
 
 from starlette.responses import Response
 
-from service.api.parameters import Served, routes
-from service.api.responses import shapes
+from service.api.parameters import ServicesDep, strict_router
+from service.api.responses import answers
 from service.api.responses.openapi import refusals
 from service.api.responses.problems import problem
 from service.api.responses.rendering import Json
 
-router = routes(tags=["health"])
+router = strict_router(tags=["health"])
 
 
-@router.get("/livez", response_model=shapes.Health, responses=refusals(with_401=False))
+@router.get("/livez", response_model=answers.Health, responses=refusals(with_401=False))
 async def livez() -> Json:
-    """The server answers."""
+    """Answer while the process serves."""
     return Json({"status": "ok"})
 
 
-@router.get("/readyz", response_model=shapes.Health, responses=refusals())
-async def readyz(services: Served) -> Response:
-    """The server can take work; if not, why."""
+@router.get("/readyz", response_model=answers.Health, responses=refusals())
+async def readyz(services: ServicesDep) -> Response:
+    """Answer 200 if the server can accept work, otherwise 503 with the reason."""
     reason = await services.ready()
     return Json({"status": "ok"}) if reason is None else problem(503, reason)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from service.core.errors import Invalid
-from service.core.graph import ERROR_INTO_DEFAULT, MAX_STEPS_DEFAULT, Edge, Graph, Node
+from service.core.graph import ERROR_INTO_DEFAULT, MAX_STEPS_DEFAULT, NODE_NAME_CHARS_MAX, Edge, Graph, Node
 from service.core.validation.conditions import STAND_IN, read_condition
 from service.core.validation.faults import Faults, Place
 from service.core.validation.nodes import read_error_types, read_node
@@ -63,6 +63,8 @@ def _nodes(document: dict[str, Any], tools: Collection[str], faults: Faults) -> 
         at = ("nodes", name)
         if not name:
             faults.add(at, "a node's name must not be empty")
+        if len(name) > NODE_NAME_CHARS_MAX:
+            faults.add(at, f"a node's name must have at most {NODE_NAME_CHARS_MAX} characters")
         made[name] = read_node(node, at, tools, faults)
     return made
 

@@ -21,7 +21,6 @@ from service.core.routing.backtest import Routed, applies_to, detour
 from service.core.state import Entry, State
 from service.store.database.reader import Reader
 from service.store.queries.pages import cut
-from service.store.queries.runs import Filter, RunQueries
 from service.store.rows.records import BacktestRecord, DivergenceRecord, RunRecord
 from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN
 from service.store.schema.models import snapshots
@@ -41,15 +40,15 @@ _STEPS_BETWEEN = (
 
 
 class Backtest:
-    def __init__(self, reader: Reader, runs: RunQueries) -> None:
+    def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._runs = runs
 
-    async def run(self, graph: Graph, which: Filter, limit: int, state_bytes_max: int = sys.maxsize) -> BacktestRecord:
-        """Return where `graph` would have led the newest `limit` runs after each of their steps."""
-        page = await self._runs.page(which, limit)
+    async def run(
+        self, graph: Graph, records: Sequence[RunRecord], state_bytes_max: int = sys.maxsize
+    ) -> BacktestRecord:
+        """Evaluate the edges of `graph` after each step of these runs, and compare where they went."""
         tally = _Tally(graph, state_bytes_max)
-        for record in page.items:
+        for record in records:
             tally.begin(record.run_id)
             async for steps, changed in self._pages(record):
                 # On a thread, because conditions may read large values.

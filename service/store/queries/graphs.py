@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import bindparam, select, tuple_
+from sqlalchemy import bindparam, func, select, tuple_
 
 from service.core.errors import Invalid, NotFound
 from service.store.database.clock import shown
 from service.store.database.reader import Reader
-from service.store.queries.pages import page_of
+from service.store.queries.pages import cut
 from service.store.rows.records import GraphRecord, Page
 from service.store.schema.models import graphs
 
@@ -19,15 +19,21 @@ IDS_AT_ONCE = 1000
 
 _GRAPH = select(graphs).where(graphs.c.id == bindparam("graph_id"))
 _KNOWN = select(graphs.c.id).where(graphs.c.id.in_(bindparam("graph_ids", expanding=True)))
-_NEWEST = (
-    select(graphs.c.id, graphs.c.name, graphs.c.created_at)
-    .order_by(graphs.c.created_at.desc(), graphs.c.id.desc())
-    .limit(bindparam("limit"))
-)
+
+
+def _newest(*columns: Any) -> Any:
+    return select(*columns).order_by(graphs.c.created_at.desc(), graphs.c.id.desc()).limit(bindparam("limit"))
+
+
+_SHOWN = (graphs.c.id, graphs.c.name, graphs.c.created_at)
+_SIZES = (graphs.c.id, func.length(graphs.c.name).label("length"))
 _PLACE = select(graphs.c.created_at, graphs.c.id).where(graphs.c.id == bindparam("graph_id"))
-_NEWEST_BEFORE = _NEWEST.where(
-    tuple_(graphs.c.created_at, graphs.c.id) < tuple_(bindparam("created_at"), bindparam("graph_id"))
-)
+_BEFORE = tuple_(graphs.c.created_at, graphs.c.id) < tuple_(bindparam("created_at"), bindparam("graph_id"))
+NEWEST = _newest(*_SHOWN)
+NEWEST_BEFORE = _newest(*_SHOWN).where(_BEFORE)
+SIZES_OF_NEWEST = _newest(*_SIZES)
+SIZES_OF_NEWEST_BEFORE = _newest(*_SIZES).where(_BEFORE)
+"""Parameters of these: limit, and for those before a place its created_at and graph_id."""
 
 
 class GraphQueries:
@@ -53,17 +59,22 @@ class GraphQueries:
         return found
 
     async def page(self, limit: int, cursor: str | None = None) -> Page:
-        """Return graphs, newest first. The cursor is the id of the last graph seen; Invalid if no graph has it."""
+        """Return graphs, newest first. The cursor is the id of the last graph seen; Invalid if no graph has it.
+
+        A page ends early if the names are large.
+        """
         async with self._reader.snapshot() as snapshot:
-            if cursor is None:
-                rows = await snapshot.all(_NEWEST, limit=limit + 1)
-            else:
+            sizes_query, query, place = SIZES_OF_NEWEST, NEWEST, {}
+            if cursor is not None:
                 last = await snapshot.one(_PLACE, graph_id=cursor)
                 if last is None:
-                    raise Invalid.at("/cursor", "a cursor is one that an earlier page gave")
+                    raise Invalid.at("/cursor", "must be the `next_cursor` of an earlier page")
+                sizes_query, query = SIZES_OF_NEWEST_BEFORE, NEWEST_BEFORE
                 place = {"created_at": last.created_at, "graph_id": last.id}
-                rows = await snapshot.all(_NEWEST_BEFORE, **place, limit=limit + 1)
-        return page_of([_record(row) for row in rows], limit, lambda record: record.graph_id)
+            sizes = [row.length for row in await snapshot.all(sizes_query, **place, limit=limit + 1)]
+            count = cut(enumerate(sizes[:limit], 1), 1, min(limit, len(sizes)))
+            items = [_record(row) for row in await snapshot.all(query, **place, limit=count)]
+        return Page(tuple(items), items[-1].graph_id if len(sizes) > len(items) else None)
 
 
 def _record(row: Any, definition: str | None = None) -> GraphRecord:

@@ -50,7 +50,7 @@ _EVALUATED_BYTES = select(snapshots.c.step, func.length(snapshots.c.evaluated)).
     snapshots.c.step <= bindparam("last_step"),
 )
 
-_DEFINITION_OF_RUN = (
+DEFINITION_OF_RUN = (
     select(graphs.c.definition).join(runs, runs.c.graph_id == graphs.c.id).where(runs.c.id == bindparam("run_id"))
 )
 
@@ -184,20 +184,20 @@ async def _steps_between(snapshot: Snapshot, between: dict[str, Any]) -> tuple[S
     rows = await snapshot.all(_SNAPSHOTS_BETWEEN, **between)
     graph = None
     if any(row.is_abridged for row in rows):
-        graph = Graph.load((await snapshot.all(_DEFINITION_OF_RUN, run_id=between["run_id"]))[0][0])
+        graph = Graph.load((await snapshot.all(DEFINITION_OF_RUN, run_id=between["run_id"]))[0][0])
     made: list[StepRecord] = []
     room = PAGE_BYTES_MAX
     for row in rows:
-        evaluated = await _evaluated(snapshot, row, graph, tried[row.step])
+        evaluated = await evaluated_text(snapshot, row, graph, tried[row.step])
         # Its size is known only now, because operands are read back from the state.
         room -= len(evaluated)
         if made and room < 0:
             break
-        made.append(_step_record(row, evaluated, changed[row.step], tried[row.step]))
+        made.append(step_record(row, evaluated, changed[row.step], tried[row.step]))
     return tuple(made)
 
 
-async def _evaluated(snapshot: Snapshot, row: Any, graph: Graph | None, failed: Sequence[Any]) -> str:
+async def evaluated_text(snapshot: Snapshot, row: Any, graph: Graph | None, failed: Sequence[Any]) -> str:
     """Return the decision's record, completed by what was too large to be stored with the step."""
     text: str = row.evaluated
     if not row.is_abridged or graph is None:
@@ -239,7 +239,7 @@ def failed_attempts(rows: Sequence[Any]) -> tuple[AttemptRecord, ...]:
     )
 
 
-def _step_record(row: Any, evaluated: str, changed: Sequence[Any], failed: Sequence[Any]) -> StepRecord:
+def step_record(row: Any, evaluated: str, changed: Sequence[Any], failed: Sequence[Any]) -> StepRecord:
     started_at, finished_at = shown(row.started_at) or "", shown(row.finished_at) or ""
     return StepRecord(
         step=row.step,

@@ -42,14 +42,14 @@ def slot_of(text: str, dialect: str) -> str:
     return f"{text[:100]}…{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def _whole_key(long_key: Any, slot: Any) -> Any:
+def whole_key(long_key: Any, slot: Any) -> Any:
     return func.coalesce(long_key, slot).label("key")
 
 
-_KEY = _whole_key(changes.c.long_key, changes.c.key)
+_KEY = whole_key(changes.c.long_key, changes.c.key)
 
 
-def _whole_value(value: Any, run_id: Any, shared_digest: Any) -> Any:
+def whole_value(value: Any, run_id: Any, shared_digest: Any) -> Any:
     """Return a change's value, which may be one that the run shares with the other children of its parent.
 
     The subquery is executed only for such a value.
@@ -64,14 +64,14 @@ def _whole_value(value: Any, run_id: Any, shared_digest: Any) -> Any:
     return func.coalesce(value, shared).label("value")
 
 
-def _is_set(value: Any, shared_digest: Any) -> Any:
+def is_set(value: Any, shared_digest: Any) -> Any:
     return or_(value.is_not(None), shared_digest.is_not(None))
 
 
-_VALUE = _whole_value(changes.c.value, changes.c.run_id, changes.c.shared_digest)
+VALUE = whole_value(changes.c.value, changes.c.run_id, changes.c.shared_digest)
 
 
-def _keys(run_id: Any, **beside: Any) -> Any:
+def distinct_keys(run_id: Any, **beside: Any) -> Any:
     """Return the distinct keys of runs, found by hops through the index. SQL's DISTINCT would read every step."""
     kept = {"run_id": run_id, **beside}
     lowest = select(func.min(changes.c.key)).where(changes.c.run_id == run_id).scalar_subquery()
@@ -86,7 +86,7 @@ def _keys(run_id: Any, **beside: Any) -> Any:
 def _states_at(row: Any, dialect: str) -> Any:
     """Return the query for the state of each run and step of `row`."""
     # The casts tell PostgreSQL the types of parameters that are only selected.
-    keys = _keys(cast(row.run_id, Text), step=cast(row.step, BigInteger))
+    keys = distinct_keys(cast(row.run_id, Text), step=cast(row.step, BigInteger))
     if dialect == "postgresql":
         return _latest_lateral(keys)
     latest = changes.alias("latest")
@@ -96,9 +96,9 @@ def _states_at(row: Any, dialect: str) -> Any:
         .scalar_subquery()
     )
     return (
-        select(_KEY, _VALUE, changes.c.position, keys.c.run_id)
+        select(_KEY, VALUE, changes.c.position, keys.c.run_id)
         .select_from(keys.join(changes, and_(changes.c.run_id == keys.c.run_id, changes.c.key == keys.c.key)))
-        .where(changes.c.step == latest_step, _is_set(changes.c.value, changes.c.shared_digest))
+        .where(changes.c.step == latest_step, is_set(changes.c.value, changes.c.shared_digest))
     )
 
 
@@ -111,17 +111,17 @@ def _latest_lateral(keys: Any) -> Any:
         .limit(constant(1))
         .lateral("latest")
     )
-    key = _whole_key(latest.c.long_key, keys.c.key)
-    value = _whole_value(latest.c.value, keys.c.run_id, latest.c.shared_digest)
+    key = whole_key(latest.c.long_key, keys.c.key)
+    value = whole_value(latest.c.value, keys.c.run_id, latest.c.shared_digest)
     return (
         select(key, value, latest.c.position, keys.c.run_id)
         .select_from(keys.join(latest, true()))
-        .where(_is_set(latest.c.value, latest.c.shared_digest))
+        .where(is_set(latest.c.value, latest.c.shared_digest))
     )
 
 
 def _changes_between(*columns: Any) -> Any:
-    keys = _keys(cast(bindparam("run_id"), Text))
+    keys = distinct_keys(cast(bindparam("run_id"), Text))
     return (
         select(*columns)
         .select_from(keys.join(changes, changes.c.key == keys.c.key))
@@ -144,11 +144,11 @@ STATES_AT = {
 }
 """The same for many runs."""
 
-CHANGES_BETWEEN = _changes_between(changes.c.step, _KEY, _VALUE).order_by(changes.c.step, changes.c.position, _KEY)
+CHANGES_BETWEEN = _changes_between(changes.c.step, _KEY, VALUE).order_by(changes.c.step, changes.c.position, _KEY)
 """What each step set or removed. Parameters: run_id, after_step, last_step."""
 
 VALUE_AT = (
-    select(_KEY, _VALUE, changes.c.position)
+    select(_KEY, VALUE, changes.c.position)
     .where(
         changes.c.run_id == bindparam("run_id"),
         changes.c.key == bindparam("key"),
@@ -160,7 +160,7 @@ VALUE_AT = (
 """One key of the state after a step. Parameters: run_id, key (its slot), step."""
 
 BYTES_BETWEEN = _changes_between(
-    changes.c.step, func.sum(func.coalesce(func.length(_VALUE), 0)).label("length")
+    changes.c.step, func.sum(func.coalesce(func.length(VALUE), 0)).label("length")
 ).group_by(changes.c.step)
 """How many characters each step set. Parameters: run_id, after_step, last_step."""
 

@@ -66,7 +66,11 @@ class GraphRow(Row):
     """A graph. Its id derives from its content, so it never changes."""
 
     __tablename__ = "graphs"
-    __table_args__ = (Index("graphs_newest", "created_at", "id"),)
+    __table_args__ = (
+        Index("graphs_newest", "created_at", "id"),
+        # The beginning of the name, since an entry of PostgreSQL's indexes is bounded.
+        Index("graphs_by_name", text("substr(name, 1, 200)"), "created_at"),
+    )
 
     id: Mapped[Key] = mapped_column(primary_key=True)
     name: Mapped[str]
@@ -98,6 +102,7 @@ class RunRow(Row):
             *("parent_id", "status", "parent_step", "parent_attempt", "child_number"),
             where="parent_id IS NOT NULL",
         ),
+        _partial_index("runs_forks", "forked_from_id", "created_at", "id", where="forked_from_id IS NOT NULL"),
         Index("runs_newest", "created_at", "id"),
         Index("runs_newest_by_status", "status", "created_at", "id"),
         Index("runs_newest_by_graph", "graph_id", "created_at", "id"),

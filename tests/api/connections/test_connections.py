@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from service.api import ApiSettings
-from service.api.connections import crowd, http
+from service.api.connections import http, open_connections
 from service.api.connections.http import (
     FRAMING_BYTES_MAX,
     HEAD_BYTES_MAX,
@@ -141,8 +141,8 @@ def test_a_refusal_comes_after_earlier_answers(server: Server) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crowd, "HEAD_TIMEOUT_S", 0.3)
-    monkeypatch.setattr(crowd, "SWEEP_EVERY_S", 0.1)
+    monkeypatch.setattr(open_connections, "HEAD_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(open_connections, "CHECK_EVERY_S", 0.1)
     monkeypatch.setattr(http, "BODY_TIMEOUT_S", 0.3)
     monkeypatch.setattr(http, "LINGER_S", 0.3)
 
@@ -204,7 +204,7 @@ def test_a_body_that_goes_on_after_its_answer_is_cut(server: Server) -> None:
 
 
 def test_a_slow_body_that_keeps_its_pace_is_read(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crowd, "SWEEP_EVERY_S", 0.02)
+    monkeypatch.setattr(open_connections, "CHECK_EVERY_S", 0.02)
     monkeypatch.setattr(http, "BODY_TIMEOUT_S", 0.1)
     monkeypatch.setattr(http, "BODY_BYTES_PER_S", 1)
     with connected(server.port) as raw:
@@ -218,8 +218,8 @@ def test_a_slow_body_that_keeps_its_pace_is_read(server: Server, monkeypatch: py
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A server that has room for ten connections."""
-    monkeypatch.setattr(crowd, "connections_max", lambda: 10)
-    monkeypatch.setattr(crowd, "SWEEP_EVERY_S", 0.1)
+    monkeypatch.setattr(open_connections, "connections_max", lambda: 10)
+    monkeypatch.setattr(open_connections, "CHECK_EVERY_S", 0.1)
     with serving(tmp_path) as found:
         yield found
 
@@ -246,12 +246,12 @@ def test_where_all_are_at_work_a_newcomer_is_told_so(small: Server, caplog: pyte
         for _ in range(30):
             with connected(small.port) as raw:
                 refused(answer_of(raw), 503, "10 connections")
-        eventually(lambda: "as many as may be" in caplog.text)
+        eventually(lambda: "the maximum" in caplog.text)
         reset(streams[0])
         eventually(lambda: len(small.uvicorn.server_state.connections) < 10)
         with small.client() as again:
             assert again.get("/livez").status_code == 200
-    assert caplog.text.count("as many as may be") < 10
+    assert caplog.text.count("the maximum") < 10
 
 
 def test_an_early_answer_keeps_no_body(server: Server) -> None:

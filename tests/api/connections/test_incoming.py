@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from service.api.connections import incoming
-from service.api.connections.incoming import BURST_BYTES_MAX, MESSAGE_BYTES_MAX, TOO_LARGE, TOO_MUCH, Incoming
+from service.api.connections import inbound_limit
+from service.api.connections.inbound_limit import BURST_BYTES_MAX, MESSAGE_BYTES_MAX, TOO_LARGE, TOO_MUCH, InboundLimit
 from tests.support.api.harness import Server, eventually
 from tests.support.rawsocket import (
     BINARY,
@@ -42,7 +42,7 @@ _control_frames = st.builds(frame, st.sampled_from([PING, PONG, CLOSE]), st.bina
 
 
 class Transport:
-    """As much of one as Incoming asks of it."""
+    """As much of one as InboundLimit asks of it."""
 
     def __init__(self) -> None:
         self.received = b""
@@ -64,7 +64,7 @@ def passed(pieces: list[bytes], *, opened_after: int = 0) -> tuple[bytes, int | 
 
     async def receive() -> bytes:
         transport: Any = Transport()
-        made = Incoming(transport)
+        made = InboundLimit(transport)
         made.when_exceeded(codes.append)
         for number, piece in enumerate(pieces):
             if number == opened_after:
@@ -151,7 +151,7 @@ def test_the_answer_to_our_close_comes_through_after_an_excess() -> None:
 
 
 def test_a_client_may_send_a_little_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(incoming, "BYTES_PER_S", 10**12)
+    monkeypatch.setattr(inbound_limit, "BYTES_PER_S", 10**12)
     assert passed([frame(TEXT, bytes(9000))] * 1000)[1] is None
 
 
@@ -191,7 +191,7 @@ def test_a_client_hears_why_it_is_closed(server: Server, client: httpx.Client) -
             socket.recv(20)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1009
-    assert "for reading" in closed.value.rcvd.reason
+    assert "read-only" in closed.value.rcvd.reason
 
 
 def test_pings_are_answered(server: Server, client: httpx.Client) -> None:

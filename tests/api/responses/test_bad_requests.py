@@ -298,10 +298,6 @@ def test_a_bad_request_is_a_problem_and_changes_nothing(
     assert server.tables() == rows
 
 
-def test_what_comes_later_says_so(client: httpx.Client) -> None:
-    assert "not yet" in client.post("/session").json()["detail"]
-
-
 class TestSizes:
     def test_a_body_of_a_mebibyte_is_read_and_one_more_byte_is_not(self, client: httpx.Client) -> None:
         for length, status in [(2**20, 404), (2**20 + 1, 413)]:

@@ -37,10 +37,10 @@ def test_an_unknown_field_comes_with_the_one_that_was_meant(
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
-        (b"", "the body is empty; this call takes JSON, as the examples at /docs show"),
-        (b" \n", "the body is empty; this call takes JSON, as the examples at /docs show"),
-        (b"{a: 1}", "the body is no JSON: a key in double quotes is expected at line 1, column 2, before 'a: 1}'"),
-        (b"\xff", "the body is no JSON: it is not UTF-8: invalid start byte at byte 0"),
+        (b"", "the body is empty; this call takes JSON, see the examples at /docs"),
+        (b" \n", "the body is empty; this call takes JSON, see the examples at /docs"),
+        (b"{a: 1}", "the body is not JSON: a key in double quotes is expected at line 1, column 2, before 'a: 1}'"),
+        (b"\xff", "the body is not JSON: it is not UTF-8: invalid start byte at byte 0"),
     ],
 )
 def test_what_is_no_json_is_told_in_words(client: httpx.Client, body: bytes, detail: str) -> None:

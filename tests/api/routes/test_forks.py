@@ -187,7 +187,7 @@ class TestFiles:
         run_id = begin(http, graph("leave", "look"))
         until(http, run_id, "completed")
         before = set(live.runs_folder.iterdir())
-        monkeypatch.setattr("service.api.routes.forks.WRITE_WITHIN_S", 0.0)
+        monkeypatch.setattr("service.api.routes.runs.forks.WRITE_WITHIN_S", 0.0)
         assert post(http, run_id, "fork", {"step": 1}).status_code == 503
         (left,) = set(live.runs_folder.iterdir()) - before
         assert sorted(file.name for file in left.iterdir()) == [".draft", "deeper", "link.txt", "rows.txt"]
@@ -210,7 +210,7 @@ class TestFiles:
         def failing(*_: object) -> None:
             raise error
 
-        monkeypatch.setattr("service.api.routes.forks.copy_folder", failing)
+        monkeypatch.setattr("service.api.routes.runs.forks.copy_folder", failing)
         refused(post(http, run_id, "fork", {"step": 1}), status, names=says)
         assert live.tables() == before
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from service.api.routes import logs
+from service.api.routes.runs import logs
 from tests.support.api.harness import Server, eventually
 
 

@@ -15,8 +15,9 @@ from service.core.validation import read_graph
 from service.store import Store
 from service.store.database.protocol import Database
 from service.store.queries.pages import PAGE_BYTES_MAX
-from service.store.queries.runs import Filter
+from service.store.queries.run_filter import RunFilter
 from service.store.rows.records import Page
+from tests.support.store.filters import filter_of
 from tests.support.store.harness import (
     COUNTER,
     Clock,
@@ -77,7 +78,7 @@ async def test_the_same_key_and_body_give_the_same_run_and_another_body_is_a_con
             await store.runs.start(start_of("third"), key_of("k", "another body"))
         assert dump(database) == before
         assert await store.runs.start(start_of("fourth"), key_of("another key")) == ("fourth", True)
-        assert [run.run_id for run in (await store.runs.page(Filter(), 10)).items].count("second") == 0
+        assert [run.run_id for run in (await store.runs.page(filter_of(), 10)).items].count("second") == 0
 
 
 async def test_of_many_starts_with_one_key_at_once_one_is_new(database: Database) -> None:
@@ -148,14 +149,14 @@ async def test_pages_of_runs_lead_through_all_that_a_filter_lets_pass_newest_fir
             await commit(store, claimed.lease, success(claimed.run, n=1000))
         statuses = {run_id: "completed" if run_id < "05" else "queued" for run_id, _, _ in made}
         for values in product((None, "queued", "failed"), (None, made[0][1], "?"), (None, "t:q", "t")):
-            which = Filter(*values)
+            which = filter_of(*values)
             got = await through(partial(_page_of_runs, store, which, limit))
             assert [record.run_id for record in got] == [
                 run_id
                 for run_id, graph_id, tagged in reversed(made)
-                if which.status in (None, statuses[run_id])
-                and which.graph_id in (None, graph_id)
-                and which.tag in (None, tagged)
+                if values[0] in (None, statuses[run_id])
+                and values[1] in (None, graph_id)
+                and values[2] in (None, tagged)
             ]
 
 
@@ -174,10 +175,10 @@ async def test_a_run_that_comes_while_pages_are_read_shifts_nothing(database: Da
         for number in range(4):
             clock.advance(1)
             await start(store, str(number))
-        first = await store.runs.page(Filter(), 2)
+        first = await store.runs.page(filter_of(), 2)
         clock.advance(1)
         await start(store, "new")
-        second = await store.runs.page(Filter(), 2, first.next_cursor)
+        second = await store.runs.page(filter_of(), 2, first.next_cursor)
         assert [record.run_id for record in (*first.items, *second.items)] == list("3210")
         assert second.next_cursor is None
 
@@ -186,7 +187,7 @@ async def test_a_run_that_comes_while_pages_are_read_shifts_nothing(database: Da
 async def test_a_cursor_that_we_never_gave_is_invalid(database: Database, cursor: str) -> None:
     async with opened(database) as store:
         await start(store, "r")
-        for page in (store.runs.page(Filter(), 10, cursor), store.graphs.page(10, cursor)):
+        for page in (store.runs.page(filter_of(), 10, cursor), store.graphs.page(10, cursor)):
             with pytest.raises(Invalid) as refused:
                 await page
             assert [fault.pointer for fault in refused.value.faults] == ["/cursor"]
@@ -202,7 +203,7 @@ async def test_pages_of_steps_lead_through_all(database: Database) -> None:
             assert await store.history.page("r", after_step, 10) == Page((), None)
 
 
-async def _page_of_runs(store: Store, which: Filter, limit: int, cursor: str | None) -> Page:
+async def _page_of_runs(store: Store, which: RunFilter, limit: int, cursor: str | None) -> Page:
     return await store.runs.page(which, limit, cursor)
 
 
@@ -259,10 +260,10 @@ async def test_a_filter_finds_the_runs_of_one_tag_wherever_colons_stand(database
             await start(store, run_id, tags=each)
         for key, value in {pair for each in tags.values() for pair in each.items()}:
             written = key.replace("\\", "\\\\").replace(":", "\\:")
-            found = (await store.runs.page(Filter(tag=f"{written}:{value}"), 100)).items
+            found = (await store.runs.page(filter_of(tag=f"{written}:{value}"), 100)).items
             expected = {run_id for run_id, each in tags.items() if each.get(key) == value}
             assert {run.run_id for run in found} == expected, (key, value)
-        first = await store.runs.page(Filter(tag="a:b:c"), 1)
-        second = await store.runs.page(Filter(tag="a:b:c"), 1, first.next_cursor)
+        first = await store.runs.page(filter_of(tag="a:b:c"), 1)
+        second = await store.runs.page(filter_of(tag="a:b:c"), 1, first.next_cursor)
         assert {run.run_id for page in (first, second) for run in page.items} == {"inner", "both"}
         assert second.next_cursor is None

@@ -18,11 +18,11 @@ from service.store.database.postgres.connections import Postgres
 from service.store.database.protocol import Database
 from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
-from service.store.queries.runs import Filter
 from service.store.schema.migrate import migrate
 from service.store.schema.models import metadata
 from service.store.schema.views import VIEWS
 from tests.support.postgres import Databases
+from tests.support.store.filters import filter_of
 from tests.support.store.harness import ask, claim_one, commit, opened, sql, start, start_of, success
 
 CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
@@ -31,7 +31,7 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "cancel": lambda store: store.control.cancel("r", within_s=60),
     "signal": lambda store: store.signals.send("r", "ok", "1", within_s=60),
     "get": lambda store: store.runs.get("r"),
-    "page": lambda store: store.runs.page(Filter(), 10),
+    "page": lambda store: store.runs.page(filter_of(), 10),
     "steps": lambda store: store.history.page("r", 0, 10),
     "lines": lambda store: store.logs.page("r", 0, 10),
     "probe of writes": lambda store: store.servers.probe(within_s=60),

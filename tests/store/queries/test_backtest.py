@@ -9,7 +9,7 @@ import pytest
 from service.core.graph import Graph
 from service.core.validation import read_graph
 from service.store.database.protocol import Database
-from service.store.queries.runs import Filter
+from tests.support.store.filters import filter_of
 from tests.support.store.harness import claim_one, dump, opened, start, walk
 
 LONG = "é" * 5000
@@ -52,9 +52,8 @@ async def test_states_are_those_after_each_step(
     async with opened(database) as store:
         await start(store, "r")
         await walk(store, await claim_one(store), STATES)
-        which = Filter(graph_id=(await store.runs.get("r")).graph_id)
         before = dump(database)
-        found = await store.backtest.run(asking(condition), which, 10)
+        found = await store.backtest.run(asking(condition), await store.runs.newest(filter_of(), 10))
         assert dump(database) == before
     assert (found.runs, found.steps, found.diverging_runs) == (1, len(STATES), 1)
     assert [example.step for example in found.examples] == stops

@@ -9,8 +9,6 @@ from itertools import product
 from typing import Any
 
 import pytest
-from sqlalchemy import Executable
-from sqlalchemy.dialects import sqlite
 
 from service.store.commands import control, side_effects, signals
 from service.store.commands.claim import _CLAIM
@@ -24,7 +22,7 @@ from service.store.queries import history
 from service.store.queries import signals as signal_queries
 from service.store.queries.history import _EVALUATED_BYTES
 from service.store.queries.log_lines import BYTES_OF_LINES, LINES_AFTER, SIZES_OF_LINES
-from service.store.queries.runs import Filter, newest
+from service.store.queries.run_filter import RunFilter
 from service.store.queries.tail import LINES_TOGETHER
 from service.store.rows import visits, waits
 from service.store.rows.family import NEXT_OF_FAMILY
@@ -32,9 +30,9 @@ from service.store.rows.fence import RENEW
 from service.store.rows.keys import _KEY
 from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT
 from tests.support.store.carrying import single
+from tests.support.store.filters import filter_of, query_of
 from tests.support.store.harness import opened, sql, start
-
-DIALECT = sqlite.dialect(paramstyle="named")
+from tests.support.store.plans import assert_in_order, assert_searches, plans, text_of
 
 
 @pytest.fixture
@@ -55,54 +53,6 @@ def filled(database: Sqlite) -> None:
             await store.leases.claim(25)
 
     asyncio.run(scenario())
-
-
-GIVEN = (
-    *("SCAN family", "SCAN open", "SCAN 4 CONSTANT ROWS"),
-    *(
-        "SCAN counts",
-        "SCAN failed LEFT-JOIN",
-        "SCAN keys",
-        "SCAN input_rows",
-        "SCAN CONSTANT ROW",
-        "SCAN 2 CONSTANT ROWS",
-    ),
-)
-"""What is not in any table."""
-
-
-def plans(database: Sqlite, text: str) -> list[list[str]]:
-    """How SQLite answers, before ANALYZE and after."""
-    parameters: Any = dict.fromkeys(re.findall(r":(\w+)", text), 0) or [0] * text.count("?")
-    with sql(database) as connection:
-
-        def plan() -> list[str]:
-            return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", parameters)]
-
-        before = plan()
-        connection.execute("ANALYZE")
-        return [before, plan()]
-
-
-def text_of(query: Executable | Statement | ForRows) -> str:
-    if isinstance(query, ForRows):
-        return query.text("sqlite", 2)
-    if isinstance(query, Statement):
-        return query.text("sqlite")[0]
-    return str(query.compile(dialect=DIALECT, compile_kwargs={"render_postcompile": True}))  # type: ignore[attr-defined]  # ClauseElement has it
-
-
-def assert_searches(database: Sqlite, query: Any, *expected: str) -> None:
-    for plan in plans(database, text_of(query)):
-        scans = [line for line in plan if line.startswith("SCAN") and line not in GIVEN]
-        assert not scans, plan
-        for line in expected:
-            assert any(line in found for found in plan), (line, plan)
-
-
-def assert_in_order(database: Sqlite, query: Any) -> None:
-    for plan in plans(database, text_of(query)):
-        assert not any("TEMP B-TREE" in line for line in plan), plan
 
 
 def test_a_claim_searches_what_is_due(database: Sqlite) -> None:
@@ -214,15 +164,17 @@ def test_an_idempotency_key_is_looked_up(database: Sqlite) -> None:
 
 @pytest.mark.parametrize("after", [None, ("2030-01-01T00:00:00.000Z", "r")], ids=["first", "next"])
 @pytest.mark.parametrize(
-    "which", [Filter(*values) for values in product((None, "queued"), (None, "g"), (None, "t:1"))], ids=repr
+    "which", [filter_of(*values) for values in product((None, "queued"), (None, "g"), (None, "t:1"))], ids=repr
 )
-def test_a_page_of_runs_is_read_in_the_order_of_an_index(database: Sqlite, which: Filter, after: Any) -> None:
-    query = newest(which, after, 11, "sqlite")
+def test_a_page_of_runs_is_read_in_the_order_of_an_index(database: Sqlite, which: RunFilter, after: Any) -> None:
+    query = query_of(which, after, 11, "sqlite")
     assert_in_order(database, query)
     for plan in plans(database, text_of(query)):
-        if which == Filter():
+        if which == filter_of():
             # Without a filter the newest are the end of the index, read backwards as far as the limit.
-            assert plan[0].endswith("USING INDEX runs_newest" + ("" if after is None else " ((created_at,id)<(?,?))"))
+            assert plan[0].endswith(
+                "USING COVERING INDEX runs_newest" + ("" if after is None else " ((created_at,id)<(?,?))")
+            )
         else:
             assert not any(line.startswith("SCAN") for line in plan), plan
 

@@ -30,7 +30,7 @@ from service.store.queries import history
 from service.store.queries import signals as signal_queries
 from service.store.queries.history import _EVALUATED_BYTES
 from service.store.queries.log_lines import BYTES_OF_LINES, LINES_AFTER, SIZES_OF_LINES
-from service.store.queries.runs import Filter, newest
+from service.store.queries.run_filter import RunFilter
 from service.store.queries.tail import LINES_TOGETHER
 from service.store.rows import visits, waits
 from service.store.rows.family import NEXT_OF_FAMILY
@@ -39,6 +39,7 @@ from service.store.rows.keys import _KEY
 from service.store.rows.runs import _START_NODE
 from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT
 from tests.support.postgres import Databases
+from tests.support.store.filters import filter_of, query_of
 from tests.support.store.harness import COUNTER, opened, start_of
 
 DIALECT = postgresql.dialect(paramstyle="pyformat")  # type: ignore[no-untyped-call]  # untyped there
@@ -323,16 +324,16 @@ def test_the_state_view_is_a_search_per_key(crowded: psycopg.Connection[Any]) ->
 @pytest.mark.parametrize("after", [None, (datetime(2020, 1, 2, tzinfo=UTC), "f7")], ids=["first", "next"])
 @pytest.mark.parametrize(
     "which",
-    [Filter(*values) for values in product((None, "completed", "queued"), (None, COUNTER.id), (None, "t:1"))],
+    [filter_of(*values) for values in product((None, "completed", "queued"), (None, COUNTER.id), (None, "t:1"))],
     ids=repr,
 )
 def test_a_page_of_runs_is_read_in_the_order_of_an_index(
-    crowded: psycopg.Connection[Any], which: Filter, after: Any
+    crowded: psycopg.Connection[Any], which: RunFilter, after: Any
 ) -> None:
-    for plan in plans(crowded, newest(which, after, 11, "postgresql")):
+    for plan in plans(crowded, query_of(which, after, 11, "postgresql")):
         assert "Seq Scan" not in plan.kinds
         assert plan.indexes
-        if which.status != "queued" or (which.graph_id, which.tag) == (None, None):
+        if which.statuses != ("queued",) or (which.graph_id, which.tags) == (None, ()):
             assert not plan.kinds & {"Sort", "Bitmap Heap Scan"}, plan.nodes
             # The newest runs may have to be passed over, which are those that are due.
             assert plan.blocks < 10 * DUE

@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 
 from service.core import codec
+from service.core.graph import NODE_NAME_CHARS_MAX
 from service.core.transitions import Status
 from service.core.validation import read_graph
 from service.store import Store
 from service.store.database.postgres.connections import Postgres
 from service.store.database.protocol import Database
 from service.store.database.sqlite.connections import Sqlite
-from service.store.queries.runs import Filter
 from service.store.rows.states import slot_of
 from tests.support.store.carrying import begun, carry, claim, graph, rest
+from tests.support.store.filters import filter_of
 from tests.support.store.harness import ask, claim_one, opened, start_of, walk
 
 # Random, since PostgreSQL compresses what repeats, and then takes it.
@@ -153,15 +154,19 @@ async def test_long_tags_are_filtered_by(database: Database) -> None:
         for number, tag in enumerate(tags):
             await store.runs.start(start_of(f"{number}", LOOP, state={}, tags={"t": tag, FOREIGN: "k"}))
         for number, tag in enumerate(tags):
-            (found,) = (await store.runs.page(Filter(tag=f"t:{tag}"), 10)).items
+            (found,) = (await store.runs.page(filter_of(tag=f"t:{tag}"), 10)).items
             assert (found.run_id, json.loads(found.tags)) == (f"{number}", {"t": tag, FOREIGN: "k"})
-        first = await store.runs.page(Filter(tag=f"{FOREIGN}:k"), 4)
-        rest = await store.runs.page(Filter(tag=f"{FOREIGN}:k"), 4, first.next_cursor)
+        first = await store.runs.page(filter_of(tag=f"{FOREIGN}:k"), 4)
+        rest = await store.runs.page(filter_of(tag=f"{FOREIGN}:k"), 4, first.next_cursor)
         assert [run.run_id for run in (*first.items, *rest.items)] == [*"6543210"]
-        assert (await store.runs.page(Filter(tag=f"t:{LONG[:-1]}"), 10)).items == ()
+        assert (await store.runs.page(filter_of(tag=f"t:{LONG[:-1]}"), 10)).items == ()
 
 
-@pytest.mark.parametrize("name", ["a", LONG, FOREIGN, STAND_IN], ids=["short", "long", "foreign", "stand-in"])
+@pytest.mark.parametrize(
+    "name",
+    ["a", LONG[:NODE_NAME_CHARS_MAX], FOREIGN[:NODE_NAME_CHARS_MAX], STAND_IN],
+    ids=["short", "long", "foreign", "stand-in"],
+)
 async def test_visits_of_a_node_of_any_name_are_counted(database: Database, name: str) -> None:
     visited = graph({"start_node": name, "nodes": {name: {"tool": "add", "max_visits": 2}}, "edges": {name: name}})
 

@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,14 @@ from typing import Any
 from sqlalchemy import CompoundSelect, Select, TextClause
 from sqlalchemy.dialects import postgresql, sqlite
 
+from service.core.run import Level, WaitKind
 from service.store import commands, database, queries, rows
 from service.store.database.statements import ForRows, Statement, insert_into
-from service.store.queries.runs import Filter, newest
+from service.store.queries.lines_found import LineFilter, lines_found
+from service.store.queries.run_filter import RunFilter, graphs_named, matching
+from service.store.queries.steps import numbers_of
 from service.store.schema import models
+from service.store.schema.models import log_lines
 
 FOLDER = Path(__file__).parent
 DIALECTS = {
@@ -47,10 +51,38 @@ def _texts_of(module: Any) -> Iterator[str]:
             texts = [(dialect, text) for dialect, of in by_dialect.items() for text in _compiled(of, dialect)]
             if texts:
                 yield _entry(entry, texts)
-    if hasattr(module, "newest"):
-        for which in (Filter(), Filter("queued", "g", "team:a")):
-            query = {dialect: newest(which, ("created_at", "id"), 101, dialect) for dialect in DIALECTS}
-            yield _entry(f"newest({which})", [(d, text) for d, of in query.items() for text in _compiled(of, d)])
+    for name, build in _EXAMPLES.get(module.__name__.rpartition(".")[2], {}).items():
+        yield _entry(name, [(dialect, text) for dialect in DIALECTS for text in _compiled(build(dialect), dialect)])
+
+
+_LATE = ("created_at", "id")
+_EXAMPLES: dict[str, dict[str, Callable[[str], Any]]] = {
+    "run_filter": {
+        "matching all": lambda dialect: matching(RunFilter(), dialect, 101, after=_LATE),
+        "matching two statuses, a graph and a tag": lambda dialect: matching(
+            RunFilter(("queued", "failed"), tags=("team:a",)), dialect, 101, graph_ids=("g",)
+        ),
+        "matching two tags": lambda dialect: matching(
+            RunFilter(("completed",), tags=("team:a", "k:b")), dialect, 101, after=_LATE
+        ),
+        "matching two versions of a graph": lambda dialect: matching(RunFilter(), dialect, 101, graph_ids=("g", "h")),
+        "matching the children of a run": lambda dialect: matching(RunFilter(parent_id="r"), dialect, 101),
+        "matching what waits for a signal": lambda dialect: matching(
+            RunFilter(waiting_for=WaitKind.SIGNAL, without_tags=("team:a",)), dialect, 101
+        ),
+        "graphs_named": lambda _: graphs_named("g"),
+    },
+    "steps": {
+        "numbers of all": lambda _: numbers_of(None, is_newest_first=True),
+        "numbers of a node": lambda _: numbers_of("a", is_newest_first=False),
+    },
+    "lines_found": {
+        "lines newest first": lambda dialect: lines_found(
+            LineFilter(0, 100, Level.WARNING, "a", "x"), dialect, log_lines
+        ),
+    },
+}
+"""Statements that depend on what is asked, by the module that builds them."""
 
 
 def _statements(name: str, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:

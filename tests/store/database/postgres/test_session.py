@@ -15,10 +15,10 @@ from service.store.database.opening import database_at
 from service.store.database.postgres.connections import Postgres
 from service.store.database.postgres.session import Sessions
 from service.store.database.protocol import LOCK_MS, Database
-from service.store.queries.runs import Filter
 from service.store.schema.migrate import migrate
 from tests.support.postgres import Databases, own_server
 from tests.support.store.carrying import APPROVAL, LATER, parked
+from tests.support.store.filters import filter_of
 from tests.support.store.harness import Clock, ask, commit, dump, failure, opened, said, sql, start, start_of, success
 
 CHANGED = {
@@ -97,7 +97,7 @@ async def live(database: Database) -> list[Any]:
         await store.control.pause("d")
         await asyncio.wrap_future(store.leases.renew([claimed["a"].lease]))
         await store.servers.join()
-        seen: list[Any] = [await store.runs.page(Filter(), 10), await store.runs.whole("a", 0, 10)]
+        seen: list[Any] = [await store.runs.page(filter_of(), 10), await store.runs.whole("a", 0, 10)]
         seen += [await store.history.page("a", 0, 10)]
         seen += [(await store.history.why(name)).run for name in "abcdw"]
         seen += [await store.logs.page(name, 0, 10) for name in "abcdw"]
@@ -166,7 +166,7 @@ async def test_a_search_path_that_is_changed_under_a_server_leads_nobody_elsewhe
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         await start(store, "after")
-        assert [run.run_id for run in (await store.runs.page(Filter(), 10)).items] == ["after", "before"]
+        assert [run.run_id for run in (await store.runs.page(filter_of(), 10)).items] == ["after", "before"]
     assert ask(database, "SELECT id FROM public.runs ORDER BY id") == [("after",), ("before",)]
 
 

@@ -14,16 +14,6 @@ SELECT graphs.id
 FROM graphs
 WHERE graphs.id IN (__[POSTCOMPILE_graph_ids]);
 
--- _NEWEST
--- on sqlite
-SELECT graphs.id, graphs.name, graphs.created_at
-FROM graphs
-ORDER BY graphs.created_at DESC, graphs.id DESC LIMIT :limit OFFSET :param_1;
--- on postgresql
-SELECT graphs.id, graphs.name, graphs.created_at
-FROM graphs
-ORDER BY graphs.created_at DESC, graphs.id DESC LIMIT :limit;
-
 -- _PLACE
 -- on sqlite
 SELECT graphs.created_at, graphs.id
@@ -34,7 +24,17 @@ SELECT graphs.created_at, graphs.id
 FROM graphs
 WHERE graphs.id = :graph_id::VARCHAR COLLATE "C";
 
--- _NEWEST_BEFORE
+-- NEWEST
+-- on sqlite
+SELECT graphs.id, graphs.name, graphs.created_at
+FROM graphs
+ORDER BY graphs.created_at DESC, graphs.id DESC LIMIT :limit OFFSET :param_1;
+-- on postgresql
+SELECT graphs.id, graphs.name, graphs.created_at
+FROM graphs
+ORDER BY graphs.created_at DESC, graphs.id DESC LIMIT :limit;
+
+-- NEWEST_BEFORE
 -- on sqlite
 SELECT graphs.id, graphs.name, graphs.created_at
 FROM graphs
@@ -42,6 +42,28 @@ WHERE (graphs.created_at, graphs.id) < (:created_at, :graph_id)
 ORDER BY graphs.created_at DESC, graphs.id DESC LIMIT :limit OFFSET :param_1;
 -- on postgresql
 SELECT graphs.id, graphs.name, graphs.created_at
+FROM graphs
+WHERE (graphs.created_at, graphs.id) < (:created_at, :graph_id)
+ORDER BY graphs.created_at DESC, graphs.id DESC LIMIT :limit;
+
+-- SIZES_OF_NEWEST
+-- on sqlite
+SELECT graphs.id, length(graphs.name) AS length
+FROM graphs
+ORDER BY graphs.created_at DESC, graphs.id DESC LIMIT :limit OFFSET :param_1;
+-- on postgresql
+SELECT graphs.id, length(graphs.name) AS length
+FROM graphs
+ORDER BY graphs.created_at DESC, graphs.id DESC LIMIT :limit;
+
+-- SIZES_OF_NEWEST_BEFORE
+-- on sqlite
+SELECT graphs.id, length(graphs.name) AS length
+FROM graphs
+WHERE (graphs.created_at, graphs.id) < (:created_at, :graph_id)
+ORDER BY graphs.created_at DESC, graphs.id DESC LIMIT :limit OFFSET :param_1;
+-- on postgresql
+SELECT graphs.id, length(graphs.name) AS length
 FROM graphs
 WHERE (graphs.created_at, graphs.id) < (:created_at, :graph_id)
 ORDER BY graphs.created_at DESC, graphs.id DESC LIMIT :limit;

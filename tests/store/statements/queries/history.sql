@@ -51,7 +51,7 @@ FROM snapshots
 WHERE snapshots.run_id = :run_id::VARCHAR COLLATE "C" AND snapshots.step > :after_step::BIGINT
     AND snapshots.step <= :last_step::BIGINT;
 
--- _DEFINITION_OF_RUN
+-- DEFINITION_OF_RUN
 -- on sqlite
 SELECT graphs.definition
 FROM graphs JOIN runs ON runs.graph_id = graphs.id

@@ -1,6 +1,6 @@
-"""Forks: a new run that goes on from any step of another one. The old run is only read.
+"""Forks: new runs that continue from any step of another run. The old run is only read.
 
-The files that lie in the old run's folder, which its state may name, are in the new run's before it is started.
+The state may name files, so the old run's folder is copied before the new run is started.
 """
 
 from __future__ import annotations
@@ -8,34 +8,34 @@ from __future__ import annotations
 from anyio import to_thread
 from fastapi import Request
 
-from service.api.body import read_json, shaped
+from service.api.body import read_json, validate
 from service.api.folders.copying import copy_folder
 from service.api.folders.unfinished import unfinished
-from service.api.parameters import RunId, Served, Settings, known_graph_id, new_run_id, routes
-from service.api.responses import shapes
+from service.api.parameters import RunId, ServicesDep, SettingsDep, new_run_id, parse_graph_id, strict_router
+from service.api.responses import answers, requests
 from service.api.responses.openapi import FORK_BODY, refusals
 from service.api.responses.rendering import Json
-from service.api.routes.control import DEPTH_MAX, changes_of
-from service.api.routes.runs import started
+from service.api.routes.runs.control import DEPTH_MAX, changes_of
+from service.api.routes.runs.start import started
 from service.api.services import WRITE_WITHIN_S, Services
 from service.core.errors import Conflict, Invalid, NotFound, Unavailable
 from service.core.graph import Graph
 from service.store.commands.start import Start
 from service.store.rows.records import Branch
 
-router = routes(tags=["control"])
+router = strict_router(tags=["control"])
 
 
 @router.post(
     "/runs/{run_id}/fork",
     status_code=202,
-    response_model=shapes.RunStarted,
+    response_model=answers.RunStarted,
     responses=refusals(404, 409, 413, 415),
     openapi_extra=FORK_BODY,
 )
-async def fork_run(run_id: RunId, request: Request, services: Served, settings: Settings) -> Json:
-    """Start a new run from the state that this one had after a step, patched if asked for; in any status of it."""
-    asked = shaped(shapes.ForkRequest, await read_json(request, settings.body_bytes_max, DEPTH_MAX, empty={}))
+async def fork_run(run_id: RunId, request: Request, services: ServicesDep, settings: SettingsDep) -> Json:
+    """Start a new run with the state of this run after a step, optionally patched. This run may have any status."""
+    asked = validate(requests.ForkRequest, await read_json(request, settings.body_bytes_max, DEPTH_MAX, empty={}))
     branch = await services.store.history.branch(run_id, asked.step)
     graph = await _graph_of(services, asked, branch)
     node = _node_of(graph, asked, branch)
@@ -48,22 +48,22 @@ async def fork_run(run_id: RunId, request: Request, services: Served, settings: 
     return started(request, start.run_id)
 
 
-async def _graph_of(services: Services, asked: shapes.ForkRequest, branch: Branch) -> Graph:
+async def _graph_of(services: Services, asked: requests.ForkRequest, branch: Branch) -> Graph:
     try:
-        graph_id = branch.graph_id if asked.graph_id is None else known_graph_id(asked.graph_id)
+        graph_id = branch.graph_id if asked.graph_id is None else parse_graph_id(asked.graph_id)
         record = await services.store.graphs.get(graph_id)
     except NotFound as error:
         raise Invalid.at("/graph_id", str(error)) from error
     return Graph.load(record.definition or "")
 
 
-def _node_of(graph: Graph, asked: shapes.ForkRequest, branch: Branch) -> str:
+def _node_of(graph: Graph, asked: requests.ForkRequest, branch: Branch) -> str:
     node = branch.node if asked.node is None else asked.node
     if node is None:
-        raise Invalid.at("/node", f"required: step {branch.step} ended the run")
+        raise Invalid.at("/node", f"is required because step {branch.step} ended the run")
     if node not in graph.nodes:
-        given = "" if asked.node is not None else f"required: step {branch.step} went to {node!r:.200}, and "
-        raise Invalid.at("/node", f"{given}the graph has no node {node!r:.200}")
+        context = "" if asked.node is not None else f"is required: step {branch.step} went to {node!r:.200}, and "
+        raise Invalid.at("/node", f"{context}the graph has no node {node!r:.200}")
     return node
 
 
@@ -75,10 +75,10 @@ async def _start(services: Services, start: Start, old_run_id: str) -> None:
         raise Conflict(f"this server may not copy {_which(error)}: {error.strerror}") from error
     except OSError as error:
         raise Unavailable(f"{_which(error)} cannot be copied: {error.strerror}") from error
-    # Where this ends as Unavailable the run may be there all the same, and needs its files: they stay.
+    # If this raises Unavailable, the run may exist all the same, so its files are kept.
     await services.store.runs.start(start, within_s=WRITE_WITHIN_S)
 
 
 def _which(error: OSError) -> str:
-    """The file that an error of `copy_folder` tells of."""
+    """Describe the file that an error of `copy_folder` concerns."""
     return f"the run's file {error.filename!r:.200}" if error.filename else "the run's folder"

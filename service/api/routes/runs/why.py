@@ -1,11 +1,11 @@
-"""Why a run is where it is, in one look: a sentence for people, and what it was made from for programs."""
+"""Explain the position of a run: one sentence for people, and the facts behind it for programs."""
 
 from __future__ import annotations
 
 from typing import Any, assert_never
 
-from service.api.parameters import RunId, Served, routes
-from service.api.responses import rendering, shapes
+from service.api.parameters import RunId, ServicesDep, strict_router
+from service.api.responses import answers, rendering
 from service.api.responses.openapi import refusals
 from service.api.responses.rendering import Json
 from service.core import codec
@@ -16,12 +16,12 @@ from service.store.rows.records import StepRecord, WaitRecord, WhyRecord
 
 _MESSAGE_CHARS_MAX = 2000
 
-router = routes(tags=["control"])
+router = strict_router(tags=["control"])
 
 
-@router.get("/runs/{run_id}/why", response_model=shapes.Why, responses=refusals(404))
-async def get_why(run_id: RunId, services: Served) -> Json:
-    """Why a run is where it is, what it waits for, and what it decided last."""
+@router.get("/runs/{run_id}/why", response_model=answers.Why, responses=refusals(404))
+async def get_why(run_id: RunId, services: ServicesDep) -> Json:
+    """Explain why a run is where it is, what it waits for, and what it decided last."""
     why = await services.store.history.why(run_id)
     last = why.last_step
     answer: dict[str, Any] = {"status": why.run.status, "because": because(why)}
@@ -35,7 +35,7 @@ async def get_why(run_id: RunId, services: Served) -> Json:
 
 
 def because(why: WhyRecord) -> str:
-    """One sentence that tells a person why the run is where it is."""
+    """Return one sentence that explains to a person why the run is where it is."""
     run, wait = why.run, _wait_of(why)
     match Status(run.status):
         case Status.QUEUED:
@@ -60,7 +60,7 @@ def because(why: WhyRecord) -> str:
 
 
 def _wait_of(why: WhyRecord) -> WaitRecord | None:
-    """The wait of a run that waits, or would if it were not paused. One that is over is kept until its step is done."""
+    """Return the wait of a waiting or paused run. A finished wait is stored until its step is committed."""
     return why.wait if why.run.status in (Status.WAITING, Status.PAUSED) else None
 
 
@@ -100,7 +100,7 @@ def _running(why: WhyRecord) -> str:
 
 
 def _ending(last: StepRecord) -> str:
-    """How the last step ended its run."""
+    """Describe how the last step ended its run."""
     node = _node(last.node)
     why = {
         Reason.NO_EDGES: f"{node} has no edges",

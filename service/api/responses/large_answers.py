@@ -1,4 +1,4 @@
-"""Large answers are held while they are sent, and slow readers hold them long: all of them together are bounded."""
+"""Bound the memory of large answers, which slow readers keep in memory for long."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from contextlib import contextmanager
 
 LARGE_BYTES_MIN = 2**20
 HELD_BYTES_MAX = 128 * 2**20
-"""Of all large answers that are being sent. One alone may be larger."""
+"""The most bytes that all large answers in progress may hold together. A single answer may be larger."""
 
 
-class Large:
-    """The large answers of one application that are being sent. Belongs to one event loop."""
+class LargeAnswers:
+    """The large answers that one application is sending. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self.held_bytes = 0
 
     @contextmanager
     def hold(self, size: int) -> Iterator[bool]:
-        """Whether there is room for an answer of that size, which is taken meanwhile."""
+        """Reserve `size` bytes during the block. Yield whether there was room."""
         if self.held_bytes and self.held_bytes + size > HELD_BYTES_MAX:
             yield False
             return

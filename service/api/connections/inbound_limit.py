@@ -1,9 +1,8 @@
-"""What a client may send on a log stream: next to nothing, for nobody reads it.
+"""Limit what a client may send on a log stream, where the server reads no messages.
 
-A WebSocket server takes whole messages in, and inflates those that come compressed, before the application sees one: a
-few kilobytes on the wire are megabytes in memory. So `Incoming` takes the place of the server's protocol at the
-connection's transport, and hands on the frames that keep and end a connection; messages end here, uninflated. What it
-hands on is bounded too.
+A WebSocket server reads whole messages and decompresses them before the application sees them, so that a few
+kilobytes on the wire can become megabytes in memory. `InboundLimit` therefore replaces the server's protocol at the
+connection's transport. It passes on control frames within a limit, and drops messages without decompressing them.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 MESSAGE_BYTES_MAX = 2**14
-"""Of one message, in all of its frames and as it is on the wire."""
+"""Size of one message on the wire, in all its frames."""
 BURST_BYTES_MAX = 2**16
-"""Of all that a client sends at once."""
+"""How much a client may send at once."""
 BYTES_PER_S = 2**10
-"""Of all that it sends in the long run; a ping and a pong have some ten bytes each."""
+"""How much a client may send per second in the long run. A ping or pong has about ten bytes."""
 LATE_FRAMES_MAX = 1000
-"""Frames that are looked at after a client has sent too much, for its answer to our close is among them."""
+"""Frames that are read after a client has sent too much, to find its answer to our close frame."""
 
 TOO_MUCH = 1008
 TOO_LARGE = 1009
@@ -35,14 +34,14 @@ _RESERVED_BITS = 0x30
 _COMPRESSED_BIT = 0x40
 
 
-class Incoming(asyncio.Protocol):
-    """The protocol of one connection, in front of the WebSocket server's own."""
+class InboundLimit(asyncio.Protocol):
+    """The asyncio protocol of one connection, in front of the WebSocket server's own."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         inner: Any = transport.get_protocol()
         self._inner = inner
         self._loop = asyncio.get_running_loop()
-        self._filter = _Filter()
+        self._filter = _FrameFilter()
         self._held: bytearray | None = bytearray()
         self._allowance = float(BURST_BYTES_MAX)
         self._counted_at = self._loop.time()
@@ -51,29 +50,29 @@ class Incoming(asyncio.Protocol):
         transport.set_protocol(self)
 
     def open(self) -> None:
-        """Hand on what came while the handshake was answered: the server knows what to do with it from now on."""
+        """Pass on what arrived during the handshake. The server can process it from now on."""
         held, self._held = self._held, None
         if held:
             self._inner.data_received(bytes(held))
 
     def when_exceeded(self, tell: Callable[[int], None]) -> None:
-        """Call `tell`, now or later, with the code to close with as soon as the client has sent too much."""
+        """Call `tell` with the close code as soon as the client has sent too much, which may be now."""
         self._tell = tell
         if self._excess is not None:
             tell(self._excess)
 
-    # As asyncio calls it.
+    # Called by asyncio.
 
     def data_received(self, data: bytes) -> None:
         if self._excess is not None:
-            passed = self._filter.pass_on(data)
+            passed = self._filter.filter(data)
         else:
             allowed = self._allowed()
             self._allowance -= len(data)
-            passed = self._filter.pass_on(data[:allowed])
-            if self._filter.too_large or len(data) > allowed:
-                self._exceed(TOO_LARGE if self._filter.too_large else TOO_MUCH)
-                passed += self._filter.pass_on(data[allowed:])
+            passed = self._filter.filter(data[:allowed])
+            if self._filter.is_too_large or len(data) > allowed:
+                self._exceed(TOO_LARGE if self._filter.is_too_large else TOO_MUCH)
+                passed += self._filter.filter(data[allowed:])
         if self._held is not None:
             self._held += passed
         elif passed:
@@ -92,7 +91,7 @@ class Incoming(asyncio.Protocol):
         self._inner.resume_writing()
 
     def _allowed(self) -> int:
-        """How many bytes may come now."""
+        """Return how many bytes may arrive now."""
         now = self._loop.time()
         self._allowance = min(BURST_BYTES_MAX, self._allowance + (now - self._counted_at) * BYTES_PER_S)
         self._counted_at = now
@@ -105,31 +104,31 @@ class Incoming(asyncio.Protocol):
             self._tell(code)
 
 
-class _Filter:
-    """Reads frames (RFC 6455, section 5.2) and lets through those that are no part of a message.
+class _FrameFilter:
+    """Parse frames (RFC 6455, section 5.2) and pass on those that are not part of a message.
 
-    A frame that is none as it ought to be is let through with all that follows, for the server to refuse.
+    An invalid frame is passed on together with everything after it, for the server to refuse.
     """
 
     def __init__(self) -> None:
-        self.too_large = False
+        self.is_too_large = False
         self.frames_left: int | None = None
-        """How many more are looked at, of which only those that close come through; None: all."""
+        """How many more frames to read; only close frames among them are passed on. None: no limit."""
         self._head = bytearray()
         self._payload_left = 0
-        self._passes = False
-        self._is_odd = False
+        self._passes_on = False
+        self._is_invalid = False
         self._message_bytes = 0
 
-    def pass_on(self, data: bytes) -> bytes:
-        if self._is_odd:
+    def filter(self, data: bytes) -> bytes:
+        if self._is_invalid:
             return data if self.frames_left is None else b""
         passed, at = bytearray(), 0
         while at < len(data) and self.frames_left != 0:
             if self._payload_left:
                 end = min(at + self._payload_left, len(data))
                 self._payload_left -= end - at
-                if self._passes:
+                if self._passes_on:
                     passed += data[at:end]
                 at = end
                 continue
@@ -137,11 +136,11 @@ class _Filter:
             self._head += data[at:end]
             at = min(end, len(data))
             if self._missing_of_head() == 0:
-                is_odd = self._begin_frame()
-                if self._passes:
+                is_invalid = self._begin_frame()
+                if self._passes_on:
                     passed += self._head
                 self._head.clear()
-                if is_odd:
+                if is_invalid:
                     return bytes(passed + data[at:])
         return bytes(passed)
 
@@ -153,7 +152,7 @@ class _Filter:
         return whole - len(self._head)
 
     def _begin_frame(self) -> bool:
-        """Read the head; whether it is odd."""
+        """Parse the frame's head. Return whether it is invalid."""
         if self.frames_left is not None:
             self.frames_left -= 1
         first, second = self._head[:2]
@@ -165,13 +164,13 @@ class _Filter:
             is_good = is_last and length <= _CONTROL_BYTES_MAX and not first & _COMPRESSED_BIT
         else:
             is_good = opcode in _DATA
-        self._is_odd = not is_good or not is_masked or bool(first & _RESERVED_BITS)
+        self._is_invalid = not is_good or not is_masked or bool(first & _RESERVED_BITS)
         self._payload_left = length
         is_late = self.frames_left is not None
-        self._passes = self._is_odd or opcode == _CLOSE or (opcode in _CONTROL and not is_late)
+        self._passes_on = self._is_invalid or opcode == _CLOSE or (opcode in _CONTROL and not is_late)
         if opcode in _DATA:
             self._message_bytes += length
-            self.too_large = self.too_large or self._message_bytes > MESSAGE_BYTES_MAX
+            self.is_too_large = self.is_too_large or self._message_bytes > MESSAGE_BYTES_MAX
             if is_last:
                 self._message_bytes = 0
-        return self._is_odd
+        return self._is_invalid

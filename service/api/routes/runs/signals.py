@@ -1,4 +1,4 @@
-"""Signals: what somebody outside tells a run. Once answered, one lies in the run's mailbox, on disk."""
+"""Send signals to runs. Once a call is answered, the signal is on disk in the run's mailbox."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from typing import Annotated
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Path, Request
-from starlette.convertors import Convertor, register_url_convertor
 
 from service.api.body import read_json
 from service.api.idempotency import key_of, keyed
-from service.api.parameters import RunId, Served, Settings, routes
-from service.api.responses import shapes
+from service.api.parameters import RunId, ServicesDep, SettingsDep, strict_router
+from service.api.responses import answers
 from service.api.responses.openapi import SIGNAL_BODY, refusals
 from service.api.responses.rendering import Json
 from service.api.services import WRITE_WITHIN_S
@@ -19,32 +18,32 @@ from service.core import codec
 from service.core.errors import Invalid
 
 DEPTH_MAX = codec.DEPTH_MAX - 1
-"""The payload becomes the value of a key of the state, one level down."""
+"""The payload becomes a value in the state, one level down."""
 
 
-class _AnyText(Convertor[str]):
-    """Of a path, all that is left of it: a graph can name signals with a slash in them, or a line feed."""
-
-    regex = "(?s:.*)"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
+router = strict_router(tags=["control"])
 
 
-register_url_convertor("any_text", _AnyText())
+@router.get("/runs/{run_id}/signals", response_model=answers.SignalList, responses=refusals(404))
+async def list_signals(run_id: RunId, services: ServicesDep) -> Json:
+    """List the signals that the run has accepted, oldest first; of more than 10,000 the newest.
 
-router = routes(tags=["control"])
+    `step` is the step that took the signal, and null while the signal waits.
+    """
+    signals = await services.store.details.signals(run_id)
+    items = [
+        {"name": each.name, "accepted_at": each.accepted_at, "step": each.step, "bytes": each.byte_length}
+        for each in signals
+    ]
+    return Json({"items": items})
 
 
 @router.post(
     "/runs/{run_id}/signals/{name:any_text}",
     status_code=202,
-    response_model=shapes.SignalSent,
+    response_model=answers.SignalSent,
     responses={
-        200: {"model": shapes.SignalSent, "description": "This Idempotency-Key has sent it before"},
+        200: {"model": answers.SignalSent, "description": "This Idempotency-Key has already sent the signal"},
         **refusals(404, 409, 413, 415),
     },
     openapi_extra=SIGNAL_BODY,
@@ -53,8 +52,8 @@ async def send_signal(
     run_id: RunId,
     name: Annotated[str, Path(min_length=1, description="The name that a node of the run's graph waits for.")],
     request: Request,
-    services: Served,
-    settings: Settings,
+    services: ServicesDep,
+    settings: SettingsDep,
 ) -> Json:
     """Send a run a signal, with any JSON as its payload. It waits in the run's mailbox until a node takes it.
 
@@ -72,10 +71,10 @@ async def send_signal(
 
 def _check_name(request: Request, name: str) -> None:
     try:
-        # The server puts U+FFFD in place of bytes that are no UTF-8: no client has meant that name.
+        # The server decodes invalid UTF-8 as U+FFFD, which is not the name that the client meant.
         unquote_to_bytes(request.scope["raw_path"]).decode()
         codec.check(name)
     except UnicodeDecodeError as error:
-        raise Invalid.at("/name", "a signal's name is UTF-8") from error
+        raise Invalid.at("/name", "must be UTF-8") from error
     except codec.ValueUnfit as unfit:
         raise Invalid.at("/name", unfit.message) from unfit

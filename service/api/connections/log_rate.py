@@ -1,4 +1,4 @@
-"""A log that clients cannot fill: of lines of one kind, one a second, with a count of those that were left out."""
+"""Limit log records that clients can cause to one per second of each kind, with a count of the omitted ones."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ LINE_EVERY_S = 1.0
 KINDS_MAX = 1000
 _KIND_CHARS_MAX = 100
 _LOGGERS = ("asyncio", "uvicorn.error", "service.api")
-"""Those that log what clients and the network do."""
+"""Loggers that report what clients and the network do."""
 
 
 @dataclass(slots=True)
 class _Kind:
-    told_at: float
-    left_out: int = 0
+    logged_at: float
+    omitted: int = 0
 
 
-class Sparing(logging.Filter):
-    """Lets one record of a kind through in LINE_EVERY_S; a kind is a first line of a message with its exception."""
+class RateLimit(logging.Filter):
+    """Pass one record of each kind per LINE_EVERY_S. A kind is the first line of a message and its exception."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,11 +34,11 @@ class Sparing(logging.Filter):
         now = time.monotonic()
         key = _kind_of(record)
         kind = self._kinds.get(key)
-        if kind is not None and now < kind.told_at + LINE_EVERY_S:
-            kind.left_out += 1
+        if kind is not None and now < kind.logged_at + LINE_EVERY_S:
+            kind.omitted += 1
             return False
-        if kind is not None and kind.left_out:
-            record.msg = f"{record.getMessage().rstrip()} (and {kind.left_out} more of this kind)"
+        if kind is not None and kind.omitted:
+            record.msg = f"{record.getMessage().rstrip()} (and {kind.omitted} more of this kind)"
             record.args = None
         if len(self._kinds) >= KINDS_MAX:
             self._kinds.clear()
@@ -47,16 +47,16 @@ class Sparing(logging.Filter):
 
 
 @contextmanager
-def sparing_logs() -> Iterator[None]:
-    """Meanwhile what clients cause is logged sparingly."""
-    sparing = Sparing()
+def rate_limited_logs() -> Iterator[None]:
+    """Limit, during the block, how often a record that clients can cause is logged."""
+    rate_limit = RateLimit()
     for name in _LOGGERS:
-        logging.getLogger(name).addFilter(sparing)
+        logging.getLogger(name).addFilter(rate_limit)
     try:
         yield
     finally:
         for name in _LOGGERS:
-            logging.getLogger(name).removeFilter(sparing)
+            logging.getLogger(name).removeFilter(rate_limit)
 
 
 def _kind_of(record: logging.LogRecord) -> tuple[str, int, str, str]:

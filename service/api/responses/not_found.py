@@ -1,4 +1,4 @@
-"""What is said of a path that is none: which call it may have been meant for."""
+"""Answer calls to unknown paths with 404 and the nearest known call."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from service.api.prefix import path_within
 
 SEGMENTS_MAX = 6
 SEGMENT_CHARS_MAX = 60
-"""What is longer is no misspelling of ours."""
+"""A longer path or segment is not compared."""
 _NEAR_MIN = 0.6
 
-# What other services have in these places, and some clients look for.
+# Paths of other services that clients may try here.
 _ELSEWHERE = {
-    "/runs/{run_id}": "/graph/state/{run_id}",
-    "/runs/{run_id}/status": "/graph/state/{run_id}",
+    "/runs/{run_id}/status": "/runs/{run_id}",
     "/graph/{graph_id}/run": "/graph/run",
     "/graphs/{graph_id}": "/graph/{graph_id}",
     "/graphs/{graph_id}/run": "/graph/run",
@@ -36,19 +35,19 @@ _ELSEWHERE = {
 class _Call(NamedTuple):
     method: str
     path: str
-    """With `{parameters}`."""
+    """The path with `{parameters}`."""
 
 
 async def unknown_path(scope: Scope, _receive: Receive, _send: Send) -> None:
-    """The application for whatever no route matches. Starlette's own answer to a WebSocket would be 403."""
+    """Handle calls that no route matches. Starlette would answer a WebSocket with 403."""
     path = path_within(scope)
     meant = _meant(path, scope.get("method", "WebSocket"), scope["app"].routes)
-    hint = "the calls are described at /docs" if meant is None else f"did you mean {meant}?"
+    hint = "see /docs for the calls" if meant is None else f"did you mean {meant}?"
     raise HTTPException(404, f"there is nothing at {path!r:.300}; {hint}")
 
 
 def _meant(path: str, method: str, routes: Iterable[BaseRoute]) -> str | None:
-    """The call that is nearest to `path`, with its parameters filled in; None where none is near."""
+    """Return the call nearest to `path` with its parameters filled in, or None if none is near."""
     asked = _segments(path)
     if len(asked) > SEGMENTS_MAX or max(map(len, asked), default=0) > SEGMENT_CHARS_MAX:
         return None
@@ -63,9 +62,9 @@ def _meant(path: str, method: str, routes: Iterable[BaseRoute]) -> str | None:
     nearness, _, known, call = max(near, key=lambda each: each[:2], default=(0.0, False, "", _Call("", "")))
     if nearness < _NEAR_MIN:
         return None
-    given = dict(zip(_segments(known), asked, strict=False))
+    arguments = dict(zip(_segments(known), asked, strict=False))
     return f"{call.method} /" + "/".join(
-        given.get(segment, segment) if segment[0] == "{" else segment for segment in _segments(call.path)
+        arguments.get(segment, segment) if segment[0] == "{" else segment for segment in _segments(call.path)
     )
 
 
@@ -78,7 +77,7 @@ def _calls(routes: Iterable[BaseRoute]) -> Iterable[_Call]:
 
 
 def _nearness(asked: list[str], known: str) -> float:
-    """How much of a path is the same, from 0 to 1. A parameter may be anything."""
+    """Return the similarity of two paths, from 0 to 1. A parameter matches any segment."""
     segments = _segments(known)
     alike = [_likeness(*pair) for pair in zip(asked, segments, strict=False)]
     if any(like < _NEAR_MIN for like in alike):
@@ -88,7 +87,7 @@ def _nearness(asked: list[str], known: str) -> float:
 
 def _likeness(asked: str, known: str) -> float:
     if known[0] == "{":
-        return 0.99 if asked else 0.0  # A word that is the same tells more.
+        return 0.99 if asked else 0.0  # An equal word is a better match.
     return 1.0 if asked == known else difflib.SequenceMatcher(None, asked.lower(), known).ratio()
 
 

@@ -1,0 +1,15 @@
+"""Bounds of what clients send. The OpenAPI document and the error messages name them."""
+
+from __future__ import annotations
+
+NUMBER_MAX = 2**63 - 1
+"""The highest number that a client may send where a count is expected."""
+LIMIT_MAX = 1000
+"""The most items of a page."""
+TAGS_MAX = 100
+"""The most tags of a run."""
+TAG_KEY_CHARS_MAX = 200
+TAG_VALUE_CHARS_MAX = 2000
+FILTERS_MAX = 20
+"""The most values of a filter that takes several."""
+ID_PREFIX_CHARS_MIN = 4

@@ -1,0 +1,179 @@
+"""Pydantic models of request bodies, with which they are validated."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, GetJsonSchemaHandler, WithJsonSchema
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from service.api.limits import (
+    FILTERS_MAX,
+    LIMIT_MAX,
+    NUMBER_MAX,
+    TAG_KEY_CHARS_MAX,
+    TAG_VALUE_CHARS_MAX,
+    TAGS_MAX,
+)
+from service.core.run import WaitKind
+from service.core.transitions import Status
+
+JsonObject = dict[str, Any]
+T = TypeVar("T")
+
+
+class StrictModel(BaseModel):
+    """A model that refuses unknown fields."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def _refuse_null(value: Any) -> Any:
+    if value is None:
+        raise ValueError("must not be null; omit it instead")
+    return value
+
+
+class _SchemaWithoutNull:
+    """Describe a field in OpenAPI by the type that it has when it is present."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        described = handler(schema)
+        kinds = [kind for kind in described.pop("anyOf") if kind != {"type": "null"}]
+        return described | (kinds[0] if len(kinds) == 1 else {"anyOf": kinds})
+
+
+Omittable = Annotated[T | None, BeforeValidator(_refuse_null), _SchemaWithoutNull()]
+"""A field that may be omitted and is None then. A client may not send null."""
+
+
+def omittable(description: str) -> Any:
+    """Return the default of an Omittable field. It is a factory so that OpenAPI does not show null as the default."""
+    return Field(default_factory=lambda: None, description=description)
+
+
+def _status(value: Any) -> Status:
+    # A strict model does not accept a member's name for an Enum.
+    if value not in list(Status):
+        raise ValueError(f"must be one of {' '.join(Status)}")
+    return Status(value)
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _one_or_many(schema: JsonSchemaValue) -> JsonSchemaValue:
+    return {"anyOf": [schema, {"type": "array", "items": schema, "minItems": 1, "maxItems": FILTERS_MAX}]}
+
+
+StatusList = Annotated[
+    list[Annotated[Status, BeforeValidator(_status)]],
+    Field(min_length=1, max_length=FILTERS_MAX),
+    BeforeValidator(_listed),
+    WithJsonSchema(_one_or_many({"enum": [status.value for status in Status]})),
+]
+TagList = Annotated[
+    list[str],
+    Field(min_length=1, max_length=FILTERS_MAX),
+    BeforeValidator(_listed),
+    WithJsonSchema(_one_or_many({"type": "string", "pattern": "^[^\0]*:[^\0]*$"})),
+]
+
+
+class EmptyRequest(StrictModel):
+    """The body of a call that takes no parameters: none, or an empty object."""
+
+
+class SessionRequest(StrictModel):
+    token: str = Field(description="The server's RUNGRAPH_API_TOKEN.")
+
+
+class ResumeRequest(StrictModel):
+    patch: Omittable[JsonObject] = omittable("A JSON Merge Patch (RFC 7396) of the state, committed as a step.")
+    max_steps: Omittable[Annotated[int, Field(ge=1, le=NUMBER_MAX)]] = omittable("Replaces the run's limit of steps.")
+
+
+class ForkRequest(StrictModel):
+    step: Omittable[Annotated[int, Field(ge=0, le=NUMBER_MAX)]] = omittable(
+        "The new run begins with the state after this step; the last step if omitted."
+    )
+    patch: Omittable[JsonObject] = omittable("A JSON Merge Patch (RFC 7396) of that state.")
+    graph_id: Omittable[str] = omittable("The graph of the new run; the old run's if omitted.")
+    node: Omittable[str] = omittable("The node at which the new run begins; the one after the step if omitted.")
+
+
+class BacktestedRuns(StrictModel):
+    graph_id: Omittable[str] = omittable("Runs of this graph. Required unless there are `run_ids`.")
+    run_ids: Omittable[Annotated[list[str], Field(min_length=1, max_length=LIMIT_MAX)]] = omittable("These runs.")
+    status: Omittable[Annotated[Status, BeforeValidator(_status)]] = omittable("Only runs of this status.")
+    limit: Annotated[int, Field(ge=1, le=LIMIT_MAX)] = Field(100, description="The most runs, the newest first.")
+
+
+class BacktestRequest(StrictModel):
+    runs: BacktestedRuns
+
+
+Tags = Annotated[
+    dict[
+        Annotated[str, Field(max_length=TAG_KEY_CHARS_MAX)],
+        Annotated[str, Field(max_length=TAG_VALUE_CHARS_MAX)],
+    ],
+    Field(max_length=TAGS_MAX),
+]
+
+
+class RunRequest(StrictModel):
+    graph_id: str
+    initial_state: JsonObject = {}
+    tags: Tags = Field({}, description="Shown and filtered by, and otherwise without meaning.")
+
+
+class DemoRequest(StrictModel):
+    """The table is `dataset` or `rows`, not both. By default it is the bundled data set."""
+
+    dataset: str = Field("planes", description="The name of a bundled data set.")
+    # FailFast, because reporting a fault for each of a million rows would take seconds.
+    rows: Annotated[list[JsonObject], Field(min_length=1), FailFast()] = Field(
+        [], description="A table with one object per row."
+    )
+    threshold: Annotated[int | float, Field(ge=0)] = Field(
+        0, description="The run ends at this number of anomalies or fewer."
+    )
+    mode: Literal["report", "mend"] = Field("mend", description="`report` changes nothing.")
+    allow: list[Literal["fill", "outliers", "duplicates", "text_in_numbers"]] = Field(
+        [], description="Changes that are allowed without evidence in the table."
+    )
+    keep: list[str] = Field([], description="Columns that are never changed.")
+
+
+# `run_filters` checks these; their schemas are for OpenAPI.
+PlainText = Annotated[str, Field(json_schema_extra={"pattern": "^[^\0]*$"})]
+WaitName = Annotated[str, Field(json_schema_extra={"enum": [kind.value for kind in WaitKind]})]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+IdPrefix = Annotated[str, Field(json_schema_extra={"pattern": "^[0-9a-f-]{4,36}$"})]
+
+
+class RunsWhere(StrictModel):
+    """Filters as in `GET /runs`. A field with several values takes a list or a single one."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
+
+    status: Omittable[StatusList] = omittable("Any of these.")
+    graph_id: Omittable[str] = omittable("The id of the graph.")
+    graph: Omittable[PlainText] = omittable("The name of the graph, in any version.")
+    tag: Omittable[TagList] = omittable("All of these; `!k:v` excludes a tag.")
+    parent_id: Omittable[str] = omittable("The id of the parent run, or `none`.")
+    forked_from: Omittable[str] = omittable("The id of the run that was forked.")
+    waiting_for: Omittable[WaitName] = omittable("What the runs wait for: sleep, signal, children or backoff.")
+    created_after: Omittable[Time] = omittable("A time in ISO 8601.")
+    created_before: Omittable[Time] = omittable("A time in ISO 8601.")
+    id_prefix: Omittable[IdPrefix] = omittable("The first characters of the id, at least 4.")
+
+
+class RunActionRequest(StrictModel):
+    action: Literal["cancel", "pause", "resume"]
+    where: RunsWhere = Field(description="Which runs. At least one filter is required.")
+    dry_run: bool = Field(False, description="Only count the runs.")
+    limit: Annotated[int, Field(ge=1, le=LIMIT_MAX)] = Field(1000, description="The most runs, oldest first.")

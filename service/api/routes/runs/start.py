@@ -1,0 +1,64 @@
+"""Start runs."""
+
+from __future__ import annotations
+
+from fastapi import Request
+
+from service.api.body import read_json, validate
+from service.api.idempotency import key_of, keyed
+from service.api.parameters import (
+    new_run_id,
+    parse_graph_id,
+    services_in,
+    settings_in,
+    strict_router,
+)
+from service.api.prefix import prefix
+from service.api.responses import answers, requests
+from service.api.responses.openapi import RUN_BODY, refusals
+from service.api.responses.rendering import Json
+from service.api.services import WRITE_WITHIN_S
+from service.core import codec
+from service.core.errors import Invalid, StateInvalid
+from service.core.state import State
+from service.store.commands.start import Start
+
+DEPTH_MAX = 1 + codec.DEPTH_MAX
+"""The state may nest to the full depth, and it is one level down in the body."""
+
+router = strict_router(tags=["runs"])
+
+
+@router.post(
+    "/graph/run",
+    status_code=202,
+    response_model=answers.RunStarted,
+    responses={
+        200: {"model": answers.RunStarted, "description": "This Idempotency-Key has already started the run"},
+        **refusals(404, 409, 413, 415),
+    },
+    openapi_extra=RUN_BODY,
+)
+async def start_run(request: Request) -> Json:
+    """Start a run of a graph. Once this is answered, the run is on disk."""
+    # These are not dependencies, because FastAPI would take as long to resolve them as the rest of the call takes.
+    services, settings = services_in(request), settings_in(request)
+    key = key_of(request)
+    asked = validate(requests.RunRequest, await read_json(request, settings.body_bytes_max, DEPTH_MAX))
+    state = initial_state(asked.initial_state, settings.state_bytes_max)
+    start = Start(new_run_id(), parse_graph_id(asked.graph_id), state, asked.tags)
+    run_id, is_new = await services.store.runs.start(start, keyed(key, "run", dict(asked)), within_s=WRITE_WITHIN_S)
+    return started(request, run_id, 202 if is_new else 200)
+
+
+def initial_state(value: requests.JsonObject, bytes_max: int) -> State:
+    """Return the initial state of a run. Raise Invalid if it is too large."""
+    try:
+        return State.of(value, bytes_max)
+    except StateInvalid as error:
+        raise Invalid.at("/initial_state", str(error)) from error
+
+
+def started(request: Request, run_id: str, status_code: int = 202) -> Json:
+    """Return the answer to a start: the run's id and its location."""
+    return Json({"run_id": run_id}, status_code, {"Location": f"{prefix(request.scope)}/graph/state/{run_id}"})

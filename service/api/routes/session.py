@@ -1,0 +1,61 @@
+"""Exchange the token for a cookie, for browsers."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import suppress
+
+from fastapi import HTTPException, Request
+from starlette.responses import Response
+
+from service.api.access import token_bytes
+from service.api.body import read_json, validate
+from service.api.parameters import ServicesDep, SettingsDep, strict_router
+from service.api.responses import requests
+from service.api.responses.openapi import SESSION_BODY, refusals
+from service.api.responses.problems import problem
+from service.api.session import Sessions
+
+WRONG_TOKEN_DELAY_S = 1.0
+"""How long the answer to a wrong token is delayed, so that guessing is slow."""
+
+router = strict_router(tags=["session"])
+
+
+@router.api_route("/session", methods=["GET", "PUT", "PATCH", "OPTIONS", "TRACE"], include_in_schema=False)
+async def refuse_other_methods() -> None:
+    """Answer 405 with both methods; Starlette would name only those of the first route."""
+    raise HTTPException(405, headers={"Allow": "DELETE, POST"})
+
+
+@router.post(
+    "/session",
+    status_code=204,
+    response_class=Response,
+    responses=refusals(413, 415),
+    openapi_extra=SESSION_BODY,
+)
+async def begin_session(request: Request, services: ServicesDep, settings: SettingsDep) -> Response:
+    """Exchange the server's token for a cookie. A server without a token needs none and sets none."""
+    asked = validate(requests.SessionRequest, await read_json(request, settings.body_bytes_max))
+    if settings.api_token is None:
+        return Response(status_code=204)
+    token = token_bytes(settings.api_token)
+    if not secrets.compare_digest(asked.token.encode(errors="surrogateescape"), token):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WRONG_TOKEN_DELAY_S):
+                await services.stop.wait()
+        return problem(401, "this is not the server's token", headers={"WWW-Authenticate": "Bearer"})
+    answer = Response(status_code=204)
+    Sessions(token).begin(answer, request.scope)
+    return answer
+
+
+@router.delete("/session", status_code=204, response_class=Response, responses=refusals())
+async def end_session(request: Request, settings: SettingsDep) -> Response:
+    """End the session: the browser forgets the cookie."""
+    answer = Response(status_code=204)
+    if settings.api_token is not None:
+        Sessions(token_bytes(settings.api_token)).end(answer, request.scope)
+    return answer

@@ -1,0 +1,61 @@
+"""Draw a graph as a Mermaid flowchart.
+
+Names are data: in a text, every character that Mermaid's grammar could read is written as an entity.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from service.core import codec
+from service.core.graph import Edge, Graph, GraphNode, Node, SignalNode, SleepNode, ToolNode, Until
+
+LABEL_CHARS_MAX = 200
+_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _.,-")
+_SHAPES = {ToolNode: ("[", "]"), SleepNode: ("([", "])"), SignalNode: ("{{", "}}"), GraphNode: ("[[", "]]")}
+_END = "finish"
+
+
+def flowchart(graph: Graph) -> str:
+    """Return the text of a flowchart: a shape for each kind of node, and each edge with its condition."""
+    ids = {name: f"n{number}" for number, name in enumerate(graph.nodes)}
+    lines = ["flowchart TD", f"    begin(( )) --> {ids[graph.start_node]}"]
+    for name, node in graph.nodes.items():
+        opening, closing = _SHAPES[type(node)]
+        lines.append(f'    {ids[name]}{opening}"{_label(f"{name}: {_kind(node)}")}"{closing}')
+    edges = [(ids[name], edge) for name, edges in graph.edges.items() for edge in edges]
+    if any(edge.to is None for _, edge in edges):
+        lines.append(f"    {_END}((( )))")
+    lines += [_arrow(source, edge, _END if edge.to is None else ids[edge.to]) for source, edge in edges]
+    return "\n".join(lines) + "\n"
+
+
+def _arrow(source: str, edge: Edge, target: str) -> str:
+    texts = []
+    if edge.on_error is not None:
+        texts.append("on error" if edge.on_error is True else f"on {', '.join(edge.on_error)}")
+    if edge.condition is not None:
+        texts.append(codec.encode(edge.condition.document()))
+    line = "-.->" if edge.on_error is not None else "-->"
+    label = f'|"{_label(": ".join(texts))}"| ' if texts else ""
+    return f"    {source} {line} {label}{target}"
+
+
+def _kind(node: Node) -> str:
+    match node:
+        case ToolNode():
+            return node.tool
+        case SleepNode():
+            return f"sleep until {node.sleep.until}" if isinstance(node.sleep, Until) else f"sleep {node.sleep} s"
+        case SignalNode():
+            return f"signal {node.signal}"
+        case GraphNode():
+            return f"graph {node.graph}" + ("" if node.for_each is None else f" for each of {node.for_each}")
+        case never:
+            assert_never(never)
+
+
+def _label(text: str) -> str:
+    """Return `text` for a quoted label, cut at LABEL_CHARS_MAX."""
+    cut = text if len(text) <= LABEL_CHARS_MAX else f"{text[:LABEL_CHARS_MAX]}…"
+    return "".join(character if character in _SAFE else f"#{ord(character)};" for character in cut)

@@ -1,0 +1,151 @@
+"""The keys of a run's state: which step last wrote each, and the values that one has had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import LargeBinary, Text, and_, bindparam, cast, func, select
+
+from service.core.errors import NotFound
+from service.store.database.reader import Reader, Snapshot
+from service.store.database.statements import constant
+from service.store.queries.pages import PAGE_BYTES_MAX
+from service.store.rows.records import Page
+from service.store.rows.states import VALUE, distinct_keys, is_set, slot_of, whole_key
+from service.store.schema.models import changes, runs, snapshots
+
+_STEP_OF_RUN = select(runs.c.step).where(runs.c.id == bindparam("run_id"))
+
+
+def _keys_written(dialect: str) -> Any:
+    """Select the latest row of each key, by hops through the index."""
+    keys = distinct_keys(cast(bindparam("run_id"), Text))
+    latest = changes.alias("latest")
+    latest_step = (
+        select(latest.c.step)
+        .where(latest.c.run_id == bindparam("run_id"), latest.c.key == keys.c.key)
+        .order_by(latest.c.step.desc())
+        .limit(constant(1))
+        .scalar_subquery()
+    )
+    return (
+        select(
+            whole_key(changes.c.long_key, changes.c.key),
+            changes.c.step,
+            changes.c.position,
+            snapshots.c.node,
+            _BYTES[dialect].label("byte_length"),
+        )
+        .select_from(
+            keys.join(changes, and_(changes.c.run_id == bindparam("run_id"), changes.c.key == keys.c.key)).outerjoin(
+                snapshots, and_(snapshots.c.run_id == changes.c.run_id, snapshots.c.step == changes.c.step)
+            )
+        )
+        .where(changes.c.step == latest_step, is_set(changes.c.value, changes.c.shared_digest))
+    )
+
+
+_BYTES = {"sqlite": func.length(cast(VALUE.element, LargeBinary)), "postgresql": func.octet_length(VALUE.element)}
+KEYS_WRITTEN = {dialect: _keys_written(dialect) for dialect in ("sqlite", "postgresql")}
+"""By dialect, since they measure bytes by other functions. Parameter: run_id."""
+
+_written = changes.outerjoin(
+    snapshots, and_(snapshots.c.run_id == changes.c.run_id, snapshots.c.step == changes.c.step)
+)
+_OF_KEY = and_(
+    changes.c.run_id == bindparam("run_id"),
+    changes.c.key == bindparam("key"),
+    changes.c.step < bindparam("before_step"),
+)
+
+SIZES_OF_VALUES = (
+    select(changes.c.step, func.coalesce(func.length(VALUE.element), 0).label("length"))
+    .where(_OF_KEY)
+    .order_by(changes.c.step.desc())
+    .limit(bindparam("count"))
+)
+"""Parameters: run_id, key (its slot), before_step, count."""
+
+VALUES_OF_KEY = (
+    select(changes.c.step, snapshots.c.node, VALUE)
+    .select_from(_written)
+    .where(_OF_KEY, changes.c.step >= bindparam("first_step"))
+    .order_by(changes.c.step.desc())
+)
+"""Parameters: run_id, key (its slot), before_step, first_step."""
+
+_IS_WRITTEN = (
+    select(changes.c.step).where(changes.c.run_id == bindparam("run_id"), changes.c.key == bindparam("key")).limit(1)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenKey:
+    """A key of the present state, and the step that last wrote it."""
+
+    key: str
+    step: int
+    """0: the initial state."""
+    node: str | None
+    """None: the initial state or a patch."""
+    byte_length: int
+    """Of the value's JSON text."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyValue:
+    """A value that a key has had."""
+
+    step: int
+    node: str | None
+    value: str | None
+    """JSON text; None: the step removed the key."""
+
+
+async def written_keys(reader: Reader, run_id: str) -> list[WrittenKey]:
+    """Return the keys of the run's present state, in the state's order. Raise NotFound if there is no such run."""
+    async with reader.snapshot() as snapshot:
+        await _step_of(snapshot, run_id)
+        rows = await snapshot.all(KEYS_WRITTEN[snapshot.dialect], run_id=run_id)
+    in_order = sorted(rows, key=lambda row: (row.position, row.key))
+    return [WrittenKey(row.key, row.step, row.node, row.byte_length) for row in in_order]
+
+
+async def key_values(reader: Reader, run_id: str, key: str, before_step: int | None, limit: int) -> Page:
+    """Return the KeyValues of a key, newest first. The cursor is the next `before_step`.
+
+    A page ends early if its values are large. Raise NotFound if there is no such run, or if it never had the key.
+    """
+    async with reader.snapshot() as snapshot:
+        step = await _step_of(snapshot, run_id)
+        place: dict[str, Any] = {"run_id": run_id, "key": slot_of(key, snapshot.dialect)}
+        if await snapshot.one(_IS_WRITTEN, **place) is None:
+            raise NotFound("key", key[:200])
+        place["before_step"] = step + 1 if before_step is None else min(before_step, step + 1)
+        sizes = await snapshot.all(SIZES_OF_VALUES, **place, count=limit + 1)
+        kept = _fitting(sizes[:limit])
+        if not kept:
+            return Page(())
+        rows = await snapshot.all(VALUES_OF_KEY, **place, first_step=kept[-1])
+    items = tuple(KeyValue(row.step, row.node, row.value) for row in rows)
+    return Page(items, kept[-1] if len(sizes) > len(kept) else None)
+
+
+async def _step_of(snapshot: Snapshot, run_id: str) -> int:
+    run = await snapshot.one(_STEP_OF_RUN, run_id=run_id)
+    if run is None:
+        raise NotFound("run", run_id)
+    return int(run.step)
+
+
+def _fitting(sizes: Any) -> list[int]:
+    """Return the first steps whose values make a page of a bounded size."""
+    kept: list[int] = []
+    room = PAGE_BYTES_MAX
+    for step, length in sizes:
+        room -= length
+        if kept and room < 0:
+            break
+        kept.append(step)
+    return kept

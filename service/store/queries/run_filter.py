@@ -1,0 +1,237 @@
+"""Filters of runs as SQL. Each filter is led by one index, so that no query sorts or reads all runs.
+
+A query with several statuses or graphs is a UNION of one ordered and limited query for each of them: an index gives
+the order of one status or graph, and not that of several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import and_, exists, false, func, literal, not_, or_, select, tuple_, union_all
+
+from service.core import codec
+from service.core.run import WaitKind
+from service.core.syntax.tags import tag_of
+from service.core.transitions import Status
+from service.store.database.clock import text_of
+from service.store.database.statements import constant
+from service.store.rows.states import slot_of
+from service.store.schema.models import graphs, run_tags, runs, waits
+
+BRANCHES_MAX = 100
+"""The most queries of a UNION. A name of more graphs is looked up for each run instead."""
+NAME_CHARS_INDEXED = 200
+"""How much of a graph's name its index has, since an entry of PostgreSQL's indexes is bounded."""
+PREFIX_CHARS_SELECTIVE = 9
+"""An id begins with the time of its creation: so many characters of it stand for a minute."""
+PARKED = (Status.WAITING, Status.PAUSED)
+"""A run has its wait while it waits, and while it is paused meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs to select. A field with its default selects all."""
+
+    statuses: tuple[str, ...] = ()
+    """Any of them."""
+    graph_id: str | None = None
+    graph_name: str | None = None
+    """Any version of it."""
+    tags: tuple[str, ...] = ()
+    """All of them; `key:value` as `core.tags` reads it."""
+    without_tags: tuple[str, ...] = ()
+    """None of them."""
+    parent_id: str | None = None
+    is_child: bool | None = None
+    forked_from: str | None = None
+    waiting_for: WaitKind | None = None
+    created_after_us: int | None = None
+    """Microseconds since 1970, exclusive."""
+    created_before_us: int | None = None
+    id_prefix: str | None = None
+
+    @property
+    def wanted_statuses(self) -> tuple[str, ...] | None:
+        """The statuses that can match, or None for all."""
+        if self.waiting_for is None:
+            return self.statuses or None
+        return tuple(status.value for status in PARKED if not self.statuses or status in self.statuses)
+
+
+def graphs_named(name: str) -> Any:
+    """Select the ids of the graphs of that name, newest first, up to one more than BRANCHES_MAX."""
+    # Constants, since an index of an expression is used for that expression only.
+    start = func.substr(graphs.c.name, constant(1), constant(NAME_CHARS_INDEXED))
+    return (
+        select(graphs.c.id)
+        # Of a plain equality SQLite would put the name into `substr` too, and no longer see the index's expression.
+        .where(start == name[:NAME_CHARS_INDEXED], _without_index(graphs.c.name) == name)
+        .order_by(graphs.c.created_at.desc())
+        .limit(BRANCHES_MAX + 1)
+    )
+
+
+def matching(
+    which: RunFilter,
+    dialect: str,
+    limit: int,
+    *,
+    graph_ids: Sequence[str] | None = None,
+    after: Sequence[Any] | None = None,
+    is_newest_first: bool = True,
+) -> Any:
+    """Select `created_at` and `id` of the first `limit` runs in order.
+
+    `graph_ids` are those of the filter's graphs, or None if it names none. `after` is the place of the last run seen.
+    """
+    order = _Order(which, limit, after, is_newest_first)
+    statuses = which.wanted_statuses
+    if statuses == () or graph_ids == ():
+        return _one_query(order, false())
+    conditions = _conditions(which, dialect)
+    if which.parent_id or which.forked_from or _is_selective(which.id_prefix):
+        conditions += _in(runs.c.status, statuses) + _in(runs.c.graph_id, graph_ids)
+        return _one_query(order, *conditions)
+    if statuses is not None and Status.COMPLETED.value not in statuses:
+        conditions += _in(_without_index(runs.c.graph_id), graph_ids) + _tagged(which.tags, dialect)
+        return _branches(order, runs.c.status, statuses, conditions)
+    if which.tags:
+        conditions += _in(_without_index(runs.c.status), statuses) + _in(_without_index(runs.c.graph_id), graph_ids)
+        return _led_by_tag(order, which.tags, dialect, conditions)
+    if graph_ids is not None and len(graph_ids) <= BRANCHES_MAX:
+        conditions += _in(_without_index(runs.c.status), statuses)
+        return _branches(order, runs.c.graph_id, graph_ids, conditions)
+    conditions += [] if graph_ids is None else [_has_name(which.graph_name)]
+    if statuses is not None:
+        return _branches(order, runs.c.status, statuses, conditions)
+    return _one_query(order, *conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    which: RunFilter
+    limit: int
+    after: Sequence[Any] | None
+    is_newest_first: bool
+
+    def of(self, query: Any, created_at: Any, run_id: Any) -> Any:
+        """Return `query` in order, limited, within the filter's times, and continued after the last place."""
+        if self.which.created_after_us is not None:
+            query = query.where(created_at > text_of(self.which.created_after_us))
+        if self.which.created_before_us is not None:
+            # Stored times are in milliseconds: rounded up, so that one that is earlier by less counts.
+            query = query.where(created_at < text_of(self.which.created_before_us + 999))
+        if self.after is not None:
+            place = tuple_(created_at, run_id)
+            query = query.where(place < tuple_(*self.after) if self.is_newest_first else place > tuple_(*self.after))
+        columns = (created_at, run_id)
+        return query.order_by(*(each.desc() if self.is_newest_first else each for each in columns)).limit(self.limit)
+
+
+def _one_query(order: _Order, *conditions: Any) -> Any:
+    query = select(runs.c.created_at, runs.c.id).where(*conditions)
+    return order.of(query, runs.c.created_at, runs.c.id)
+
+
+def _branches(order: _Order, column: Any, values: Sequence[str], conditions: Sequence[Any]) -> Any:
+    """Select the first runs of each value of `column`, and of all these the first."""
+    queries = [_one_query(order, column == value, *conditions) for value in values]
+    if len(queries) == 1:
+        return queries[0]
+    # As subqueries: SQLite takes no ORDER BY within a UNION.
+    found = union_all(*(select(query.subquery()) for query in queries)).subquery()
+    return order.of(select(found.c.created_at, found.c.id), found.c.created_at, found.c.id)
+
+
+def _led_by_tag(order: _Order, tags: Sequence[str], dialect: str, conditions: Sequence[Any]) -> Any:
+    """Select through the index of the first tag, which has the time of creation too."""
+    first, *others = tags
+    tag = tag_of(first)
+    if tag is None:
+        return _one_query(order, false())
+    query = (
+        select(run_tags.c.created_at, run_tags.c.run_id.label("id"))
+        .join(runs, runs.c.id == run_tags.c.run_id)
+        .where(run_tags.c.tag == slot_of(f"{tag.key}:{tag.value}", dialect), *_written_so(first, dialect))
+        .where(*_tagged(others, dialect), *conditions)
+    )
+    return order.of(query, run_tags.c.created_at, run_tags.c.run_id)
+
+
+def _conditions(which: RunFilter, dialect: str) -> list[Any]:
+    """Return the conditions that lead no query."""
+    conditions = [not_(_has_tag(tag, dialect)) for tag in which.without_tags]
+    if which.parent_id or which.forked_from or _is_selective(which.id_prefix):
+        conditions += _tagged(which.tags, dialect)
+    if which.parent_id is not None:
+        conditions.append(runs.c.parent_id == which.parent_id)
+    if which.is_child is not None:
+        conditions.append(runs.c.parent_id.is_not(None) if which.is_child else runs.c.parent_id.is_(None))
+    if which.forked_from is not None:
+        conditions.append(runs.c.forked_from_id == which.forked_from)
+    if which.waiting_for is not None:
+        conditions.append(
+            exists().where(waits.c.run_id == runs.c.id, waits.c.kind == which.waiting_for.value).correlate(runs)
+        )
+    if which.id_prefix is not None:
+        conditions.append(_begins_with(which.id_prefix))
+    return conditions
+
+
+def _begins_with(prefix: str) -> Any:
+    if _is_selective(prefix):
+        return and_(runs.c.id >= prefix, runs.c.id < f"{prefix}g")  # An id has digits up to f.
+    return func.substr(runs.c.id, 1, len(prefix)) == prefix
+
+
+def _is_selective(prefix: str | None) -> bool:
+    return prefix is not None and len(prefix) >= PREFIX_CHARS_SELECTIVE
+
+
+def _tagged(tags: Sequence[str], dialect: str) -> list[Any]:
+    return [_has_tag(tag, dialect) for tag in tags]
+
+
+def _has_tag(written: str, dialect: str) -> Any:
+    """Return the condition that a run has the tag. It searches for one entry of the tags' index."""
+    tag = tag_of(written)
+    if tag is None:
+        return false()
+    # An alias, since the query may be led by another row of the same table.
+    row = run_tags.alias()
+    return (
+        exists()
+        .where(
+            row.c.tag == slot_of(f"{tag.key}:{tag.value}", dialect),
+            row.c.created_at == runs.c.created_at,
+            row.c.run_id == runs.c.id,
+            *_written_so(written, dialect),
+        )
+        .correlate(runs)
+    )
+
+
+def _written_so(written: str, dialect: str) -> list[Any]:
+    """Return a condition on the run's own tags where the index cannot tell which of several colons ends the key."""
+    tag = tag_of(written)
+    if tag is None or f"{tag.key}:{tag.value}".count(":") == 1:
+        return []
+    find = func.instr if dialect == "sqlite" else func.strpos
+    member = f"{codec.encode(tag.key)}:{codec.encode(tag.value)}"
+    return [or_(find(runs.c.tags, "{" + member) == 1, find(runs.c.tags, "," + member) > 0)]
+
+
+def _has_name(name: str | None) -> Any:
+    return exists().where(graphs.c.id == runs.c.graph_id, graphs.c.name == name).correlate(runs)
+
+
+def _in(column: Any, values: Sequence[str] | None) -> list[Any]:
+    return [] if values is None else [column.in_(values)]
+
+
+def _without_index(column: Any) -> Any:
+    """Return the value of `column` as an expression, for which no index is used: another one leads the query."""
+    return column + literal("")

@@ -1,0 +1,210 @@
+"""Lists of runs: pages by filter, counts by status, and one run with what a list shows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from sqlalchemy import and_, bindparam, func, literal_column, select
+
+from service.core.errors import Invalid, NotFound
+from service.core.state import State
+from service.core.transitions import Status
+from service.store.database.clock import microseconds, shown
+from service.store.database.reader import Reader, Snapshot
+from service.store.database.statements import constant
+from service.store.queries.pages import cut
+from service.store.queries.run_filter import PARKED, RunFilter, graphs_named, matching
+from service.store.queries.runs import SHOWN, run_record
+from service.store.rows.records import Page, RunRecord
+from service.store.rows.states import STATE_AT, state_of
+from service.store.schema.models import graphs, runs, waits
+
+COUNTED_MAX = 1000
+"""No status and no run's children are counted further."""
+
+_NOW = {"sqlite": "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')", "postgresql": "clock_timestamp()"}
+
+_child = runs.alias("child")
+_children = (
+    select(literal_column("1").label("one"))
+    .where(_child.c.parent_id == runs.c.id)
+    .limit(literal_column(str(COUNTED_MAX)))
+    .correlate(runs)
+    .subquery("counted")
+)
+
+_with_graph_and_wait = runs.join(graphs, graphs.c.id == runs.c.graph_id).outerjoin(
+    waits, and_(waits.c.run_id == runs.c.id, runs.c.status.in_([constant(status) for status in PARKED]))
+)
+_BY_IDS = runs.c.id.in_(bindparam("run_ids", expanding=True))
+
+
+def _lengths(*columns: Any) -> Any:
+    return sum((func.coalesce(func.length(column), 0) for column in columns), literal_column("0"))
+
+
+SIZES_OF_LISTED = (
+    select(
+        runs.c.id, _lengths(runs.c.tags, runs.c.error, runs.c.current_node, graphs.c.name, waits.c.name).label("length")
+    )
+    .select_from(_with_graph_and_wait)
+    .where(_BY_IDS)
+)
+"""Parameter: run_ids."""
+
+
+def _listed(dialect: str) -> Any:
+    return (
+        select(
+            *SHOWN,
+            graphs.c.name.label("graph_name"),
+            waits.c.kind.label("wait_kind"),
+            waits.c.name.label("wait_name"),
+            waits.c.due_at.label("wait_due_at"),
+            select(func.count()).select_from(_children).scalar_subquery().label("children"),
+            literal_column(_NOW[dialect]).label("now"),
+        )
+        .select_from(_with_graph_and_wait)
+        .where(_BY_IDS)
+    )
+
+
+_PLACE = select(runs.c.created_at, runs.c.id).where(runs.c.id == bindparam("run_id"))
+LISTED = {dialect: _listed(dialect) for dialect in _NOW}
+"""What a list shows of runs, in no order. Parameter: run_ids."""
+
+
+_NAMED = select(graphs.c.id).where(graphs.c.id == bindparam("graph_id"), graphs.c.name == bindparam("name"))
+
+
+def _count(query: Any) -> Any:
+    return select(func.count()).select_from(query.order_by(None).subquery())
+
+
+@dataclass(frozen=True, slots=True)
+class WaitShown:
+    """What a parked run waits for."""
+
+    kind: str
+    name: str | None
+    """Of a signal."""
+    due_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRun(RunRecord):
+    """A run as a list shows it."""
+
+    graph_name: str = ""
+    wait: WaitShown | None = None
+    duration_ms: int | None = None
+    """From its start until its end or now; None if it has not started."""
+    children: int = 0
+    """Up to COUNTED_MAX."""
+
+
+class RunListQueries:
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def page(self, which: RunFilter, limit: int, cursor: str | None = None) -> Page:
+        """Return ListedRuns, newest first. The cursor is the id of the last run seen; Invalid if it is not one.
+
+        A page ends early if its runs are large.
+        """
+        async with self._reader.snapshot() as snapshot:
+            after = None
+            if cursor is not None:
+                after = await snapshot.one(_PLACE, run_id=cursor)
+                if after is None:
+                    raise Invalid.at("/cursor", "must be the `next_cursor` of an earlier page")
+            found = await _ids(snapshot, which, limit + 1, after=after)
+            kept = await _fitting(snapshot, found[:limit])
+            rows = await _listed_rows(snapshot, kept)
+        has_more = len(found) > len(kept)
+        return Page(tuple(rows[run_id] for run_id in kept), kept[-1] if has_more else None)
+
+    async def newest(self, which: RunFilter, limit: int) -> list[ListedRun]:
+        """Return the newest runs, however large they are."""
+        async with self._reader.snapshot() as snapshot:
+            found = await _ids(snapshot, which, limit)
+            rows = await _listed_rows(snapshot, found)
+        return [rows[run_id] for run_id in found]
+
+    async def oldest(self, which: RunFilter, limit: int) -> list[str]:
+        """Return the ids of the oldest runs."""
+        async with self._reader.snapshot() as snapshot:
+            return await _ids(snapshot, which, limit, is_newest_first=False)
+
+    async def counts(self, which: RunFilter) -> dict[str, int]:
+        """Return the number of runs of each status, up to COUNTED_MAX."""
+        statuses = which.wanted_statuses
+        counts = dict.fromkeys((status.value for status in Status), 0)
+        async with self._reader.snapshot() as snapshot:
+            graph_ids = await _graph_ids(snapshot, which)
+            for status in counts if statuses is None else statuses:
+                one = replace(which, statuses=(status,))
+                query = matching(one, snapshot.dialect, COUNTED_MAX, graph_ids=graph_ids)
+                row = await snapshot.one(_count(query))
+                counts[status] = row[0] if row else 0
+        return counts
+
+    async def listed(self, run_id: str) -> tuple[ListedRun, State]:
+        """Return a run with its state, in one consistent snapshot. Raise NotFound if there is none."""
+        async with self._reader.snapshot() as snapshot:
+            found = await _listed_rows(snapshot, [run_id])
+            if run_id not in found:
+                raise NotFound("run", run_id)
+            listed = found[run_id]
+            state = state_of(await snapshot.all(STATE_AT[snapshot.dialect], run_id=run_id, step=listed.step))
+        return listed, state
+
+
+async def _ids(snapshot: Snapshot, which: RunFilter, limit: int, **order: Any) -> list[str]:
+    graph_ids = await _graph_ids(snapshot, which)
+    rows = await snapshot.all(matching(which, snapshot.dialect, limit, graph_ids=graph_ids, **order))
+    return [row.id for row in rows]
+
+
+async def _graph_ids(snapshot: Snapshot, which: RunFilter) -> tuple[str, ...] | None:
+    """Return the ids of the graphs that the filter names, or None if it names none."""
+    if which.graph_name is None:
+        return None if which.graph_id is None else (which.graph_id,)
+    ids = tuple(row.id for row in await snapshot.all(graphs_named(which.graph_name)))
+    if which.graph_id is None:
+        return ids
+    named = await snapshot.one(_NAMED, graph_id=which.graph_id, name=which.graph_name)
+    return () if named is None else (which.graph_id,)
+
+
+async def _fitting(snapshot: Snapshot, run_ids: Sequence[str]) -> list[str]:
+    """Return the first of `run_ids`, as many as make a page of a bounded size."""
+    if not run_ids:
+        return []
+    sizes = dict(map(tuple, await snapshot.all(SIZES_OF_LISTED, run_ids=run_ids)))
+    last = cut(((number, sizes[run_id]) for number, run_id in enumerate(run_ids)), 0, len(run_ids) - 1)
+    return list(run_ids[: last + 1])
+
+
+async def _listed_rows(snapshot: Snapshot, run_ids: Sequence[str]) -> dict[str, ListedRun]:
+    if not run_ids:
+        return {}
+    return {row.id: _listed_run(row) for row in await snapshot.all(LISTED[snapshot.dialect], run_ids=run_ids)}
+
+
+def _listed_run(row: Any) -> ListedRun:
+    wait = None if row.wait_kind is None else WaitShown(row.wait_kind, row.wait_name, shown(row.wait_due_at))
+    duration_ms = None
+    if row.started_at is not None:
+        end = row.now if row.finished_at is None else row.finished_at
+        duration_ms = max(0, (microseconds(end) - microseconds(row.started_at)) // 1000)
+    record = run_record(row)
+    return ListedRun(
+        **{each.name: getattr(record, each.name) for each in fields(record)},
+        graph_name=row.graph_name,
+        wait=wait,
+        duration_ms=duration_ms,
+        children=row.children,
+    )

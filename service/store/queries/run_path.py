@@ -1,0 +1,147 @@
+"""The path of a run: how often it visited each node and took each edge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import and_, bindparam, case, func, literal_column, select
+
+from service.core.errors import NotFound
+from service.core.graph import Graph
+from service.core.routing.conditions import Reason
+from service.store.database.reader import Reader
+from service.store.database.statements import constant
+from service.store.schema.models import attempts, graphs, log_lines, runs, snapshots
+
+PATH_STEPS_MAX = 100_000
+"""Of a longer run, only the newest steps are counted."""
+
+
+def _json_length(text: Any, dialect: str) -> Any:
+    return literal_column(f"json_array_length({text})" if dialect == "sqlite" else f"json_array_length({text}::json)")
+
+
+def _error_type(dialect: str) -> Any:
+    return literal_column("json_extract(a.error, '$.type')" if dialect == "sqlite" else "a.error::json ->> 'type'")
+
+
+def _steps(dialect: str) -> Any:
+    """Count steps by node, edge and, for an error edge, the type of the error."""
+    last = attempts.alias("a")
+    error_type = (
+        select(_error_type(dialect))
+        .where(last.c.run_id == snapshots.c.run_id, last.c.step == snapshots.c.step)
+        .order_by(last.c.attempt.desc())
+        .limit(literal_column("1"))
+        .scalar_subquery()
+    )
+    took = (
+        select(
+            snapshots.c.node,
+            snapshots.c.next_node,
+            snapshots.c.reason,
+            _json_length("snapshots.evaluated", dialect).label("asked"),
+            case((snapshots.c.reason == constant(Reason.ON_ERROR), error_type)).label("error_type"),
+            snapshots.c.step,
+            snapshots.c.duration_ms,
+        )
+        .where(
+            snapshots.c.run_id == bindparam("run_id"),
+            snapshots.c.step > bindparam("after_step"),
+            snapshots.c.node.is_not(None),
+        )
+        .subquery()
+    )
+    edge = (took.c.node, took.c.next_node, took.c.reason, took.c.asked, took.c.error_type)
+    return select(
+        *edge,
+        func.count().label("count"),
+        func.sum(took.c.duration_ms).label("total_ms"),
+        func.max(took.c.step).label("last_step"),
+    ).group_by(*edge)
+
+
+STEPS_BY_EDGE = {dialect: _steps(dialect) for dialect in ("sqlite", "postgresql")}
+"""By dialect. Parameters: run_id, after_step. A patch has no node and is not counted."""
+
+# The attempts before a patch belong to the node after it. Those of a step that was never committed belong to the
+# current node, or of a cancelled run to the node that its last line names.
+_node_of_attempt = func.coalesce(snapshots.c.node, snapshots.c.next_node, runs.c.current_node, log_lines.c.node)
+FAILURES_BY_NODE = (
+    select(_node_of_attempt.label("node"), func.count().label("count"))
+    .select_from(
+        attempts.join(runs, runs.c.id == attempts.c.run_id)
+        .outerjoin(snapshots, and_(snapshots.c.run_id == attempts.c.run_id, snapshots.c.step == attempts.c.step))
+        .outerjoin(log_lines, and_(log_lines.c.run_id == attempts.c.run_id, log_lines.c.seq == runs.c.last_seq))
+    )
+    .where(attempts.c.run_id == bindparam("run_id"), attempts.c.step > bindparam("after_step"))
+    .group_by(_node_of_attempt)
+)
+"""Parameters: run_id, after_step."""
+
+_RUN = (
+    select(runs.c.step, graphs.c.definition)
+    .join(graphs, graphs.c.id == runs.c.graph_id)
+    .where(runs.c.id == bindparam("run_id"))
+)
+
+
+@dataclass(slots=True)
+class NodeVisits:
+    """What happened at a node."""
+
+    visits: int = 0
+    """Committed steps."""
+    failures: int = 0
+    """Attempts that failed."""
+    total_ms: float = 0.0
+    """Of the committed attempts."""
+    last_step: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunPath:
+    """The path of a run."""
+
+    nodes: dict[str, NodeVisits] = field(default_factory=dict)
+    edges: dict[tuple[str, int | None, str | None], int] = field(default_factory=dict)
+    """Steps by the node, the index of the edge that was taken (None: the run ended without one), and its target."""
+    is_partial: bool = False
+
+
+async def path_of(reader: Reader, run_id: str) -> RunPath:
+    """Return the path of a run. Raise NotFound if there is no such run."""
+    async with reader.snapshot() as snapshot:
+        run = await snapshot.one(_RUN, run_id=run_id)
+        if run is None:
+            raise NotFound("run", run_id)
+        after_step = max(0, run.step - PATH_STEPS_MAX)
+        place = {"run_id": run_id, "after_step": after_step}
+        steps = await snapshot.all(STEPS_BY_EDGE[snapshot.dialect], **place)
+        failures = await snapshot.all(FAILURES_BY_NODE, **place)
+    graph = Graph.load(run.definition)
+    path = RunPath(is_partial=after_step > 0)
+    for row in steps:
+        node = path.nodes.setdefault(row.node, NodeVisits())
+        node.visits += row.count
+        node.total_ms += row.total_ms
+        node.last_step = max(node.last_step or 0, row.last_step)
+        edge = (row.node, _index_of(graph, row), row.next_node)
+        path.edges[edge] = path.edges.get(edge, 0) + row.count
+    for row in failures:
+        if row.node is not None:
+            path.nodes.setdefault(row.node, NodeVisits()).failures += row.count
+    return path
+
+
+def _index_of(graph: Graph, row: Any) -> int | None:
+    """Return the index of the edge that was taken among all edges of its node: the last edge that was evaluated."""
+    if row.reason in (Reason.NO_EDGES, Reason.NONE_TRUE):
+        return None
+    edges = graph.edges.get(row.node, ())
+    if row.reason == Reason.ON_ERROR:
+        indexes = [index for index, edge in enumerate(edges) if edge.catches(row.error_type or "")]
+    else:
+        indexes = [index for index, edge in enumerate(edges) if edge.on_error is None]
+    return indexes[row.asked - 1] if 0 < row.asked <= len(indexes) else None

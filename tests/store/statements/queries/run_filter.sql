@@ -1,0 +1,174 @@
+-- matching all
+-- on sqlite
+SELECT runs.created_at, runs.id
+FROM runs
+WHERE (runs.created_at, runs.id) < (:param_1, :param_2)
+ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_3 OFFSET :param_4;
+-- on postgresql
+SELECT runs.created_at, runs.id
+FROM runs
+WHERE (runs.created_at, runs.id) < (:param_1::VARCHAR, :param_2::VARCHAR)
+ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_3::INTEGER;
+
+-- matching two statuses, a graph and a tag
+-- on sqlite
+SELECT anon_1.created_at, anon_1.id
+FROM (SELECT anon_2.created_at AS created_at, anon_2.id AS id
+FROM (SELECT runs.created_at AS created_at, runs.id AS id
+FROM runs
+WHERE runs.status = :status_1 AND (runs.graph_id || :param_1) IN (__[POSTCOMPILE_param_2])
+    AND (EXISTS (SELECT *
+FROM run_tags AS run_tags_1
+WHERE run_tags_1.tag = :tag_1 AND run_tags_1.created_at = runs.created_at AND run_tags_1.run_id = runs.id))
+ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_3 OFFSET :param_4) AS anon_2
+UNION ALL SELECT anon_3.created_at AS created_at, anon_3.id AS id
+FROM (SELECT runs.created_at AS created_at, runs.id AS id
+FROM runs
+WHERE runs.status = :status_2 AND (runs.graph_id || :param_1) IN (__[POSTCOMPILE_param_2])
+    AND (EXISTS (SELECT *
+FROM run_tags AS run_tags_1
+WHERE run_tags_1.tag = :tag_1 AND run_tags_1.created_at = runs.created_at AND run_tags_1.run_id = runs.id))
+ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_5 OFFSET :param_6) AS anon_3) AS anon_1
+ORDER BY anon_1.created_at DESC, anon_1.id DESC LIMIT :param_7 OFFSET :param_8;
+-- on postgresql
+SELECT anon_1.created_at, anon_1.id
+FROM (SELECT anon_2.created_at AS created_at, anon_2.id AS id
+FROM (SELECT runs.created_at AS created_at, runs.id AS id
+FROM runs
+WHERE runs.status = :status_1::VARCHAR
+    AND (runs.graph_id || :param_1::VARCHAR) IN (__[POSTCOMPILE_param_2]) AND (EXISTS (SELECT *
+FROM run_tags AS run_tags_1
+WHERE run_tags_1.tag = :tag_1::VARCHAR COLLATE "C" AND run_tags_1.created_at = runs.created_at
+    AND run_tags_1.run_id = runs.id))
+ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_3::INTEGER) AS anon_2
+UNION ALL SELECT anon_3.created_at AS created_at, anon_3.id AS id
+FROM (SELECT runs.created_at AS created_at, runs.id AS id
+FROM runs
+WHERE runs.status = :status_2::VARCHAR
+    AND (runs.graph_id || :param_1::VARCHAR) IN (__[POSTCOMPILE_param_2]) AND (EXISTS (SELECT *
+FROM run_tags AS run_tags_1
+WHERE run_tags_1.tag = :tag_1::VARCHAR COLLATE "C" AND run_tags_1.created_at = runs.created_at
+    AND run_tags_1.run_id = runs.id))
+ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_4::INTEGER) AS anon_3) AS anon_1
+ORDER BY anon_1.created_at DESC, anon_1.id DESC LIMIT :param_5::INTEGER;
+
+-- matching two tags
+-- on sqlite
+SELECT run_tags.created_at, run_tags.run_id AS id
+FROM run_tags JOIN runs ON runs.id = run_tags.run_id
+WHERE run_tags.tag = :tag_1 AND (EXISTS (SELECT *
+FROM run_tags AS run_tags_1
+WHERE run_tags_1.tag = :tag_2 AND run_tags_1.created_at = runs.created_at
+    AND run_tags_1.run_id = runs.id)) AND (runs.status || :param_1) IN (__[POSTCOMPILE_param_2])
+    AND (run_tags.created_at, run_tags.run_id) < (:param_3, :param_4)
+ORDER BY run_tags.created_at DESC, run_tags.run_id DESC LIMIT :param_5 OFFSET :param_6;
+-- on postgresql
+SELECT run_tags.created_at, run_tags.run_id AS id
+FROM run_tags JOIN runs ON runs.id = run_tags.run_id
+WHERE run_tags.tag = :tag_1::VARCHAR COLLATE "C" AND (EXISTS (SELECT *
+FROM run_tags AS run_tags_1
+WHERE run_tags_1.tag = :tag_2::VARCHAR COLLATE "C" AND run_tags_1.created_at = runs.created_at
+    AND run_tags_1.run_id = runs.id)) AND (runs.status || :param_1::VARCHAR) IN (__[POSTCOMPILE_param_2])
+    AND (run_tags.created_at, run_tags.run_id) < (:param_3::VARCHAR, :param_4::VARCHAR)
+ORDER BY run_tags.created_at DESC, run_tags.run_id DESC LIMIT :param_5::INTEGER;
+
+-- matching two versions of a graph
+-- on sqlite
+SELECT anon_1.created_at, anon_1.id
+FROM (SELECT anon_2.created_at AS created_at, anon_2.id AS id
+FROM (SELECT runs.created_at AS created_at, runs.id AS id
+FROM runs
+WHERE runs.graph_id = :graph_id_1
+ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_1 OFFSET :param_2) AS anon_2
+UNION ALL SELECT anon_3.created_at AS created_at, anon_3.id AS id
+FROM (SELECT runs.created_at AS created_at, runs.id AS id
+FROM runs
+WHERE runs.graph_id = :graph_id_2
+ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_3 OFFSET :param_4) AS anon_3) AS anon_1
+ORDER BY anon_1.created_at DESC, anon_1.id DESC LIMIT :param_5 OFFSET :param_6;
+-- on postgresql
+SELECT anon_1.created_at, anon_1.id
+FROM (SELECT anon_2.created_at AS created_at, anon_2.id AS id
+FROM (SELECT runs.created_at AS created_at, runs.id AS id
+FROM runs
+WHERE runs.graph_id = :graph_id_1::VARCHAR COLLATE "C"
+ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_1::INTEGER) AS anon_2
+UNION ALL SELECT anon_3.created_at AS created_at, anon_3.id AS id
+FROM (SELECT runs.created_at AS created_at, runs.id AS id
+FROM runs
+WHERE runs.graph_id = :graph_id_2::VARCHAR COLLATE "C"
+ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_2::INTEGER) AS anon_3) AS anon_1
+ORDER BY anon_1.created_at DESC, anon_1.id DESC LIMIT :param_3::INTEGER;
+
+-- matching the children of a run
+-- on sqlite
+SELECT runs.created_at, runs.id
+FROM runs
+WHERE runs.parent_id = :parent_id_1
+ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_1 OFFSET :param_2;
+-- on postgresql
+SELECT runs.created_at, runs.id
+FROM runs
+WHERE runs.parent_id = :parent_id_1::VARCHAR COLLATE "C"
+ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_1::INTEGER;
+
+-- matching what waits for a signal
+-- on sqlite
+SELECT anon_1.created_at, anon_1.id
+FROM (SELECT anon_2.created_at AS created_at, anon_2.id AS id
+FROM (SELECT runs.created_at AS created_at, runs.id AS id
+FROM runs
+WHERE runs.status = :status_1 AND NOT (EXISTS (SELECT *
+FROM run_tags AS run_tags_1
+WHERE run_tags_1.tag = :tag_1 AND run_tags_1.created_at = runs.created_at
+    AND run_tags_1.run_id = runs.id)) AND (EXISTS (SELECT *
+FROM waits
+WHERE waits.run_id = runs.id AND waits.kind = :kind_1))
+ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_1 OFFSET :param_2) AS anon_2
+UNION ALL SELECT anon_3.created_at AS created_at, anon_3.id AS id
+FROM (SELECT runs.created_at AS created_at, runs.id AS id
+FROM runs
+WHERE runs.status = :status_2 AND NOT (EXISTS (SELECT *
+FROM run_tags AS run_tags_1
+WHERE run_tags_1.tag = :tag_1 AND run_tags_1.created_at = runs.created_at
+    AND run_tags_1.run_id = runs.id)) AND (EXISTS (SELECT *
+FROM waits
+WHERE waits.run_id = runs.id AND waits.kind = :kind_1))
+ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_3 OFFSET :param_4) AS anon_3) AS anon_1
+ORDER BY anon_1.created_at DESC, anon_1.id DESC LIMIT :param_5 OFFSET :param_6;
+-- on postgresql
+SELECT anon_1.created_at, anon_1.id
+FROM (SELECT anon_2.created_at AS created_at, anon_2.id AS id
+FROM (SELECT runs.created_at AS created_at, runs.id AS id
+FROM runs
+WHERE runs.status = :status_1::VARCHAR AND NOT (EXISTS (SELECT *
+FROM run_tags AS run_tags_1
+WHERE run_tags_1.tag = :tag_1::VARCHAR COLLATE "C" AND run_tags_1.created_at = runs.created_at
+    AND run_tags_1.run_id = runs.id)) AND (EXISTS (SELECT *
+FROM waits
+WHERE waits.run_id = runs.id AND waits.kind = :kind_1::VARCHAR))
+ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_1::INTEGER) AS anon_2
+UNION ALL SELECT anon_3.created_at AS created_at, anon_3.id AS id
+FROM (SELECT runs.created_at AS created_at, runs.id AS id
+FROM runs
+WHERE runs.status = :status_2::VARCHAR AND NOT (EXISTS (SELECT *
+FROM run_tags AS run_tags_1
+WHERE run_tags_1.tag = :tag_1::VARCHAR COLLATE "C" AND run_tags_1.created_at = runs.created_at
+    AND run_tags_1.run_id = runs.id)) AND (EXISTS (SELECT *
+FROM waits
+WHERE waits.run_id = runs.id AND waits.kind = :kind_1::VARCHAR))
+ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_2::INTEGER) AS anon_3) AS anon_1
+ORDER BY anon_1.created_at DESC, anon_1.id DESC LIMIT :param_3::INTEGER;
+
+-- graphs_named
+-- on sqlite
+SELECT graphs.id
+FROM graphs
+WHERE substr(graphs.name, 1, 200) = :substr_1 AND (graphs.name || :param_1) = :param_2
+ORDER BY graphs.created_at DESC LIMIT :param_3 OFFSET :param_4;
+-- on postgresql
+SELECT graphs.id
+FROM graphs
+WHERE substr(graphs.name, 1, 200) = :substr_1::VARCHAR
+    AND (graphs.name || :param_1::VARCHAR) = :param_2::VARCHAR
+ORDER BY graphs.created_at DESC LIMIT :param_3::INTEGER;
