@@ -28,7 +28,7 @@ from service.store import Store
 from service.store.commands.start import Start
 from service.store.database.opening import database_at
 from service.store.database.protocol import Database
-from service.store.queries.run_filter import RunFilter
+from service.store.queries.runs.filter import RunFilter
 from service.store.rows.records import RunRecord
 from service.store.schema.migrate import migrate
 

@@ -25,7 +25,7 @@ from service.api.limits import LIMIT_MAX, NUMBER_MAX
 from service.api.services import ApiSettings, Services
 from service.core import codec
 from service.core.errors import Fault, Invalid, NotFound
-from service.core.ids import is_graph_id, is_run_id
+from service.core.syntax.ids import is_graph_id, is_run_id
 from service.core.validation.spelling import closest_field
 
 _INTEGER = re.compile("0|[1-9][0-9]{0,18}")

@@ -19,7 +19,7 @@ from service.core.errors import Fault, Invalid
 from service.core.run import WaitKind
 from service.core.syntax.tags import tag_of
 from service.core.transitions import Status
-from service.store.queries.run_filter import RunFilter
+from service.store.queries.runs.filter import RunFilter
 
 NO_PARENT = "none"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -76,21 +76,19 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+_TAGS = (
+    r"`key:value`: runs with this tag; repeatable, all must match. `!key:value` excludes runs. The first colon ends the "
+    r"key. A colon in the key is written `\:`, and a backslash before a colon or another backslash is written `\\`."
+)
+
+
 async def filter_of_query(
     status: Annotated[
         list[Status], Query(description="Any of these statuses; repeatable.", max_length=FILTERS_MAX)
     ] = [],  # noqa: B006  # FastAPI copies defaults.
     graph_id: Annotated[str | None, Query(description="Runs of this graph.")] = None,
     graph: Annotated[PlainText | None, Query(description="Runs of the graphs of this name, in any version.")] = None,
-    tag: Annotated[
-        list[Tag],
-        Query(
-            description=r"`key:value`: runs with this tag; repeatable, all must match. `!key:value` excludes runs. The "
-            r"first colon ends the key. A colon in the key is written `\:`, and a backslash before a colon or another "
-            r"backslash is written `\\`.",
-            max_length=FILTERS_MAX,
-        ),
-    ] = [],  # noqa: B006
+    tag: Annotated[list[Tag], Query(description=_TAGS, max_length=FILTERS_MAX)] = [],  # noqa: B006
     parent_id: Annotated[str | None, Query(description="Children of this run; `none`: runs without a parent.")] = None,
     forked_from: Annotated[str | None, Query(description="Forks of this run.")] = None,
     waiting_for: Annotated[WaitKind | None, Query(description="Runs that wait for this.")] = None,

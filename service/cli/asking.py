@@ -25,7 +25,7 @@ from service.cli import output, within
 from service.cli.held import TOLD_MAX, Holding
 from service.cli.text import shown
 from service.core.errors import NotFound, StartRefused, Unavailable
-from service.core.ids import is_graph_id, is_run_id
+from service.core.syntax.ids import is_graph_id, is_run_id
 from service.settings import Settings
 from service.store.database.protocol import Database
 from service.store.database.sqlite.connections import Sqlite

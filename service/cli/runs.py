@@ -55,9 +55,11 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         output.print_json(ended)
     else:
         output.print_state(ended["state"])
-    if ended["status"] == "completed":
-        return 0
-    # What made it rest is its error or its last line.
+    return 0 if ended["status"] == "completed" else _explain_rest(ended, last, trace)
+
+
+def _explain_rest(ended: dict[str, Any], last: dict[str, Any], trace: list[str]) -> int:
+    """Print why the run rests: its error with the tool's traceback, or else its last line. Return 1."""
     error = ended["error"]
     because = last["message"] if error is None else f"{error['type']}: {error['message']}"
     asking.note(f"run {ended['run_id']} {_RESTS[ended['status']]}: {because}")

@@ -36,20 +36,8 @@ async def call(
     """
     given = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
     length = [(b"content-length", str(len(content)).encode())] if isinstance(content, bytes) and content else []
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": unquote(path),
-        "raw_path": path.encode(),
-        "root_path": "",
-        "query_string": urlencode(params or {}, doseq=True).encode(),
-        "headers": [(b"host", b"127.0.0.1"), *length, *token.items(), *given],
-        "client": ("127.0.0.1", 0),
-        "server": ("127.0.0.1", 80),
-    }
+    query = urlencode(params or {}, doseq=True).encode()
+    scope = _scope(method, path, query, [(b"host", b"127.0.0.1"), *length, *token.items(), *given])
     chunks, parts, status = _chunks(content), list[bytes](), 500
 
     async def receive() -> Message:
@@ -65,6 +53,23 @@ async def call(
 
     await app(scope, receive, send)
     return Answer(status, b"".join(parts))
+
+
+def _scope(method: str, path: str, query: bytes, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": query,
+        "headers": headers,
+        "client": ("127.0.0.1", 0),
+        "server": ("127.0.0.1", 80),
+    }
 
 
 async def _chunks(content: Content) -> AsyncIterator[bytes]:

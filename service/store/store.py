@@ -22,9 +22,9 @@ from service.store.database.store_clock import StoreClock
 from service.store.database.writer import Writer
 from service.store.queries.backtest import Backtest
 from service.store.queries.children import ChildQueries
-from service.store.queries.details import Details
 from service.store.queries.history import History
 from service.store.queries.readiness import Readiness
+from service.store.queries.runs.details import Details
 from service.store.queries.tail import Tails
 from service.store.rows.first_states import FirstStates
 from service.store.rows.latest_time import LatestTimes

@@ -13,8 +13,8 @@ from service.store.database.reader import Reader
 from service.store.database.writer import Writer
 from service.store.queries.graphs import GraphQueries
 from service.store.queries.log_lines import LogQueries
-from service.store.queries.run_list import RunListQueries
-from service.store.queries.runs import RunQueries
+from service.store.queries.runs.listing import RunListQueries
+from service.store.queries.runs.one import RunQueries
 from service.store.queries.signals import SignalQueries
 from service.store.rows.first_states import FirstStates
 

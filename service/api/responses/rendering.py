@@ -12,8 +12,8 @@ from service.api.responses.large_answers import LARGE_BYTES_MIN, LargeAnswers
 from service.api.responses.problems import RETRY_AFTER_S, problem
 from service.core import codec
 from service.core.state import State
-from service.store.queries.keys import KeyValue
-from service.store.queries.run_list import ListedRun, WaitShown
+from service.store.queries.runs.keys import KeyValue
+from service.store.queries.runs.listing import ListedRun, WaitShown
 from service.store.rows.records import AttemptRecord, GraphRecord, LineRecord, RunRecord, StepRecord
 
 

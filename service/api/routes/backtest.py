@@ -16,7 +16,7 @@ from service.api.services import Services
 from service.core.errors import Invalid
 from service.core.graph import Graph
 from service.core.transitions import Status
-from service.store.queries.run_filter import RunFilter
+from service.store.queries.runs.filter import RunFilter
 from service.store.rows.records import RunRecord
 
 router = strict_router(tags=["graphs"])

@@ -11,14 +11,14 @@ from starlette.responses import PlainTextResponse
 from service.api.body import read_json
 from service.api.parameters import GraphCursor, GraphId, Limit, ServicesDep, SettingsDep, strict_router
 from service.api.responses import answers, rendering
+from service.api.responses.mermaid import flowchart
 from service.api.responses.openapi import GRAPH_BODY, MERMAID, refusals
 from service.api.responses.rendering import Json
 from service.api.services import WRITE_WITHIN_S, Services
 from service.core import codec
 from service.core.errors import Fault, Invalid
 from service.core.graph import Graph
-from service.core.ids import is_graph_id
-from service.core.mermaid import flowchart
+from service.core.syntax.ids import is_graph_id
 from service.core.validation import FAULTS_MAX, read_graph
 
 router = strict_router(tags=["graphs"])

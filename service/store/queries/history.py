@@ -19,7 +19,7 @@ from service.core.transitions import Status
 from service.store.database.clock import shown
 from service.store.database.reader import Reader, Snapshot
 from service.store.queries.pages import PAGE_BYTES_MAX, cut
-from service.store.queries.runs import SHOWN, run_record
+from service.store.queries.runs.one import SHOWN, run_record
 from service.store.rows.family import RESTING
 from service.store.rows.records import AttemptRecord, Branch, HeldRecord, Page, StepRecord, WaitRecord, WhyRecord
 from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT, slot_of, state_of

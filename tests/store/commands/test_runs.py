@@ -15,7 +15,7 @@ from service.core.validation import read_graph
 from service.store import Store
 from service.store.database.protocol import Database
 from service.store.queries.pages import PAGE_BYTES_MAX
-from service.store.queries.run_filter import RunFilter
+from service.store.queries.runs.filter import RunFilter
 from service.store.rows.records import Page
 from tests.support.store.filters import filter_of
 from tests.support.store.harness import (

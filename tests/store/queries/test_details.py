@@ -11,9 +11,9 @@ from service.core.errors import NotFound
 from service.core.run import Event, Level, Line
 from service.store import Store
 from service.store.database.protocol import Database
-from service.store.queries.lines_found import LineFilter
-from service.store.queries.run_filter import RunFilter
-from service.store.queries.run_path import NodeVisits
+from service.store.queries.runs.filter import RunFilter
+from service.store.queries.runs.lines import LineFilter
+from service.store.queries.runs.path import NodeVisits
 from tests.support.store.carrying import APPROVAL, BOOM, begun, carry, fan, graph, parked, setting, single
 from tests.support.store.harness import claim_one, commit, opened, start, started, success, walk
 
@@ -75,7 +75,7 @@ async def test_the_path_has_the_failures_of_a_step_that_was_never_committed(stor
 async def test_the_path_of_a_long_run_is_that_of_its_newest_steps(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.store.queries.run_path.PATH_STEPS_MAX", 2)
+    monkeypatch.setattr("service.store.queries.runs.path.PATH_STEPS_MAX", 2)
     await walked(store)
     path = await store.details.path("r")
     assert path.is_partial
@@ -103,7 +103,7 @@ async def test_steps_of_a_node_and_newest_first(store: Store) -> None:
 
 
 async def test_a_page_of_large_steps_ends_early_from_either_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.store.queries.steps.PAGE_BYTES_MAX", 3000)
+    monkeypatch.setattr("service.store.queries.runs.steps.PAGE_BYTES_MAX", 3000)
     claimed = await started(store)
     await walk(store, claimed, [{"n": number, "big": str(number) * 1000} for number in range(5)])
     page = await store.details.steps("r", before_step=100, limit=100)
@@ -133,7 +133,7 @@ async def test_keys_name_the_step_that_wrote_them(store: Store) -> None:
 
 
 async def test_a_page_of_large_values_ends_early(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.store.queries.keys.PAGE_BYTES_MAX", 2500)
+    monkeypatch.setattr("service.store.queries.runs.keys.PAGE_BYTES_MAX", 2500)
     claimed = await started(store)
     await walk(store, claimed, [{"n": number, "big": str(number) * 1000} for number in range(5)])
     page = await store.details.key_values("r", "big", None, 100)

@@ -8,9 +8,11 @@ import pytest
 
 from service.core.run import Level, WaitKind
 from service.store.database.sqlite.connections import Sqlite
-from service.store.queries import keys, mailbox, run_list, run_path, steps
-from service.store.queries.lines_found import LineFilter, lines_found
-from service.store.queries.run_filter import RunFilter, graphs_named, matching
+from service.store.queries.runs import keys, mailbox, steps
+from service.store.queries.runs import listing as run_list
+from service.store.queries.runs import path as run_path
+from service.store.queries.runs.filter import RunFilter, graphs_named, matching
+from service.store.queries.runs.lines import LineFilter, lines_found
 from service.store.schema.models import log_lines
 from tests.support.store.plans import assert_in_order, assert_searches
 

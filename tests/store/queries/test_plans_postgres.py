@@ -30,7 +30,7 @@ from service.store.queries import history
 from service.store.queries import signals as signal_queries
 from service.store.queries.history import _EVALUATED_BYTES
 from service.store.queries.log_lines import BYTES_OF_LINES, LINES_AFTER, SIZES_OF_LINES
-from service.store.queries.run_filter import RunFilter
+from service.store.queries.runs.filter import RunFilter
 from service.store.queries.tail import LINES_TOGETHER
 from service.store.rows import visits, waits
 from service.store.rows.family import NEXT_OF_FAMILY

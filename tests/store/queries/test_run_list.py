@@ -13,8 +13,9 @@ from service.core.validation import read_graph
 from service.store import Store
 from service.store.commands.start import Start
 from service.store.database.protocol import Database
-from service.store.queries import run_filter, run_list
-from service.store.queries.run_filter import RunFilter
+from service.store.queries.runs import filter as run_filter
+from service.store.queries.runs import listing as run_list
+from service.store.queries.runs.filter import RunFilter
 from tests.support.store.carrying import APPROVAL, NAP, fan, parked
 from tests.support.store.harness import BYTES_MAX, Clock, ask, commit, failure, opened, start, success
 

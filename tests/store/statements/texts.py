@@ -17,9 +17,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from service.core.run import Level, WaitKind
 from service.store import commands, database, queries, rows
 from service.store.database.statements import ForRows, Statement, insert_into
-from service.store.queries.lines_found import LineFilter, lines_found
-from service.store.queries.run_filter import RunFilter, graphs_named, matching
-from service.store.queries.steps import numbers_of
+from service.store.queries.runs.filter import RunFilter, graphs_named, matching
+from service.store.queries.runs.lines import LineFilter, lines_found
+from service.store.queries.runs.steps import numbers_of
 from service.store.schema import models
 from service.store.schema.models import log_lines
 
@@ -51,13 +51,13 @@ def _texts_of(module: Any) -> Iterator[str]:
             texts = [(dialect, text) for dialect, of in by_dialect.items() for text in _compiled(of, dialect)]
             if texts:
                 yield _entry(entry, texts)
-    for name, build in _EXAMPLES.get(module.__name__.rpartition(".")[2], {}).items():
+    for name, build in _EXAMPLES.get(module.__name__, {}).items():
         yield _entry(name, [(dialect, text) for dialect in DIALECTS for text in _compiled(build(dialect), dialect)])
 
 
 _LATE = ("created_at", "id")
 _EXAMPLES: dict[str, dict[str, Callable[[str], Any]]] = {
-    "run_filter": {
+    "service.store.queries.runs.filter": {
         "matching all": lambda dialect: matching(RunFilter(), dialect, 101, after=_LATE),
         "matching two statuses, a graph and a tag": lambda dialect: matching(
             RunFilter(("queued", "failed"), tags=("team:a",)), dialect, 101, graph_ids=("g",)
@@ -72,11 +72,11 @@ _EXAMPLES: dict[str, dict[str, Callable[[str], Any]]] = {
         ),
         "graphs_named": lambda _: graphs_named("g"),
     },
-    "steps": {
+    "service.store.queries.runs.steps": {
         "numbers of all": lambda _: numbers_of(None, is_newest_first=True),
         "numbers of a node": lambda _: numbers_of("a", is_newest_first=False),
     },
-    "lines_found": {
+    "service.store.queries.runs.lines": {
         "lines newest first": lambda dialect: lines_found(
             LineFilter(0, 100, Level.WARNING, "a", "x"), dialect, log_lines
         ),

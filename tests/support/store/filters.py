@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.store.queries.run_filter import RunFilter, matching
+from service.store.queries.runs.filter import RunFilter, matching
 
 
 def filter_of(status: str | None = None, graph_id: str | None = None, tag: str | None = None) -> RunFilter:

@@ -34,7 +34,7 @@ from service.api.responses.rendering import Json
 from service.api.services import Services
 from service.api.stop import INBOUND_LIMIT
 from service.core.run import Level
-from service.store.queries.lines_found import LineFilter
+from service.store.queries.runs.lines import LineFilter
 from service.store.rows.records import LineRecord
 
 KEEPALIVE_S = 15.0

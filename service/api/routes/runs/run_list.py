@@ -14,7 +14,7 @@ from service.api.responses.rendering import Json
 from service.api.run_filters import FilterDep, check_ids, filter_of_where
 from service.api.services import WRITE_WITHIN_S, Services
 from service.core.errors import Conflict, NotFound
-from service.store.queries.run_list import COUNTED_MAX
+from service.store.queries.runs.listing import COUNTED_MAX
 
 ACTIONS_AT_ONCE = 50
 """How many runs of one call are moved at a time, so that other calls are not kept waiting."""

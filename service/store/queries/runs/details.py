@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from service.store.database.reader import Reader
-from service.store.queries.keys import WrittenKey, key_values, written_keys
-from service.store.queries.lines_found import LineFilter, find_lines
-from service.store.queries.mailbox import SignalRecord, signals_of
-from service.store.queries.run_path import RunPath, path_of
-from service.store.queries.steps import page_of_steps
+from service.store.queries.runs.keys import WrittenKey, key_values, written_keys
+from service.store.queries.runs.lines import LineFilter, find_lines
+from service.store.queries.runs.mailbox import SignalRecord, signals_of
+from service.store.queries.runs.path import RunPath, path_of
+from service.store.queries.runs.steps import page_of_steps
 from service.store.rows.records import LineRecord, Page
 
 

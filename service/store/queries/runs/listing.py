@@ -15,8 +15,8 @@ from service.store.database.clock import microseconds, shown
 from service.store.database.reader import Reader, Snapshot
 from service.store.database.statements import constant
 from service.store.queries.pages import cut
-from service.store.queries.run_filter import PARKED, RunFilter, graphs_named, matching
-from service.store.queries.runs import SHOWN, run_record
+from service.store.queries.runs.filter import PARKED, RunFilter, graphs_named, matching
+from service.store.queries.runs.one import SHOWN, run_record
 from service.store.rows.records import Page, RunRecord
 from service.store.rows.states import STATE_AT, state_of
 from service.store.schema.models import graphs, runs, waits
