@@ -1,0 +1,91 @@
+/** Loading for components: once, again and again, or page by page. */
+import { useEffect, useRef, useState, signal } from "./html.js";
+
+/** Return `{data, error, isLoading, reload}` of an async function, called again when `deps` change. */
+export function useLoad(load, deps) {
+  const [state, set] = useState({ data: null, error: null, isLoading: true });
+  const turn = useRef(0);
+  const reload = () => {
+    const mine = ++turn.current;
+    return load().then(
+      (data) => mine === turn.current && set({ data, error: null, isLoading: false }),
+      (error) => mine === turn.current && set((old) => ({ ...old, error, isLoading: false })),
+    );
+  };
+  useEffect(() => {
+    reload();
+    return () => void turn.current++;
+  }, deps);
+  return { ...state, reload };
+}
+
+/** Call `again` every `ms` while the page can be seen and the component is there. */
+export function useInterval(again, ms) {
+  const latest = useRef(again);
+  latest.current = again;
+  useEffect(() => {
+    if (!ms) return undefined;
+    const id = setInterval(() => document.hidden || latest.current(), ms);
+    return () => clearInterval(id);
+  }, [ms]);
+}
+
+const ITEMS_MAX = 50_000;
+
+/**
+ * Items that are numbered from 1 without gaps (steps, lines), loaded in chunks where they are looked at.
+ * `fetch(after, limit)` returns the items after a number, perhaps fewer than asked for.
+ */
+export class Numbered {
+  constructor(fetch, number, size = 200) {
+    Object.assign(this, { fetch, number, size, items: new Map(), loading: new Set() });
+    this.version = signal(0);
+    this.error = signal(null);
+  }
+
+  get(n) {
+    return this.items.get(n);
+  }
+
+  put(items) {
+    for (const item of items) this.items.set(this.number(item), item);
+    if (this.items.size > ITEMS_MAX) this.#drop();
+    this.version.value++;
+  }
+
+  /** See to it that the items from `first` to `last` get loaded. */
+  async want(first, last) {
+    const missing = [];
+    for (let n = Math.max(1, first); n <= last; n++) {
+      if (this.items.has(n)) continue;
+      const chunk = Math.floor((n - 1) / this.size);
+      if (!this.loading.has(chunk)) missing.push([chunk, n]);
+      n = (chunk + 1) * this.size;
+    }
+    await Promise.all(missing.map(([chunk, from]) => this.#load(chunk, from, last)));
+  }
+
+  async #load(chunk, from, last) {
+    this.loading.add(chunk);
+    const end = Math.min((chunk + 1) * this.size, Math.max(last, from));
+    try {
+      for (let after = Math.max(chunk * this.size, from - 1); after < end; ) {
+        const items = await this.fetch(after, (chunk + 1) * this.size - after);
+        if (!items.length) break;
+        after = this.number(items.at(-1));
+        this.put(items);
+      }
+      this.error.value = null;
+    } catch (error) {
+      this.error.value = error;
+    } finally {
+      this.loading.delete(chunk);
+    }
+  }
+
+  /** Forget the half that was put first: it can be loaded again. */
+  #drop() {
+    const keys = this.items.keys();
+    for (let n = ITEMS_MAX / 2; n > 0; n--) this.items.delete(keys.next().value);
+  }
+}
