@@ -1,5 +1,6 @@
 /** The edges of a definition, as the picture draws them. Imports nothing of the page: the layout's worker uses it. */
 import { conditionText } from "./conditions.js";
+import { text } from "./json.js";
 import { cut, own } from "./text.js";
 
 export const END = "\u0000end";
@@ -19,4 +20,13 @@ export function edgesOf(definition) {
     if (!edges.some((edge) => edge.on_error == null)) found.push({ from: name, index: null, to: END, label: "", title: "no edges: the run ends" });
   }
   return found;
+}
+
+/** Return the kind of a node: tool, sleep, signal or graph; and what it does, in short. */
+export function kindOf(node) {
+  if (node.tool !== undefined) return ["tool", node.tool];
+  if (node.signal !== undefined) return ["signal", `signal ${node.signal}`];
+  if (node.graph !== undefined) return ["graph", node.for_each ? `graph, each of ${node.for_each}` : `graph ${node.graph.slice(0, 8)}`];
+  if (node.sleep !== undefined) return ["sleep", node.sleep.until ? `sleep until ${node.sleep.until}` : `sleep ${text(node.sleep)} s`];
+  return ["tool", ""];
 }

@@ -1,5 +1,6 @@
 /** Times, durations and names as people read them. */
 import { signal, computed } from "./html.js";
+import { toNumber } from "./json.js";
 
 const stored = (name, otherwise) => {
   try { return JSON.parse(localStorage.getItem(`rungraph.${name}`)) ?? otherwise; } catch { return otherwise; }
@@ -36,8 +37,9 @@ export const localised = (sentence) =>
   sentence.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, (iso) => full(iso));
 
 /** Return a duration in two units at most: `350 ms`, `4.2 s`, `3 min 20 s`, `2 d 4 h`. */
-export function duration(ms) {
-  if (ms == null || Number.isNaN(ms)) return "";
+export function duration(given) {
+  if (given == null) return "";
+  const ms = toNumber(given);
   if (ms < 1000) return `${ms < 10 ? +ms.toFixed(1) : Math.round(ms)} ms`;
   const s = ms / 1000;
   if (s < 59.95) return `${s.toFixed(1)} s`;

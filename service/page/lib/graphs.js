@@ -35,12 +35,3 @@ async function arrange(definition) {
     worker.terminate();
   }
 }
-
-/** Return the kind of a node: tool, sleep, signal or graph; and what it does, in short. */
-export function kindOf(node) {
-  if (node.tool !== undefined) return ["tool", node.tool];
-  if (node.signal !== undefined) return ["signal", `signal ${node.signal}`];
-  if (node.graph !== undefined) return ["graph", node.for_each ? `graph, each of ${node.for_each}` : `graph ${node.graph.slice(0, 8)}`];
-  if (node.sleep !== undefined) return ["sleep", node.sleep.until ? `sleep until ${node.sleep.until}` : `sleep ${text(node.sleep)} s`];
-  return ["tool", ""];
-}

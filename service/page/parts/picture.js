@@ -1,8 +1,8 @@
 /** The graph as a picture: nodes in layers, edges with their conditions, visits, the way taken. */
 import { html, useLayoutEffect, useMemo, useRef } from "../lib/html.js";
-import { PICTURE_MAX, kindOf, layoutOf } from "../lib/graphs.js";
+import { PICTURE_MAX, layoutOf } from "../lib/graphs.js";
 import { count, cut, own } from "../lib/format.js";
-import { END, edgesOf } from "../lib/edges.js";
+import { END, edgesOf, kindOf } from "../lib/edges.js";
 import { useLoad } from "../lib/load.js";
 import { Fault } from "./basics.js";
 
@@ -61,7 +61,7 @@ function Edge({ edge, taken, classes, onEdge }) {
   return html`<g class=${`edge ${edge.isError ? "on-error" : ""} ${edge.index === null ? "implied" : ""} ${classes}`} aria-label=${title} ...${act}>
     <title>${title}</title>
     <path class="reach" d=${d} /><path class="way" d=${d} /><path class="head" d=${head(edge.points)} />
-    ${label ? html`<text x=${edge.x} y=${edge.y + 3.5}>${label}</text>` : null}
+    ${label ? html`<rect class="plate" x=${edge.x - label.length * 3.1 - 3} y=${edge.y - 8} width=${label.length * 6.2 + 6} height="16" /><text x=${edge.x} y=${edge.y + 4}>${label}</text>` : null}
   </g>`;
 }
 
@@ -77,11 +77,10 @@ function List({ definition, stats, classOf, onNode }) {
 }
 
 /**
- * `stats`: visits by node and counts by edge (`GET /runs/{id}/path`); `current`: the node that runs next, `isAlive`
- * if it moves; `at`: the node of the cursor's step; `taken`: the key of the edge that this step took; `selected`: a
+ * `stats`: visits by node and counts by edge (`GET /runs/{id}/path`); `current`: the node that runs next, `status`: how; `at`: the node of the cursor's step; `taken`: the key of the edge that this step took; `selected`: a
  * node; `tones`: classes of edges by key.
  */
-export function Picture({ definition, stats, current, isAlive, at, taken, selected, tones, onNode, onEdge }) {
+export function Picture({ definition, stats, current, status, at, taken, selected, tones, onNode, onEdge }) {
   const names = Object.keys(definition.nodes);
   const isLarge = names.length > PICTURE_MAX;
   const { data: placed, error } = useLoad(async () => (isLarge ? null : layoutOf(definition)), [definition]);
@@ -89,7 +88,7 @@ export function Picture({ definition, stats, current, isAlive, at, taken, select
   const counts = useMemo(() => new Map((stats?.edges ?? []).map((edge) => [edgeKey(edge.from, edge.index), edge.count])), [stats]);
   useLayoutEffect(() => box.current?.querySelector(".node.current, .node.at")?.scrollIntoView?.({ block: "nearest", inline: "nearest" }), [placed]);
   const classOf = (name) =>
-    [name === current && `current ${isAlive ? "alive" : ""}`, name === at && "at", name === selected && "selected", stats && !own(stats.nodes, name) && name !== current && "unvisited"].filter(Boolean).join(" ");
+    [name === current && (status === "failed" ? "failed" : `current ${status === "running" ? "alive" : ""}`), name === at && "at", name === selected && "selected", stats && !own(stats.nodes, name) && name !== current && "unvisited"].filter(Boolean).join(" ");
   if (isLarge) return html`<${List} definition=${definition} stats=${stats} classOf=${classOf} onNode=${onNode} />`;
   if (!placed) return html`<div class="picture loading"><${Fault} error=${error} /></div>`;
   const edgeClass = (edge) => {

@@ -4,11 +4,11 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "../lib/html.
 const EXTRA = 8;
 
 /**
- * `render(index)` returns a row; `onRange(first, last)` hears which rows are shown. `follow`: end or start, where the
+ * `rowsMax`: how many rows are in view at most. `render(index)` returns a row; `onRange(first, last)` hears which rows are shown. `follow`: end or start, where the
  * list stays while rows come; rows that come at the start leave a scrolled view where it is. `target`: `{index}` to
  * show, once for each object.
  */
-export function Virtual({ count, height, render, onRange, follow, target, label, class: classes }) {
+export function Virtual({ count, height, render, onRange, follow, target, label, rowsMax, class: classes }) {
   const box = useRef();
   const [view, setView] = useState({ top: 0, size: 400 });
   const before = useRef({ count, isAtEnd: true });
@@ -42,7 +42,7 @@ export function Virtual({ count, height, render, onRange, follow, target, label,
   useEffect(() => void (last >= first && onRange?.(first, last)), [first, last, count]);
   const rows = [];
   for (let index = first; index <= last; index++) rows.push(html`<div key=${index} class="vrow" style=${{ top: `${index * height}px`, height: `${height}px` }}>${render(index)}</div>`);
-  return html`<div class=${`virtual ${classes ?? ""}`} ref=${box} onScroll=${read} tabindex="0" role="group" aria-label=${label}>
+  return html`<div class=${`virtual ${classes ?? ""}`} ref=${box} style=${{ height: `${Math.min(count, rowsMax) * height + 2}px` }} onScroll=${read} tabindex="0" role="group" aria-label=${label}>
     <div class="vspace" style=${{ height: `${count * height}px` }}>${rows}</div>
   </div>`;
 }

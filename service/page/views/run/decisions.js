@@ -21,8 +21,7 @@ export function DecisionLine({ step }) {
   const last = decision.evaluated.at(-1);
   const tests = last?.result ? asked(last.condition, last.operands).map(({ text }) => text).join(", ") : "";
   const isAlone = decision.reason === "unconditional" && decision.evaluated.length === 1;
-  return html`<p class="decision"><bdi class="node">${node ?? "patch"}</bdi> → <bdi class="node">${decision.to ?? "end"}</bdi>
-    <span class="hint">${isAlone ? "its only edge" : WORDS[decision.reason] ?? decision.reason}${tests ? ": " : ""}${tests ? html`<code>${tests}</code>` : ""}</span></p>`;
+  return html`<p class="decision"><bdi class="node">${node ?? "patch"}</bdi> → <bdi class="node">${decision.to ?? "end"}</bdi>${" "}<span class="hint">${isAlone ? "its only edge" : WORDS[decision.reason] ?? decision.reason}${tests ? ": " : ""}${tests ? html`<code>${tests}</code>` : ""}</span></p>`;
 }
 
 /** Load the newest visits of a node: the steps that it has made. */

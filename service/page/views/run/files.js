@@ -19,7 +19,7 @@ export function Table({ rows, label }) {
   const grid = { gridTemplateColumns: `repeat(${columns}, minmax(90px, 1fr))`, minWidth: `${columns * 110}px` };
   const cells = (row) => row.slice(0, columns).map((cell) => html`<span title=${cell} dir="auto">${cell.slice(0, 200)}</span>`);
   return html`<div class="csv"><div class="csvrow head" style=${grid}>${cells(header)}</div>
-    <${Virtual} label=${label} class="csvbody" count=${body.length} height=${22} render=${(index) => html`<div class="csvrow" style=${grid}>${cells(body[index])}</div>`} /></div>`;
+    <${Virtual} label=${label} class="csvbody" count=${body.length} height=${22} rowsMax=${15} render=${(index) => html`<div class="csvrow" style=${grid}>${cells(body[index])}</div>`} /></div>`;
 }
 
 function Content({ model, name }) {

@@ -103,7 +103,7 @@ export function Log({ model, definition, onStep }) {
     </div>
     <${Fault} error=${hits.isOn ? hits.error : model.lines.error.value} />
     ${hits.isOn && !hits.isWhole ? html`<button class="more" onClick=${hits.earlier}>Earlier lines</button>` : null}
-    ${list.count ? html`<${Virtual} key=${hits.isOn} class="log" label="Log lines" count=${list.count} height=${ROW} follow="end" target=${target} render=${row} onRange=${hits.isOn ? null : (first, last) => model.lines.want(first + 1, last + 1)} />` : html`<p class="hint pad">${hits.isOn ? "No line matches." : "No lines yet."}</p>`}
+    ${list.count ? html`<${Virtual} key=${hits.isOn} class="log" label="Log lines" count=${list.count} height=${ROW} rowsMax=${20} follow="end" target=${target} render=${row} onRange=${hits.isOn ? null : (first, last) => model.lines.want(first + 1, last + 1)} />` : html`<p class="hint pad">${hits.isOn ? "No line matches." : "No lines yet."}</p>`}
     ${line ? html`<${Detail} line=${line} onAround=${hits.isOn ? around : null} onStep=${onStep} onClose=${() => setPicked(null)} />` : null}
     <p class="hint">${hits.isOn ? `${count(list.count)} of ` : ""}${count(total)} lines, times in ${zone.value}${model.link.value === "live" ? ", live" : model.link.value === "connecting" ? ", connecting…" : ""}</p>
   </div>`;

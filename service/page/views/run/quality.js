@@ -2,7 +2,7 @@
 import { html, useMemo } from "../../lib/html.js";
 import { head } from "../../lib/api.js";
 import { rowsOf } from "../../lib/csv.js";
-import { count } from "../../lib/format.js";
+import { count, plural } from "../../lib/format.js";
 import { isObject, text, toNumber } from "../../lib/json.js";
 import { useLoad } from "../../lib/load.js";
 import { Table } from "./files.js";
@@ -23,12 +23,15 @@ function Kinds({ history }) {
     })}</tr>`)}</tbody></table>`;
 }
 
+/** The first three different repairs of a rule. */
+const mendsOf = ({ values = [] }) => [...new Set(values.map(({ before, after }) => `${text(before)} → ${text(after)}`))].slice(0, 3);
+
 function Rules({ rules }) {
   const repairs = rules.filter(({ repairs }) => repairs);
   const others = rules.length - repairs.length;
   return html`<h3>Rules</h3><table class="rules"><thead><tr><th></th><th>Column</th><th>Demand</th><th>Mends</th><th>Evidence</th></tr></thead><tbody>
     ${repairs.slice(0, 200).map((rule) => html`<tr key=${rule.id}><td class="hint">${rule.id}</td><td><bdi>${rule.column}</bdi></td><td>${rule.demand}</td>
-      <td>${(rule.values ?? []).slice(0, 3).map(({ before, after }) => html`<div><bdi class="old">${text(before)}</bdi> → <bdi>${text(after)}</bdi></div>`)}${rule.values?.length > 3 ? html`<span class="hint">and ${count(rule.values.length - 3)} more</span>` : null}</td>
+      <td>${mendsOf(rule).map((mend) => html`<div><bdi>${mend}</bdi></div>`)}<span class="hint">${plural(rule.repairs, "cell")}</span></td>
       <td class="hint">${rule.evidence}</td></tr>`)}</tbody></table>
     ${others ? html`<p class="hint">${repairs.length ? "And " : ""}${count(others)} rules that describe the columns, in <code>schema.yaml</code> and <code>rules.sql</code>.</p>` : null}`;
 }

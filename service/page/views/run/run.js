@@ -25,20 +25,20 @@ function Head({ run, graph, link }) {
     <${Status} status=${run.status} />
     ${!isOver(run.status) ? html`<span class=${`link-state ${link}`} role="status">${link === "live" ? "live" : "connecting…"}</span>` : null}
     <span class="meta"><span>created <${Time} iso=${run.created_at} /></span>
-      ${run.started_at ? html`<span>took <${Elapsed} run=${run} /></span>` : null}
+      ${run.started_at ? html`<span>${isOver(run.status) ? "took" : "for"} <${Elapsed} run=${run} /></span>` : null}
       ${run.parent ? html`<span>child of <a href=${href(["runs", run.parent.run_id], { step: run.parent.step })}>${short(run.parent.run_id)}</a></span>` : null}
       ${run.forked_from ? html`<span>fork of <a href=${href(["runs", run.forked_from.run_id], { step: run.forked_from.step })}>${short(run.forked_from.run_id)} step ${run.forked_from.step}</a>, <a href=${href(["compare"], { a: run.forked_from.run_id, b: run.run_id })}>compare</a></span>` : null}
       <${Tags} tags=${run.tags} /></span>
   </div>`;
 }
 
-function Cursor({ step, total, isLive, onStep }) {
+function Cursor({ step, total, isLive, isEnded, onStep }) {
   return html`<div class="cursor" role="group" aria-label="Step">
     <button aria-label="One step back" disabled=${step <= 0} onClick=${() => onStep(step - 1)}>←</button>
     <input type="range" min="0" max=${total} value=${step} aria-label="Step" aria-valuetext=${`step ${step} of ${total}`} onInput=${({ target }) => onStep(Number(target.value))} />
     <button aria-label="One step on" disabled=${step >= total} onClick=${() => onStep(step + 1)}>→</button>
     <span class="where num">${step === 0 ? "initial state" : `step ${count(step)}`} of ${count(total)}</span>
-    <button aria-pressed=${isLive} onClick=${() => onStep(null)} title="Stay at the last step (End)">live</button>
+    <button aria-pressed=${isLive} onClick=${() => onStep(null)} title="Stay at the last step (End)">${isEnded ? "last" : "live"}</button>
   </div>`;
 }
 
@@ -94,10 +94,10 @@ function Loaded({ model, run, graph }) {
   return html`
     <${Head} run=${run} graph=${graph} link=${model.link.value} />
     <${Headline} model=${model} onFork=${() => setDialog({ kind: "fork" })} onStartLike=${() => setDialog({ kind: "start" })} />
-    <${Cursor} step=${step} total=${total} isLive=${isLive} onStep=${goTo} />
+    <${Cursor} step=${step} total=${total} isLive=${isLive} isEnded=${isOver(run.status)} onStep=${goTo} />
     <div class="columns">
       <div class="left">
-        <${Picture} definition=${definition} stats=${model.path.value} current=${isLive ? run.current_node : null} isAlive=${run.status === "running"} at=${isLive && !isOver(run.status) ? null : (record?.node ?? (run.status === "failed" && isLive ? run.current_node : null))}
+        <${Picture} definition=${definition} stats=${model.path.value} current=${isLive ? run.current_node : null} status=${run.status} at=${isLive && run.current_node !== null ? null : record?.node}
           taken=${record && taken !== null ? edgeKey(record.node, taken) : null} selected=${query.get("node")} onNode=${setNode} onEdge=${onEdge} />
         ${record ? html`<${DecisionLine} step=${record} />` : null}
         <${Timeline} model=${model} total=${total} step=${step} definition=${definition} onStep=${goTo} />

@@ -1,7 +1,7 @@
 /** Steps and their attempts in time, the newest first; idle gaps are folded. */
 import { html, useMemo, useState } from "../../lib/html.js";
 import { count, duration, own } from "../../lib/format.js";
-import { kindOf } from "../../lib/graphs.js";
+import { kindOf } from "../../lib/edges.js";
 import { Virtual } from "../../parts/virtual.js";
 
 const ROW = 24;
@@ -73,5 +73,5 @@ export function Timeline({ model, total, step, definition, onStep }) {
     return html`<${Row} step=${found} before=${steps.get(total - index - 1)} parts=${intervals(definition, found)} place=${place} definition=${definition} isAt=${found.step === step} onStep=${onStep} />`;
   };
   if (!total) return html`<p class="hint pad">No step has been committed yet.</p>`;
-  return html`<${Virtual} class="timeline" label="Steps, the newest first" count=${total} height=${ROW} follow="start" target=${target} render=${row} onRange=${load} />`;
+  return html`<${Virtual} class="timeline" label="Steps, the newest first" count=${total} height=${ROW} rowsMax=${12} follow="start" target=${target} render=${row} onRange=${load} />`;
 }
