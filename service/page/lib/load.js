@@ -38,7 +38,7 @@ const ITEMS_MAX = 50_000;
  */
 export class Numbered {
   constructor(fetch, number, size = 200) {
-    Object.assign(this, { fetch, number, size, items: new Map(), loading: new Set() });
+    Object.assign(this, { fetch, number, size, items: new Map(), loading: new Map() });
     this.version = signal(0);
     this.error = signal(null);
   }
@@ -55,18 +55,18 @@ export class Numbered {
 
   /** See to it that the items from `first` to `last` get loaded. */
   async want(first, last) {
-    const missing = [];
+    const loads = [];
     for (let n = Math.max(1, first); n <= last; n++) {
       if (this.items.has(n)) continue;
       const chunk = Math.floor((n - 1) / this.size);
-      if (!this.loading.has(chunk)) missing.push([chunk, n]);
+      if (!this.loading.has(chunk)) this.loading.set(chunk, this.#load(chunk, n, last));
+      loads.push(this.loading.get(chunk));
       n = (chunk + 1) * this.size;
     }
-    await Promise.all(missing.map(([chunk, from]) => this.#load(chunk, from, last)));
+    await Promise.all(loads);
   }
 
   async #load(chunk, from, last) {
-    this.loading.add(chunk);
     const end = Math.min((chunk + 1) * this.size, Math.max(last, from));
     try {
       for (let after = Math.max(chunk * this.size, from - 1); after < end; ) {

@@ -8,6 +8,7 @@ import { cachedGraph } from "./graphs.js";
 const REFRESH_MS = 400;
 const RECONNECT_MS = [300, 1000, 2000, 4000];
 const STATES_MAX = 40;
+const OVER = new Set(["completed", "failed", "cancelled"]);
 
 export class RunModel {
   run = signal(null);
@@ -73,6 +74,7 @@ export class RunModel {
   /** Follow the lines from the last one that is known; again and again until the run is over. */
   connect() {
     if (this.isClosed || this.socket) return;
+    if (OVER.has(this.run.peek()?.status)) return void (this.link.value = "over");
     const url = at(`ws/logs/${enc(this.id)}`, { after_seq: this.lastSeq.peek() });
     url.protocol = url.protocol.replace("http", "ws");
     const socket = (this.socket = new WebSocket(url));

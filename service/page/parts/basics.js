@@ -18,7 +18,7 @@ export const isOver = (status) => ["completed", "failed", "cancelled"].includes(
 export const Status = ({ status }) => html`
   <span class=${`status s-${status}`}>
     <svg viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">
-      <path d=${SHAPES[status]} class=${FILLED.has(status) ? "fill" : "line"} />
+      <path d=${SHAPES[status]} class=${FILLED.has(status) ? "filled" : "drawn"} />
     </svg>${status}
   </span>`;
 

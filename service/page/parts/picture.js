@@ -35,7 +35,7 @@ function outline(kind, { x, y, w, h }) {
 }
 
 const activate = (act) => ({
-  role: "button", tabIndex: 0, onClick: act,
+  role: "button", tabindex: 0, onClick: act,
   onKeyDown: (event) => (event.key === "Enter" || event.key === " ") && (event.preventDefault(), act()),
 });
 

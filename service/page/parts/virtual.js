@@ -4,7 +4,8 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "../lib/html.
 const EXTRA = 8;
 
 /**
- * `rowsMax`: how many rows are in view at most. `render(index)` returns a row; `onRange(first, last)` hears which rows are shown. `follow`: end or start, where the
+ * `rowsMax`: how many rows are in view at most. `render(index)` returns a row; `onRange(first, last, from, to)` hears which rows
+ * are there, and which of them are in view. `follow`: end or start, where the
  * list stays while rows come; rows that come at the start leave a scrolled view where it is. `target`: `{index}` to
  * show, once for each object.
  */
@@ -13,6 +14,7 @@ export function Virtual({ count, height, render, onRange, follow, target, label,
   const [view, setView] = useState({ top: 0, size: 400 });
   const before = useRef({ count, isAtEnd: true });
   const read = () => {
+    if (!box.current) return;
     const { scrollTop, clientHeight, scrollHeight } = box.current;
     before.current.isAtEnd = scrollTop + clientHeight >= scrollHeight - height;
     setView((old) => (old.top === scrollTop && old.size === clientHeight ? old : { top: scrollTop, size: clientHeight }));
@@ -37,9 +39,10 @@ export function Virtual({ count, height, render, onRange, follow, target, label,
     box.current.scrollTop = top - clientHeight / 2 + height / 2;
     read();
   }, [target]);
-  const first = Math.max(0, Math.floor(view.top / height) - EXTRA);
-  const last = Math.min(count - 1, Math.ceil((view.top + view.size) / height) + EXTRA);
-  useEffect(() => void (last >= first && onRange?.(first, last)), [first, last, count]);
+  const seen = [Math.floor(view.top / height), Math.min(count, Math.ceil((view.top + view.size) / height)) - 1];
+  const first = Math.max(0, seen[0] - EXTRA);
+  const last = Math.min(count - 1, seen[1] + EXTRA);
+  useEffect(() => void (last >= first && onRange?.(first, last, ...seen)), [first, last, ...seen, count]);
   const rows = [];
   for (let index = first; index <= last; index++) rows.push(html`<div key=${index} class="vrow" style=${{ top: `${index * height}px`, height: `${height}px` }}>${render(index)}</div>`);
   return html`<div class=${`virtual ${classes ?? ""}`} ref=${box} style=${{ height: `${Math.min(count, rowsMax) * height + 2}px` }} onScroll=${read} tabindex="0" role="group" aria-label=${label}>

@@ -99,7 +99,7 @@ function Compared({ a, b }) {
       <p class="legend"><span class="key both">both</span> <span class="key only-a">only A</span> <span class="key only-b">only B</span></p>
       ${a.run.graph_id !== b.run.graph_id ? html`<p class="notice">B runs on another graph; the picture is A's.</p>` : null}</div>
       <div class="right"><div class="sides"><${Side} letter="a" side=${a} step=${steps[0]} offset=${shift[0]} /><${Side} letter="b" side=${b} step=${steps[1]} offset=${shift[1]} /></div>
-        <h3>State of A → state of B</h3><${Fault} error=${error} />
+        <h2>State of A → state of B</h2><${Fault} error=${error} />
         ${states && !changes.length ? html`<p class="hint">The states are equal.</p>` : null}<${Changes} key=${row} changes=${changes} /></div></div>`;
 }
 

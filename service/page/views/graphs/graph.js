@@ -30,10 +30,10 @@ function Versions({ graph }) {
   const { data } = useLoad(async () => (await get("graphs", { limit: 1000 })).items.filter(({ name }) => name === graph.name), [graph.graph_id]);
   const [other, setOther] = useState(null);
   const { data: compared } = useLoad(async () => other && cachedGraph(other), [other]);
-  return html`<table><thead><tr><th>Version</th><th>Created</th><th></th></tr></thead><tbody>${(data ?? []).map(({ graph_id, created_at }) => html`<tr key=${graph_id} class=${graph_id === other ? "is-at" : ""}>
+  return html`<table><thead><tr><th>Version</th><th>Created</th><td></td></tr></thead><tbody>${(data ?? []).map(({ graph_id, created_at }) => html`<tr key=${graph_id} class=${graph_id === other ? "is-at" : ""}>
       <td>${graph_id === graph.graph_id ? html`<b class="id">${graph_id.slice(0, 8)}</b> this one` : html`<a class="id" href=${href(["graphs", graph_id])}>${graph_id.slice(0, 8)}</a>`}</td><td><${Time} iso=${created_at} /></td>
       <td>${graph_id === graph.graph_id ? null : html`<button class="small" onClick=${() => setOther(graph_id === other ? null : graph_id)}>difference</button>`}</td></tr>`)}</tbody></table>
-    ${compared ? html`<h3>From ${other.slice(0, 8)} to ${graph.graph_id.slice(0, 8)}</h3><${Changes} key=${other} changes=${differences(compared.definition, graph.definition)} />` : null}`;
+    ${compared ? html`<h2>From ${other.slice(0, 8)} to ${graph.graph_id.slice(0, 8)}</h2><${Changes} key=${other} changes=${differences(compared.definition, graph.definition)} />` : null}`;
 }
 
 export function GraphView({ id }) {

@@ -33,7 +33,7 @@ export function Graphs() {
       <button class="primary" onClick=${() => setPasting(true)}>New graph</button></div>
     <${Fault} error=${error} retry=${reload} />
     ${data && !groups.size ? html`<${Empty} title=${search ? "No graph matches." : "No graphs yet."}>Paste a definition as a new graph, or run the demo under <a href=${href(["runs"])}>Runs</a>.<//>` : null}
-    ${groups.size ? html`<table class="graphs"><thead><tr><th>Graph</th><th>Newest version</th><th class="num">Versions</th><th>Created</th><th></th></tr></thead>
+    ${groups.size ? html`<table class="graphs"><thead><tr><th>Graph</th><th>Newest version</th><th class="num">Versions</th><th>Created</th><td></td></tr></thead>
       <tbody>${[...groups].map(([key, versions]) => html`<tr key=${key}>
         <td><a data-row href=${href(["graphs", versions[0].graph_id])}><bdi>${versions[0].name || "unnamed"}</bdi></a></td><td><span class="id">${versions[0].graph_id.slice(0, 8)}</span></td>
         <td class="num">${versions.length}</td><td><${Time} iso=${versions[0].created_at} /></td>

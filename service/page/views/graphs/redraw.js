@@ -22,7 +22,7 @@ function Result({ result, id }) {
   const fork = ({ run_id, step }) =>
     post(`runs/${enc(run_id)}/fork`, { step: step - 1, graph_id: id }).then((made) => go(href(["runs", made.run_id])), (error) => say(error.message));
   return html`<p class="big" role="status">${result.diverging_runs ? `${count(result.diverging_runs)} of ${plural(result.runs, "run")} would have gone elsewhere.` : `${plural(result.runs, "run")} of ${count(result.steps)} steps would have gone the same way.`}</p>
-    ${result.examples.length ? html`<table><thead><tr><th>Run</th><th class="num">Step</th><th>At</th><th>Went</th><th>Would go</th><th></th></tr></thead><tbody>
+    ${result.examples.length ? html`<table><thead><tr><th>Run</th><th class="num">Step</th><th>At</th><th>Went</th><th>Would go</th><td></td></tr></thead><tbody>
       ${result.examples.slice(0, 20).map((one) => html`<tr key=${one.run_id + one.step} title=${one.because}><td><a class="id" href=${href(["runs", one.run_id], { step: one.step })}>${short(one.run_id)}</a></td><td class="num">${count(one.step)}</td>
         <td><bdi>${one.node}</bdi></td><td><bdi>${one.went ?? "end"}</bdi></td><td><bdi>${one.would_go ?? "end"}</bdi></td><td><button class="small" title="Run this step again on the redrawn graph" onClick=${() => fork(one)}>Fork</button></td></tr>`)}</tbody></table>` : null}`;
 }
@@ -46,7 +46,7 @@ export function Redraw({ graph, edge, onClose }) {
     }
   };
   return html`<section class="redraw" aria-label="Redraw an edge">
-    <header class="row"><h3><bdi>${edge.from}</bdi> → <bdi>${old.to ?? "end"}</bdi></h3><span class="grow"></span><button class="quiet" aria-label="Close" onClick=${onClose}>✕</button></header>
+    <header class="row"><h2><bdi>${edge.from}</bdi> → <bdi>${old.to ?? "end"}</bdi></h2><span class="grow"></span><button class="quiet" aria-label="Close" onClick=${onClose}>✕</button></header>
     <${JsonEditor} label="Condition (empty: none)" rows=${7} value=${source} faults=${faults} onInput=${(next) => (setSource(next), setProblem(null), setState(null))} />
     <p class="hint">${value ? conditionText(value) : "always true"}</p>
     <${Fault} error=${faults.length ? null : problem} />

@@ -38,7 +38,7 @@ export function Files({ model, step }) {
   const items = data?.items ?? [];
   return html`<div class="files"><${Fault} error=${error} />
     ${data && !items.length ? html`<p class="hint pad">The run has left no files.</p>` : null}
-    ${items.length ? html`<table><thead><tr><th>Name</th><th class="num">Size</th><th class="num">Changed (${zone.value})</th><th></th></tr></thead><tbody>
+    ${items.length ? html`<table><thead><tr><th>Name</th><th class="num">Size</th><th class="num">Changed (${zone.value})</th><td></td></tr></thead><tbody>
       ${items.map((file) => html`<tr key=${file.name} class=${file.name === name ? "is-at" : ""}>
         <td>${READABLE.test(file.name) || IMAGE.test(file.name) ? html`<button class="link" aria-expanded=${file.name === name} onClick=${() => setName(file.name === name ? null : file.name)}><bdi>${file.name}</bdi></button>` : html`<bdi>${file.name}</bdi>`}</td>
         <td class="num">${bytes(file.bytes)}</td><td class="num">${dateTime(file.modified_at)}</td><td><a href=${fileUrl(model, file.name).href} download aria-label=${`Download ${file.name}`}>Download</a></td></tr>`)}

@@ -70,7 +70,7 @@ export function MakeTrue({ model, step, index, definition, onClose, onEdit }) {
   const body = { step: step.step, node: edge.to, ...(patched ? { patch: found.patch } : {}) };
   return html`<${Dialog} wide title="Make it true" onClose=${onClose}>
     <p>At step ${step.step}, <bdi class="node">${step.node}</bdi> did not go to <bdi class="node">${edge.to}</bdi>. It goes there ${edge.condition ? html`when <code>${conditionText(edge.condition)}</code>` : "when no edge before it is true"}${index > 0 ? ", and no edge before it is" : ""}.</p>
-    ${found ? html`<h3>${found.changes.length ? "The smallest change that was found" : "The state needs no change"}</h3><${Changes} changes=${found.changes} />` : null}
+    ${found ? html`<h2>${found.changes.length ? "The smallest change that was found" : "The state needs no change"}</h2><${Changes} changes=${found.changes} />` : null}
     ${state && !found ? html`<p class="notice">No change was found that makes it true. You can edit the state by hand.</p>` : null}
     <${Fault} error=${error ?? problem} />
     <footer><button onClick=${onClose}>Cancel</button><button onClick=${onEdit}>Edit by hand…</button>

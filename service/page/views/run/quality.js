@@ -29,7 +29,7 @@ const mendsOf = ({ values = [] }) => [...new Set(values.map(({ before, after }) 
 function Rules({ rules }) {
   const repairs = rules.filter(({ repairs }) => repairs);
   const others = rules.length - repairs.length;
-  return html`<h3>Rules</h3><table class="rules"><thead><tr><th></th><th>Column</th><th>Demand</th><th>Mends</th><th>Evidence</th></tr></thead><tbody>
+  return html`<h2>Rules</h2><table class="rules"><thead><tr><td></td><th>Column</th><th>Demand</th><th>Mends</th><th>Evidence</th></tr></thead><tbody>
     ${repairs.slice(0, 200).map((rule) => html`<tr key=${rule.id}><td class="hint">${rule.id}</td><td><bdi>${rule.column}</bdi></td><td>${rule.demand}</td>
       <td>${mendsOf(rule).map((mend) => html`<div><bdi>${mend}</bdi></div>`)}<span class="hint">${plural(rule.repairs, "cell")}</span></td>
       <td class="hint">${rule.evidence}</td></tr>`)}</tbody></table>
@@ -46,6 +46,6 @@ export function Quality({ model, step, hasEnded }) {
     <dl class="facts">${fact("rows", state.row_count)}${fact("anomalies left", state.anomaly_count)}${fact("cells mended", state.change_count)}${fact("flags", state.flag_count)}${fact("rows refused", state.refused_count)}${fact("stopped because", state.stopped_because?.replaceAll("_", " "))}</dl>
     <${Kinds} history=${state.history} />
     ${state.rules.length ? html`<${Rules} rules=${state.rules} />` : null}
-    ${rows.length > 1 ? html`<h3>Before and after</h3><${Table} rows=${rows} label="Cells that were mended" />${changes.isAll ? null : html`<p class="hint">The first ${count(rows.length - 1)} changes; <code>changes.csv</code> has all.</p>`}` : null}
+    ${rows.length > 1 ? html`<h2>Before and after</h2><${Table} rows=${rows} label="Cells that were mended" />${changes.isAll ? null : html`<p class="hint">The first ${count(rows.length - 1)} changes; <code>changes.csv</code> has all.</p>`}` : null}
   </div>`;
 }

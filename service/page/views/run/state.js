@@ -36,7 +36,7 @@ function Blame({ model, name, step, definition, onStep, onClose }) {
   const stepButton = (item) => html`<button class="link" onClick=${() => onStep(item.step)}>step ${item.step}</button> <span class="hint">${item.step === 0 ? "initial" : html`<bdi>${item.node ?? "patch"}</bdi>`}</span>`;
   const value = (item) => (item.removed ? html`<span class="j-null">removed</span>` : html`<${Json} value=${item.value} open=${false} />`);
   return html`<section class="blame" aria-label=${`History of ${name}`}>
-    <header><h3><bdi>${name}</bdi></h3><span class="grow"></span><button class="quiet" aria-label="Close" onClick=${onClose}>✕</button></header>
+    <header><h2><bdi>${name}</bdi></h2><span class="grow"></span><button class="quiet" aria-label="Close" onClick=${onClose}>✕</button></header>
     <${Fault} error=${error} />
     ${last ? html`<p>Last written by ${stepButton(last)}.</p>` : null}
     ${earlier.length ? html`<table class="values"><thead><tr><th>Written by</th><th>Value</th></tr></thead><tbody>${[last, ...earlier].map((item) => html`<tr key=${item.step}><td>${stepButton(item)}</td><td>${value(item)}</td></tr>`)}</tbody></table>${data.next_cursor != null ? html`<p class="hint">Older values are not shown.</p>` : null}` : null}
@@ -68,9 +68,8 @@ export function StatePane({ model, step, definition, onStep, onFork }) {
   const copy = () => navigator.clipboard.writeText(source()).then(() => setCopied(true));
   const keys = Object.keys(data.after);
   return html`<div class="statepane">
-    ${data.step ? html`<h3>Step ${data.step} changed</h3>
-      ${data.changes.length ? html`<${Changes} key=${data.step} changes=${data.changes} />` : html`<p class="hint">Nothing in the state.</p>`}` : null}
-    <header class="row"><h3>${data.step ? `State after step ${data.step}` : "Initial state"}</h3><span class="grow"></span>
+    ${data.step ? html`<h2>${data.changes.length ? `Step ${data.step} changed` : `Step ${data.step} changed nothing`}</h2><${Changes} key=${data.step} changes=${data.changes} />` : null}
+    <header class="row"><h2>${data.step ? `State after step ${data.step}` : "Initial state"}</h2><span class="grow"></span>
       <button class="quiet" onClick=${copy}>${isCopied ? "Copied" : "Copy"}</button><button class="quiet" onClick=${onFork}>Fork from here…</button></header>
     ${key !== null && Object.hasOwn(data.after, key) ? html`<${Blame} key=${key} model=${model} name=${key} step=${step} definition=${definition} onStep=${onStep} onClose=${() => setKey(null)} />` : null}
     ${keys.length ? html`<ul class="json top">${keys.map((name) => html`<li key=${name} class=${marks.get(`\0${name}`) ?? ""}>

@@ -63,8 +63,8 @@ export function Timeline({ model, total, step, definition, onStep }) {
   }
   const place = useMemo(() => scale(shown.flatMap((one) => intervals(definition, one))), [version, range[0], range[1], total]);
   const target = useMemo(() => ({ index: total - step, isNear: true }), [step]);
-  const load = (first, last) => {
-    setRange([first, last]);
+  const load = (first, last, ...seen) => {
+    setRange(seen);
     steps.want(total - last, total - first);
   };
   const row = (index) => {

@@ -1,0 +1,43 @@
+"""One server and one browser for the tests of the page, which are skipped, and say so, without a Chromium."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.support.page.browser import Watch, browser, chromium, watched
+from tests.support.page.graphs import TOOLS
+from tests.support.system.process import Server
+
+
+@pytest.fixture(scope="session")
+def chrome(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    if chromium() is None:
+        reason = "SKIPPED: no Chromium was found, so that nothing has tried the page"
+        request.config.get_terminal_writer().line(reason, red=True, bold=True)
+        pytest.skip(reason)
+    with browser() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("tools") / "tools.py"
+    file.write_text(TOOLS)
+    return file
+
+
+@pytest.fixture(scope="session")
+def server(chrome: Browser, tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    found = Server(tmp_path_factory.mktemp("page"), tools=[tools]).start()
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def watch(chrome: Browser) -> Iterator[Watch]:
+    with watched(chrome) as found:
+        yield found
