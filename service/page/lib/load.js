@@ -59,18 +59,20 @@ export class Numbered {
     for (let n = Math.max(1, first); n <= last; n++) {
       if (this.items.has(n)) continue;
       const chunk = Math.floor((n - 1) / this.size);
-      if (!this.loading.has(chunk)) this.loading.set(chunk, this.#load(chunk, n, last));
+      if (!this.loading.has(chunk)) this.loading.set(chunk, this.#load(chunk, last));
       loads.push(this.loading.get(chunk));
       n = (chunk + 1) * this.size;
     }
     await Promise.all(loads);
   }
 
-  async #load(chunk, from, last) {
-    const end = Math.min((chunk + 1) * this.size, Math.max(last, from));
+  async #load(chunk, last) {
+    const end = (chunk + 1) * this.size;
+    let after = chunk * this.size;
+    while (this.items.has(after + 1)) after++;
     try {
-      for (let after = Math.max(chunk * this.size, from - 1); after < end; ) {
-        const items = await this.fetch(after, (chunk + 1) * this.size - after);
+      while (after < Math.min(end, last)) {
+        const items = await this.fetch(after, end - after);
         if (!items.length) break;
         after = this.number(items.at(-1));
         this.put(items);

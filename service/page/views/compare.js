@@ -33,14 +33,13 @@ function offsets(a, b) {
   return [0, 0];
 }
 
-/** Return the first row in which the two part, or null. Row n is the nth step after the offsets. */
+/** Return the first row in which the two go, or else change the state, differently; or null. Row n is the nth step after the offsets. */
 function parting(a, b, [x, y]) {
   const length = Math.max(a.steps.length - x, b.steps.length - y);
-  for (let row = 0; row < length; row++) {
-    const [one, other] = [a.steps[x + row], b.steps[y + row]];
-    if (!one || !other || one.node !== other.node || one.decision.to !== other.decision.to || !same(one.changes, other.changes)) return row + 1;
-  }
-  return null;
+  const rows = Array.from({ length }, (_, row) => [a.steps[x + row], b.steps[y + row]]);
+  const went = rows.findIndex(([one, other]) => one?.node !== other?.node || one.decision.to !== other.decision.to);
+  const found = went >= 0 ? went : rows.findIndex(([one, other]) => !same(one.changes, other.changes));
+  return found < 0 ? null : found + 1;
 }
 
 const keysOf = ({ steps, graph }) => {

@@ -2,7 +2,7 @@
 import { html, useMemo } from "../../lib/html.js";
 import { head } from "../../lib/api.js";
 import { rowsOf } from "../../lib/csv.js";
-import { count, plural } from "../../lib/format.js";
+import { count } from "../../lib/format.js";
 import { isObject, text, toNumber } from "../../lib/json.js";
 import { useLoad } from "../../lib/load.js";
 import { Table } from "./files.js";
@@ -31,7 +31,7 @@ function Rules({ rules }) {
   const others = rules.length - repairs.length;
   return html`<h2>Rules</h2><table class="rules"><thead><tr><td></td><th>Column</th><th>Demand</th><th>Mends</th><th>Evidence</th></tr></thead><tbody>
     ${repairs.slice(0, 200).map((rule) => html`<tr key=${rule.id}><td class="hint">${rule.id}</td><td><bdi>${rule.column}</bdi></td><td>${rule.demand}</td>
-      <td>${mendsOf(rule).map((mend) => html`<div><bdi>${mend}</bdi></div>`)}<span class="hint">${plural(rule.repairs, "cell")}</span></td>
+      <td>${mendsOf(rule).map((mend) => html`<div><bdi>${mend}</bdi></div>`)}</td>
       <td class="hint">${rule.evidence}</td></tr>`)}</tbody></table>
     ${others ? html`<p class="hint">${repairs.length ? "And " : ""}${count(others)} rules that describe the columns, in <code>schema.yaml</code> and <code>rules.sql</code>.</p>` : null}`;
 }
