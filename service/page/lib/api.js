@@ -3,100 +3,78 @@ import { signal } from "./html.js";
 import { parse, text } from "./json.js";
 
 export const ROOT = new URL("../../", import.meta.url);
-export const database = (document.querySelector("meta[name=rungraph-database]")?.content ?? "").replace(/^\{\{.*/, "");
+export const database = document.querySelector("meta[name=rungraph-database]").content;
+export const enc = encodeURIComponent;
 
-/** Whether the server has refused a call for want of its token; the login dialog shows then. */
+/** Whether the server has refused a call for want of its token; the login shows then. */
 export const needsToken = signal(false);
-/** Why the last call could not reach the server, or null. */
-export const offline = signal(null);
+export const isOffline = signal(false);
 let entered = null;
 
+/** A refusal; `errors` are the faults of a 422: `[{pointer, message}]`. */
 export class Problem extends Error {
-  constructor(status, body) {
-    super(body.detail || body.title || `status ${status}`);
-    this.status = status;
-    this.errors = body.errors ?? [];
-  }
+	constructor(status, { detail, title, errors = [] }) {
+		super(detail || title || `status ${status}`);
+		Object.assign(this, { status, errors });
+	}
 }
 
 /** Return the URL of a path below the root; a query value may be a list, and null leaves it out. */
 export function at(path, query = {}) {
-  const url = new URL(path, ROOT);
-  for (const [name, value] of Object.entries(query))
-    for (const one of Array.isArray(value) ? value : [value])
-      if (one !== null && one !== undefined && one !== "") url.searchParams.append(name, one);
-  return url;
+	const url = new URL(path, ROOT);
+	for (const [name, value] of Object.entries(query)) for (const one of [value].flat()) if (one != null && one !== "") url.searchParams.append(name, one);
+	return url;
 }
 
-async function send(method, url, { body, type, signal: abort } = {}) {
-  const raw = body instanceof Blob;
-  const init = { method, signal: abort, headers: { Accept: "application/json" } };
-  if (body !== undefined) {
-    init.body = raw ? body : text(body);
-    init.headers["Content-Type"] = type ?? "application/json";
-  }
-  for (;;) {
-    let answer;
-    try {
-      answer = await fetch(url, init);
-    } catch (error) {
-      if (error.name !== "AbortError") offline.value = "The server does not answer.";
-      throw error;
-    }
-    offline.value = null;
-    if (answer.status !== 401 || url.pathname.endsWith("/session")) return answer;
-    entered ??= Promise.withResolvers();
-    needsToken.value = true;
-    await entered.promise;
-  }
+async function send(url, init) {
+	for (;;) {
+		let answer;
+		try {
+			answer = await fetch(url, init);
+		} catch (error) {
+			isOffline.value = true;
+			throw error;
+		}
+		isOffline.value = false;
+		if (answer.ok) return answer;
+		if (answer.status !== 401 || url.pathname.endsWith("/session")) throw await problemOf(answer);
+		entered ??= Promise.withResolvers();
+		needsToken.value = true;
+		await entered.promise;
+	}
 }
 
-async function read(answer) {
-  const source = await answer.text();
-  if (!answer.ok) {
-    let body = { title: answer.statusText, detail: source.slice(0, 300) };
-    try { body = JSON.parse(source); } catch { /* A proxy's page: its text is the detail. */ }
-    throw new Problem(answer.status, body);
-  }
-  return source === "" ? null : parse(source);
+async function problemOf(answer) {
+	const source = await answer.text();
+	try { return new Problem(answer.status, JSON.parse(source)); } catch { return new Problem(answer.status, { title: source.slice(0, 300) }); }
 }
 
-export const get = async (path, query, options) => read(await send("GET", at(path, query), options));
-export const post = async (path, body, { query, ...options } = {}) =>
-  read(await send("POST", at(path, query), { body, ...options }));
-export const getText = async (path, query) => {
-  const answer = await send("GET", at(path, query));
-  return answer.ok ? answer.text() : read(answer);
-};
-/** Return what `get` returns, or null where this server lacks the call or the thing. */
-export const maybe = (path, query) =>
-  get(path, query).catch((error) => {
-    if (error instanceof Problem && [404, 405, 422].includes(error.status)) return null;
-    throw error;
-  });
+export const getText = async (path, query) => (await send(at(path, query))).text();
+export const get = async (path, query) => parse(await getText(path, query));
+
+export async function post(path, body, { query, type } = {}) {
+	const init = { method: "POST", headers: { "Content-Type": type ?? "application/json" }, body: body instanceof Blob ? body : text(body) };
+	const source = await (await send(at(path, query), init)).text();
+	return source && parse(source);
+}
 
 /** Return up to `bytes` bytes from the start of a file as text, and whether that is all. */
-export async function head(path, bytes, query) {
-  const answer = await send("GET", at(path, query));
-  if (!answer.ok) return read(answer);
-  const reader = answer.body.getReader();
-  const decoder = new TextDecoder();
-  let found = "", seen = 0;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return { text: found + decoder.decode(), isAll: true };
-    seen += value.length;
-    found += decoder.decode(value, { stream: true });
-    if (seen >= bytes) { reader.cancel(); return { text: found, isAll: false }; }
-  }
+export async function head(path, bytes) {
+	const reader = (await send(at(path))).body.getReader();
+	const decoder = new TextDecoder();
+	for (let text = "", seen = 0; ; ) {
+		const { done, value } = await reader.read();
+		text += decoder.decode(value, { stream: !done });
+		seen += value?.length ?? 0;
+		if (!done && seen >= bytes) reader.cancel();
+		if (done || seen >= bytes) return { text, isAll: done };
+	}
 }
 
 /** Exchange the token for a cookie. Throws Problem where the token is wrong. */
 export async function login(token) {
-  await post("session", { token });
-  needsToken.value = false;
-  entered?.resolve();
-  entered = null;
+	await post("session", { token });
+	needsToken.value = false;
+	entered?.resolve();
+	entered = null;
 }
-
-export const enc = encodeURIComponent;

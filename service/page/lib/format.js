@@ -1,62 +1,52 @@
 /** Times, durations and names as people read them. */
-import { signal, computed } from "./html.js";
+import { signal } from "./html.js";
 import { toNumber } from "./json.js";
 
-const stored = (name, otherwise) => {
-  try { return JSON.parse(localStorage.getItem(`rungraph.${name}`)) ?? otherwise; } catch { return otherwise; }
+export const recall = (name, otherwise) => {
+	try { return JSON.parse(localStorage.getItem(`rungraph.${name}`)) ?? otherwise; } catch { return otherwise; }
 };
 export const remember = (name, value) => {
-  try { localStorage.setItem(`rungraph.${name}`, JSON.stringify(value)); } catch { /* Storage may be refused. */ }
+	try { localStorage.setItem(`rungraph.${name}`, JSON.stringify(value)); } catch { /* A browser may refuse to store. */ }
 };
-export { stored as recall };
-export { cut, own } from "./text.js";
 
-export const isUtc = signal(stored("utc", false));
-export function setUtc(value) {
-  isUtc.value = value;
-  remember("utc", value);
-}
+export const isUtc = signal(recall("utc", false));
 const local = Intl.DateTimeFormat().resolvedOptions().timeZone;
-export const zone = computed(() => (isUtc.value ? "UTC" : local));
+/** The zone in which times are shown. */
+export const zone = () => (isUtc.value ? "UTC" : local);
 
 const formats = new Map();
-function format(kind, options) {
-  const key = kind + zone.value;
-  if (!formats.has(key)) formats.set(key, new Intl.DateTimeFormat("sv-SE", { timeZone: zone.value, ...options }));
-  return formats.get(key);
-}
-const DAY = { year: "numeric", month: "2-digit", day: "2-digit" };
 const CLOCK = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
+function format(iso, options) {
+	const key = zone() + Object.keys(options);
+	if (!formats.has(key)) formats.set(key, new Intl.DateTimeFormat("sv-SE", { timeZone: zone(), ...options }));
+	return formats.get(key).format(new Date(iso));
+}
 /** Return `2026-11-29 16:05:33` in the chosen zone. */
-export const dateTime = (iso) => format("dateTime", { ...DAY, ...CLOCK }).format(new Date(iso));
+export const dateTime = (iso) => format(iso, { year: "numeric", month: "2-digit", day: "2-digit", ...CLOCK });
 /** Return `16:05:33.881` in the chosen zone. */
-export const clock = (iso) => `${format("clock", CLOCK).format(new Date(iso))}.${String(new Date(iso).getUTCMilliseconds()).padStart(3, "0")}`;
-export const full = (iso) => `${dateTime(iso)} ${zone.value}`;
+export const clock = (iso) => `${format(iso, CLOCK)}.${String(new Date(iso).getUTCMilliseconds()).padStart(3, "0")}`;
+export const full = (iso) => `${dateTime(iso)} ${zone()}`;
 /** Return a sentence with the ISO times in it written in the chosen zone. */
-export const localised = (sentence) =>
-  sentence.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, (iso) => full(iso));
+export const localised = (sentence) => sentence.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, full);
 
 /** Return a duration in two units at most: `350 ms`, `4.2 s`, `3 min 20 s`, `2 d 4 h`. */
 export function duration(given) {
-  if (given == null) return "";
-  const ms = toNumber(given);
-  if (ms < 1000) return `${ms < 10 ? +ms.toFixed(1) : Math.round(ms)} ms`;
-  const s = ms / 1000;
-  if (s < 59.95) return `${s.toFixed(1)} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ${Math.floor(s % 60)} s`;
-  if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
-  return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
+	const ms = toNumber(given);
+	const s = ms / 1000;
+	const two = (size, unit, small, lesser) => `${Math.floor(s / size)} ${unit} ${Math.floor((s % size) / small)} ${lesser}`;
+	if (ms < 1000) return `${ms < 10 ? +ms.toFixed(1) : Math.round(ms)} ms`;
+	if (s < 59.95) return `${s.toFixed(1)} s`;
+	return s < 3600 ? two(60, "min", 1, "s") : s < 86400 ? two(3600, "h", 60, "min") : two(86400, "d", 3600, "h");
 }
+const coarse = (ms) => duration(Math.round(ms / 1000) * 1000).replace(".0 s", " s");
 
 /** The time, about every second; components that read it show ages that move. */
 export const now = signal(Date.now());
 setInterval(() => document.hidden || (now.value = Date.now()), 1000);
-export const age = (iso) => {
-  const ms = Math.max(0, now.value - new Date(iso));
-  return ms < 1000 ? "now" : duration(ms < 60000 ? Math.floor(ms / 1000) * 1000 : ms).replace(".0 s", " s").replace(/(\d+ min) .*/, "$1");
-};
+export const age = (iso) => coarse(Math.max(1000, now.value - Date.parse(iso))).replace(/(\d+ min) .*/, "$1");
+export const until = (iso) => (Date.parse(iso) > now.value ? `in ${coarse(Math.max(1000, Date.parse(iso) - now.value))}` : "now");
 
-export const bytes = (n) => (n < 1000 ? `${n} B` : n < 1e6 ? `${(n / 1e3).toFixed(1)} kB` : n < 1e9 ? `${(n / 1e6).toFixed(1)} MB` : `${(n / 1e9).toFixed(2)} GB`);
+export const bytes = (n) => (n < 1000 ? `${n} B` : n < 1e6 ? `${(n / 1e3).toFixed(1)} kB` : `${(n / 1e6).toFixed(1)} MB`);
 export const count = (n) => n.toLocaleString("en-US");
 export const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
 /** Return the end of an id, where ids of one minute differ. */

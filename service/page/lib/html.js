@@ -1,12 +1,34 @@
-/** What components are written with: htm templates, hooks and signals. */
-import { h } from "preact";
+/** What components are written with: htm templates, hooks, and signals. */
+import { h, options } from "preact";
 import htm from "htm";
 
-export { render, Fragment } from "preact";
-export { useState, useEffect, useLayoutEffect, useRef, useMemo, useCallback } from "preact/hooks";
-export { signal, computed, effect, batch, useSignal, useComputed } from "@preact/signals";
+export { render } from "preact";
+export { useState, useEffect, useLayoutEffect, useRef, useMemo } from "preact/hooks";
 export const html = htm.bind(h);
 
+let rendering = null;
+const { __r: begin, diffed: end } = options;
+options.__r = (vnode) => ((rendering = vnode.__c), begin?.(vnode));
+options.diffed = (vnode) => ((rendering = null), end?.(vnode));
+
+/** A value that components read as `.value`; when it changes, those that read it are rendered again. */
+export function signal(value) {
+	let readers = new Set();
+	return {
+		get value() {
+			if (rendering) readers.add(rendering);
+			return value;
+		},
+		set value(next) {
+			if (next === value) return;
+			value = next;
+			const told = readers;
+			readers = new Set();
+			told.forEach((component) => component.forceUpdate());
+		},
+		peek: () => value,
+	};
+}
+
 let count = 0;
-/** Return an id that no other element has, for labels. */
 export const newId = () => `u${++count}`;

@@ -10,162 +10,162 @@ const HEIGHT = 42, GAP_X = 26, GAP_Y = 12, MARGIN = 18, SWEEPS = 24;
 
 /** Mark the edges that close a cycle; return the names, each after all that lead to it otherwise. */
 function order(names, edges, start) {
-  const outgoing = Map.groupBy(edges, ({ from }) => from);
-  const state = new Map();
-  const done = [];
-  for (const root of [start, ...names]) {
-    const stack = state.has(root) ? [] : [[root, 0]];
-    if (stack.length) state.set(root, "open");
-    while (stack.length) {
-      const top = stack.at(-1);
-      const edge = outgoing.get(top[0])?.[top[1]++];
-      if (!edge) state.set(top[0], "done"), done.push(stack.pop()[0]);
-      else if (state.get(edge.to) === "open") edge.isBack = true;
-      else if (!state.has(edge.to)) state.set(edge.to, "open"), stack.push([edge.to, 0]);
-    }
-  }
-  return done.reverse();
+	const outgoing = Map.groupBy(edges, ({ from }) => from);
+	const state = new Map();
+	const done = [];
+	for (const root of [start, ...names]) {
+		const stack = state.has(root) ? [] : [[root, 0]];
+		if (stack.length) state.set(root, "open");
+		while (stack.length) {
+			const top = stack.at(-1);
+			const edge = outgoing.get(top[0])?.[top[1]++];
+			if (!edge) state.set(top[0], "done"), done.push(stack.pop()[0]);
+			else if (state.get(edge.to) === "open") edge.isBack = true;
+			else if (!state.has(edge.to)) state.set(edge.to, "open"), stack.push([edge.to, 0]);
+		}
+	}
+	return done.reverse();
 }
 
 /** Return `{layers, cells}`: nodes lie in even layers; each edge has a bend in every layer that it passes. */
 function build(names, edges, start, widthOf) {
-  const sorted = order(names, edges, start);
-  const ends = (edge) => (edge.isBack ? [edge.to, edge.from] : [edge.from, edge.to]);
-  const ways = Map.groupBy(edges, (edge) => ends(edge)[0]);
-  const rank = new Map(names.map((name) => [name, 0]));
-  for (const name of sorted) for (const edge of ways.get(name) ?? []) rank.set(ends(edge)[1], Math.max(rank.get(ends(edge)[1]), rank.get(name) + 2));
-  const layers = [];
-  const cells = new Map();
-  const put = (layer, cell) => ((layers[layer] ??= []).push(cell), cell);
-  for (const name of sorted) cells.set(name, put(rank.get(name), { w: widthOf(name), h: name === END ? 20 : HEIGHT, up: [], down: [] }));
-  for (const edge of edges) {
-    const [top, bottom] = ends(edge);
-    const chain = [cells.get(top)];
-    const middle = Math.floor((rank.get(top) + rank.get(bottom)) / 2) | 1;
-    for (let layer = rank.get(top) + 1; layer < rank.get(bottom); layer++) {
-      const isLabel = layer === middle && edge.label;
-      chain.push(put(layer, { w: isLabel ? edge.label.length * 6.3 + 8 : 6, h: isLabel ? 17 : 4, up: [], down: [] }));
-      if (layer === middle) edge.middle = chain.at(-1);
-    }
-    chain.push(cells.get(bottom));
-    for (let at = 1; at < chain.length; at++) chain[at].up.push(chain[at - 1]), chain[at - 1].down.push(chain[at]);
-    edge.chain = edge.isBack ? chain.reverse() : chain;
-  }
-  return { layers, cells };
+	const sorted = order(names, edges, start);
+	const ends = (edge) => (edge.isBack ? [edge.to, edge.from] : [edge.from, edge.to]);
+	const ways = Map.groupBy(edges, (edge) => ends(edge)[0]);
+	const rank = new Map(names.map((name) => [name, 0]));
+	for (const name of sorted) for (const edge of ways.get(name) ?? []) rank.set(ends(edge)[1], Math.max(rank.get(ends(edge)[1]), rank.get(name) + 2));
+	const layers = [];
+	const cells = new Map();
+	const put = (layer, cell) => ((layers[layer] ??= []).push(cell), cell);
+	for (const name of sorted) cells.set(name, put(rank.get(name), { w: widthOf(name), h: name === END ? 20 : HEIGHT, up: [], down: [] }));
+	for (const edge of edges) {
+		const [top, bottom] = ends(edge);
+		const chain = [cells.get(top)];
+		const middle = Math.floor((rank.get(top) + rank.get(bottom)) / 2) | 1;
+		for (let layer = rank.get(top) + 1; layer < rank.get(bottom); layer++) {
+			const isLabel = layer === middle && edge.label;
+			chain.push(put(layer, { w: isLabel ? edge.label.length * 6.3 + 8 : 6, h: isLabel ? 17 : 4, up: [], down: [] }));
+			if (layer === middle) edge.middle = chain.at(-1);
+		}
+		chain.push(cells.get(bottom));
+		for (let at = 1; at < chain.length; at++) chain[at].up.push(chain[at - 1]), chain[at - 1].down.push(chain[at]);
+		edge.chain = edge.isBack ? chain.reverse() : chain;
+	}
+	return { layers, cells };
 }
 
 const mean = (list, of) => list.reduce((sum, cell) => sum + of(cell), 0) / list.length;
 const number = (layer) => layer.forEach((cell, at) => (cell.at = at));
 
 function crossings(layers) {
-  let found = 0;
-  for (const layer of layers) {
-    const seen = [];
-    for (const cell of layer) {
-      const ends = cell.down.map(({ at }) => at);
-      for (const end of ends) found += seen.filter((other) => other > end).length;
-      seen.push(...ends);
-    }
-  }
-  return found;
+	let found = 0;
+	for (const layer of layers) {
+		const seen = [];
+		for (const cell of layer) {
+			const ends = cell.down.map(({ at }) => at);
+			for (const end of ends) found += seen.filter((other) => other > end).length;
+			seen.push(...ends);
+		}
+	}
+	return found;
 }
 
 /** Order each layer so that few edges cross. */
 function untangle(layers) {
-  layers.forEach(number);
-  let best = Infinity, kept = null;
-  for (let sweep = 0; sweep < SWEEPS && best > 0; sweep++) {
-    const side = sweep % 2 ? "down" : "up";
-    for (const layer of sweep % 2 ? layers.toReversed() : layers) {
-      for (const cell of layer) cell.key = cell[side].length ? mean(cell[side], ({ at }) => at) : cell.at;
-      layer.sort((a, b) => a.key - b.key);
-      number(layer);
-    }
-    const count = crossings(layers);
-    if (count < best) [best, kept] = [count, layers.map((layer) => [...layer])];
-  }
-  kept?.forEach((layer, at) => number((layers[at] = layer)));
+	layers.forEach(number);
+	let best = Infinity, kept = null;
+	for (let sweep = 0; sweep < SWEEPS && best > 0; sweep++) {
+		const side = sweep % 2 ? "down" : "up";
+		for (const layer of sweep % 2 ? layers.toReversed() : layers) {
+			for (const cell of layer) cell.key = cell[side].length ? mean(cell[side], ({ at }) => at) : cell.at;
+			layer.sort((a, b) => a.key - b.key);
+			number(layer);
+		}
+		const count = crossings(layers);
+		if (count < best) [best, kept] = [count, layers.map((layer) => [...layer])];
+	}
+	kept?.forEach((layer, at) => number((layers[at] = layer)));
 }
 
 /** Give each cell of a layer the x that is nearest to its `want`, in order and without overlaps. */
 function settle(layer) {
-  let offset = 0;
-  const blocks = [];
-  layer.forEach((cell, at) => {
-    if (at) offset += layer[at - 1].w / 2 + GAP_X + cell.w / 2;
-    cell.offset = offset;
-    blocks.push({ sum: cell.want - offset, size: 1 });
-    while (blocks.length > 1 && blocks.at(-2).sum / blocks.at(-2).size > blocks.at(-1).sum / blocks.at(-1).size) {
-      const last = blocks.pop();
-      blocks.at(-1).sum += last.sum;
-      blocks.at(-1).size += last.size;
-    }
-  });
-  let at = 0;
-  for (const { sum, size } of blocks) for (let end = at + size; at < end; at++) layer[at].x = sum / size + layer[at].offset;
+	let offset = 0;
+	const blocks = [];
+	layer.forEach((cell, at) => {
+		if (at) offset += layer[at - 1].w / 2 + GAP_X + cell.w / 2;
+		cell.offset = offset;
+		blocks.push({ sum: cell.want - offset, size: 1 });
+		while (blocks.length > 1 && blocks.at(-2).sum / blocks.at(-2).size > blocks.at(-1).sum / blocks.at(-1).size) {
+			const last = blocks.pop();
+			blocks.at(-1).sum += last.sum;
+			blocks.at(-1).size += last.size;
+		}
+	});
+	let at = 0;
+	for (const { sum, size } of blocks) for (let end = at + size; at < end; at++) layer[at].x = sum / size + layer[at].offset;
 }
 
 function place(layers) {
-  for (const layer of layers) {
-    for (const cell of layer) cell.want = 0;
-    settle(layer);
-  }
-  for (let sweep = 0; sweep < SWEEPS; sweep++)
-    for (const layer of sweep % 2 ? layers.toReversed() : layers) {
-      for (const cell of layer) {
-        const near = sweep < SWEEPS - 2 ? (sweep % 2 ? cell.down : cell.up) : [...cell.up, ...cell.down];
-        cell.want = near.length ? mean(near, ({ x }) => x) : cell.x;
-      }
-      settle(layer);
-    }
-  let y = MARGIN;
-  for (const layer of layers) {
-    const height = Math.max(...layer.map(({ h }) => h));
-    for (const cell of layer) cell.y = y + height / 2;
-    y += height + GAP_Y;
-  }
-  return y - GAP_Y + MARGIN;
+	for (const layer of layers) {
+		for (const cell of layer) cell.want = 0;
+		settle(layer);
+	}
+	for (let sweep = 0; sweep < SWEEPS; sweep++)
+		for (const layer of sweep % 2 ? layers.toReversed() : layers) {
+			for (const cell of layer) {
+				const near = sweep < SWEEPS - 2 ? (sweep % 2 ? cell.down : cell.up) : [...cell.up, ...cell.down];
+				cell.want = near.length ? mean(near, ({ x }) => x) : cell.x;
+			}
+			settle(layer);
+		}
+	let y = MARGIN;
+	for (const layer of layers) {
+		const height = Math.max(...layer.map(({ h }) => h));
+		for (const cell of layer) cell.y = y + height / 2;
+		y += height + GAP_Y;
+	}
+	return y - GAP_Y + MARGIN;
 }
 
 /** Where an edge leaves or enters a node: on its upper or lower side, towards the next point. */
 function port(cell, next) {
-  const sign = next.y > cell.y ? 1 : -1;
-  const reach = Math.max(0, cell.w / 2 - 12);
-  return { x: cell.x + Math.max(-reach, Math.min(reach, (next.x - cell.x) * 0.4)), y: cell.y + (sign * cell.h) / 2 };
+	const sign = next.y > cell.y ? 1 : -1;
+	const reach = Math.max(0, cell.w / 2 - 12);
+	return { x: cell.x + Math.max(-reach, Math.min(reach, (next.x - cell.x) * 0.4)), y: cell.y + (sign * cell.h) / 2 };
 }
 
 function loopPoints({ x, y, w }) {
-  const right = x + w / 2;
-  return [{ x: right, y: y - 9 }, { x: right + 26, y: y - 18 }, { x: right + 26, y: y + 18 }, { x: right, y: y + 9 }];
+	const right = x + w / 2;
+	return [{ x: right, y: y - 9 }, { x: right + 26, y: y - 18 }, { x: right + 26, y: y + 18 }, { x: right, y: y + 9 }];
 }
 
 /** Return `{width, height, nodes: {name: {x, y, w, h}}, edges: [{…edge, points, x, y}]}`. */
 export function layout(definition) {
-  const edges = edgesOf(definition);
-  const names = Object.keys(definition.nodes);
-  if (edges.some(({ to }) => to === END)) names.push(END);
-  const loops = edges.filter(({ from, to }) => from === to);
-  const room = new Map(loops.map(({ from, label }) => [from, 30 + label.length * 6.3]));
-  const bare = (name) => (name === END ? 20 : Math.max(92, cut(name, 26).length * 7.6 + 34, cut(kindOf(definition.nodes[name])[1], 28).length * 5.9 + 40));
-  const flows = edges.filter(({ from, to }) => from !== to);
-  const { layers, cells } = build(names, flows, definition.start_node, (name) => bare(name) + 2 * (room.get(name) ?? 0));
-  untangle(layers);
-  const height = place(layers);
-  const all = layers.flat();
-  const left = Math.min(...all.map(({ x, w }) => x - w / 2)) - MARGIN;
-  const width = Math.max(...all.map(({ x, w }) => x + w / 2)) + MARGIN - left;
-  for (const cell of all) cell.x -= left;
-  for (const [name, cell] of cells) cell.w = bare(name);
-  const placed = edges.map(({ chain, middle, isBack: _, ...edge }) => {
-    if (!chain) {
-      const points = loopPoints(cells.get(edge.from));
-      return { ...edge, points, x: points[1].x + 6 + edge.label.length * 3.15, y: cells.get(edge.from).y };
-    }
-    const inner = chain.slice(1, -1).map(({ x, y }) => ({ x, y }));
-    return { ...edge, points: [port(chain[0], chain[1]), ...inner, port(chain.at(-1), chain.at(-2))], x: middle.x, y: middle.y };
-  });
-  const nodes = [...cells].map(([name, { x, y, w, h }]) => [name, { x, y, w, h }]);
-  return { width, height, nodes: Object.fromEntries(nodes), edges: placed };
+	const edges = edgesOf(definition);
+	const names = Object.keys(definition.nodes);
+	if (edges.some(({ to }) => to === END)) names.push(END);
+	const loops = edges.filter(({ from, to }) => from === to);
+	const room = new Map(loops.map(({ from, label }) => [from, 30 + label.length * 6.3]));
+	const bare = (name) => (name === END ? 20 : Math.max(92, cut(name, 26).length * 7.6 + 34, cut(kindOf(definition.nodes[name])[1], 28).length * 5.9 + 40));
+	const flows = edges.filter(({ from, to }) => from !== to);
+	const { layers, cells } = build(names, flows, definition.start_node, (name) => bare(name) + 2 * (room.get(name) ?? 0));
+	untangle(layers);
+	const height = place(layers);
+	const all = layers.flat();
+	const left = Math.min(...all.map(({ x, w }) => x - w / 2)) - MARGIN;
+	const width = Math.max(...all.map(({ x, w }) => x + w / 2)) + MARGIN - left;
+	for (const cell of all) cell.x -= left;
+	for (const [name, cell] of cells) cell.w = bare(name);
+	const placed = edges.map(({ chain, middle, isBack: _, ...edge }) => {
+		if (!chain) {
+			const points = loopPoints(cells.get(edge.from));
+			return { ...edge, points, x: points[1].x + 6 + edge.label.length * 3.15, y: cells.get(edge.from).y };
+		}
+		const inner = chain.slice(1, -1).map(({ x, y }) => ({ x, y }));
+		return { ...edge, points: [port(chain[0], chain[1]), ...inner, port(chain.at(-1), chain.at(-2))], x: middle.x, y: middle.y };
+	});
+	const nodes = [...cells].map(([name, { x, y, w, h }]) => [name, { x, y, w, h }]);
+	return { width, height, nodes: Object.fromEntries(nodes), edges: placed };
 }
 
 if (typeof document === "undefined") self.onmessage = ({ data }) => self.postMessage(layout(parse(data)));

@@ -1,33 +1,30 @@
 /** Loading for components: once, again and again, or page by page. */
-import { useEffect, useRef, useState, signal } from "./html.js";
+import { signal, useEffect, useRef, useState } from "./html.js";
 
-/** Return `{data, error, isLoading, reload}` of an async function, called again when `deps` change. */
+/** Return `{data, error, reload}` of an async function, called again when `deps` change. */
 export function useLoad(load, deps) {
-  const [state, set] = useState({ data: null, error: null, isLoading: true });
-  const turn = useRef(0);
-  const reload = () => {
-    const mine = ++turn.current;
-    return load().then(
-      (data) => mine === turn.current && set({ data, error: null, isLoading: false }),
-      (error) => mine === turn.current && set((old) => ({ ...old, error, isLoading: false })),
-    );
-  };
-  useEffect(() => {
-    reload();
-    return () => void turn.current++;
-  }, deps);
-  return { ...state, reload };
+	const [state, set] = useState({ data: null, error: null });
+	const turn = useRef(0);
+	const reload = async () => {
+		const mine = ++turn.current;
+		const result = await load().then((data) => ({ data, error: null }), (error) => ({ error }));
+		if (mine === turn.current) set((old) => ({ ...old, ...result }));
+	};
+	useEffect(() => {
+		reload();
+		return () => void turn.current++;
+	}, deps);
+	return { ...state, reload };
 }
 
 /** Call `again` every `ms` while the page can be seen and the component is there. */
 export function useInterval(again, ms) {
-  const latest = useRef(again);
-  latest.current = again;
-  useEffect(() => {
-    if (!ms) return undefined;
-    const id = setInterval(() => document.hidden || latest.current(), ms);
-    return () => clearInterval(id);
-  }, [ms]);
+	const latest = useRef();
+	latest.current = again;
+	useEffect(() => {
+		const id = ms && setInterval(() => document.hidden || latest.current(), ms);
+		return () => clearInterval(id);
+	}, [ms]);
 }
 
 const ITEMS_MAX = 50_000;
@@ -37,57 +34,54 @@ const ITEMS_MAX = 50_000;
  * `fetch(after, limit)` returns the items after a number, perhaps fewer than asked for.
  */
 export class Numbered {
-  constructor(fetch, number, size = 200) {
-    Object.assign(this, { fetch, number, size, items: new Map(), loading: new Map() });
-    this.version = signal(0);
-    this.error = signal(null);
-  }
+	items = new Map();
+	loading = new Map();
+	version = signal(0);
+	error = signal(null);
 
-  get(n) {
-    return this.items.get(n);
-  }
+	constructor(fetch, number, size) {
+		Object.assign(this, { fetch, number, size });
+	}
 
-  put(items) {
-    for (const item of items) this.items.set(this.number(item), item);
-    if (this.items.size > ITEMS_MAX) this.#drop();
-    this.version.value++;
-  }
+	get(n) {
+		return this.items.get(n);
+	}
 
-  /** See to it that the items from `first` to `last` get loaded. */
-  async want(first, last) {
-    const loads = [];
-    for (let n = Math.max(1, first); n <= last; n++) {
-      if (this.items.has(n)) continue;
-      const chunk = Math.floor((n - 1) / this.size);
-      if (!this.loading.has(chunk)) this.loading.set(chunk, this.#load(chunk, last));
-      loads.push(this.loading.get(chunk));
-      n = (chunk + 1) * this.size;
-    }
-    await Promise.all(loads);
-  }
+	put(items) {
+		for (const item of items) this.items.set(this.number(item), item);
+		// The half that was put first can be loaded again.
+		if (this.items.size > ITEMS_MAX) for (const n of [...this.items.keys()].slice(0, ITEMS_MAX / 2)) this.items.delete(n);
+		this.version.value++;
+	}
 
-  async #load(chunk, last) {
-    const end = (chunk + 1) * this.size;
-    let after = chunk * this.size;
-    while (this.items.has(after + 1)) after++;
-    try {
-      while (after < Math.min(end, last)) {
-        const items = await this.fetch(after, end - after);
-        if (!items.length) break;
-        after = this.number(items.at(-1));
-        this.put(items);
-      }
-      this.error.value = null;
-    } catch (error) {
-      this.error.value = error;
-    } finally {
-      this.loading.delete(chunk);
-    }
-  }
+	/** See to it that the items from `first` to `last` are loaded. */
+	async want(first, last) {
+		const loads = [];
+		for (let n = Math.max(1, first); n <= last; n++) {
+			if (this.items.has(n)) continue;
+			const chunk = Math.floor((n - 1) / this.size);
+			if (!this.loading.has(chunk)) this.loading.set(chunk, this.#load(chunk, last));
+			loads.push(this.loading.get(chunk));
+			n = (chunk + 1) * this.size;
+		}
+		await Promise.all(loads);
+	}
 
-  /** Forget the half that was put first: it can be loaded again. */
-  #drop() {
-    const keys = this.items.keys();
-    for (let n = ITEMS_MAX / 2; n > 0; n--) this.items.delete(keys.next().value);
-  }
+	async #load(chunk, last) {
+		const end = (chunk + 1) * this.size;
+		let after = chunk * this.size;
+		while (this.items.has(after + 1)) after++;
+		try {
+			while (after < Math.min(end, last)) {
+				const items = await this.fetch(after, end - after);
+				if (!items.length) break;
+				after = this.number(items.at(-1));
+				this.put(items);
+			}
+			this.error.value = null;
+		} catch (error) {
+			this.error.value = error;
+		}
+		this.loading.delete(chunk);
+	}
 }

@@ -1,47 +1,46 @@
-/** Views by URL. `route` holds where we are; a click on a link below `/ui/` moves there without loading. */
-import { signal } from "./html.js";
+/** Views by URL. `route` says where we are; a click on a link below `/ui/` moves there without loading. */
 import { ROOT } from "./api.js";
+import { signal } from "./html.js";
 
 const UI = new URL("ui/", ROOT);
 
 function here() {
-  const path = location.pathname.startsWith(UI.pathname) ? location.pathname.slice(UI.pathname.length) : "";
-  const parts = path.split("/").filter(Boolean).map(decodeURIComponent);
-  return { parts: parts.length ? parts : ["runs"], query: new URLSearchParams(location.search) };
+	const path = location.pathname.startsWith(UI.pathname) ? location.pathname.slice(UI.pathname.length) : "";
+	const parts = path.split("/").filter(Boolean).map(decodeURIComponent);
+	return { parts: parts.length ? parts : ["runs"], query: new URLSearchParams(location.search) };
 }
 
 export const route = signal(here());
 
 /** Return the URL of a view: `href(["runs", id], {step: 3})`. */
 export function href(parts, query = {}) {
-  const url = new URL(parts.map(encodeURIComponent).join("/"), UI);
-  const given = query instanceof URLSearchParams ? query : Object.entries(query).filter(([, value]) => value != null);
-  url.search = new URLSearchParams(given);
-  return url.href;
+	const url = new URL(parts.map(encodeURIComponent).join("/"), UI);
+	url.search = query instanceof URLSearchParams ? query : new URLSearchParams(Object.entries(query).filter(([, value]) => value != null));
+	return url.href;
 }
 
-export function go(url, { replace = false } = {}) {
-  if (url === location.href) return;
-  history[replace ? "replaceState" : "pushState"](null, "", url);
-  route.value = here();
+export function go(url, { replace } = {}) {
+	if (url === location.href) return;
+	history[replace ? "replaceState" : "pushState"](null, "", url);
+	route.value = here();
 }
 
 /** Change parameters of this view's URL; null removes one. */
 export function setQuery(changes, options = { replace: true }) {
-  const query = new URLSearchParams(location.search);
-  for (const [name, value] of Object.entries(changes)) {
-    query.delete(name);
-    for (const one of Array.isArray(value) ? value : [value]) if (one != null && one !== "") query.append(name, one);
-  }
-  go(href(route.peek().parts, query), options);
+	const query = new URLSearchParams(location.search);
+	for (const [name, value] of Object.entries(changes)) {
+		query.delete(name);
+		for (const one of [value].flat()) if (one != null && one !== "") query.append(name, one);
+	}
+	go(href(route.peek().parts, query), options);
 }
 
 addEventListener("popstate", () => (route.value = here()));
 addEventListener("click", (event) => {
-  const link = event.target.closest?.("a[href]");
-  if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
-  if (link.target || link.hasAttribute("download") || !link.href.startsWith(UI.href)) return;
-  event.preventDefault();
-  go(link.href);
-  scrollTo(0, 0);
+	const link = event.target.closest?.("a[href]");
+	if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+	if (link.hasAttribute("download") || !link.href.startsWith(UI.href)) return;
+	event.preventDefault();
+	go(link.href);
+	scrollTo(0, 0);
 });

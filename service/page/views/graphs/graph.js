@@ -1,62 +1,47 @@
 /** One graph: picture, definition, Mermaid, runs by outcome, versions; redraw an edge and backtest it. */
-import { html, useState } from "../../lib/html.js";
-import { enc, get, getText, maybe } from "../../lib/api.js";
-import { count } from "../../lib/format.js";
-import { cachedGraph } from "../../lib/graphs.js";
-import { differences, text } from "../../lib/json.js";
-import { useInterval, useLoad } from "../../lib/load.js";
-import { href, route, setQuery } from "../../lib/router.js";
-import { Choice, Empty, Fault, Status, Time, say } from "../../parts/basics.js";
-import { Picture } from "../../parts/picture.js";
+import { cachedGraph, count, differences, enc, get, getText, href, html, listGraphs, route, setQuery, text, useInterval, useLoad, useState } from "lib";
+import { Changes, Choice, Empty, Fault, Hint, Picture, Quiet, Start, Status, Table, Time, copy } from "parts";
 import { Redraw } from "./redraw.js";
-import { Start } from "../../parts/start.js";
-import { Changes } from "../run/state.js";
 
-function Outcomes({ graph }) {
-  const { data, reload } = useLoad(() => maybe("runs/counts", { graph_id: graph.graph_id }), [graph.graph_id]);
-  useInterval(reload, 4000);
-  if (!data) return null;
-  const found = Object.entries(data.counts).filter(([, value]) => value);
-  return html`<p class="outcomes">${found.length ? found.map(([status, value]) => html`<a key=${status} href=${href(["runs"], { graph_id: graph.graph_id, status })}><${Status} status=${status} /> <span class="num">${value >= data.capped_at ? `${count(data.capped_at)}+` : count(value)}</span></a>`) : html`<span class="hint">No runs of this version yet.</span>`}</p>`;
+function Outcomes({ id }) {
+	const { data, reload } = useLoad(() => get("runs/counts", { graph_id: id }), []);
+	useInterval(reload, 4000);
+	const found = Object.entries(data?.counts ?? {}).filter(([, n]) => n);
+	return html`<p class="outcomes">${found.map(([status, n]) => html`<a key=${status} href=${href(["runs"], { graph_id: id, status })}><${Status} status=${status} /> <span class="num">${count(n)}${n >= data.capped_at && "+"}</span></a>`)}${data && !found.length && html`<span class="hint">No runs of this version yet.</span>`}</p>`;
 }
 
-function Source({ load, name }) {
-  const { data, error } = useLoad(load, [name]);
-  const copy = () => navigator.clipboard.writeText(data).then(() => say("Copied."));
-  return html`<${Fault} error=${error} />${data ? html`<div class="source"><button class="quiet" onClick=${copy}>Copy</button><pre tabindex="0">${data}</pre></div>` : null}`;
+function Source({ load }) {
+	const { data, error } = useLoad(load, []);
+	return html`<${Fault} error=${error} />${data && html`<div class="source"><${Quiet} onClick=${() => copy(data)}>Copy<//><pre tabindex="0">${data}</pre></div>`}`;
 }
 
 function Versions({ graph }) {
-  const { data } = useLoad(async () => (await get("graphs", { limit: 1000 })).items.filter(({ name }) => name === graph.name), [graph.graph_id]);
-  const [other, setOther] = useState(null);
-  const { data: compared } = useLoad(async () => other && cachedGraph(other), [other]);
-  return html`<table><thead><tr><th>Version</th><th>Created</th><td></td></tr></thead><tbody>${(data ?? []).map(({ graph_id, created_at }) => html`<tr key=${graph_id} class=${graph_id === other ? "is-at" : ""}>
-      <td>${graph_id === graph.graph_id ? html`<b class="id">${graph_id.slice(0, 8)}</b> this one` : html`<a class="id" href=${href(["graphs", graph_id])}>${graph_id.slice(0, 8)}</a>`}</td><td><${Time} iso=${created_at} /></td>
-      <td>${graph_id === graph.graph_id ? null : html`<button class="small" onClick=${() => setOther(graph_id === other ? null : graph_id)}>difference</button>`}</td></tr>`)}</tbody></table>
-    ${compared ? html`<h2>From ${other.slice(0, 8)} to ${graph.graph_id.slice(0, 8)}</h2><${Changes} key=${other} changes=${differences(compared.definition, graph.definition)} />` : null}`;
+	const { data } = useLoad(async () => (await listGraphs()).filter(({ name }) => name === graph.name), []);
+	const [other, setOther] = useState(null);
+	const { data: compared } = useLoad(async () => other && cachedGraph(other), [other]);
+	const row = ({ graph_id, created_at }) => html`<tr key=${graph_id} class=${graph_id === other && "is-at"}><td><a class="id" href=${href(["graphs", graph_id])}>${graph_id.slice(0, 8)}</a></td><td><${Time} iso=${created_at} /></td>
+		<td>${graph_id === graph.graph_id ? "this one" : html`<button class="small" onClick=${() => setOther(graph_id === other ? null : graph_id)}>difference</button>`}</td></tr>`;
+	return html`<${Table} head=${["Version", "Created", ""]}>${(data ?? []).map(row)}<//>${compared && html`<h2>From ${other?.slice(0, 8)} to this one</h2><${Changes} changes=${differences(compared.definition, graph.definition)} />`}`;
 }
 
 export function GraphView({ id }) {
-  const { data: graph, error } = useLoad(() => cachedGraph(id), [id]);
-  const [edge, setEdge] = useState(null);
-  const [isStarting, setStarting] = useState(false);
-  const tab = route.value.query.get("tab") ?? "definition";
-  if (error?.status === 404) return html`<${Empty} title="There is no such graph.">Look at <a href=${href(["graphs"])}>the graphs</a>.<//>`;
-  if (!graph) return html`<${Fault} error=${error} />`;
-  const { definition } = graph;
-  const tabs = [["definition", "Definition"], ["mermaid", "Mermaid"], ["versions", "Versions"]];
-  return html`<div class="title"><h1><bdi>${graph.name || "unnamed graph"}</bdi> <span class="id" title=${id}>${id.slice(0, 8)}</span></h1>
-      <span class="meta"><span>created <${Time} iso=${graph.created_at} /></span></span><span class="grow"></span>
-      <button class="primary" onClick=${() => setStarting(true)}>Start a run</button></div>
-    <${Outcomes} graph=${graph} />
-    <div class="columns">
-      <div class="left"><${Picture} definition=${definition} onEdge=${setEdge} />
-        <p class="hint">Choose an edge to change its condition and see how the last runs would have gone.</p>
-        ${edge ? html`<${Redraw} key=${`${edge.from}\0${edge.index}`} graph=${graph} edge=${edge} onClose=${() => setEdge(null)} />` : null}</div>
-      <div class="right"><${Choice} label="Show" options=${tabs} value=${tab} onChange=${(next) => setQuery({ tab: next })} />
-        ${tab === "definition" ? html`<${Source} key="definition" name=${id} load=${async () => text(definition, 2)} />` : null}
-        ${tab === "mermaid" ? html`<${Source} key="mermaid" name=${id} load=${() => getText(`graph/${enc(id)}/mermaid`)} />` : null}
-        ${tab === "versions" ? html`<${Versions} graph=${graph} />` : null}</div>
-    </div>
-    ${isStarting ? html`<${Start} graphId=${id} onClose=${() => setStarting(false)} />` : null}`;
+	const { data: graph, error } = useLoad(() => cachedGraph(id), []);
+	const [edge, setEdge] = useState(null);
+	const [isStarting, setStarting] = useState(false);
+	if (error?.status === 404) return html`<${Empty} title="There is no such graph.">Look at <a href=${href(["graphs"])}>the graphs</a>.<//>`;
+	if (!graph) return html`<${Fault} error=${error} />`;
+	const { name, created_at, definition } = graph;
+	const panes = {
+		definition: ["Definition", html`<${Source} key="definition" load=${async () => text(definition, 2)} />`],
+		mermaid: ["Mermaid", html`<${Source} key="mermaid" load=${() => getText(`graph/${enc(id)}/mermaid`)} />`],
+		versions: ["Versions", html`<${Versions} graph=${graph} />`],
+	};
+	const asked = route.value.query.get("tab");
+	const tab = Object.hasOwn(panes, asked) ? asked : "definition";
+	return html`<div class="title"><h1><bdi>${name || "unnamed graph"}</bdi> <span class="id" title=${id}>${id.slice(0, 8)}</span></h1><span class="meta">created <${Time} iso=${created_at} /></span><span class="grow"></span><button class="primary" onClick=${() => setStarting(true)}>Start a run</button></div>
+		<${Outcomes} id=${id} /><div class="columns">
+		<div class="left"><${Picture} definition=${definition} onEdge=${setEdge} /><${Hint}>Choose an edge to change its condition and see how the last runs would have gone.<//>
+			${edge && html`<${Redraw} key=${edge.from + edge.index} graph=${graph} edge=${edge} onClose=${() => setEdge(null)} />`}</div>
+		<div class="right"><${Choice} label="Show" options=${Object.entries(panes).map(([key, [title]]) => [key, title])} value=${tab} onChange=${(next) => setQuery({ tab: next })} />${panes[tab][1]}</div></div>
+		${isStarting && html`<${Start} graphId=${id} onClose=${() => setStarting(false)} />`}`;
 }

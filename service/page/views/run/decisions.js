@@ -1,105 +1,73 @@
 /** The decisions of a node as a matrix, and numbers that change over its visits as curves. */
-import { html, useMemo, useState } from "../../lib/html.js";
-import { get } from "../../lib/api.js";
-import { asked, conditionText, takenIndex } from "../../lib/conditions.js";
-import { count, own, plural } from "../../lib/format.js";
-import { isNumber, toNumber } from "../../lib/json.js";
-import { useLoad } from "../../lib/load.js";
-import { Fault } from "../../parts/basics.js";
-import { Curve } from "../../parts/curve.js";
+import { asked, conditionText, count, edgesFrom, get, html, isNumber, own, plural, takenIndex, toNumber, useLoad, useMemo, useState } from "lib";
+import { Curve, Fault, Hint, Name, Select } from "parts";
 
-const VISITS = 200;
-
-const WORDS = {
-  condition: "its condition is true", unconditional: "nothing before it was true", no_edges: "the node has no edges",
-  none_true: "no edge was true", on_error: "the node failed for good", patch: "the state was patched",
-};
+const VISITS_MAX = 200;
+const ROWS = 30;
+const CURVES_MAX = 6;
+const WORDS = { condition: "its condition is true", unconditional: "no edge before it was true", no_edges: "the node has no edges", none_true: "no edge was true", on_error: "the node failed for good", patch: "the state was patched" };
 
 /** A decision in one sentence. */
-export function DecisionLine({ step }) {
-  const { decision, node } = step;
-  const last = decision.evaluated.at(-1);
-  const tests = last?.result ? asked(last.condition, last.operands).map(({ text }) => text).join(", ") : "";
-  const isAlone = decision.reason === "unconditional" && decision.evaluated.length === 1;
-  return html`<p class="decision"><bdi class="node">${node ?? "patch"}</bdi> → <bdi class="node">${decision.to ?? "end"}</bdi>${" "}<span class="hint">${isAlone ? "its only edge" : WORDS[decision.reason] ?? decision.reason}${tests ? ": " : ""}${tests ? html`<code>${tests}</code>` : ""}</span></p>`;
+export function DecisionLine({ step: { node, decision } }) {
+	const { to, reason, evaluated } = decision;
+	const last = evaluated.at(-1);
+	const tests = last?.result && asked(last.condition, last.operands).map(({ text }) => text).join(", ");
+	return html`<p class="decision"><${Name} of=${node ?? "patch"} /> → <${Name} of=${to} />${" "}
+		<span class="hint">${reason === "unconditional" && evaluated.length === 1 ? "its only edge" : WORDS[reason]}${tests && html`: <code>${tests}</code>`}</span></p>`;
 }
 
-/** Load the newest visits of a node: the steps that it has made. */
-async function loadVisits(model, node, total) {
-  try {
-    const { items } = await get(`${model.base}/steps`, { node, before_step: total + 1, limit: VISITS });
-    return items.sort((a, b) => a.step - b.step);
-  } catch (error) {
-    if (error.status !== 422) throw error;
-    await model.steps.want(Math.max(1, total - 1000), total);
-    return [...model.steps.items.values()].filter((step) => step.node === node).sort((a, b) => a.step - b.step);
-  }
-}
-
-/** Which of a decision's entries is about which of the node's edges. */
-function cellsOf(edges, decision) {
-  const isError = decision.reason === "on_error";
-  const ordinary = edges.map((_, index) => index).filter((index) => (edges[index].on_error != null) === isError);
-  const taken = takenIndex(edges, decision);
-  const found = new Map(decision.evaluated.map((entry, at) => [ordinary[at], entry]));
-  if (taken !== null && !found.has(taken)) found.set(taken, decision.evaluated.at(-1));
-  return { found, taken };
+/** Return the entries of a decision by the index of their edge, and the index of the edge that was taken. */
+function cellsOf(definition, step) {
+	const { reason, evaluated } = step.decision;
+	const indices = [...edgesFrom(definition, step.node).entries()].filter(([, edge]) => (edge.on_error != null) === (reason === "on_error")).map(([index]) => index);
+	const taken = takenIndex(definition, step);
+	const found = new Map(evaluated.map((entry, at) => [indices[at], entry]));
+	return { taken, found: taken === null ? found : found.set(taken, evaluated.at(-1)) };
 }
 
 function Cell({ entry, isTaken }) {
-  if (!entry) return html`<td class="notasked"><span title="not asked">·</span></td>`;
-  const tests = asked(entry.condition, entry.operands);
-  const title = tests.map(({ comparison, text, result }) => `${conditionText(comparison)}: ${text}, ${result ?? "unlike types"}`).join("\n");
-  return html`<td class=${entry.result ? "true" : "false"} title=${title || "no condition"}>
-    <span class="mark" role="img" aria-label=${entry.result ? "true" : "false"}>${entry.result ? "✓" : "✗"}</span>${isTaken ? html`<span class="went" aria-label="taken"> → </span>` : null}
-    ${tests.map(({ text, result }) => html`<span class=${`test ${result ? "yes" : "no"}`}>${text}</span>`)}
-    ${entry.note ? html`<span class="hint">${entry.note}</span>` : null}</td>`;
+	if (!entry) return html`<td class="notasked" title="not asked">·</td>`;
+	const tests = asked(entry.condition, entry.operands);
+	return html`<td class=${String(entry.result)} title=${tests.map(({ comparison, text, result }) => `${conditionText(comparison)}: ${text}, ${result}`).join("\n")}>
+		<span class="mark" role="img" aria-label=${String(entry.result)}>${entry.result ? "✓" : "✗"}</span>${isTaken && html`<span class="went" role="img" aria-label="taken"> →</span>`}
+		${tests.map(({ text, result }) => html`<span class=${`test ${result ? "" : "no"}`}>${text}</span>`)} ${entry.note && html`<span class="hint">${entry.note}</span>`}</td>`;
 }
 
 /** Comparisons with numbers that differ over the visits: `[{label, points, limits}]`. */
-function curvesOf(edges, visits) {
-  const found = new Map();
-  for (const visit of visits)
-    for (const { condition, operands } of visit.decision.evaluated)
-      for (const { comparison, left, right } of asked(condition, operands)) {
-        if (!isNumber(left) || !isNumber(right)) continue;
-        const label = conditionText(comparison);
-        if (!found.has(label)) found.set(label, { label, points: [], limits: [] });
-        found.get(label).points.push([visit.step, toNumber(left)]);
-        found.get(label).limits.push([visit.step, toNumber(right)]);
-      }
-  const moves = ({ points, limits }) => new Set(points.map(([, value]) => value)).size > 1 || new Set(limits.map(([, value]) => value)).size > 1;
-  return [...found.values()].filter(moves).slice(0, 6);
+function curvesOf(visits) {
+	const found = new Map();
+	for (const { step, decision } of visits)
+		for (const { condition, operands } of decision.evaluated)
+			for (const { comparison, left, right } of asked(condition, operands)) {
+				if (!isNumber(left) || !isNumber(right)) continue;
+				const label = conditionText(comparison);
+				const curve = found.get(label) ?? { label, points: [], limits: [] };
+				found.set(label, curve);
+				curve.points.push([step, toNumber(left)]);
+				curve.limits.push([step, toNumber(right)]);
+			}
+	const moves = (points) => points.some(([, value]) => value !== points[0][1]);
+	return [...found.values()].filter(({ points, limits }) => moves(points) || moves(limits)).slice(0, CURVES_MAX);
 }
 
 export function Decisions({ model, node, step, total, definition, stats, onStep, onNode, onMake }) {
-  const { data, error } = useLoad(async () => (node === null ? null : { node, visits: await loadVisits(model, node, total) }), [node, total]);
-  const [isAll, setAll] = useState(false);
-  const edges = own(definition.edges, node) ?? [];
-  const visits = data?.node === node ? data.visits : [];
-  const curves = useMemo(() => curvesOf(edges, visits), [data]);
-  const rows = isAll ? visits.toReversed() : visits.toReversed().slice(0, 30);
-  const picked = visits.find((visit) => visit.step === step) ?? visits.at(-1);
-  const taken = (index) => stats?.edges?.find((edge) => edge.from === node && edge.index === index)?.count ?? 0;
-  const pickedTaken = picked && takenIndex(edges, picked.decision);
-  return html`<div class="decisions">
-    <label class="field inline">Node <select value=${node ?? ""} onChange=${({ target }) => onNode(target.value)}>
-      ${Object.keys(definition.nodes).map((name) => html`<option key=${name} value=${name}>${name}${own(stats?.nodes, name) ? ` ×${own(stats.nodes, name).visits}` : ""}</option>`)}</select></label>
-    <${Fault} error=${error} />
-    ${data && !visits.length ? html`<p class="hint">The run has not made a step at this node.</p>` : null}
-    ${visits.length && !edges.length ? html`<p class="hint">This node has no edges: the run ends after it.</p>` : null}
-    ${curves.length ? html`<div class="curves">${curves.map((curve) => html`<${Curve} key=${curve.label} ...${curve} step=${picked?.step} onStep=${onStep} />`)}</div>` : null}
-    ${visits.length && edges.length ? html`<div class="scroll" tabindex="0" role="group" aria-label="Decisions"><table class="matrix">
-      <thead><tr><th class="num">Step</th>${edges.map((edge, index) => html`<th key=${index}><bdi>→ ${edge.to ?? "end"}</bdi>
-        <span class="hint">${edge.on_error != null ? `on ${edge.on_error === true ? "any error" : edge.on_error.join(", ")} ` : ""}${edge.condition || edge.on_error == null ? conditionText(edge.condition) : ""}</span>
-        ${stats && !taken(index) ? html`<span class="never">never taken</span>` : null}
-        ${picked && index !== pickedTaken && edge.on_error == null && edge.to !== null ? html`<button class="small" title=${`Find the smallest change of the state after step ${picked.step} with which this edge is taken`} onClick=${() => onMake(picked, index)}>Make it true</button>` : null}</th>`)}</tr></thead>
-      <tbody>${rows.map((visit) => {
-        const { found, taken: index } = cellsOf(edges, visit.decision);
-        return html`<tr key=${visit.step} class=${visit.step === step ? "is-at" : ""}><th scope="row" class="num"><button class="link" onClick=${() => onStep(visit.step)}>${count(visit.step)}</button></th>
-          ${edges.map((_, at) => html`<${Cell} key=${at} entry=${found.get(at)} isTaken=${at === index} />`)}</tr>`;
-      })}</tbody></table></div>
-      ${visits.length > rows.length ? html`<button class="more" onClick=${() => setAll(true)}>all ${plural(visits.length, "visit")}</button>` : null}
-      ${visits.length === VISITS ? html`<p class="hint">The newest ${VISITS} visits.</p>` : null}` : null}
-  </div>`;
+	const { data, error } = useLoad(async () => ({ node, visits: (await get(`${model.base}/steps`, { node, before_step: total + 1, limit: VISITS_MAX })).items.sort((a, b) => b.step - a.step) }), [node, total]);
+	const [isAll, setAll] = useState(false);
+	const edges = edgesFrom(definition, node);
+	const visits = data?.node === node ? data.visits : [];
+	const curves = useMemo(() => curvesOf(visits.toReversed()), [data]);
+	const picked = visits.find((visit) => visit.step === step) ?? visits[0];
+	const isTaken = (index) => stats.edges.some((edge) => edge.from === node && edge.index === index);
+	const head = (edge, index) => html`<th key=${index}><bdi>→ ${edge.to ?? "end"}</bdi><span class="hint">${edge.on_error != null && `on ${edge.on_error === true ? "any error" : edge.on_error.join(", ")} `}${(edge.condition || edge.on_error == null) && conditionText(edge.condition)}</span>
+		${!isTaken(index) && html`<span class="never">never taken</span>`}
+		${index !== takenIndex(definition, picked) && edge.on_error == null && edge.to !== null && html`<button class="small" title=${`Find the smallest change of the state after step ${picked.step} with which this edge is taken`} onClick=${() => onMake(picked, index)}>Make it true</button>`}</th>`;
+	const row = (visit) => {
+		const { found, taken } = cellsOf(definition, visit);
+		return html`<tr key=${visit.step} class=${visit.step === step && "is-at"}><th scope="row" class="num"><button class="link" onClick=${() => onStep(visit.step)}>${count(visit.step)}</button></th>${edges.map((_, at) => html`<${Cell} entry=${found.get(at)} isTaken=${at === taken} />`)}</tr>`;
+	};
+	return html`<div class="decisions"><label class="inline">Node <${Select} value=${node} options=${Object.keys(definition.nodes).map((name) => [name, name + (own(stats.nodes, name) ? ` ×${count(own(stats.nodes, name).visits)}` : "")])} onChange=${onNode} /></label><${Fault} error=${error} />
+		${data && !visits.length && html`<${Hint}>The run has not made a step at this node.<//>`}${visits.length > 0 && !edges.length && html`<${Hint}>This node has no edges: the run ends after it.<//>`}
+		${curves.length > 0 && html`<div class="curves">${curves.map((curve) => html`<${Curve} key=${curve.label} ...${curve} step=${picked.step} onStep=${onStep} />`)}</div>`}
+		${visits.length > 0 && edges.length > 0 && html`<div class="scroll" tabindex="0" role="group" aria-label="Decisions"><table class="matrix"><thead><tr><th class="num">Step</th>${edges.map(head)}</tr></thead><tbody>${visits.slice(0, isAll ? VISITS_MAX : ROWS).map(row)}</tbody></table></div>`}
+		${visits.length > ROWS && !isAll && html`<button class="more" onClick=${() => setAll(true)}>the newest ${plural(visits.length, "visit")}</button>`}</div>`;
 }

@@ -1,0 +1,32 @@
+/** Tables: with a head, of differences, of a CSV file. */
+import { count, html, useState } from "lib";
+import { Json } from "./json.js";
+import { Virtual } from "./virtual.js";
+
+/** A table; a head that begins with # is of numbers, an empty one of actions. */
+export const Table = ({ head, children, ...rest }) => html`<table ...${rest}><thead><tr>
+	${head.map((one) => (one ? html`<th class=${one[0] === "#" && "num"}>${one.replace("#", "")}</th>` : html`<td></td>`))}</tr></thead><tbody>${children}</tbody></table>`;
+
+const CHANGES_SHOWN = 40;
+const SIGNS = { added: "+", changed: "~", removed: "−" };
+const pathText = (path) => path.map((key) => (/^[\w-]+$/.test(key) ? key : JSON.stringify(key))).join(".");
+
+/** The differences of two values, a row each. */
+export function Changes({ changes }) {
+	const [isAll, setAll] = useState(false);
+	const shown = isAll ? changes : changes.slice(0, CHANGES_SHOWN);
+	return html`<table class="changes"><tbody>${shown.map(({ path, kind, before, after }) => html`<tr key=${path.join("\0")} class=${kind}>
+		<td class="sign"><span aria-label=${kind} role="img">${SIGNS[kind]}</span></td><th scope="row" title=${pathText(path)}><bdi>${pathText(path)}</bdi></th>
+		<td>${before !== undefined && html`<span class="old"><${Json} value=${before} /></span>`}${kind === "changed" && " → "}${after !== undefined && html`<${Json} value=${after} />`}</td></tr>`)}</tbody></table>
+		${changes.length > shown.length && html`<button class="more" onClick=${() => setAll(true)}>all ${count(changes.length)} changes</button>`}`;
+}
+
+const COLUMNS_MAX = 60;
+
+/** The rows of a CSV file, the first being the head. */
+export function CsvTable({ rows: [header = [], ...body], label }) {
+	const columns = Math.min(COLUMNS_MAX, header.length);
+	const style = { gridTemplateColumns: `repeat(${columns}, minmax(90px, 1fr))`, minWidth: `${columns * 110}px` };
+	const row = (cells, kind) => html`<div class=${`csvrow ${kind ?? ""}`} style=${style}>${cells.slice(0, columns).map((cell) => html`<span title=${cell} dir="auto">${cell.slice(0, 200)}</span>`)}</div>`;
+	return html`<div class="csv">${row(header, "head")}<${Virtual} label=${label} count=${body.length} height=${22} rowsMax=${15} render=${(index) => row(body[index])} /></div>`;
+}
