@@ -1,4 +1,3 @@
-/** The page: the frame around every view. */
 import { database, href, html, isExact, isOffline, isUtc, login, needsToken, render, route, useEffect, useState, zone } from "lib";
 import { DropTarget, Empty, Fault, Keys, Quiet, message, showKeys, toggleUtc } from "parts";
 import { Compare } from "./views/compare.js";
@@ -17,19 +16,18 @@ function Login() {
 	};
 	return html`<main class="login"><form onSubmit=${enter}><h1>This server asks for its token</h1>
 		<label class="field">Token <input name="token" type="password" autocomplete="current-password" required autofocus /></label><${Fault} error=${error} />
-		<p class="hint">It is the server's <code>RUNGRAPH_API_TOKEN</code>. A cookie keeps you logged in; the page does not store the token.</p><button class="primary">Log in</button></form></main>`;
+		<p class="hint">It is the server's <code>RUNGRAPH_API_TOKEN</code>.</p><button class="primary">Log in</button></form></main>`;
 }
 
 function Header({ view }) {
 	const link = (name, text) => html`<a href=${href([name])} aria-current=${view === name ? "page" : null}>${text}</a>`;
 	return html`<header class="top"><a class="logo" href=${href(["runs"])}><img src="ui/icon.svg" alt="" width="18" height="18" /> Rungraph</a>
-		<nav aria-label="Views">${link("runs", "Runs")}${link("graphs", "Graphs")}${link("compare", "Compare")}</nav><span class="grow"></span>
+		<nav aria-label="Views">${link("runs", "Runs")}${link("graphs", "Graphs")}${link("compare", "Compare")}</nav><i></i>
 		${database && html`<bdi class="database" title="The database">${database}</bdi>`}
 		<${Quiet} aria-pressed=${isUtc.value} title="Times in UTC or in the browser's zone" onClick=${toggleUtc}>${zone()}<//>
 		<${Quiet} aria-label="Keyboard shortcuts" onClick=${() => (showKeys.value = true)}>?<//></header>`;
 }
 
-/** Views by the first part of the path: of all, and of one. */
 const VIEWS = { runs: [Runs, Run], graphs: [Graphs, GraphView], compare: [Compare] };
 
 function App() {
@@ -38,8 +36,8 @@ function App() {
 	if (needsToken.value) return html`<${Login} />`;
 	const View = Object.hasOwn(VIEWS, view) && VIEWS[view][id ? 1 : 0];
 	return html`<${Header} view=${view} />
-		${!isExact && html`<p class="notice" role="status">This browser rounds large numbers: integers above 2⁵³ are shown inexactly. A newer browser shows them as they are.</p>`}
-		${isOffline.value && html`<p class="notice" role="status">The server does not answer. The page tries again by itself.</p>`}
+		${!isExact && html`<p class="notice" role="status">This browser rounds integers above 2⁵³.</p>`}
+		${isOffline.value && html`<p class="notice" role="status">The server does not answer.</p>`}
 		<main>${View ? html`<${View} key=${id} id=${id} />` : html`<${Empty} title="There is no such view.">Look at <a href=${href(["runs"])}>the runs</a>.<//>`}</main>
 		<${DropTarget} /><${Keys} /><div class="message" role="status" aria-live="polite">${message.value}</div>`;
 }

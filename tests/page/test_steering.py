@@ -74,7 +74,7 @@ def test_a_fork_goes_on_with_an_edited_state(server: Server, watch: Watch) -> No
     page.get_by_role("button", name="Fork…").click()
     page.get_by_label("State", exact=True).fill('{"n": 1000}')
     page.get_by_role("button", name="Fork", exact=True).click()
-    page.wait_for_function(f"!location.href.includes('{run_id}')")
+    page.wait_for_url(lambda url: run_id not in url)
     status(page, "completed")
     fork = server.follow(run_id_of(page))
     assert fork["forked_from"] == {"run_id": run_id, "step": 2}
@@ -89,11 +89,11 @@ def test_an_edge_that_was_not_taken_is_made_true(server: Server, watch: Watch) -
     page.get_by_role("button", name="Make it true").click()
     expect(page.get_by_role("dialog").locator(".changes")).to_contain_text("30")
     page.get_by_role("button", name="Fork to celebrate").click()
-    page.wait_for_function(f"!location.href.includes('{run_id}')")
+    page.wait_for_url(lambda url: run_id not in url)
     status(page, "completed")
     fork = server.follow(run_id_of(page))
     assert (fork["state"], fork["step"]) == ({"n": 30}, 1)
-    page.get_by_role("link", name="compare").click()
+    page.get_by_role("link", name="compare", exact=True).click()
     expect(page.locator(".side-b")).to_contain_text("celebrate")
 
 
@@ -104,9 +104,10 @@ def test_two_runs_are_compared_where_they_part(server: Server, watch: Watch) -> 
         server.follow(run_id)
     page = watch.page
     page.goto(f"{server.url}/ui/compare?a={ids[0]}&b={ids[1]}")
-    expect(page.locator(".side-a")).to_contain_text("step 1 of")
-    page.keyboard.press("ArrowRight")
-    page.keyboard.press("ArrowRight")
+    expect(page.locator(".side-a")).to_contain_text("step 4 of")
+    expect(page.locator(".side-a .test").first).to_have_text("16 ≥ 30")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator(".cursor .where")).to_contain_text("row 3")
     expect(page.locator(".changes")).to_contain_text("n")
     expect(page.locator(".legend")).to_be_visible()
 

@@ -1,4 +1,3 @@
-/** The calls. All URLs are relative to where this module came from, so that any prefix works. */
 import { signal } from "./html.js";
 import { parse, text } from "./json.js";
 
@@ -6,12 +5,10 @@ export const ROOT = new URL("../../", import.meta.url);
 export const database = document.querySelector("meta[name=rungraph-database]").content;
 export const enc = encodeURIComponent;
 
-/** Whether the server has refused a call for want of its token; the login shows then. */
 export const needsToken = signal(false);
 export const isOffline = signal(false);
 let entered = null;
 
-/** A refusal; `errors` are the faults of a 422: `[{pointer, message}]`. */
 export class Problem extends Error {
 	constructor(status, { detail, title, errors = [] }) {
 		super(detail || title || `status ${status}`);
@@ -58,7 +55,6 @@ export async function post(path, body, { query, type } = {}) {
 	return source && parse(source);
 }
 
-/** Return up to `bytes` bytes from the start of a file as text, and whether that is all. */
 export async function head(path, bytes) {
 	const reader = (await send(at(path))).body.getReader();
 	const decoder = new TextDecoder();
@@ -71,7 +67,6 @@ export async function head(path, bytes) {
 	}
 }
 
-/** Exchange the token for a cookie. Throws Problem where the token is wrong. */
 export async function login(token) {
 	await post("session", { token });
 	needsToken.value = false;

@@ -1,12 +1,9 @@
-/** Conditions as the engine sees them: their text, their value over a state, and the keys that they read. */
-import { compareNumbers, equal, isNumber, isObject, text, typeOf } from "./json.js";
-import { cut, own } from "./text.js";
+import { compareNumbers, cut, equal, isNumber, isObject, own, text, typeOf } from "./json.js";
 
 /** Return the keys of a path: a JSON Pointer where it begins with `/`, dotted otherwise. */
 export const keysOf = (path) => (path.startsWith("/") ? path.slice(1).split("/").map((key) => key.replaceAll("~1", "/").replaceAll("~0", "~")) : path.split("."));
 
 export const MISSING = Symbol("missing");
-/** Return the value at a path of a state, or MISSING. */
 export function valueAt(state, path) {
 	let value = state;
 	for (const key of keysOf(path)) {
@@ -18,15 +15,12 @@ export function valueAt(state, path) {
 }
 
 export const partsOf = (condition) => condition.all ?? condition.any ?? (condition.not && [condition.not]);
-/** Return all comparisons of a condition, left to right. */
 export const comparisons = (condition) => (condition ? (partsOf(condition)?.flatMap(comparisons) ?? [condition]) : []);
-/** Return the paths that a condition reads. */
 export const pathsOf = (condition) => comparisons(condition).flatMap(({ key, value_from }) => (value_from === undefined ? [key] : [key, value_from]));
 
 const brief = (value) => (value === MISSING ? "missing" : cut(text(value), 20));
 const opText = (op) => ({ "!=": "≠", ">=": "≥", "<=": "≤", "==": "=", not_in: "not in", is_type: "is a" })[op] ?? op;
 
-/** Return a condition in short, for people. */
 export function conditionText(condition, isInner) {
 	if (!condition) return "otherwise";
 	const { key, op, value, value_from } = condition;
@@ -75,10 +69,7 @@ export function evaluate(condition, state) {
 	return Boolean(condition.all);
 }
 
-/**
- * Return the comparisons that were asked, with the values that were compared: `[{comparison, left, right, result,
- * text}]`. `operands` maps each path that was read to its value.
- */
+/** Return the comparisons that were asked, with their values: `operands` maps each path that was read to its value. */
 export const asked = (condition, operands) =>
 	comparisons(condition).filter(({ key, op }) => op === "exists" || Object.hasOwn(operands, key)).map((comparison) => {
 		const [left, right] = sides(comparison, (path) => (Object.hasOwn(operands, path) ? operands[path] : MISSING));
@@ -87,15 +78,15 @@ export const asked = (condition, operands) =>
 		return { comparison, left, right, result: holds(comparison, left, right), text: saying };
 	});
 
-/** Return the edges of a node of a definition. */
 export const edgesFrom = (definition, node) => own(definition.edges, node) ?? [];
 
-/** Return the index, among all edges of the step's node, of the edge that it took; null where it took none. */
-export function takenIndex(definition, { node, decision }) {
-	if (["none_true", "no_edges", "patch"].includes(decision.reason)) return null;
-	const isError = decision.reason === "on_error";
-	const last = decision.evaluated.at(-1);
-	const candidates = [...edgesFrom(definition, node).entries()].filter(([, edge]) => (edge.on_error != null) === isError);
-	if (!isError) return candidates[decision.evaluated.length - 1]?.[0] ?? null;
-	return candidates.find(([, edge]) => edge.to === decision.to && equal(edge.condition ?? null, last?.condition ?? null))?.[0] ?? null;
+/** Return what a step's decision says of each edge that was asked, by the edge's index among all of its node. */
+export function cellsOf(definition, { node, decision: { reason, evaluated } }) {
+	const edges = edgesFrom(definition, node);
+	let at = -1;
+	return new Map(evaluated.map((entry) => {
+		const fits = (edge, index) => index > at && (edge.on_error != null) === (reason === "on_error") && edge.to === entry.to && equal(edge.condition ?? null, entry.condition);
+		return [(at = edges.findIndex(fits)), entry];
+	}));
 }
+export const takenIndex = (definition, step) => [...cellsOf(definition, step)].find(([, { result }]) => result)?.[0] ?? null;

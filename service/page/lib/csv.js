@@ -1,22 +1,10 @@
-/** CSV as RFC 4180 has it. */
-
-/** Return the rows of a CSV text; of one that was cut off, without its last row. */
-export function rowsOf(source, delimiter = ",", isWhole = true) {
-	const rows = [];
-	let row = [], cell = "", isQuoted = false;
-	const endCell = () => (row.push(cell), (cell = ""));
-	const endRow = () => (endCell(), rows.push(row), (row = []));
-	for (let at = 0; at < source.length; at++) {
-		const char = source[at];
-		if (isQuoted) {
-			if (char !== '"') cell += char;
-			else if (source[at + 1] === '"') (cell += '"'), at++;
-			else isQuoted = false;
-		} else if (char === '"' && cell === "") isQuoted = true;
-		else if (char === delimiter) endCell();
-		else if (char === "\n") endRow();
-		else if (char !== "\r") cell += char;
+/** Return the rows of a CSV text (RFC 4180); of one that was cut off, without its last row. */
+export function rowsOf(source, delimiter, isWhole) {
+	const rows = [[]];
+	for (const [, quoted, plain, end] of source.matchAll(new RegExp(`(?:"((?:[^"]|"")*)"|([^${delimiter}\r\n]*))(${delimiter}|\r?\n|$)`, "g"))) {
+		rows.at(-1).push(quoted?.replaceAll('""', '"') ?? plain);
+		if (!end) break;
+		if (end !== delimiter) rows.push([]);
 	}
-	if (isWhole && (cell || row.length)) endRow();
-	return rows;
+	return isWhole && rows.at(-1).join("") ? rows : rows.slice(0, -1);
 }

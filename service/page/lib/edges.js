@@ -1,7 +1,5 @@
-/** Nodes and edges of a definition, as the picture draws them. The layout's worker uses it too. */
 import { conditionText, edgesFrom } from "./conditions.js";
-import { text } from "./json.js";
-import { cut } from "./text.js";
+import { cut, text } from "./json.js";
 
 export const END = "\u0000end";
 export const endText = (name) => (name === END || name === null ? "end" : name);
@@ -21,7 +19,6 @@ export function edgesOf(definition) {
 	});
 }
 
-/** Return the kind of a node (tool, sleep, signal or graph) and what it does, in short. */
 export function kindOf({ tool, signal, graph, for_each, sleep }) {
 	if (signal !== undefined) return ["signal", `signal ${signal}`];
 	if (graph !== undefined) return ["graph", for_each ? `graph, each of ${for_each}` : `graph ${graph.slice(0, 8)}`];

@@ -1,4 +1,3 @@
-/** Times, durations and names as people read them. */
 import { signal } from "./html.js";
 import { toNumber } from "./json.js";
 
@@ -11,7 +10,6 @@ export const remember = (name, value) => {
 
 export const isUtc = signal(recall("utc", false));
 const local = Intl.DateTimeFormat().resolvedOptions().timeZone;
-/** The zone in which times are shown. */
 export const zone = () => (isUtc.value ? "UTC" : local);
 
 const formats = new Map();
@@ -23,10 +21,8 @@ function format(iso, options) {
 }
 /** Return `2026-11-29 16:05:33` in the chosen zone. */
 export const dateTime = (iso) => format(iso, { year: "numeric", month: "2-digit", day: "2-digit", ...CLOCK });
-/** Return `16:05:33.881` in the chosen zone. */
 export const clock = (iso) => `${format(iso, CLOCK)}.${String(new Date(iso).getUTCMilliseconds()).padStart(3, "0")}`;
 export const full = (iso) => `${dateTime(iso)} ${zone()}`;
-/** Return a sentence with the ISO times in it written in the chosen zone. */
 export const localised = (sentence) => sentence.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, full);
 
 /** Return a duration in two units at most: `350 ms`, `4.2 s`, `3 min 20 s`, `2 d 4 h`. */
@@ -40,7 +36,6 @@ export function duration(given) {
 }
 const coarse = (ms) => duration(Math.round(ms / 1000) * 1000).replace(".0 s", " s");
 
-/** The time, about every second; components that read it show ages that move. */
 export const now = signal(Date.now());
 setInterval(() => document.hidden || (now.value = Date.now()), 1000);
 export const age = (iso) => coarse(Math.max(1000, now.value - Date.parse(iso))).replace(/(\d+ min) .*/, "$1");
@@ -49,5 +44,4 @@ export const until = (iso) => (Date.parse(iso) > now.value ? `in ${coarse(Math.m
 export const bytes = (n) => (n < 1000 ? `${n} B` : n < 1e6 ? `${(n / 1e3).toFixed(1)} kB` : `${(n / 1e6).toFixed(1)} MB`);
 export const count = (n) => n.toLocaleString("en-US");
 export const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
-/** Return the end of an id, where ids of one minute differ. */
 export const short = (id) => id.slice(-8);

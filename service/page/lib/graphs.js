@@ -1,9 +1,7 @@
-/** Graphs, which never change, and their layouts: each is loaded and laid out once. */
 import { enc, get } from "./api.js";
 import { text } from "./json.js";
 
 const LARGE = 60;
-/** Beyond so many nodes a list is shown in place of the picture. */
 export const PICTURE_MAX = 300;
 
 const cache = new Map();
@@ -14,7 +12,6 @@ const kept = (key, load) => {
 
 export const cachedGraph = (id) => kept(id, () => get(`graph/${enc(id)}`));
 export const listGraphs = async () => (await get("graphs", { limit: 1000 })).items;
-/** Return the layout of a definition, made in a worker where it is large. */
 export const layoutOf = (definition) => kept(text(definition), () => arrange(definition));
 
 async function arrange(definition) {

@@ -1,9 +1,8 @@
-/** What components are written with: htm templates, hooks, and signals. */
 import { h, options } from "preact";
 import htm from "htm";
 
 export { render } from "preact";
-export { useState, useEffect, useLayoutEffect, useRef, useMemo } from "preact/hooks";
+export { useState, useEffect, useId, useLayoutEffect, useRef, useMemo } from "preact/hooks";
 export const html = htm.bind(h);
 
 let rendering = null;
@@ -29,6 +28,3 @@ export function signal(value) {
 		peek: () => value,
 	};
 }
-
-let count = 0;
-export const newId = () => `u${++count}`;

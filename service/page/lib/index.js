@@ -1,4 +1,3 @@
-/** All that components import from here, under the name `lib`. */
 export * from "./api.js";
 export * from "./conditions.js";
 export * from "./csv.js";
@@ -10,5 +9,4 @@ export * from "./json.js";
 export * from "./load.js";
 export * from "./router.js";
 export * from "./solve.js";
-export * from "./text.js";
 export * from "./run.js";

@@ -1,23 +1,16 @@
-/**
- * Exact JSON. A number that JavaScript would not write back as it was read (an integer above 2^53, `1.0`, `1e5`) stays
- * its source text: a `JSON.rawJSON` object, which `JSON.stringify` writes unchanged.
- */
-export const isExact = typeof JSON.rawJSON === "function" && JSON.parse("1.0", (_, value, context) => context?.source) === "1.0";
+export const isExact = "rawJSON" in JSON;
 
 const keep = (_, value, { source }) => (typeof value === "number" && source !== undefined && String(value) !== source ? JSON.rawJSON(source) : value);
 
-/** Return the value of a JSON text, numbers exact. Throws SyntaxError. */
 export const parse = (source) => (isExact ? JSON.parse(source, keep) : JSON.parse(source));
 export const text = (value, indent) => JSON.stringify(value, null, indent);
 
 export const isRaw = (value) => isExact && JSON.isRawJSON(value);
 export const isNumber = (value) => typeof value === "number" || isRaw(value);
-/** Return a number for drawing; not exact. */
 export const toNumber = (value) => (isRaw(value) ? Number(value.rawJSON) : value);
 export const typeOf = (value) => (value === null ? "null" : isNumber(value) ? "number" : Array.isArray(value) ? "array" : typeof value);
 export const isObject = (value) => typeOf(value) === "object";
 
-/** Compare two numbers exactly: negative, 0 or positive. */
 export function compareNumbers(...pair) {
 	const [a, b] = pair.map((value) => (isRaw(value) ? value.rawJSON : String(value)));
 	if (![a, b].every((one) => /^-?\d+$/.test(one))) return Number(a) - Number(b);
@@ -96,3 +89,7 @@ export function locate(source, pointer) {
 	};
 	try { return value(0); } catch { return null; }
 }
+
+export const cut = (string, max) => (string.length > max ? `${string.slice(0, max - 1)}…` : string);
+/** Return an object's own member, or undefined: names of users may be `constructor` or `__proto__`. */
+export const own = (object, key) => (object && Object.hasOwn(object, key) ? object[key] : undefined);

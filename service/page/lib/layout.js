@@ -1,30 +1,22 @@
-/**
- * Positions of a graph's nodes and edges, in layers from the start node down (Sugiyama's method: ranks by longest
- * path, order by barycentres, x by isotonic regression). Also runs as a worker, for large graphs.
- */
 import { END, edgesOf, kindOf } from "./edges.js";
-import { parse } from "./json.js";
-import { cut } from "./text.js";
+import { cut, parse } from "./json.js";
 
 const HEIGHT = 42, GAP_X = 26, GAP_Y = 12, MARGIN = 18, SWEEPS = 24;
 
 /** Mark the edges that close a cycle; return the names, each after all that lead to it otherwise. */
 function order(names, edges, start) {
 	const outgoing = Map.groupBy(edges, ({ from }) => from);
-	const state = new Map();
-	const done = [];
-	for (const root of [start, ...names]) {
-		const stack = state.has(root) ? [] : [[root, 0]];
-		if (stack.length) state.set(root, "open");
-		while (stack.length) {
-			const top = stack.at(-1);
-			const edge = outgoing.get(top[0])?.[top[1]++];
-			if (!edge) state.set(top[0], "done"), done.push(stack.pop()[0]);
-			else if (state.get(edge.to) === "open") edge.isBack = true;
-			else if (!state.has(edge.to)) state.set(edge.to, "open"), stack.push([edge.to, 0]);
-		}
-	}
-	return done.reverse();
+	const open = new Set();
+	const done = new Set();
+	const visit = (name) => {
+		if (open.has(name) || done.has(name)) return;
+		open.add(name);
+		for (const edge of outgoing.get(name) ?? []) (edge.isBack = open.has(edge.to)), visit(edge.to);
+		open.delete(name);
+		done.add(name);
+	};
+	[start, ...names].forEach(visit);
+	return [...done].reverse();
 }
 
 /** Return `{layers, cells}`: nodes lie in even layers; each edge has a bend in every layer that it passes. */
@@ -57,20 +49,11 @@ function build(names, edges, start, widthOf) {
 const mean = (list, of) => list.reduce((sum, cell) => sum + of(cell), 0) / list.length;
 const number = (layer) => layer.forEach((cell, at) => (cell.at = at));
 
-function crossings(layers) {
-	let found = 0;
-	for (const layer of layers) {
-		const seen = [];
-		for (const cell of layer) {
-			const ends = cell.down.map(({ at }) => at);
-			for (const end of ends) found += seen.filter((other) => other > end).length;
-			seen.push(...ends);
-		}
-	}
-	return found;
-}
+const crossings = (layers) => layers.reduce((sum, layer) => {
+	const ends = layer.flatMap(({ down }) => down.map(({ at }) => at));
+	return sum + ends.reduce((found, end, index) => found + ends.slice(0, index).filter((other) => other > end).length, 0);
+}, 0);
 
-/** Order each layer so that few edges cross. */
 function untangle(layers) {
 	layers.forEach(number);
 	let best = Infinity, kept = null;
@@ -127,7 +110,6 @@ function place(layers) {
 	return y - GAP_Y + MARGIN;
 }
 
-/** Where an edge leaves or enters a node: on its upper or lower side, towards the next point. */
 function port(cell, next) {
 	const sign = next.y > cell.y ? 1 : -1;
 	const reach = Math.max(0, cell.w / 2 - 12);

@@ -1,7 +1,5 @@
-/** Loading for components: once, again and again, or page by page. */
 import { signal, useEffect, useRef, useState } from "./html.js";
 
-/** Return `{data, error, reload}` of an async function, called again when `deps` change. */
 export function useLoad(load, deps) {
 	const [state, set] = useState({ data: null, error: null });
 	const turn = useRef(0);
@@ -17,7 +15,6 @@ export function useLoad(load, deps) {
 	return { ...state, reload };
 }
 
-/** Call `again` every `ms` while the page can be seen and the component is there. */
 export function useInterval(again, ms) {
 	const latest = useRef();
 	latest.current = again;
@@ -29,10 +26,7 @@ export function useInterval(again, ms) {
 
 const ITEMS_MAX = 50_000;
 
-/**
- * Items that are numbered from 1 without gaps (steps, lines), loaded in chunks where they are looked at.
- * `fetch(after, limit)` returns the items after a number, perhaps fewer than asked for.
- */
+/** Items numbered from 1 (steps, lines), loaded in chunks; `fetch(after, limit)` may return fewer than asked for. */
 export class Numbered {
 	items = new Map();
 	loading = new Map();
@@ -54,7 +48,6 @@ export class Numbered {
 		this.version.value++;
 	}
 
-	/** See to it that the items from `first` to `last` are loaded. */
 	async want(first, last) {
 		const loads = [];
 		for (let n = Math.max(1, first); n <= last; n++) {

@@ -1,4 +1,3 @@
-/** Views by URL. `route` says where we are; a click on a link below `/ui/` moves there without loading. */
 import { ROOT } from "./api.js";
 import { signal } from "./html.js";
 
@@ -12,7 +11,6 @@ function here() {
 
 export const route = signal(here());
 
-/** Return the URL of a view: `href(["runs", id], {step: 3})`. */
 export function href(parts, query = {}) {
 	const url = new URL(parts.map(encodeURIComponent).join("/"), UI);
 	url.search = query instanceof URLSearchParams ? query : new URLSearchParams(Object.entries(query).filter(([, value]) => value != null));

@@ -1,4 +1,3 @@
-/** One run, live: its record, why it is where it is, its path, its steps and lines. */
 import { Numbered, at, cachedGraph, enc, get, parse, signal } from "lib";
 
 const REFRESH_MS = 400;
@@ -25,7 +24,6 @@ export class RunModel {
 		this.lines = new Numbered(async (after, limit) => (await get(`${this.base}/logs`, { after_seq: after, limit })).items, ({ seq }) => seq, 250);
 	}
 
-	/** Load the record, and all that goes with it; follow the run if it goes on. */
 	async open() {
 		clearTimeout(this.timer);
 		this.timer = null;
@@ -80,7 +78,6 @@ export class RunModel {
 		if (lines.some(({ event }) => event !== "log")) this.#soon();
 	}
 
-	/** Load the state after a step; kept for a while. */
 	stateAt(step) {
 		if (!this.states.has(step)) {
 			if (this.states.size >= STATES_MAX) this.states.delete(this.states.keys().next().value);
@@ -91,7 +88,6 @@ export class RunModel {
 		return this.states.get(step);
 	}
 
-	/** Load a step's record; null for the initial state. */
 	async stepAt(step) {
 		await this.steps.want(step, step);
 		return this.steps.get(step) ?? null;

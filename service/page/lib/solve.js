@@ -1,4 +1,3 @@
-/** Make it true: the smallest change of a state after which a node's edge is the one that is taken. */
 import { MISSING, evaluate, holds, keysOf, valueAt } from "./conditions.js";
 import { differences, isNumber, isObject, isRaw, mergePatch, toNumber } from "./json.js";
 
@@ -7,7 +6,6 @@ const SAMPLES = { boolean: [true], number: [0], string: [""], array: [[]], objec
 
 const shifted = (value, by) => (isRaw(value) && /^-?\d+$/.test(value.rawJSON) ? JSON.rawJSON(String(BigInt(value.rawJSON) + BigInt(by))) : toNumber(value) + by);
 
-/** Values for the left side, nearest first, which may make the comparison what is wanted. */
 function candidates({ op, value }, left, right, wanted) {
 	const isText = typeof right === "string";
 	if (op === "exists") return (value !== false) === wanted ? [true] : [MISSING];
@@ -37,7 +35,6 @@ function withValue(inside, [key, ...keys], value) {
 	return isArray ? [...entries.values()] : Object.fromEntries(entries);
 }
 
-/** Return states, near ones first, over which the condition is what is wanted. */
 function solutions(condition, state, wanted) {
 	if (evaluate(condition, state) === wanted) return [state];
 	if (!condition) return [];
@@ -51,10 +48,7 @@ function solutions(condition, state, wanted) {
 	return changed.filter((one) => one !== null && evaluate(condition, one) === wanted);
 }
 
-/**
- * Return `{patch, changes}`, the fewest changes after which edge `index` of `edges` is taken, or null where none was
- * found. Edges before it become false, it becomes true; all is checked by evaluating them.
- */
+/** Return `{patch, changes}`, the fewest changes after which edge `index` is taken, as evaluating all shows; or null. */
 export function solve(edges, index, state) {
 	const before = edges.slice(0, index).filter((edge) => edge.on_error == null);
 	const { condition } = edges[index];

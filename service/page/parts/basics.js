@@ -1,5 +1,4 @@
-/** The smallest parts: status, times, problems, empty states, dialogs, the cursor. */
-import { age, cut, duration, full, html, now, signal, until, useEffect, useRef } from "lib";
+import { age, cut, duration, full, html, now, route, setQuery, signal, until, useEffect, useRef } from "lib";
 
 const SHAPES = {
 	queued: "M6 1.5a4.5 4.5 0 1 0 0 9a4.5 4.5 0 0 0 0-9Z",
@@ -14,23 +13,19 @@ export const STATUSES = Object.keys(SHAPES);
 
 export const Status = ({ status }) => html`<span class=${`status s-${status}`}><svg viewBox="0 0 12 12" width="12" height="12" aria-hidden="true"><path d=${SHAPES[status]} /></svg>${status}</span>`;
 
-/** A moment; `ago`: as an age that moves. */
 export const Time = ({ iso, ago }) => html`<time dateTime=${iso} title=${full(iso)}>${ago ? age(iso) : full(iso)}</time>`;
 
-/** How long a run has taken, from its start; it moves until the run is over. */
 export function Elapsed({ run: { started_at, finished_at } }) {
 	const end = finished_at ? Date.parse(finished_at) : now.value;
-	return started_at ? html`<span title=${`since ${full(started_at)}`}>${duration(Math.max(0, end - Date.parse(started_at)))}</span>` : null;
+	return started_at ? html`<span>${duration(Math.max(0, end - Date.parse(started_at)))}</span>` : null;
 }
 
 const WAITS = { signal: "signal", children: "child runs", sleep: "sleeps", backoff: "retries" };
-/** What a run waits for, in a few words. */
 export const Waiting = ({ wait }) =>
 	wait && html`<span class="wait">${WAITS[wait.kind] ?? wait.kind} ${wait.name && html`<bdi class="name">${wait.name}</bdi>`} ${wait.due_at && html`<time dateTime=${wait.due_at} title=${full(wait.due_at)}>${until(wait.due_at)}</time>`}</span>`;
 
 export const Tags = ({ tags }) => Object.entries(tags).map(([key, value]) => html`<span class="tag" key=${key} title=${`${key}: ${value}`}><bdi>${key}</bdi>: <bdi>${value}</bdi></span>`);
 
-/** A name from a graph, `end` for none. */
 export const Name = ({ of }) => html`<bdi class="node">${of ?? "end"}</bdi>`;
 
 export const Fault = ({ error, retry }) =>
@@ -40,7 +35,6 @@ export const Fault = ({ error, retry }) =>
 export const Empty = ({ title, children }) => html`<div class="empty"><p class="big">${title}</p><p>${children}</p></div>`;
 export const Hint = ({ children }) => html`<p class="hint">${children}</p>`;
 
-/** A message that goes away by itself; screen readers say it. */
 export const message = signal(null);
 let timer;
 export function say(text) {
@@ -66,11 +60,17 @@ export function Dialog({ title, onClose, children, footer, leave = "Cancel", wid
 export const Choice = ({ label, options, value, onChange }) => html`<div class="choice" role="group" aria-label=${label}>
 	${options.map(([key, text, extra]) => html`<button key=${key} aria-pressed=${[value].flat().includes(key)} onClick=${() => onChange(key)}>${text}${extra != null && html`<span class="n">${extra}</span>`}</button>`)}</div>`;
 
+/** Panes of which the URL's `tab` names one: `{key: [title, render, number]}`. */
+export function Panes({ panes }) {
+	const asked = route.value.query.get("tab");
+	const tab = Object.hasOwn(panes, asked) ? asked : Object.keys(panes)[0];
+	return html`<div class="right"><${Choice} label="Show" options=${Object.entries(panes).map(([key, [title, , n]]) => [key, title, n])} value=${tab} onChange=${(next) => setQuery({ tab: next })} />${panes[tab][1]()}</div>`;
+}
+
 /** A select; `options` are values, or `[value, text]`. */
 export const Select = ({ label, value, options, onChange, ...rest }) => html`<select aria-label=${label} value=${value ?? ""} onChange=${({ target }) => onChange(target.value, target)} ...${rest}>
 	${options.map((one) => [one].flat()).map(([key, text = key]) => html`<option key=${key} value=${key}>${text}</option>`)}</select>`;
 
-/** The cursor over steps; `children`: what stands beside it. */
 export const Cursor = ({ step, total, where, onStep, children }) => html`<div class="cursor" role="group" aria-label="Step">
 	<button aria-label="One step back" disabled=${step <= 0} onClick=${() => onStep(step - 1)}>←</button>
 	<input type="range" min="0" max=${total} value=${step} aria-label="Step" aria-valuetext=${where} onInput=${({ target }) => onStep(Number(target.value))} />

@@ -1,10 +1,8 @@
-/** A small plot: numbers over steps, with the threshold that they are compared with. */
 import { html } from "lib";
 
 const W = 260, H = 84, PAD = 6;
 const tidy = (value) => (Number.isInteger(value) ? value.toLocaleString("en-US") : +value.toPrecision(4));
 
-/** `points` and `limits` are `[[step, value]]`; a click on a point goes to its step. */
 export function Curve({ label, points, limits, step, onStep }) {
 	const scale = (values, from, to) => {
 		const [low, high] = [Math.min(...values), Math.max(...values)];

@@ -1,8 +1,6 @@
-/** The data quality demo: by a click, or with a CSV file that is dropped on the page. */
 import { bytes, go, href, html, post, useEffect, useState } from "lib";
 import { Dialog, Fault, say } from "./basics.js";
 
-/** Start the demo over the bundled data set, or over a CSV file, and go to its run. */
 async function startDemo(file, query) {
 	const { run_id } = await post("demo/run_data_quality", file ?? {}, file && { type: "text/csv", query });
 	go(href(["runs", run_id]));
@@ -25,7 +23,6 @@ function DroppedFile({ file, onClose }) {
 		</div><${Fault} error=${error} /><//></form>`;
 }
 
-/** All of the page takes a dropped file. */
 export function DropTarget() {
 	const [isOver, setOver] = useState(false);
 	const [file, setFile] = useState(null);

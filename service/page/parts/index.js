@@ -1,4 +1,3 @@
-/** Parts that several views use, under the name `parts`. */
 export * from "./basics.js";
 export * from "./curve.js";
 export * from "./demo.js";

@@ -1,5 +1,5 @@
-/** A JSON value as a tree, and editors of JSON text that show faults at their place. */
-import { count, cut, html, isObject, isRaw, locate, mergePatch, newId, parse, plural, text, typeOf, useRef, useState } from "lib";
+import { count, cut, html, isObject, isRaw, locate, mergePatch, parse, plural, text, typeOf, useId, useRef, useState } from "lib";
+import { Fault } from "./basics.js";
 
 const LONG = 240;
 const MANY = 100;
@@ -26,31 +26,23 @@ export function Json({ value, marks, path = "", open }) {
 			${entries.length > shown && html`<li><button class="more" onClick=${() => setShown(shown + 500)}>${count(entries.length - shown)} more</button></li>`}</ul>` : html` <span class="peek" dir="auto">${cut(text(value), 64)}</span>`}`;
 }
 
-const NO_OBJECT = "This has to be a JSON object: { … }";
-
-/** Return the value of a JSON text, and its faults: `[{message, start, end}]`. */
-export function readJson(source, isAny) {
+function read(source, isAny) {
 	try {
 		const value = parse(source);
-		return isAny || isObject(value) ? { value, faults: [] } : { faults: [{ message: NO_OBJECT, start: 0, end: source.length }] };
+		return isAny || isObject(value) ? { value, faults: [] } : { faults: [{ message: "This has to be a JSON object: { … }", start: 0, end: source.length }] };
 	} catch ({ message }) {
 		const start = Number(/position (\d+)/.exec(message)?.[1] ?? source.length);
 		return { faults: [{ message, start, end: start + 1 }] };
 	}
 }
 
-/** Return the faults of a refused call that lie below `prefix` of its body, with their places in the text. */
-export const placed = (source, problem, prefix) =>
-	(problem?.errors ?? []).filter(({ pointer }) => pointer.startsWith(prefix)).map(({ pointer, message }) => ({ message: `${pointer}: ${message}`, ...(locate(source, pointer.slice(prefix.length)) ?? { start: 0, end: 0 }) }));
-
 const LINE = 18;
 const LINES_MAX = 2000;
 const lineOf = (source, at) => source.slice(0, at).split("\n").length;
 
-/** An editor of JSON text; a click on a fault selects its place. */
-export function JsonEditor({ label, value, onInput, faults = [], rows = 12 }) {
+function JsonEditor({ label, value, onInput, faults = [], rows = 12 }) {
 	const [area, gutter] = [useRef(), useRef()];
-	const [id] = useState(newId);
+	const id = useId();
 	const bad = new Set(faults.map(({ start }) => lineOf(value, start)));
 	const lines = Array.from({ length: Math.min(value.split("\n").length, LINES_MAX) }, (_, at) => at + 1);
 	const select = ({ start, end }) => {
@@ -64,20 +56,32 @@ export function JsonEditor({ label, value, onInput, faults = [], rows = 12 }) {
 		${faults.length > 0 && html`<ul class="faults" role="alert">${faults.map((fault) => html`<li><button onClick=${() => select(fault)}>line ${lineOf(value, fault.start)}</button> ${fault.message}</li>`)}</ul>`}</div>`;
 }
 
-/** Edit a state (null while it is loaded) into a patch: `{patch, isBad, hasFaults, editor}`. */
-export function usePatch(state, problem, onInput) {
-	const [source, setSource] = useState(null);
-	const current = source ?? (state ? text(state, 2) : "");
-	let { value, faults } = state ? readJson(current) : { faults: [] };
-	let patch = {};
+/**
+ * An editor of JSON that is sent at `prefix` of a body: `{value, source, isBad, editor(label, rows), refuse, fault}`.
+ * `refuse` takes the problem of a refused call, whose faults are shown at their places; `fault` shows what has none.
+ * `check` throws an Error for a value that cannot be sent. An empty text is no value where it `mayBeEmpty`.
+ */
+export function useJson(initial, { prefix = "", isAny, mayBeEmpty, check, onInput } = {}) {
+	const [typed, setTyped] = useState(null);
+	const [problem, refuse] = useState(null);
+	const source = typed ?? initial;
+	let { value, faults } = mayBeEmpty && !source.trim() ? { faults: [] } : read(source, isAny);
 	try {
-		if (value) patch = mergePatch(state, value);
+		if (value !== undefined) check?.(value);
 	} catch ({ message }) {
 		faults = [{ message, start: 0, end: 0 }];
 	}
+	const refused = (problem?.errors ?? []).filter(({ pointer }) => pointer.startsWith(prefix)).map(({ pointer, message }) => ({ message: `${pointer}: ${message}`, ...(locate(source, pointer.slice(prefix.length)) ?? { start: 0, end: 0 }) }));
+	const input = (next) => (setTyped(next), refuse(null), onInput?.());
+	const editor = (label, rows) => html`<${JsonEditor} label=${label} rows=${rows} value=${source} faults=${[...faults, ...refused]} onInput=${input} />`;
+	return { value, source, isBad: faults.length > 0, editor, refuse, fault: !refused.length && html`<${Fault} error=${problem} />` };
+}
+
+/** Edit a state (null while it is loaded) into a patch: `{patch, isBad, editor, refuse, fault}`. */
+export function usePatch(state) {
+	let patch = {};
+	const json = useJson(state ? text(state, 2) : "", { prefix: "/patch", mayBeEmpty: !state, check: (value) => (patch = mergePatch(state, value)) });
 	const keys = Object.keys(patch).length;
-	const all = [...faults, ...placed(current, problem, "/patch")];
-	const editor = html`<${JsonEditor} label="State" value=${current} faults=${all} onInput=${(next) => (setSource(next), onInput())} />
-		${keys ? html`<details class="patch"><summary>Patch of ${plural(keys, "key")}</summary><pre>${text(patch, 2)}</pre></details>` : html`<p class="hint">The state is not changed.</p>`}`;
-	return { patch: keys ? { patch } : {}, isBad: !state || faults.length > 0, hasFaults: all.length > 0, editor };
+	const editor = html`${json.editor("State")}${keys ? html`<details class="patch"><summary>Patch of ${plural(keys, "key")}</summary><pre>${text(patch, 2)}</pre></details>` : html`<p class="hint">The state is not changed.</p>`}`;
+	return { ...json, patch: keys ? { patch } : {}, isBad: !state || json.isBad, editor };
 }

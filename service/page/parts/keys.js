@@ -1,4 +1,3 @@
-/** Keyboard: one table of shortcuts, and the dialog that shows it. */
 import { html, isUtc, remember, signal, useEffect, useRef } from "lib";
 import { Dialog } from "./basics.js";
 
@@ -15,7 +14,6 @@ const TABLE = [
 	["?", "This table"],
 ];
 
-/** Call a handler of `keys` (`{key: handler}`) on a key press outside of fields and dialogs. */
 export function useKeys(keys) {
 	const latest = useRef();
 	latest.current = keys;
@@ -29,7 +27,6 @@ export function useKeys(keys) {
 	}, []);
 }
 
-/** Move the focus among the elements with `data-row`. */
 function moveRow(by) {
 	const rows = [...document.querySelectorAll("[data-row]")];
 	const at = rows.indexOf(document.activeElement);

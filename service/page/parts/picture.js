@@ -1,4 +1,3 @@
-/** The graph as a picture: nodes in layers, edges with their conditions, visits, the way taken. */
 import { END, PICTURE_MAX, count, cut, edgesOf, endText, html, kindOf, layoutOf, own, useLayoutEffect, useLoad, useMemo, useRef } from "lib";
 import { Fault, Name } from "./basics.js";
 import { Table } from "./tables.js";
@@ -54,7 +53,6 @@ function Edge({ edge, times, look, onEdge }) {
 		${label && html`<rect class="plate" x=${edge.x - label.length * 3.1 - 3} y=${edge.y - 8} width=${label.length * 6.2 + 6} height="16" /><text x=${edge.x} y=${edge.y + 4}>${label}</text>`}</g>`;
 }
 
-/** More nodes than a picture can show: the same facts as a list. */
 function List({ definition, stats, lookOf, onNode }) {
 	const byNode = useMemo(() => Map.groupBy(edgesOf(definition), ({ from }) => from), [definition]);
 	return html`<div class="nodelist"><${Table} head=${["Node", "Does", "#Visits", "Goes to"]}>${Object.entries(definition.nodes).map(([name, node]) => html`<tr key=${name} class=${lookOf(name)}>
@@ -62,11 +60,7 @@ function List({ definition, stats, lookOf, onNode }) {
 		<td>${byNode.get(name).map(({ to, label }) => html`<div><${Name} of=${endText(to)} /> <span class="hint">${label}</span></div>`)}</td></tr>`)}<//></div>`;
 }
 
-/**
- * `stats`: visits by node and counts by edge (`GET /runs/{id}/path`); `current`: the node that runs next, `status`: how;
- * `at`: the node of the cursor's step; `taken`: the key of the edge that this step took; `selected`: a node; `tones`:
- * classes of edges by key.
- */
+/** `stats`: as `GET /runs/{id}/path`; `current`: the next node; `at`, `taken`: node and edge of the cursor's step; `tones`: classes by edge. */
 export function Picture({ definition, stats, current, status, at, taken, selected, tones, onNode, onEdge }) {
 	const names = Object.keys(definition.nodes);
 	const isLarge = names.length > PICTURE_MAX;

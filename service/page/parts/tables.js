@@ -1,4 +1,3 @@
-/** Tables: with a head, of differences, of a CSV file. */
 import { count, html, useState } from "lib";
 import { Json } from "./json.js";
 import { Virtual } from "./virtual.js";
@@ -11,7 +10,6 @@ const CHANGES_SHOWN = 40;
 const SIGNS = { added: "+", changed: "~", removed: "−" };
 const pathText = (path) => path.map((key) => (/^[\w-]+$/.test(key) ? key : JSON.stringify(key))).join(".");
 
-/** The differences of two values, a row each. */
 export function Changes({ changes }) {
 	const [isAll, setAll] = useState(false);
 	const shown = isAll ? changes : changes.slice(0, CHANGES_SHOWN);
@@ -23,7 +21,6 @@ export function Changes({ changes }) {
 
 const COLUMNS_MAX = 60;
 
-/** The rows of a CSV file, the first being the head. */
 export function CsvTable({ rows: [header = [], ...body], label }) {
 	const columns = Math.min(COLUMNS_MAX, header.length);
 	const style = { gridTemplateColumns: `repeat(${columns}, minmax(90px, 1fr))`, minWidth: `${columns * 110}px` };

@@ -1,12 +1,10 @@
-/** A list of rows of one height, of which only those in view are there. */
 import { html, useEffect, useLayoutEffect, useRef, useState } from "lib";
 
 const EXTRA = 8;
 
 /**
- * `rowsMax`: how many rows are in view at most. `render(index)` returns a row; `onRange(first, last, from, to)` hears
- * which rows are there, and which are in view. `follow`: end or start, where the list stays while rows come; rows that
- * come at the start leave a scrolled view where it is. `target`: `{index, isNear}` to show, once for each object.
+ * `onRange(first, last, from, to)` hears which rows are there, and which are in view. `follow`: the end, or the start,
+ * where rows come. `target`: `{index, isNear}` to show, once for each object; a near one moves only if out of view.
  */
 export function Virtual({ count, height, rowsMax, render, onRange, follow, target, label, class: classes = "" }) {
 	const box = useRef();

@@ -1,11 +1,9 @@
-/** Two runs on one picture: the way that they share, where they part, and what differed there. */
 import { asked, cachedGraph, conditionText, count, differences, enc, get, go, href, html, route, same, setQuery, short, takenIndex, useLoad, useMemo } from "lib";
 import { Changes, Cursor, Fault, Hint, Picture, Status, edgeKey, useKeys } from "parts";
 import { DecisionLine } from "./run/decisions.js";
 
 const STEPS_MAX = 5000;
 
-/** Load a run with its graph and its steps. */
 async function load(id) {
 	const run = await get(`runs/${enc(id)}`);
 	const steps = [];
@@ -17,13 +15,12 @@ async function load(id) {
 	return { run, steps, graph: await cachedGraph(run.graph_id) };
 }
 
-/** Return how many steps of each run come before the first that they can share: those before a fork. */
 const offsets = (...pair) => pair.map(({ run }, at) => {
 	const other = pair[1 - at].run.forked_from;
 	return other?.run_id === run.run_id ? other.step : 0;
 });
 
-/** Return the first row in which the two go, or else change the state, differently; or null. Row n is the nth step after the offsets. */
+/** Return the first row (from 1, after the offsets) in which the two go, or else change the state, differently; or null. */
 function parting(a, b, [x, y], length) {
 	const rows = Array.from({ length }, (_, row) => [a.steps[x + row], b.steps[y + row]]);
 	const went = rows.findIndex(([one, other]) => one?.node !== other?.node || one.decision.to !== other.decision.to);
@@ -44,14 +41,12 @@ function Side({ letter, side: { run, steps, graph }, step }) {
 }
 
 function Choose({ a, b, error }) {
-	const { data } = useLoad(() => get("runs", { limit: 100 }), []);
 	const submit = (event) => {
 		event.preventDefault();
 		go(href(["compare"], Object.fromEntries(new FormData(event.target))));
 	};
-	const field = (name, value) => html`<label class="field">Run ${name.toUpperCase()} <input name=${name} list="known" required value=${value} placeholder="id of a run" /></label>`;
-	return html`<div class="title"><h1>Compare two runs</h1></div><form class="choose" onSubmit=${submit}>${field("a", a)}${field("b", b)}<button class="primary">Compare</button>
-		<datalist id="known">${data?.items.map((run) => html`<option key=${run.run_id} value=${run.run_id}>${run.graph_name}, ${run.status}</option>`)}</datalist></form><${Fault} error=${error} />`;
+	const field = (name, value) => html`<label class="field">Run ${name.toUpperCase()} <input name=${name} required value=${value} placeholder="id of a run" /></label>`;
+	return html`<div class="title"><h1>Compare two runs</h1></div><form class="choose" onSubmit=${submit}>${field("a", a)}${field("b", b)}<button class="primary">Compare</button></form><${Fault} error=${error} />`;
 }
 
 function Compared({ a, b }) {

@@ -6,6 +6,7 @@ from typing import Any
 
 TOOLS = '''
 import asyncio
+from pathlib import Path
 from service import tool
 
 @tool
@@ -17,7 +18,8 @@ def same(state): return None
 @tool
 async def tick(state, context):
     context.log(f"tick {state['n']}")
-    await asyncio.sleep(0.01)
+    while state["n"] == 60 and not Path("go").exists():
+        await asyncio.sleep(0.02)
     return {"n": state["n"] + 1}
 
 @tool

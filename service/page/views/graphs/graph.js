@@ -1,6 +1,5 @@
-/** One graph: picture, definition, Mermaid, runs by outcome, versions; redraw an edge and backtest it. */
-import { cachedGraph, count, differences, enc, get, getText, href, html, listGraphs, route, setQuery, text, useInterval, useLoad, useState } from "lib";
-import { Changes, Choice, Empty, Fault, Hint, Picture, Quiet, Start, Status, Table, Time, copy } from "parts";
+import { cachedGraph, count, differences, enc, get, getText, href, html, listGraphs, text, useInterval, useLoad, useState } from "lib";
+import { Changes, Empty, Fault, Hint, Panes, Picture, Quiet, Start, Status, Table, Time, copy } from "parts";
 import { Redraw } from "./redraw.js";
 
 function Outcomes({ id }) {
@@ -32,16 +31,14 @@ export function GraphView({ id }) {
 	if (!graph) return html`<${Fault} error=${error} />`;
 	const { name, created_at, definition } = graph;
 	const panes = {
-		definition: ["Definition", html`<${Source} key="definition" load=${async () => text(definition, 2)} />`],
-		mermaid: ["Mermaid", html`<${Source} key="mermaid" load=${() => getText(`graph/${enc(id)}/mermaid`)} />`],
-		versions: ["Versions", html`<${Versions} graph=${graph} />`],
+		definition: ["Definition", () => html`<${Source} key="definition" load=${async () => text(definition, 2)} />`],
+		mermaid: ["Mermaid", () => html`<${Source} key="mermaid" load=${() => getText(`graph/${enc(id)}/mermaid`)} />`],
+		versions: ["Versions", () => html`<${Versions} graph=${graph} />`],
 	};
-	const asked = route.value.query.get("tab");
-	const tab = Object.hasOwn(panes, asked) ? asked : "definition";
-	return html`<div class="title"><h1><bdi>${name || "unnamed graph"}</bdi> <span class="id" title=${id}>${id.slice(0, 8)}</span></h1><span class="meta">created <${Time} iso=${created_at} /></span><span class="grow"></span><button class="primary" onClick=${() => setStarting(true)}>Start a run</button></div>
+	return html`<div class="title"><h1><bdi>${name || "unnamed graph"}</bdi> <span class="id" title=${id}>${id.slice(0, 8)}</span></h1><span class="meta">created <${Time} iso=${created_at} /></span><i></i><button class="primary" onClick=${() => setStarting(true)}>Start a run</button></div>
 		<${Outcomes} id=${id} /><div class="columns">
 		<div class="left"><${Picture} definition=${definition} onEdge=${setEdge} /><${Hint}>Choose an edge to change its condition and see how the last runs would have gone.<//>
 			${edge && html`<${Redraw} key=${edge.from + edge.index} graph=${graph} edge=${edge} onClose=${() => setEdge(null)} />`}</div>
-		<div class="right"><${Choice} label="Show" options=${Object.entries(panes).map(([key, [title]]) => [key, title])} value=${tab} onChange=${(next) => setQuery({ tab: next })} />${panes[tab][1]}</div></div>
+		<${Panes} panes=${panes} /></div>
 		${isStarting && html`<${Start} graphId=${id} onClose=${() => setStarting(false)} />`}`;
 }

@@ -1,20 +1,16 @@
-/** All graphs, the newest first; a definition can be pasted. */
 import { get, go, href, html, listGraphs, post, useLoad, useState } from "lib";
-import { Dialog, Empty, Fault, JsonEditor, Table, Time, placed, readJson, useKeys } from "parts";
+import { Dialog, Empty, Fault, Table, Time, useJson, useKeys } from "parts";
 
 const DRAFT = `{\n  "name": "my graph",\n  "start_node": "first",\n  "nodes": {"first": "TOOL"},\n  "edges": {}\n}`;
 
 function Paste({ onClose }) {
-	const [source, setSource] = useState(DRAFT);
-	const [problem, setProblem] = useState(null);
-	const { value, faults } = readJson(source);
+	const { value, isBad, editor, refuse, fault } = useJson(DRAFT);
 	const { data: tools } = useLoad(() => get("tools"), []);
-	const all = [...faults, ...placed(source, problem, "")];
-	const create = () => post("graph/create", value).then(({ graph_id }) => (onClose(), go(href(["graphs", graph_id]))), setProblem);
-	return html`<${Dialog} wide title="New graph" onClose=${onClose} footer=${html`<button class="primary" disabled=${faults.length > 0} onClick=${create}>Create</button>`}>
-		<${JsonEditor} label="Definition" rows=${16} value=${source} faults=${all} onInput=${(next) => (setSource(next), setProblem(null))} />
+	const create = () => post("graph/create", value).then(({ graph_id }) => (onClose(), go(href(["graphs", graph_id]))), refuse);
+	return html`<${Dialog} wide title="New graph" onClose=${onClose} footer=${html`<button class="primary" disabled=${isBad} onClick=${create}>Create</button>`}>
+		${editor("Definition", 16)}
 		<details><summary>Tools of this server</summary><ul class="plain">${tools?.items.map(({ name, description }) => html`<li key=${name}><code>${name}</code> <span class="hint">${description}</span></li>`)}</ul></details>
-		<${Fault} error=${all.length ? null : problem} /><//>`;
+		${fault}<//>`;
 }
 
 export function Graphs() {
@@ -24,7 +20,7 @@ export function Graphs() {
 	useKeys({ n: () => setPasting(true) });
 	const found = (data ?? []).filter(({ name, graph_id }) => `${name} ${graph_id}`.toLowerCase().includes(search.toLowerCase()));
 	const groups = [...Map.groupBy(found, ({ name, graph_id }) => name || graph_id).values()];
-	return html`<div class="title"><h1>Graphs</h1><span class="grow"></span><input data-search type="search" aria-label="Search" placeholder="name or id" value=${search} onInput=${({ target }) => setSearch(target.value)} /><button class="primary" onClick=${() => setPasting(true)}>New graph</button></div>
+	return html`<div class="title"><h1>Graphs</h1><i></i><input data-search type="search" aria-label="Search" placeholder="name or id" value=${search} onInput=${({ target }) => setSearch(target.value)} /><button class="primary" onClick=${() => setPasting(true)}>New graph</button></div>
 		<${Fault} error=${error} retry=${reload} />
 		${data && !groups.length && html`<${Empty} title=${search ? "No graph matches." : "No graphs yet."}>Paste a definition as a new graph, or run the demo under <a href=${href(["runs"])}>Runs</a>.<//>`}
 		${groups.length > 0 && html`<${Table} class="graphs" head=${["Graph", "Newest version", "#Versions", "Created", ""]}>${groups.map(([{ graph_id, name, created_at }, ...older]) => html`<tr key=${graph_id}>

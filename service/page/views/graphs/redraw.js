@@ -1,10 +1,8 @@
-/** Redraw an edge's condition, and ask the last runs how they would have gone. */
 import { conditionText, count, enc, go, href, html, plural, post, short, text, useState } from "lib";
-import { Close, Fault, Hint, JsonEditor, Name, Table, placed, readJson, say } from "parts";
+import { Close, Hint, Name, Table, say, useJson } from "parts";
 
 const RUNS = 100;
 
-/** Return the definition with another condition, or none, at an edge. */
 function redrawn(definition, { from, index }, condition) {
 	const { condition: _, ...rest } = definition.edges[from][index];
 	const edges = definition.edges[from].with(index, condition ? { ...rest, condition } : rest);
@@ -22,22 +20,20 @@ function Result({ result: { runs, steps, diverging_runs: elsewhere, examples }, 
 export function Redraw({ graph: { graph_id: old, definition }, edge, onClose }) {
 	const { from, index } = edge;
 	const { to, condition } = definition.edges[from][index];
-	const [source, setSource] = useState(condition ? text(condition, 2) : "");
-	const [problem, setProblem] = useState(null);
 	const [state, setState] = useState(null);
-	const { value, faults } = source.trim() ? readJson(source) : { faults: [] };
-	const all = [...faults, ...placed(source, problem, `/edges/${from.replaceAll("~", "~0").replaceAll("/", "~1")}/${index}/condition`)];
+	const prefix = `/edges/${from.replaceAll("~", "~0").replaceAll("/", "~1")}/${index}/condition`;
+	const { value, isBad, editor, refuse, fault } = useJson(condition ? text(condition, 2) : "", { prefix, mayBeEmpty: true, onInput: () => setState(null) });
 	const ask = async () => {
 		try {
 			const { graph_id: id } = await post("graph/create", redrawn(definition, edge, value));
 			setState({ id, result: id !== old && (await post(`graph/${enc(id)}/backtest`, { runs: { graph_id: old, limit: RUNS } })) });
 		} catch (refusal) {
-			setProblem(refusal);
+			refuse(refusal);
 		}
 	};
-	return html`<section class="redraw" aria-label="Redraw an edge"><header class="row"><h2><${Name} of=${from} /> → <${Name} of=${to} /></h2><span class="grow"></span><${Close} onClick=${onClose} /></header>
-		<${JsonEditor} label="Condition (empty: none)" rows=${7} value=${source} faults=${all} onInput=${(next) => (setSource(next), setProblem(null), setState(null))} />
-		<${Hint}>${value ? conditionText(value) : "always true"}<//><${Fault} error=${all.length ? null : problem} />
-		<div class="actions"><button class="primary" disabled=${faults.length > 0} onClick=${ask}>Backtest the last ${RUNS} runs</button>${state?.result && html`<a class="button" href=${href(["graphs", state.id])}>Open the redrawn graph</a>`}</div>
+	return html`<section class="redraw" aria-label="Redraw an edge"><header class="row"><h2><${Name} of=${from} /> → <${Name} of=${to} /></h2><i></i><${Close} onClick=${onClose} /></header>
+		${editor("Condition (empty: none)", 7)}
+		<${Hint}>${value ? conditionText(value) : "always true"}<//>${fault}
+		<div class="actions"><button class="primary" disabled=${isBad} onClick=${ask}>Backtest the last ${RUNS} runs</button>${state?.result && html`<a class="button" href=${href(["graphs", state.id])}>Open the redrawn graph</a>`}</div>
 		${state && (state.result ? html`<${Result} ...${state} />` : html`<${Hint}>That is this graph: nothing is changed.<//>`)}</section>`;
 }

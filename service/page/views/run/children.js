@@ -1,4 +1,3 @@
-/** The child runs of a run, or of the cursor's step. */
 import { get, href, html, isOver, own, short, useInterval, useLoad } from "lib";
 import { Elapsed, Hint, Status, Table } from "parts";
 

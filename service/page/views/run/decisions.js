@@ -1,5 +1,4 @@
-/** The decisions of a node as a matrix, and numbers that change over its visits as curves. */
-import { asked, conditionText, count, edgesFrom, get, html, isNumber, own, plural, takenIndex, toNumber, useLoad, useMemo, useState } from "lib";
+import { asked, cellsOf, conditionText, count, edgesFrom, get, html, isNumber, own, plural, takenIndex, toNumber, useLoad, useMemo, useState } from "lib";
 import { Curve, Fault, Hint, Name, Select } from "parts";
 
 const VISITS_MAX = 200;
@@ -7,7 +6,6 @@ const ROWS = 30;
 const CURVES_MAX = 6;
 const WORDS = { condition: "its condition is true", unconditional: "no edge before it was true", no_edges: "the node has no edges", none_true: "no edge was true", on_error: "the node failed for good", patch: "the state was patched" };
 
-/** A decision in one sentence. */
 export function DecisionLine({ step: { node, decision } }) {
 	const { to, reason, evaluated } = decision;
 	const last = evaluated.at(-1);
@@ -16,24 +14,14 @@ export function DecisionLine({ step: { node, decision } }) {
 		<span class="hint">${reason === "unconditional" && evaluated.length === 1 ? "its only edge" : WORDS[reason]}${tests && html`: <code>${tests}</code>`}</span></p>`;
 }
 
-/** Return the entries of a decision by the index of their edge, and the index of the edge that was taken. */
-function cellsOf(definition, step) {
-	const { reason, evaluated } = step.decision;
-	const indices = [...edgesFrom(definition, step.node).entries()].filter(([, edge]) => (edge.on_error != null) === (reason === "on_error")).map(([index]) => index);
-	const taken = takenIndex(definition, step);
-	const found = new Map(evaluated.map((entry, at) => [indices[at], entry]));
-	return { taken, found: taken === null ? found : found.set(taken, evaluated.at(-1)) };
-}
-
 function Cell({ entry, isTaken }) {
 	if (!entry) return html`<td class="notasked" title="not asked">·</td>`;
 	const tests = asked(entry.condition, entry.operands);
 	return html`<td class=${String(entry.result)} title=${tests.map(({ comparison, text, result }) => `${conditionText(comparison)}: ${text}, ${result}`).join("\n")}>
 		<span class="mark" role="img" aria-label=${String(entry.result)}>${entry.result ? "✓" : "✗"}</span>${isTaken && html`<span class="went" role="img" aria-label="taken"> →</span>`}
-		${tests.map(({ text, result }) => html`<span class=${`test ${result ? "" : "no"}`}>${text}</span>`)} ${entry.note && html`<span class="hint">${entry.note}</span>`}</td>`;
+		${tests.map(({ text, result }) => html`<span class=${`test ${result ? "" : "no"}`}>${text}</span>`)}</td>`;
 }
 
-/** Comparisons with numbers that differ over the visits: `[{label, points, limits}]`. */
 function curvesOf(visits) {
 	const found = new Map();
 	for (const { step, decision } of visits)
@@ -62,8 +50,8 @@ export function Decisions({ model, node, step, total, definition, stats, onStep,
 		${!isTaken(index) && html`<span class="never">never taken</span>`}
 		${index !== takenIndex(definition, picked) && edge.on_error == null && edge.to !== null && html`<button class="small" title=${`Find the smallest change of the state after step ${picked.step} with which this edge is taken`} onClick=${() => onMake(picked, index)}>Make it true</button>`}</th>`;
 	const row = (visit) => {
-		const { found, taken } = cellsOf(definition, visit);
-		return html`<tr key=${visit.step} class=${visit.step === step && "is-at"}><th scope="row" class="num"><button class="link" onClick=${() => onStep(visit.step)}>${count(visit.step)}</button></th>${edges.map((_, at) => html`<${Cell} entry=${found.get(at)} isTaken=${at === taken} />`)}</tr>`;
+		const [cells, taken] = [cellsOf(definition, visit), takenIndex(definition, visit)];
+		return html`<tr key=${visit.step} class=${visit.step === step && "is-at"}><th scope="row" class="num"><button class="link" onClick=${() => onStep(visit.step)}>${count(visit.step)}</button></th>${edges.map((_, at) => html`<${Cell} entry=${cells.get(at)} isTaken=${at === taken} />`)}</tr>`;
 	};
 	return html`<div class="decisions"><label class="inline">Node <${Select} value=${node} options=${Object.keys(definition.nodes).map((name) => [name, name + (own(stats.nodes, name) ? ` ×${count(own(stats.nodes, name).visits)}` : "")])} onChange=${onNode} /></label><${Fault} error=${error} />
 		${data && !visits.length && html`<${Hint}>The run has not made a step at this node.<//>`}${visits.length > 0 && !edges.length && html`<${Hint}>This node has no edges: the run ends after it.<//>`}

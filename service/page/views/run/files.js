@@ -1,4 +1,3 @@
-/** Files that a run left: to look at, as text or as a table, or to download. */
 import { at, bytes, dateTime, enc, get, head, html, rowsOf, useLoad, useState, zone } from "lib";
 import { CsvTable, Fault, Hint, Table } from "parts";
 

@@ -1,4 +1,3 @@
-/** Forks: from a step with an edited state, or onto an edge that was not taken. */
 import { conditionText, edgesFrom, go, href, html, post, solve, useLoad, useMemo, useState } from "lib";
 import { Changes, Dialog, Fault, Name, Select, usePatch } from "parts";
 
@@ -11,19 +10,17 @@ async function fork(model, body, onClose) {
 export function ForkDialog({ model, step, definition, onClose }) {
 	const { data, error } = useLoad(async () => ({ state: await model.stateAt(step), record: await model.stepAt(step) }), [step]);
 	const [node, setNode] = useState(null);
-	const [problem, setProblem] = useState(null);
-	const { patch, isBad, hasFaults, editor } = usePatch(data?.state, problem, () => setProblem(null));
+	const { patch, isBad, editor, refuse, fault } = usePatch(data?.state);
 	const went = step === 0 ? definition.start_node : data?.record?.decision.to;
 	const start = node ?? went;
-	const submit = () => fork(model, { step, ...patch, ...(start !== went && { node: start }) }, onClose).catch(setProblem);
+	const submit = () => fork(model, { step, ...patch, ...(start !== went && { node: start }) }, onClose).catch(refuse);
 	const options = Object.keys(definition.nodes).map((name) => [name, name + (name === went ? " (as this run did)" : "")]);
 	return html`<${Dialog} wide title=${step ? `Fork after step ${step}` : "Fork from the initial state"} onClose=${onClose} footer=${html`<button class="primary" disabled=${isBad || !start} onClick=${submit}>Fork</button>`}>
 		<p class="hint">A new run begins with this state. This run stays as it is.</p>
 		<label class="field">Goes on at <${Select} value=${start} options=${went ? options : [["", "choose a node: this step ended the run"], ...options]} onChange=${setNode} /></label>
-		${editor}<${Fault} error=${error ?? (hasFaults ? null : problem)} /><//>`;
+		${editor}<${Fault} error=${error} />${fault}<//>`;
 }
 
-/** Make it true: fork onto edge `index` of the step's node, with the smallest change that takes it there. */
 export function MakeTrue({ model, step, index, definition, onClose, onEdit }) {
 	const edges = edgesFrom(definition, step.node);
 	const { to, condition } = edges[index];

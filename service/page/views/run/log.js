@@ -1,5 +1,4 @@
-/** The lines of a run, live: all of them by scrolling, or those that a filter finds. */
-import { clock, count, full, get, html, text, useEffect, useRef, useState, zone } from "lib";
+import { clock, count, full, get, html, text, useEffect, useInterval, useRef, useState, zone } from "lib";
 import { Close, Fault, Hint, Json, Quiet, Select, Virtual, copy, say } from "parts";
 
 const ROW = 22;
@@ -15,34 +14,29 @@ function Line({ line, isAt, onPick }) {
 
 function Detail({ line, onAround, onStep, onClose }) {
 	const { seq, event, ts, attempt, step, message, data } = line;
-	return html`<section class="detail" aria-label=${`Line ${seq}`}><header class="row"><b>Line ${count(seq)}</b><span class="hint">${event}, ${full(ts)}${attempt && `, attempt ${attempt}`}</span><span class="grow"></span>
+	return html`<section class="detail" aria-label=${`Line ${seq}`}><header class="row"><b>Line ${count(seq)}</b><span class="hint">${event}, ${full(ts)}${attempt && `, attempt ${attempt}`}</span><i></i>
 		${step && html`<${Quiet} onClick=${() => onStep(step)}>Step ${step}<//>`}${onAround && html`<${Quiet} onClick=${onAround}>Lines around<//>`}<${Quiet} onClick=${() => copy(text(line, 2))}>Copy<//><${Close} onClick=${onClose} /></header>
 		<pre dir="auto">${message}</pre>${Object.keys(data).length > 0 && html`<${Json} value=${data} open />`}</section>`;
 }
 
-/** The lines that a filter finds, the newest page first; live ones are added as they come. */
-function useHits(model, filter, lastSeq) {
+/** The lines that a filter finds, the newest page first; later ones are asked for while the run goes on. */
+function useHits(model, filter) {
 	const key = JSON.stringify(filter);
 	const isOn = key !== "{}";
 	const [state, set] = useState({});
 	const mine = useRef();
 	mine.current = key;
-	const { items = [], isWhole = true, upTo, error } = state.key === key ? state : {};
-	const load = async (before, upTo, later) => {
-		const result = await get(`${model.base}/logs`, { ...filter, before_seq: before, limit: PAGE }).then((page) => ({ items: [...page.items.sort((a, b) => a.seq - b.seq), ...later], isWhole: page.items.length < PAGE, upTo }), (problem) => ({ error: problem }));
-		if (mine.current === key) set({ key, ...result });
+	const { items = [], isWhole = true, error } = state.key === key ? state : {};
+	const load = async (query, join) => {
+		const result = await get(`${model.base}/logs`, { ...filter, limit: PAGE, ...query }).then((page) => join(page.items.sort((a, b) => a.seq - b.seq)), (problem) => ({ error: problem }));
+		if (mine.current === key) set((old) => ({ ...(old.key === key && old), key, ...result }));
 	};
-	useEffect(() => void (isOn && load(lastSeq + 1, lastSeq, [])), [key]);
-	useEffect(() => {
-		if (!(lastSeq > upTo)) return;
-		const fits = (line) => line && !(LEVELS.indexOf(line.level) < LEVELS.indexOf(filter.level)) && (!filter.node || line.node === filter.node) && line.message.includes(filter.text ?? "");
-		const fresh = Array.from({ length: Math.min(5000, lastSeq - upTo) }, (_, at) => model.lines.get(lastSeq - at)).filter(fits).reverse();
-		set((old) => ({ ...old, items: [...items, ...fresh], upTo: lastSeq }));
-	}, [lastSeq, upTo]);
-	return { isOn, items, isWhole, error, earlier: () => load(items[0].seq, upTo, items) };
+	const before = (before_seq) => load({ before_seq }, (found) => ({ items: [...found, ...(before_seq > model.lastSeq.peek() ? [] : items)], isWhole: found.length < PAGE }));
+	useEffect(() => void (isOn && before(model.lastSeq.peek() + 1)), [key]);
+	useInterval(() => load({ after_seq: items.at(-1)?.seq ?? 0 }, (found) => ({ items: [...items, ...found] })), isOn && state.key === key && model.link.value === "live" && 1000);
+	return { isOn, items, isWhole, error, earlier: () => before(items[0].seq) };
 }
 
-/** Save all lines as a file, a JSON object each line. */
 async function download(model, last) {
 	const parts = [];
 	for (let after = 0; after < last; ) {
@@ -61,7 +55,7 @@ export function Log({ model, definition, onStep }) {
 	const [filter, setFilter] = useState({});
 	const [picked, setPicked] = useState(null);
 	const [target, setTarget] = useState(null);
-	const hits = useHits(model, filter, total);
+	const hits = useHits(model, filter);
 	const size = hits.isOn ? hits.items.length : total;
 	const lineAt = (index) => (hits.isOn ? hits.items[index] : lines.version.value >= 0 && lines.get(index + 1));
 	const set = (name) => (value) => setFilter(Object.fromEntries(Object.entries({ ...filter, [name]: value }).filter(([, one]) => one)));

@@ -1,6 +1,5 @@
-/** One run. One cursor, the step in the URL, drives the picture, the state and the decisions. */
 import { RunModel, count, edgesFrom, href, html, isOver, route, setQuery, short, takenIndex, useEffect, useLoad, useMemo, useState } from "lib";
-import { Choice, Cursor, Elapsed, Empty, Fault, Picture, Start, Status, Tags, Time, edgeKey, useKeys } from "parts";
+import { Cursor, Elapsed, Empty, Fault, Panes, Picture, Start, Status, Tags, Time, edgeKey, useKeys } from "parts";
 import { Children } from "./children.js";
 import { Headline } from "./control.js";
 import { DecisionLine, Decisions } from "./decisions.js";
@@ -28,7 +27,7 @@ export function Run({ id }) {
 	}, []);
 	const [run, error] = [model.run.value, model.error.value];
 	if (run) return html`<${Loaded} model=${model} run=${run} />`;
-	return error?.status === 404 ? html`<${Empty} title="There is no such run.">It may be of another database. Look at <a href=${href(["runs"])}>the runs</a>.<//>` : html`<${Fault} error=${error} retry=${() => model.open()} />`;
+	return error?.status === 404 ? html`<${Empty} title="There is no such run.">Look at <a href=${href(["runs"])}>the runs</a>.<//>` : html`<${Fault} error=${error} retry=${() => model.open()} />`;
 }
 
 function Loaded({ model, run }) {
@@ -63,11 +62,9 @@ function Loaded({ model, run }) {
 		files: ["Files", () => html`<${Files} model=${model} step=${total} />`],
 		...(isQuality(last) && { quality: ["Quality", () => html`<${Quality} model=${model} step=${step} hasEnded=${run.status === "completed"} />`] }),
 	};
-	const tab = Object.hasOwn(panes, query.get("tab")) ? query.get("tab") : "state";
-	const setTab = (next) => setQuery({ tab: next });
 	useKeys({
 		ArrowLeft: () => goTo(step - 1), ArrowRight: () => goTo(step + 1 < total ? step + 1 : null), Home: () => goTo(0), End: () => goTo(null),
-		...Object.fromEntries(Object.keys(panes).map((key, at) => [at + 1, () => setTab(key)])),
+		...Object.fromEntries(Object.keys(panes).map((key, at) => [at + 1, () => setQuery({ tab: key })])),
 	});
 	return html`<${Head} run=${run} name=${name} link=${model.link.value} />
 		<${Headline} model=${model} onFork=${fork} onStartLike=${() => open("start")} />
@@ -75,7 +72,7 @@ function Loaded({ model, run }) {
 		<div class="columns"><div class="left">
 			<${Picture} definition=${definition} stats=${stats} current=${isLast ? run.current_node : null} status=${run.status} at=${isLast && run.current_node !== null ? null : record?.node} taken=${record && taken !== null && edgeKey(record.node, taken)} selected=${query.get("node")} onNode=${setNode} onEdge=${pickEdge} />
 			${record && html`<${DecisionLine} step=${record} />`}<${Timeline} ...${shared} /><${Children} run=${run} definition=${definition} step=${record} /></div>
-		<div class="right"><${Choice} label="Show" options=${Object.entries(panes).map(([key, [text, , n]]) => [key, text, n])} value=${tab} onChange=${setTab} />${panes[tab][1]()}</div></div>
+		<${Panes} panes=${panes} /></div>
 		${dialog?.kind === "fork" && html`<${ForkDialog} ...${shared} onClose=${close} />`}${dialog?.kind === "start" && html`<${Start} like=${run} onClose=${close} />`}
 		${dialog?.kind === "make" && html`<${MakeTrue} model=${model} step=${dialog.visit} index=${dialog.index} definition=${definition} onClose=${close} onEdit=${fork} />`}`;
 }

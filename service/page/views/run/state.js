@@ -1,22 +1,18 @@
-/** The state after a step, what that step changed, and who wrote a key. */
 import { conditionText, count, differences, enc, get, html, keysOf, pathsOf, text, useLoad, useMemo, useState } from "lib";
 import { Changes, Close, Fault, Hint, Json, Name, Quiet, Table, copy } from "parts";
 
-/** Return the edges of a graph whose conditions read a top-level key. */
 const readersOf = ({ edges }, key) => Object.entries(edges).flatMap(([from, list]) => list.filter(({ condition }) => pathsOf(condition).some((path) => keysOf(path)[0] === key)).map((edge) => ({ from, ...edge })));
 
 function Blame({ model, name, step, definition, onStep, onClose }) {
 	const { data, error } = useLoad(() => get(`${model.base}/keys/${enc(name)}`, { before_step: step + 1, limit: 50 }), [step]);
 	const items = data?.items ?? [];
 	const readers = readersOf(definition, name);
-	return html`<section class="blame" aria-label=${`History of ${name}`}><header class="row"><h2><bdi>${name}</bdi></h2><span class="grow"></span><${Close} onClick=${onClose} /></header><${Fault} error=${error} />
-		${items.length > 0 && html`<${Table} head=${["Written by", "Value"]}>${items.map(({ step: at, node, value, removed }) => html`<tr key=${at}>
+	return html`<section class="blame" aria-label=${`History of ${name}`}><header class="row"><h2><bdi>${name}</bdi></h2><i></i><${Close} onClick=${onClose} /></header><${Fault} error=${error} />
+		${items.length > 0 && html`<${Table} head=${["Written by", data.next_cursor === null ? "Value" : "The newest values"]}>${items.map(({ step: at, node, value, removed }) => html`<tr key=${at}>
 			<td><button class="link" onClick=${() => onStep(at)}>step ${count(at)}</button> <span class="hint">${at === 0 ? "initial state" : (node ?? "patch")}</span></td><td>${removed ? html`<span class="j-null">removed</span>` : html`<${Json} value=${value} />`}</td></tr>`)}<//>`}
-		${data?.next_cursor != null && html`<${Hint}>Older values are not shown.<//>`}
 		<p>${readers.length ? "Read by the edges" : "No edge reads it."}</p><ul class="plain">${readers.map(({ from, to, condition }) => html`<li><${Name} of=${from} /> → <${Name} of=${to} /> <span class="hint">${conditionText(condition)}</span></li>`)}</ul></section>`;
 }
 
-/** Return what changed, and all that it lies in, by path: its keys, each after a NUL. */
 function marksOf(changes) {
 	const marks = new Map();
 	for (const { path, kind } of changes) {
@@ -36,7 +32,7 @@ export function StatePane({ model, step, definition, onStep, onFork }) {
 	if (!data) return html`<${Fault} error=${error} />`;
 	const { at, after, changes } = data;
 	return html`<div class="statepane">${at > 0 && html`<h2>Step ${at} changed ${!changes.length && "nothing"}</h2><${Changes} key=${at} changes=${changes} />`}
-		<header class="row"><h2>${at ? `State after step ${at}` : "Initial state"}</h2><span class="grow"></span><${Quiet} onClick=${() => copy(text(after, 2))}>Copy<//><${Quiet} onClick=${onFork}>Fork from here…<//></header>
+		<header class="row"><h2>${at ? `State after step ${at}` : "Initial state"}</h2><i></i><${Quiet} onClick=${() => copy(text(after, 2))}>Copy<//><${Quiet} onClick=${onFork}>Fork from here…<//></header>
 		${key !== null && html`<${Blame} key=${key} model=${model} name=${key} step=${step} definition=${definition} onStep=${onStep} onClose=${() => setKey(null)} />`}
 		<ul class="json top">${Object.entries(after).map(([name, value]) => html`<li key=${name} class=${marks.get(`\0${name}`)}>
 			<button class="j-key" title="Who wrote it, and who reads it" aria-pressed=${name === key} onClick=${() => setKey(name === key ? null : name)}><bdi>${name}</bdi></button> <${Json} value=${value} marks=${marks} path=${`\0${name}`} /></li>`)}</ul>

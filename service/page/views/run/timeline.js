@@ -1,15 +1,12 @@
-/** Steps and their attempts in time, the newest first; idle gaps are folded. */
 import { count, duration, html, kindOf, own, useMemo, useState } from "lib";
 import { Hint, Virtual } from "parts";
 
 const ROW = 24;
-/** How wide a folded gap is, as a part of the time that was busy. */
 const FOLD = 0.04;
 const GAP_MS = 1000;
 
 const span = ({ started_at, finished_at }, kind) => ({ start: Date.parse(started_at), end: Date.parse(finished_at), kind });
 
-/** Return the intervals of a step; kind is ok, bad, wait or patch. */
 function intervals({ nodes }, step) {
 	if (step.node === null) return [span(step, "patch")];
 	if (kindOf(own(nodes, step.node) ?? {})[0] !== "tool") return [span(step, "wait")];
@@ -36,9 +33,8 @@ function Row({ step, before, parts, place, isAt, onStep }) {
 	const gap = before ? parts[0]?.start - Date.parse(before.finished_at) : 0;
 	const took = duration(step.duration_ms);
 	const bad = step.attempts.filter(({ error }) => error);
-	const title = [`step ${step.step}`, step.node ?? "patch", took, bad.length && `${bad.length} failed attempts: ${bad[0].error.message}`, gap > GAP_MS && `after ${duration(gap)} of rest`].filter(Boolean).join(", ");
 	const bar = (kind, from, to, height) => html`<rect class=${kind} x=${Math.min(99.4, from)} y=${5 - height / 2} width=${Math.max(0.6, to - from)} height=${height} />`;
-	return html`<button class=${`step ${isAt ? "is-at" : ""}`} aria-current=${isAt && "step"} title=${title} onClick=${() => onStep(step.step)}><span class="num">${count(step.step)}</span><bdi class="who">${step.node ?? "patch"}</bdi>
+	return html`<button class=${`step ${isAt ? "is-at" : ""}`} aria-current=${isAt && "step"} title=${bad[0]?.error.message} onClick=${() => onStep(step.step)}><span class="num">${count(step.step)}</span><bdi class="who">${step.node ?? "patch"}</bdi>
 		<svg class="bars" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">${parts.map(({ start, end, kind }, at) => [at > 0 && bar("backoff", place(parts[at - 1].end), place(start), 0.8), bar(kind, place(start), place(end), kind === "wait" ? 3.2 : 6)])}</svg>
 		<span class="num took">${gap > GAP_MS && html`<i>⋯${duration(gap)}</i> `}${bad.length > 0 && html`<b>${bad.length + 1} tries</b> `}${took}</span></button>`;
 }

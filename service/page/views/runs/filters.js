@@ -1,13 +1,10 @@
-/** The filters of the list of runs. They live in the URL, under the names that the API gives them. */
 import { count, dateTime, go, href, html, isUtc, recall, remember, route, setQuery, useState, zone } from "lib";
 import { Choice, STATUSES, Select, say } from "parts";
 
-/** The filters, and what they are called. */
 const WORDS = { status: "status", graph: "graph", graph_id: "graph id", tag: "tag", waiting_for: "waits for", created_after: "after", created_before: "before", id_prefix: "id", parent_id: "parent", forked_from: "forked from" };
 const SEVERAL = ["status", "tag"];
 const NONE = Object.fromEntries(Object.keys(WORDS).map((name) => [name, null]));
 
-/** Return the filters of a URL's query: `{name: value}`, a list where several are meant. */
 export const filtersOf = (query) =>
 	Object.fromEntries(Object.keys(WORDS).filter((name) => query.has(name)).map((name) => [name, SEVERAL.includes(name) ? query.getAll(name) : query.get(name)]));
 

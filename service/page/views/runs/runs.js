@@ -1,4 +1,3 @@
-/** All runs, the newest first; the list is live, and its filters are its URL. */
 import { count, get, href, html, listGraphs, recall, route, setQuery, short, useEffect, useInterval, useLoad, useRef, useState } from "lib";
 import { DemoButton, Elapsed, Empty, Fault, Name, Start, Status, Table, Tags, Time, Waiting, useKeys } from "parts";
 import { Bulk } from "./bulk.js";
@@ -18,7 +17,6 @@ const Row = ({ run }) => html`<tr>
 	<td class="c-where">${run.current_node !== null && html`<${Name} of=${run.current_node} />`}<${Waiting} wait=${run.waiting_for} />${run.status === "failed" && html`<span class="error" title=${run.error?.message}>${run.error?.type}</span>`}</td>
 	<td class="num c-step">${count(run.step)}</td><td class="num c-time"><${Elapsed} run=${run} /></td><td class="num c-age"><${Time} iso=${run.created_at} ago /></td></tr>`;
 
-/** The loaded rows: pages by cursor, refreshed together while they are few. */
 function useRuns(filters) {
 	const key = JSON.stringify(filters);
 	const [state, set] = useState({});
@@ -45,10 +43,9 @@ export function Runs() {
 	useInterval(reload, 3 * REFRESH_MS);
 	const [dialog, setDialog] = useState(null);
 	const close = () => (setDialog(null), refresh());
-	// The filters are remembered: the page opens with those of the last time.
 	useEffect(() => !location.search && !location.pathname.endsWith("/runs") && setQuery(recall("filters", {})) , []);
 	useKeys({ n: () => setDialog("start") });
-	return html`<div class="title"><h1>Runs</h1><span class="grow"></span><${DemoButton} />${items?.length > 0 && html`<button onClick=${() => setDialog("bulk")}>Act on all…</button>`}<button class="primary" onClick=${() => setDialog("start")}>Start a run</button></div>
+	return html`<div class="title"><h1>Runs</h1><i></i><${DemoButton} />${items?.length > 0 && html`<button onClick=${() => setDialog("bulk")}>Act on all…</button>`}<button class="primary" onClick=${() => setDialog("start")}>Start a run</button></div>
 		<${Filters} filters=${filters} counts=${counts} graphs=${[...new Set((graphs ?? []).map(({ name }) => name).filter(Boolean))]} />
 		<${Fault} error=${error} retry=${refresh} />
 		${items?.length > 0 && html`<${Table} class="runs" head=${["Status", "Run", "At", "#Step", "#Duration", "#Age"]}>${items.map((run) => html`<${Row} key=${run.run_id} run=${run} />`)}<//>`}
