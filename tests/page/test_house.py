@@ -24,7 +24,9 @@ def test_files_and_folders_are_small() -> None:
 
 
 def test_vendored_modules_are_those_that_are_written_down() -> None:
-    rows = re.findall(r"^\| `(\S+)` \|.*\| (\d+) \| `(\w{64})` \|$", (PAGE / "vendor/README.md").read_text(), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(\S+)` \|.*\| (\d+) \| `(\w{64})` \|$", (PAGE / "vendor/README.md").read_text(), re.MULTILINE
+    )
     found = {file.name: file.read_bytes() for file in (PAGE / "vendor").glob("*.mjs")}
     assert {name for name, _, _ in rows} == set(found)
     for name, size, digest in rows:

@@ -19,7 +19,6 @@ function format(iso, options) {
 	if (!formats.has(key)) formats.set(key, new Intl.DateTimeFormat("sv-SE", { timeZone: zone(), ...options }));
 	return formats.get(key).format(new Date(iso));
 }
-/** Return `2026-11-29 16:05:33` in the chosen zone. */
 export const dateTime = (iso) => format(iso, { year: "numeric", month: "2-digit", day: "2-digit", ...CLOCK });
 export const clock = (iso) => `${format(iso, CLOCK)}.${String(new Date(iso).getUTCMilliseconds()).padStart(3, "0")}`;
 export const full = (iso) => `${dateTime(iso)} ${zone()}`;

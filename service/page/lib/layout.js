@@ -1,6 +1,8 @@
 import { END, edgesOf, kindOf } from "./edges.js";
 import { cut, parse } from "./json.js";
 
+/** With room for the count of times that an edge was taken. */
+const textWidth = (label) => label.length * 6.3 + 50;
 const HEIGHT = 42, GAP_X = 26, GAP_Y = 12, MARGIN = 18, SWEEPS = 24;
 
 /** Mark the edges that close a cycle; return the names, each after all that lead to it otherwise. */
@@ -127,7 +129,7 @@ export function layout(definition) {
 	const names = Object.keys(definition.nodes);
 	if (edges.some(({ to }) => to === END)) names.push(END);
 	const loops = edges.filter(({ from, to }) => from === to);
-	const room = new Map(loops.map(({ from, label }) => [from, 30 + label.length * 6.3]));
+	const room = new Map(loops.map(({ from, label }) => [from, 30 + textWidth(label)]));
 	const bare = (name) => (name === END ? 20 : Math.max(92, cut(name, 26).length * 7.6 + 34, cut(kindOf(definition.nodes[name])[1], 28).length * 5.9 + 40));
 	const flows = edges.filter(({ from, to }) => from !== to);
 	const { layers, cells } = build(names, flows, definition.start_node, (name) => bare(name) + 2 * (room.get(name) ?? 0));
@@ -141,7 +143,7 @@ export function layout(definition) {
 	const placed = edges.map(({ chain, middle, isBack: _, ...edge }) => {
 		if (!chain) {
 			const points = loopPoints(cells.get(edge.from));
-			return { ...edge, points, x: points[1].x + 6 + edge.label.length * 3.15, y: cells.get(edge.from).y };
+			return { ...edge, points, x: points[1].x + 2 + textWidth(edge.label) / 2, y: cells.get(edge.from).y };
 		}
 		const inner = chain.slice(1, -1).map(({ x, y }) => ({ x, y }));
 		return { ...edge, points: [port(chain[0], chain[1]), ...inner, port(chain.at(-1), chain.at(-2))], x: middle.x, y: middle.y };

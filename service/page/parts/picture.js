@@ -38,7 +38,7 @@ function Node({ name, node, place: { x, y, w, h }, visits, isStart, look, onNode
 	const { visits: times, failures } = visits ?? {};
 	const label = `${name}: ${does}${times ? `, ${count(times)} visits` : ""}${failures ? `, ${count(failures)} failures` : ""}`;
 	const sub = [does !== name && cut(does, 28), times && `×${count(times)}`].filter(Boolean).join(" · ");
-	return html`<g class=${classes("node", look)} aria-label=${label} ...${onNode ? button(() => onNode(name)) : image}><title>${label}</title>
+	return html`<g class=${classes("node", look)} ...${onNode ? button(() => onNode(name)) : image}><title>${label}</title>
 		${outline(kind, { x, y, w, h })}${isStart && html`<path class="start" d=${`M${x - w / 2 - 11} ${y - 4.5}l7 4.5-7 4.5Z`} />`}
 		<text x=${x} y=${y - 2.5} class="title">${cut(name, 26)}</text><text x=${x} y=${y + 11.5} class="sub">${sub}</text>
 		${failures > 0 && html`<g class="failures"><circle cx=${x + w / 2 - 2} cy=${y - h / 2 + 2} r="7" /><text x=${x + w / 2 - 2} y=${y - h / 2 + 5}>${failures > 9 ? "9+" : failures}</text></g>`}</g>`;
@@ -48,7 +48,7 @@ function Edge({ edge, times, look, onEdge }) {
 	const label = edge.label && edge.label + (times ? ` ×${count(times)}` : "");
 	const title = `${edge.from} → ${endText(edge.to)}${edge.title && `: ${edge.title}`}${times ? `, taken ${count(times)} times` : ""}`;
 	const d = curve(edge.points);
-	return html`<g class=${classes("edge", edge.isError && "on-error", edge.index === null && "implied", look)} aria-label=${title} ...${onEdge && edge.index !== null ? button(() => onEdge(edge)) : image}><title>${title}</title>
+	return html`<g class=${classes("edge", edge.isError && "on-error", edge.index === null && "implied", look)} ...${onEdge && edge.index !== null ? button(() => onEdge(edge)) : image}><title>${title}</title>
 		<path class="reach" d=${d} /><path class="way" d=${d} /><path class="head" d=${arrow(edge.points)} />
 		${label && html`<rect class="plate" x=${edge.x - label.length * 3.1 - 3} y=${edge.y - 8} width=${label.length * 6.2 + 6} height="16" /><text x=${edge.x} y=${edge.y + 4}>${label}</text>`}</g>`;
 }

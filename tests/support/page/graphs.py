@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-TOOLS = '''
+TOOLS = """
 import asyncio
 from pathlib import Path
 from service import tool
@@ -28,7 +28,7 @@ def leave(state, context):
     (context.folder / "x.html").write_text(state["text"])
     (context.folder / "x.csv").write_text("a,b\\n" + state["text"] + ",2\\n")
     raise ValueError(state["text"])
-'''
+"""
 
 LOOP: dict[str, Any] = {
     "name": "count-up",
@@ -48,7 +48,9 @@ APPROVAL: dict[str, Any] = {
     "name": "approval",
     "start_node": "wait",
     "nodes": {"wait": {"signal": "approve", "into": "approval"}, "publish": "same"},
-    "edges": {"wait": [{"to": "publish", "condition": {"key": "approval.ok", "op": "==", "value": True}}, {"to": None}]},
+    "edges": {
+        "wait": [{"to": "publish", "condition": {"key": "approval.ok", "op": "==", "value": True}}, {"to": None}]
+    },
 }
 
 SLEEPER: dict[str, Any] = {"name": "sleeper", "start_node": "rest", "nodes": {"rest": {"sleep": 86400}}}

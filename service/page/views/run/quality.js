@@ -11,7 +11,7 @@ function Kinds({ history }) {
 	const kinds = [...new Set(history.flatMap(({ counts }) => Object.keys(counts ?? {})))].filter((kind) => history.some(({ counts }) => value(counts, kind) > 0));
 	const most = Math.max(...history.flatMap(({ counts }) => kinds.map((kind) => value(counts, kind))));
 	const cell = (n) => html`<td><svg viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true"><rect width=${(100 * Math.log1p(n)) / Math.log1p(most)} height="8" /></svg><span class="num">${count(n)}</span></td>`;
-	return kinds.length ? html`<${Table} class="kinds" head=${["Anomalies (log)", ...history.map((_, at) => `#iteration ${at + 1}`)]}>${kinds.map((kind) => html`<tr key=${kind}><th scope="row">${kind.replaceAll("_", " ")}</th>${history.map(({ counts }) => cell(value(counts, kind)))}</tr>`)}<//>` : html`<p>No anomalies were found.</p>`;
+	return kinds.length ? html`<${Table} class="kinds" head=${["Anomalies", ...history.map((_, at) => `#iteration ${at + 1}`)]}>${kinds.map((kind) => html`<tr key=${kind}><th scope="row">${kind.replaceAll("_", " ")}</th>${history.map(({ counts }) => cell(value(counts, kind)))}</tr>`)}<//>` : html`<p>No anomalies were found.</p>`;
 }
 
 const mendsOf = ({ values = [] }) => [...new Set(values.map(({ before, after }) => `${text(before)} → ${text(after)}`))].slice(0, 3);
