@@ -31,7 +31,8 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(chrome: Browser, tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(chrome: Browser, tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:  # noqa: ARG001
+    """A server for all tests. It asks for the browser first, without which nothing needs it."""
     found = Server(tmp_path_factory.mktemp("page"), tools=[tools]).start()
     yield found
     found.stop()
