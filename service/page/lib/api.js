@@ -9,7 +9,7 @@ export const needsToken = signal(false);
 export const isOffline = signal(false);
 let entered = null;
 
-export class Problem extends Error {
+class Problem extends Error {
 	constructor(status, { detail, title, errors = [] }) {
 		super(detail || title || `status ${status}`);
 		Object.assign(this, { status, errors });

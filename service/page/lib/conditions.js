@@ -14,8 +14,8 @@ export function valueAt(state, path) {
 	return value;
 }
 
-export const partsOf = (condition) => condition.all ?? condition.any ?? (condition.not && [condition.not]);
-export const comparisons = (condition) => (condition ? (partsOf(condition)?.flatMap(comparisons) ?? [condition]) : []);
+const partsOf = (condition) => condition.all ?? condition.any ?? (condition.not && [condition.not]);
+const comparisons = (condition) => (condition ? (partsOf(condition)?.flatMap(comparisons) ?? [condition]) : []);
 export const pathsOf = (condition) => comparisons(condition).flatMap(({ key, value_from }) => (value_from === undefined ? [key] : [key, value_from]));
 
 const brief = (value) => (value === MISSING ? "missing" : cut(text(value), 20));

@@ -1,7 +1,7 @@
 import { END, edgesOf, kindOf } from "./edges.js";
 import { cut, parse } from "./json.js";
 
-/** With room for the count of times that an edge was taken. */
+/** With room for a count. */
 const textWidth = (label) => label.length * 6.3 + 50;
 const HEIGHT = 42, GAP_X = 26, GAP_Y = 12, MARGIN = 18, SWEEPS = 24;
 

@@ -43,7 +43,6 @@ export class Numbered {
 
 	put(items) {
 		for (const item of items) this.items.set(this.number(item), item);
-		// The half that was put first can be loaded again.
 		if (this.items.size > ITEMS_MAX) for (const n of [...this.items.keys()].slice(0, ITEMS_MAX / 2)) this.items.delete(n);
 		this.version.value++;
 	}

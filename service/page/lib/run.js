@@ -30,6 +30,8 @@ export class RunModel {
 		try {
 			const [run, why, path] = await Promise.all(["", "/why", "/path"].map((what) => get(this.base + what)));
 			this.graph.value ??= await cachedGraph(run.graph_id);
+			// So that the rows in view are never empty.
+			await this.steps.want(run.step - 12, run.step);
 			Object.entries({ run, why, path, error: null }).forEach(([name, value]) => (this[name].value = value));
 			this.lastSeq.value = Math.max(this.lastSeq.peek(), run.last_seq);
 			this.seen ??= run.last_seq;

@@ -10,7 +10,7 @@ const TABLE = [
 	["←, →", "One step back, one step on"],
 	["Home, End", "The initial state; the last step, live"],
 	["1 … 5", "State, Decisions, Log, Files, Quality"],
-	["u", "Times in UTC or in the browser's zone"],
+	["u", "UTC or the browser's zone"],
 	["?", "This table"],
 ];
 

@@ -67,7 +67,11 @@ export function Picture({ definition, stats, current, status, at, taken, selecte
 	const { data: placed, error } = useLoad(async () => (isLarge ? null : layoutOf(definition)), [definition]);
 	const box = useRef();
 	const counts = useMemo(() => new Map(stats?.edges.map((edge) => [edgeKey(edge.from, edge.index), edge.count])), [stats]);
-	useLayoutEffect(() => box.current?.querySelector(".current, .at")?.scrollIntoView({ block: "nearest", inline: "nearest" }), [placed]);
+	useLayoutEffect(() => {
+		const node = box.current?.querySelector(".current, .failed, .at");
+		const [a, b] = [node, box.current].map((one) => one?.getBoundingClientRect());
+		if (a && (a.top < b.top || a.bottom > b.bottom)) box.current.scrollTop += a.top - b.top - b.height / 2;
+	}, [placed, at, current]);
 	const lookOf = (name) =>
 		classes(name === current && (status === "failed" ? "failed" : "current"), name === current && status === "running" && "alive", name === at && "at", name === selected && "selected", stats && !own(stats.nodes, name) && name !== current && "unvisited");
 	if (isLarge) return html`<${List} definition=${definition} stats=${stats} lookOf=${lookOf} onNode=${onNode} />`;

@@ -45,7 +45,7 @@ function Choose({ a, b, error }) {
 		event.preventDefault();
 		go(href(["compare"], Object.fromEntries(new FormData(event.target))));
 	};
-	const field = (name, value) => html`<label class="field">Run ${name.toUpperCase()} <input name=${name} required value=${value} placeholder="id of a run" /></label>`;
+	const field = (name, value) => html`<label class="field">Id of run ${name.toUpperCase()} <input name=${name} required value=${value} /></label>`;
 	return html`<div class="title"><h1>Compare two runs</h1></div><form class="choose" onSubmit=${submit}>${field("a", a)}${field("b", b)}<button class="primary">Compare</button></form><${Fault} error=${error} />`;
 }
 

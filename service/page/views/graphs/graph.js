@@ -35,7 +35,7 @@ export function GraphView({ id }) {
 		mermaid: ["Mermaid", () => html`<${Source} key="mermaid" load=${() => getText(`graph/${enc(id)}/mermaid`)} />`],
 		versions: ["Versions", () => html`<${Versions} graph=${graph} />`],
 	};
-	return html`<div class="title"><h1><bdi>${name || "unnamed graph"}</bdi> <span class="id" title=${id}>${id.slice(0, 8)}</span></h1><span class="meta">created <${Time} iso=${created_at} /></span><i></i><button class="primary" onClick=${() => setStarting(true)}>Start a run</button></div>
+	return html`<div class="title"><h1><bdi>${name || "unnamed graph"}</bdi> <span class="id" title=${id}>${id.slice(0, 8)}</span></h1><span class="hint">created <${Time} iso=${created_at} /></span><i></i><button class="primary" onClick=${() => setStarting(true)}>Start a run</button></div>
 		<${Outcomes} id=${id} /><div class="columns">
 		<div class="left"><${Picture} definition=${definition} onEdge=${setEdge} /><${Hint}>Choose an edge to change its condition and see how the last runs would have gone.<//>
 			${edge && html`<${Redraw} key=${edge.from + edge.index} graph=${graph} edge=${edge} onClose=${() => setEdge(null)} />`}</div>

@@ -3,7 +3,6 @@ import { Close, Fault, Hint, Json, Quiet, Select, Virtual, copy, say } from "par
 
 const ROW = 22;
 const PAGE = 200;
-const LEVELS = ["debug", "info", "warning", "error"];
 
 function Line({ line, isAt, onPick }) {
 	const { seq, ts, level, node, message, data } = line;
