@@ -77,8 +77,8 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 
 
 _TAGS = (
-    r"`key:value`: runs with this tag; repeatable, all must match. `!key:value` excludes runs. The first colon ends the "
-    r"key. A colon in the key is written `\:`, and a backslash before a colon or another backslash is written `\\`."
+    r"`key:value`: runs with this tag; repeatable, all must match. `!key:value` excludes runs. The first colon ends "
+    r"the key. A colon in the key is written `\:`, and a backslash before a colon or another backslash is written `\\`."
 )
 
 
