@@ -122,7 +122,7 @@ class ServerClient:
 async def executing(settings: Settings, command: str, *, must_exist: bool = False) -> AsyncIterator[ServerClient]:
     """Yield the server that the settings name or that owns the database, or one within this process.
 
-    That last one makes the database if it is missing, unless it `must_exist`.
+    Without a server, the database is made if it is missing; with `must_exist`, StartRefused is raised instead.
     """
     if settings.server_url is not None:
         async with _far(settings, settings.server_url) as server:
@@ -236,7 +236,7 @@ async def start_and_follow(
                     holding = Holding(run_id, settings.tools, is_shared=settings.database().is_shared)
                     return await follow(server, run_id, show, holding)
                 except (asyncio.CancelledError, BrokenPipeError, Unavailable):
-                    # Now, for to release it within this process may take the step's grace.
+                    # Printed before the run is released, since a running step may delay that by engine.GRACE_S.
                     note(_how_it_goes_on(settings, server, run_id))
                     raise
 

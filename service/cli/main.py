@@ -37,7 +37,7 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     except BrokenPipeError:
-        # Whoever read has enough. Python would complain once more when it flushes at its end.
+        # Nobody reads the output any more. Without this, Python reports that again when it flushes at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 128 + signal.SIGPIPE
     sys.exit(code)

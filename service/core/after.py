@@ -81,7 +81,7 @@ def _complete_step(run: Run, changes: Changes, *, consumes: int | None = None) -
 
 
 def _move_along(run: Run, changes: Changes, state: State, decision: Decision) -> Transition:
-    """Move the run along the edge that `decision` took, and end or pause it where that is due."""
+    """Move the run to the node of `decision`. End it if there is none; pause it if a limit is reached."""
     node, number = _node_of(run), run.step + 1
     visits = run.visits
     if run.graph.nodes[node].max_visits is not None:

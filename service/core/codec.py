@@ -150,7 +150,7 @@ _UNPRINTABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class _Check:
-    """One pass over a value, which counts the bytes that its text has left."""
+    """One pass over a value. It counts down the bytes that the value's JSON text may still take."""
 
     def __init__(self, depth_max: int, bytes_max: int | None) -> None:
         self._depth_max = depth_max
@@ -168,7 +168,7 @@ class _Check:
         elif isinstance(value, int):
             if not -_INT_BOUND < value < _INT_BOUND:
                 raise ValueUnfit(f"an integer has more than {INT_DIGITS_MAX} digits")
-            self._spend(value.bit_length() // 4)  # A lower bound of its decimal digits.
+            self._spend(value.bit_length() // 4)  # The integer has at least so many decimal digits.
         elif isinstance(value, dict):
             self._object(value, depth)
         elif isinstance(value, list | tuple):

@@ -85,7 +85,7 @@ class Waited(NamedTuple):
     is_over: bool
     """Whether its time had come at the claim."""
     seen_us: int | None = None
-    """The database's time at the claim."""
+    """The store's time at the claim, which may be ahead of the database's clock."""
 
 
 class Run(NamedTuple):

@@ -155,7 +155,8 @@ class Engine:
                 await asyncio.gather(*(release(runner.lease, interrupted=runner.is_attempting) for runner in runners))
         except (TimeoutError, Unavailable) as error:
             logger.warning("runs are left to their leases: %s", error or "the database is busy")
-        # Only after the release, because a cancelled runner is no longer listed. From now on the fence refuses it.
+        # Cancel after the release: `runners` does not list a runner whose task has ended. Since the release, the fence
+        # refuses whatever the runners still commit.
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._supervisor.cancel)
 

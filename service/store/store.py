@@ -32,7 +32,7 @@ from service.store.schema.models import metadata
 from service.store.subjects import Graphs, Leases, Logs, Runs, Signals
 
 ANSWER_S = 2.0
-"""How long a trial of the way to the database waits for it."""
+"""How long `works` waits for the writer, and for a reader."""
 
 
 class Store:
@@ -52,7 +52,7 @@ class Store:
         self.is_shared = database.is_shared
         self.database_name = PurePath(database.name).name
         self._answers: tuple[type[Exception], ...] = (Unavailable, *database.errors)
-        """What says that the database cannot, and not this process."""
+        """The exceptions for which the database is responsible, and not this process."""
         self.events = LocalEvents()
         self._notifier = database.notifier(self.events.notify)
         required = RequiredTables(database, metadata.sorted_tables)
@@ -98,9 +98,9 @@ class Store:
             self._writer.commit_on_thread()
 
     async def works(self) -> bool:
-        """Go to the database by the writer and by a reader, and change nothing; False where this process cannot.
+        """Return whether this process can use the database: try the writer and a reader, and change nothing.
 
-        That a database is locked, full or not there is no fault of the process. Any other exception is one.
+        A locked, full or missing database is no fault of this process. Any other exception is one, and is raised.
         """
         try:
             await self._writer.write(lambda transaction: None, within_s=ANSWER_S)  # noqa: ARG005  # nothing to do there
@@ -113,7 +113,7 @@ class Store:
         return self._writer.is_sound
 
     def is_databases(self, error: BaseException) -> bool:
-        """Whether `error` is what the database said."""
+        """Whether the database is responsible for `error`, and not a fault of this process."""
         return isinstance(error, self._answers)
 
     async def close(self) -> None:

@@ -205,7 +205,11 @@ class HttpProtocol(HttpToolsProtocol):
     # Refusing
 
     def _stop_reading(self, refusal: Refused) -> None:
-        """Stop reading, and send the refusal once all earlier requests are answered."""
+        """Stop reading, and refuse the request that is being read.
+
+        In its head: the refusal is sent once all earlier requests are answered. In its body: the refusal is its
+        answer, or the connection is aborted if an earlier request is unanswered or its own answer has begun.
+        """
         self._refusal = refusal
         if self._is_in_head:
             if not self._is_answering():

@@ -1,4 +1,4 @@
-"""Suggest the name that a misspelt name was meant to be, or the field that has another name elsewhere."""
+"""Suggest the name that a misspelt name was meant to be, or our field that other systems call by that name."""
 
 from __future__ import annotations
 

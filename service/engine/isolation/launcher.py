@@ -27,7 +27,10 @@ SECRETS = frozenset({"RUNGRAPH_API_TOKEN", "RUNGRAPH_DATABASE_URL"})
 
 
 def secrets_of(is_shared: bool) -> frozenset[str]:
-    """Return the variables with the server's secrets; a shared database is PostgreSQL, whose password may be one."""
+    """Return the names of the environment variables that hold the server's secrets.
+
+    A shared database is PostgreSQL, whose password may be in PGPASSWORD.
+    """
     return SECRETS | {"PGPASSWORD"} if is_shared else SECRETS
 
 

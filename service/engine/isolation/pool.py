@@ -28,7 +28,7 @@ ISOLATED_MAX = 16
 IDLE_MAX = 4
 """Idle processes that are kept."""
 TRIES = 3
-"""Processes that may die before a call begins, until the call fails."""
+"""How many processes are tried for a call. It fails if each of them ends before the call begins."""
 PAUSE_S_MIN, PAUSE_S_MAX = 0.5, 30.0
 """The pauses between attempts to start a process, if that fails."""
 CLOSE_S = 0.5

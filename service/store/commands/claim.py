@@ -39,9 +39,9 @@ logger = logging.getLogger(__name__)
 
 GRAPHS_CACHED_MAX = 256
 LOCKED_S = 5.0
-"""For how long runs are put off that need a table which is locked."""
+"""How long runs are put off if they need a locked table."""
 UNREADABLE_S = 60.0
-"""For how long runs are put off whose graph this version cannot read."""
+"""How long runs are put off if this version cannot read their graph."""
 
 _CLAIM = ForRows(
     lambda row: (

@@ -1,4 +1,4 @@
-"""Commit a step: one fenced transaction, once (law 2)."""
+"""Commit a step, at most once: one transaction, which writes nothing if the run's lease no longer holds."""
 
 from __future__ import annotations
 

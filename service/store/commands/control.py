@@ -63,7 +63,7 @@ _CANCEL = ForRows(
     run_id=runs.c.id,
     now=runs.c.moved_at,
 )
-# For the line that tells of the cancel: a cancelled run is at no node any more.
+# Reads the nodes for the log lines of a cancel, before the cancel clears `current_node`.
 _NODES = ForRows(
     lambda row: select(runs.c.id, runs.c.current_node).where(runs.c.id == row.run_id, runs.c.status.in_(OPEN)),
     run_id=runs.c.id,

@@ -71,7 +71,7 @@ class LeaseCommands:
         )
 
     def renew(self, leases: Sequence[Lease], *, as_server: bool = True, has_room: bool = True) -> Future[list[Lease]]:
-        """Extend `leases`, all that this server holds. The result are those that no longer hold.
+        """Extend `leases`, all that this server holds. The future's result lists those that no longer hold.
 
         `as_server` also notes that the server lives, and with `has_room` how many runs it executes.
         """

@@ -1,4 +1,4 @@
-"""The protocol for a COMMIT of unknown outcome (law 7).
+"""The protocol for a COMMIT of unknown outcome: how a command can be executed twice without harm.
 
 When a COMMIT fails, its transaction may be on disk or not. The writer then executes each of its commands again, so a
 command that is executed twice must leave and answer what one execution does. There are two ways:

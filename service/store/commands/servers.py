@@ -65,7 +65,7 @@ class Servers:
         self._address = address
         self._lease_s = lease_s
         self.active: int | None = None
-        """How many runs this server executes, as it last told; None: it has no engine."""
+        """How many runs this server executes, as it last noted. None: it claims none (no engine, or no room)."""
         self._telling: Future[None] | None = None
 
     async def probe(self, *, within_s: float) -> None:

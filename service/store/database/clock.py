@@ -46,7 +46,10 @@ class Moment:
         return text_of(self.now_us + round(later_s * 1_000_000) if later_s else self.now_us)
 
     def by_calendar(self, us: int) -> int:
-        """Return when to check whether the database's clock shows `us`: repeatedly while the store's time is ahead."""
+        """Return the store's time at which to check whether the database's clock has reached `us`.
+
+        If the store's time is ahead of that clock, this is at most LOOK_US from now, to check again then.
+        """
         ahead_us = self.now_us - self.clock_us
         return us if ahead_us == 0 else min(us + ahead_us, self.now_us + LOOK_US)
 

@@ -8,7 +8,7 @@ What differs between the two stands there. The following stands elsewhere, becau
   can be behind.
 - `BlockedWrites.takes`: on SQLite nobody else writes, so only the writer waits, for the file.
 - `Store.committing_inline`: a loop that commits on PostgreSQL could wait seconds for the network.
-- The commands and queries whose statements differ say so beside them ("Differs from").
+- Commands, queries and rows whose SQL differs choose it by `dialect`; search for that word.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Database(Protocol):
 
     @property
     def name(self) -> str:
-        """What people call it. Contains no password."""
+        """The database's name in messages: the path of a file, or a URL without user and password."""
 
     @property
     def is_shared(self) -> bool:
@@ -81,7 +81,7 @@ class Database(Protocol):
         """Whether somebody else holds a lock, so that waiting may help."""
 
     def is_victim(self, error: BaseException) -> bool:
-        """Whether to try again at once: a deadlock undid the transaction, or its outcome is unknown."""
+        """Whether to try again at once: a deadlock undid the transaction, or no standby has confirmed its COMMIT."""
 
     def connect_writer(self) -> Any:
         """Return a DBAPI connection in autocommit mode. Raise one of `errors` also if it would not be durable."""

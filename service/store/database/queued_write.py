@@ -35,7 +35,7 @@ class QueuedWrite(Generic[T]):
     is_returned: bool = False
     """Whether blocked writes have given it back for the writer to decide."""
     losses: int = 0
-    """Transactions with an unknown outcome in which it took part: the connection broke, or a deadlock ended them."""
+    """How many of its transactions were lost: by a broken connection, by a deadlock, or unconfirmed by a standby."""
 
     @property
     def subject(self) -> str:

@@ -96,7 +96,7 @@ class StoreClock:
             self._ahead_us -= min(self._ahead_us, least_us // SLEW_PARTS)
 
     def _leap(self, by_us: int, answered_at: float) -> None:
-        """Follow a clock that was set ahead, as far as it does not only catch up with the store's time."""
+        """Follow a clock that was set ahead by `by_us`. If it passes the store's time, respect leases for longer."""
         caught_up_us = min(self._ahead_us, by_us)
         self._ahead_us -= caught_up_us
         if by_us > caught_up_us:

@@ -19,8 +19,8 @@ I = TypeVar("I")  # noqa: E741  # an item, beside the T that becomes of it
 
 Row = Mapping[str, Any]
 ROWS_MAX = 64
-"""Rows in one statement on SQLite. Smaller statements have a half, a quarter and so on of it, so that few texts stay
-prepared."""
+"""The most rows in one statement on SQLite. Fewer rows are split into statements of 32, 16, 8 rows and so on, so that
+only a few texts have to be prepared."""
 
 
 @dataclass(slots=True)
@@ -157,5 +157,5 @@ BatchCommand = Callable[[Transaction, Sequence[I]], Sequence[T]]
 
 
 def one_by_one(transaction: Transaction, commands: Sequence[Command[Any]]) -> list[Any]:
-    """Execute plain commands; the BatchCommand whose items they are."""
+    """Execute each of `commands` and return the results. It is the BatchCommand whose items are plain commands."""
     return [command(transaction) for command in commands]

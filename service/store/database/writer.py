@@ -76,7 +76,7 @@ class Writer:
         self._obstacles: tuple[type[Exception], ...] = (OSError, *database.errors)
         self._called = threading.Event()
         transactions = Transactions(database, clock or StoreClock(lease_s=0.0), stored_times)
-        # The thread does what is to be kept, so that no answer waits for it.
+        # The writer's thread does the maintenance (`Database.keep`), so that no answer waits for it.
         self._write_connection = WriteConnection(database, transactions, on_keep_due=self._called.set)
         self._blocked_writes = BlockedWrites(database, transactions, self._take_back, self._tell)
         self._waiting: deque[QueuedWrite[Any]] = deque()
@@ -253,7 +253,7 @@ class Writer:
             while (left_s := self._left_s()) > 0 and not self._closing.wait(left_s):
                 pass
             with self._turn:
-                # Ask again: the loop may have committed it just now, and what waits then is the loop's.
+                # Check again: the loop may have committed the first write just now, and later ones are left to it.
                 while self._left_s() <= 0 and (batch := self._blocked_writes.take(self._waiting, BATCH_MAX)):
                     self._is_held_up = self._inline is not None
                     self._commit_or_drop(batch)
@@ -361,7 +361,8 @@ class Writer:
     def _replay(self, batch: list[QueuedWrite[Any]], error: BaseException) -> None:
         """Execute each command alone after `error`. If the connection broke, the COMMIT may have succeeded.
 
-        A command whose outcome is unknown is given up only if it has a deadline: it alone can read back what it did.
+        A command of unknown outcome that has no deadline is never given up while the database is unavailable: only
+        the command itself can read back what it did.
         """
         is_lost = self._write_connection.connection is None or self._database.is_victim(error)
         refusal = self._required.refusal(error, partial(self._write_connection.read, self._required.find_missing))

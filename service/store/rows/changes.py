@@ -1,4 +1,4 @@
-"""Rows of changes: one for each top-level key that a step changed, and for no other (law 10)."""
+"""Rows of changes: one for each top-level key that a step changed, and none for the other keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fence: the conditions under which a lease on a run holds (law 2)."""
+"""The fence: the conditions under which a lease on a run holds."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Idempotency:
 
     @property
     def name(self) -> str:
-        """A name that no other key has."""
+        """The scope and the key in one text, by which a command names the key that it touches."""
         return f"{self.scope} {self.key}"
 
 

@@ -1,4 +1,4 @@
-"""Rows of log lines. A run's row counts its lines, so `seq` has no gaps (law 3)."""
+"""Rows of log lines. A run's row counts its lines, so `seq` has no gaps."""
 
 from __future__ import annotations
 

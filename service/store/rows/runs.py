@@ -36,7 +36,7 @@ _VALUES = {
     "depth": runs.c.depth,
     "now": runs.c.created_at,
 }
-"""What tells new runs apart."""
+"""The values that differ between new runs, each with the column that it is stored in."""
 
 _ZERO = ("step", "crashes", "in_flight", "is_resume_unlogged", "last_seq", "lease_token")
 

@@ -88,7 +88,7 @@ def due_text(transaction: Transaction, wait: Wait) -> str | None:
     """Return when time ends `wait`, as the database stores it: the earlier of its two times."""
     moment = transaction.moment
     times = [] if wait.due_us is None else [wait.due_us]
-    if wait.kind is WaitKind.SLEEP:  # The time is one of the calendar.
+    if wait.kind is WaitKind.SLEEP:  # A moment of the database's clock, which may be behind the store's time.
         times = [moment.by_calendar(us) for us in times]
     if wait.later_s is not None:
         times.append(moment.now_us + round(wait.later_s * 1_000_000))

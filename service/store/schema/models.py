@@ -322,7 +322,7 @@ class ServerRow(Row):
     address: Mapped[str]
     started_at: Mapped[Time]
     seen_at: Mapped[Time]
-    active: Mapped[Small | None]  # runs that it executed when it was last seen; NULL: it executes none
+    active: Mapped[Small | None]  # runs that it executed when last seen; NULL: it claims none (no engine or no room)
 
 
 def _table(model: type[Row]) -> Table:

@@ -111,9 +111,10 @@ class Checkpoints:
             logger.warning("the log stays beside the database file, for the next start: %s", error)
 
     def rescue(self, connection: sqlite3.Connection) -> float | None:
-        """Copy what was acknowledged into the database file from a log that nobody would find. Return as `make` does.
+        """Copy the open log into the open database file, after one of the files was removed or replaced.
 
-        Do nothing if somebody else has written to either of them.
+        Nobody would find what was acknowledged otherwise. Do nothing if somebody else has written to the files.
+        Return after how many seconds to try again, or None.
         """
         try:
             if self._is_rescued or not self._watch.has_whole_log():

@@ -22,11 +22,11 @@ from service.store.rows.states import slot_of
 from service.store.schema.models import graphs, run_tags, runs, waits
 
 BRANCHES_MAX = 100
-"""The most queries of a UNION. A name of more graphs is looked up for each run instead."""
+"""The most queries in a UNION. If more graphs have the name, the name of each run's graph is looked up instead."""
 NAME_CHARS_INDEXED = 200
 """How much of a graph's name its index has, since an entry of PostgreSQL's indexes is bounded."""
 PREFIX_CHARS_SELECTIVE = 9
-"""An id begins with the time of its creation: so many characters of it stand for a minute."""
+"""A prefix of this length names the runs created within about a minute, since an id begins with its time."""
 PARKED = (Status.WAITING, Status.PAUSED)
 """A run has its wait while it waits, and while it is paused meanwhile."""
 
@@ -41,7 +41,7 @@ class RunFilter:
     graph_name: str | None = None
     """Any version of it."""
     tags: tuple[str, ...] = ()
-    """All of them; `key:value` as `core.tags` reads it."""
+    """All of them; `key:value` as `core.syntax.tags` reads it."""
     without_tags: tuple[str, ...] = ()
     """None of them."""
     parent_id: str | None = None
@@ -137,7 +137,7 @@ def _one_query(order: _Order, *conditions: Any) -> Any:
 
 
 def _branches(order: _Order, column: Any, values: Sequence[str], conditions: Sequence[Any]) -> Any:
-    """Select the first runs of each value of `column`, and of all these the first."""
+    """Select the first runs whose `column` has one of `values`, by a UNION of one query for each value."""
     queries = [_one_query(order, column == value, *conditions) for value in values]
     if len(queries) == 1:
         return queries[0]
@@ -162,7 +162,7 @@ def _led_by_tag(order: _Order, tags: Sequence[str], dialect: str, conditions: Se
 
 
 def _conditions(which: RunFilter, dialect: str) -> list[Any]:
-    """Return the conditions that lead no query."""
+    """Return the conditions that the query has, whichever index it is led by."""
     conditions = [not_(_has_tag(tag, dialect)) for tag in which.without_tags]
     if which.parent_id or which.forked_from or _is_selective(which.id_prefix):
         conditions += _tagged(which.tags, dialect)
@@ -233,5 +233,5 @@ def _in(column: Any, values: Sequence[str] | None) -> list[Any]:
 
 
 def _without_index(column: Any) -> Any:
-    """Return the value of `column` as an expression, for which no index is used: another one leads the query."""
+    """Return `column` as an expression that no index matches, so that the database uses the index meant to lead."""
     return column + literal("")
