@@ -154,9 +154,9 @@ MUTANTS = (
         "a crash while children are started or joined is another attempt",
         (
             Edit(
-                "service/store/commands/claim.py",
-                "due if is_tool else due._replace(in_flight=0)",
-                "due if is_tool else due",
+                "service/store/commands/takeover.py",
+                "due if is_tool or not due.taken_over else due._replace(in_flight=0)",
+                "due",
             ),
         ),
         ("tests/store/rows/test_children.py",),
@@ -187,7 +187,7 @@ MUTANTS = (
         "children of another attempt have the ids of the first one's",
         (
             Edit(
-                "service/store/commands/children.py",
+                "service/store/commands/start_children.py",
                 "{parent_id}:{step}:{attempt}:{number}",
                 "{parent_id}:{step}:{number}",
             ),

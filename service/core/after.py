@@ -6,9 +6,9 @@ A step succeeds, or its node fails. A failure is retried, is caught by an error 
 from __future__ import annotations
 
 from service.core import codec
-from service.core.children import join_states, plan_starts
 from service.core.errors import AttemptError, StateInvalid
 from service.core.graph import SECONDS_MAX, GraphNode, SignalNode, SleepNode, Until
+from service.core.join import join_states, plan_starts
 from service.core.moves import (
     CallTool,
     Failed,

@@ -8,9 +8,9 @@ import time
 from collections.abc import Awaitable, Callable
 
 from service.core.after import after
-from service.core.children import count_children
 from service.core.errors import AttemptError, LeaseLost, Unavailable
 from service.core.graph import SignalNode, SleepNode, Until
+from service.core.join import count_children
 from service.core.moves import CallTool, Failed, Gather, Move, Outcome, Receive, Sleep, next_move
 from service.core.run import Run, Transition
 from service.core.transitions import Status

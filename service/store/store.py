@@ -21,7 +21,7 @@ from service.store.database.required_tables import RequiredTables
 from service.store.database.store_clock import StoreClock
 from service.store.database.writer import Writer
 from service.store.queries.backtest import Backtest
-from service.store.queries.children import ChildQueries
+from service.store.queries.finished_children import ChildQueries
 from service.store.queries.history import History
 from service.store.queries.readiness import Readiness
 from service.store.queries.runs.details import Details

@@ -8,7 +8,7 @@ from dataclasses import fields
 import pytest
 
 from service.api import limits
-from service.core import children, codec, graph
+from service.core import codec, graph, join
 from service.core.validation import FAULTS_MAX
 from service.engine import lines
 from service.engine.isolation import pool
@@ -38,8 +38,8 @@ def test_the_settings_are_those_of_the_code() -> None:
     [
         ("levels of JSON; digits of an integer", [codec.DEPTH_MAX, codec.INT_DIGITS_MAX]),
         ("levels of a condition", [graph.CONDITION_DEPTH_MAX]),
-        ("children of one node (`for_each`)", [children.CHILDREN_MAX]),
-        ("runs below one another", [children.DEPTH_MAX]),
+        ("children of one node (`for_each`)", [join.CHILDREN_MAX]),
+        ("runs below one another", [join.DEPTH_MAX]),
         ("signals in a run's mailbox", [signals.MAILBOX_MAX]),
         ("a sleep, a `timeout_s`", [graph.SECONDS_MAX // (36_525 * 24 * 36)]),
         ("steps of a run", [graph.MAX_STEPS_DEFAULT]),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.core.children import CHILDREN_MAX
 from service.core.codec import JSON_TYPES
 from service.core.graph import (
     ERROR_INTO_DEFAULT,
@@ -19,6 +18,7 @@ from service.core.graph import (
     Op,
     Retry,
 )
+from service.core.join import CHILDREN_MAX
 
 _REF = "#/components/schemas/"
 

@@ -14,26 +14,24 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, func, select, update
 
-from service.core.graph import Graph, ToolNode
-from service.core.run import Event, Level, Line, Run, Waited
+from service.core.graph import Graph
+from service.core.run import Event, Line, Run, Waited
 from service.core.state import State
 from service.core.transitions import Status
-from service.store.commands.due import Due, DueRuns
+from service.store.commands.due import Due, DueRuns, put_off
 from service.store.commands.repeatable import Executed, repeatable
-from service.store.commands.spared import Overdue, Spared
-from service.store.database.clock import microseconds
+from service.store.commands.takeover import SparedLeases, as_left, insert_lost_attempts, takeover_line
 from service.store.database.statements import ForRows, Statement, constant
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
-from service.store.rows.attempts import SERVER_LOST, row_of_lost_attempt
 from service.store.rows.fence import RENEW, is_held
 from service.store.rows.first_states import FirstStates
 from service.store.rows.log_lines import rows_of_lines
+from service.store.rows.park_and_wake import waits_of
 from service.store.rows.records import Claimed, Lease
 from service.store.rows.states import read_states
 from service.store.rows.visits import visits_of
-from service.store.rows.waits import waits_of
-from service.store.schema.models import attempts, graphs, log_lines, runs
+from service.store.schema.models import graphs, log_lines, runs
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +78,6 @@ _LOCKED = Statement(
     select(runs.c.lease_token, runs.c.lease_owner).where(runs.c.id == bindparam("run_id")).with_for_update()
 )
 
-_PUT_OFF = Statement(update(runs).where(runs.c.id == bindparam("run_id")).values(due_at=bindparam("until")))
-
 
 class _Taken(NamedTuple):
     """Rows that were leased, their runs, and whether other due runs were left for the next transaction."""
@@ -102,7 +98,7 @@ class ClaimCommands:
         self._lease_s = lease_s
         self._sees_all = False
         """Whether the last query has found everything that was due and not locked."""
-        self._spared = Spared(server_id, lease_s)
+        self._spared = SparedLeases(server_id, lease_s)
         self._graphs: dict[str, Graph | None] = {}
         """None: this version cannot read the graph."""
         self.next_due_s = 0.0
@@ -149,11 +145,8 @@ class ClaimCommands:
         for row in due:
             if row.graph_id not in self._graphs:
                 self._graphs[row.graph_id] = _load(transaction, row.graph_id)
-        readable = [row for row in due if self._graphs[row.graph_id] is not None]
-        for row in due:
-            if row not in readable:
-                transaction.execute(_PUT_OFF, run_id=row.id, until=transaction.moment.text(later_s=UNREADABLE_S))
-        readable = [self._as_left(row) for row in readable]
+        readable = [as_left(row, graph) for row in due if (graph := self._graphs[row.graph_id]) is not None]
+        put_off(transaction, [row.id for row in due if self._graphs[row.graph_id] is None], UNREADABLE_S)
         return (
             self._take_unlocked(transaction, readable)
             if transaction.has_savepoints
@@ -184,20 +177,10 @@ class ClaimCommands:
         for rows in by_tables.values():
             some = transaction.unless_locked(partial(self._take, transaction, rows))
             if some is None:
-                until = transaction.moment.text(later_s=LOCKED_S)
-                for row in rows:
-                    transaction.execute(_PUT_OFF, run_id=row.id, until=until)
+                put_off(transaction, [row.id for row in rows], LOCKED_S)
                 some = _Taken([], [], has_more=True)
             taken = _Taken(taken.rows + some.rows, taken.runs + some.runs, taken.has_more or some.has_more)
         return taken
-
-    def _as_left(self, due: Due) -> Due:
-        """Return `due` without an attempt in flight if its node calls no tool: such an attempt simply goes on."""
-        if not due.taken_over:
-            return due
-        graph = self._graphs[due.graph_id]
-        is_tool = graph is not None and isinstance(graph.nodes[due.current_node], ToolNode)
-        return due if is_tool else due._replace(in_flight=0)
 
     def _still_taken(self, transaction: Transaction, taken: _Taken) -> _Taken | None:
         """Return the part of `taken` on which this server holds the lease; None if it holds none."""
@@ -215,30 +198,14 @@ class ClaimCommands:
             mine = [row for row in due if row.id in holding and row.lease_owner == self._server_id]
             if not mine:
                 # This server is still dropping runs of `holding` whose leases it has lost; a later claim finds them.
-                return self._without_spared(transaction, [row for row in due if row.id not in holding])
+                return self._spared.exclude(transaction, [row for row in due if row.id not in holding])
             for row in mine:
                 is_held(transaction, RENEW, row.lease, until=until)
-
-    def _without_spared(self, transaction: Transaction, due: list[Due]) -> list[Due]:
-        overdue = {row.lease: Overdue(str(row.lease_owner), microseconds(row.due_at)) for row in due if row.taken_over}
-        if not (spared := self._spared.among(transaction, overdue)):
-            return due
-        until = transaction.moment.text(later_s=self._spared.for_s)
-        for lease in spared:
-            transaction.execute(_PUT_OFF, run_id=lease.run_id, until=until)
-        return [row for row in due if row.lease not in spared]
 
     def _take_all(self, transaction: Transaction, due: Sequence[Due]) -> None:
         """Lease runs that are due, and insert the attempts that a dead server has left unfinished."""
         now, until = transaction.moment.text(), transaction.moment.text(later_s=self._lease_s)
-        transaction.insert(
-            attempts,
-            [
-                row_of_lost_attempt(transaction, row.id, row.step + 1, row.attempt, row.moved_at, SERVER_LOST)
-                for row in due
-                if row.crashed
-            ],
-        )
+        insert_lost_attempts(transaction, due)
         transaction.each(_CLAIM, [self._lease(row, now, until) for row in due])
         lines = [
             rows_of_lines(transaction, row.id, opening, row.last_seq + len(opening))
@@ -310,8 +277,7 @@ def _opening_lines(due: Due) -> list[Line]:
         return []
     place: dict[str, Any] = {"node": due.current_node, "step": due.step + 1}
     if due.taken_over:
-        message = f"taken over at {due.current_node:.200}: the server that ran it is gone"
-        return [Line(Event.RUN_RESUMED, message, Level.WARNING, **place)]
+        return [takeover_line(due)]
     if due.started_at is None:
         return [Line(Event.RUN_STARTED, f"started at {due.current_node:.200}")]
     if not due.is_resume_unlogged:

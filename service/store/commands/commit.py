@@ -22,9 +22,9 @@ from service.store.database.writer import Writer
 from service.store.rows.family import lock_runs
 from service.store.rows.fence import IS_RUNNING
 from service.store.rows.log_lines import rows_of_lines
+from service.store.rows.park_and_wake import due_text, wake_those_ready
 from service.store.rows.records import Lease
 from service.store.rows.steps import NewStep, insert_steps
-from service.store.rows.waits import due_text, wake_those_ready
 from service.store.schema.models import attempts, log_lines, runs, signals, visits, waits
 
 EVALUATED_BYTES_MAX = 1024

@@ -5,17 +5,18 @@ Queued runs are due at once, waiting runs when their wait is over, running runs 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, or_, select
+from sqlalchemy import bindparam, or_, select, update
 
 from service.core.transitions import Status
 from service.store.database.clock import microseconds
 from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
 from service.store.rows.family import NEXT_OF_FAMILY, due_of_family
+from service.store.rows.park_and_wake import NEAR_S
 from service.store.rows.records import Lease
-from service.store.rows.waits import NEAR_S
 from service.store.schema.models import runs
 
 _CLAIMED = (
@@ -40,6 +41,7 @@ _NEXT = Statement(
     .order_by(runs.c.due_at)
     .limit(1)
 )
+_PUT_OFF = Statement(update(runs).where(runs.c.id == bindparam("run_id")).values(due_at=bindparam("until")))
 _DUE = Statement(_select_due)
 _DUE_OF_FAMILY = due_of_family(_CLAIMED)
 # While the clock is ahead, leases may only seem to have run out, and are left to their holders.
@@ -122,3 +124,10 @@ class DueRuns(NamedTuple):
         if row is None or row[0] is None:
             return NEAR_S
         return min(NEAR_S, max(0.0, (microseconds(row[0]) - moment.now_us) / 1e6))
+
+
+def put_off(transaction: Transaction, run_ids: Collection[str], later_s: float) -> None:
+    """Make runs due later, so that others come first."""
+    until = transaction.moment.text(later_s=later_s)
+    for run_id in run_ids:
+        transaction.execute(_PUT_OFF, run_id=run_id, until=until)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from sqlalchemy import bindparam, update
 
 from service.core.run import Transition, WaitKind
-from service.store.commands.children import start_children
 from service.store.commands.control import cancel_children
+from service.store.commands.start_children import start_children
 from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
+from service.store.rows.park_and_wake import delete_waits, park, wake_those_ready
 from service.store.rows.visits import count_visit
-from service.store.rows.waits import delete_waits, park, wake_those_ready
 from service.store.schema.models import signals
 
 _CONSUME = Statement(

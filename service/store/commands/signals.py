@@ -17,7 +17,7 @@ from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
 from service.store.rows.keys import Idempotency, take_key, use_of
-from service.store.rows.waits import wake_those_ready
+from service.store.rows.park_and_wake import wake_those_ready
 from service.store.schema.models import graphs, idempotency_keys, runs, signals
 
 MAILBOX_MAX = 1000

@@ -15,7 +15,7 @@ from service.core.run import WaitKind
 from service.core.transitions import Status
 from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
-from service.store.rows.waits import OPEN
+from service.store.rows.park_and_wake import OPEN
 from service.store.schema.models import runs
 
 # The descendants of a run that is over are over as well, because a run ends only after its children.

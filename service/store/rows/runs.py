@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, select
 
 from service.core import codec
-from service.core.children import SHARED_BYTES_MIN
+from service.core.join import SHARED_BYTES_MIN
 from service.core.state import Changes, State
 from service.core.transitions import Status
 from service.store.database import local_events

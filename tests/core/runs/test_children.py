@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.children import CHILDREN_MAX, DEPTH_MAX, STARTS_MAX, count_children, join_states, plan_starts
 from service.core.errors import StateInvalid
 from service.core.graph import GraphNode
+from service.core.join import CHILDREN_MAX, DEPTH_MAX, STARTS_MAX, count_children, join_states, plan_starts
 from service.core.moves import Failed, Gather, Gathered, next_move
 from service.core.run import Event, Run, Transition, Wait, WaitKind
 from service.core.state import State
@@ -129,7 +129,7 @@ def test_exactly_a_hundred_children_need_no_second_commit() -> None:
 
 
 def test_one_commit_starts_no_more_children_than_it_can_soon_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.core.children.STARTS_BYTES_MAX", 1000)
+    monkeypatch.setattr("service.core.join.STARTS_BYTES_MAX", 1000)
     run = gathering({"items": [1, 2, 3], "much": "x" * 500}, for_each="items", input=["much"])
     first = came_out(run, NONE_YET)
     assert ([child.number for child in first.starts], first.wait) == ([0, 1], None)

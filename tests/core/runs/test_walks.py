@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from service.core import codec
 from service.core.after import after
-from service.core.children import STARTS_MAX, count_children
 from service.core.errors import StateInvalid
 from service.core.graph import ERROR_TYPES
+from service.core.join import STARTS_MAX, count_children
 from service.core.moves import (
     CallTool,
     Failed,

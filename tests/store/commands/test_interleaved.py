@@ -14,8 +14,8 @@ import pytest
 from service.core.errors import LeaseLost
 from service.core.transitions import Status
 from service.store import Store
-from service.store.commands.children import child_id
 from service.store.commands.signals import MAILBOX_MAX
+from service.store.commands.start_children import child_id
 from service.store.database.protocol import Database
 from service.store.rows.keys import Idempotency
 from service.store.rows.records import Claimed

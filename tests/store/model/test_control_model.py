@@ -27,15 +27,15 @@ from hypothesis.stateful import (
     rule,
 )
 
-from service.core import children
+from service.core import join
 from service.core.errors import Conflict, LeaseLost
 from service.core.moves import CallTool, Failed, Outcome, next_move
 from service.core.state import State
 from service.core.transitions import Status
 from service.store import Store
-from service.store.commands.children import child_id
 from service.store.commands.servers import Servers
 from service.store.commands.start import Start
+from service.store.commands.start_children import child_id
 from service.store.database.clock import iso
 from service.store.database.protocol import Database
 from service.store.database.sqlite.connections import Sqlite
@@ -79,7 +79,7 @@ class Machine(RuleBasedStateMachine):
         self.loop = asyncio.Runner()
         self.stores: list[Store] = []
         self.leases = {name: self._server(name) for name in SERVERS}
-        self.model = Model(MODELS, starts_max=children.STARTS_MAX, child_id=child_id)
+        self.model = Model(MODELS, starts_max=join.STARTS_MAX, child_id=child_id)
         self.handles: list[Handle] = []
         self.keys: dict[tuple[str, str], tuple[str, int]] = {}
         for graph in GRAPHS.values():
@@ -368,7 +368,7 @@ class Machine(RuleBasedStateMachine):
 @pytest.fixture(autouse=True)
 def _few_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A commit starts one child, so that starting them takes several."""
-    monkeypatch.setattr(children, "STARTS_MAX", 1)
+    monkeypatch.setattr(join, "STARTS_MAX", 1)
 
 
 def test_control_agrees_with_a_model_on_sqlite(migrated: Path) -> None:

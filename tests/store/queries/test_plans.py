@@ -17,14 +17,14 @@ from service.store.commands.due import _DUE, _DUE_OF_FAMILY, _NEXT
 from service.store.commands.log_lines import _COUNT_UP
 from service.store.database.sqlite.connections import Sqlite
 from service.store.database.statements import ForRows, Statement
-from service.store.queries import children as child_queries
+from service.store.queries import finished_children as child_queries
 from service.store.queries import history
 from service.store.queries import signals as signal_queries
 from service.store.queries.history import _EVALUATED_BYTES
 from service.store.queries.log_lines import BYTES_OF_LINES, LINES_AFTER, SIZES_OF_LINES
 from service.store.queries.runs.filter import RunFilter
 from service.store.queries.tail import LINES_TOGETHER
-from service.store.rows import visits, waits
+from service.store.rows import park_and_wake, visits
 from service.store.rows.family import NEXT_OF_FAMILY
 from service.store.rows.fence import RENEW
 from service.store.rows.keys import _KEY
@@ -187,10 +187,10 @@ BY_RUN = "USING PRIMARY KEY (run_id=?"
 CONTROL: dict[str, tuple[Any, tuple[str, ...]]] = {
     "what is due next": (_NEXT, ("SEARCH runs USING COVERING INDEX runs_due_at (due_at>? AND due_at<?)",)),
     "visits of claimed runs": (visits._COUNTED, (f"SEARCH visits {BY_RUN}",)),
-    "waits of claimed runs": (waits._WAITS_OF, (f"SEARCH waits {BY_RUN}",)),
-    "forget a wait": (waits._DELETE, (f"SEARCH waits {BY_RUN}",)),
+    "waits of claimed runs": (park_and_wake._WAITS_OF, (f"SEARCH waits {BY_RUN}",)),
+    "forget a wait": (park_and_wake._DELETE, (f"SEARCH waits {BY_RUN}",)),
     "wake": (
-        waits._WAKE,
+        park_and_wake._WAKE,
         (OF_RUN, f"SEARCH waits {BY_RUN}", "INDEX signals_waiting (run_id=?", f"SEARCH child USING {OF_CHILDREN}"),
     ),
     "status": (signals._STATUS, (OF_RUN,)),

@@ -25,14 +25,14 @@ from service.store.commands.lease import _BEGIN, _RELEASE, _RENEW_ALL, _STILL_HE
 from service.store.commands.log_lines import _COUNT_UP, _LAST_SEQ
 from service.store.database.opening import database_at
 from service.store.database.statements import ForRows, Statement
-from service.store.queries import children as child_queries
+from service.store.queries import finished_children as child_queries
 from service.store.queries import history
 from service.store.queries import signals as signal_queries
 from service.store.queries.history import _EVALUATED_BYTES
 from service.store.queries.log_lines import BYTES_OF_LINES, LINES_AFTER, SIZES_OF_LINES
 from service.store.queries.runs.filter import RunFilter
 from service.store.queries.tail import LINES_TOGETHER
-from service.store.rows import visits, waits
+from service.store.rows import park_and_wake, visits
 from service.store.rows.family import NEXT_OF_FAMILY
 from service.store.rows.fence import RENEW
 from service.store.rows.keys import _KEY
@@ -349,9 +349,9 @@ def test_all_leases_are_renewed_without_reading_what_does_not_run(crowded: psyco
 @pytest.mark.parametrize(
     ("query", "indexes", "blocks"),
     [
-        (waits._WAITS_OF, {"waits_pkey"}, 20),
-        (waits._DELETE, {"waits_pkey"}, 20),
-        (waits._WAKE, {"runs_pkey", "waits_pkey", "signals_waiting", "runs_children"}, 100),
+        (park_and_wake._WAITS_OF, {"waits_pkey"}, 20),
+        (park_and_wake._DELETE, {"waits_pkey"}, 20),
+        (park_and_wake._WAKE, {"runs_pkey", "waits_pkey", "signals_waiting", "runs_children"}, 100),
         (signals._WAITING, {"signals_waiting"}, 100),
         (signals._LAST_NUMBER, {"signals_pkey"}, 20),
         (signals._GET, {"signals_pkey"}, 20),

@@ -10,7 +10,7 @@ import pytest
 
 from service.core.errors import LeaseLost
 from service.core.transitions import Status
-from service.store.commands.children import child_id
+from service.store.commands.start_children import child_id
 from service.store.database.protocol import Database
 from service.store.database.transaction import Transaction
 from tests.support.store.carrying import (

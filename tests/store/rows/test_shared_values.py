@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from service.core.children import SHARED_BYTES_MIN
+from service.core.join import SHARED_BYTES_MIN
 from service.core.state import Changes
 from service.store import Store
 from service.store.commands.start import Start

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import bindparam, update
 
 from service.core.after import after
-from service.core.children import count_children
 from service.core.errors import AttemptError
 from service.core.graph import Graph, SleepNode, Until
+from service.core.join import count_children
 from service.core.moves import CallTool, Failed, Gather, Move, Outcome, Receive, Sleep, Succeeded, next_move
 from service.core.run import Run, Transition
 from service.core.state import Changes, State

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from service.core.run import Transition
 from service.core.state import Changes, State
 from service.store import Store
-from service.store.commands.children import child_id
+from service.store.commands.start_children import child_id
 from service.store.rows.records import Claimed, Lease
 from tests.support.store.carrying import (
     AGAIN,

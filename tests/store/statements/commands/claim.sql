@@ -56,13 +56,3 @@ WHERE runs.id = :run_id;
 SELECT runs.lease_token, runs.lease_owner
 FROM runs
 WHERE runs.id = :run_id::VARCHAR COLLATE "C" FOR UPDATE;
-
--- _PUT_OFF
--- on sqlite
-UPDATE runs
-SET due_at=:until
-WHERE runs.id = :run_id;
--- on postgresql
-UPDATE runs
-SET due_at=:until::TIMESTAMP WITH TIME ZONE
-WHERE runs.id = :run_id::VARCHAR COLLATE "C";

@@ -10,6 +10,16 @@ FROM runs
 WHERE runs.due_at > :now::TIMESTAMP WITH TIME ZONE AND runs.due_at <= :soon::TIMESTAMP WITH TIME ZONE
 ORDER BY runs.due_at LIMIT :param_1::INTEGER;
 
+-- _PUT_OFF
+-- on sqlite
+UPDATE runs
+SET due_at=:until
+WHERE runs.id = :run_id;
+-- on postgresql
+UPDATE runs
+SET due_at=:until::TIMESTAMP WITH TIME ZONE
+WHERE runs.id = :run_id::VARCHAR COLLATE "C";
+
 -- _DUE
 -- on sqlite
 SELECT runs.id, runs.graph_id, runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes,
