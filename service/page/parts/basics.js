@@ -32,7 +32,7 @@ export const Fault = ({ error, retry }) =>
 	error && html`<div class="fault" role="alert">${error.message}${retry && html`<button onClick=${retry}>Try again</button>`}
 		${error.errors?.length ? html`<ul>${error.errors.slice(0, 8).map(({ pointer, message }) => html`<li><code>${pointer || "/"}</code> ${message}</li>`)}</ul>` : null}</div>`;
 
-export const Empty = ({ title, children }) => html`<div class="empty"><p class="big">${title}</p><p>${children}</p></div>`;
+export const Empty = ({ title, children }) => html`<div class="empty"><h1>${title}</h1><p>${children}</p></div>`;
 export const Hint = ({ children }) => html`<p class="hint">${children}</p>`;
 
 export const message = signal(null);
