@@ -11,11 +11,10 @@ export const toNumber = (value) => (isRaw(value) ? Number(value.rawJSON) : value
 export const typeOf = (value) => (value === null ? "null" : isNumber(value) ? "number" : Array.isArray(value) ? "array" : typeof value);
 export const isObject = (value) => typeOf(value) === "object";
 
+/** Compare two numbers exactly, as JavaScript compares a BigInt with a number: negative, 0 or positive. */
 export function compareNumbers(...pair) {
-	const [a, b] = pair.map((value) => (isRaw(value) ? value.rawJSON : String(value)));
-	if (![a, b].every((one) => /^-?\d+$/.test(one))) return Number(a) - Number(b);
-	const [x, y] = [BigInt(a), BigInt(b)];
-	return x < y ? -1 : x > y ? 1 : 0;
+	const [a, b] = pair.map((value) => (isRaw(value) ? value.rawJSON : String(value))).map((one) => (/^-?\d+$/.test(one) ? BigInt(one) : Number(one)));
+	return a < b ? -1 : a > b ? 1 : 0;
 }
 
 /** Whether two values are equal as a condition sees them; `isSame`: have the same text, so that 1 and 1.0 differ. */

@@ -5,7 +5,7 @@ import { cut, parse } from "./json.js";
 const textWidth = (label) => label.length * 6.3 + 50;
 const HEIGHT = 42, GAP_X = 26, GAP_Y = 12, MARGIN = 18, SWEEPS = 24;
 
-/** Mark the edges that close a cycle; return the names, each after all that lead to it otherwise. */
+/** Mark the edges that close a cycle; return the names, each after all that lead to it. */
 function order(names, edges, start) {
 	const outgoing = Map.groupBy(edges, ({ from }) => from);
 	const open = new Set();

@@ -18,7 +18,7 @@ function candidates({ op, value }, left, right, wanted) {
 		case ">": return isNumber(right) ? [shifted(right, 1)] : isText ? [`${right} `] : [];
 		case "<": return isNumber(right) ? [shifted(right, -1)] : isText ? [""] : [];
 		case "in": return Array.isArray(right) ? right : [];
-		case "not_in": return isNumber(left) ? [shifted(left, 1), 0.5] : [`${left === MISSING ? "" : left}x`, "?"];
+		case "not_in": return isNumber(left) ? [shifted(left, 1), 0.5] : [`${typeof left === "string" ? left : ""}x`, "?"];
 		default: return Array.isArray(left) ? [[...left, right]] : typeof left === "string" && isText ? [left + right] : [[right]];
 	}
 }

@@ -1,0 +1,47 @@
+"""The page evaluates conditions as the engine does, and what it proposes makes them true."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from service.core import codec
+from service.core.graph import Comparison, Edge, Op
+from service.core.routing.conditions import decide
+from service.core.state import State
+from service.core.syntax.patch import merged
+from tests.support.page.browser import Watch
+from tests.support.system.process import Server
+
+NUMBERS = [0, -0.0, 1, 1.0, 1.5, 2**60, 2**60 + 1, float(2**60), 1e300]
+TEXTS = ["", "a", "ab", "b", "\uffff", "\U0001f600"]
+OTHERS: list[Any] = [True, False, None, [], [1], [1.0], ["a"], [[1]], {}, {"a": 1}, {"a": 1.0}, {"a": 1, "b": 2}]
+OPS = ("==", "!=", ">", ">=", "<", "<=", "in", "not_in", "contains")
+
+ASK = """async (source) => {
+  const lib = (name) => import(new URL(`ui/lib/${name}.js`, document.baseURI));
+  const [{ parse, text }, { evaluate }, { solve }] = await Promise.all(['json', 'conditions', 'solve'].map(lib));
+  return parse(source).map(({ condition, state }) => {
+    const found = solve([{ to: 'x', condition }, { to: null }], 0, state);
+    return [evaluate(condition, state), found && text(found.patch)];
+  });
+}"""
+
+
+def is_true(op: str, state: dict[str, Any]) -> bool:
+    edge = Edge(to="x", condition=Comparison(key="l", op=Op(op), value_from="r"))
+    return decide((edge,), State.of(state, 10**6)).to == "x"
+
+
+def test_the_page_evaluates_and_solves_as_the_engine_does(server: Server, watch: Watch) -> None:
+    pairs = list(itertools.product([*NUMBERS, *TEXTS, *OTHERS], repeat=2))
+    cases = [(op, {"l": left, "r": right}) for op in OPS for left, right in pairs]
+    asked = [{"condition": {"key": "l", "op": op, "value_from": "r"}, "state": state} for op, state in cases]
+    watch.page.goto(f"{server.url}/ui/graphs")
+    answers = watch.page.evaluate(ASK, codec.encode(asked))
+    for (op, state), (result, patch) in zip(cases, answers, strict=True):
+        assert result is is_true(op, state), (op, state)
+        if patch is not None:
+            assert is_true(op, merged(state, codec.loads(patch))), (op, state, patch)
+    solved = sum(patch is not None for _, patch in answers)
+    assert solved > len(cases) / 2
