@@ -68,15 +68,19 @@ def test_the_log_has_no_gap_after_the_server_was_killed(chrome: Browser, tools: 
 
         page = watch.page
         page.on("websocket", listen)
-        page.goto(f"{server.url}/ui/runs/{server.run(server.create(TICKER), n=0)}?tab=log")
+        run_id = server.run(server.create(TICKER), n=0)
+        page.goto(f"{server.url}/ui/runs/{run_id}?tab=log")
         expect(page.locator(".line", has_text="tick 60")).to_be_visible()
         server.kill()
         expect(page.locator(".link-state")).to_have_text("connecting…")
-        (tmp_path / "go").touch()
+        (tmp_path / "go-60").touch()
         server.start()
+        expect(page.locator(".line", has_text="tick 120")).to_be_visible()
+        expect(page.locator(".link-state")).to_have_text("live")
+        (tmp_path / "go-120").touch()
         expect(page.locator(".run-title .status")).to_have_text("completed")
         expect(page.locator(".logpane")).to_contain_text("tick 149")
-        last = seen[-1]
+        last = server.call("GET", f"/graph/state/{run_id}").json()["last_seq"]
         assert seen == list(range(seen[0], last + 1))
         expect(page.locator(".logpane > .hint").last).to_contain_text(f"{last} lines")
         page.get_by_role("button", name="Start", exact=True).click()

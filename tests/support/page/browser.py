@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -18,6 +18,7 @@ ARGUMENTS = (
     "--disable-sync",
     "--no-first-run",
 )
+DEADLINE_MS = 60_000
 REPORTS = "window.reports = []; addEventListener('securitypolicyviolation', (e) => reports.push(e.violatedDirective));"
 
 
@@ -77,7 +78,9 @@ def watched(found: Browser, *, width: int = 1280, dark: bool = False) -> Iterato
         reduced_motion="reduce",
         timezone_id="Europe/Berlin",
     )
-    context.set_default_timeout(30_000)
+    # Only against hanging: no test says how long anything takes.
+    context.set_default_timeout(DEADLINE_MS)
+    expect.set_options(timeout=DEADLINE_MS)
     context.add_init_script(REPORTS)
     watch = Watch(context.new_page())
     try:

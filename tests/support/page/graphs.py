@@ -18,7 +18,7 @@ def same(state): return None
 @tool
 async def tick(state, context):
     context.log(f"tick {state['n']}")
-    while state["n"] == 60 and not Path("go").exists():
+    while state["n"] in (60, 120) and not Path(f"go-{state['n']}").exists():
         await asyncio.sleep(0.02)
     return {"n": state["n"] + 1}
 
