@@ -12,13 +12,18 @@ from tests.support.page.browser import Watch, browser, chromium, watched
 from tests.support.page.graphs import TOOLS
 from tests.support.system.process import Server
 
+NO_BROWSER = "SKIPPED: no Chromium was found, so nothing has tried the page in a browser"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if chromium() is None:
+        terminalreporter.write_line(NO_BROWSER, red=True, bold=True)
+
 
 @pytest.fixture(scope="session")
-def chrome(request: pytest.FixtureRequest) -> Iterator[Browser]:
+def chrome() -> Iterator[Browser]:
     if chromium() is None:
-        reason = "SKIPPED: no Chromium was found, so that nothing has tried the page"
-        request.config.get_terminal_writer().line(reason, red=True, bold=True)
-        pytest.skip(reason)
+        pytest.skip(NO_BROWSER)
     with browser() as found:
         yield found
 
