@@ -83,7 +83,8 @@ def test_children_and_theirs_are_executed_to_the_end(folder: Path, url: str) -> 
     state = {"n": 1, "lists": [[1, 2, 3], [], [4]]}
     given = ("--state", json.dumps(state), "--tools", "tools.py", "--database-url", url)
     done = rungraph(folder, "run", "family.json", *given)
-    assert (done.returncode, done.stderr) == (0, "")
+    # On a busy machine the command tells for what it waits.
+    assert (done.returncode, [line for line in done.stderr.splitlines() if " sleeps until " not in line]) == (0, [])
     run_id = done.stdout.split()[1]
     rows = runs_of(url)
     assert rows.pop(run_id) == ("completed", None)

@@ -113,8 +113,9 @@ def _schema_of(connection: psycopg.Connection[Any]) -> str:
         "SELECT datacl, datconnlimit, datallowconn FROM pg_database WHERE datname = current_database()",
     )
     rows = [sorted(map(str, connection.execute(part).fetchall())) for part in parts]
-    if connection.execute("SELECT FROM pg_tables WHERE tablename = 'alembic_version'").fetchall():
-        rows.append(list(map(str, connection.execute("SELECT * FROM alembic_version").fetchall())))
+    revision = "SELECT FROM pg_tables WHERE schemaname = 'public' AND tablename = 'alembic_version'"
+    if connection.execute(revision).fetchall():
+        rows.append(list(map(str, connection.execute("SELECT * FROM public.alembic_version").fetchall())))
     return hashlib.sha256(repr(rows).encode()).hexdigest()
 
 

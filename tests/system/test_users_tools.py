@@ -117,14 +117,16 @@ def test_a_log_shows_a_traceback_as_lines(tmp_path: Path) -> None:
     failed = rungraph(tmp_path, "run", "graph.json", "--tools", "mine.py")
     run_id = failed.stdout.split()[1]
     said = "tool_error: KeyError: 'n' (mine.py:4, in count)"
-    assert failed.stderr == f"rungraph: run {run_id} failed: {said}\n"
-    assert [line[25:] for line in failed.stdout.splitlines()[2:]] == [said, "failed in step 1 (tool_error)"]
-    logged = rungraph(tmp_path, "logs", run_id).stdout.splitlines()
-    assert [line[36:] for line in logged if not line.startswith(" ")][1:] == [said, "failed in step 1 (tool_error)"]
-    assert [line for line in logged if line.startswith(" ")] == [
+    traceback = [
         "    Traceback (most recent call last):",
         f'      File "{tmp_path / "mine.py"}", line 4, in count',
         "        return state['n']",
         "               ~~~~~^^^^^",
         "    KeyError: 'n'",
     ]
+    assert failed.stderr.splitlines() == [f"rungraph: run {run_id} failed: {said}", *traceback]
+    assert [line[25:] for line in failed.stdout.splitlines()[2:-1]] == [said, "failed in step 1 (tool_error)"]
+    assert failed.stdout.splitlines()[-1] == "state {}"
+    logged = rungraph(tmp_path, "logs", run_id).stdout.splitlines()
+    assert [line[36:] for line in logged if not line.startswith(" ")][1:] == [said, "failed in step 1 (tool_error)"]
+    assert [line for line in logged if line.startswith(" ")] == traceback
