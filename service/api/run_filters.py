@@ -23,6 +23,8 @@ from service.store.queries.runs.filter import RunFilter
 
 NO_PARENT = "none"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Times beyond these are taken as these: an offset may move a time out of the years that Python and the database have.
+_TIME_US_MIN = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 _TIME_US_MAX = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 _PREFIX = re.compile(f"[0-9a-f-]{{{ID_PREFIX_CHARS_MIN},36}}")
 
@@ -39,7 +41,7 @@ def _time_us(text: str) -> int:
     try:
         time = datetime.fromisoformat(text)
         time = time if time.tzinfo else time.replace(tzinfo=UTC)
-        return min((time - _EPOCH) // timedelta(microseconds=1), _TIME_US_MAX)
+        return max(_TIME_US_MIN, min((time - _EPOCH) // timedelta(microseconds=1), _TIME_US_MAX))
     except (ValueError, OverflowError) as error:
         raise ValueError("must be a time in ISO 8601, such as 2030-01-31T09:30:00Z") from error
 

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from service.api.routes.runs.files import WholeFile
+from service.core.errors import NotFound
 from tests.support.api.harness import Server
+
+
+async def receive() -> Any:
+    raise AssertionError("a download reads no body")
 
 
 @pytest.fixture
@@ -33,6 +40,36 @@ def test_a_large_file_comes_whole(client: httpx.Client, folder: Path) -> None:
     answer = client.get(f"/runs/{folder.name}/files/tab le ☃.parquet")
     assert answer.content == content
     assert answer.headers["content-type"] == "application/octet-stream"
+
+
+async def test_a_file_that_grows_comes_as_it_was_measured(tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+    path.write_bytes(b"first")
+    answer = WholeFile(path, stat_result=path.stat())
+    with path.open("ab") as file:
+        file.write(b", second")
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await answer({"type": "http", "method": "GET"}, receive, send)
+    assert (b"content-length", b"5") in sent[0]["headers"]
+    assert b"".join(message["body"] for message in sent[1:]) == b"first"
+    assert not sent[-1]["more_body"]
+
+
+async def test_a_file_that_cannot_be_opened_is_not_found(tmp_path: Path) -> None:
+    path = tmp_path / "gone.txt"
+    path.write_bytes(b"gone")
+    answer = WholeFile(path, filename=path.name, stat_result=path.stat())
+    path.unlink()
+
+    async def send(message: Any) -> None:
+        raise AssertionError(message)
+
+    with pytest.raises(NotFound, match=r"gone\.txt"):
+        await answer({"type": "http", "method": "GET"}, receive, send)
 
 
 def test_an_html_file_is_no_page(client: httpx.Client, folder: Path) -> None:

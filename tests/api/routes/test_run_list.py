@@ -54,6 +54,8 @@ def test_filters_narrow_the_list(http: httpx.Client, waiting: list[str]) -> None
     assert waiting[0] not in ids(http, created_after=run["created_at"])
     assert waiting[2] not in ids(http, created_before=run["created_at"])
     assert ids(http, created_after="1970-01-01", created_before="9999-12-31T23:59:59.999999") == newest
+    assert ids(http, created_after="0001-01-01T00:00:00+14:00", created_before="9999-12-31T23:59:59-14:00") == newest
+    assert ids(http, created_before="0001-01-01T00:00:00+14:00") == []
     assert ids(http, id_prefix=waiting[2]) == [waiting[2]]
     assert ids(http, graph="none") == []
     assert ids(http, graph_id=run["graph_id"]) == newest

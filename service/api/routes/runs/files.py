@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from anyio import to_thread
+from anyio import open_file, to_thread
 from fastapi import Query
 from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
@@ -43,11 +43,23 @@ router = strict_router(tags=["runs"])
 
 
 class WholeFile(FileResponse):
-    """A download of a whole file. `Range` headers are ignored, as RFC 9110 allows."""
+    """A download of a whole file. `Range` headers are ignored, as RFC 9110 allows.
+
+    A tool may be writing the file: what it appends after the file was measured is not sent.
+    """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [header for header in scope["headers"] if header[0] != b"range"]
-        await super().__call__({**scope, "headers": headers}, receive, send)
+        unsent = int(self.headers["content-length"])
+        try:
+            file = await open_file(self.path, "rb")
+        except OSError as error:
+            raise NotFound("file", (self.filename or "")[:200]) from error
+        async with file:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            while unsent and scope["method"] != "HEAD" and (chunk := await file.read(min(unsent, self.chunk_size))):
+                unsent -= len(chunk)
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 @router.get("/runs/{run_id}/files", response_model=answers.FileList, responses=refusals(404))
