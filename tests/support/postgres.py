@@ -113,8 +113,8 @@ def _schema_of(connection: psycopg.Connection[Any]) -> str:
         "SELECT datacl, datconnlimit, datallowconn FROM pg_database WHERE datname = current_database()",
     )
     rows = [sorted(map(str, connection.execute(part).fetchall())) for part in parts]
-    revision = "SELECT FROM pg_tables WHERE schemaname = 'public' AND tablename = 'alembic_version'"
-    if connection.execute(revision).fetchall():
+    # A test may have changed the search path of the database.
+    if connection.execute("SELECT to_regclass('public.alembic_version')").fetchall() != [(None,)]:
         rows.append(list(map(str, connection.execute("SELECT * FROM public.alembic_version").fetchall())))
     return hashlib.sha256(repr(rows).encode()).hexdigest()
 

@@ -48,7 +48,7 @@ class WholeFile(FileResponse):
     A tool may be writing the file: what it appends after the file was measured is not sent.
     """
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         unsent = int(self.headers["content-length"])
         try:
             file = await open_file(self.path, "rb")
