@@ -13,7 +13,6 @@ import secrets
 from functools import lru_cache
 
 from starlette.datastructures import Headers
-from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -27,6 +26,8 @@ TOKEN_FREE = frozenset({("GET", "/livez"), ("HEAD", "/livez"), ("POST", "/sessio
 """Calls that need no token, beside the page."""
 HAS_TOKEN = "rungraph.has_token"
 """Key of a call's scope: whether the client has shown the token, or the server has none."""
+SESSIONS = "rungraph.sessions"
+"""Key of a call's scope: the Sessions of the server's token, or None if it has none."""
 
 _UNKNOWN = "this server needs its token: send `Authorization: Bearer TOKEN` with the server's RUNGRAPH_API_TOKEN"
 _REMOTE = (
@@ -73,7 +74,9 @@ class AccessMiddleware:
             for origin in headers.getlist("origin"):
                 if is_foreign(origin, hosts[0]):
                     return problem(403, _FOREIGN.format(origin=repr(origin)[:200], host=repr(hosts[0])[:200]))
-        scope[HAS_TOKEN] = self._token is None or self._is_bearer(headers) or self._has_session(scope)
+        scope[SESSIONS] = self._sessions
+        has_session = self._sessions is not None and self._sessions.has_session(scope)
+        scope[HAS_TOKEN] = self._token is None or has_session or self._is_bearer(headers)
         if not scope[HAS_TOKEN] and not _is_free(scope):
             return problem(401, _UNKNOWN, headers={"WWW-Authenticate": "Bearer"})
         return None
@@ -96,11 +99,6 @@ class AccessMiddleware:
         # Starlette decodes headers as latin-1. Encoding restores the bytes that were sent.
         matches = secrets.compare_digest(token.strip(" \t").encode("latin-1"), self._token or b"")
         return matches and scheme.lower() == "bearer"
-
-    def _has_session(self, scope: Scope) -> bool:
-        if self._sessions is None:
-            return False
-        return self._sessions.is_valid(HTTPConnection(scope).cookies.get(self._sessions.cookie, ""))
 
 
 def _is_free(scope: Scope) -> bool:

@@ -1,15 +1,18 @@
 """Session cookies, which count as the bearer token does.
 
 A cookie holds the time of its end and a signature made with the token. Every server that has the token accepts it, and
-no server stores it. Another token makes all cookies invalid.
+no server stores it. Another token makes all cookies invalid. A server remembers the cookies that were ended on it until
+it stops; on other servers such a cookie is valid until its time is over, should somebody have kept it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 import time
 
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import Scope
 
@@ -17,7 +20,8 @@ from service.api.prefix import prefix
 
 SESSION_S = 30 * 24 * 60 * 60
 """How long a cookie is valid."""
-_END_DIGITS_MAX = 12
+ENDED_MAX = 10_000
+"""How many ended sessions a server remembers."""
 
 
 class Sessions:
@@ -28,22 +32,34 @@ class Sessions:
         # Browsers share cookies between the ports of a host, where several servers may run.
         self.cookie = f"rungraph_session_{self._sign(b'name')[:8]}"
 
+        self._ended: dict[str, None] = {}
+
     def is_valid(self, value: str) -> bool:
         """Return whether `value` is the value of a cookie that was issued for this token and has not ended."""
-        end, _, signature = value.partition(".")
-        if not (end.isascii() and end.isdecimal() and len(end) <= _END_DIGITS_MAX):
+        text, _, signature = value.rpartition(".")
+        if not hmac.compare_digest(signature.encode(), self._sign(text.encode()).encode()):
             return False
-        is_ours = hmac.compare_digest(signature.encode(), self._sign(end.encode()).encode())
-        return is_ours and int(end) > time.time()
+        return value not in self._ended and int(text.partition(".")[0]) > time.time()
+
+    def has_session(self, scope: Scope) -> bool:
+        """Return whether the call of `scope` has a valid cookie."""
+        return self.is_valid(self._value_in(scope))
 
     def begin(self, response: Response, scope: Scope) -> None:
-        """Add the cookie to the answer to the call of `scope`."""
-        end = str(int(time.time()) + SESSION_S)
-        self._set(response, scope, f"{end}.{self._sign(end.encode())}", SESSION_S)
+        """Add a new cookie to the answer to the call of `scope`."""
+        text = f"{int(time.time()) + SESSION_S}.{secrets.token_hex(8)}"
+        self._set(response, scope, f"{text}.{self._sign(text.encode())}", SESSION_S)
 
     def end(self, response: Response, scope: Scope) -> None:
-        """Let the browser forget the cookie."""
+        """Let the browser forget the cookie of the call of `scope`, and accept it no more."""
+        if self.has_session(scope):
+            self._ended[self._value_in(scope)] = None
+            if len(self._ended) > ENDED_MAX:
+                del self._ended[next(iter(self._ended))]
         self._set(response, scope, "", 0)
+
+    def _value_in(self, scope: Scope) -> str:
+        return HTTPConnection(scope).cookies.get(self.cookie, "")
 
     def _set(self, response: Response, scope: Scope, value: str, max_age: int) -> None:
         response.set_cookie(
@@ -53,7 +69,7 @@ class Sessions:
             path=prefix(scope) or "/",
             secure=scope["scheme"] in ("https", "wss"),
             httponly=True,
-            samesite="strict",
+            samesite="Strict",  # type: ignore[arg-type]  # Starlette takes it in any case, and writes it as it is.
         )
 
     def _sign(self, text: bytes) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from starlette.responses import Response
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -45,7 +47,7 @@ def test_the_token_is_exchanged_for_a_cookie_that_counts_as_it_does(guarded: Ser
     answer = browser.post("/session", json={"token": TOKEN})
     assert (answer.status_code, answer.content) == (204, b"")
     pair, attributes = cookie_of(answer)
-    assert {"HttpOnly", "SameSite=strict", "Path=/"} <= attributes
+    assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= attributes
     assert "Secure" not in attributes
     assert TOKEN not in pair
     assert browser.get("/runs").status_code == 200
@@ -61,11 +63,32 @@ def test_the_token_is_exchanged_for_a_cookie_that_counts_as_it_does(guarded: Ser
 
 def test_the_session_ends(browser: httpx.Client) -> None:
     refused(browser.delete("/session"), 401)
-    browser.post("/session", json={"token": TOKEN})
+    pair, _ = cookie_of(browser.post("/session", json={"token": TOKEN}))
+    other, _ = cookie_of(httpx.post(f"{browser.base_url}/session", json={"token": TOKEN}))
     answer = browser.delete("/session")
     assert answer.status_code == 204
     assert "Max-Age=0" in cookie_of(answer)[1]
     refused(browser.get("/runs"), 401)
+    # Somebody who kept the cookie cannot use it. Another session goes on.
+    refused(browser.get("/runs", headers={"Cookie": pair}), 401)
+    assert browser.get("/runs", headers={"Cookie": other}).status_code == 200
+    # The token ends no session, and is not ended.
+    assert browser.delete("/session", headers={b"Authorization": f"Bearer {TOKEN}".encode()}).status_code == 204
+    assert browser.get("/runs", headers={"Cookie": other}).status_code == 200
+
+
+def test_the_ended_sessions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "ENDED_MAX", 2)
+    mine = sessions.Sessions(TOKEN.encode())
+    scope: Any = {"type": "http", "scheme": "http", "headers": []}
+    values = []
+    for _ in range(3):
+        answer = Response()
+        mine.begin(answer, scope)
+        pair = answer.headers["set-cookie"].partition(";")[0]
+        values.append(pair.partition("=")[2])
+        mine.end(Response(), {**scope, "headers": [(b"cookie", pair.encode())]})
+    assert [mine.is_valid(value) for value in values] == [True, False, False]
 
 
 def test_the_cookie_is_secure_by_https(browser: httpx.Client) -> None:

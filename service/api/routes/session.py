@@ -9,13 +9,12 @@ from contextlib import suppress
 from fastapi import HTTPException, Request
 from starlette.responses import Response
 
-from service.api.access import token_bytes
+from service.api.access import SESSIONS, token_bytes
 from service.api.body import read_json, validate
 from service.api.parameters import ServicesDep, SettingsDep, strict_router
 from service.api.responses import requests
 from service.api.responses.openapi import SESSION_BODY, refusals
 from service.api.responses.problems import problem
-from service.api.session import Sessions
 
 WRONG_TOKEN_DELAY_S = 1.0
 """How long the answer to a wrong token is delayed, so that guessing is slow."""
@@ -48,14 +47,14 @@ async def begin_session(request: Request, services: ServicesDep, settings: Setti
                 await services.stop.wait()
         return problem(401, "this is not the server's token", headers={"WWW-Authenticate": "Bearer"})
     answer = Response(status_code=204)
-    Sessions(token).begin(answer, request.scope)
+    request.scope[SESSIONS].begin(answer, request.scope)
     return answer
 
 
 @router.delete("/session", status_code=204, response_class=Response, responses=refusals())
-async def end_session(request: Request, settings: SettingsDep) -> Response:
-    """End the session: the browser forgets the cookie."""
+async def end_session(request: Request) -> Response:
+    """End the session: the browser forgets the cookie, and this server accepts it no more."""
     answer = Response(status_code=204)
-    if settings.api_token is not None:
-        Sessions(token_bytes(settings.api_token)).end(answer, request.scope)
+    if (sessions := request.scope[SESSIONS]) is not None:
+        sessions.end(answer, request.scope)
     return answer
