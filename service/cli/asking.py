@@ -1,8 +1,8 @@
 """Find the server that answers a command, make calls to it, and follow a run there.
 
 It is the server of --url, or else the one that owns the database. If there is none, the command makes the same calls to
-an application within this process. One that only reads owns, migrates, writes and executes nothing, so it does no harm
-beside a server.
+an application within this process. For a command that only reads, it takes no lock, applies no migration, writes
+nothing and executes no run, so it does no harm beside a server.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ Execute = Callable[[str], AbstractAsyncContextManager[None]]
 """Executes the run with this id, and its descendants, inside the context."""
 
 Held = Callable[[str, int], Awaitable[Sequence[HeldRecord]]]
-"""Returns what the run with this id and its descendants wait for, of at most this many runs."""
+"""Returns what the run with this id and its descendants wait for. The number limits the runs returned."""
 
 
 async def _unknown(_run_id: str, _limit: int) -> Sequence[HeldRecord]:
@@ -158,7 +158,7 @@ async def executing(settings: Settings, command: str, *, must_exist: bool = Fals
 async def reading(settings: Settings, *, with_tools: bool = False) -> AsyncIterator[ServerClient]:
     """Yield the server that the settings name or that owns the database, or one within this process that only reads.
 
-    That last one knows the user's tools only `with_tools`.
+    The one within this process loads the user's tools only if `with_tools` is true.
     """
     if settings.server_url is not None:
         async with _far(settings, settings.server_url) as server:
@@ -202,7 +202,7 @@ async def _follow(
                     return run
             await asyncio.sleep(POLL_S)
             if holding is not None and time.monotonic() > asked_at + HELD_EVERY_S:
-                with suppress(Unavailable):  # The next time will do.
+                with suppress(Unavailable):  # The server is asked again soon.
                     for news in holding.news(await server.held(run_id, TOLD_MAX + 1)):
                         note(news)
                 asked_at = time.monotonic()

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from service.core.errors import Invalid, NotJson
 from service.core.syntax import not_json
+from service.core.syntax.pointer import pointer
 
 DEPTH_MAX = 100
 """How deep values may nest; the outermost value is level 1."""
@@ -44,11 +45,6 @@ class ValueUnfit(ValueError):
     @property
     def pointer(self) -> str:
         return printable(pointer(*self.path))
-
-
-def pointer(*segments: str | int) -> str:
-    """Return the JSON Pointer (RFC 6901) made of `segments`."""
-    return "".join("/" + str(segment).replace("~", "~0").replace("/", "~1") for segment in segments)
 
 
 def decode(body: bytes, depth_max: int = DEPTH_MAX) -> Any:

@@ -31,7 +31,7 @@ UNRETRIED = frozenset({"condition_error", "tool_missing", "crash_loop"})
 
 
 class Frozen(BaseModel):
-    # Built when the first document is read: a process that only calls tools reads none.
+    # `defer_build` leaves making the validators to the first document: a process that only calls tools reads none.
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, defer_build=True)
 
 

@@ -20,7 +20,7 @@ DEPTH_MAX = 32
 STARTS_MAX = 100
 """Children that one commit may start."""
 STARTS_BYTES_MAX = 4 * 2**20
-"""Bytes of children's states, shared values excluded, after which a commit starts no more: other writes wait."""
+"""A commit starts no more children after this many bytes of unshared values, since other writes wait for it."""
 SHARED_BYTES_MIN = 1024
 """Values of the parent's state from this size on are stored once for all its children."""
 

@@ -76,7 +76,7 @@ def code_of(function: Callable[..., Any]) -> CodeType | None:
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
     try:
-        if sys.version_info >= (3, 14):  # Annotations are evaluated late and may name something undefined.
+        if sys.version_info >= (3, 14):  # Annotations are evaluated here, and an undefined name is allowed.
             return inspect.signature(function, annotation_format=annotationlib.Format.FORWARDREF)
         return inspect.signature(function)
     except Exception as error:  # `__signature__` may be anything.

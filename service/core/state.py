@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from service.core import codec
 from service.core.errors import StateInvalid
 from service.core.syntax import path
+from service.core.syntax.pointer import pointer
 
 
 class Entry(NamedTuple):
@@ -122,7 +123,7 @@ class State:
         for depth, segment in enumerate(rest):
             inner = path.step_into(value, segment)
             if inner is path.MISSING:
-                return inner, f"{_contents(value)} at {codec.pointer(first, *rest[:depth])!r:.200}"
+                return inner, f"{_contents(value)} at {pointer(first, *rest[:depth])!r:.200}"
             value = inner
         return value, ""
 

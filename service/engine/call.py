@@ -57,7 +57,7 @@ class AttemptContext:
 
 
 class Call:
-    """One call of a tool, whose attributes outlive it to refuse a late result."""
+    """One call of a tool. It is kept after a timeout or a cancel, so that it can refuse a late result."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The store: few verbs, each one transaction. What is in here is on disk; nobody else knows SQL."""
+"""The store: all reads and writes of the database, as commands and queries. Only the store knows its SQL."""
 
 from __future__ import annotations
 
@@ -86,9 +86,9 @@ class Store:
 
     @contextmanager
     def committing_inline(self) -> Iterator[None]:
-        """Let the running loop commit what is written meanwhile; on SQLite, where that is a matter of one disk.
+        """On SQLite, let the running loop commit what is written during the block, since that waits only for a disk.
 
-        Differs from PostgreSQL because a network in between may keep a loop waiting for seconds.
+        On PostgreSQL it does nothing, because a network in between may keep a loop waiting for seconds.
         """
         if not self.is_shared:
             self._writer.commit_inline()
@@ -117,7 +117,7 @@ class Store:
         return isinstance(error, self._answers)
 
     async def close(self) -> None:
-        """Readers first: on SQLite the last connection to close checkpoints, and that is the writer's part."""
+        """Close the readers, then the writer: on SQLite the last connection checkpoints, and only the writer may."""
         await self.tails.close()
         await self._reader.close()
         self._writer.close()

@@ -45,7 +45,7 @@ def test_what_is_no_json_is_refused(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "pointer"),
+    ("body", "expected"),
     [
         (b'"\\u0000"', ""),
         (b'{"a":["\\u0000"]}', "/a/0"),
@@ -81,7 +81,7 @@ def test_brackets_within_strings_are_no_levels() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "pointer"),
+    ("body", "expected"),
     [
         (b"[" * 100_000 + b"]" * 100_000, "/0" * 100),
         (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "/a" * 100),
@@ -146,11 +146,11 @@ def test_splice_equals_encoding_the_whole(value: dict[str, Any], further: Any) -
 
 
 @pytest.mark.parametrize(
-    ("segments", "pointer"),
+    ("segments", "expected"),
     [((), ""), (("",), "/"), (("a", 0, "b"), "/a/0/b"), (("a/b", "m~n", "~1"), "/a~1b/m~0n/~01")],
 )
-def test_pointers_escape_as_rfc_6901_says(segments: tuple[str | int, ...], pointer: str) -> None:
-    assert codec.pointer(*segments) == pointer
+def test_pointers_escape_as_rfc_6901_says(segments: tuple[str | int, ...], expected: str) -> None:
+    assert pointer(*segments) == expected
 
 
 @pytest.mark.parametrize(

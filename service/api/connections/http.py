@@ -106,7 +106,7 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             self._unsupported_upgrade_warning()
 
-    # Called by the parser.
+    # The parser calls the methods below.
 
     def on_message_begin(self) -> None:
         self._head_bytes = 0

@@ -17,7 +17,7 @@ CHECK_EVERY_S = 1.0
 
 
 class Connection(Protocol):
-    """One HTTP connection."""
+    """What OpenConnections needs of an HTTP connection: the ways to close it."""
 
     def make_room(self) -> None:
         """Close the connection because a new one needs its place."""

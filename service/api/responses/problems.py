@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from service.core import codec
 from service.core.errors import Conflict, Fault, Invalid, NotFound, NotJson, Unavailable
+from service.core.syntax.pointer import pointer
 from service.core.validation.spelling import closest_field
 
 PROBLEM_TYPE = "application/problem+json"
@@ -46,7 +47,7 @@ def install_handlers(app: FastAPI) -> None:
 
 def faults_of(errors: Sequence[Any], model: type[BaseModel] | None = None) -> list[Fault]:
     """Return pydantic's errors as faults with pointers. `model` is the model of the body, if it is one."""
-    return [Fault(codec.pointer(*_place(error["loc"])), _message(error, model)) for error in errors]
+    return [Fault(pointer(*_place(error["loc"])), _message(error, model)) for error in errors]
 
 
 def _place(location: tuple[str | int, ...]) -> tuple[str | int, ...]:

@@ -19,6 +19,7 @@ from service.core import codec
 from service.core.errors import Fault, Invalid
 from service.core.graph import Graph
 from service.core.syntax.ids import is_graph_id
+from service.core.syntax.pointer import pointer
 from service.core.validation import FAULTS_MAX, read_graph
 
 router = strict_router(tags=["graphs"])
@@ -38,7 +39,7 @@ async def create_graph(request: Request, services: ServicesDep, settings: Settin
     is_new = await services.store.graphs.add(graph, within_s=WRITE_WITHIN_S)
     warnings = [
         {
-            "pointer": codec.pointer("nodes", name),
+            "pointer": pointer("nodes", name),
             "message": f"node {name!r} cannot be reached from {graph.start_node!r}",
         }
         for name in graph.unreachable()
@@ -68,7 +69,7 @@ async def _missing_graphs(document: Any, services: Services) -> list[Fault]:
     known = await services.store.graphs.known({graph_id for graph_id in asked.values() if is_graph_id(graph_id)})
     missing = ((name, graph_id) for name, graph_id in asked.items() if graph_id not in known)
     return [
-        Fault(codec.pointer("nodes", name, "graph"), f"no graph {graph_id!r:.200}")
+        Fault(pointer("nodes", name, "graph"), f"no graph {graph_id!r:.200}")
         for name, graph_id in islice(missing, FAULTS_MAX)
     ]
 

@@ -15,7 +15,7 @@ from service.core.run import RunError
 from service.core.state import State
 
 _UNASKED = frozenset({Reason.ON_ERROR, Reason.PATCH})
-"""Reasons of steps whose way on was not chosen by ordinary edges."""
+"""Reasons of steps after which the next node was not chosen by ordinary edges."""
 _OPERANDS_SHOWN_MAX = 5
 
 
@@ -75,7 +75,7 @@ def detour(
     before: Callable[[], State] | None = None,
     state_bytes_max: int = sys.maxsize,
 ) -> Detour | None:
-    """Return the detour that `graph` takes from `state`, the state after the step; None if it goes the same way.
+    """Return a Detour if `graph` leads elsewhere from `state`, the state after the step; None if to the same node.
 
     A condition on a missing key fails the node, as in a run: the step is undone, and the error edges are evaluated
     with the state that `before` returns.

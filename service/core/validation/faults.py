@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from service.core import codec
-from service.core.codec import pointer
 from service.core.errors import Fault
 from service.core.syntax import path
+from service.core.syntax.pointer import pointer
 from service.core.validation import spelling
 from service.core.validation.spelling import closest_field
 

@@ -18,7 +18,7 @@ class BlockDetector:
         """`thread` is the id of the thread."""
         self._thread = thread
         self._seen: tuple[OwnContext[Any], int] | None = None
-        """The coroutine that ran at the last check, and the number of its turn."""
+        """The coroutine that ran at the last check, and how many times it had awaited something by then."""
         self._seen_since = 0.0
         self._report_at = 0.0
 

@@ -49,14 +49,14 @@ def tie(reading: int, *, group: bool) -> bool:
     if sys.platform != "linux":
         return False
     try:
-        # The receiver of the signal belongs to the open file, which all heirs share. So each process opens its own.
+        # The signal's receiver is stored in the open file, which inheriting processes share. So each opens its own.
         own = os.open(f"/proc/self/fd/{reading}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         fcntl.fcntl(own, fcntl.F_SETOWN, -os.getpgrp() if group else os.getpid())
         fcntl.fcntl(own, _F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(own, fcntl.F_SETFL, fcntl.fcntl(own, fcntl.F_GETFL) | os.O_ASYNC)
         is_closed = not os.read(own, 1)
     except BlockingIOError:
-        return True  # The pipe is open and empty.
+        return True  # The pipe is open and empty, so the server is alive.
     except OSError:
         return False
     if is_closed:

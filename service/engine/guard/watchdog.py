@@ -24,7 +24,7 @@ LOOK_S = 1.0
 LOOKS_MAX = 30
 """Failed checks in a row after which the process ends: half a minute."""
 WORK_EVERY = 5
-"""Checks from one trial of the work to the next."""
+"""How many checks there are from one trial of the work to the next."""
 EXIT_CODE = 1
 
 _exit, _write, _anything = os._exit, os.write, BaseException
@@ -76,7 +76,7 @@ class Watchdog:
         self._thread.start()
 
     def expect_the_end(self) -> None:
-        """Check nothing but whether the stop ends in time."""
+        """From now on, check only that the process ends in time, by a single check that always fails."""
         self._parts = [_Part("it did not end after a stop", lambda: False)]
 
     def stop(self) -> None:

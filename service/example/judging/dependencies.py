@@ -25,7 +25,7 @@ PAIR_ROWS = 2_000_000
 SAMPLE_ROWS = 20_000
 CONFIDENCE_MIN = 0.9
 LIFT_MIN = 0.3
-"""The least share that a dependency must explain of what the most frequent value alone does not."""
+"""The least part of the cells unlike their column's most frequent value that a dependency must explain."""
 GROUPS_MIN = 3
 GROUP_ROWS_MIN = 3
 SURE_CONFIDENCE = 0.99

@@ -114,7 +114,7 @@ def find_marks(digits: Sequence[str], plain: Facts) -> Marks | None:
     if commas["decimal"] and not points["decimal"] and not has_decimals:
         return Marks("." if points["group"] or points["either"] else "", ",")
     if commas["decimal"] and has_decimals and not commas["either"] and not points:
-        return Marks("", ",")  # For 3,5 among 2.7, the decimals of both are clear.
+        return Marks("", ",")  # With 3,5 among plain numbers like 2.7, both marks begin decimals.
     if commas["group"] or (points["decimal"] and not commas["decimal"]):
         return Marks(",", ".")
     if commas["either"] and not commas["decimal"] and (has_decimals or plain.integer >= PLAIN_MIN):

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 SLIP_SHARE_MAX = 0.34
-"""If all evidence agrees on a text, a third of its letters may be replaced in a slip, or a sixth left out."""
+"""The largest share of letters that a slip may replace; half of it if the slip changes the text's length."""
 DESIGNATORS = re.compile(
     "inc|incorporated|ltd|limited|llc|llp|lp|plc|co|company|corp|corporation|gmbh|ag|kg|sa|sas|sarl|spa|srl|nv"
     "|bv|ab|oy|oyj|kk|pty|pte|group|holdings?|industries?|industrie|aircraft"

@@ -91,7 +91,7 @@ class Due(NamedTuple):
 
     @property
     def crashed(self) -> bool:
-        """Whether that server may have died during an attempt."""
+        """Whether a server that is gone may have died during an attempt of the run."""
         return self.taken_over and bool(self.in_flight)
 
 
@@ -99,7 +99,7 @@ class DueRuns(NamedTuple):
     """Selects the runs that a claim may take."""
 
     family: str | None
-    """A run's id: it and its descendants only."""
+    """The id of a run if only that run and its descendants are selected; None: all."""
 
     def due(self, transaction: Transaction, count: int) -> list[Due]:
         """Return the runs that are due, the longest due first."""

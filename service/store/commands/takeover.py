@@ -55,7 +55,7 @@ class Overdue(NamedTuple):
 
 
 class SparedLeases:
-    """The leases that this server has spared. Each is spared once, so that a run goes on if its server drops it."""
+    """The leases that this server has spared. Each is spared once: if it is not renewed then, its run is taken over."""
 
     def __init__(self, server_id: str, lease_s: float) -> None:
         self._server_id = server_id
@@ -90,7 +90,7 @@ class SparedLeases:
         self._spared_us = {
             lease: at_us for lease, at_us in self._spared_us.items() if at_us > now_us - 2 * self._term_us
         }
-        # When the last lease of a dead server ran out, the server had not been seen for longer than this.
+        # This excludes dead servers: when their last lease ran out, they had been unseen for longer than `seen_s`.
         alive = alive_of(transaction, set(locked.values()), seen_s=self._for_s)
         spared = {lease for lease, owner in locked.items() if owner in alive and not self._was_spared(lease, now_us)}
         for lease in spared:

@@ -39,18 +39,18 @@ TRY_MS_MIN, TRY_MS_MAX = 2, 50
 ROUND_MS = 200
 """About how long one round waits for locks in all: the more subjects are blocked, the shorter each try."""
 PAUSE_S_MIN, PAUSE_S_MAX = 0.05, 0.5
-"""Between two rounds. A pause is as long as the last round, so that PostgreSQL spends at most half a core on them."""
+"""Bounds of the pause between two rounds: as long as the last round, so that they take at most half a core."""
 SUSPECTED_S = 5.0
 """How long something is suspected of being locked after a command that touches it last met a lock."""
 FORGET_S = 1.0
-"""Between two searches for suspicions that have ended."""
+"""How long to wait between two searches for suspicions that have ended."""
 LINGER_S = 10.0
 """How long the connection is kept while nothing waits."""
 LOG_S = 10.0
-"""Between two log lines that say how many writes wait."""
+"""How long to wait between two log lines that say how many writes wait."""
 WAITING_MAX = 10_000
 SAME_MAX = 100
-"""Writes that may wait here, and those with the same subject. Further ones are refused."""
+"""The most writes that may wait here, and the most with the same subject. Further ones are refused."""
 
 LOCKED = "somebody else has locked in the database what this changes: try again when the lock has gone"
 STOPPING = "the server is stopping, and somebody else has locked in the database what this changes"
@@ -77,11 +77,11 @@ class BlockedWrites:
         self._changed = threading.Condition()
         """Held to change what follows, up to `_thread`. Only the writer adds writes, only the thread removes any."""
         self._here: dict[QueuedWrite[Any], None] = {}
-        """All that wait here, in any of the lists below or in the hands of the thread."""
+        """All writes that wait here: those in the lists below, and those that the thread is trying."""
         self._count_of: Counter[str] = Counter()
-        """How many of them each subject has."""
+        """How many of the writes in `_here` each subject has."""
         self._fresh: list[QueuedWrite[Any]] = []
-        """Those that have not been tried here."""
+        """The writes that have not been tried here."""
         self._suspected: dict[str, float] = {}
         """Names of what may be locked, and until when that is assumed."""
         self._passed: dict[str, float] = {}
@@ -90,9 +90,9 @@ class BlockedWrites:
         self._closing = False
         self._thread: threading.Thread | None = None
         self._blocked: list[QueuedWrite[Any]] = []
-        """Those that have met a lock, and those behind them, in the order in which they came."""
+        """The writes that have met a lock and those that must follow them, in the order in which they came."""
         self._again_at = 0.0
-        """When they are tried again."""
+        """When the writes in `_blocked` are tried again."""
         self._logged_at = -LOG_S
 
     def take(self, waiting: deque[QueuedWrite[Any]], count: int) -> list[QueuedWrite[Any]]:
@@ -180,7 +180,7 @@ class BlockedWrites:
                 self._refuse_all(DROPPED)
 
     def _has_work(self) -> bool:
-        """Wait until there is something to do. Before it returns False it gives up the thread's place."""
+        """Wait for work. If no write is left, close the connection and return False, upon which the thread ends."""
         with self._changed:
             if not self._fresh and not self._closing:
                 self._changed.wait(max(0.0, self._again_at - time.monotonic()) if self._blocked else LINGER_S)
@@ -291,7 +291,7 @@ class BlockedWrites:
     def _commit(self, group: list[QueuedWrite[Any]], transaction: Transaction) -> BaseException | None:
         """Commit `group` in the open transaction and answer, or return the error.
 
-        If the connection broke, it is None afterwards, and the outcome is unknown.
+        If the connection broke, `_connection` is None afterwards, and the outcome is unknown.
         """
         try:
             results = self._transactions.execute(group, transaction)
@@ -330,7 +330,7 @@ class BlockedWrites:
             self._leave([*group, *later])
 
     def _leave(self, gone: Sequence[QueuedWrite[Any]]) -> None:
-        """Note that `gone` no longer wait here."""
+        """Remove the writes `gone` from those that wait here."""
         with self._changed:
             for write in gone:
                 del self._here[write]

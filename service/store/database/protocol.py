@@ -35,7 +35,7 @@ class Ownership(Protocol):
 
 
 class Database(Protocol):
-    """How to connect, what errors mean, and which server may use the database."""
+    """A database: how to connect to it, what its errors mean, and which server may use it."""
 
     @property
     def dialect(self) -> str: ...
@@ -58,9 +58,9 @@ class Database(Protocol):
 
     @property
     def missing_columns(self) -> str:
-        """A query for those of the columns `{wanted}`, rows of a table's and a column's name, that are missing.
+        """The SQL that finds missing columns. `{wanted}` stands for pairs of a table's and a column's name.
 
-        It returns such a row for each missing column, with NULL for the column if the whole table is missing.
+        It returns such a pair for each missing column, with NULL for the column if the whole table is missing.
         """
 
     @property
@@ -111,7 +111,7 @@ class Database(Protocol):
         """Return a pool of connections. Each transaction sees one snapshot, and none can write."""
 
     def notifier(self, on_notified: OnNotified) -> Notifier:
-        """Return what tells other servers of changes, and calls `on_notified` for theirs."""
+        """Return a Notifier, which tells other servers of our changes, and calls `on_notified` for theirs."""
 
     def migrating(self) -> AbstractContextManager[Connection]:
         """Open one transaction that changes the schema. Nobody else can open one meanwhile."""

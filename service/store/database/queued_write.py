@@ -31,9 +31,9 @@ class QueuedWrite(Generic[T]):
     """The loop of the waiting task; None if a thread waits."""
     touches: Touches = ()
     left_until: float = 0.0
-    """Until when the writer's thread leaves it to the loop that commits inline."""
+    """Until when the writer's thread leaves this write to the loop that commits inline."""
     is_returned: bool = False
-    """Whether blocked writes have given it back for the writer to decide."""
+    """Whether blocked writes have given this write back, so that the writer decides what becomes of it."""
     losses: int = 0
     """How many of its transactions were lost: by a broken connection, by a deadlock, or unconfirmed by a standby."""
 
@@ -47,7 +47,7 @@ class QueuedWrite(Generic[T]):
         return self.subject != "" and self.subject == later.subject
 
     def is_wanted(self) -> bool:
-        """Whether the caller still wants it. After True the future of a thread can no longer be cancelled."""
+        """Whether the caller still wants the result. If so, a waiting thread can no longer cancel its future."""
         if isinstance(self.future, Future):
             return self.future.running() or (not self.future.done() and self.future.set_running_or_notify_cancel())
         return not self.future.done()

@@ -20,7 +20,7 @@ from service.store.database.transaction import Transaction
 logger = logging.getLogger(__name__)
 
 NAMES_MAX = 3
-"""Names listed in a reason. Of more names it gives only the number."""
+"""The most names that a reason lists. If more are missing, it adds the number of the others."""
 
 MissingColumn = Any
 """A row of `RequiredTables.query`: the table's name, and the column's name or None if the whole table is missing."""
@@ -41,9 +41,9 @@ class RequiredTables:
         return transaction.all(self._statement)
 
     def refusal(self, error: BaseException, find_missing: Callable[[], Sequence[MissingColumn]]) -> BaseException:
-        """Return what the callers of a write that failed with `error` are told.
+        """Return the exception for the callers of a write that failed with `error`.
 
-        That is Unavailable, or `error` itself if it is a fault of ours. `find_missing` executes `query`.
+        It is Unavailable, or `error` itself if that is a fault of ours. `find_missing` executes `query`.
         """
         database = self._database
         if not isinstance(error, database.errors):

@@ -25,11 +25,11 @@ from typing import Any
 from service.store.database.clock import Moment, Override, from_database, microseconds
 
 JUMP_US = 2_000_000
-"""Two readings may differ from the monotonic clock by this and a drift. If they differ by more, the clock was set."""
+"""If two readings differ from the monotonic clock by more than this and the drift, the clock was set."""
 DRIFT_PARTS = 500
-"""The drift is one of this many parts of the time between the readings: clocks differ in speed, and are slewed."""
+"""The drift allowed is the time between the readings divided by this: clocks differ in speed, and are slewed."""
 SLEW_PARTS = 10
-"""While the store's time is ahead, it gives back one of this many parts of the time that passes."""
+"""While the store's time is ahead, its lead shrinks by the time that passes, divided by this."""
 
 
 class StoreClock:

@@ -15,14 +15,14 @@ logger = logging.getLogger(__name__)
 
 
 class StoredTimes(Protocol):
-    """The latest times that servers have stored, of which the caller knows the tables."""
+    """Reads the latest times that servers have stored. The caller provides it, because it knows the tables."""
 
     @property
     def is_read(self) -> bool:
-        """Whether the store's time has reached all of them."""
+        """Whether all stored times have been read, so that the store's time is behind none of them."""
 
     def read(self, transaction: Transaction) -> None:
-        """Let the store's time reach those that are still to be read. One in a locked table is left for later."""
+        """Move the store's time up to the stored times not read yet. Those in locked tables are left for later."""
 
 
 class Transactions:

@@ -40,11 +40,11 @@ from service.store.database.write_connection import StoredTimes, Transactions, W
 logger = logging.getLogger(__name__)
 
 BATCH_MAX = 512
-"""Commands in one transaction."""
+"""The most commands in one transaction."""
 QUEUE_MAX = 10_000
 """Commands that may wait. Further ones are refused."""
 PAUSE_S_MIN, PAUSE_S_MAX = 0.05, 1.0
-"""Between two tries to open a transaction."""
+"""Bounds of the pause between two tries to open a transaction."""
 LOSSES_MAX = 5
 """After this many lost transactions, assume that the command causes them."""
 TURN_S = 10.0
@@ -172,7 +172,7 @@ class Writer:
             raise Unavailable("the database does not answer") from None
 
     def _queue(self, write: QueuedWrite[Any], *, is_called: bool = False) -> None:
-        """Queue `write`. `is_called`: the caller sees to its commit."""
+        """Queue `write`. With `is_called`, the caller itself has it committed, so no loop or thread is woken."""
         write.left_until = time.monotonic() + LOOP_S
         with self._entry:
             if self._closing.is_set():

@@ -33,7 +33,7 @@ NEWEST = _newest(*_SHOWN)
 NEWEST_BEFORE = _newest(*_SHOWN).where(_BEFORE)
 SIZES_OF_NEWEST = _newest(*_SIZES)
 SIZES_OF_NEWEST_BEFORE = _newest(*_SIZES).where(_BEFORE)
-"""Parameters of these: limit, and for those before a place its created_at and graph_id."""
+"""Parameters of these four: limit, and with BEFORE also the created_at and graph_id of the last graph seen."""
 
 
 class GraphQueries:

@@ -14,7 +14,7 @@ from service.core.state import State
 from service.store.rows.states import length_of
 
 CACHED_BYTES_MAX = 2 * 2**20
-"""Of all states together; beyond that the oldest are dropped."""
+"""The most bytes of all cached states together; beyond that the oldest are dropped."""
 
 
 class FirstStates:

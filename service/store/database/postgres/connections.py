@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 PREPARE_THRESHOLD = 5
 """After how many executions a statement is prepared. This is the driver's default."""
 TOGETHER_MAX = 4
-"""Inserts in one statement. A step has no more, and few different texts stay prepared."""
+"""The most inserts in one statement. A step has no more, and so there are few different texts to prepare."""
 START_WITHIN_S = 10.0
 """How long a start waits for a PostgreSQL that is starting as well."""
 RETRY_S = 0.2
@@ -245,7 +245,7 @@ class Postgres:
         return connection
 
     def _is_hopeless(self, error: psycopg.OperationalError) -> bool:
-        """Whether the server refuses us and will do so again. Of several hosts another one may still come up."""
+        """Whether the server will refuse us again. If the URL names several hosts, an absent one may still come up."""
         text = str(error)
         may_come = "," in str(conninfo_to_dict(self.conninfo).get("host", "")) and _ABSENT.search(text)
         return _REFUSED.search(text) is not None and not may_come

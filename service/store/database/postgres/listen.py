@@ -26,7 +26,7 @@ TOPICS_MAX = 150
 SEND_EVERY_S = 0.01
 CLOSE_S = 2.0
 PAUSE_S_MIN, PAUSE_S_MAX = 0.2, 5.0
-"""Between two tries to connect."""
+"""Bounds of the pause between two tries to connect."""
 
 
 class ListenNotify:
@@ -67,7 +67,7 @@ class ListenNotify:
             self._wake_sender.close()
 
     def _wake(self) -> None:
-        with suppress(OSError):  # Full of bytes that the thread will receive, or closed.
+        with suppress(OSError):  # The socket is full of bytes that the thread will receive, or closed.
             self._wake_sender.send(b"!")
 
     def _work(self) -> None:

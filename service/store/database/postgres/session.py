@@ -39,7 +39,7 @@ _SETTINGS_OF_MIGRATIONS = {"default_table_access_method": "heap"}
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _LIMITS = {"idle_in_transaction_session_timeout": "'2s'"}
 _BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-# A reader meets a lock only where somebody changes or rewrites a table, and there are few readers.
+# Only ALTER TABLE and the like lock out a reader. It gives up soon, because it occupies one of few connections.
 _LIMITS_OF_READING = {
     "lock_timeout": "'500ms'",
     "statement_timeout": "'30s'",

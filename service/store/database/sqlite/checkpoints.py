@@ -27,7 +27,7 @@ LOG_BYTES = 1_000 * 4_096
 LOG_BYTES_MAX = LOG_BYTES * 5 // 4
 """A log that has become longer, during a long read or by a huge commit, is truncated once nobody reads it."""
 RETRY_S = 1.0
-"""Between two tries of a checkpoint that a reader of the log keeps incomplete."""
+"""How long to wait between two tries of a checkpoint that a reader of the log keeps incomplete."""
 
 _FATAL = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
 _FATAL_IN_CHECKPOINT = _FATAL | {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE}

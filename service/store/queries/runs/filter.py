@@ -122,7 +122,7 @@ class _Order:
         if self.which.created_after_us is not None:
             query = query.where(created_at > text_of(self.which.created_after_us))
         if self.which.created_before_us is not None:
-            # Stored times are in milliseconds: rounded up, so that one that is earlier by less counts.
+            # Stored times are cut to milliseconds. The bound is rounded up, or it would exclude runs just before it.
             query = query.where(created_at < text_of(self.which.created_before_us + 999))
         if self.after is not None:
             place = tuple_(created_at, run_id)
@@ -183,7 +183,7 @@ def _conditions(which: RunFilter, dialect: str) -> list[Any]:
 
 def _begins_with(prefix: str) -> Any:
     if _is_selective(prefix):
-        return and_(runs.c.id >= prefix, runs.c.id < f"{prefix}g")  # An id has digits up to f.
+        return and_(runs.c.id >= prefix, runs.c.id < f"{prefix}g")  # Ids are hexadecimal, so `g` sorts after them.
     return func.substr(runs.c.id, 1, len(prefix)) == prefix
 
 

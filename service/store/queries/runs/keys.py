@@ -104,7 +104,7 @@ class KeyValue:
 
 
 async def written_keys(reader: Reader, run_id: str) -> list[WrittenKey]:
-    """Return the keys of the run's present state, in the state's order. Raise NotFound if there is no such run."""
+    """Return the keys of the present state, in its order, each with the step that last wrote it. Raise NotFound."""
     async with reader.snapshot() as snapshot:
         await _step_of(snapshot, run_id)
         rows = await snapshot.all(KEYS_WRITTEN[snapshot.dialect], run_id=run_id)

@@ -22,7 +22,7 @@ from service.store.rows.states import STATE_AT, state_of
 from service.store.schema.models import graphs, runs, waits
 
 COUNTED_MAX = 1000
-"""No status and no run's children are counted further."""
+"""Where counting stops: the runs of one status, and the children of one run."""
 
 _NOW = {"sqlite": "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')", "postgresql": "clock_timestamp()"}
 
