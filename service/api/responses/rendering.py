@@ -12,7 +12,7 @@ from service.api.responses.large_answers import LARGE_BYTES_MIN, LargeAnswers
 from service.api.responses.problems import RETRY_AFTER_S, problem
 from service.core import codec
 from service.core.state import State
-from service.store.queries.runs.keys import KeyValue
+from service.store.queries.runs.keys import KeyValue, WrittenKey
 from service.store.queries.runs.listing import ListedRun, WaitShown
 from service.store.rows.records import AttemptRecord, GraphRecord, LineRecord, RunRecord, StepRecord
 
@@ -143,6 +143,12 @@ def step(record: StepRecord) -> Text:
             "duration_ms": record.duration_ms,
         }
     )
+
+
+def written_key(record: WrittenKey) -> str:
+    """Return a key of a run's state, with the step that last wrote it."""
+    members = {"key": record.key, "step": record.step, "node": record.node, "bytes": record.byte_length}
+    return codec.encode(members)
 
 
 def key_value(record: KeyValue) -> Text:

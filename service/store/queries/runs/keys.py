@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,6 +109,11 @@ async def written_keys(reader: Reader, run_id: str) -> list[WrittenKey]:
     async with reader.snapshot() as snapshot:
         await _step_of(snapshot, run_id)
         rows = await snapshot.all(KEYS_WRITTEN[snapshot.dialect], run_id=run_id)
+    # A state may have a million keys. On a thread, they do not keep other calls waiting.
+    return await asyncio.to_thread(_in_order, rows)
+
+
+def _in_order(rows: Any) -> list[WrittenKey]:
     in_order = sorted(rows, key=lambda row: (row.position, row.key))
     return [WrittenKey(row.key, row.step, row.node, row.byte_length) for row in in_order]
 
