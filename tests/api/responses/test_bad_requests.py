@@ -273,7 +273,9 @@ def rows(server: Server, client: httpx.Client) -> dict[str, list[Any]]:
 def send(client: httpx.Client, bad: Bad) -> httpx.Response:
     method = bad.method or ("GET" if bad.body is None else "POST")
     content = bad.body if isinstance(bad.body, bytes | None) else json.dumps(bad.body).encode()
-    return client.request(method, bad.path, content=content, headers=bad.headers)
+    # An absolute URL, since httpx takes a path that begins with two slashes for a host.
+    url = f"{str(client.base_url).rstrip('/')}{bad.path}"
+    return client.request(method, url, content=content, headers=bad.headers)
 
 
 def test_they_are_more_than_a_hundred() -> None:
