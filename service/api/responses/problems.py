@@ -59,7 +59,7 @@ def _message(error: Any, model: type[BaseModel] | None) -> str:
     if error["type"] == "extra_forbidden":
         name = str(error["loc"][-1])
         return f"there is no field {name!r:.200}{closest_field(name, _fields_at(error['loc'][:-1], model))}"
-    return _PLAIN.get(error["type"]) or re.sub("^(Value error, |Input )", "", error["msg"])
+    return _PLAIN.get(error["type"]) or _PYTHONS.sub("", error["msg"])
 
 
 def _fields_at(place: Sequence[str | int], model: type[BaseModel] | None) -> Collection[str]:
@@ -70,6 +70,9 @@ def _fields_at(place: Sequence[str | int], model: type[BaseModel] | None) -> Col
         model = of if isinstance(of, type) and issubclass(of, BaseModel) else None
     return () if model is None else model.model_fields
 
+
+_PYTHONS = re.compile("^(Value error, |(Input|List|Dictionary|String) (?=should ))| after validation, not .*$")
+"""Parts of messages that name Python's types or say nothing."""
 
 _PLAIN = {
     "missing": "it is required",

@@ -130,6 +130,13 @@ class RunRequest(StrictModel):
     tags: Tags = Field({}, description="Shown and filtered by, and otherwise without meaning.")
 
 
+def _check_number(value: Any) -> Any:
+    # Otherwise there would be a fault for each type of the union, with a pointer to no place in the document.
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("should be a number")
+    return value
+
+
 class DemoRequest(StrictModel):
     """The table is `dataset` or `rows`, not both. By default it is the bundled data set."""
 
@@ -138,7 +145,7 @@ class DemoRequest(StrictModel):
     rows: Annotated[list[JsonObject], Field(min_length=1), FailFast()] = Field(
         [], description="A table with one object per row."
     )
-    threshold: Annotated[int | float, Field(ge=0)] = Field(
+    threshold: Annotated[int | float, Field(ge=0), BeforeValidator(_check_number)] = Field(
         0, description="The run ends at this number of anomalies or fewer."
     )
     mode: Literal["report", "mend"] = Field("mend", description="`report` changes nothing.")

@@ -35,6 +35,24 @@ def test_an_unknown_field_comes_with_the_one_that_was_meant(
 
 
 @pytest.mark.parametrize(
+    ("path", "body", "says"),
+    [
+        ("/demo/run_data_quality", {"threshold": True}, "/threshold: should be a number"),
+        ("/demo/run_data_quality", {"rows": []}, "/rows: should have at least 1 item"),
+        (
+            "/runs/actions",
+            {"action": "cancel", "where": {"tag": ["a:b"] * 21}},
+            "/where/tag: should have at most 20 items",
+        ),
+        ("/graph/run", {"graph_id": GRAPH, "tags": {"a": "b" * 2001}}, "/tags/a: should have at most 2000 characters"),
+    ],
+)
+def test_a_message_names_no_type_of_python(client: httpx.Client, path: str, body: Any, says: str) -> None:
+    answer = client.post(path, json=body)
+    assert (answer.status_code, answer.json()["detail"]) == (422, says)
+
+
+@pytest.mark.parametrize(
     ("body", "detail"),
     [
         (b"", "the body is empty; this call takes JSON, see the examples at /docs"),

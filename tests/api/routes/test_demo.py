@@ -172,9 +172,7 @@ def test_a_refused_call_leaves_nothing(
     answer = client.post(URL + query, content=body, headers=headers)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     faults = answer.json().get("errors", [])
-    assert [fault["pointer"].removesuffix("/int").removesuffix("/float") for fault in faults][:1] == (
-        [] if pointer is None else [pointer]
-    )
+    assert [fault["pointer"] for fault in faults] == ([] if pointer is None else [pointer])
     assert (server.tables(), list(server.runs_folder.glob("*"))) == before
 
 
