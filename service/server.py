@@ -18,6 +18,7 @@ from service.core.validation import read_graph
 from service.engine.engine import Engine, EngineSettings
 from service.engine.guard import forks
 from service.engine.guard.watchdog import Watchdog, end_process, report_trouble
+from service.retention import deleting
 from service.settings import Settings
 from service.store import Store
 from service.store.database.protocol import Ownership
@@ -77,7 +78,8 @@ async def serving(
                 engine.start()
             health.watch(watchdog, store, engine, address)
             try:
-                yield RunningServer(store, engine, tools, built_in_example(tools), runs_folder)
+                async with deleting(store, runs_folder, settings.prune_after):
+                    yield RunningServer(store, engine, tools, built_in_example(tools), runs_folder)
             finally:
                 watchdog.expect_the_end()
                 if engine is not None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from service.store.database.protocol import Database
 
 MIB = 2**20
+SECONDS_OF_UNIT = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Settings:
     body_bytes_max: int = 1 * MIB
     state_bytes_max: int = 16 * MIB
     upload_bytes_max: int = 256 * MIB
+    prune_after: float | None = None
+    """Seconds after their end after which a server deletes runs by itself; None: never."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -58,6 +61,7 @@ class Settings:
             body_bytes_max=given.integer("BODY_BYTES_MAX", cls.body_bytes_max, 1, 2**40),
             state_bytes_max=given.integer("STATE_BYTES_MAX", cls.state_bytes_max, 2, 2**30),
             upload_bytes_max=given.integer("UPLOAD_BYTES_MAX", cls.upload_bytes_max, 1, 2**50),
+            prune_after=given.duration_s("PRUNE_AFTER"),
         )
 
     def database(self) -> Database:
@@ -78,6 +82,13 @@ class Settings:
         except OSError as error:
             raise StartRefused(f"cannot make {folder}, where runs leave their files: {error.strerror}") from error
         return folder
+
+
+def read_duration_s(text: str) -> float:
+    """Return the seconds of a duration such as `30d`, `12h`, `90m` or `10s`. Raise ValueError if it is none."""
+    if not (text[:-1].isascii() and text[:-1].isdigit() and len(text) <= 7 and text[-1] in SECONDS_OF_UNIT):
+        raise ValueError("it takes a whole number and a unit, such as 30d, 12h, 90m or 10s")
+    return float(int(text[:-1]) * SECONDS_OF_UNIT[text[-1]])
 
 
 class _Variables:
@@ -115,6 +126,15 @@ class _Variables:
         if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
             raise StartRefused(f"RUNGRAPH_{name} is {text!r}; it takes an integer from {least} to {most}")
         return int(text)
+
+    def duration_s(self, name: str) -> float | None:
+        text = self.text(name)
+        if text is None:
+            return None
+        try:
+            return read_duration_s(text)
+        except ValueError as error:
+            raise StartRefused(f"RUNGRAPH_{name} is {text!r}; {error}") from error
 
     def number(self, name: str, default: float, least: float, most: float) -> float:
         text = self.text(name)

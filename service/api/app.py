@@ -18,7 +18,21 @@ from service.api.responses.problems import problem
 from service.api.routes import backtest, demo, graphs, health, session, tools
 from service.api.routes.docs import add_docs
 from service.api.routes.page import add_page
-from service.api.routes.runs import control, files, forks, keys, logs, one, path, run_list, signals, start, steps, why
+from service.api.routes.runs import (
+    control,
+    deletion,
+    files,
+    forks,
+    keys,
+    logs,
+    one,
+    path,
+    run_list,
+    signals,
+    start,
+    steps,
+    why,
+)
 from service.api.services import ApiSettings
 from service.api.stop import ConnectionMiddleware
 
@@ -89,7 +103,7 @@ def create_api(settings: ApiSettings, lifespan: Lifespan) -> FastAPI:
 
 # The order matters: `/graph/run` must come before `/graph/{graph_id}`, and `/runs/counts` before `/runs/{run_id}`.
 _MODULES = (
-    *(start, graphs, run_list, one, steps, path, keys, logs, files, control, signals, forks, why),
+    *(start, graphs, run_list, deletion, one, steps, path, keys, logs, files, control, signals, forks, why),
     *(backtest, tools, demo, health, session),
 )
 

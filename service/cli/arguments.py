@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from service.core.errors import StartRefused
-from service.core.transitions import Status
+from service.core.transitions import OVER, Status
+from service.settings import read_duration_s
 from service.version import VERSION
 
 RUNS_LISTED = 20
@@ -60,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     found = _Parser(prog="rungraph", description="A durable workflow engine behind an HTTP API.")
     found.add_argument("--version", action="version", version=f"rungraph {VERSION}")
     commands = _Commands(found.add_subparsers(required=True, metavar="COMMAND"))
-    for add in (_add_servers, _add_starts, _add_lists, _add_looks, _add_steering, _add_graphs):
+    for add in (_add_servers, _add_starts, _add_lists, _add_looks, _add_steering, _add_graphs, _add_keeping):
         add(commands)
     commands.add("migrate", "serve:migrate_database", "bring the database to the schema of this version", asks=False)
     return found
@@ -157,6 +158,23 @@ def _add_graphs(commands: _Commands) -> None:
     commands.add("schema", "inspect:schema", "print the JSON Schema of graph documents", asks=False)
 
 
+def _add_keeping(commands: _Commands) -> None:
+    command = commands.add("prune", "keeping:prune", "delete runs that ended long ago, with their files")
+    command.add_argument(
+        "--older-than", required=True, type=_duration_s, metavar="30d", help="how long ago, in d, h, m or s"
+    )
+    over = [str(status) for status in Status if status in OVER]
+    command.add_argument("--status", action="append", choices=over, help="only runs of this status; repeatable")
+    command.add_argument("--graph", metavar="NAME", help="only runs of graphs of this name")
+    command.add_argument("--keep-last", type=_number, default=0, metavar="N", help="the newest runs of a graph stay")
+    command.add_argument("--dry-run", action="store_true", help="only count the runs")
+    command = commands.add("backup", "keeping:backup", "save a SQLite database and the runs' files", asks=False)
+    command.add_argument("file", type=Path, metavar="FILE.tar", help="the archive to make")
+    command = commands.add("restore", "keeping:restore", "make a database from a backup", asks=False)
+    command.add_argument("file", type=Path, metavar="FILE.tar", help="an archive that `rungraph backup` has made")
+    command.add_argument("--resume", action="store_true", help="let unfinished runs go on; otherwise they are paused")
+
+
 def _add_limit(command: argparse.ArgumentParser, default: int, what: str) -> None:
     command.add_argument("--limit", type=_count, default=default, metavar="N", help=f"{what}; default: {default}")
 
@@ -172,6 +190,13 @@ def _integer(least: int, most: int) -> Callable[[str], int]:
 
 _count: Callable[[str], Any] = _integer(1, COUNT_MAX)
 _number: Callable[[str], Any] = _integer(0, 2**63 - 1)
+
+
+def _duration_s(text: str) -> float:
+    try:
+        return read_duration_s(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration: {error}") from error
 
 
 def _tag(text: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from sqlalchemy import literal, select
 from service.core.errors import Unavailable
 from service.store.commands.commit import Steps
 from service.store.commands.control import Control
+from service.store.commands.operations.deletion import DeletionCommands
 from service.store.commands.servers import Servers
 from service.store.database.clock import Override
 from service.store.database.local_events import LocalEvents
@@ -65,6 +66,7 @@ class Store:
         self.runs = Runs(self._writer, self._reader, first_states)
         self.steps = Steps(self._writer)
         self.control = Control(self._writer)
+        self.deletions = DeletionCommands(self._writer)
         self.signals = Signals(self._writer)
         self.children = ChildQueries(self._writer)
         self.history = History(self._reader)

@@ -146,3 +146,16 @@ def test_without_a_server_a_run_can_be_steered_too(folder: Path, capsys: pytest.
     assert ask("graph", "show", "approval").code == 0
     assert ask("tools", "--tools", "tools.py").out.count("bump") == 1
     assert ask("runs", "--status", "queued").out == "no runs\n"
+
+
+def test_old_runs_are_pruned(ask: Ask) -> None:
+    for number in range(3):
+        read(ask, "run", "loop.json", "--state", '{"n": 2}', "--tag", f"prune:{number}")
+    rule = ("prune", "--older-than", "0s", "--graph", "loop")
+    found = len(read(ask, "runs", "--graph", "loop"))
+    assert read(ask, *rule, "--dry-run") == {"matched": found, "done": 0}
+    assert ask("prune", "--older-than", "30d").out == "0 runs were deleted\n"
+    assert ask(*rule, "--keep-last", "1", "--status", "completed").out == f"{found - 1} runs were deleted\n"
+    [left] = read(ask, "runs", "--graph", "loop")
+    assert left["tags"] == {"prune": "2"}
+    assert ask("prune", "--older-than", "soon").code == 2

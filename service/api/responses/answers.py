@@ -171,6 +171,12 @@ class RunActionResult(StrictModel):
     more: bool = Field(description="Whether more runs match than the limit allows.")
 
 
+class PruneResult(StrictModel):
+    matched: int = Field(description="The number of runs of this page that the rule selects.")
+    done: int = Field(description="The number of runs that were deleted.")
+    next_cursor: str | None
+
+
 class AttemptError(StrictModel):
     type: str
     message: str

@@ -92,6 +92,11 @@ ACTIONS = _shown(
     ),
 )
 
+PRUNES = _shown(
+    month=("Runs that ended 30 days ago", {"older_than_s": 2_592_000}),
+    dry=("Count the failed runs of a graph", {"older_than_s": 0, "status": "failed", "graph": "g", "dry_run": True}),
+)
+
 RESUMES = _shown(
     on=("Continue", {}),
     patch=("Try again with a changed state", {"patch": {"amount": 5, "note": None}}),

@@ -43,7 +43,7 @@ _REASONS = {
     401: "The server's token is missing or wrong",
     403: "This client, Host or Origin may not call",
     404: "The id is unknown or malformed",
-    409: "The run's status does not allow it, the Idempotency-Key has another body, or the server may not read a file",
+    409: "The run's status, another run or the use of the Idempotency-Key forbids it, or a file cannot be read",
     413: "The body is too large",
     414: "The URL is too long",
     415: "This call does not accept the body's media type",
@@ -99,6 +99,7 @@ GRAPH_BODY = _body(_json(_of("GraphDocument"), examples.GRAPHS))
 RUN_BODY = {**_body(_json(_of("RunRequest"), examples.RUNS)), "parameters": [_IDEMPOTENCY_KEY]}
 SESSION_BODY = _body(_json(_of("SessionRequest"), examples.SESSIONS))
 ACTION_BODY = _body(_json(_of("RunActionRequest"), examples.ACTIONS))
+PRUNE_BODY = _body(_json(_of("PruneRequest"), examples.PRUNES))
 RESUME_BODY = _body(_json(_of("ResumeRequest"), examples.RESUMES), required=False)
 FORK_BODY = _body(_json(_of("ForkRequest"), examples.FORKS), required=False)
 BACKTEST_BODY = _body(_json(_of("BacktestRequest"), examples.BACKTESTS))
@@ -164,6 +165,7 @@ def document(app: FastAPI, *, with_token: bool) -> dict[str, Any]:
         requests.RunRequest,
         requests.SessionRequest,
         requests.RunActionRequest,
+        requests.PruneRequest,
         requests.ResumeRequest,
         requests.ForkRequest,
         requests.BacktestRequest,

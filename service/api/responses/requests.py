@@ -16,6 +16,7 @@ from service.api.limits import (
     TAG_VALUE_CHARS_MAX,
     TAGS_MAX,
 )
+from service.core.graph import SECONDS_MAX
 from service.core.run import WaitKind
 from service.core.transitions import Status
 
@@ -162,6 +163,9 @@ Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 IdPrefix = Annotated[str, Field(json_schema_extra={"pattern": "^[0-9a-f-]{4,36}$"})]
 
 
+EndStatus = Literal["completed", "failed", "cancelled"]
+
+
 class RunsWhere(StrictModel):
     """Filters as in `GET /runs`. A field with several values takes a list or a single one."""
 
@@ -184,3 +188,14 @@ class RunActionRequest(StrictModel):
     where: RunsWhere = Field(description="Which runs. At least one filter is required.")
     dry_run: bool = Field(False, description="Only count the runs.")
     limit: Annotated[int, Field(ge=1, le=LIMIT_MAX)] = Field(1000, description="The most runs, oldest first.")
+
+
+class PruneRequest(StrictModel):
+    older_than_s: Annotated[float, Field(ge=0, le=SECONDS_MAX)] = Field(description="Seconds since a run's end.")
+    status: EndStatus | Annotated[list[EndStatus], Field(max_length=FILTERS_MAX)] = Field(
+        [], description="Any of these; all if left out."
+    )
+    graph: PlainText | None = Field(None, description="Runs of graphs of this name.")
+    keep_last: Annotated[int, Field(ge=0, le=LIMIT_MAX)] = Field(0, description="The newest runs of each graph stay.")
+    dry_run: bool = Field(False, description="Only count the runs.")
+    cursor: PlainText | None = Field(None, description="`next_cursor` of the last answer.")

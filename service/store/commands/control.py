@@ -28,6 +28,7 @@ from service.store.rows.park_and_wake import OPEN, delete_waits, wake_those_read
 from service.store.rows.states import STATE_AT, state_of
 from service.store.rows.steps import NewStep, insert_steps
 from service.store.rows.visits import reset_full_visits
+from service.store.schema.kept import is_kept
 from service.store.schema.models import log_lines, runs, signals, visits, waits
 
 Patch = Callable[[State], Changes]
@@ -38,10 +39,10 @@ _LOCKED = Statement(
         *(runs.c.status, runs.c.step, runs.c.current_node, runs.c.attempt, runs.c.failures, runs.c.pause_asked),
         runs.c.lease_token,
     )
-    .where(runs.c.id == bindparam("run_id"))
+    .where(runs.c.id == bindparam("run_id"), is_kept())
     .with_for_update()
 )
-_PARENT = Statement(select(runs.c.parent_id).where(runs.c.id == bindparam("run_id")))
+_PARENT = Statement(select(runs.c.parent_id).where(runs.c.id == bindparam("run_id"), is_kept()))
 
 _CANCEL = ForRows(
     lambda row: (

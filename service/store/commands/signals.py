@@ -18,6 +18,7 @@ from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
 from service.store.rows.keys import Idempotency, take_key, use_of
 from service.store.rows.park_and_wake import wake_those_ready
+from service.store.schema.kept import is_kept
 from service.store.schema.models import graphs, idempotency_keys, runs, signals
 
 MAILBOX_MAX = 1000
@@ -28,7 +29,9 @@ NAMES_SHOWN_MAX = 10
 _CLOSED = (Status.COMPLETED, Status.CANCELLED)
 
 # The lock gives out numbers in the order of the commits, and sees a run that is just parking.
-_STATUS = Statement(select(runs.c.status, runs.c.graph_id).where(runs.c.id == bindparam("run_id")).with_for_update())
+_STATUS = Statement(
+    select(runs.c.status, runs.c.graph_id).where(runs.c.id == bindparam("run_id"), is_kept()).with_for_update()
+)
 _DEFINITION = Statement(select(graphs.c.definition).where(graphs.c.id == bindparam("graph_id")))
 
 _WAITING = Statement(

@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sqlalchemy import bindparam, select
+
 from service.core.errors import Conflict, NotFound, RungraphError, Unavailable
 from service.core.state import State
 from service.store.database.queued_write import Touches
+from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
 from service.store.rows.first_states import FirstStates
 from service.store.rows.keys import Idempotency, take_key, use_of
 from service.store.rows.runs import NewRun, insert_runs, start_nodes
-from service.store.schema.models import idempotency_keys, run_tags
+from service.store.schema.kept import is_kept
+from service.store.schema.models import idempotency_keys, run_tags, runs
+
+# Locked, because a run that has a fork is not deleted.
+_ORIGIN = Statement(
+    select(runs.c.id).where(runs.c.id == bindparam("run_id"), is_kept()).with_for_update(key_share=True, read=True)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +97,8 @@ def _instead(
         return used
     if not is_possible:
         return NotFound("graph", start.graph_id)
+    if start.forked_from is not None and transaction.one(_ORIGIN, run_id=start.forked_from[0]) is None:
+        return NotFound("run", start.forked_from[0])
     if idempotency is not None and not take_key(transaction, idempotency, start.run_id):
         # Another server has just taken it.
         return _use_of(transaction, start, idempotency) or Unavailable("this Idempotency-Key is just being taken")

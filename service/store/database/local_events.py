@@ -15,7 +15,9 @@ from typing import NamedTuple
 CLAIMABLE = "claimable"
 """The topic for runs that can be claimed."""
 REVOKED = "revoked"
-"""The topic for leases that may have been taken back. Every other topic is a run's id."""
+"""The topic for leases that may have been taken back."""
+DELETING = "deleting"
+"""The topic for runs whose rows and files are to be deleted. Every other topic is a run's id."""
 
 
 class LocalEvents:

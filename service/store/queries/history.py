@@ -24,9 +24,10 @@ from service.store.rows.family import RESTING
 from service.store.rows.park_and_wake import OPEN, children_of
 from service.store.rows.records import AttemptRecord, Branch, HeldRecord, Page, StepRecord, WaitRecord, WhyRecord
 from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT, slot_of, state_of
+from service.store.schema.kept import is_kept
 from service.store.schema.models import attempts, graphs, log_lines, runs, snapshots, waits
 
-_STEP = select(runs.c.graph_id, runs.c.step).where(runs.c.id == bindparam("run_id"))
+_STEP = select(runs.c.graph_id, runs.c.step).where(runs.c.id == bindparam("run_id"), is_kept())
 
 
 def _between(table: Table) -> Select[Any]:
@@ -71,7 +72,7 @@ _BEGINNING = (
 )
 
 _WHY = select(*SHOWN, runs.c.pause_asked, runs.c.lease_owner, runs.c.moved_at, runs.c.attempt).where(
-    runs.c.id == bindparam("run_id")
+    runs.c.id == bindparam("run_id"), is_kept()
 )
 _ATTEMPTS_OF_STEP = select(attempts).where(
     attempts.c.run_id == bindparam("run_id"), attempts.c.step == bindparam("step")

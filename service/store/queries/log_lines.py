@@ -12,6 +12,7 @@ from service.store.database.clock import shown
 from service.store.database.reader import Reader, Snapshot
 from service.store.queries.pages import PAGE_BYTES_MAX, cut
 from service.store.rows.records import LineRecord
+from service.store.schema.kept import is_kept
 from service.store.schema.models import log_lines, runs
 
 UNMEASURED_LINES_MAX = 40
@@ -32,7 +33,7 @@ LINES_AFTER = (
     .order_by(log_lines.c.seq)
     .limit(bindparam("limit"))
 )
-_LAST_SEQ = select(runs.c.last_seq, runs.c.status).where(runs.c.id == bindparam("run_id"))
+_LAST_SEQ = select(runs.c.last_seq, runs.c.status).where(runs.c.id == bindparam("run_id"), is_kept())
 
 
 class LogQueries:

@@ -34,7 +34,7 @@ TOGETHER_PAUSE_S = 0.002
 
 _LINES_TOGETHER = """\
 SELECT asked.place, r.last_seq, r.status, l.seq, l.ts, l.level, l.event, l.node, l.step, l.attempt, l.message, l.data
-FROM {asked} JOIN runs r ON r.id = asked.run_id LEFT JOIN {lines}
+FROM {asked} JOIN runs r ON r.id = asked.run_id AND r.id NOT IN (SELECT run_id FROM deletions) LEFT JOIN {lines}
 ORDER BY asked.place, l.seq"""
 
 # `seq` has no gaps, so a range of numbers is a page of lines.

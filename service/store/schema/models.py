@@ -146,11 +146,21 @@ class RunRow(Row):
     finished_at: Mapped[Time | None]
 
 
+class DeletionRow(Row):
+    """A run that is being deleted. Neither calls nor views show it any more; its rows are deleted in small batches."""
+
+    __tablename__ = "deletions"
+    __table_args__ = _WITHOUT_ROWID
+
+    run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    since: Mapped[Time]
+
+
 class RunTagRow(Row):
     """A tag of a run, for finding runs by tag, newest first."""
 
     __tablename__ = "run_tags"
-    __table_args__ = _WITHOUT_ROWID
+    __table_args__ = (Index("run_tags_by_run", "run_id"), _WITHOUT_ROWID)
 
     tag: Mapped[Key] = mapped_column(primary_key=True)  # `key:value`, or its stand-in (`rows.states.slot_of`)
     created_at: Mapped[Time] = mapped_column(primary_key=True)  # the run's
@@ -304,7 +314,7 @@ class IdempotencyKeyRow(Row):
     """A client's key for a call, and the run for which it was used."""
 
     __tablename__ = "idempotency_keys"
-    __table_args__ = _WITHOUT_ROWID
+    __table_args__ = (Index("idempotency_keys_by_run", "run_id"), _WITHOUT_ROWID)
 
     scope: Mapped[Key] = mapped_column(primary_key=True)  # the route; for signals also the run
     key: Mapped[Key] = mapped_column(primary_key=True)
@@ -331,6 +341,7 @@ def _table(model: type[Row]) -> Table:
 
 graphs = _table(GraphRow)
 runs = _table(RunRow)
+deletions = _table(DeletionRow)
 run_tags = _table(RunTagRow)
 snapshots = _table(SnapshotRow)
 changes = _table(ChangeRow)
@@ -342,3 +353,10 @@ signals = _table(SignalRow)
 visits = _table(VisitRow)
 idempotency_keys = _table(IdempotencyKeyRow)
 servers = _table(ServerRow)
+
+TABLES_OF_RUNS = tuple(
+    table
+    for table in metadata.sorted_tables
+    if table is not deletions and any(key.column is runs.c.id for key in table.foreign_keys)
+)
+"""The tables whose rows belong to a run, and are deleted with it."""

@@ -3,11 +3,15 @@
 DuckDB reads the views of a SQLite file too, and executes their text itself if it knows all functions in it. So no name
 may be a word that DuckDB reserves, such as `at`. DuckDB can read columns of a table without a rowid, but not count its
 rows; a condition on a column makes it read one.
+
+No view shows anything of a run that is being deleted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+
+_IS_KEPT = "NOT IN (SELECT run_id FROM deletions)"
 
 _KEYS_OF_RUN = """\
 WITH RECURSIVE keys (key) AS (
@@ -45,7 +49,9 @@ SELECT point.run_id, point.step, (
             {_LATEST}
             ORDER BY c.position, key)
     ) AS state
-FROM (SELECT run_id, step FROM snapshots WHERE run_id IS NOT NULL UNION ALL SELECT id, 0 FROM runs) AS point"""
+FROM (
+    SELECT run_id, step FROM snapshots WHERE run_id {_IS_KEPT}
+    UNION ALL SELECT id, 0 FROM runs WHERE id {_IS_KEPT}) AS point"""
 
 _STATES_POSTGRESQL = f"""\
 SELECT point.run_id, point.step, (
@@ -54,7 +60,9 @@ SELECT point.run_id, point.step, (
         FROM (
             {_LATEST_POSTGRESQL}) AS latest
     ) AS state
-FROM (SELECT run_id, step FROM snapshots WHERE run_id IS NOT NULL UNION ALL SELECT id, 0 FROM runs) AS point"""
+FROM (
+    SELECT run_id, step FROM snapshots WHERE run_id {_IS_KEPT}
+    UNION ALL SELECT id, 0 FROM runs WHERE id {_IS_KEPT}) AS point"""
 
 _RUNS = """\
 SELECT r.id AS run_id, g.name AS graph, r.graph_id, r.status, r.step, r.current_node, r.created_at, r.started_at,
@@ -67,55 +75,59 @@ SELECT r.id AS run_id, g.name AS graph, r.graph_id, r.status, r.step, r.current_
     r.parent_id, r.parent_step, r.forked_from_id, r.forked_from_step, r.moved_at,
     {still} AS still_s
 FROM runs r JOIN graphs g ON g.id = r.graph_id
-    LEFT JOIN waits w ON w.run_id = r.id AND r.status IN ('waiting', 'paused')"""
+    LEFT JOIN waits w ON w.run_id = r.id AND r.status IN ('waiting', 'paused')
+WHERE r.id {kept}"""
 
-_STEPS = """\
+_STEPS = f"""\
 SELECT run_id, step, node, next_node AS went_to, reason, evaluated, attempt, started_at, finished_at,
     CASE WHEN duration_ms > 0 THEN duration_ms ELSE 0.0 END AS duration_ms
-FROM snapshots WHERE run_id IS NOT NULL"""
+FROM snapshots WHERE run_id {_IS_KEPT}"""
 
-_LINES = """\
-SELECT run_id, seq, ts, level, event, node, step, attempt, message, data FROM log_lines WHERE run_id IS NOT NULL"""
+_LINES = f"""\
+SELECT run_id, seq, ts, level, event, node, step, attempt, message, data FROM log_lines
+WHERE run_id {_IS_KEPT}"""
 
 # `likely` changes nothing in SQLite, and DuckDB does not know it. So DuckDB lets SQLite execute the view: in DuckDB,
 # `json_each` puts strings into quotes and rounds large integers.
-_DECISIONS_SQLITE = """\
+_DECISIONS_SQLITE = f"""\
 SELECT s.run_id, s.step, s.node, likely(e.key) AS number, json_extract(e.value, '$.to') AS target,
     json_extract(e.value, '$.condition') AS condition, json_extract(e.value, '$.result') AS result,
     json_extract(e.value, '$.operands') AS operands, json_extract(e.value, '$.omitted') AS omitted,
     json_extract(e.value, '$.note') AS note
-FROM snapshots s, json_each(s.evaluated) AS e"""
+FROM snapshots s, json_each(s.evaluated) AS e WHERE s.run_id {_IS_KEPT}"""
 
-_DECISIONS_POSTGRESQL = """\
+_DECISIONS_POSTGRESQL = f"""\
 SELECT s.run_id, s.step, s.node, e.position - 1 AS number, e.record ->> 'to' AS target,
     e.record ->> 'condition' AS condition, (e.record ->> 'result')::boolean::integer AS result,
     e.record ->> 'operands' AS operands, e.record ->> 'omitted' AS omitted, e.record ->> 'note' AS note
-FROM snapshots s, LATERAL json_array_elements(s.evaluated::json) WITH ORDINALITY AS e (record, position)"""
+FROM snapshots s, LATERAL json_array_elements(s.evaluated::json) WITH ORDINALITY AS e (record, position)
+WHERE s.run_id {_IS_KEPT}"""
 
-_CHANGES = """\
+_CHANGES = f"""\
 SELECT c.run_id, coalesce(c.long_key, c.key) AS key, c.step, s.node, coalesce(c.value, (
         SELECT v.value FROM shared_values v WHERE v.run_id = r.parent_id AND v.digest = c.shared_digest)) AS value,
     CASE WHEN c.value IS NULL AND c.shared_digest IS NULL THEN 1 ELSE 0 END AS removed,
     coalesce(s.finished_at, r.created_at) AS changed_at
 FROM changes c JOIN runs r ON r.id = c.run_id LEFT JOIN snapshots s ON s.run_id = c.run_id AND s.step = c.step
-WHERE c.run_id IS NOT NULL"""
+WHERE c.run_id {_IS_KEPT}"""
 
 # A failed attempt has the node of its step. If a patch took the number of that step, it is the node at which the run
 # went on; without a committed step it is the node at which the run stands, or stood when it was cancelled.
-_ATTEMPTS_POSTGRESQL = """\
+_ATTEMPTS_POSTGRESQL = f"""\
 SELECT a.run_id, a.step, a.attempt, coalesce(s.node, s.next_node, r.current_node, l.node) AS node,
     a.error::json ->> 'type' AS error_type, a.error::json ->> 'message' AS error_message, a.started_at, a.finished_at,
     greatest(0, round(extract(epoch FROM a.finished_at - a.started_at) * 1000))::double precision AS duration_ms
 FROM attempts a JOIN runs r ON r.id = a.run_id LEFT JOIN snapshots s ON s.run_id = a.run_id AND s.step = a.step
     LEFT JOIN log_lines l ON l.run_id = a.run_id AND l.seq = r.last_seq
+WHERE a.run_id {_IS_KEPT}
 UNION ALL
 SELECT run_id, step, attempt, node, NULL, NULL, started_at, finished_at,
     CASE WHEN duration_ms > 0 THEN duration_ms ELSE 0.0 END
-FROM snapshots WHERE reason NOT IN ('patch', 'on_error')"""
+FROM snapshots WHERE reason NOT IN ('patch', 'on_error') AND run_id {_IS_KEPT}"""
 
 # A union too: `k` has a row for the failed attempts of a run and one for those that were committed. DuckDB hands UNION
 # to SQLite with brackets that SQLite does not parse.
-_ATTEMPTS_SQLITE = """\
+_ATTEMPTS_SQLITE = f"""\
 SELECT r.id AS run_id, coalesce(a.step, c.step) AS step, coalesce(a.attempt, c.attempt) AS attempt,
     CASE WHEN a.step IS NULL THEN c.node ELSE coalesce(s.node, s.next_node, r.current_node, l.node) END AS node,
     json_extract(a.error, '$.type') AS error_type, json_extract(a.error, '$.message') AS error_message,
@@ -127,7 +139,7 @@ FROM runs r CROSS JOIN json_each('["failed", "committed"]') AS k
     LEFT JOIN snapshots s ON s.run_id = a.run_id AND s.step = a.step
     LEFT JOIN snapshots c ON c.run_id = r.id AND k.value = 'committed' AND c.reason NOT IN ('patch', 'on_error')
     LEFT JOIN log_lines l ON l.run_id = r.id AND l.seq = r.last_seq
-WHERE a.step IS NOT NULL OR c.step IS NOT NULL"""
+WHERE (a.step IS NOT NULL OR c.step IS NOT NULL) AND r.id {_IS_KEPT}"""
 
 _WAITS = """\
 SELECT w.run_id, r.status, r.current_node AS node, w.kind, w.name AS signal, w.since, w.due_at,
@@ -137,23 +149,28 @@ SELECT w.run_id, r.status, r.current_node AS node, w.kind, w.name AS signal, w.s
     END AS open_children
 FROM waits w JOIN runs r ON r.id = w.run_id WHERE r.status IN ('waiting', 'paused')"""
 
-_SIGNALS = """\
-SELECT run_id, number, name, payload, accepted_at, step FROM signals"""
+_SIGNALS = f"""\
+SELECT run_id, number, name, payload, accepted_at, step FROM signals
+WHERE run_id {_IS_KEPT}"""
 
-_CHILDREN = """\
+_CHILDREN = f"""\
 SELECT r.parent_id, r.parent_step, r.parent_attempt, r.child_number AS number, r.id AS run_id, g.name AS graph,
     r.status, r.created_at, r.finished_at
-FROM runs r JOIN graphs g ON g.id = r.graph_id WHERE r.parent_id IS NOT NULL"""
+FROM runs r JOIN graphs g ON g.id = r.graph_id
+WHERE r.parent_id IS NOT NULL AND r.id {_IS_KEPT}"""
 
-_TAGS_SQLITE = """\
-SELECT r.id AS run_id, t.key, likely(t.value) AS value FROM runs r, json_each(r.tags) AS t"""
+_TAGS_SQLITE = f"""\
+SELECT r.id AS run_id, t.key, likely(t.value) AS value FROM runs r, json_each(r.tags) AS t
+WHERE r.id {_IS_KEPT}"""
 
-_TAGS_POSTGRESQL = """\
-SELECT r.id AS run_id, t.key, t.value FROM runs r, LATERAL json_each_text(r.tags::json) AS t"""
+_TAGS_POSTGRESQL = f"""\
+SELECT r.id AS run_id, t.key, t.value FROM runs r, LATERAL json_each_text(r.tags::json) AS t
+WHERE r.id {_IS_KEPT}"""
 
 VIEWS: Mapping[str, Mapping[str, str]] = {
     "sqlite": {
         "v_runs": _RUNS.format(
+            kept=_IS_KEPT,
             duration="max(0.0, round("
             "(julianday(coalesce(r.finished_at, 'now')) - julianday(r.started_at)) * 86400, 3))",
             still="max(0.0, round((julianday('now') - julianday(r.moved_at)) * 86400, 3))",
@@ -173,6 +190,7 @@ VIEWS: Mapping[str, Mapping[str, str]] = {
     },
     "postgresql": {
         "v_runs": _RUNS.format(
+            kept=_IS_KEPT,
             duration="greatest(0, round("
             "extract(epoch FROM coalesce(r.finished_at, clock_timestamp()) - r.started_at), 3))",
             still="greatest(0, round(extract(epoch FROM clock_timestamp() - r.moved_at), 3))",

@@ -210,6 +210,8 @@ def plans(session: psycopg.Connection[Any], query: Executable | Statement | ForR
 
 
 def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if node.get("Relation Name") == "deletions":
+        return  # It holds few rows at most, and is read as a whole.
     yield node
     for below in node.get("Plans", ()):
         yield from _nodes(below)

@@ -16,6 +16,13 @@ INSERT INTO changes (run_id, key, step, value, position, long_key, shared_digest
     unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]),
     unnest(%s::TEXT[]);
 
+-- insert into deletions
+-- on sqlite
+INSERT INTO deletions (run_id, since)
+VALUES (?, ?), (?, ?);
+-- on postgresql
+INSERT INTO deletions (run_id, since) SELECT unnest(%s::TEXT[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]);
+
 -- insert into graphs
 -- on sqlite
 INSERT INTO graphs (id, name, start_node, definition, created_at)

@@ -19,6 +19,7 @@ from service.core.transitions import Status
 from service.store.database.clock import text_of
 from service.store.database.statements import constant
 from service.store.rows.states import slot_of
+from service.store.schema.kept import is_kept
 from service.store.schema.models import graphs, run_tags, runs, waits
 
 BRANCHES_MAX = 100
@@ -132,7 +133,7 @@ class _Order:
 
 
 def _one_query(order: _Order, *conditions: Any) -> Any:
-    query = select(runs.c.created_at, runs.c.id).where(*conditions)
+    query = select(runs.c.created_at, runs.c.id).where(*conditions, is_kept())
     return order.of(query, runs.c.created_at, runs.c.id)
 
 
@@ -156,7 +157,7 @@ def _led_by_tag(order: _Order, tags: Sequence[str], dialect: str, conditions: Se
         select(run_tags.c.created_at, run_tags.c.run_id.label("id"))
         .join(runs, runs.c.id == run_tags.c.run_id)
         .where(run_tags.c.tag == slot_of(f"{tag.key}:{tag.value}", dialect), *_written_so(first, dialect))
-        .where(*_tagged(others, dialect), *conditions)
+        .where(*_tagged(others, dialect), *conditions, is_kept())
     )
     return order.of(query, run_tags.c.created_at, run_tags.c.run_id)
 

@@ -14,9 +14,10 @@ from service.store.database.statements import constant
 from service.store.queries.pages import PAGE_BYTES_MAX
 from service.store.rows.records import Page
 from service.store.rows.states import VALUE, distinct_keys, is_set, slot_of, whole_key
+from service.store.schema.kept import is_kept
 from service.store.schema.models import changes, runs, snapshots
 
-_STEP_OF_RUN = select(runs.c.step).where(runs.c.id == bindparam("run_id"))
+_STEP_OF_RUN = select(runs.c.step).where(runs.c.id == bindparam("run_id"), is_kept())
 
 
 def _keys_written(dialect: str) -> Any:

@@ -13,10 +13,11 @@ from service.store.database.reader import Reader
 from service.store.queries.log_lines import line_record
 from service.store.queries.pages import PAGE_BYTES_MAX
 from service.store.rows.records import LineRecord
+from service.store.schema.kept import is_kept
 from service.store.schema.models import log_lines, runs
 
 _LEVELS = (Level.DEBUG, Level.INFO, Level.WARNING, Level.ERROR)
-_LAST_SEQ = select(runs.c.last_seq).where(runs.c.id == bindparam("run_id"))
+_LAST_SEQ = select(runs.c.last_seq).where(runs.c.id == bindparam("run_id"), is_kept())
 
 
 @dataclass(frozen=True, slots=True)

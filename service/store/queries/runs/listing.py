@@ -17,8 +17,10 @@ from service.store.database.statements import constant
 from service.store.queries.pages import cut
 from service.store.queries.runs.filter import PARKED, RunFilter, graphs_named, matching
 from service.store.queries.runs.one import SHOWN, run_record
+from service.store.queries.runs.prunable import PrunablePage, PruneRule, prunable_runs
 from service.store.rows.records import Page, RunRecord
 from service.store.rows.states import STATE_AT, state_of
+from service.store.schema.kept import is_kept
 from service.store.schema.models import graphs, runs, waits
 
 COUNTED_MAX = 1000
@@ -38,7 +40,7 @@ _children = (
 _with_graph_and_wait = runs.join(graphs, graphs.c.id == runs.c.graph_id).outerjoin(
     waits, and_(waits.c.run_id == runs.c.id, runs.c.status.in_([constant(status) for status in PARKED]))
 )
-_BY_IDS = runs.c.id.in_(bindparam("run_ids", expanding=True))
+_BY_IDS = runs.c.id.in_(bindparam("run_ids", expanding=True)) & is_kept()
 
 
 def _lengths(*columns: Any) -> Any:
@@ -132,6 +134,10 @@ class RunListQueries:
             found = await _ids(snapshot, which, limit)
             rows = await _listed_rows(snapshot, found)
         return [rows[run_id] for run_id in found]
+
+    async def prunable(self, rule: PruneRule, cursor: str | None = None) -> PrunablePage:
+        """Return a page of the runs that `rule` selects (see `prunable_runs`)."""
+        return await prunable_runs(self._reader, rule, cursor)
 
     async def oldest(self, which: RunFilter, limit: int) -> list[str]:
         """Return the ids of the oldest runs."""

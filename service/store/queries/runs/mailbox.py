@@ -10,12 +10,13 @@ from sqlalchemy import LargeBinary, bindparam, cast, func, select
 from service.core.errors import NotFound
 from service.store.database.clock import shown
 from service.store.database.reader import Reader
+from service.store.schema.kept import is_kept
 from service.store.schema.models import runs, signals
 
 SIGNALS_LISTED_MAX = 10_000
 """The newest signals of a run; older ones are not listed."""
 
-_RUN = select(runs.c.id).where(runs.c.id == bindparam("run_id"))
+_RUN = select(runs.c.id).where(runs.c.id == bindparam("run_id"), is_kept())
 
 
 def _signals(dialect: str) -> Any:

@@ -13,6 +13,7 @@ from service.store.database.reader import Reader
 from service.store.queries.log_lines import page_of_lines
 from service.store.rows.records import LineRecord, RunRecord
 from service.store.rows.states import STATE_AT, state_of
+from service.store.schema.kept import is_kept
 from service.store.schema.models import runs
 
 SHOWN = (
@@ -22,7 +23,7 @@ SHOWN = (
 )
 """The columns that `run_record` reads."""
 
-_RUN = select(*SHOWN).where(runs.c.id == bindparam("run_id"))
+_RUN = select(*SHOWN).where(runs.c.id == bindparam("run_id"), is_kept())
 
 
 class RunQueries:

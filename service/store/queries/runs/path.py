@@ -12,6 +12,7 @@ from service.core.graph import Graph
 from service.core.routing.conditions import Reason
 from service.store.database.reader import Reader
 from service.store.database.statements import constant
+from service.store.schema.kept import is_kept
 from service.store.schema.models import attempts, graphs, log_lines, runs, snapshots
 
 PATH_STEPS_MAX = 100_000
@@ -83,7 +84,7 @@ FAILURES_BY_NODE = (
 _RUN = (
     select(runs.c.step, graphs.c.definition)
     .join(graphs, graphs.c.id == runs.c.graph_id)
-    .where(runs.c.id == bindparam("run_id"))
+    .where(runs.c.id == bindparam("run_id"), is_kept())
 )
 
 

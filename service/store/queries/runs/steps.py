@@ -15,12 +15,13 @@ from service.store.queries.history import DEFINITION_OF_RUN, evaluated_text, ste
 from service.store.queries.pages import PAGE_BYTES_MAX
 from service.store.rows.records import Page, StepRecord
 from service.store.rows.states import VALUE, distinct_keys, whole_key
+from service.store.schema.kept import is_kept
 from service.store.schema.models import attempts, changes, runs, snapshots
 
 STEPS_READ_AT_ONCE = 100
 """Steps are read in parts, so that a page that ends early has not read all of them."""
 
-_STEP_OF_RUN = select(runs.c.step).where(runs.c.id == bindparam("run_id"))
+_STEP_OF_RUN = select(runs.c.step).where(runs.c.id == bindparam("run_id"), is_kept())
 
 
 def _of_steps(table: Any) -> Any:

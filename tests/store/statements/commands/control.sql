@@ -3,22 +3,26 @@
 SELECT runs.status, runs.step, runs.current_node, runs.attempt, runs.failures, runs.pause_asked,
     runs.lease_token
 FROM runs
-WHERE runs.id = :run_id;
+WHERE runs.id = :run_id AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions));
 -- on postgresql
 SELECT runs.status, runs.step, runs.current_node, runs.attempt, runs.failures, runs.pause_asked,
     runs.lease_token
 FROM runs
-WHERE runs.id = :run_id::VARCHAR COLLATE "C" FOR UPDATE;
+WHERE runs.id = :run_id::VARCHAR COLLATE "C" AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions)) FOR UPDATE;
 
 -- _PARENT
 -- on sqlite
 SELECT runs.parent_id
 FROM runs
-WHERE runs.id = :run_id;
+WHERE runs.id = :run_id AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions));
 -- on postgresql
 SELECT runs.parent_id
 FROM runs
-WHERE runs.id = :run_id::VARCHAR COLLATE "C";
+WHERE runs.id = :run_id::VARCHAR COLLATE "C" AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions));
 
 -- _CANCEL
 -- on sqlite

@@ -2,11 +2,13 @@
 -- on sqlite
 SELECT runs.status, runs.graph_id
 FROM runs
-WHERE runs.id = :run_id;
+WHERE runs.id = :run_id AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions));
 -- on postgresql
 SELECT runs.status, runs.graph_id
 FROM runs
-WHERE runs.id = :run_id::VARCHAR COLLATE "C" FOR UPDATE;
+WHERE runs.id = :run_id::VARCHAR COLLATE "C" AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions)) FOR UPDATE;
 
 -- _DEFINITION
 -- on sqlite

@@ -2,11 +2,13 @@
 -- on sqlite
 SELECT runs.graph_id, runs.step
 FROM runs
-WHERE runs.id = :run_id;
+WHERE runs.id = :run_id AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions));
 -- on postgresql
 SELECT runs.graph_id, runs.step
 FROM runs
-WHERE runs.id = :run_id::VARCHAR COLLATE "C";
+WHERE runs.id = :run_id::VARCHAR COLLATE "C" AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions));
 
 -- _SNAPSHOTS_BETWEEN
 -- on sqlite
@@ -92,14 +94,16 @@ SELECT runs.id, runs.graph_id, runs.status, runs.current_node, runs.step, runs.e
     runs.forked_from_id, runs.forked_from_step, runs.pause_asked, runs.lease_owner, runs.moved_at,
     runs.attempt
 FROM runs
-WHERE runs.id = :run_id;
+WHERE runs.id = :run_id AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions));
 -- on postgresql
 SELECT runs.id, runs.graph_id, runs.status, runs.current_node, runs.step, runs.error, runs.tags,
     runs.created_at, runs.started_at, runs.finished_at, runs.last_seq, runs.parent_id, runs.parent_step,
     runs.forked_from_id, runs.forked_from_step, runs.pause_asked, runs.lease_owner, runs.moved_at,
     runs.attempt
 FROM runs
-WHERE runs.id = :run_id::VARCHAR COLLATE "C";
+WHERE runs.id = :run_id::VARCHAR COLLATE "C" AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions));
 
 -- _ATTEMPTS_OF_STEP
 -- on sqlite

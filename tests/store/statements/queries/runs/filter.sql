@@ -2,12 +2,14 @@
 -- on sqlite
 SELECT runs.created_at, runs.id
 FROM runs
-WHERE (runs.created_at, runs.id) < (:param_1, :param_2)
+WHERE (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions)) AND (runs.created_at, runs.id) < (:param_1, :param_2)
 ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_3 OFFSET :param_4;
 -- on postgresql
 SELECT runs.created_at, runs.id
 FROM runs
-WHERE (runs.created_at, runs.id) < (:param_1::VARCHAR, :param_2::VARCHAR)
+WHERE (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions)) AND (runs.created_at, runs.id) < (:param_1::VARCHAR, :param_2::VARCHAR)
 ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_3::INTEGER;
 
 -- matching two statuses, a graph and a tag
@@ -19,7 +21,9 @@ FROM runs
 WHERE runs.status = :status_1 AND (runs.graph_id || :param_1) IN (__[POSTCOMPILE_param_2])
     AND (EXISTS (SELECT *
 FROM run_tags AS run_tags_1
-WHERE run_tags_1.tag = :tag_1 AND run_tags_1.created_at = runs.created_at AND run_tags_1.run_id = runs.id))
+WHERE run_tags_1.tag = :tag_1 AND run_tags_1.created_at = runs.created_at
+    AND run_tags_1.run_id = runs.id)) AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions))
 ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_3 OFFSET :param_4) AS anon_2
 UNION ALL SELECT anon_3.created_at AS created_at, anon_3.id AS id
 FROM (SELECT runs.created_at AS created_at, runs.id AS id
@@ -27,7 +31,9 @@ FROM runs
 WHERE runs.status = :status_2 AND (runs.graph_id || :param_1) IN (__[POSTCOMPILE_param_2])
     AND (EXISTS (SELECT *
 FROM run_tags AS run_tags_1
-WHERE run_tags_1.tag = :tag_1 AND run_tags_1.created_at = runs.created_at AND run_tags_1.run_id = runs.id))
+WHERE run_tags_1.tag = :tag_1 AND run_tags_1.created_at = runs.created_at
+    AND run_tags_1.run_id = runs.id)) AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions))
 ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_5 OFFSET :param_6) AS anon_3) AS anon_1
 ORDER BY anon_1.created_at DESC, anon_1.id DESC LIMIT :param_7 OFFSET :param_8;
 -- on postgresql
@@ -39,7 +45,8 @@ WHERE runs.status = :status_1::VARCHAR
     AND (runs.graph_id || :param_1::VARCHAR) IN (__[POSTCOMPILE_param_2]) AND (EXISTS (SELECT *
 FROM run_tags AS run_tags_1
 WHERE run_tags_1.tag = :tag_1::VARCHAR COLLATE "C" AND run_tags_1.created_at = runs.created_at
-    AND run_tags_1.run_id = runs.id))
+    AND run_tags_1.run_id = runs.id)) AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions))
 ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_3::INTEGER) AS anon_2
 UNION ALL SELECT anon_3.created_at AS created_at, anon_3.id AS id
 FROM (SELECT runs.created_at AS created_at, runs.id AS id
@@ -48,7 +55,8 @@ WHERE runs.status = :status_2::VARCHAR
     AND (runs.graph_id || :param_1::VARCHAR) IN (__[POSTCOMPILE_param_2]) AND (EXISTS (SELECT *
 FROM run_tags AS run_tags_1
 WHERE run_tags_1.tag = :tag_1::VARCHAR COLLATE "C" AND run_tags_1.created_at = runs.created_at
-    AND run_tags_1.run_id = runs.id))
+    AND run_tags_1.run_id = runs.id)) AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions))
 ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_4::INTEGER) AS anon_3) AS anon_1
 ORDER BY anon_1.created_at DESC, anon_1.id DESC LIMIT :param_5::INTEGER;
 
@@ -60,7 +68,8 @@ WHERE run_tags.tag = :tag_1 AND (EXISTS (SELECT *
 FROM run_tags AS run_tags_1
 WHERE run_tags_1.tag = :tag_2 AND run_tags_1.created_at = runs.created_at
     AND run_tags_1.run_id = runs.id)) AND (runs.status || :param_1) IN (__[POSTCOMPILE_param_2])
-    AND (run_tags.created_at, run_tags.run_id) < (:param_3, :param_4)
+    AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions)) AND (run_tags.created_at, run_tags.run_id) < (:param_3, :param_4)
 ORDER BY run_tags.created_at DESC, run_tags.run_id DESC LIMIT :param_5 OFFSET :param_6;
 -- on postgresql
 SELECT run_tags.created_at, run_tags.run_id AS id
@@ -69,7 +78,8 @@ WHERE run_tags.tag = :tag_1::VARCHAR COLLATE "C" AND (EXISTS (SELECT *
 FROM run_tags AS run_tags_1
 WHERE run_tags_1.tag = :tag_2::VARCHAR COLLATE "C" AND run_tags_1.created_at = runs.created_at
     AND run_tags_1.run_id = runs.id)) AND (runs.status || :param_1::VARCHAR) IN (__[POSTCOMPILE_param_2])
-    AND (run_tags.created_at, run_tags.run_id) < (:param_3::VARCHAR, :param_4::VARCHAR)
+    AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions)) AND (run_tags.created_at, run_tags.run_id) < (:param_3::VARCHAR, :param_4::VARCHAR)
 ORDER BY run_tags.created_at DESC, run_tags.run_id DESC LIMIT :param_5::INTEGER;
 
 -- matching two versions of a graph
@@ -78,12 +88,14 @@ SELECT anon_1.created_at, anon_1.id
 FROM (SELECT anon_2.created_at AS created_at, anon_2.id AS id
 FROM (SELECT runs.created_at AS created_at, runs.id AS id
 FROM runs
-WHERE runs.graph_id = :graph_id_1
+WHERE runs.graph_id = :graph_id_1 AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions))
 ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_1 OFFSET :param_2) AS anon_2
 UNION ALL SELECT anon_3.created_at AS created_at, anon_3.id AS id
 FROM (SELECT runs.created_at AS created_at, runs.id AS id
 FROM runs
-WHERE runs.graph_id = :graph_id_2
+WHERE runs.graph_id = :graph_id_2 AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions))
 ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_3 OFFSET :param_4) AS anon_3) AS anon_1
 ORDER BY anon_1.created_at DESC, anon_1.id DESC LIMIT :param_5 OFFSET :param_6;
 -- on postgresql
@@ -91,12 +103,14 @@ SELECT anon_1.created_at, anon_1.id
 FROM (SELECT anon_2.created_at AS created_at, anon_2.id AS id
 FROM (SELECT runs.created_at AS created_at, runs.id AS id
 FROM runs
-WHERE runs.graph_id = :graph_id_1::VARCHAR COLLATE "C"
+WHERE runs.graph_id = :graph_id_1::VARCHAR COLLATE "C" AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions))
 ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_1::INTEGER) AS anon_2
 UNION ALL SELECT anon_3.created_at AS created_at, anon_3.id AS id
 FROM (SELECT runs.created_at AS created_at, runs.id AS id
 FROM runs
-WHERE runs.graph_id = :graph_id_2::VARCHAR COLLATE "C"
+WHERE runs.graph_id = :graph_id_2::VARCHAR COLLATE "C" AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions))
 ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_2::INTEGER) AS anon_3) AS anon_1
 ORDER BY anon_1.created_at DESC, anon_1.id DESC LIMIT :param_3::INTEGER;
 
@@ -104,12 +118,14 @@ ORDER BY anon_1.created_at DESC, anon_1.id DESC LIMIT :param_3::INTEGER;
 -- on sqlite
 SELECT runs.created_at, runs.id
 FROM runs
-WHERE runs.parent_id = :parent_id_1
+WHERE runs.parent_id = :parent_id_1 AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions))
 ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_1 OFFSET :param_2;
 -- on postgresql
 SELECT runs.created_at, runs.id
 FROM runs
-WHERE runs.parent_id = :parent_id_1::VARCHAR COLLATE "C"
+WHERE runs.parent_id = :parent_id_1::VARCHAR COLLATE "C" AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions))
 ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_1::INTEGER;
 
 -- matching what waits for a signal
@@ -123,7 +139,8 @@ FROM run_tags AS run_tags_1
 WHERE run_tags_1.tag = :tag_1 AND run_tags_1.created_at = runs.created_at
     AND run_tags_1.run_id = runs.id)) AND (EXISTS (SELECT *
 FROM waits
-WHERE waits.run_id = runs.id AND waits.kind = :kind_1))
+WHERE waits.run_id = runs.id AND waits.kind = :kind_1)) AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions))
 ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_1 OFFSET :param_2) AS anon_2
 UNION ALL SELECT anon_3.created_at AS created_at, anon_3.id AS id
 FROM (SELECT runs.created_at AS created_at, runs.id AS id
@@ -133,7 +150,8 @@ FROM run_tags AS run_tags_1
 WHERE run_tags_1.tag = :tag_1 AND run_tags_1.created_at = runs.created_at
     AND run_tags_1.run_id = runs.id)) AND (EXISTS (SELECT *
 FROM waits
-WHERE waits.run_id = runs.id AND waits.kind = :kind_1))
+WHERE waits.run_id = runs.id AND waits.kind = :kind_1)) AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions))
 ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_3 OFFSET :param_4) AS anon_3) AS anon_1
 ORDER BY anon_1.created_at DESC, anon_1.id DESC LIMIT :param_5 OFFSET :param_6;
 -- on postgresql
@@ -146,7 +164,8 @@ FROM run_tags AS run_tags_1
 WHERE run_tags_1.tag = :tag_1::VARCHAR COLLATE "C" AND run_tags_1.created_at = runs.created_at
     AND run_tags_1.run_id = runs.id)) AND (EXISTS (SELECT *
 FROM waits
-WHERE waits.run_id = runs.id AND waits.kind = :kind_1::VARCHAR))
+WHERE waits.run_id = runs.id AND waits.kind = :kind_1::VARCHAR)) AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions))
 ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_1::INTEGER) AS anon_2
 UNION ALL SELECT anon_3.created_at AS created_at, anon_3.id AS id
 FROM (SELECT runs.created_at AS created_at, runs.id AS id
@@ -156,7 +175,8 @@ FROM run_tags AS run_tags_1
 WHERE run_tags_1.tag = :tag_1::VARCHAR COLLATE "C" AND run_tags_1.created_at = runs.created_at
     AND run_tags_1.run_id = runs.id)) AND (EXISTS (SELECT *
 FROM waits
-WHERE waits.run_id = runs.id AND waits.kind = :kind_1::VARCHAR))
+WHERE waits.run_id = runs.id AND waits.kind = :kind_1::VARCHAR)) AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions))
 ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_2::INTEGER) AS anon_3) AS anon_1
 ORDER BY anon_1.created_at DESC, anon_1.id DESC LIMIT :param_3::INTEGER;
 

@@ -2,11 +2,13 @@
 -- on sqlite
 SELECT runs.step
 FROM runs
-WHERE runs.id = :run_id;
+WHERE runs.id = :run_id AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions));
 -- on postgresql
 SELECT runs.step
 FROM runs
-WHERE runs.id = :run_id::VARCHAR COLLATE "C";
+WHERE runs.id = :run_id::VARCHAR COLLATE "C" AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions));
 
 -- KEYS_WRITTEN
 -- on sqlite

@@ -5,7 +5,8 @@ SELECT runs.id, 0 + coalesce(length(runs.tags), :coalesce_1) + coalesce(length(r
     :coalesce_4) + coalesce(length(waits.name), :coalesce_5) AS length
 FROM runs JOIN graphs ON graphs.id = runs.graph_id
 LEFT OUTER JOIN waits ON waits.run_id = runs.id AND runs.status IN ('waiting', 'paused')
-WHERE runs.id IN (__[POSTCOMPILE_run_ids]);
+WHERE runs.id IN (__[POSTCOMPILE_run_ids]) AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions));
 -- on postgresql
 SELECT runs.id, 0 + coalesce(length(runs.tags), :coalesce_1::INTEGER) + coalesce(length(runs.error),
     :coalesce_2::INTEGER) + coalesce(length(runs.current_node),
@@ -13,7 +14,8 @@ SELECT runs.id, 0 + coalesce(length(runs.tags), :coalesce_1::INTEGER) + coalesce
     :coalesce_4::INTEGER) + coalesce(length(waits.name), :coalesce_5::INTEGER) AS length
 FROM runs JOIN graphs ON graphs.id = runs.graph_id
 LEFT OUTER JOIN waits ON waits.run_id = runs.id AND runs.status IN ('waiting', 'paused')
-WHERE runs.id IN (__[POSTCOMPILE_run_ids]);
+WHERE runs.id IN (__[POSTCOMPILE_run_ids]) AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions));
 
 -- _PLACE
 -- on sqlite
@@ -37,7 +39,8 @@ WHERE child.parent_id = runs.id LIMIT 1000 OFFSET :param_1) AS counted) AS child
     strftime('%Y-%m-%dT%H:%M:%fZ', 'now') AS now
 FROM runs JOIN graphs ON graphs.id = runs.graph_id
 LEFT OUTER JOIN waits ON waits.run_id = runs.id AND runs.status IN ('waiting', 'paused')
-WHERE runs.id IN (__[POSTCOMPILE_run_ids]);
+WHERE runs.id IN (__[POSTCOMPILE_run_ids]) AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions));
 -- on postgresql
 SELECT runs.id, runs.graph_id, runs.status, runs.current_node, runs.step, runs.error, runs.tags,
     runs.created_at, runs.started_at, runs.finished_at, runs.last_seq, runs.parent_id, runs.parent_step,
@@ -48,7 +51,8 @@ FROM runs AS child
 WHERE child.parent_id = runs.id LIMIT 1000) AS counted) AS children, clock_timestamp() AS now
 FROM runs JOIN graphs ON graphs.id = runs.graph_id
 LEFT OUTER JOIN waits ON waits.run_id = runs.id AND runs.status IN ('waiting', 'paused')
-WHERE runs.id IN (__[POSTCOMPILE_run_ids]);
+WHERE runs.id IN (__[POSTCOMPILE_run_ids]) AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions));
 
 -- _NAMED
 -- on sqlite

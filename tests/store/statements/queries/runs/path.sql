@@ -51,8 +51,10 @@ WHERE attempts.run_id = :run_id::VARCHAR COLLATE "C"
 -- on sqlite
 SELECT runs.step, graphs.definition
 FROM runs JOIN graphs ON graphs.id = runs.graph_id
-WHERE runs.id = :run_id;
+WHERE runs.id = :run_id AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions));
 -- on postgresql
 SELECT runs.step, graphs.definition
 FROM runs JOIN graphs ON graphs.id = runs.graph_id
-WHERE runs.id = :run_id::VARCHAR COLLATE "C";
+WHERE runs.id = :run_id::VARCHAR COLLATE "C" AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions));

@@ -1,0 +1,42 @@
+"""Delete a run, and prune runs that ended long ago. A server deletes the rows and files of deleted runs afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from fastapi import HTTPException, Request
+from starlette.responses import Response
+
+from service.api.body import read_json, validate
+from service.api.folders.deleting import prune
+from service.api.parameters import RunId, ServicesDep, SettingsDep, strict_router
+from service.api.responses import answers, requests
+from service.api.responses.openapi import PRUNE_BODY, refusals
+from service.api.responses.rendering import Json
+from service.api.services import WRITE_WITHIN_S
+from service.store.queries.runs.prunable import PruneRule
+
+router = strict_router(tags=["runs"])
+
+
+@router.delete("/runs/{run_id}", status_code=204, response_class=Response, responses=refusals(404, 409))
+async def delete_run(run_id: RunId, services: ServicesDep) -> Response:
+    """Delete a run that is over, with its files. Its children stay; a run with a fork or an unfinished child does."""
+    await services.store.deletions.mark(run_id, within_s=WRITE_WITHIN_S)
+    return Response(status_code=204)
+
+
+@router.post("/runs/prune", response_model=answers.PruneResult, responses=refusals(413, 415), openapi_extra=PRUNE_BODY)
+async def prune_runs(request: Request, services: ServicesDep, settings: SettingsDep) -> Json:
+    """Delete runs that ended long ago, a page at a time, oldest first: repeat the call with `next_cursor`."""
+    asked = validate(requests.PruneRequest, await read_json(request, settings.body_bytes_max))
+    statuses = [asked.status] if isinstance(asked.status, str) else asked.status
+    rule = PruneRule(asked.older_than_s, tuple(statuses), asked.graph, asked.keep_last)
+    pruned = await prune(services.store, services.runs_folder, rule, asked.cursor, dry_run=asked.dry_run)
+    return Json(asdict(pruned))
+
+
+@router.get("/runs/prune", include_in_schema=False)
+async def refuse_get() -> None:
+    """Answer 405; otherwise `prune` would be taken for the id of a run."""
+    raise HTTPException(405, headers={"Allow": "POST"})

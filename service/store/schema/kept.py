@@ -1,0 +1,22 @@
+"""Conditions on runs that are being deleted, and on those that may not be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import exists, select
+
+from service.core.transitions import OVER, Status
+from service.store.database.statements import constant
+from service.store.schema.models import deletions, runs
+
+
+def is_kept(run_id: Any = runs.c.id) -> Any:
+    """Return the condition that a run is not being deleted. The table is almost always empty."""
+    return run_id.not_in(select(deletions.c.run_id))
+
+
+_child, _fork = runs.alias("child"), runs.alias("fork")
+_OPEN = [constant(status) for status in Status if status not in OVER]
+HAS_FORK = exists().where(_fork.c.forked_from_id == runs.c.id, is_kept(_fork.c.id)).correlate(runs)
+HAS_OPEN_CHILD = exists().where(_child.c.parent_id == runs.c.id, _child.c.status.in_(_OPEN)).correlate(runs)
