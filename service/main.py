@@ -56,6 +56,7 @@ def create_app(
                 runs_folder=server.runs_folder,
                 ready=server.unready,
                 stop=stop,
+                engine_metrics=tuple if server.engine is None else server.engine.metrics,
             )
             with on_stop_signal(server.ask_to_stop, stop.set, end_at_last), rate_limited_logs():
                 yield

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from service.api.stop import Stop
 from service.core.graph import Graph
+from service.core.metrics import Metric
 from service.core.tool import JsonObject, Tool
 from service.store import Store
 
@@ -58,3 +59,5 @@ class Services:
     ready: Callable[[], Awaitable[str | None]]
     """Returns why this server is not ready, or None if it is ready."""
     stop: Stop
+    engine_metrics: Callable[[], Sequence[Metric]] = tuple
+    """Returns what the engine of this server has counted; nothing if it has none."""

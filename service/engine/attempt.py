@@ -15,6 +15,7 @@ from service.core.run import Run
 from service.core.tool import Tool, describe_missing
 from service.engine import guard
 from service.engine.call import Call
+from service.engine.figures import Figures
 from service.engine.isolation.messages import encode_call
 from service.engine.isolation.pool import ProcessPool
 from service.engine.lines import LineBuffer
@@ -48,6 +49,7 @@ class Attempts:
         self._runs_folder = runs_folder
         self.state_bytes_max = state_bytes_max
         self._isolation = isolation
+        self.figures = Figures()
 
     async def attempt(self, run: Run, move: CallTool, lines: LineBuffer, carrier: Carrier) -> Outcome:
         """Call the tool of `move` with a fresh copy of the state. Raise nothing but the cancel of the carrier."""

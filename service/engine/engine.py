@@ -9,12 +9,13 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from service.core.errors import StartRefused, Unavailable
+from service.core.metrics import Metric
 from service.core.tool import Tool
 from service.engine.attempt import Attempts
 from service.engine.guard import forks
@@ -107,6 +108,14 @@ class Engine:
 
     def is_alive(self) -> bool:
         return self._thread.is_alive()
+
+    def metrics(self) -> Sequence[Metric]:
+        """Return what this engine has counted since its start."""
+        if self._supervisor is None or self._heartbeat is None:
+            return ()
+        age_s = self._heartbeat.renewal_age_s()
+        renewed = Metric("lease_renewal_age_seconds", "gauge", "Time since leases were last renewed.", age_s)
+        return (*self._supervisor.metrics(), renewed)
 
     async def answer(self) -> None:
         """Return when the engine's loop has answered, which it does not while a tool blocks it."""

@@ -59,6 +59,10 @@ class Heartbeat:
     def start(self) -> None:
         self._thread.start()
 
+    def renewal_age_s(self) -> float:
+        """Return for how long no lease was renewed."""
+        return time.monotonic() - self._renewed_at
+
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 

@@ -94,7 +94,14 @@ class Runner:
         outcome = await (self._call(move) if isinstance(move, CallTool) else self._observe(move))
         transition = after(self._run, move, outcome, self._attempts.state_bytes_max)
         self.is_committing = True
-        run = await self._commit(transition, started, time.monotonic())
+        finished, figures = time.monotonic(), self._attempts.figures
+        run = await self._commit(transition, started, finished)
+        if isinstance(move, CallTool):
+            figures.attempts.observe(finished - started)
+        if transition.step is not None:
+            figures.steps.observe(time.monotonic() - started)
+        if transition.error is not None or transition.run.status is not Status.RUNNING:
+            figures.count(transition)
         self.is_committing = False
         self.lines = None
         return run

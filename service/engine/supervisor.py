@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 
 from service.core.errors import LeaseLost, Unavailable
+from service.core.metrics import Metric
 from service.engine.attempt import Attempts
 from service.engine.runner import Runner
 from service.store import Store
@@ -48,6 +50,15 @@ class Supervisor:
 
     def runners(self) -> list[Runner]:
         return [runner for runner, _ in list(self._carried.values())]
+
+    def metrics(self) -> Sequence[Metric]:
+        carried = len(self._carried)
+        free = max(0, self._active_runs_max - carried)
+        return (
+            *self._attempts.figures.metrics(),
+            Metric("engine_runs", "gauge", "Runs that this server executes.", carried),
+            Metric("engine_free_slots", "gauge", "Runs that this server could execute besides.", free),
+        )
 
     def has_room(self) -> bool:
         return len(self._carried) < self._active_runs_max

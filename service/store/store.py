@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePath
 
 from sqlalchemy import literal, select
 
 from service.core.errors import Unavailable
+from service.core.metrics import Metric
 from service.store.commands.commit import Steps
 from service.store.commands.control import Control
 from service.store.commands.operations.deletion import DeletionCommands
@@ -22,6 +23,7 @@ from service.store.database.required_tables import RequiredTables
 from service.store.database.store_clock import StoreClock
 from service.store.database.writer import Writer
 from service.store.queries.backtest import Backtest
+from service.store.queries.figures import figures_of
 from service.store.queries.finished_children import ChildQueries
 from service.store.queries.history import History
 from service.store.queries.readiness import Readiness
@@ -113,6 +115,14 @@ class Store:
         except TimeoutError:
             return self.is_shared or self._reader.is_busy  # A file has no network in between.
         return self._writer.is_sound
+
+    async def metrics(self) -> Sequence[Metric]:
+        """Return figures of the database, and what this server has counted since its start."""
+        return (
+            *await figures_of(self._reader),
+            Metric("commit_commands", "histogram", "Commands of each commit of this server.", self._writer.batches),
+            Metric("tails_open", "gauge", "Log streams that clients of this server have open.", self.tails.open_count),
+        )
 
     def is_databases(self, error: BaseException) -> bool:
         """Whether the database is responsible for `error`, and not a fault of this process."""

@@ -136,6 +136,11 @@ MERMAID = {
     },
 }
 
+METRICS = {
+    "description": "Metrics in the text format of Prometheus",
+    "content": {"text/plain": {"schema": {"type": "string"}}},
+}
+
 _EVENT = {
     "type": "object",
     "properties": {

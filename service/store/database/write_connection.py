@@ -6,12 +6,15 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from service.core.metrics import Histogram
 from service.store.database.protocol import Database
 from service.store.database.queued_write import QueuedWrite, results_of
 from service.store.database.store_clock import StoreClock
 from service.store.database.transaction import Transaction
 
 logger = logging.getLogger(__name__)
+
+BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class StoredTimes(Protocol):
@@ -78,6 +81,8 @@ class WriteConnection:
         self._on_keep_due = on_keep_due
         self.connection: Any = None
         """None before the first connect and after the connection broke."""
+        self.batches = Histogram(BATCH_BOUNDS)
+        """The number of commands of each commit."""
         self.transaction: Transaction
         """The open one."""
 
@@ -94,6 +99,7 @@ class WriteConnection:
         results = self._transactions.execute(batch, self.transaction)
         if self._database.commit(self.connection, self.transaction.cursor, self.transaction.inserts):
             self._on_keep_due()
+        self.batches.observe(len(batch))
         return results
 
     def roll_back(self) -> None:

@@ -78,6 +78,7 @@ class Writer:
         transactions = Transactions(database, clock or StoreClock(lease_s=0.0), stored_times)
         # The writer's thread does the maintenance (`Database.keep`), so that no answer waits for it.
         self._write_connection = WriteConnection(database, transactions, on_keep_due=self._called.set)
+        self.batches = self._write_connection.batches
         self._blocked_writes = BlockedWrites(database, transactions, self._take_back, self._tell)
         self._waiting: deque[QueuedWrite[Any]] = deque()
         self._stranded: list[QueuedWrite[Any]] = []

@@ -72,6 +72,8 @@ class Tails:
         self._logs = logs
         self._together = _Together(reader)
         self._wake = wake
+        self.open_count = 0
+        """How many tails are being read."""
 
     async def lines(
         self, run_id: str, after_seq: int, *, gone: Callable[[asyncio.Event], bool]
@@ -82,23 +84,27 @@ class Tails:
         tail. Its argument is the event that ends the wait after the read.
         """
         behind = True
-        with self._wake.subscribe(run_id) as woken:
-            while not gone(woken):
-                woken.clear()
-                seen = await (self._page(run_id, after_seq) if behind else self._together.read(run_id, after_seq))
-                behind = len(seen.lines) >= TOGETHER_LINES_MAX
-                if seen.lines:
-                    after_seq = seen.lines[-1].seq
-                    yield seen.lines
-                # No lines although there should be some: they were deleted, and reading again at once would not help.
-                if after_seq >= seen.last_seq or not seen.lines:
-                    if seen.over:
-                        return
-                    try:
-                        async with asyncio.timeout(POLL_S):
-                            await woken.wait()
-                    except TimeoutError:
-                        yield []
+        self.open_count += 1
+        try:
+            with self._wake.subscribe(run_id) as woken:
+                while not gone(woken):
+                    woken.clear()
+                    seen = await (self._page(run_id, after_seq) if behind else self._together.read(run_id, after_seq))
+                    behind = len(seen.lines) >= TOGETHER_LINES_MAX
+                    if seen.lines:
+                        after_seq = seen.lines[-1].seq
+                        yield seen.lines
+                    # No lines although there should be some: they were deleted, and another read would not help.
+                    if after_seq >= seen.last_seq or not seen.lines:
+                        if seen.over:
+                            return
+                        try:
+                            async with asyncio.timeout(POLL_S):
+                                await woken.wait()
+                        except TimeoutError:
+                            yield []
+        finally:
+            self.open_count -= 1
 
     async def close(self) -> None:
         """Stop reading. Call this when no tail is open any more."""

@@ -90,6 +90,7 @@ def executing(folder: Path, settings: ApiSettings | None = None, tools: Iterable
         engine = Engine(
             server.services.store, found, EngineSettings(server.runs_folder, 100, 16, state_bytes_max, lease_s=600)
         )
+        server.app.state.services = replace(server.services, engine_metrics=engine.metrics)
         engine.start()
         try:
             yield server

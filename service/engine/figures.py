@@ -1,0 +1,46 @@
+"""What an engine counts for monitoring. Its loop writes; a scrape reads on another thread."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from service.core.metrics import Histogram, Metric
+from service.core.run import Transition
+from service.core.transitions import OVER
+
+BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+TYPES_MAX = 50
+"""Error types that have a count of their own. Further ones count as `other`."""
+
+
+class Figures:
+    def __init__(self) -> None:
+        self.attempts = Histogram(BOUNDS_S)
+        self.steps = Histogram(BOUNDS_S)
+        self._failed: Counter[str] = Counter()
+        self._ended: Counter[str] = Counter()
+
+    def count(self, transition: Transition) -> None:
+        """Count a committed transition that is no plain step: a failed attempt, or the end of a run."""
+        if transition.error is not None:
+            name = transition.error.type
+            self._failed[name if name in self._failed or len(self._failed) < TYPES_MAX else "other"] += 1
+        if transition.run.status in OVER:
+            self._ended[transition.run.status.value] += 1
+
+    def metrics(self) -> Sequence[Metric]:
+        return (
+            Metric(
+                "attempt_duration_seconds", "histogram", "Time in a tool, of attempts by this server.", self.attempts
+            ),
+            Metric("step_duration_seconds", "histogram", "Time from a step's last attempt to its commit.", self.steps),
+            Metric(
+                "attempts_failed",
+                "counter",
+                "Failed attempts of this server, by error type.",
+                dict(self._failed),
+                "type",
+            ),
+            Metric("runs_ended", "counter", "Runs that ended on this server.", dict(self._ended), "status"),
+        )
