@@ -20,7 +20,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(NO_BROWSER, red=True, bold=True)
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright runs, its loop is the running one of the process's main thread, and no other
+# test of the same process could run a loop of its own.
+@pytest.fixture(scope="module")
 def chrome() -> Iterator[Browser]:
     if chromium() is None:
         pytest.skip(NO_BROWSER)
@@ -35,9 +37,9 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(chrome: Browser, tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:  # noqa: ARG001
-    """A server for all tests. It asks for the browser first, without which nothing needs it."""
+    """A server for the tests of a module. It asks for the browser first, without which nothing needs it."""
     found = Server(tmp_path_factory.mktemp("page"), tools=[tools]).start()
     yield found
     found.stop()
