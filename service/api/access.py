@@ -75,8 +75,7 @@ class AccessMiddleware:
                 if is_foreign(origin, hosts[0]):
                     return problem(403, _FOREIGN.format(origin=repr(origin)[:200], host=repr(hosts[0])[:200]))
         scope[SESSIONS] = self._sessions
-        has_session = self._sessions is not None and self._sessions.has_session(scope)
-        scope[HAS_TOKEN] = self._token is None or has_session or self._is_bearer(headers)
+        scope[HAS_TOKEN] = self._sessions is None or self._is_bearer(headers) or self._sessions.has_session(scope)
         if not scope[HAS_TOKEN] and not _is_free(scope):
             return problem(401, _UNKNOWN, headers={"WWW-Authenticate": "Bearer"})
         return None
