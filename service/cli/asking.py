@@ -137,7 +137,7 @@ async def executing(settings: Settings, command: str, *, must_exist: bool = Fals
             yield server
         return
     if must_exist:
-        _check_existence(database)
+        check_existence(database)
     from service.main import create_app, executing_family  # slow to import
 
     address = f"rungraph {command} (process {os.getpid()}), which serves nobody"
@@ -170,7 +170,7 @@ async def reading(settings: Settings, *, with_tools: bool = False) -> AsyncItera
         async with _far(settings, owner) as server:
             yield server
         return
-    _check_existence(database)
+    check_existence(database)
     async with _near(settings, _reader_of(settings, database, settings.tools if with_tools else ())) as server:
         yield server
 
@@ -345,7 +345,7 @@ def _token(settings: Settings) -> dict[bytes, bytes]:
     )
 
 
-def _check_existence(database: Database) -> None:
+def check_existence(database: Database) -> None:
     if isinstance(database, Sqlite) and not database.file.exists():
         raise StartRefused(f"there is no database {database.name}")
 

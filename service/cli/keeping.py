@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import os
+import tempfile
+from pathlib import Path
 from typing import Any
 
-from service.cli import asking, inputs, output
+from service.cli import archive, asking, inputs, output
 from service.core import codec
+from service.core.errors import StartRefused
 from service.settings import Settings
+from service.store.database.sqlite.connections import Sqlite
+from service.store.database.sqlite.copy import check_database, copy_database
+
+PAUSED_AT_ONCE = 500
 
 
 def prune(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -38,3 +47,82 @@ async def _prune(settings: Settings, rule: dict[str, Any]) -> dict[str, int]:
                 done, cursor, is_first = done + page["done"], page["next_cursor"], False
             is_done = not done
     return total
+
+
+def backup(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Save a SQLite database, also that of a running server, and the files of its runs in one archive."""
+    database, target = _file_of(settings), arguments.file
+    if target.exists():
+        raise StartRefused(f"{target} exists; a backup replaces nothing")
+    asking.check_existence(database)
+    try:
+        with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=".rungraph-backup-") as folder:
+            copy = Path(folder) / archive.DATABASE
+            copy_database(database, copy)
+            # Copied after the database, the files include all that the copied steps have written.
+            archive.write(target, copy, settings.runs_folder(database))
+    except OSError as error:
+        raise StartRefused(f"cannot write {target}: {error.strerror or error}") from error
+    print(f"{database.name} and the files of its runs are saved in {target}")
+    return 0
+
+
+def restore(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Make the database and the folder of runs from an archive, with unfinished runs paused unless --resume."""
+    database = _file_of(settings)
+    runs_folder = settings.runs_folder(database)
+    if database.file.exists() and database.file.stat().st_size:
+        raise StartRefused(f"{database.file} exists; a restore replaces nothing")
+    if runs_folder.exists() and any(runs_folder.iterdir()):
+        raise StartRefused(f"{runs_folder} has files in it; a restore replaces nothing")
+    ownership = database.own("rungraph restore")  # It makes an empty file if there is none.
+    try:
+        runs_folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=runs_folder.parent, prefix=".rungraph-restore-") as name:
+            folder = Path(name)
+            archive.extract(arguments.file, folder)
+            copy = folder / archive.DATABASE
+            check_database(copy)
+            count = None if arguments.resume else asyncio.run(_pause_unfinished(Sqlite(copy), settings))
+            (folder / archive.RUNS).mkdir(exist_ok=True)
+            os.replace(folder / archive.RUNS, runs_folder)
+            # The database last: without it, a restore that was interrupted is seen to be one.
+            os.replace(copy, database.file)
+    except OSError as error:
+        raise StartRefused(f"cannot restore {database.name}: {error.strerror or error}") from error
+    finally:
+        if not database.file.stat().st_size:
+            database.file.unlink()
+        ownership.release()
+    told = "unfinished runs go on with the next server" if count is None else f"{count:,} unfinished runs are paused"
+    print(f"{database.name} is restored; {told}")
+    return 0
+
+
+def _file_of(settings: Settings) -> Sqlite:
+    database = settings.database()
+    if isinstance(database, Sqlite):
+        return database
+    raise StartRefused(
+        f"{database.name} is PostgreSQL's: save it with `pg_dump --format=custom`, then copy"
+        f" {settings.runs_folder(database)}; restore it with `pg_restore`"
+    )
+
+
+async def _pause_unfinished(database: Sqlite, settings: Settings) -> int:
+    """Pause all runs that would go on by themselves, and return how many there were."""
+    from service.store import Store
+    from service.store.schema.migrate import migrate
+
+    migrate(database)
+    store = Store(database, server_id="restore", address="rungraph restore", lease_s=settings.lease_seconds)
+    store.open()
+    try:
+        count, last = 0, ""
+        while found := await store.runs.moving(last, PAUSED_AT_ONCE):
+            await asyncio.gather(*(store.leases.release(lease, interrupted=True) for _, lease in found if lease))
+            await asyncio.gather(*(store.control.pause(run_id) for run_id, _ in found))
+            count, last = count + len(found), found[-1][0]
+        return count
+    finally:
+        await store.close()

@@ -8,10 +8,12 @@ from sqlalchemy import bindparam, select
 
 from service.core.errors import NotFound
 from service.core.state import State
+from service.core.transitions import CLAIMABLE
 from service.store.database.clock import shown
 from service.store.database.reader import Reader
+from service.store.database.statements import constant
 from service.store.queries.log_lines import page_of_lines
-from service.store.rows.records import LineRecord, RunRecord
+from service.store.rows.records import Lease, LineRecord, RunRecord
 from service.store.rows.states import STATE_AT, state_of
 from service.store.schema.kept import is_kept
 from service.store.schema.models import runs
@@ -24,6 +26,12 @@ SHOWN = (
 """The columns that `run_record` reads."""
 
 _RUN = select(*SHOWN).where(runs.c.id == bindparam("run_id"), is_kept())
+_MOVING = (
+    select(runs.c.id, runs.c.lease_owner, runs.c.lease_token)
+    .where(runs.c.id > bindparam("run_id"), runs.c.status.in_([constant(status) for status in sorted(CLAIMABLE)]))
+    .order_by(runs.c.id)
+    .limit(bindparam("count"))
+)
 
 
 class RunQueries:
@@ -37,6 +45,12 @@ class RunQueries:
         if row is None:
             raise NotFound("run", run_id)
         return run_record(row)
+
+    async def moving(self, after: str, limit: int) -> list[tuple[str, Lease | None]]:
+        """Return the first runs after the id `after` that go on by themselves, with the leases of those held."""
+        async with self._reader.snapshot() as snapshot:
+            rows = await snapshot.all(_MOVING, run_id=after, count=limit)
+        return [(row.id, None if row.lease_owner is None else Lease(row.id, row.lease_token)) for row in rows]
 
     async def whole(self, run_id: str, after_seq: int, limit: int) -> tuple[RunRecord, State, list[LineRecord]]:
         """Return a run, its state and a page of its lines, all of one moment. Raises NotFound."""

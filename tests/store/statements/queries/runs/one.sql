@@ -13,3 +13,15 @@ SELECT runs.id, runs.graph_id, runs.status, runs.current_node, runs.step, runs.e
 FROM runs
 WHERE runs.id = :run_id::VARCHAR COLLATE "C" AND (runs.id NOT IN (SELECT deletions.run_id
 FROM deletions));
+
+-- _MOVING
+-- on sqlite
+SELECT runs.id, runs.lease_owner, runs.lease_token
+FROM runs
+WHERE runs.id > :run_id AND runs.status IN ('queued', 'running', 'waiting')
+ORDER BY runs.id LIMIT :count OFFSET :param_1;
+-- on postgresql
+SELECT runs.id, runs.lease_owner, runs.lease_token
+FROM runs
+WHERE runs.id > :run_id::VARCHAR COLLATE "C" AND runs.status IN ('queued', 'running', 'waiting')
+ORDER BY runs.id LIMIT :count;
