@@ -7,7 +7,15 @@ from pathlib import Path
 from tests.support.checkout import CHECKOUT
 from tests.support.docs.blocks import blocks_of
 
-PAGES = ["README.md", "docs/guide.md", "docs/http.md", "docs/operations.md", "docs/sql.md", "docs/architecture.md"]
+PAGES = [
+    "README.md",
+    "docs/guide.md",
+    "docs/http.md",
+    "docs/operations.md",
+    "docs/deploy.md",
+    "docs/sql.md",
+    "docs/architecture.md",
+]
 EXAMPLES = ["first_steps", "order_approval", "etl_with_retries", "agent_loop"]
 
 
