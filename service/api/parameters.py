@@ -82,6 +82,10 @@ def _cursor(is_id: Callable[[str], bool]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _is_place(text: str) -> bool:
+    return is_run_id(text.rpartition("/")[2])  # The store reads the rest.
+
+
 def _plain(text: str) -> str:
     codec.check(text)
     return text
@@ -177,5 +181,5 @@ AfterSeq = Annotated[Number, Query(description="Return lines with a higher `seq`
 BeforeSeq = Annotated[Number, Query(description="Return lines with a lower `seq`, newest first.")]
 BeforeStep = Annotated[Number, Query(description="Return steps with a lower number, newest first.")]
 AfterStep = Annotated[Number, Query(description="Return steps with a higher number.")]
-RunCursor = Annotated[str, _cursor(is_run_id), Query(description="The `next_cursor` of the previous page.")]
+RunCursor = Annotated[str, _cursor(_is_place), Query(description="The `next_cursor` of the previous page.")]
 GraphCursor = Annotated[str, _cursor(is_graph_id), Query(description="The `next_cursor` of the previous page.")]

@@ -21,6 +21,7 @@ from tests.support.store.filters import filter_of
 from tests.support.store.harness import (
     COUNTER,
     Clock,
+    ask,
     claim_one,
     commit,
     dump,
@@ -183,7 +184,23 @@ async def test_a_run_that_comes_while_pages_are_read_shifts_nothing(database: Da
         assert second.next_cursor is None
 
 
-@pytest.mark.parametrize("cursor", ["nope", "", "é"])
+async def test_a_cursor_outlives_its_run(database: Database, clock: Clock) -> None:
+    async with opened(database, clock) as store:
+        for number in range(4):
+            clock.advance(1)
+            await start(store, str(number))
+        first = await store.runs.page(filter_of(), 2)
+        await store.control.cancel("2")
+        await store.deletions.mark("2")
+        await store.deletions.sweep(["2"], 1000)
+        assert ask(database, "SELECT count(*) FROM runs") == [(3,)]
+        second = await store.runs.page(filter_of(), 2, first.next_cursor)
+        assert [record.run_id for record in second.items] == ["1", "0"]
+
+
+@pytest.mark.parametrize(
+    "cursor", ["nope", "", "é", "2026-W01-1/r", "2026-02-30T00:00:00.000Z/r", "2026-01-01T00:00:00.000Z"]
+)
 async def test_a_cursor_that_we_never_gave_is_invalid(database: Database, cursor: str) -> None:
     async with opened(database) as store:
         await start(store, "r")

@@ -19,6 +19,7 @@ from service.store import Store
 from service.store.commands.start import Start
 from service.store.database.clock import microseconds
 from service.store.database.protocol import Database
+from service.store.queries.pages import Place
 from service.store.queries.runs.filter import RunFilter
 from service.store.queries.runs.listing import ListedRun
 from tests.support.store.carrying import AGAIN, APPROVAL, BOOM, NAP, carry, claim, fan, rest
@@ -132,13 +133,15 @@ async def check(store: Store, every: list[ListedRun], which: RunFilter, limit: i
     assert await paged(store, which, limit) == ids
     # The cursor is a place among all runs, so one of another filter's pages leads on from there.
     later = every[every.index(seen) + 1 :]
-    assert await paged(store, which, limit, seen.run_id) == [run.run_id for run in later if is_match(run, which)]
+    assert await paged(store, which, limit, Place.of(seen.created_at, seen.run_id).cursor) == [
+        run.run_id for run in later if is_match(run, which)
+    ]
     assert await store.runs.oldest(which, limit) == ids[::-1][:limit]
     assert +Counter(await store.runs.counts(which)) == Counter(run.status for run in wanted)
 
 
 cases = st.tuples(filters, st.sampled_from([1, 2, 7, 1000]), st.integers(0, RUNS - 1))
-"""A filter, the length of its pages, and the place of a run whose id is taken as a cursor."""
+"""A filter, the length of its pages, and the place of a run which is taken as a cursor."""
 
 
 @given(drawn=st.lists(cases, min_size=1, max_size=8))

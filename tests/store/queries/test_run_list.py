@@ -154,8 +154,8 @@ async def test_a_page_ends_early_when_its_runs_are_large(
         clock.advance(1)
         await start(store, str(number), tags={"t": "x" * 1000})
     page = await store.runs.page(RunFilter(), 100)
-    assert ([run.run_id for run in page.items], page.next_cursor) == (["3", "2"], "2")
-    page = await store.runs.page(RunFilter(), 100, "2")
+    assert ([run.run_id for run in page.items], page.next_cursor) == (["3", "2"], "2030-01-01T00:00:03.000Z/2")
+    page = await store.runs.page(RunFilter(), 100, page.next_cursor)
     assert ([run.run_id for run in page.items], page.next_cursor) == (["1", "0"], None)
 
 

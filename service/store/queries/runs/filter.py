@@ -125,10 +125,11 @@ class _Order:
         if self.which.created_before_us is not None:
             # Stored times are cut to milliseconds. The bound is rounded up, or it would exclude runs just before it.
             query = query.where(created_at < text_of(self.which.created_before_us + 999))
-        if self.after is not None:
-            place = tuple_(created_at, run_id)
-            query = query.where(place < tuple_(*self.after) if self.is_newest_first else place > tuple_(*self.after))
         columns = (created_at, run_id)
+        if self.after is not None:
+            values = (literal(value, column.type) for value, column in zip(self.after, columns, strict=True))
+            place, after = tuple_(*columns), tuple_(*values)
+            query = query.where(place < after if self.is_newest_first else place > after)
         return query.order_by(*(each.desc() if self.is_newest_first else each for each in columns)).limit(self.limit)
 
 

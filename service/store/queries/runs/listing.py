@@ -8,13 +8,13 @@ from typing import Any
 
 from sqlalchemy import and_, bindparam, func, literal_column, select
 
-from service.core.errors import Invalid, NotFound
+from service.core.errors import NotFound
 from service.core.state import State
 from service.core.transitions import Status
 from service.store.database.clock import microseconds, shown
 from service.store.database.reader import Reader, Snapshot
 from service.store.database.statements import constant
-from service.store.queries.pages import cut
+from service.store.queries.pages import Place, cut
 from service.store.queries.runs.filter import PARKED, RunFilter, graphs_named, matching
 from service.store.queries.runs.one import SHOWN, run_record
 from service.store.queries.runs.prunable import PrunablePage, PruneRule, prunable_runs
@@ -73,7 +73,6 @@ def _listed(dialect: str) -> Any:
     )
 
 
-_PLACE = select(runs.c.created_at, runs.c.id).where(runs.c.id == bindparam("run_id"))
 LISTED = {dialect: _listed(dialect) for dialect in _NOW}
 """What a list shows of runs, in no order. Parameter: run_ids."""
 
@@ -112,21 +111,18 @@ class RunListQueries:
         self._reader = reader
 
     async def page(self, which: RunFilter, limit: int, cursor: str | None = None) -> Page:
-        """Return ListedRuns, newest first. The cursor is the id of the last run seen; Invalid if it is not one.
+        """Return ListedRuns, newest first. The cursor is the place of the last run seen; Invalid if it is not one.
 
         A page ends early if its runs are large.
         """
+        after = None if cursor is None else Place.read(cursor)
         async with self._reader.snapshot() as snapshot:
-            after = None
-            if cursor is not None:
-                after = await snapshot.one(_PLACE, run_id=cursor)
-                if after is None:
-                    raise Invalid.at("/cursor", "must be the `next_cursor` of an earlier page")
             found = await _ids(snapshot, which, limit + 1, after=after)
             kept = await _fitting(snapshot, found[:limit])
             rows = await _listed_rows(snapshot, kept)
+        items = tuple(rows[run_id] for run_id in kept)
         has_more = len(found) > len(kept)
-        return Page(tuple(rows[run_id] for run_id in kept), kept[-1] if has_more else None)
+        return Page(items, Place.of(items[-1].created_at, kept[-1]).cursor if has_more else None)
 
     async def newest(self, which: RunFilter, limit: int) -> list[ListedRun]:
         """Return the newest runs, however large they are."""

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import and_, bindparam, literal_column, not_, select, tuple_
 
-from service.core.errors import Invalid
 from service.core.transitions import OVER
-from service.store.database.clock import microseconds, shown, text_of
+from service.store.database.clock import microseconds, text_of
 from service.store.database.reader import Reader, Snapshot
 from service.store.database.statements import constant
+from service.store.queries.pages import Place
 from service.store.queries.runs.filter import RunFilter, graphs_named, matching
 from service.store.schema.kept import HAS_FORK, HAS_OPEN_CHILD, is_kept
 from service.store.schema.models import graphs, runs
 
+FIRST = Place("1970-01-01T00:00:00.000Z", "")
 READ_MAX = 1000
 """Runs that one page reads, whether the rule selects them or not."""
 
@@ -86,15 +86,11 @@ class PrunablePage(NamedTuple):
 
 async def prunable_runs(reader: Reader, rule: PruneRule, cursor: str | None) -> PrunablePage:
     """Return the selected ones of the next READ_MAX runs. Raise Invalid if `cursor` is none that a page has given."""
-    created_at, _, run_id = ("1970-01-01T00:00:00.000Z" if cursor is None else cursor).partition("/")
-    try:
-        datetime.fromisoformat(created_at)
-    except ValueError:
-        raise Invalid.at("/cursor", "must be the `next_cursor` of an earlier answer") from None
+    place = FIRST if cursor is None else Place.read(cursor)
     async with reader.snapshot() as snapshot:
         now = await snapshot.one(select(literal_column(_NOW[snapshot.dialect])))
-        ended_before = text_of(int(microseconds(now[0]) - rule.older_than_s * 1e6)) if now else created_at
-        rows = await snapshot.all(PRUNABLE, ended_before=ended_before, created_at=created_at, run_id=run_id)
+        ended_before = text_of(int(microseconds(now[0]) - rule.older_than_s * 1e6)) if now else FIRST.created_at
+        rows = await snapshot.all(PRUNABLE, ended_before=ended_before, **place._asdict())
         kept: dict[str, set[str]] = {}
         items = [
             Prunable(row.id, row.kept_parent_id, bool(row.has_old_parent))
@@ -102,7 +98,7 @@ async def prunable_runs(reader: Reader, rule: PruneRule, cursor: str | None) -> 
             if row.is_due and _is_selected(rule, row) and row.id not in await _kept(snapshot, rule, row, kept)
         ]
     last = rows[-1] if len(rows) == READ_MAX else None
-    return PrunablePage(items, None if last is None else f"{shown(last.created_at)}/{last.id}")
+    return PrunablePage(items, None if last is None else Place.of(last.created_at, last.id).cursor)
 
 
 def _is_selected(rule: PruneRule, row: Any) -> bool:

@@ -9,7 +9,8 @@ ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_3 OFFSET :param_4;
 SELECT runs.created_at, runs.id
 FROM runs
 WHERE (runs.id NOT IN (SELECT deletions.run_id
-FROM deletions)) AND (runs.created_at, runs.id) < (:param_1::VARCHAR, :param_2::VARCHAR)
+FROM deletions)) AND (runs.created_at, runs.id) < (:param_1::TIMESTAMP WITH TIME ZONE,
+    :param_2::VARCHAR COLLATE "C")
 ORDER BY runs.created_at DESC, runs.id DESC LIMIT :param_3::INTEGER;
 
 -- matching two statuses, a graph and a tag
@@ -79,7 +80,8 @@ FROM run_tags AS run_tags_1
 WHERE run_tags_1.tag = :tag_2::VARCHAR COLLATE "C" AND run_tags_1.created_at = runs.created_at
     AND run_tags_1.run_id = runs.id)) AND (runs.status || :param_1::VARCHAR) IN (__[POSTCOMPILE_param_2])
     AND (runs.id NOT IN (SELECT deletions.run_id
-FROM deletions)) AND (run_tags.created_at, run_tags.run_id) < (:param_3::VARCHAR, :param_4::VARCHAR)
+FROM deletions)) AND (run_tags.created_at, run_tags.run_id) < (:param_3::TIMESTAMP WITH TIME ZONE,
+    :param_4::VARCHAR COLLATE "C")
 ORDER BY run_tags.created_at DESC, run_tags.run_id DESC LIMIT :param_5::INTEGER;
 
 -- matching two versions of a graph

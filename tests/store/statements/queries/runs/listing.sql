@@ -17,16 +17,6 @@ LEFT OUTER JOIN waits ON waits.run_id = runs.id AND runs.status IN ('waiting', '
 WHERE runs.id IN (__[POSTCOMPILE_run_ids]) AND (runs.id NOT IN (SELECT deletions.run_id
 FROM deletions));
 
--- _PLACE
--- on sqlite
-SELECT runs.created_at, runs.id
-FROM runs
-WHERE runs.id = :run_id;
--- on postgresql
-SELECT runs.created_at, runs.id
-FROM runs
-WHERE runs.id = :run_id::VARCHAR COLLATE "C";
-
 -- LISTED
 -- on sqlite
 SELECT runs.id, runs.graph_id, runs.status, runs.current_node, runs.step, runs.error, runs.tags,
