@@ -14,9 +14,9 @@ from service.store import Store
 from service.store.commands.operations.deletion import MARKED_MAX
 from service.store.queries.runs.prunable import Prunable, PruneRule
 
-ROWS_MIN, ROWS_MAX = 10, 2000
+ROWS_MIN, ROWS_MAX = 100, 2000
 """Rows that one transaction deletes."""
-TRANSACTION_S = 0.005
+TRANSACTION_S = 0.01
 """How long such a transaction should take: other writes wait for it."""
 PAUSE_FACTOR = 5
 """How much longer than a transaction the pause after it is: a deletion takes a sixth of the writer's time."""
