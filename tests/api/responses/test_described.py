@@ -284,7 +284,7 @@ SPECIAL: dict[tuple[str, int], Answered] = {
     ("get_flowchart", 200): lambda c, g: c.get(f"/graph/{g}/mermaid"),
     ("begin_session", 204): lambda c, _: c.post("/session", json={"token": "TOKEN"}),
     ("end_session", 204): lambda c, _: c.delete("/session"),
-    ("delete_run", 204): lambda c, _: c.delete(f"/runs/{cancelled(c)}"),
+    ("delete_run", 204): lambda c, _: c.delete(f"/runs/{over(c)}"),
     ("delete_run", 409): lambda c, _: c.delete(f"/runs/{waiting(c)}"),
     ("prune_runs", 200): lambda c, _: c.post("/runs/prune", json={"older_than_s": 3600}),
     ("get_metrics", 200): lambda c, _: c.get("/metrics"),

@@ -19,13 +19,6 @@ from service.store.queries.runs.prunable import PruneRule
 router = strict_router(tags=["runs"])
 
 
-@router.delete("/runs/{run_id}", status_code=204, response_class=Response, responses=refusals(404, 409))
-async def delete_run(run_id: RunId, services: ServicesDep) -> Response:
-    """Delete a run that is over, with its files. Its children stay; a run with a fork or an unfinished child does."""
-    await services.store.deletions.mark(run_id, within_s=WRITE_WITHIN_S)
-    return Response(status_code=204)
-
-
 @router.post("/runs/prune", response_model=answers.PruneResult, responses=refusals(413, 415), openapi_extra=PRUNE_BODY)
 async def prune_runs(request: Request, services: ServicesDep, settings: SettingsDep) -> Json:
     """Delete runs that ended long ago, a page at a time, oldest first: repeat the call with `next_cursor`."""
@@ -36,7 +29,26 @@ async def prune_runs(request: Request, services: ServicesDep, settings: Settings
     return Json(asdict(pruned))
 
 
-@router.get("/runs/prune", include_in_schema=False)
-async def refuse_get() -> None:
-    """Answer 405; otherwise `prune` would be taken for the id of a run."""
-    raise HTTPException(405, headers={"Allow": "POST"})
+_ALLOWED = {"prune": "POST", "actions": "POST", "counts": "GET, HEAD"}
+"""The methods of the paths below `/runs` that are no runs."""
+
+
+async def refuse_method(request: Request) -> Response:
+    """Answer 405 with all methods; Starlette would name only those of the first route that has the path."""
+    word = request.url.path.rpartition("/")[2]
+    raise HTTPException(405, headers={"Allow": _ALLOWED.get(word, "DELETE, GET, HEAD")})
+
+
+# These are plain routes, because they refuse the method whatever the query is.
+_OTHERS = ["POST", "PUT", "PATCH", "OPTIONS", "TRACE"]
+router.add_route("/runs/{run_id}", refuse_method, _OTHERS, include_in_schema=False)
+router.add_route("/runs/prune", refuse_method, ["GET", "DELETE"], include_in_schema=False)
+router.add_route("/runs/actions", refuse_method, ["DELETE"], include_in_schema=False)
+router.add_route("/runs/counts", refuse_method, ["DELETE"], include_in_schema=False)
+
+
+@router.delete("/runs/{run_id}", status_code=204, response_class=Response, responses=refusals(404, 409))
+async def delete_run(run_id: RunId, services: ServicesDep) -> Response:
+    """Delete a run that is over, with its files. Its children stay; a run with a fork or an unfinished child does."""
+    await services.store.deletions.mark(run_id, within_s=WRITE_WITHIN_S)
+    return Response(status_code=204)
