@@ -117,7 +117,9 @@ async def test_a_database_that_is_gone_is_named(
     async with serving(Settings(database_url=shared, data_dir=tmp_path), "here") as server:
         with psycopg.connect(shared, autocommit=True) as session:
             session.execute("DROP SCHEMA public CASCADE")
-        await until_told(server, f"/{name} lacks the tables attempts, changes, graphs and ", "reading: ", "writing: ")
+        await until_told(
+            server, f"/{name} lacks the tables attempts, changes, deletions and ", "reading: ", "writing: "
+        )
         monkeypatch.setattr("service.health.PROBE_S", 1.0)
         with psycopg.connect(postgres.url, autocommit=True) as session:
             session.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
