@@ -14,7 +14,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from peers import common, http
-from service.api.responses.shapes import RunRequest, RunStarted
+from service.api.responses.answers import RunStarted
+from service.api.responses.requests import RunRequest
 
 app = FastAPI()
 
