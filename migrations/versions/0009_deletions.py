@@ -1,14 +1,16 @@
-"""Delete runs: the runs that are being deleted, which the views leave out, and indexes to find what belongs to a run.
+"""Delete runs: the runs that are being deleted, and indexes to find what belongs to a run.
 
-Revision ID: 0010
-Revises: 0009
+The views leave these runs out. There is one for every question now, and they follow shared values.
+
+Revision ID: 0009
+Revises: 0008
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0010"
-down_revision = "0009"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
@@ -32,7 +34,7 @@ def upgrade() -> None:
     op.create_index("idempotency_keys_by_run", "idempotency_keys", ["run_id"])
     for name, select in VIEWS[dialect].items():
         if dialect == "sqlite":
-            op.execute(f"DROP VIEW {name}")
+            op.execute(f"DROP VIEW IF EXISTS {name}")
             text = f"CREATE VIEW {name} AS {select}"
         else:
             # Replaced in place, because users may have views that read them.
@@ -110,6 +112,13 @@ FROM runs r CROSS JOIN json_each('["failed", "committed"]') AS k
     LEFT JOIN snapshots c ON c.run_id = r.id AND k.value = 'committed' AND c.reason NOT IN ('patch', 'on_error')
     LEFT JOIN log_lines l ON l.run_id = r.id AND l.seq = r.last_seq
 WHERE (a.step IS NOT NULL OR c.step IS NOT NULL) AND r.id NOT IN (SELECT run_id FROM deletions)""",
+        "v_waits": """\
+SELECT w.run_id, r.status, r.current_node AS node, w.kind, w.name AS signal, w.since, w.due_at,
+    CASE WHEN w.kind = 'children' THEN (
+        SELECT count(*) FROM runs c WHERE c.parent_id = w.run_id AND c.parent_step = r.step + 1
+            AND c.parent_attempt = r.attempt AND c.status IN ('queued', 'running', 'waiting', 'paused'))
+    END AS open_children
+FROM waits w JOIN runs r ON r.id = w.run_id WHERE r.status IN ('waiting', 'paused')""",
         "v_signals": """\
 SELECT run_id, number, name, payload, accepted_at, step FROM signals
 WHERE run_id NOT IN (SELECT run_id FROM deletions)""",
@@ -189,6 +198,13 @@ UNION ALL
 SELECT run_id, step, attempt, node, NULL, NULL, started_at, finished_at,
     CASE WHEN duration_ms > 0 THEN duration_ms ELSE 0.0 END
 FROM snapshots WHERE reason NOT IN ('patch', 'on_error') AND run_id NOT IN (SELECT run_id FROM deletions)""",
+        "v_waits": """\
+SELECT w.run_id, r.status, r.current_node AS node, w.kind, w.name AS signal, w.since, w.due_at,
+    CASE WHEN w.kind = 'children' THEN (
+        SELECT count(*) FROM runs c WHERE c.parent_id = w.run_id AND c.parent_step = r.step + 1
+            AND c.parent_attempt = r.attempt AND c.status IN ('queued', 'running', 'waiting', 'paused'))
+    END AS open_children
+FROM waits w JOIN runs r ON r.id = w.run_id WHERE r.status IN ('waiting', 'paused')""",
         "v_signals": """\
 SELECT run_id, number, name, payload, accepted_at, step FROM signals
 WHERE run_id NOT IN (SELECT run_id FROM deletions)""",
