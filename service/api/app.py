@@ -101,7 +101,6 @@ def create_api(settings: ApiSettings, lifespan: Lifespan) -> FastAPI:
     return app
 
 
-# The order matters: `/graph/run` must come before `/graph/{graph_id}`, and `/runs/counts` before `/runs/{run_id}`.
 _MODULES = (
     *(start, graphs, run_list, deletion, one, steps, path, keys, logs, files, control, signals, forks, why),
     *(backtest, tools, demo, health, metrics, session),

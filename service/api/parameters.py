@@ -11,14 +11,15 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, cast, get_origin
+from typing import Annotated, Any, ClassVar, cast, get_origin
 
 from fastapi import APIRouter, Depends, Path, Query
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, BeforeValidator, Field
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
-from starlette.routing import request_response
+from starlette.routing import Match, request_response
+from starlette.types import Scope
 
 import service.api.any_text  # noqa: F401  # registers the converter
 from service.api.limits import LIMIT_MAX, NUMBER_MAX
@@ -120,17 +121,30 @@ def strict_router(**options: Any) -> APIRouter:
 class StrictRoute(APIRoute):
     """A route that refuses unknown query parameters, without the cost of a dependency.
 
-    A GET route also answers HEAD, as Starlette's own routes do; ConnectionMiddleware drops the body. A function whose
+    A path that a route has literally belongs to that route alone: `/runs/counts` names no run. A GET route also answers
+    HEAD, as Starlette's own routes do; ConnectionMiddleware drops the body. A function whose
     only parameter is the request is called directly, because FastAPI's dependency resolution would take longer than
     the function itself.
     """
 
+    _literal_paths: ClassVar[set[str]] = set()
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        if not self.param_convertors:
+            self._literal_paths.add(self.path)
         methods = set(self.methods or ())
         self.methods = methods | ({"HEAD"} if "GET" in methods else set())
         if self._takes_request_alone():
             self.app = request_response(self.get_route_handler())
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, found = super().matches(scope)
+        if match is not Match.NONE and self.param_convertors:
+            names = {name: found["path_params"][name] for name in self.param_convertors}
+            if self.path_format.format(**names) in self._literal_paths:
+                return Match.NONE, {}
+        return match, found
 
     def _takes_request_alone(self) -> bool:
         return list(inspect.signature(self.endpoint).parameters) == ["request"] and not self.dependencies

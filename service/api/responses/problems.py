@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from service.core import codec
 from service.core.errors import Conflict, Fault, Invalid, NotFound, NotJson, Unavailable
@@ -43,6 +44,7 @@ def install_handlers(app: FastAPI) -> None:
     """Let `app` answer every error with a problem document. The server logs unexpected errors."""
     for error, answer in _ANSWERS.items():
         app.add_exception_handler(error, _handler(answer))
+    app.add_exception_handler(HTTPException, _refuse)
 
 
 def faults_of(errors: Sequence[Any], model: type[BaseModel] | None = None) -> list[Fault]:
@@ -115,12 +117,18 @@ def _unavailable(error: Unavailable) -> Response:
     return problem(503, str(error), headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
-def _refused(error: HTTPException) -> Response:
+async def _refuse(connection: HTTPConnection, error: Any) -> Response:
     headers = dict(error.headers or {})
-    if "Allow" in headers:
-        # Starlette takes the methods from a set, in no particular order.
-        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
+    if error.status_code == 405 and (methods := _methods_at(connection)):
+        headers["Allow"] = ", ".join(sorted(methods))
     return problem(error.status_code, error.detail, headers=headers)
+
+
+def _methods_at(connection: HTTPConnection) -> set[str]:
+    """Return the methods of all routes that have the path. Starlette names only those of the first one."""
+    routes = [route for route in connection.app.routes if isinstance(route, Route)]
+    found = [route.methods or () for route in routes if route.matches(connection.scope)[0] is not Match.NONE]
+    return {method for methods in found for method in methods}
 
 
 _ANSWERS: dict[type[Exception], Callable[[Any], Response]] = {
@@ -132,7 +140,6 @@ _ANSWERS: dict[type[Exception], Callable[[Any], Response]] = {
     RuntimeError: _no_thread,
     RequestValidationError: _not_validated,
     WebSocketRequestValidationError: _not_validated,
-    HTTPException: _refused,
     # The client that would read this answer is gone.
     ClientDisconnect: lambda _error: problem(400, "the body broke off"),
     Exception: lambda _error: problem(500, "internal error; the server's log has the details"),

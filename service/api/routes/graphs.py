@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
-from fastapi import HTTPException, Request
+from fastapi import Request
 from starlette.responses import PlainTextResponse
 
 from service.api.body import read_json
@@ -72,13 +72,6 @@ async def _missing_graphs(document: Any, services: Services) -> list[Fault]:
         Fault(pointer("nodes", name, "graph"), f"no graph {graph_id!r:.200}")
         for name, graph_id in islice(missing, FAULTS_MAX)
     ]
-
-
-@router.get("/graph/create", include_in_schema=False)
-@router.get("/graph/run", include_in_schema=False)
-async def refuse_get() -> None:
-    """Answer 405; otherwise `create` and `run` would be taken for ids of graphs."""
-    raise HTTPException(405, headers={"Allow": "POST"})
 
 
 @router.get("/graph/{graph_id}", response_model=answers.Graph, responses=refusals(404))

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from contextlib import suppress
 
-from fastapi import HTTPException, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from service.api.access import SESSIONS, token_bytes
@@ -20,12 +20,6 @@ WRONG_TOKEN_DELAY_S = 1.0
 """How long the answer to a wrong token is delayed, so that guessing is slow."""
 
 router = strict_router(tags=["session"])
-
-
-@router.api_route("/session", methods=["GET", "PUT", "PATCH", "OPTIONS", "TRACE"], include_in_schema=False)
-async def refuse_other_methods() -> None:
-    """Answer 405 with both methods; Starlette would name only those of the first route."""
-    raise HTTPException(405, headers={"Allow": "DELETE, POST"})
 
 
 @router.post(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from fastapi import HTTPException, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from service.api.body import read_json, validate
@@ -27,24 +27,6 @@ async def prune_runs(request: Request, services: ServicesDep, settings: Settings
     rule = PruneRule(asked.older_than_s, tuple(statuses), asked.graph, asked.keep_last)
     pruned = await prune(services.store, services.runs_folder, rule, asked.cursor, dry_run=asked.dry_run)
     return Json(asdict(pruned))
-
-
-_ALLOWED = {"prune": "POST", "actions": "POST", "counts": "GET, HEAD"}
-"""The methods of the paths below `/runs` that are no runs."""
-
-
-async def refuse_method(request: Request) -> Response:
-    """Answer 405 with all methods; Starlette would name only those of the first route that has the path."""
-    word = request.url.path.rpartition("/")[2]
-    raise HTTPException(405, headers={"Allow": _ALLOWED.get(word, "DELETE, GET, HEAD")})
-
-
-# These are plain routes, because they refuse the method whatever the query is.
-_OTHERS = ["POST", "PUT", "PATCH", "OPTIONS", "TRACE"]
-router.add_route("/runs/{run_id}", refuse_method, _OTHERS, include_in_schema=False)
-router.add_route("/runs/prune", refuse_method, ["GET", "DELETE"], include_in_schema=False)
-router.add_route("/runs/actions", refuse_method, ["DELETE"], include_in_schema=False)
-router.add_route("/runs/counts", refuse_method, ["DELETE"], include_in_schema=False)
 
 
 @router.delete("/runs/{run_id}", status_code=204, response_class=Response, responses=refusals(404, 409))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from fastapi import HTTPException, Request
+from fastapi import Request
 
 from service.api.body import read_json, validate
 from service.api.parameters import Limit, RunCursor, ServicesDep, SettingsDep, strict_router
@@ -74,12 +74,6 @@ async def act_on_runs(request: Request, services: ServicesDep, settings: Setting
             "more": len(found) > len(run_ids),
         }
     )
-
-
-@router.get("/runs/actions", include_in_schema=False)
-async def refuse_get() -> None:
-    """Answer 405; otherwise `actions` would be taken for the id of a run."""
-    raise HTTPException(405, headers={"Allow": "POST"})
 
 
 async def _act(services: Services, action: str, run_id: str) -> str | None:
