@@ -33,18 +33,23 @@ class Pruned:
 
 async def finish(store: Store, runs_folder: Path) -> None:
     """Delete the folders and the rows of all marked runs that no other server is deleting now."""
-    count = ROWS_MIN
-    while run_ids := await store.deletions.marked():
-        await to_thread.run_sync(_remove_folders, runs_folder, run_ids)
-        is_done = False
-        while not is_done:
-            is_done, seconds = await store.deletions.sweep(run_ids, count)
-            await asyncio.sleep(seconds * PAUSE_FACTOR)
-            # Twice as many at most: a row may be much larger than the last ones.
-            fitting = count * 2 if seconds <= 0 else int(count * min(2.0, TRANSACTION_S / seconds))
-            count = max(ROWS_MIN, min(ROWS_MAX, fitting))
-        if run_ids == await store.deletions.marked():
-            return  # Another server has them.
+    async with store.deletions.turn:
+        while run_ids := await store.deletions.marked():
+            await _finish(store, runs_folder, run_ids)
+            if run_ids == await store.deletions.marked():
+                return  # Another server has them.
+
+
+async def _finish(store: Store, runs_folder: Path, run_ids: list[str]) -> None:
+    """Delete the folders of `run_ids`, and their rows in short transactions with pauses between them."""
+    await to_thread.run_sync(_remove_folders, runs_folder, run_ids)
+    count, is_done = ROWS_MIN, False
+    while not is_done:
+        is_done, seconds = await store.deletions.sweep(run_ids, count)
+        await asyncio.sleep(seconds * PAUSE_FACTOR)
+        # Twice as many at most: a row may be much larger than the last ones.
+        fitting = count * 2 if seconds <= 0 else int(count * min(2.0, TRANSACTION_S / seconds))
+        count = max(ROWS_MIN, min(ROWS_MAX, fitting))
 
 
 async def prune(

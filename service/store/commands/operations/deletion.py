@@ -6,6 +6,7 @@ server goes on. The mark and the row of the run are deleted last, with the last 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -102,6 +103,8 @@ class Swept(NamedTuple):
 class DeletionCommands:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
+        self.turn = asyncio.Lock()
+        """Held by the task of this server that deletes rows, so that deletions take no more than one task's part."""
 
     async def mark(self, run_id: str, *, within_s: float | None = None) -> None:
         """Delete the run, as far as anybody can see. Its rows and files are deleted later (`sweep`).
