@@ -19,7 +19,7 @@ from starlette.types import Scope
 from service.api.prefix import prefix
 
 SESSION_S = 30 * 24 * 60 * 60
-"""How long a cookie is valid."""
+"""The number of seconds for which a session cookie is valid."""
 ENDED_MAX = 10_000
 """How many ended sessions a server remembers."""
 

@@ -120,9 +120,10 @@ class ServerClient:
 
 @asynccontextmanager
 async def executing(settings: Settings, command: str, *, must_exist: bool = False) -> AsyncIterator[ServerClient]:
-    """Yield the server that the settings name or that owns the database, or one within this process.
+    """Yield a client of the server that the settings name, or else of the server that owns the database.
 
-    Without a server, the database is made if it is missing; with `must_exist`, StartRefused is raised instead.
+    If there is neither, yield a client of an application within this process. That application makes the database if
+    it is missing; with `must_exist`, StartRefused is raised instead.
     """
     if settings.server_url is not None:
         async with _far(settings, settings.server_url) as server:
@@ -156,9 +157,10 @@ async def executing(settings: Settings, command: str, *, must_exist: bool = Fals
 
 @asynccontextmanager
 async def reading(settings: Settings, *, with_tools: bool = False) -> AsyncIterator[ServerClient]:
-    """Yield the server that the settings name or that owns the database, or one within this process that only reads.
+    """Yield a client of the server that the settings name, or else of the server that owns the database.
 
-    The one within this process loads the user's tools only if `with_tools` is true.
+    If there is neither, yield a client of an application within this process. That application only reads. It loads
+    the user's tools only if `with_tools` is true.
     """
     if settings.server_url is not None:
         async with _far(settings, settings.server_url) as server:

@@ -24,7 +24,7 @@ class RungraphError(Exception):
 
 
 class NotJson(RungraphError):
-    """The text is not JSON as RFC 8259 defines it, or it contains a number out of range."""
+    """Raised for a text that is not JSON (RFC 8259), or that contains a number out of range."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class Line(NamedTuple):
     data: str = "{}"
     """A JSON object, as text."""
     at: float | None = None
-    """When it was written, on the monotonic clock of the writing process; None means at the commit."""
+    """The time of writing, on the monotonic clock of the writing process. None: the time of the commit."""
 
 
 class WaitKind(StrEnum):
@@ -147,7 +147,7 @@ class Child(NamedTuple):
     """A child run that a node starts."""
 
     number: int
-    """Its place among the node's children, from 0, in the order of the elements."""
+    """The child's place among the node's children, from 0, in the order of the elements."""
     graph_id: str
     state: State
     inputs: frozenset[str] = frozenset()
@@ -164,7 +164,7 @@ class Transition(NamedTuple):
     """The failure of the attempt, or of the run."""
     lines: tuple[Line, ...] = ()
     since_us: int | None = None
-    """When the attempt began, if it was parked in between."""
+    """The time at which the attempt began, if it was parked in between."""
     wait: Wait | None = None
     """What the run waits for from now on."""
     ends_wait: bool = False

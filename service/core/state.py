@@ -21,7 +21,7 @@ class Entry(NamedTuple):
 
     text: str
     position: int
-    """Its place among the keys, so that a stored state keeps the order of its keys."""
+    """The key's place among all keys, so that a stored state keeps the order of its keys."""
     byte_length: int
 
 

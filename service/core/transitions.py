@@ -58,7 +58,10 @@ LEGAL: dict[Status, dict[Status, frozenset[Command]]] = {
     Status.COMPLETED: {},
     Status.CANCELLED: {},
 }
-"""By status, the statuses that may follow, each with the commands that make it follow. A start makes a run queued."""
+"""The legal transitions: for each status the next ones, each with the commands that lead to it.
+
+A start makes a run queued.
+"""
 
 OVER = frozenset(status for status, following in LEGAL.items() if Status.CANCELLED not in following)
 """Statuses that cannot be cancelled: nothing more happens by itself, and no line is added."""

@@ -35,7 +35,7 @@ class Threads:
         """The number of idle threads less the number of queued calls."""
         self._slots = asyncio.Semaphore(count_max)
         self._abandoned = 0
-        """The number of calls that keep a thread although they timed out or were cancelled."""
+        """The number of calls that timed out or were cancelled and still occupy a thread."""
 
     async def take(self) -> None:
         """Wait until a thread is available for a call; follow with `call` or `give_back`."""

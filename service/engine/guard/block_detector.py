@@ -8,7 +8,7 @@ from typing import Any
 from service.engine.guard.own_context import OwnContext, running_in
 
 BLOCKED_S, REPEAT_S = 1.0, 10.0
-"""After how many seconds a blocked loop is reported, and after how many more it is reported again."""
+"""The number of seconds after which a blocked loop is reported, and the number after which it is reported again."""
 
 
 class BlockDetector:

@@ -29,7 +29,7 @@ class Lifeline:
         self._open.add(self)
 
     def close(self) -> None:
-        """End all processes that are tied to it."""
+        """Close this lifeline, which ends all processes that are tied to it."""
         self._open.discard(self)
         for end in (self._writing, self.reading):
             with suppress(OSError):  # A tool may have closed the descriptor.

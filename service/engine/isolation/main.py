@@ -121,7 +121,10 @@ class _ServerLink:
         self._count = 0
 
     def listen(self, calls: queue.SimpleQueue[Message]) -> None:
-        """Receive calls; end this process and its group when the server has closed the connection."""
+        """Put each call that the server sends into `calls`.
+
+        When the server closes the connection, end this process and its process group.
+        """
         try:
             while True:
                 calls.put(self._connection.receive())

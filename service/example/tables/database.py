@@ -1,7 +1,8 @@
-"""Open DuckDB for one step, with access to the run's folder alone, and quote names and values in SQL.
+"""Connections to DuckDB, and the quoting of names and values in SQL.
 
-Names and values of columns come from users, and a client may post any state. Their texts enter SQL only through `quote`
-and `literal`. Even if they did otherwise, the connection could open no other file.
+A connection serves one step and can open files in the run's folder only. Names and values of columns come from users,
+and a client may post any state. Their texts enter SQL only through `quote` and `literal`. If one entered unquoted, the
+connection still could not open any other file.
 """
 
 from __future__ import annotations

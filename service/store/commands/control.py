@@ -24,11 +24,11 @@ from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
 from service.store.rows.family import lock_runs
 from service.store.rows.log_lines import rows_of_lines
-from service.store.rows.park_and_wake import OPEN, delete_waits, wake_those_ready
+from service.store.rows.park_and_wake import delete_waits, wake_those_ready
 from service.store.rows.states import STATE_AT, state_of
 from service.store.rows.steps import NewStep, insert_steps
 from service.store.rows.visits import reset_full_visits
-from service.store.schema.kept import is_kept
+from service.store.schema.kept import OPEN, is_kept
 from service.store.schema.models import log_lines, runs, signals, visits, waits
 
 Patch = Callable[[State], Changes]

@@ -51,7 +51,7 @@ def takeover_line(due: Due) -> Line:
 class Overdue(NamedTuple):
     owner: str
     due_us: int
-    """When the lease ran out: database time in microseconds, like all times here."""
+    """The time at which the lease ran out: database time in microseconds, like all times here."""
 
 
 class SparedLeases:
@@ -63,7 +63,7 @@ class SparedLeases:
         self._emptied_us = 0
         self._spared_us: dict[Lease, int] = {}
         self._for_s = lease_s / 2
-        """For how long a lease is spared: longer than the time between two renewals."""
+        """The number of seconds for which a lease is spared: more than the time between two renewals."""
 
     def note_emptied(self, at_us: int) -> None:
         """Note that everything that was due at `at_us` and not locked was taken."""

@@ -92,7 +92,7 @@ class BlockedWrites:
         self._blocked: list[QueuedWrite[Any]] = []
         """The writes that have met a lock and those that must follow them, in the order in which they came."""
         self._again_at = 0.0
-        """When the writes in `_blocked` are tried again."""
+        """The time at which the writes in `_blocked` are tried again."""
         self._logged_at = -LOG_S
 
     def take(self, waiting: deque[QueuedWrite[Any]], count: int) -> list[QueuedWrite[Any]]:

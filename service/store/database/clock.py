@@ -16,6 +16,8 @@ from typing import Any
 Override = Callable[[], datetime]
 """A clock for tests, in place of the database's."""
 
+NOW = {"sqlite": "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')", "postgresql": "clock_timestamp()"}
+"""The SQL expression for the current time, by dialect. SQLite's is a text, as times are stored there."""
 LOOK_US = 30_000_000
 """How often to check a calendar time while the database's clock is behind the store's time."""
 

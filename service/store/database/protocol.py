@@ -69,7 +69,7 @@ class Database(Protocol):
 
     @property
     def bugs(self) -> tuple[type[Exception], ...]:
-        """Those of `errors` that a second try would raise again."""
+        """The errors among `errors` that a second try would raise again."""
 
     def denial(self, error: BaseException) -> str | None:
         """Return what clients are told of an error that is not our fault: the database or a right in it is missing."""

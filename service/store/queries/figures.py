@@ -1,4 +1,4 @@
-"""Ask the database for what monitoring wants to know. No statement reads more of a table than a bound."""
+"""Read metrics from the database. Each statement reads a bounded number of rows."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from sqlalchemy import func, literal_column, select, text
 
 from service.core.metrics import Metric
 from service.core.transitions import Status
-from service.store.database.clock import microseconds
+from service.store.database.clock import NOW, microseconds
 from service.store.database.reader import Reader
 from service.store.database.statements import constant
 from service.store.schema.models import runs
 
 COUNTED_MAX = 10_000
-"""No status is counted further."""
-
-_NOW = {"sqlite": "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')", "postgresql": "clock_timestamp()"}
+"""The highest count of a status: counting stops there."""
 
 
 def _count(status: Status) -> Any:
@@ -42,9 +40,9 @@ OLDEST_DUE = {
         .label("due_at"),
         literal_column(now).label("now"),
     )
-    for dialect, now in _NOW.items()
+    for dialect, now in NOW.items()
 }
-"""When the run that is due first is or was due. A run that is executed is due when its lease ends."""
+"""Selects the earliest due time of all runs, and the current time. A running run is due when its lease ends."""
 SIZE = {
     "sqlite": text("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"),
     "postgresql": text("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())"),

@@ -15,8 +15,9 @@ from service.core.transitions import Status
 from service.store.database.statements import Statement, constant
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
-from service.store.rows.park_and_wake import FAILED, OPEN, children_of
+from service.store.rows.park_and_wake import FAILED, children_of
 from service.store.rows.states import read_states
+from service.store.schema.kept import OPEN
 from service.store.schema.models import runs
 
 STATES_AT_ONCE = 100

@@ -21,10 +21,10 @@ from service.store.database.reader import Reader, Snapshot
 from service.store.queries.pages import PAGE_BYTES_MAX, cut
 from service.store.queries.runs.one import SHOWN, run_record
 from service.store.rows.family import RESTING
-from service.store.rows.park_and_wake import OPEN, children_of
+from service.store.rows.park_and_wake import children_of
 from service.store.rows.records import AttemptRecord, Branch, HeldRecord, Page, StepRecord, WaitRecord, WhyRecord
 from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT, slot_of, state_of
-from service.store.schema.kept import is_kept
+from service.store.schema.kept import OPEN, is_kept
 from service.store.schema.models import attempts, graphs, log_lines, runs, snapshots, waits
 
 _STEP = select(runs.c.graph_id, runs.c.step).where(runs.c.id == bindparam("run_id"), is_kept())

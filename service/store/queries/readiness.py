@@ -12,7 +12,7 @@ from service.store.schema.models import changes, graphs, log_lines, runs, snapsh
 _FIRST_ROW = {
     table.name: select(*table.primary_key.columns).limit(1) for table in (graphs, runs, changes, snapshots, log_lines)
 }
-"""By table, for those that every run uses."""
+"""The queries of the probe, by table: one for each table that every run uses."""
 
 
 class Readiness:

@@ -53,7 +53,10 @@ _TOGETHER = {
         " ORDER BY seq LIMIT :limit) AS l ON true",
     ),
 }
-"""By dialect. Parameters: asked (a JSON array of pairs: a run's id and the last `seq` seen), limit."""
+"""The query for many tails, by dialect.
+
+Parameters: asked (a JSON array of pairs: a run's id and the last `seq` seen), limit.
+"""
 
 LINES_TOGETHER = {dialect: text(statement) for dialect, statement in _TOGETHER.items()}
 

@@ -15,7 +15,7 @@ from service.core.run import WaitKind
 from service.core.transitions import Status
 from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
-from service.store.rows.park_and_wake import OPEN
+from service.store.schema.kept import OPEN
 from service.store.schema.models import runs
 
 # The descendants of a run that is over are over as well, because a run ends only after its children.
@@ -29,7 +29,7 @@ family (id, due_at) AS (
 )"""
 
 NEXT_OF_FAMILY = Statement(text(f"{_FAMILY} SELECT min(due_at) FROM family WHERE due_at > :now"))
-"""When the next run of the family is due."""
+"""Selects the time at which the next run of the family becomes due. Parameters: family, now."""
 
 # A paused run keeps its wait, which goes on meanwhile.
 RESTING = text(

@@ -14,11 +14,12 @@ from typing import Any
 from sqlalchemy import and_, delete, exists, func, not_, or_, select, update
 
 from service.core.run import Wait, Waited, WaitKind
-from service.core.transitions import OVER, Status
+from service.core.transitions import Status
 from service.store.database import local_events
 from service.store.database.clock import microseconds, text_of
 from service.store.database.statements import ForRows, constant
 from service.store.database.transaction import Transaction
+from service.store.schema.kept import OPEN
 from service.store.schema.models import runs, signals, waits
 
 NEAR_S = 1.0
@@ -42,7 +43,6 @@ def children_of(child: Any, parent_id: Any, step: Any, attempt: Any) -> Any:
     return and_(child.c.parent_id == parent_id, child.c.parent_step == step, child.c.parent_attempt == attempt)
 
 
-OPEN = [constant(status) for status in Status if status not in OVER]
 FAILED = [constant(status) for status in (Status.FAILED, Status.CANCELLED)]
 
 _OF_STEP = children_of(_child, runs.c.id, runs.c.step + constant(1), runs.c.attempt)

@@ -51,7 +51,7 @@ def _insert(row: Any, dialect: str) -> Any:
 
 
 _INSERT = {dialect: ForRows(partial(_insert, dialect=dialect), **_VALUES) for dialect in ("sqlite", "postgresql")}
-"""By dialect, because ON CONFLICT is not standard SQL."""
+"""The insert of runs by dialect, because ON CONFLICT is not standard SQL."""
 
 
 class ChildPlace(NamedTuple):

@@ -17,6 +17,6 @@ def is_kept(run_id: Any = runs.c.id) -> Any:
 
 
 _child, _fork = runs.alias("child"), runs.alias("fork")
-_OPEN = [constant(status) for status in Status if status not in OVER]
+OPEN = [constant(status) for status in Status if status not in OVER]
 HAS_FORK = exists().where(_fork.c.forked_from_id == runs.c.id, is_kept(_fork.c.id)).correlate(runs)
-HAS_OPEN_CHILD = exists().where(_child.c.parent_id == runs.c.id, _child.c.status.in_(_OPEN)).correlate(runs)
+HAS_OPEN_CHILD = exists().where(_child.c.parent_id == runs.c.id, _child.c.status.in_(OPEN)).correlate(runs)

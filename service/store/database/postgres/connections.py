@@ -29,7 +29,7 @@ from service.store.database.protocol import LOCK_MS
 logger = logging.getLogger(__name__)
 
 PREPARE_THRESHOLD = 5
-"""After how many executions a statement is prepared. This is the driver's default."""
+"""The number of executions after which the driver prepares a statement. This is the driver's default."""
 TOGETHER_MAX = 4
 """The most inserts in one statement. A step has no more, and so there are few different texts to prepare."""
 START_WITHIN_S = 10.0
@@ -40,8 +40,8 @@ MIGRATION_LOCK = 0x52756E67726170
 
 _CONNECTION = {
     "application_name": "rungraph",
-    # Choose the host that takes writes, which changes at a failover. `read-write` would also require that transactions
-    # write by default, and ours ask for it.
+    # Of several hosts, connect to the primary. A failover makes another host the primary. `read-write` would also
+    # refuse a server with default_transaction_read_only, which our transactions override.
     "target_session_attrs": "primary",
     "connect_timeout": 5,
     # Notice within about 10 s that the server is gone.

@@ -37,12 +37,12 @@ class RunFilter:
     """Which runs to select. A field with its default selects all."""
 
     statuses: tuple[str, ...] = ()
-    """Any of them."""
+    """The run has any of these statuses. Empty: any status."""
     graph_id: str | None = None
     graph_name: str | None = None
-    """Any version of it."""
+    """The name of the run's graph, in any version."""
     tags: tuple[str, ...] = ()
-    """All of them; `key:value` as `core.syntax.tags` reads it."""
+    """The run has all of these tags, written `key:value` as `core.syntax.tags` reads it."""
     without_tags: tuple[str, ...] = ()
     """None of them."""
     parent_id: str | None = None

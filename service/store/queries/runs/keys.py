@@ -50,7 +50,7 @@ def _keys_written(dialect: str) -> Any:
 
 _BYTES = {"sqlite": func.length(cast(VALUE.element, LargeBinary)), "postgresql": func.octet_length(VALUE.element)}
 KEYS_WRITTEN = {dialect: _keys_written(dialect) for dialect in ("sqlite", "postgresql")}
-"""By dialect, since they measure bytes by other functions. Parameter: run_id."""
+"""The last writes of all keys, by dialect, because the function that measures bytes differs. Parameter: run_id."""
 
 _written = changes.outerjoin(
     snapshots, and_(snapshots.c.run_id == changes.c.run_id, snapshots.c.step == changes.c.step)
@@ -92,7 +92,7 @@ class WrittenKey:
     node: str | None
     """None: the initial state or a patch."""
     byte_length: int
-    """Of the value's JSON text."""
+    """The length of the value's JSON text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sqlalchemy import and_, bindparam, func, literal_column, select
 from service.core.errors import NotFound
 from service.core.state import State
 from service.core.transitions import Status
-from service.store.database.clock import microseconds, shown
+from service.store.database.clock import NOW, microseconds, shown
 from service.store.database.reader import Reader, Snapshot
 from service.store.database.statements import constant
 from service.store.queries.pages import Place, cut
@@ -26,7 +26,6 @@ from service.store.schema.models import graphs, runs, waits
 COUNTED_MAX = 1000
 """Where counting stops: the runs of one status, and the children of one run."""
 
-_NOW = {"sqlite": "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')", "postgresql": "clock_timestamp()"}
 
 _child = runs.alias("child")
 _children = (
@@ -66,14 +65,14 @@ def _listed(dialect: str) -> Any:
             waits.c.name.label("wait_name"),
             waits.c.due_at.label("wait_due_at"),
             select(func.count()).select_from(_children).scalar_subquery().label("children"),
-            literal_column(_NOW[dialect]).label("now"),
+            literal_column(NOW[dialect]).label("now"),
         )
         .select_from(_with_graph_and_wait)
         .where(_BY_IDS)
     )
 
 
-LISTED = {dialect: _listed(dialect) for dialect in _NOW}
+LISTED = {dialect: _listed(dialect) for dialect in NOW}
 """What a list shows of runs, in no order. Parameter: run_ids."""
 
 
@@ -90,7 +89,7 @@ class WaitShown:
 
     kind: str
     name: str | None
-    """Of a signal."""
+    """The name of the signal, if the run waits for one."""
     due_at: str | None
 
 

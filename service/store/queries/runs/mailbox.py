@@ -34,7 +34,7 @@ def _signals(dialect: str) -> Any:
 
 
 SIGNALS_OF_RUN = {dialect: _signals(dialect) for dialect in ("sqlite", "postgresql")}
-"""By dialect, since they measure bytes by other functions. Parameter: run_id."""
+"""The signals of a run, by dialect, because the function that measures bytes differs. Parameter: run_id."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from service.store.schema.kept import is_kept
 from service.store.schema.models import attempts, graphs, log_lines, runs, snapshots
 
 PATH_STEPS_MAX = 100_000
-"""Of a longer run, only the newest steps are counted."""
+"""The most steps that are counted. If a run has more, its newest steps are counted."""
 
 
 def _json_length(text: Any, dialect: str) -> Any:
@@ -64,7 +64,7 @@ def _steps(dialect: str) -> Any:
 
 
 STEPS_BY_EDGE = {dialect: _steps(dialect) for dialect in ("sqlite", "postgresql")}
-"""By dialect. Parameters: run_id, after_step. A patch has no node and is not counted."""
+"""The counts by node and edge, by dialect. Parameters: run_id, after_step. A patch has no node and is not counted."""
 
 # The attempts before a patch belong to the node after it. Those of a step that was never committed belong to the
 # current node, or of a cancelled run to the node that its last line names.
@@ -97,7 +97,7 @@ class NodeVisits:
     failures: int = 0
     """Attempts that failed."""
     total_ms: float = 0.0
-    """Of the committed attempts."""
+    """The time that the committed attempts took."""
     last_step: int | None = None
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import and_, bindparam, literal_column, not_, select, tuple_
 
 from service.core.transitions import OVER
-from service.store.database.clock import microseconds, text_of
+from service.store.database.clock import NOW, microseconds, text_of
 from service.store.database.reader import Reader, Snapshot
 from service.store.database.statements import constant
 from service.store.queries.pages import Place
@@ -21,7 +21,6 @@ FIRST = Place("1970-01-01T00:00:00.000Z", "")
 READ_MAX = 1000
 """Runs that one page reads, whether the rule selects them or not."""
 
-_NOW = {"sqlite": "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')", "postgresql": "clock_timestamp()"}
 _parent = runs.alias("parent")
 _is_due = and_(
     runs.c.status.in_([constant(status) for status in sorted(OVER)]),
@@ -62,7 +61,7 @@ class PruneRule:
     older_than_s: float
     """Since their end."""
     statuses: tuple[str, ...] = ()
-    """Any of them; empty: all."""
+    """The run has any of these statuses. Empty: any status."""
     graph_name: str | None = None
     keep_last: int = 0
     """The newest runs of each graph, by its name, stay."""
@@ -88,7 +87,7 @@ async def prunable_runs(reader: Reader, rule: PruneRule, cursor: str | None) -> 
     """Return the selected ones of the next READ_MAX runs. Raise Invalid if `cursor` is none that a page has given."""
     place = FIRST if cursor is None else Place.read(cursor)
     async with reader.snapshot() as snapshot:
-        now = await snapshot.one(select(literal_column(_NOW[snapshot.dialect])))
+        now = await snapshot.one(select(literal_column(NOW[snapshot.dialect])))
         ended_before = text_of(int(microseconds(now[0]) - rule.older_than_s * 1e6)) if now else FIRST.created_at
         rows = await snapshot.all(PRUNABLE, ended_before=ended_before, **place._asdict())
         kept: dict[str, set[str]] = {}
