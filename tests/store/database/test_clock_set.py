@@ -11,7 +11,6 @@ from service.core.transitions import Status
 from service.store import Store
 from service.store.database.clock import iso
 from service.store.database.protocol import Database
-from service.store.database.store_clock import StoreClock
 from tests.support.store.carrying import (
     AGAIN,
     BOOM,
@@ -341,56 +340,6 @@ def test_a_start_on_a_clock_that_was_set_back_while_a_table_is_locked_goes_on_fr
     asyncio.run(before())
     clock.set_by(-HOUR)
     asyncio.run(after())
-
-
-# The time itself.
-
-
-def read(timeline: StoreClock, clock: SettableClock, *, before: float = 0.0, after: float = 0.0) -> float:
-    """Seconds of the store's time, where the database reads its clock `before` and `after` so long."""
-    asked_at = clock.elapsed()
-    clock.advance(before)
-    now = clock()
-    clock.advance(after)
-    return timeline.moment(now, asked_at).now_us / 1e6 - 1893456000
-
-
-def test_a_stall_between_the_two_clocks_is_no_jump() -> None:
-    clock = SettableClock()
-    timeline = StoreClock(LEASE_S, elapsed=clock.elapsed)
-    assert read(timeline, clock) == 0
-    assert read(timeline, clock, after=30) == 0  # The server itself was held up.
-    assert read(timeline, clock) == 30
-    assert read(timeline, clock, before=30) == 60  # The database was.
-    moment = timeline.moment(clock(), clock.elapsed())
-    assert (moment.now_us, moment.patience_us) == (moment.clock_us, 0)
-
-
-def test_a_clock_that_is_slewed_is_followed_and_time_never_goes_back() -> None:
-    clock = SettableClock()
-    timeline = StoreClock(LEASE_S, elapsed=clock.elapsed)
-    seen = [read(timeline, clock)]
-    for _ in range(1000):
-        clock.advance(1)
-        clock.set_by(-0.001)  # By a thousandth slower than the monotonic one.
-        seen.append(read(timeline, clock))
-    assert seen == sorted(seen)
-    assert seen[-1] == pytest.approx(999)
-    clock.set_by(-1.5)
-    assert read(timeline, clock) == seen[-1]
-    clock.advance(2)
-    assert read(timeline, clock) == pytest.approx(999.5)
-
-
-def test_a_clock_that_is_set_back_again_and_again_holds_up_nothing() -> None:
-    clock = SettableClock()
-    timeline = StoreClock(LEASE_S, elapsed=clock.elapsed)
-    first = read(timeline, clock)
-    for _ in range(10):
-        clock.set_by(-HOUR)
-        clock.advance(10)
-        read(timeline, clock)
-    assert 90 <= read(timeline, clock) - first <= 100
 
 
 async def test_a_store_of_its_own_clock_goes_on_from_what_another_clock_has_written(
