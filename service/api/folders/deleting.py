@@ -34,9 +34,9 @@ class Pruned:
 async def finish(store: Store, runs_folder: Path) -> None:
     """Delete the folders and the rows of all marked runs that no other server is deleting now."""
     async with store.deletions.turn:
-        while run_ids := await store.deletions.marked():
+        while run_ids := await store.runs.marked(MARKED_MAX):
             await _finish(store, runs_folder, run_ids)
-            if run_ids == await store.deletions.marked():
+            if run_ids == await store.runs.marked(MARKED_MAX):
                 return  # Another server has them.
 
 

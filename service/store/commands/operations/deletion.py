@@ -50,7 +50,6 @@ _CLOSE = ForRows(
     run_id=runs.c.id,
 )
 _IS_MARKED = Statement(select(deletions.c.run_id).where(deletions.c.run_id == bindparam("run_id")))
-_MARKED = Statement(select(deletions.c.run_id).order_by(deletions.c.run_id).limit(bindparam("count")))
 _TAKEN = ForRows(
     lambda row: (
         select(deletions.c.run_id)
@@ -133,14 +132,6 @@ class DeletionCommands:
             return [run_id for run_id, refusal in _mark(transaction, run_ids).items() if refusal is None]
 
         return await self._writer.write(mark, touches=("deletions", deletions.name))
-
-    async def marked(self) -> list[str]:
-        """Return up to MARKED_MAX runs whose rows are still to be deleted."""
-
-        def find(transaction: Transaction) -> list[str]:
-            return [run_id for (run_id,) in transaction.all(_MARKED, count=MARKED_MAX)]
-
-        return await self._writer.write(find, touches=("deletions", deletions.name))
 
     async def sweep(self, run_ids: Sequence[str], count: int) -> Swept:
         """Delete up to `count` rows of marked runs, and the runs themselves if no other row is left."""

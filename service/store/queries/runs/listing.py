@@ -17,7 +17,7 @@ from service.store.database.statements import constant
 from service.store.queries.pages import Place, cut
 from service.store.queries.runs.filter import PARKED, RunFilter, graphs_named, matching
 from service.store.queries.runs.one import SHOWN, run_record
-from service.store.queries.runs.prunable import PrunablePage, PruneRule, prunable_runs
+from service.store.queries.runs.prunable import MARKED, PrunablePage, PruneRule, prunable_runs
 from service.store.rows.records import Page, RunRecord
 from service.store.rows.states import STATE_AT, state_of
 from service.store.schema.kept import is_kept
@@ -133,6 +133,11 @@ class RunListQueries:
     async def prunable(self, rule: PruneRule, cursor: str | None = None) -> PrunablePage:
         """Return a page of the runs that `rule` selects (see `prunable_runs`)."""
         return await prunable_runs(self._reader, rule, cursor)
+
+    async def marked(self, limit: int) -> list[str]:
+        """Return the ids of runs that are marked as deleted and whose rows are still there."""
+        async with self._reader.snapshot() as snapshot:
+            return [run_id for (run_id,) in await snapshot.all(MARKED, count=limit)]
 
     async def oldest(self, which: RunFilter, limit: int) -> list[str]:
         """Return the ids of the oldest runs."""

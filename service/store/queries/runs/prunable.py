@@ -15,7 +15,7 @@ from service.store.database.statements import constant
 from service.store.queries.pages import Place
 from service.store.queries.runs.filter import RunFilter, graphs_named, matching
 from service.store.schema.kept import HAS_FORK, HAS_OPEN_CHILD, is_kept
-from service.store.schema.models import graphs, runs
+from service.store.schema.models import deletions, graphs, runs
 
 FIRST = Place("1970-01-01T00:00:00.000Z", "")
 READ_MAX = 1000
@@ -52,6 +52,10 @@ PRUNABLE = (
     .limit(READ_MAX)
 )
 """The oldest runs after a place. Parameters: ended_before, created_at, run_id."""
+
+
+MARKED = select(deletions.c.run_id).order_by(deletions.c.run_id).limit(bindparam("count"))
+"""Runs that are being deleted."""
 
 
 @dataclass(frozen=True, slots=True)

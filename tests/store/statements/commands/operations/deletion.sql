@@ -78,16 +78,6 @@ SELECT deletions.run_id
 FROM deletions
 WHERE deletions.run_id = :run_id::VARCHAR COLLATE "C";
 
--- _MARKED
--- on sqlite
-SELECT deletions.run_id
-FROM deletions
-ORDER BY deletions.run_id LIMIT :count OFFSET :param_1;
--- on postgresql
-SELECT deletions.run_id
-FROM deletions
-ORDER BY deletions.run_id LIMIT :count;
-
 -- _TAKEN
 -- on sqlite
 SELECT deletions.run_id

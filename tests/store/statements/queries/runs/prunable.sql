@@ -35,3 +35,13 @@ WHERE runs.created_at < :ended_before::TIMESTAMP WITH TIME ZONE AND (runs.create
     runs.id) > (:created_at, :run_id) AND (runs.id NOT IN (SELECT deletions.run_id
 FROM deletions))
 ORDER BY runs.created_at, runs.id LIMIT :param_1::INTEGER;
+
+-- MARKED
+-- on sqlite
+SELECT deletions.run_id
+FROM deletions
+ORDER BY deletions.run_id LIMIT :count OFFSET :param_1;
+-- on postgresql
+SELECT deletions.run_id
+FROM deletions
+ORDER BY deletions.run_id LIMIT :count;
