@@ -26,7 +26,7 @@ DROP = """(text) => {
 def test_a_dropped_file_is_checked(server: Server, watch: Watch) -> None:
     page = watch.page
     page.goto(f"{server.url}/ui/runs")
-    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
     page.evaluate(DROP, "city,n\n" + "Paris,1\n" * 20 + "Paris ,2\n")
     page.get_by_role("dialog").get_by_role("button", name="Start", exact=True).click()
     page.wait_for_url("**/ui/runs/*")

@@ -47,6 +47,9 @@ async def undecided(store: Store, verb: Coroutine[Any, Any, Any]) -> AsyncIterat
 
 
 async def until_one_waits(database: Database) -> None:
-    """Until a backend waits for another's lock."""
-    waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    """Until a backend waits for another's lock. A vacuum that waits is none of ours."""
+    waiting = (
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        " AND backend_type = 'client backend'"
+    )
     await until_async(lambda: ask(database, waiting))

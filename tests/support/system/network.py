@@ -101,12 +101,16 @@ class Proxy:
 
 
 class Namespace:
-    """A network of its own, and a cable to ours that can be pulled."""
+    """A network of its own, and a cable to ours that can be pulled.
 
-    host, address = "10.213.77.1", "10.213.77.2"
+    Its addresses are those of no other process: two cables with one address would both be dead, and a test that was
+    killed leaves its cable behind.
+    """
 
     def __init__(self, port: int) -> None:
         self.port = port
+        third, fourth = divmod(os.getpid() % 2**14 * 4, 256)
+        self.host, self.address = (f"10.213.{third}.{fourth + end}" for end in (1, 2))
         self._name = f"rungraph{os.getpid()}"
         self._cable = f"rg{os.getpid()}"
         self.within = ("ip", "netns", "exec", self._name)
