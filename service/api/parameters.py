@@ -6,6 +6,7 @@ A malformed id is reported as unknown and never reaches the database.
 from __future__ import annotations
 
 import inspect
+import os
 import random
 import re
 import time
@@ -35,6 +36,8 @@ _DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,18})(\.[0-9]{1,30})?")
 
 # Seeded once by the system. Asking the system for each id would release the interpreter to the engine's thread.
 _random = random.Random()
+# Otherwise two forks of one process would create the same ids.
+os.register_at_fork(after_in_child=_random.seed)
 
 
 def new_run_id() -> str:

@@ -55,13 +55,12 @@ def install() -> None:
     if not _process.is_prepared:
         os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_leave)
         _process.is_prepared = True
-    if _process.pid != _getpid():
-        # A child that calls tools itself, such as a server that forks before it serves.
-        _process.pid, _process.lifeline, _process.has_left = _getpid(), None, False
+    _begin_anew_in_child()
 
 
 def tie_children(lifeline: Lifeline | None) -> None:
     """Tie children that tools fork from now on to `lifeline`."""
+    _begin_anew_in_child()
     _process.lifeline = lifeline
 
 
@@ -88,6 +87,12 @@ def end_child_that_waits() -> None:
     """End this process if it is a child forked by an async tool, which is about to await."""
     if _getpid() != _process.pid:
         end_child(RuntimeError("a child forked by an async tool cannot await: the loop belongs to its parent"))
+
+
+def _begin_anew_in_child() -> None:
+    """Forget the parent in a child that calls tools itself, such as a server that forks before it serves."""
+    if _process.pid != _getpid():
+        _process.pid, _process.lifeline, _process.has_left = _getpid(), None, False
 
 
 def _before() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from service.cli import main
 from tests.support.checkout import CHECKOUT
+from tests.support.system.preloaded import Fork, can_fork
 
 DEADLINE_S = 60.0
 
@@ -85,29 +86,15 @@ def asking_in(folder: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
 
 def rungraph(folder: Path, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """A command to its end."""
-    command = _command(arguments)
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=_environment(environment),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
+    with begun(folder, *arguments, **environment) as process:
+        out, err = process.communicate(timeout=DEADLINE_S)
+        return subprocess.CompletedProcess(arguments, process.wait(), out, err)
 
 
 @contextmanager
-def begun(folder: Path, *arguments: str | Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def begun(folder: Path, *arguments: str | Path, **environment: str) -> Iterator[subprocess.Popen[str] | Fork]:
     """A command that goes on; killed at last if it still does, so that whoever reads from it is never stuck."""
-    with subprocess.Popen(
-        _command(arguments),
-        cwd=folder,
-        env=_environment(environment),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with _start(folder, [*map(str, arguments)], _environment(environment)) as process:
         deadline = threading.Timer(DEADLINE_S, process.kill)
         deadline.start()
         try:
@@ -117,8 +104,18 @@ def begun(folder: Path, *arguments: str | Path, **environment: str) -> Iterator[
             process.kill()
 
 
-def _command(arguments: Sequence[str | Path]) -> list[str]:
-    return [sys.executable, "-m", "service", *map(str, arguments)]
+def _start(folder: Path, arguments: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[str] | Fork:
+    command = [sys.executable, "-m", "service", *arguments]
+    if can_fork(command, env):
+        return Fork(command, cwd=folder, env=env, has_stderr=True)
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def _environment(given: Mapping[str, str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from tests.support.checkout import CHECKOUT
+from tests.support.system.preloaded import Fork, can_fork
 
 DEADLINE_S = 120.0
 """Only against hanging: no test says how long anything takes."""
@@ -53,7 +54,7 @@ class Server:
         self._command = command
         self._within = within
         self._environment = environment
-        self.process: subprocess.Popen[str]
+        self.process: subprocess.Popen[str] | Fork
         self.url = ""
         self._said: list[str] = []
         self._listener: threading.Thread | None = None
@@ -65,14 +66,19 @@ class Server:
 
     def launch(self) -> None:
         tools = [argument for tool in self._tools for argument in ("--tools", str(tool))]
-        own = [*self._within, sys.executable, "-m", "service", *self._what, *tools]
         # Bytecode may be written whatever the environment says: without it, each server compiles all its modules.
         left_out = ("RUNGRAPH_", "PYTHONDONTWRITEBYTECODE")
         known = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+        env = {**known, "PYTHONPATH": str(CHECKOUT), **self._environment}
+        own = [*self._within, sys.executable, "-m", "service", *self._what, *tools]
+        command = list(self._command) or own
+        if can_fork(command, env):
+            self.process = Fork(command, cwd=self.folder, env=env)
+            return
         self.process = subprocess.Popen(
-            list(self._command) or own,
+            command,
             cwd=self.folder,
-            env={**known, "PYTHONPATH": str(CHECKOUT), **self._environment},
+            env=env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -1,0 +1,255 @@
+"""Start Python programs of the service as forks of one process that has imported everything already.
+
+To import FastAPI, SQLAlchemy and the service takes most of the processor time of a start, and the tests start some
+three hundred processes. Each process of pytest has one such process, which is started at its first use. For each
+request that process forks, and it reports how the fork has ended.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import types
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import IO, Any, Self
+
+from service.core import traces
+from tests.support.checkout import CHECKOUT
+
+MODULES = (
+    *("service.main", "service.server", "service.cli.main", "service.cli.serve", "service.cli.runs"),
+    *(
+        "uvicorn.protocols.http.httptools_impl",
+        "uvicorn.protocols.websockets.websockets_sansio_impl",
+        "uvicorn.lifespan.on",
+    ),
+    *("alembic.command", "alembic.runtime.environment", "sqlalchemy.dialects.sqlite.aiosqlite", "psycopg"),
+)
+"""What a server has imported once it serves."""
+SPECIAL = ("PYTHON", "LD_", "MALLOC_", "TZ", "LANG", "LC_")
+"""Beginnings of the names of variables that Python or the C library reads as it starts."""
+HARMLESS = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
+INTEGER_BYTES = 4
+
+
+def can_fork(command: Sequence[str], env: Mapping[str, str]) -> bool:
+    """Return whether a fork can stand for a process that executes `command` with the environment `env`."""
+    ours = _environment()
+    special = [name for name in {*env, *ours} if name.startswith(SPECIAL) and name not in HARMLESS]
+    is_ours = tuple(command[:2]) in ((sys.executable, "-c"), (sys.executable, "-m"))
+    return sys.platform == "linux" and is_ours and all(env.get(name) == ours.get(name) for name in special)
+
+
+class Fork:
+    """A fork that executes a Python program, with those methods of `subprocess.Popen` that the tests use."""
+
+    def __init__(self, command: Sequence[str], *, cwd: Path, env: Mapping[str, str], has_stderr: bool = False) -> None:
+        """Execute `command`, for which `can_fork` holds. Errors are printed to `stdout`, unless `has_stderr`."""
+        self.args = command
+        self.returncode: int | None = None
+        out, to_out = os.pipe()
+        err, to_err = os.pipe() if has_stderr else (None, to_out)
+        self._reports, to_reports = os.pipe()
+        self.stdout = _opened(out)
+        self.stderr = None if err is None else _opened(err)
+        request = json.dumps({"command": list(command), "cwd": str(cwd), "env": dict(env)}).encode()
+        forking = _forking()
+        socket.send_fds(forking, [_encoded(len(request))], [to_out, to_err, to_reports])
+        forking.sendall(request)
+        for end in {to_out, to_err, to_reports}:
+            os.close(end)
+        self.pid = _decoded(os.read(self._reports, INTEGER_BYTES))
+
+    def poll(self) -> int | None:
+        return self._code(0.0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        code = self._code(timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Return what the fork prints from now on until its end, to its standard output and to its errors."""
+        with ThreadPoolExecutor(2) as threads:
+            out, err = threads.submit(self.stdout.read), threads.submit(self.stderr.read if self.stderr else str)
+            self.wait(timeout)
+        return out.result(), err.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stdout.close()
+        if self.stderr is not None:
+            self.stderr.close()
+        self.wait()
+
+    def _code(self, timeout_s: float | None) -> int | None:
+        """Return the exit code, or None if the fork has not ended within `timeout_s`."""
+        if self.returncode is None and select.select([self._reports], [], [], timeout_s)[0]:
+            self.returncode = os.waitstatus_to_exitcode(_decoded(os.read(self._reports, INTEGER_BYTES)))
+            os.close(self._reports)
+        return self.returncode
+
+
+def _opened(descriptor: int) -> IO[str]:
+    return os.fdopen(descriptor, encoding="utf-8")
+
+
+@cache
+def _environment() -> dict[str, str]:
+    """Return the environment of the process that forks."""
+    return {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+
+
+@cache
+def _forking() -> socket.socket:
+    """Start the process that forks, and return the socket that takes requests."""
+    ours, its = socket.socketpair()
+    process = subprocess.Popen(
+        [sys.executable, "-m", __name__, str(its.fileno())],
+        cwd=CHECKOUT,
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        pass_fds=[its.fileno()],
+    )
+    its.close()
+
+    def end() -> None:
+        ours.close()
+        process.wait()
+
+    atexit.register(end)
+    return ours
+
+
+def _encoded(number: int) -> bytes:
+    return number.to_bytes(INTEGER_BYTES, "big")
+
+
+def _decoded(data: bytes) -> int:
+    return int.from_bytes(data, "big")
+
+
+class Forking:
+    """The process that forks."""
+
+    def __init__(self, requests: socket.socket) -> None:
+        self._requests = requests
+        self._reports: dict[int, int] = {}
+        """The descriptor that gets the status of each fork which has not ended."""
+
+    def serve(self) -> dict[str, Any] | None:
+        """Fork for each request. Return in each fork what was requested, and None here when there are no more."""
+        ended, to_ended = os.pipe()
+        for end in (ended, to_ended):
+            os.set_blocking(end, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(to_ended, warn_on_full_buffer=False)
+        while True:
+            ready, _, _ = select.select([self._requests.fileno(), ended], [], [])
+            if ended in ready:
+                os.read(ended, 4096)
+                self._report_ended()
+            if self._requests.fileno() in ready:
+                size, descriptors, _, _ = socket.recv_fds(self._requests, INTEGER_BYTES, 3)
+                if not size:
+                    self._kill_all()
+                    return None
+                request = json.loads(self._requests.recv(_decoded(size), socket.MSG_WAITALL))
+                if self._fork(*descriptors):
+                    signal.set_wakeup_fd(-1)
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    for end in (ended, to_ended):
+                        os.close(end)
+                    return dict(request)
+
+    def _fork(self, out: int, err: int, report: int) -> bool:
+        """Return True in the fork, whose standard streams are `out` and `err`."""
+        pid = os.fork()
+        if pid:
+            os.close(out)
+            os.close(err)
+            self._reports[pid] = report
+            os.write(report, _encoded(pid))
+            return False
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        for end in {out, err, report, *self._reports.values()}:
+            os.close(end)
+        self._requests.close()
+        return True
+
+    def _kill_all(self) -> None:
+        """Kill the forks that a test has left behind."""
+        for pid in self._reports:
+            os.kill(pid, signal.SIGKILL)
+
+    def _report_ended(self) -> None:
+        with suppress(ChildProcessError):
+            while self._reports:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if not pid:
+                    return
+                report = self._reports.pop(pid)
+                with suppress(BrokenPipeError):  # The test has ended.
+                    os.write(report, _encoded(status))
+                os.close(report)
+
+
+def _preload() -> None:
+    for module in MODULES:
+        importlib.import_module(module)
+    gc.collect()
+    gc.freeze()
+
+
+def _execute(request: dict[str, Any]) -> None:
+    """Execute the command that was requested."""
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    sys.path[0] = request["cwd"]
+    traces._HERE = Path.cwd()  # It is stored when the module is imported.
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+    _, option, program, *arguments = request["command"]
+    if option == "-m":
+        sys.argv = [program, *arguments]
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = ["-c", *arguments]
+        main = types.ModuleType("__main__")
+        sys.modules["__main__"] = main
+        exec(program, vars(main))
+
+
+if __name__ == "__main__":
+    _preload()
+    requested = Forking(socket.socket(fileno=int(sys.argv[1]))).serve()
+    if requested is not None:
+        _execute(requested)
