@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ def left_by(server: Server, tool: str, **options: Any) -> list[int]:
 
 def opened(pid: int) -> Iterator[str]:
     for name in os.listdir(f"/proc/{pid}/fd"):
-        yield os.readlink(f"/proc/{pid}/fd/{name}")
+        with suppress(FileNotFoundError):  # A program that begins opens files and closes them again.
+            yield os.readlink(f"/proc/{pid}/fd/{name}")
 
 
 def listening(pid: int) -> set[str]:
