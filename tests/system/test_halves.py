@@ -29,7 +29,7 @@ class Refusal(NamedTuple):
 def refusal_of(server: Server) -> Refusal:
     server.launch()
     said = server.output()
-    return Refusal(server.process.returncode, said)
+    return Refusal(server.process.wait(), said)
 
 
 @pytest.fixture(scope="module", autouse=True)
