@@ -132,10 +132,13 @@ class ToolNode(Options):
     tool: str
     metadata: dict[str, Any] = {}
     isolate: bool = False
+    pure: bool = True
+    """Whether the tool may count as pure here, if it was declared so. A document can only say false."""
 
     def document(self) -> dict[str, Any]:
         isolated = {"isolate": True} if self.isolate else {}
-        return {"tool": self.tool, "metadata": self.metadata, **isolated, **self.options()}
+        impure = {} if self.pure else {"pure": False}
+        return {"tool": self.tool, "metadata": self.metadata, **isolated, **impure, **self.options()}
 
 
 class Until(Frozen):

@@ -25,6 +25,8 @@ class CallTool(NamedTuple):
     timeout_s: float | None = None
     isolate: bool = False
     """Whether to call the tool in a separate process."""
+    may_be_pure: bool = True
+    """Whether the node lets the tool count as pure, if it was declared so."""
 
 
 class PauseRun(NamedTuple):
@@ -119,7 +121,8 @@ def next_move(run: Run) -> Move | None:
     match node:
         case ToolNode():
             isolate = node.isolate or is_suspect(run)
-            return CallTool(run.node, node.tool, node.metadata, run.step + 1, run.attempt, node.timeout_s, isolate)
+            call = (run.node, node.tool, node.metadata, run.step + 1, run.attempt, node.timeout_s, isolate, node.pure)
+            return CallTool(*call)
         case SleepNode():
             return Sleep(node)
         case SignalNode():

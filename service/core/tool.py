@@ -65,15 +65,19 @@ class Tool:
     """The place of its code, as `file:line`; empty if unknown."""
     folder: str = ""
     """The prefix of the paths of its author's code."""
+    is_pure: bool = False
+    """Whether its author declares that another call, or a call whose result is never used, does no harm."""
 
     @classmethod
-    def of(cls, function: Callable[..., Any], name: str | None = None) -> Tool:
+    def of(cls, function: Callable[..., Any], name: str | None = None, *, pure: bool = False) -> Tool:
         """Describe `function`. Raise TypeError if the engine could not call it by name."""
         if isinstance(function, str):
             raise TypeError(f"give a tool's name as @tool(name={function!r})")
         if not callable(function):
             raise TypeError(f"{_repr(function)} is not a function; @tool must be the outermost decorator of a function")
         name = _name(function, name)
+        if not isinstance(pure, bool):
+            raise TypeError(f"tool {name!r:.200}: `pure` must be True or False, not {_repr(pure)}")
         try:
             code = code_of(function)
             return cls(
@@ -84,6 +88,7 @@ class Tool:
                 is_async=is_async(function),
                 place=traces.place_of(code) if code else "",
                 folder=_folder(code.co_filename) if code else "",
+                is_pure=pure,
             )
         except TypeError as error:
             raise TypeError(f"tool {name!r:.200} {error}") from error

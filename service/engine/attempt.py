@@ -51,6 +51,11 @@ class Attempts:
         self._isolation = isolation
         self.figures = Figures()
 
+    def is_pure(self, move: CallTool) -> bool:
+        """Return whether the tool of `move` is declared as pure, and its node does not withdraw that."""
+        tool = self._tools.get(move.tool)
+        return tool is not None and tool.is_pure and move.may_be_pure
+
     async def attempt(self, run: Run, move: CallTool, lines: LineBuffer, carrier: Carrier) -> Outcome:
         """Call the tool of `move` with a fresh copy of the state. Raise nothing but the cancel of the carrier."""
         tool = self._tools.get(move.tool)

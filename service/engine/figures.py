@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from service.core.metrics import Histogram, Metric
 from service.core.run import Transition
-from service.core.transitions import OVER
+from service.core.transitions import OVER, Status
 
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 TYPES_MAX = 50
@@ -21,7 +21,14 @@ class Figures:
         self._failed: Counter[str] = Counter()
         self._ended: Counter[str] = Counter()
 
-    def count(self, transition: Transition) -> None:
+    def note(self, transition: Transition, seconds: float) -> None:
+        """Count a committed transition, which took so many seconds from its last attempt to its commit."""
+        if transition.step is not None:
+            self.steps.observe(seconds)
+        if transition.error is not None or transition.run.status is not Status.RUNNING:
+            self._count(transition)
+
+    def _count(self, transition: Transition) -> None:
         """Count a committed transition that is no plain step: a failed attempt, or the end of a run."""
         if transition.error is not None:
             name = transition.error.type

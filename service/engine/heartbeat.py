@@ -102,5 +102,5 @@ class Heartbeat:
 
 def flush(store: Store, runner: Runner) -> None:
     """Write the lines of the runner's current attempt."""
-    if (lines := runner.lines) is not None:
+    if (lines := runner.lines) is not None and not runner.is_held_up:
         lines.flush(partial(store.logs.append, runner.lease))

@@ -1,4 +1,7 @@
-"""Carry one run: core decides its next move, the runner makes the move, and the store commits the transition."""
+"""Carry one run: core decides its next move, the runner makes the move, and the store commits the transition.
+
+A call of a pure tool does not wait until the steps before it are committed; see `ahead`.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,13 @@ from service.core.join import count_children
 from service.core.moves import CallTool, Failed, Gather, Move, Outcome, Receive, Sleep, next_move
 from service.core.run import Run, Transition
 from service.core.transitions import Status
+from service.engine import ahead
+from service.engine.ahead import Ahead
 from service.engine.attempt import Attempts
 from service.engine.lines import LineBuffer
 from service.engine.timestamps import read_moment
 from service.store import Store
+from service.store.commands.commit import Moved
 from service.store.rows.records import Claimed
 
 logger = logging.getLogger(__name__)
@@ -27,6 +33,8 @@ PAUSE_S_MIN, PAUSE_S_MAX = 0.1, 2.0
 
 YIELD_S = 0.005
 """How long a run that never waits may keep the loop from other tasks."""
+SLICE_S = 0.0005
+"""The same for a run that is ahead of the disk, if this server carries others too."""
 
 
 class Runner:
@@ -42,6 +50,11 @@ class Runner:
         self._attempts = attempts
         self._is_alone = is_alone
         self._yielded_at = time.monotonic()
+        # A server that died may have been so far ahead. Until then each step is committed alone, so that what it died
+        # of is found: a step without a commit before it.
+        self._alone_until = self._run.step + ahead.STEPS_MAX if self._run.crashes else 0
+        self._ahead = Ahead(self.lease, store, attempts.figures, is_alone, self._abandon)
+        self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._given_up = False
         self.is_committing = False
@@ -66,6 +79,11 @@ class Runner:
     def has_given_up(self) -> bool:
         return self._given_up
 
+    @property
+    def is_held_up(self) -> bool:
+        """Whether steps before the current one wait for an unavailable database, and so must all that comes later."""
+        return self._ahead.is_held_up
+
     def give_up(self) -> None:
         """Announce that the engine cancels this runner's task. A cancel without this is the tool's doing."""
         self._given_up = True
@@ -76,12 +94,21 @@ class Runner:
 
     async def carry(self) -> None:
         """Execute steps until the run rests. Raise LeaseLost, with nothing written, if the lease no longer holds."""
+        self._task = asyncio.current_task()
+        try:
+            await self._carry()
+        finally:
+            self._ahead.close()
+
+    async def _carry(self) -> None:
         while not self._stopping and (move := next_move(self._run)) is not None:
             self._run = await self._make_move(move)
-            if self._is_alone() and time.monotonic() - self._yielded_at > YIELD_S:
-                # The run may never have waited; let other tasks of the loop run.
-                await asyncio.sleep(0)
+            is_alone = self._is_alone()
+            may_never_wait = is_alone or not self._ahead.is_empty
+            if may_never_wait and time.monotonic() - self._yielded_at > (YIELD_S if is_alone else SLICE_S):
+                await asyncio.sleep(0)  # Let other tasks of the loop run.
                 self._yielded_at = time.monotonic()
+        self._run = await self._settle()
 
     async def begin(self) -> None:
         """Record that an attempt of a run that was taken over begins, so that its next takeover counts as a crash."""
@@ -89,22 +116,64 @@ class Runner:
             raise LeaseLost(self.lease.run_id, self.lease.token)
 
     async def _make_move(self, move: Move) -> Run:
-        """Make a move, commit its transition, and return the run after that."""
+        """Make a move, commit its transition, and return the run after that.
+
+        The transition of a pure tool is only added to those that will be committed together.
+        """
+        runs_ahead = self._may_run_ahead(move)
+        if not (runs_ahead or self._ahead.is_empty) and (run := await self._settle()).status is not Status.RUNNING:
+            return run
         started = time.monotonic()
-        outcome = await (self._call(move) if isinstance(move, CallTool) else self._observe(move))
+        try:
+            outcome = await (self._call(move) if isinstance(move, CallTool) else self._observe(move))
+        except asyncio.CancelledError:
+            if self._task is None or not self._ahead.has_ended:
+                raise
+            self._task.uncancel()  # It was `_abandon`, so nothing else ends this task.
+            return await self._settle()
         transition = after(self._run, move, outcome, self._attempts.state_bytes_max)
-        self.is_committing = True
         finished, figures = time.monotonic(), self._attempts.figures
+        if runs_ahead:
+            return await self._go_ahead(transition, started, finished)
+        self.is_committing = True
         run = await self._commit(transition, started, finished)
         if isinstance(move, CallTool):
             figures.attempts.observe(finished - started)
-        if transition.step is not None:
-            figures.steps.observe(time.monotonic() - started)
-        if transition.error is not None or transition.run.status is not Status.RUNNING:
-            figures.count(transition)
+        figures.note(transition, time.monotonic() - started)
         self.is_committing = False
         self.lines = None
         return run
+
+    def _may_run_ahead(self, move: Move) -> bool:
+        """Return whether `move` may be made before all earlier steps are committed."""
+        return isinstance(move, CallTool) and self._attempts.is_pure(move) and self._run.step >= self._alone_until
+
+    async def _go_ahead(self, transition: Transition, started: float, finished: float) -> Run:
+        """Return the run after `transition`, which is committed later. If the run rests then, commit it now."""
+        lines = () if self.lines is None else self.lines.rest()
+        moved = Moved(transition, started, finished, (*lines, *transition.lines))
+        while not self._ahead.add(moved):
+            if (run := await self._settle()).status is not Status.RUNNING:
+                return run  # It was paused before this step, which nobody has seen.
+        self.lines = None
+        self._run = transition.run
+        self._store.steps.commit_overdue(finished)
+        if transition.run.status is not Status.RUNNING or self._ahead.is_full(finished):
+            return await self._settle()
+        return transition.run
+
+    async def _settle(self) -> Run:
+        """Return the run when all its steps are durable. Raise LeaseLost if they cannot be committed any more."""
+        self.is_committing = True
+        run = await self._ahead.settle(self._pause())
+        self.is_committing = False
+        return self._run if run is None else run
+
+    def _abandon(self) -> None:
+        """End the tool that is running, because the run does not go on after the steps before it."""
+        if self.lines is not None and self._task is not None:
+            self.give_up()
+            self._task.cancel()
 
     async def _call(self, move: CallTool) -> Outcome:
         self.lines = LineBuffer(move)

@@ -25,15 +25,16 @@ _sources: dict[str, Source] = {}
 @overload
 def tool(function: F, /) -> F: ...
 @overload
-def tool(*, name: str | None = None) -> Callable[[F], F]: ...
-def tool(function: Callable[..., Any] | None = None, /, *, name: str | None = None) -> Any:
+def tool(*, name: str | None = None, pure: bool = False) -> Callable[[F], F]: ...
+def tool(function: Callable[..., Any] | None = None, /, *, name: str | None = None, pure: bool = False) -> Any:
     """Declare a function as a tool, under its own name or under `name`, and return the function unchanged.
 
-    Raise TypeError if the engine could not call it.
+    `pure` declares that calling the tool once more, or in vain, does no harm. The engine may then call it before the
+    steps before it are on disk. Raise TypeError if the engine could not call the function.
     """
 
     def declare(declared: F) -> F:
-        _declared.append(Tool.of(declared, name))
+        _declared.append(Tool.of(declared, name, pure=pure))
         return declared
 
     return declare if function is None else declare(function)

@@ -106,7 +106,17 @@ def test_where_an_errors_record_goes_by_default_makes_no_difference() -> None:
 @pytest.mark.parametrize(
     ("node", "options"),
     [
-        (TOOL, [{"isolate": True}, {"timeout_s": 1}, {"timeout_s": 1.0}, {"max_visits": 1}, {"retry": {}}]),
+        (
+            TOOL,
+            [
+                {"isolate": True},
+                {"pure": False},
+                {"timeout_s": 1},
+                {"timeout_s": 1.0},
+                {"max_visits": 1},
+                {"retry": {}},
+            ],
+        ),
         (TOOL, [{"retry": {"on": on}} for on in (["timeout"], ["timeout", "tool_error"], ["tool_error", "timeout"])]),
         (TOOL, [{"retry": {name: 5}} for name in RETRY]),
         (SIGNAL, [{"into": "other"}, {"signal": "other"}, {"timeout_s": 5}]),

@@ -346,6 +346,7 @@ class Tool(StrictModel):
     name: str
     description: str
     parameters: list[Literal["state", "metadata", "context"]]
+    pure: bool = Field(description="Whether its author declares that another call of it does no harm.")
 
 
 class ToolList(StrictModel):

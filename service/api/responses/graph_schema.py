@@ -103,6 +103,10 @@ GRAPH_SCHEMAS: dict[str, Any] = {
                 "default": False,
                 "description": "Whether to run the tool in a process of its own.",
             },
+            "pure": {
+                "const": False,
+                "description": "Withdraws here that the tool is declared as pure. A node cannot declare it.",
+            },
             **_OPTIONS,
         },
         ("tool",),

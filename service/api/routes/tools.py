@@ -14,7 +14,12 @@ router = strict_router(tags=["tools"])
 async def list_tools(services: ServicesDep) -> Json:
     """List the registered tools by name."""
     items = [
-        {"name": tool.name, "description": tool.description, "parameters": list(tool.parameters)}
+        {
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": list(tool.parameters),
+            "pure": tool.is_pure,
+        }
         for _, tool in sorted(services.tools.items())
     ]
     return Json({"items": items})

@@ -62,9 +62,11 @@ def _tool_node(
     if not isinstance(isolate, bool):
         faults.add((*at, "isolate"), "`isolate` must be true or false")
         isolate = False
-    return ToolNode(
-        tool=_tool(node["tool"], (*at, "tool"), tools, faults), metadata=metadata, isolate=isolate, **options
-    )
+    if (pure := node.get("pure", False)) is not False:
+        why = ": a node cannot declare its tool pure, only `@tool(pure=True)` can" if pure is True else ""
+        faults.add((*at, "pure"), f"`pure` must be false or left out{why}")
+    tool = _tool(node["tool"], (*at, "tool"), tools, faults)
+    return ToolNode(tool=tool, metadata=metadata, isolate=isolate, pure="pure" not in node, **options)
 
 
 def _tool(name: Any, at: Place, tools: Collection[str], faults: Faults) -> str:

@@ -53,6 +53,7 @@ _CALLED: dict[str, str] = {
     "value": "right equals literal than",
     "key": "path field left name",
     "isolate": "sandbox process",
+    "pure": "idempotent deterministic side_effects",
 }
 """Names that other systems use for our fields."""
 

@@ -1,21 +1,25 @@
-"""Commit a step, at most once: one transaction, which writes nothing if the run's lease no longer holds."""
+"""Commit a step, at most once: one transaction, which writes nothing if the run's lease no longer holds.
+
+Steps of pure tools are committed as a chain: one fenced move of the run's row over all of them, and the rows of each.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import asyncio
+import threading
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, null, select, update
 
 from service.core import codec
 from service.core.errors import LeaseLost
-from service.core.routing.conditions import Decision, abridge
 from service.core.run import Line, Run, RunError, Step, Transition, WaitKind
 from service.core.transitions import OVER, Status
 from service.store.commands.control import apply_pauses
 from service.store.commands.side_effects import apply_side_effects
 from service.store.database.clock import text_of
-from service.store.database.queued_write import Touches
+from service.store.database.queued_write import QueuedWrite, Touches
 from service.store.database.statements import ForRows, Statement, constant
 from service.store.database.transaction import Row, Transaction
 from service.store.database.writer import Writer
@@ -24,11 +28,8 @@ from service.store.rows.fence import IS_RUNNING
 from service.store.rows.log_lines import rows_of_lines
 from service.store.rows.park_and_wake import due_text, wake_those_ready
 from service.store.rows.records import Lease
-from service.store.rows.steps import NewStep, insert_steps
+from service.store.rows.steps import NewStep, evaluated_text, insert_steps
 from service.store.schema.models import attempts, log_lines, runs, signals, visits, waits
-
-EVALUATED_BYTES_MAX = 1024
-"""A larger operand or condition of a decision is not stored with the step. It is read back from the state or graph."""
 
 
 def _update(row: Any, **more: Any) -> Any:
@@ -121,7 +122,7 @@ class Steps:
         on the monotonic clock. Raises LeaseLost if the lease no longer holds; nothing is written then. A commit of
         unknown outcome may be repeated. `is_alone`: no other run's step can join, so there is nothing to wait for.
         """
-        asked = _Commit(lease, transition, started, finished, (*lines, *transition.lines))
+        asked = _Commit(lease, (Moved(transition, started, finished, (*lines, *transition.lines)),))
         run = await self._writer.write_with_others(
             _commit_all, asked, touches=(lease.run_id, *_touched(transition)), at_once=is_alone
         )
@@ -129,13 +130,96 @@ class Steps:
             raise LeaseLost(lease.run_id, lease.token)
         return run
 
+    def defer(self, lease: Lease, first: Moved) -> Chain:
+        """Queue a chain that begins with `first`, to be committed with other writes, at the latest after DEFER_S.
 
-class _Commit(NamedTuple):
-    lease: Lease
+        It takes further transitions until its commit begins. The result of its `future` is the run as it is after the
+        last of them, or None if the lease no longer holds.
+        """
+        chain = Chain(lease, first)
+        chain.queue(self._writer)
+        return chain
+
+    def defer_again(self, chain: Chain) -> None:
+        """Queue `chain` once more, after its future has ended as Unavailable: nothing, or all of it, is committed."""
+        chain.sealed()  # It might be committed already. Read back by its last step, it must still end there.
+        chain.queue(self._writer)
+
+    def hasten(self, *, is_alone: bool) -> None:
+        """Have the chains that wait committed now; `is_alone` as in `commit`."""
+        self._writer.hasten(at_once=is_alone)
+
+    def commit_overdue(self, now: float) -> None:
+        """If the running loop commits inline, commit what has waited for too long at `now`, a monotonic time."""
+        self._writer.commit_overdue(now)
+
+
+class Moved(NamedTuple):
+    """A transition, the monotonic times of its attempt, and all lines: the attempt's, then the transition's."""
+
     transition: Transition
     started: float
     finished: float
     lines: tuple[Line, ...]
+
+
+class _Commit(NamedTuple):
+    """Successive transitions of one run; all but the last are steps after which it runs on."""
+
+    lease: Lease
+    moves: Sequence[Moved]
+
+    @property
+    def last(self) -> Transition:
+        return self.moves[-1].transition
+
+    def sealed(self) -> _Commit:
+        return self
+
+
+class Chain:
+    """Transitions of one run that wait to be committed together.
+
+    One task adds them, while any thread may begin the commit.
+    """
+
+    def __init__(self, lease: Lease, first: Moved) -> None:
+        self.moves = [first]
+        self._lease = lease
+        self._lock = threading.Lock()
+        self._is_sealed = False
+        self._write: QueuedWrite[Run | None]
+
+    @property
+    def future(self) -> asyncio.Future[Run | None]:
+        assert isinstance(self._write.future, asyncio.Future)
+        return self._write.future
+
+    @property
+    def queued_at(self) -> float:
+        return self._write.queued_at
+
+    def add(self, moved: Moved) -> bool:
+        """Append a transition, or return False if the commit has begun."""
+        with self._lock:
+            if self._is_sealed:
+                return False
+            self.moves.append(moved)
+        self._write.weight += 1
+        if touched := _touched(moved.transition):
+            self._write.touches += touched
+        return True
+
+    def sealed(self) -> _Commit:
+        """Return what to commit. From now on nothing is added."""
+        with self._lock:
+            self._is_sealed = True
+        return _Commit(self._lease, self.moves)
+
+    def queue(self, writer: Writer) -> None:
+        touched = (name for moved in self.moves for name in _touched(moved.transition))
+        self._write = writer.defer(_commit_all, self, touches=(self._lease.run_id, *touched))
+        self._write.weight = len(self.moves)
 
 
 def _touched(transition: Transition) -> Touches:
@@ -156,37 +240,41 @@ def _touched(transition: Transition) -> Touches:
     return tuple(name for name, is_touched in touched.items() if is_touched)
 
 
-def _commit_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[Run | None]:
+def _commit_all(transaction: Transaction, queued: Sequence[_Commit | Chain]) -> list[Run | None]:
     """Return each run as it is now, or None if its lease was lost. Statements are for all runs, and fenced for each."""
+    commits = [each.sealed() for each in queued]
     parents = _parents_to_tell(commits)
-    if any(commit.transition.run.parent_id is not None for commit in commits):
+    if any(commit.last.run.parent_id is not None for commit in commits):
         # A cancel locks a family in the same order.
         lock_runs(transaction, [*parents, *(commit.lease.run_id for commit in commits)])
     updated = _update_all(transaction, commits)
     last_seqs = {(run_id, token): last_seq for run_id, token, last_seq, _ in updated}
     going = [(commit, last_seqs[commit.lease]) for commit in commits if commit.lease in last_seqs]
     _write(transaction, going)
-    apply_side_effects(transaction, [commit.transition for commit, _ in going if commit.transition.has_side_effects])
+    apply_side_effects(
+        transaction,
+        [moved.transition for commit, _ in going for moved in commit.moves if moved.transition.has_side_effects],
+    )
     if parents:
         wake_those_ready(transaction, parents)
     asked = [Lease(run_id, token) for run_id, token, _, pause_asked in updated if pause_asked]
     paused = apply_pauses(transaction, asked) if asked else set()
     if paused or len(going) < len(commits):
         return [_as_found(transaction, commit, commit.lease in last_seqs, paused) for commit in commits]
-    return [commit.transition.run for commit in commits]
+    return [commit.last.run for commit in commits]
 
 
 def _parents_to_tell(commits: Sequence[_Commit]) -> set[str]:
     """Return the parents of the runs that end: they may wait for that."""
-    runs_after = [commit.transition.run for commit in commits]
+    runs_after = [commit.last.run for commit in commits]
     return {run.parent_id for run in runs_after if run.parent_id is not None and run.status in OVER}
 
 
 def _as_found(transaction: Transaction, commit: _Commit, is_updated: bool, paused: Collection[str]) -> Run | None:
-    """Return the run as its row says. It is None if the lease was lost, unless an earlier COMMIT of this very
-    transition, of unknown outcome, has succeeded (see `repeatable`).
+    """Return the run as its row says. It is None if the lease was lost, unless an earlier COMMIT of these very
+    transitions, of unknown outcome, has succeeded (see `repeatable`).
     """
-    run = commit.transition.run
+    run = commit.last.run
     if is_updated:
         return run._replace(status=Status.PAUSED) if run.id in paused else run
     row = transaction.one(_COMMITTED, run_id=run.id, token=commit.lease.token, step=run.step)
@@ -201,15 +289,25 @@ def _write(transaction: Transaction, commits: Sequence[tuple[_Commit, int]]) -> 
     failed: list[Row] = []
     lines: list[Row] = []
     for commit, last_seq in commits:
-        transition = commit.transition
-        lines += rows_of_lines(transaction, commit.lease.run_id, commit.lines, last_seq)
-        if transition.step is not None:
-            steps.append(_new_step(transaction, commit, transition.step))
-        if transition.error is not None:
-            failed.append(_failed_attempt(transaction, commit, transition.error))
+        for moved, reached, at in _seqs(commit.moves, last_seq):
+            transition = moved.transition
+            lines += rows_of_lines(transaction, commit.lease.run_id, moved.lines, reached, at)
+            if transition.step is not None:
+                steps.append(_new_step(transaction, commit.lease, moved, transition.step))
+            if transition.error is not None:
+                failed.append(_failed_attempt(transaction, commit.lease, moved, transition.error))
     insert_steps(transaction, steps)
     transaction.insert(attempts, failed)
     transaction.insert(log_lines, lines)
+
+
+def _seqs(moves: Sequence[Moved], last_seq: int) -> Iterator[tuple[Moved, int, float | None]]:
+    """Yield each transition, the `seq` of its last line, and the time of its lines; None: that of the commit."""
+    reached = last_seq - sum([len(moved.lines) for moved in moves])
+    for moved in moves[:-1]:
+        reached += len(moved.lines)
+        yield moved, reached, moved.finished
+    yield moves[-1], last_seq, None
 
 
 def _update_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[Any]:
@@ -219,10 +317,10 @@ def _update_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[An
     resting: list[Row] = []
     now = transaction.moment.text()
     for commit in commits:
-        if commit.transition.run.status is not Status.RUNNING:
+        if commit.last.run.status is not Status.RUNNING:
             resting.append(_place_of_rest(transaction, commit, now))
         else:
-            (staying if commit.transition.step is None else advancing).append(_place(commit, now))
+            (staying if commit.last.step is None else advancing).append(_place(commit, now))
     updated = transaction.each(_ADVANCE, advancing)
     updated += transaction.each(_STAY, staying)
     updated += transaction.each(_REST, resting)
@@ -230,20 +328,20 @@ def _update_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[An
 
 
 def _place(commit: _Commit, now: str) -> dict[str, Any]:
-    run = commit.transition.run
+    run = commit.last.run
     return {
         "run_id": commit.lease.run_id,
         "token": commit.lease.token,
-        "step_before": run.step - (commit.transition.step is not None),
+        "step_before": run.step - len(commit.moves) + (commit.last.step is None),
         "step": run.step,
         "node": run.node,
-        "lines": len(commit.lines),
+        "lines": sum([len(moved.lines) for moved in commit.moves]),
         "now": now,
     }
 
 
 def _place_of_rest(transaction: Transaction, commit: _Commit, now: str) -> dict[str, Any]:
-    run, error, wait = commit.transition.run, commit.transition.error, commit.transition.wait
+    run, error, wait = commit.last.run, commit.last.error, commit.last.wait
     return _place(commit, now) | {
         "status": run.status.value,
         "attempt": run.attempt,
@@ -255,57 +353,42 @@ def _place_of_rest(transaction: Transaction, commit: _Commit, now: str) -> dict[
     }
 
 
-def _new_step(transaction: Transaction, commit: _Commit, step: Step) -> NewStep:
-    started_at, duration_ms = _span(transaction, commit)
-    evaluated, is_abridged = _evaluated_text(step.decision)
+def _new_step(transaction: Transaction, lease: Lease, moved: Moved, step: Step) -> NewStep:
+    started_at, duration_ms = _span(transaction, moved)
+    evaluated, is_abridged = evaluated_text(step.decision)
     return NewStep(
-        run_id=commit.lease.run_id,
-        step=commit.transition.run.step,
+        run_id=lease.run_id,
+        step=moved.transition.run.step,
         node=step.node,
         attempt=step.attempt,
-        lease_token=commit.lease.token,
+        lease_token=lease.token,
         next_node=step.decision.to,
         reason=step.decision.reason.value,
         evaluated=evaluated,
         is_abridged=int(is_abridged),
         started_at=started_at,
-        finished_at=transaction.moment.at(commit.finished),
+        finished_at=transaction.moment.at(moved.finished),
         duration_ms=duration_ms,
         changes=step.changes,
     )
 
 
-def _span(transaction: Transaction, commit: _Commit) -> tuple[str, float]:
+def _span(transaction: Transaction, moved: Moved) -> tuple[str, float]:
     """Return when the attempt began and how many ms it took. If the run was parked, its wait counts."""
-    since_us, moment = commit.transition.since_us, transaction.moment
+    since_us, moment = moved.transition.since_us, transaction.moment
     if since_us is not None:
         return text_of(since_us), max(0, moment.now_us - since_us) // 1000
-    return moment.at(commit.started), round((commit.finished - commit.started) * 1000, 3)
+    return moment.at(moved.started), round((moved.finished - moved.started) * 1000, 3)
 
 
-def _evaluated_text(decision: Decision) -> tuple[str, bool]:
-    """Return the decision's record as JSON, and whether something large was left out of it."""
-    if all(_is_short(value) for record in decision.evaluated for value in record["operands"].values()):
-        text = codec.encode(decision.evaluated)
-        if codec.byte_length(text) <= EVALUATED_BYTES_MAX:
-            return text, False
-    abridged, is_abridged = abridge(decision.evaluated, EVALUATED_BYTES_MAX)
-    return codec.encode(abridged), is_abridged
-
-
-def _is_short(value: Any) -> bool:
-    """Return whether `value` is so small that encoding it with others is worth a try."""
-    return len(value) <= EVALUATED_BYTES_MAX if isinstance(value, str) else not isinstance(value, list | dict)
-
-
-def _failed_attempt(transaction: Transaction, commit: _Commit, error: RunError) -> dict[str, Any]:
+def _failed_attempt(transaction: Transaction, lease: Lease, moved: Moved, error: RunError) -> dict[str, Any]:
     return {
-        "run_id": commit.lease.run_id,
+        "run_id": lease.run_id,
         "step": error.step,
         "attempt": error.attempt,
         "error": codec.encode({"type": error.type, "message": error.message}),
-        "started_at": _span(transaction, commit)[0],
-        "finished_at": transaction.moment.at(commit.finished),
+        "started_at": _span(transaction, moved)[0],
+        "finished_at": transaction.moment.at(moved.finished),
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import bindparam, update
 
-from service.core.run import Transition, WaitKind
+from service.core.run import Run, Transition, WaitKind
 from service.store.commands.control import cancel_children
 from service.store.commands.start_children import start_children
 from service.store.database.statements import Statement
@@ -27,15 +27,18 @@ def apply_side_effects(transaction: Transaction, transitions: Sequence[Transitio
     if not transitions:
         return
     delete_waits(transaction, [transition.run.id for transition in transitions if transition.ends_wait])
+    visited: dict[tuple[str, str], Run] = {}
     for transition in transitions:
         run = transition.run
         if transition.consumes is not None:
             transaction.execute(_CONSUME, run_id=run.id, number=transition.consumes, by_step=run.step)
         node = None if transition.step is None else transition.step.node
         if node is not None and node in run.visits:
-            count_visit(transaction, run, node)
+            visited[run.id, node] = run  # Of several steps of a run, the last has the count.
         if transition.starts:
             start_children(transaction, run, transition.starts)
+    for (_, node), run in visited.items():
+        count_visit(transaction, run, node)
     parked = [(transition.run.id, transition.wait) for transition in transitions if transition.wait is not None]
     park(transaction, parked)
     # After the waits are written: a run that parks may be such a child.

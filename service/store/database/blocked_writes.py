@@ -28,7 +28,7 @@ from typing import Any
 
 from service.core.errors import Unavailable
 from service.store.database.protocol import Database
-from service.store.database.queued_write import QueuedWrite, answer
+from service.store.database.queued_write import QueuedWrite, answer, pop_some
 from service.store.database.transaction import Transaction
 from service.store.database.write_connection import Transactions
 
@@ -96,17 +96,17 @@ class BlockedWrites:
         self._logged_at = -LOG_S
 
     def take(self, waiting: deque[QueuedWrite[Any]], count: int) -> list[QueuedWrite[Any]]:
-        """Remove up to `count` writes from `waiting` and return those that touch nothing that may be locked.
+        """Remove writes that make up to `count` steps from `waiting`, and return those that touch nothing locked.
 
         The others wait here from now on.
         """
         if not self._here and not self._suspected:
-            return [waiting.popleft() for _ in range(min(count, len(waiting)))]
+            return pop_some(waiting, count)
         free: list[QueuedWrite[Any]] = []
         refused: list[QueuedWrite[Any]] = []
         with self._changed:
             self._forget_old()
-            for write in [waiting.popleft() for _ in range(min(count, len(waiting)))]:
+            for write in pop_some(waiting, count):
                 suspected = () if write.is_returned else self._suspected
                 if any(name in self._count_of or name in suspected for name in write.touches):
                     if not self._admit(write):

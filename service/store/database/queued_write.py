@@ -1,9 +1,12 @@
-"""A command that waits for its commit, and how its caller, a thread or a task, gets the result."""
+"""Commands that wait for their commit, in a queue, and how their callers, threads or tasks, get the results."""
 
 from __future__ import annotations
 
 import asyncio
+import math
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -12,7 +15,19 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, Generic
 
+from service.core.errors import Unavailable
 from service.store.database.transaction import BatchCommand, T, Transaction
+
+QUEUE_MAX = 10_000
+"""Commands that may wait. Further ones are refused."""
+LOOP_S = 0.02
+"""How long commands are left to the loop that commits inline, which a tool may be blocking."""
+DEFER_S = 0.005
+"""How long a deferred command waits at most for others to be committed with it."""
+OVERDUE_S = DEFER_S * 0.8
+"""After how long a loop that commits inline commits what waits. A little later the writer's thread would do it."""
+
+STOPPING = "the server is stopping"
 
 Touches = tuple[str, ...]
 """Names of what a command touches and others may lock, as far as they are known: ids of runs and graphs, and tables
@@ -30,6 +45,11 @@ class QueuedWrite(Generic[T]):
     loop: asyncio.AbstractEventLoop | None = None
     """The loop of the waiting task; None if a thread waits."""
     touches: Touches = ()
+    weight: int = 1
+    """How many steps it commits; a batch is bounded by the sum."""
+    is_deferred: bool = False
+    """Whether it waits for others to be committed with it, unless its caller hastens the commit."""
+    queued_at: float = 0.0
     left_until: float = 0.0
     """Until when the writer's thread leaves this write to the loop that commits inline."""
     is_returned: bool = False
@@ -62,6 +82,99 @@ class QueuedWrite(Generic[T]):
                 self.future.set_exception(error)
         elif self.loop is not None:
             _call_on_loop(self.loop, _set_exception, self.future, error)
+
+
+class WriteQueue:
+    """The writes that wait, in their order, and when they must be committed."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[QueuedWrite[Any]] = deque()
+        self.due_at = math.inf
+        """When to commit what waits, on the monotonic clock: at once, unless all of it is deferred."""
+        self.closing = threading.Event()
+        self.called = threading.Event()
+        """Set to wake up the writer's thread."""
+        self._entry = threading.Lock()
+        """Held to queue a write and to close, so that nothing is queued after the last commit."""
+
+    def close(self) -> None:
+        """Refuse what comes from now on."""
+        with self._entry:
+            self.closing.set()
+
+    def add(self, write: QueuedWrite[Any]) -> bool:
+        """Queue `write`, or refuse it and return False."""
+        now = time.monotonic()
+        write.queued_at = now
+        write.left_until = now + (DEFER_S if write.is_deferred else LOOP_S)
+        with self._entry:
+            if self.closing.is_set():
+                write.future.set_exception(Unavailable(STOPPING))
+            elif len(self.waiting) >= QUEUE_MAX:
+                write.future.set_exception(Unavailable("too many writes wait for the database"))
+            else:
+                self.waiting.append(write)
+                self.due_at = min(self.due_at, now + DEFER_S if write.is_deferred else 0.0)
+                return True
+        return False
+
+    def put_first(self, batch: Sequence[QueuedWrite[Any]]) -> bool:
+        """Queue `batch` before all that came later. Return False if the queue is closing."""
+        with self._entry:
+            if self.closing.is_set():
+                return False
+            self.waiting.extendleft(reversed(batch))
+        return True
+
+    def follow_returned(self, write: QueuedWrite[Any]) -> bool:
+        """If an earlier write with the same subject was given back, queue `write` behind it and return True."""
+        with self._entry:
+            same = (place for place, other in enumerate(self.waiting) if other.is_returned and other.precedes(write))
+            if (place := max(same, default=-1)) >= 0:
+                self.waiting.insert(place + 1, write)
+        return place >= 0
+
+    def is_due(self) -> bool:
+        """Whether something waits that is not deferred, or that has waited long enough."""
+        return bool(self.waiting) and self.due_at <= time.monotonic()
+
+    def left_s(self, *, is_left_to_loop: bool) -> float:
+        """Return for how many seconds the thread may still leave what waits to the loop, or deferred writes to others.
+
+        `is_left_to_loop`: a loop commits inline, and is not held up.
+        """
+        try:
+            until = self.waiting[0].left_until if is_left_to_loop else self.due_at
+        except IndexError:
+            return 0.0
+        return 0.0 if self.closing.is_set() or not self.waiting else until - time.monotonic()
+
+    def await_work(self, again_s: float | None, leaves_to_loop: Callable[[], bool]) -> None:
+        """Wait until the thread has to commit something, or until `again_s` seconds have passed."""
+        if not self.waiting:
+            self.called.wait(again_s)
+        self.called.clear()
+        while (left_s := self.left_s(is_left_to_loop=(is_left := leaves_to_loop()))) > 0:
+            if is_left:
+                self.closing.wait(left_s)  # A call is for the loop. Waking up for each would slow it down.
+            elif self.called.wait(min(left_s, LOOP_S)):
+                self.called.clear()
+
+
+def refuse_all(batch: Sequence[QueuedWrite[Any]], error: BaseException) -> None:
+    """Give the callers of `batch` the error."""
+    for write in batch:
+        write.refuse(error)
+
+
+def pop_some(waiting: deque[QueuedWrite[Any]], weight_max: int) -> list[QueuedWrite[Any]]:
+    """Remove writes from the front of `waiting`, up to about `weight_max` steps, and return them."""
+    popped = []
+    while weight_max > 0 and waiting:
+        write = waiting.popleft()
+        weight_max -= write.weight
+        popped.append(write)
+    return popped
 
 
 def deadline_in(within_s: float | None) -> float | None:

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
-import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -31,7 +31,17 @@ from service.store.database.blocked_writes import BlockedWrites
 from service.store.database.local_events import LocalEvents
 from service.store.database.notifier import Notifier
 from service.store.database.protocol import Database
-from service.store.database.queued_write import QueuedWrite, Touches, answer, deadline_in
+from service.store.database.queued_write import (
+    OVERDUE_S,
+    QUEUE_MAX,
+    STOPPING,
+    QueuedWrite,
+    Touches,
+    WriteQueue,
+    answer,
+    deadline_in,
+    refuse_all,
+)
 from service.store.database.required_tables import RequiredTables
 from service.store.database.store_clock import StoreClock
 from service.store.database.transaction import BatchCommand, Command, I, T, one_by_one
@@ -40,20 +50,15 @@ from service.store.database.write_connection import StoredTimes, Transactions, W
 logger = logging.getLogger(__name__)
 
 BATCH_MAX = 512
-"""The most commands in one transaction."""
-QUEUE_MAX = 10_000
-"""Commands that may wait. Further ones are refused."""
+"""The most commands in one transaction, a command with several steps counting as so many."""
 PAUSE_S_MIN, PAUSE_S_MAX = 0.05, 1.0
 """Bounds of the pause between two tries to open a transaction."""
 LOSSES_MAX = 5
 """After this many lost transactions, assume that the command causes them."""
 TURN_S = 10.0
 """How long a caller with a deadline waits, after that deadline, for a command that is being executed."""
-LOOP_S = 0.02
-"""How long commands are left to the loop that commits inline, which a tool may be blocking."""
 
 NO_WRITES = "the database takes no writes just now"
-STOPPING = "the server is stopping"
 
 
 class Writer:
@@ -74,20 +79,18 @@ class Writer:
         self._required = required
         # A connection needs a file descriptor, and there may be none left.
         self._obstacles: tuple[type[Exception], ...] = (OSError, *database.errors)
-        self._called = threading.Event()
+        self._queue = WriteQueue()
+        self._waiting = self._queue.waiting
+        self._closing = self._queue.closing
         transactions = Transactions(database, clock or StoreClock(lease_s=0.0), stored_times)
         # The writer's thread does the maintenance (`Database.keep`), so that no answer waits for it.
-        self._write_connection = WriteConnection(database, transactions, on_keep_due=self._called.set)
+        self._write_connection = WriteConnection(database, transactions, on_keep_due=self._queue.called.set)
         self.batches = self._write_connection.batches
         self._blocked_writes = BlockedWrites(database, transactions, self._take_back, self._tell)
-        self._waiting: deque[QueuedWrite[Any]] = deque()
         self._stranded: list[QueuedWrite[Any]] = []
         """Writes without a deadline to a database that is lost until a restart."""
-        self._entry = threading.Lock()
-        """Held to queue a write and to close, so that nothing is queued after the last commit."""
         self._turn = threading.Lock()
         """Held by the user of the connection: the writer's thread or the loop that commits inline."""
-        self._closing = threading.Event()
         self._inline: asyncio.AbstractEventLoop | None = None
         self._inline_thread: int | None = None
         self._denial: str | None = None
@@ -116,9 +119,8 @@ class Writer:
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Commit what waits, then close. What a locked database does not take by then stays uncommitted."""
-        with self._entry:
-            self._closing.set()
-        self._called.set()
+        self._queue.close()
+        self._queue.called.set()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
 
@@ -127,17 +129,18 @@ class Writer:
         self._inline = asyncio.get_running_loop()
         self._inline_thread = threading.get_ident()
         self._is_combining = self._is_held_up = False
-        self._called.set()
+        self._queue.called.set()
 
     def commit_on_thread(self) -> None:
         """From now on, commit on the writer's own thread, because the loop is about to end."""
         self._inline, self._inline_thread = None, None
-        self._called.set()
+        self._queue.called.set()
 
     def submit(self, command: Command[T], *, touches: Touches = (), within_s: float | None = None) -> Future[T]:
         """Queue `command`, in order. If its turn has not come after `within_s` seconds, it ends as Unavailable."""
         future: Future[T] = Future()
-        self._queue(QueuedWrite(one_by_one, command, deadline_in(within_s), future, touches=touches))
+        if self._queue.add(QueuedWrite(one_by_one, command, deadline_in(within_s), future, touches=touches)):
+            self._call()
         return future
 
     async def write(self, command: Command[T], *, touches: Touches = (), within_s: float | None = None) -> T:
@@ -160,10 +163,8 @@ class Writer:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        at_once = at_once and loop is self._inline
-        self._queue(QueuedWrite(command, item, deadline_in(within_s), future, loop, touches), is_called=at_once)
-        if at_once:  # For S1 of benchmarks/compare.py.
-            self._commit_inline()
+        if self._queue.add(QueuedWrite(command, item, deadline_in(within_s), future, loop, touches)):
+            self.hasten(at_once=at_once)
         if within_s is None:
             return await future
         try:
@@ -172,30 +173,47 @@ class Writer:
         except TimeoutError:
             raise Unavailable("the database does not answer") from None
 
-    def _queue(self, write: QueuedWrite[Any], *, is_called: bool = False) -> None:
-        """Queue `write`. With `is_called`, the caller itself has it committed, so no loop or thread is woken."""
-        write.left_until = time.monotonic() + LOOP_S
-        with self._entry:
-            if self._closing.is_set():
-                write.future.set_exception(Unavailable(STOPPING))
-            elif len(self._waiting) >= QUEUE_MAX:
-                write.future.set_exception(Unavailable("too many writes wait for the database"))
-            else:
-                self._waiting.append(write)
-                if not is_called:
-                    self._call()
+    def defer(self, command: BatchCommand[I, T], item: I, *, touches: Touches = ()) -> QueuedWrite[T]:
+        """Queue `command` for `item`, to be committed with other writes, at the latest after DEFER_S.
+
+        Until then the item may change, with `weight` and `touches` of the QueuedWrite. Call it on the running loop.
+        """
+        loop = asyncio.get_running_loop()
+        write: QueuedWrite[T] = QueuedWrite(command, item, None, loop.create_future(), loop, touches, is_deferred=True)
+        if self._queue.add(write):
+            self._queue.called.set()  # The thread sees to it that it is not forgotten, whatever the loop is kept from.
+        return write
+
+    def hasten(self, *, at_once: bool) -> None:
+        """Have all that waits committed, deferred or not; `at_once` as in `write_with_others`."""
+        # For S1 of benchmarks/compare.py.
+        (self._commit_inline if at_once and asyncio.get_running_loop() is self._inline else self._call)()
+
+    def commit_overdue(self, now: float) -> None:
+        """If the running loop commits inline and something has waited for OVERDUE_S, commit what waits."""
+        if asyncio.get_running_loop() is self._inline:
+            with suppress(IndexError):  # The thread has taken it just now.
+                if now - self._waiting[0].queued_at >= OVERDUE_S:
+                    self._commit_inline()
+
+    def _take(self) -> list[QueuedWrite[Any]]:
+        """Take the next batch out of the queue."""
+        self._queue.due_at = math.inf  # First: a write that is queued meanwhile sets it afterwards.
+        batch = self._blocked_writes.take(self._waiting, BATCH_MAX)
+        if self._waiting:
+            self._queue.due_at = 0.0
+        return batch
 
     def _take_back(self, batch: Sequence[QueuedWrite[Any]]) -> None:
         """Queue what blocked writes give back, before all that came later."""
-        with self._entry:
-            if not (is_late := self._closing.is_set()):
-                self._waiting.extendleft(reversed(batch))
-                self._call()
-        if is_late:
-            self._refuse(batch, Unavailable(STOPPING))
+        if self._queue.put_first(batch):
+            self._call()
+        else:
+            refuse_all(batch, Unavailable(STOPPING))
 
     def _call(self) -> None:
         """Make the loop or the thread commit what waits."""
+        self._queue.due_at = 0.0
         loop = self._inline
         if loop is not None and not loop.is_closed() and not self._is_combining:
             # Not at once: whatever else is ready by then goes into the same commit. A second call does no harm.
@@ -203,7 +221,7 @@ class Writer:
             is_here = threading.get_ident() == self._inline_thread
             with suppress(RuntimeError):  # The loop was closed just now.
                 loop.call_soon(self._commit_inline) if is_here else loop.call_soon_threadsafe(self._commit_inline)
-        self._called.set()
+        self._queue.called.set()
 
     def _commit_inline(self) -> None:
         """Commit what waits, on the loop's thread. If the thread has the turn, it calls again afterwards."""
@@ -211,15 +229,15 @@ class Writer:
         if not self._turn.acquire(blocking=False):
             return
         try:
-            batch = [write for write in self._blocked_writes.take(self._waiting, BATCH_MAX) if self._still_waits(write)]
+            batch = [write for write in self._take() if self._still_waits(write)]
             is_done = not batch or self._commit_without_waiting(batch)
             if not is_done:
                 self._put_back(batch)
         finally:
             self._turn.release()
         if not is_done:
-            self._called.set()
-        elif self._waiting:
+            self._queue.called.set()
+        elif self._queue.is_due():
             self._call()
 
     def _commit_without_waiting(self, batch: list[QueuedWrite[Any]]) -> bool:
@@ -244,37 +262,31 @@ class Writer:
             write.left_until = 0.0
             write.losses += self._write_connection.connection is None
         self._waiting.extendleft(reversed(batch))
+        self._queue.due_at = 0.0
 
     def _work(self) -> None:
         """Commit what waits until the writer is closed. Runs on the writer's own thread."""
         is_done, again_s = False, None
         while not is_done:
-            self._called.wait(again_s)
-            self._called.clear()
-            while (left_s := self._left_s()) > 0 and not self._closing.wait(left_s):
-                pass
+            self._queue.await_work(again_s, self._leaves_to_loop)
             with self._turn:
                 # Check again: the loop may have committed the first write just now, and later ones are left to it.
-                while self._left_s() <= 0 and (batch := self._blocked_writes.take(self._waiting, BATCH_MAX)):
-                    self._is_held_up = self._inline is not None
+                while self._queue.left_s(is_left_to_loop=self._leaves_to_loop()) <= 0 and (batch := self._take()):
+                    if self._inline is not None and not all(write.is_deferred for write in batch):
+                        self._is_held_up = True
                     self._commit_or_drop(batch)
                 again_s = self._database.keep(self._write_connection.connection)
                 # With the turn, so that the loop cannot put anything back afterwards.
                 is_done = self._closing.is_set() and not self._waiting
-            if self._waiting:
+            if self._queue.is_due():
                 self._call()
         self._blocked_writes.close()
-        self._refuse(self._stranded, Unavailable(STOPPING))
+        refuse_all(self._stranded, Unavailable(STOPPING))
         self._write_connection.disconnect(for_good=True)
 
-    def _left_s(self) -> float:
-        """Return for how many seconds the first write is still left to the loop: 0 if the loop is held up."""
-        if self._inline is None or self._is_held_up or self._closing.is_set():
-            return 0.0
-        try:
-            return self._waiting[0].left_until - time.monotonic()
-        except IndexError:
-            return 0.0
+    def _leaves_to_loop(self) -> bool:
+        """Whether the thread leaves writes to the loop for as long as they may wait for it."""
+        return self._inline is not None and not self._is_held_up and not self._closing.is_set()
 
     def _commit_or_drop(self, batch: list[QueuedWrite[Any]]) -> None:
         """Commit `batch`. If that raises by a fault of ours, refuse it, so that later writes are still answered."""
@@ -285,7 +297,7 @@ class Writer:
             self._is_sound = False
             logger.exception("a batch was dropped")
             self._write_connection.disconnect()
-            self._refuse(batch, Unavailable(NO_WRITES))
+            refuse_all(batch, Unavailable(NO_WRITES))
 
     def _begin(self, batch: list[QueuedWrite[Any]], *, alone: bool = False) -> list[QueuedWrite[Any]]:
         """Open a transaction, however long that takes, and return those of `batch` that still want it.
@@ -304,7 +316,7 @@ class Writer:
             except self._obstacles as error:
                 self._is_sound = True
                 if self._closing.is_set():
-                    self._refuse(batch, Unavailable(f"{STOPPING}, and the database takes no writes"))
+                    refuse_all(batch, Unavailable(f"{STOPPING}, and the database takes no writes"))
                     return []
                 self._denial = self._database.denial(error)
                 if not self._database.is_locked(error):
@@ -370,31 +382,19 @@ class Writer:
         for write in batch:
             write.losses += is_lost
             if len(batch) > 1 or (is_lost and write.losses < LOSSES_MAX):
-                free = [] if self._follows_returned(write) else self._blocked_writes.take(deque([write]), 1)
+                free = [] if self._queue.follow_returned(write) else self._blocked_writes.take(deque([write]), 1)
                 if ready := self._begin(free, alone=True):
                     self._commit(ready)
             elif write.losses and write.deadline is None and isinstance(refusal, Unavailable):
                 self._try_later(write, refusal)
             else:
-                self._refuse(batch, refusal)
-
-    def _follows_returned(self, write: QueuedWrite[Any]) -> bool:
-        """Whether an earlier write with the same subject was given back meanwhile. Queue `write` behind it then."""
-        with self._entry:
-            same = (place for place, other in enumerate(self._waiting) if other.is_returned and other.precedes(write))
-            if (place := max(same, default=-1)) >= 0:
-                self._waiting.insert(place + 1, write)
-        return place >= 0
+                refuse_all(batch, refusal)
 
     def _try_later(self, write: QueuedWrite[Any], refusal: Unavailable) -> None:
         """Queue `write` behind all that waits, so that nothing waits for it. Refuse it if the writer is closing."""
         if self._closing.wait(PAUSE_S_MIN):
-            self._refuse([write], refusal)
+            refuse_all([write], refusal)
         else:
             self._waiting.append(write)
-            self._called.set()
-
-    @staticmethod
-    def _refuse(batch: Sequence[QueuedWrite[Any]], error: BaseException) -> None:
-        for write in batch:
-            write.refuse(error)
+            self._queue.due_at = 0.0
+            self._queue.called.set()

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from service.core import codec
+from service.core.routing.conditions import Decision, abridge
 from service.core.state import Changes
 from service.store.database.transaction import Row, Transaction
 from service.store.rows.changes import insert_changes, rows_of_changes
 from service.store.schema.models import snapshots
+
+EVALUATED_BYTES_MAX = 1024
+"""A larger operand or condition of a decision is not stored with the step. It is read back from the state or graph."""
 
 
 class NewStep(NamedTuple):
@@ -36,3 +41,18 @@ def insert_steps(transaction: Transaction, steps: Sequence[NewStep]) -> None:
         changed += rows_of_changes(transaction, step.run_id, step.step, step.changes)
     insert_changes(transaction, changed)
     transaction.insert(snapshots, [step._asdict() for step in steps])
+
+
+def evaluated_text(decision: Decision) -> tuple[str, bool]:
+    """Return the decision's record as JSON, and whether something large was left out of it."""
+    if all(_is_short(value) for record in decision.evaluated for value in record["operands"].values()):
+        text = codec.encode(decision.evaluated)
+        if codec.byte_length(text) <= EVALUATED_BYTES_MAX:
+            return text, False
+    abridged, is_abridged = abridge(decision.evaluated, EVALUATED_BYTES_MAX)
+    return codec.encode(abridged), is_abridged
+
+
+def _is_short(value: Any) -> bool:
+    """Return whether `value` is so small that encoding it with others is worth a try."""
+    return len(value) <= EVALUATED_BYTES_MAX if isinstance(value, str) else not isinstance(value, list | dict)

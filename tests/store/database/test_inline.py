@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from service.core.errors import Unavailable
-from service.store.database import writer as writing
+from service.store.database import queued_write as writing
 from service.store.database.local_events import LocalEvents
 from service.store.database.notifier import NoNotifier
 from service.store.database.required_tables import RequiredTables
@@ -78,7 +78,7 @@ async def test_a_loop_that_is_held_up_keeps_nobody_waiting(file: Sqlite, who: st
         threads: list[int] = []
         assert await writer.write(noting(threads, "before")) == "before"
         # The writer's thread has nothing to do by now, and waits to be called.
-        await until_async(lambda: not writer._called.is_set())
+        await until_async(lambda: not writer._queue.called.is_set())
         if who == "the loop itself":
             submitted = writer.submit(noting(threads, "held up"))
         else:
@@ -93,7 +93,7 @@ async def test_while_the_loop_is_held_up_others_are_served_at_once(file: Sqlite)
         # That the loop does nothing is known by now: what comes next is not left to it first.
         second = writer.submit(lambda _: writer._is_held_up)
         assert second.result(60)
-        assert writer._left_s() == 0.0
+        assert writer._queue.left_s(is_left_to_loop=writer._leaves_to_loop()) == 0.0
         # Until it is heard of again.
         assert await writer.write(add("third")) == "third"
         await until_async(lambda: not writer._is_held_up)

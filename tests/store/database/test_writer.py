@@ -284,7 +284,9 @@ def test_a_verb_that_comes_in_while_the_writer_closes_is_told_its_end(
                 closer.join(0.1)  # It cannot end before this verb is queued.
                 super().append(pending)
 
-        monkeypatch.setattr(writer, "_waiting", ClosingFirst())
+        waiting = ClosingFirst()
+        monkeypatch.setattr(writer._queue, "waiting", waiting)
+        monkeypatch.setattr(writer, "_waiting", waiting)
         assert writer.submit(add("a")).result(60) == "a"
         closer.join()
 

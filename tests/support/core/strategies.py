@@ -82,7 +82,7 @@ _options: dict[str, Any] = {
 _tools = st.sampled_from(TOOLS)
 nodes: st.SearchStrategy[Any] = (
     _tools
-    | _with({"tool": _tools}, metadata=states, isolate=st.booleans(), **_options)
+    | _with({"tool": _tools}, metadata=states, isolate=st.booleans(), pure=st.just(False), **_options)
     | _with({"sleep": _seconds | _with({"until": _paths})}, **_options)
     | _with({"signal": _state_keys}, into=_state_keys, **_options)
     | _with(

@@ -1,0 +1,173 @@
+"""How far a run is ahead of the disk: the steps of pure tools that were made and are not committed yet.
+
+Nobody outside can tell whether such a step was made, so a crash may lose it. Whatever the outside can see or cannot be
+taken back, such as a call of a tool that is not pure, comes after `settle` (external synchrony: Nightingale et al.,
+"Rethink the Sync", OSDI 2006).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from enum import Enum, auto
+
+from service.core.errors import LeaseLost, Unavailable
+from service.core.run import Run
+from service.core.transitions import Status
+from service.engine.figures import Figures
+from service.store import Store
+from service.store.commands.commit import Chain, Moved
+from service.store.database.queued_write import OVERDUE_S
+from service.store.rows.records import Lease
+
+STEPS_MAX = 256
+"""The most steps that a run may be ahead of the disk."""
+BYTES_MAX = 2**20
+"""The most bytes of changes and log lines that a run may be ahead of the disk, but for the last step."""
+RETRY_S = 0.1
+"""How long to wait, while a tool is running, until a commit is tried again for which the database was unavailable."""
+
+Pause = Callable[[Unavailable], Awaitable[None]]
+
+
+class Ahead:
+    """The steps that one run is ahead of the disk, in one chain, and the commit of this chain.
+
+    The store commits the chain at the latest after DEFER_S, also while a slow tool is running. No step is added
+    meanwhile, so the bounds hold for all that is not durable.
+    """
+
+    def __init__(
+        self, lease: Lease, store: Store, figures: Figures, is_alone: Callable[[], bool], abandon: Callable[[], None]
+    ) -> None:
+        """`abandon` is called if the run does not go on after the steps, for example because it was cancelled."""
+        self._lease = lease
+        self._steps = store.steps
+        self._figures = figures
+        self._is_alone = is_alone
+        self._abandon = abandon
+        self._chain: Chain | None = None
+        self._byte_count = 0
+        self._is_settling = False
+        self._retry: asyncio.TimerHandle | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return self._chain is None
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether the database has refused the steps for now, so that nothing may be written that comes after them."""
+        return self._chain is not None and _outcome(self._chain) is _Outcome.REFUSED
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the run does not go on after the steps: `settle` says why."""
+        return self._chain is not None and _outcome(self._chain) is _Outcome.ENDED
+
+    def add(self, moved: Moved) -> bool:
+        """Add a step, or return False if the steps before it are being committed: `settle` first."""
+        if (chain := self._chain) is not None:
+            if _outcome(chain) is _Outcome.COMMITTED:
+                self._finish(chain)
+            elif not chain.add(moved):
+                return False
+        if self._chain is None:
+            self._byte_count = 0
+            self._chain = self._steps.defer(self._lease, moved)
+            self._chain.future.add_done_callback(self._decided)
+        self._byte_count += _byte_count(moved)
+        return True
+
+    def is_full(self, now: float) -> bool:
+        """Whether the steps must be committed before another one is made."""
+        chain = self._chain
+        if chain is None or chain.future.done():
+            return False
+        return len(chain.moves) >= STEPS_MAX or self._byte_count >= BYTES_MAX or now - chain.queued_at >= OVERDUE_S
+
+    async def settle(self, pause: Pause) -> Run | None:
+        """Return when all steps are durable: the run as their commit has left it, or None if there were none.
+
+        Raises LeaseLost if the lease no longer holds. `pause` is awaited while the database is unavailable.
+        """
+        self._is_settling = True
+        try:
+            while (chain := self._chain) is not None:
+                if not chain.future.done():
+                    self._steps.hasten(is_alone=self._is_alone())
+                try:
+                    run = await chain.future
+                except Unavailable as error:
+                    await pause(error)
+                    self._try_again()
+                else:
+                    self._finish(chain)
+                    if run is None:
+                        raise LeaseLost(self._lease.run_id, self._lease.token)
+                    return run
+            return None
+        finally:
+            self._is_settling = False
+
+    def _decided(self, future: asyncio.Future[Run | None]) -> None:
+        """Act on the outcome of the commit, unless `settle` waits for it."""
+        chain = self._chain
+        if chain is None or future is not chain.future or self._is_settling:
+            return
+        match _outcome(chain):
+            case _Outcome.REFUSED:
+                self._retry = asyncio.get_running_loop().call_later(RETRY_S, self._try_again)
+            case _Outcome.COMMITTED:
+                self._finish(chain)
+            case _Outcome.ENDED:
+                self._abandon()
+
+    def close(self) -> None:
+        """Try no more to commit the steps in the background, because the run is no longer carried."""
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+
+    def _try_again(self) -> None:
+        self.close()
+        chain = self._chain
+        if chain is not None and chain.future.done():
+            self._steps.defer_again(chain)
+            chain.future.add_done_callback(self._decided)
+
+    def _finish(self, chain: Chain) -> None:
+        self._chain = None
+        if chain.future.result() is None:
+            return
+        now = time.monotonic()
+        for transition, started, finished, _ in chain.moves:
+            self._figures.attempts.observe(finished - started)
+            self._figures.note(transition, now - started)
+
+
+class _Outcome(Enum):
+    COMMITTED = auto()
+    """The steps are durable, and the run goes on after them."""
+    REFUSED = auto()
+    """The database was unavailable: the same commit must be tried again."""
+    ENDED = auto()
+    """The run does not go on: the lease was lost, the run rests, or there was a fault."""
+
+
+def _outcome(chain: Chain) -> _Outcome | None:
+    """Return the outcome of the chain's commit; None while there is none."""
+    future = chain.future
+    if not future.done() or future.cancelled():
+        return None
+    if (error := future.exception()) is not None:
+        return _Outcome.REFUSED if isinstance(error, Unavailable) else _Outcome.ENDED
+    run = future.result()
+    return _Outcome.COMMITTED if run is not None and run.status is Status.RUNNING else _Outcome.ENDED
+
+
+def _byte_count(moved: Moved) -> int:
+    step, lines = moved.transition.step, moved.lines
+    count = sum([len(line.message) + len(line.data) for line in lines])
+    return count if step is None else count + sum([entry.byte_length for entry in step.changes.set.values()])
