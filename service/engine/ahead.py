@@ -75,7 +75,7 @@ class Ahead:
                 return False
         if self._chain is None:
             self._byte_count = 0
-            self._chain = self._steps.defer(self._lease, moved)
+            self._chain = self._steps.defer(self._lease, [moved])
             self._chain.future.add_done_callback(self._decided)
         self._byte_count += _byte_count(moved)
         return True

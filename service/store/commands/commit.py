@@ -130,13 +130,13 @@ class Steps:
             raise LeaseLost(lease.run_id, lease.token)
         return run
 
-    def defer(self, lease: Lease, first: Moved) -> Chain:
-        """Queue a chain that begins with `first`, to be committed with other writes, at the latest after DEFER_S.
+    def defer(self, lease: Lease, moves: Sequence[Moved]) -> Chain:
+        """Queue a chain that begins with `moves`, to be committed with other writes, at the latest after DEFER_S.
 
         It takes further transitions until its commit begins. The result of its `future` is the run as it is after the
         last of them, or None if the lease no longer holds.
         """
-        chain = Chain(lease, first)
+        chain = Chain(lease, moves)
         chain.queue(self._writer)
         return chain
 
@@ -183,8 +183,8 @@ class Chain:
     One task adds them, while any thread may begin the commit.
     """
 
-    def __init__(self, lease: Lease, first: Moved) -> None:
-        self.moves = [first]
+    def __init__(self, lease: Lease, moves: Sequence[Moved]) -> None:
+        self.moves = list(moves)
         self._lease = lease
         self._lock = threading.Lock()
         self._is_sealed = False

@@ -40,6 +40,7 @@ from tests.support.store.harness import (
     Clock,
     clean,
     commit,
+    commit_chain,
     failure,
     key_of,
     rows_of,
@@ -54,8 +55,9 @@ from tests.support.store.rounds import run_until_each_has_succeeded
 SERVERS = ("one", "two", "three")
 VERBS = {
     *("start", "start again", "conflict", "claim", "begin", "step", "end", "fail", "repeat", "release"),
-    *("interrupt", "renew", "append", "lost"),
+    *("interrupt", "renew", "append", "lost", "chain", "chain lost", "repeat chain"),
 }
+WAYS = (*["step"] * 6, "end", "fail")
 OWNERS_VERBS = {"seize"}
 SHARERS_VERBS = {"join", "share", "share less"}
 
@@ -250,7 +252,7 @@ class Machine(RuleBasedStateMachine):
     # Steps and lines.
 
     @precondition(lambda self: self.handles)
-    @rule(data=st.data(), way=st.sampled_from(["step"] * 6 + ["end", "fail"]), line_count=st.integers(0, 3))
+    @rule(data=st.data(), way=st.sampled_from(WAYS), line_count=st.integers(0, 3))
     def commit(self, data: st.DataObject, way: str, line_count: int) -> None:
         handle, run, holds = self.handle(data)
         if next_move(handle.run) is None:
@@ -262,9 +264,45 @@ class Machine(RuleBasedStateMachine):
             self.succeeded["lost"] += 1
             return
         handle.run = self.wait(commit(self.store_of(handle), handle.lease, transition, said(*["x"] * line_count)))
-        handle.last = transition
+        handle.last, handle.last_chain = transition, None
         run.moved(transition, line_count)
         self.succeeded["fail" if transition.error else way] += 1
+
+    @precondition(lambda self: self.handles)
+    @rule(data=st.data(), ways=st.lists(st.just("step"), min_size=1, max_size=4), last=st.sampled_from(WAYS))
+    def commit_chain(self, data: st.DataObject, ways: list[str], last: str) -> None:
+        handle, run, holds = self.handle(data)
+        if next_move(handle.run) is None:
+            return
+        made: list[Transition] = []
+        for way in [*ways, last]:
+            made.append(self._transition(made[-1].run if made else handle.run, data, way))
+        after = self.wait(self._chain(handle, made))
+        if not holds or handle.run.step != run.step:
+            assert after is None
+            self.succeeded["chain lost"] += 1
+            return
+        assert after == made[-1].run
+        handle.run, handle.last, handle.last_chain = made[-1].run, None, made
+        for transition in made:
+            run.moved(transition, 1)
+        self.succeeded["chain"] += 1
+
+    async def _chain(self, handle: Handle, made: list[Transition]) -> Run | None:
+        return await commit_chain(self.store_of(handle), handle.lease, made, said("x"))
+
+    @precondition(lambda self: any(handle.last_chain for handle in self.handles))
+    @rule(data=st.data())
+    def repeat_a_chain(self, data: st.DataObject) -> None:
+        handle, run, _ = self.handle(data)
+        if not (made := handle.last_chain):
+            return
+        again, last = self.wait(self._chain(handle, made)), made[-1].run
+        if (run.token, run.step, run.status) == (handle.lease.token, last.step, last.status):
+            assert again == last
+            self.succeeded["repeat chain"] += 1
+        else:
+            assert again is None
 
     def _transition(self, run: Run, data: st.DataObject, way: str) -> Transition:
         if way == "fail":

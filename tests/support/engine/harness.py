@@ -23,6 +23,14 @@ from service.store.schema.migrate import migrate
 STATE_BYTES_MAX = 2**20
 
 
+def pure(function: Callable[..., Any]) -> Tool:
+    return Tool.of(function, pure=True)
+
+
+def _tool(given: Callable[..., Any] | Tool) -> Tool:
+    return given if isinstance(given, Tool) else Tool.of(given)
+
+
 def loop_until(count: int, tool: str = "add") -> dict[str, Any]:
     """A graph of one node that counts `n` up to `count`."""
     again = {"to": "a", "condition": {"key": "n", "op": "<", "value": count}}
@@ -61,7 +69,7 @@ class Bench:
 @asynccontextmanager
 async def bench(
     folder: Path,
-    tools: Iterable[Callable[..., Any]],
+    tools: Iterable[Callable[..., Any] | Tool],
     *,
     clock: Override | None = None,
     url: str | None = None,
@@ -74,7 +82,7 @@ async def bench(
     store = Store(database, server_id=server_id, address="test", lease_s=lease_s, clock=clock)
     store.open()
     try:
-        yield Bench(store, {made.name: made for made in map(Tool.of, tools)}, folder / "runs")
+        yield Bench(store, {made.name: made for made in map(_tool, tools)}, folder / "runs")
     finally:
         await store.close()
 
@@ -82,7 +90,7 @@ async def bench(
 @asynccontextmanager
 async def running(
     folder: Path,
-    *tools: Callable[..., Any],
+    *tools: Callable[..., Any] | Tool,
     threads: int = 16,
     lease_s: float = 15,
     url: str | None = None,

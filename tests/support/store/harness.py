@@ -20,6 +20,7 @@ from service.core.run import Event, Line, Run, Transition
 from service.core.state import State
 from service.core.validation import read_graph
 from service.store import Store
+from service.store.commands.commit import Chain, Moved
 from service.store.commands.start import Start
 from service.store.database.clock import Override, iso
 from service.store.database.postgres.connections import Postgres
@@ -142,6 +143,33 @@ async def commit(
     return await store.steps.commit(lease, transition, started=now, finished=now, lines=lines)
 
 
+def chain_of(store: Store, lease: Lease, moves: Sequence[Transition], lines: Sequence[Line] = ()) -> Chain:
+    """Queue transitions as they are made by pure tools, each after `lines`; all are dated at the commit."""
+    return store.steps.defer(lease, [moved(made, lines) for made in moves])
+
+
+def moved(made: Transition, lines: Sequence[Line] = ()) -> Moved:
+    later = time.monotonic() + 3600
+    return Moved(made, later, later, (*lines, *made.lines))
+
+
+async def commit_chain(
+    store: Store, lease: Lease, moves: Sequence[Transition], lines: Sequence[Line] = ()
+) -> Run | None:
+    chain = chain_of(store, lease, moves, lines)
+    store.steps.hasten(is_alone=False)
+    return await chain.future
+
+
+def successes(run: Run, *states: dict[str, Any]) -> list[Transition]:
+    """Successive steps, each leaving one of `states`."""
+    made: list[Transition] = []
+    for state in states:
+        made.append(success(run, **state))
+        run = made[-1].run
+    return made
+
+
 async def walk(store: Store, claimed: Claimed, states: Sequence[dict[str, Any]]) -> Run:
     """Commit one step after the other, each leaving one of `states`."""
     run = claimed.run
@@ -199,7 +227,7 @@ def clean(database: Database) -> None:
 def dump(database: Database) -> dict[str, list[Any]]:
     """Every row of every table."""
     with sql(database) as session:
-        return {name: rows_of(session, f"SELECT * FROM {name} ORDER BY 1, 2") for name in sorted(metadata.tables)}
+        return {name: sorted(rows_of(session, f"SELECT * FROM {name}"), key=repr) for name in sorted(metadata.tables)}
 
 
 @contextmanager

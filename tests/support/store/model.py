@@ -83,6 +83,7 @@ class Handle:
     lease: Lease
     run: Run
     last: Transition | None = None
+    last_chain: list[Transition] | None = None
 
 
 class ModelServers:

@@ -12,6 +12,7 @@ from tests.support.store.control_verbs import CONTROL_VERBS
 from tests.support.store.harness import (
     COUNTER,
     commit,
+    commit_chain,
     failure,
     key_of,
     said,
@@ -19,6 +20,7 @@ from tests.support.store.harness import (
     start_of,
     started,
     success,
+    successes,
 )
 
 Given = Any
@@ -65,6 +67,16 @@ async def fail(store: Store, given: Given) -> Any:
     return await commit(store, given[0].lease, failure(given[0].run), said("once"), at=LATER)
 
 
+async def advance_by_a_chain(store: Store, given: Given) -> Any:
+    made = successes(given[0].run, *({"n": number, "x": [1.0]} for number in range(1, 6)))
+    return await commit_chain(store, given[0].lease, made, said("a", "b"))
+
+
+async def end_by_a_chain(store: Store, given: Given) -> Any:
+    made = successes(given[0].run, {"n": 1}, {"n": 2, "x": 1}, {"n": 1000})
+    return await commit_chain(store, given[0].lease, made, said("once"))
+
+
 async def append(store: Store, given: Given) -> bool:
     return await asyncio.wrap_future(store.logs.append(given[0].lease, said("a", "b", "c")))
 
@@ -95,6 +107,8 @@ VERBS: dict[str, tuple[Callable[[Store], Awaitable[Given]], Verb]] = {
     "advance": (a_claim, advance),
     "end": (a_claim, run_to_its_end),
     "fail": (a_claim, fail),
+    "advance by a chain": (a_claim, advance_by_a_chain),
+    "end by a chain": (a_claim, end_by_a_chain),
     "append": (a_claim, append),
     "append twice": (a_claim, append_twice),
     "append, then advance": (a_claim, append_then_advance),
