@@ -25,7 +25,8 @@ LOOP_S = 0.02
 DEFER_S = 0.005
 """How long a deferred command waits at most for others to be committed with it."""
 OVERDUE_S = DEFER_S * 0.8
-"""After how long a loop that commits inline commits what waits. A little later the writer's thread would do it."""
+"""After how long a loop that commits inline commits what waits, if it is busy. The writer's thread calls an idle loop,
+and commits itself after another DEFER_S, which a tool must be blocking the loop for."""
 
 STOPPING = "the server is stopping"
 
@@ -49,6 +50,8 @@ class QueuedWrite(Generic[T]):
     """How many steps it commits; a batch is bounded by the sum."""
     is_deferred: bool = False
     """Whether it waits for others to be committed with it, unless its caller hastens the commit."""
+    is_called: bool = False
+    """Whether the loop was called to commit it, because it was deferred for long enough."""
     queued_at: float = 0.0
     left_until: float = 0.0
     """Until when the writer's thread leaves this write to the loop that commits inline."""
@@ -134,6 +137,14 @@ class WriteQueue:
                 self.waiting.insert(place + 1, write)
         return place >= 0
 
+    @property
+    def oldest_at(self) -> float:
+        """When the first write was queued; infinity if none waits."""
+        try:
+            return self.waiting[0].queued_at
+        except IndexError:
+            return math.inf
+
     def is_due(self) -> bool:
         """Whether something waits that is not deferred, or that has waited long enough."""
         return bool(self.waiting) and self.due_at <= time.monotonic()
@@ -148,6 +159,18 @@ class WriteQueue:
         except IndexError:
             return 0.0
         return 0.0 if self.closing.is_set() or not self.waiting else until - time.monotonic()
+
+    def put_off_first(self) -> bool:
+        """If the loop must be called for the first write, leave it to the loop for DEFER_S more and return True."""
+        try:
+            first = self.waiting[0]
+        except IndexError:
+            return False
+        if not first.is_deferred or first.is_called:
+            return False
+        first.is_called = True
+        first.left_until += DEFER_S
+        return True
 
     def await_work(self, again_s: float | None, leaves_to_loop: Callable[[], bool]) -> None:
         """Wait until the thread has to commit something, or until `again_s` seconds have passed."""

@@ -176,25 +176,23 @@ class Writer:
     def defer(self, command: BatchCommand[I, T], item: I, *, touches: Touches = ()) -> QueuedWrite[T]:
         """Queue `command` for `item`, to be committed with other writes, at the latest after DEFER_S.
 
-        Until then the item may change, with `weight` and `touches` of the QueuedWrite. Call it on the running loop.
+        Until then the item may change, with `weight` and `touches` of the QueuedWrite.
         """
         loop = asyncio.get_running_loop()
         write: QueuedWrite[T] = QueuedWrite(command, item, None, loop.create_future(), loop, touches, is_deferred=True)
-        if self._queue.add(write):
-            self._queue.called.set()  # The thread sees to it that it is not forgotten, whatever the loop is kept from.
+        self._queue.add(write)
+        self._queue.called.set()  # The thread sees to it that the write is not forgotten if a tool blocks the loop.
         return write
 
     def hasten(self, *, at_once: bool) -> None:
         """Have all that waits committed, deferred or not; `at_once` as in `write_with_others`."""
-        # For S1 of benchmarks/compare.py.
-        (self._commit_inline if at_once and asyncio.get_running_loop() is self._inline else self._call)()
+        is_here = at_once and asyncio.get_running_loop() is self._inline  # For S1 of benchmarks/compare.py.
+        (self._commit_inline if is_here else self._call)()
 
     def commit_overdue(self, now: float) -> None:
         """If the running loop commits inline and something has waited for OVERDUE_S, commit what waits."""
-        if asyncio.get_running_loop() is self._inline:
-            with suppress(IndexError):  # The thread has taken it just now.
-                if now - self._waiting[0].queued_at >= OVERDUE_S:
-                    self._commit_inline()
+        if now - self._queue.oldest_at >= OVERDUE_S and asyncio.get_running_loop() is self._inline:
+            self._commit_inline()
 
     def _take(self) -> list[QueuedWrite[Any]]:
         """Take the next batch out of the queue."""
@@ -269,6 +267,9 @@ class Writer:
         is_done, again_s = False, None
         while not is_done:
             self._queue.await_work(again_s, self._leaves_to_loop)
+            if self._leaves_to_loop() and self._queue.put_off_first():
+                self._call()
+                continue
             with self._turn:
                 # Check again: the loop may have committed the first write just now, and later ones are left to it.
                 while self._queue.left_s(is_left_to_loop=self._leaves_to_loop()) <= 0 and (batch := self._take()):
