@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, Generic
+from typing import Any, Generic, Protocol
 
 from service.core.errors import Unavailable
 from service.store.database.transaction import BatchCommand, T, Transaction
@@ -87,6 +87,12 @@ class QueuedWrite(Generic[T]):
             _call_on_loop(self.loop, _set_exception, self.future, error)
 
 
+class Gate(Protocol):
+    """Lets writes out of the queue, but for those that must wait elsewhere."""
+
+    def take(self, waiting: deque[QueuedWrite[Any]], count: int) -> list[QueuedWrite[Any]]: ...
+
+
 class WriteQueue:
     """The writes that wait, in their order, and when they must be committed."""
 
@@ -120,6 +126,14 @@ class WriteQueue:
                 self.due_at = min(self.due_at, now + DEFER_S if write.is_deferred else 0.0)
                 return True
         return False
+
+    def take(self, gate: Gate, weight_max: int) -> list[QueuedWrite[Any]]:
+        """Take the next batch out of the queue, as `gate` gives it."""
+        self.due_at = math.inf  # First: a write that is queued meanwhile sets it afterwards.
+        batch = gate.take(self.waiting, weight_max)
+        if self.waiting:
+            self.due_at = 0.0
+        return batch
 
     def put_first(self, batch: Sequence[QueuedWrite[Any]]) -> bool:
         """Queue `batch` before all that came later. Return False if the queue is closing."""

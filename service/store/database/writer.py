@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -186,21 +185,15 @@ class Writer:
 
     def hasten(self, *, at_once: bool) -> None:
         """Have all that waits committed, deferred or not; `at_once` as in `write_with_others`."""
-        is_here = at_once and asyncio.get_running_loop() is self._inline  # For S1 of benchmarks/compare.py.
-        (self._commit_inline if is_here else self._call)()
+        if at_once and asyncio.get_running_loop() is self._inline:  # For S1 of benchmarks/compare.py.
+            self._commit_inline()
+        else:
+            self._call()
 
     def commit_overdue(self, now: float) -> None:
         """If the running loop commits inline and something has waited for OVERDUE_S, commit what waits."""
         if now - self._queue.oldest_at >= OVERDUE_S and asyncio.get_running_loop() is self._inline:
             self._commit_inline()
-
-    def _take(self) -> list[QueuedWrite[Any]]:
-        """Take the next batch out of the queue."""
-        self._queue.due_at = math.inf  # First: a write that is queued meanwhile sets it afterwards.
-        batch = self._blocked_writes.take(self._waiting, BATCH_MAX)
-        if self._waiting:
-            self._queue.due_at = 0.0
-        return batch
 
     def _take_back(self, batch: Sequence[QueuedWrite[Any]]) -> None:
         """Queue what blocked writes give back, before all that came later."""
@@ -227,7 +220,7 @@ class Writer:
         if not self._turn.acquire(blocking=False):
             return
         try:
-            batch = [write for write in self._take() if self._still_waits(write)]
+            batch = [write for write in self._queue.take(self._blocked_writes, BATCH_MAX) if self._still_waits(write)]
             is_done = not batch or self._commit_without_waiting(batch)
             if not is_done:
                 self._put_back(batch)
@@ -272,7 +265,9 @@ class Writer:
                 continue
             with self._turn:
                 # Check again: the loop may have committed the first write just now, and later ones are left to it.
-                while self._queue.left_s(is_left_to_loop=self._leaves_to_loop()) <= 0 and (batch := self._take()):
+                while self._queue.left_s(is_left_to_loop=self._leaves_to_loop()) <= 0 and (
+                    batch := self._queue.take(self._blocked_writes, BATCH_MAX)
+                ):
                     if self._inline is not None and not all(write.is_deferred for write in batch):
                         self._is_held_up = True
                     self._commit_or_drop(batch)
