@@ -29,6 +29,8 @@ from environments import Missing, python_of, versions_of
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 OURS = "rungraph"
+PURE = "rungraph (pure)"
+"""The same with a tool that is declared as pure, whose steps need not wait for the disk one after the other."""
 TIMEOUT_S = 1800
 """For one competitor in one round."""
 
@@ -46,9 +48,12 @@ class Competitor:
 
 COMPETITORS = {
     OURS: Competitor("rungraph", None),
+    PURE: Competitor("rungraph", None, "pure"),
     "raw": Competitor("raw", None),
     "bare": Competitor("bare", None),
     "langgraph": Competitor("langgraph", "langgraph"),
+    "langgraph (async)": Competitor("langgraph", "langgraph", "async"),
+    "langgraph (exit)": Competitor("langgraph", "langgraph", "exit"),
     "langgraph dev": Competitor("langgraph", "langgraph-dev"),
     "dbos": Competitor("dbos", "dbos"),
     "dbos (WAL)": Competitor("dbos", "dbos", "wal"),
@@ -58,8 +63,9 @@ COMPETITORS = {
     "dura": Competitor("dura", "dura"),
     "absurd": Competitor("absurd", "absurd"),
 }
-ON_SQLITE = (OURS, "raw", "langgraph", "dbos", "dbos (WAL)", "burr", "burr (WAL)", "burr (sync)", "dura")
-ON_POSTGRES = (OURS, "raw", "langgraph", "dbos", "absurd")
+LANGGRAPHS = ("langgraph", "langgraph (async)", "langgraph (exit)")
+ON_SQLITE = (OURS, PURE, "raw", *LANGGRAPHS, "dbos", "dbos (WAL)", "burr", "burr (WAL)", "burr (sync)", "dura")
+ON_POSTGRES = (OURS, PURE, "raw", *LANGGRAPHS, "dbos", "absurd")
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,12 @@ class Workload:
 WORKLOADS = {
     "S1": Workload("one run, 1,000 steps", "S1", ON_SQLITE),
     "S2": Workload("1,000 runs × 10 steps at once", "S2", ON_SQLITE),
-    "S3": Workload("1 MiB constant in the state, 200 steps", "S3", ON_SQLITE, shows_bytes=True),
+    "S3": Workload(
+        "1 MiB constant in the state, 200 steps",
+        "S3",
+        tuple(name for name in ON_SQLITE if name not in (PURE, *LANGGRAPHS[1:])),
+        shows_bytes=True,
+    ),
     "S4": Workload(
         "1,000 runs resumed after SIGKILL, 5 steps left each", "S4", (OURS, "langgraph", "dbos", "dbos (WAL)"), "s"
     ),
@@ -204,15 +215,22 @@ def rows_of(workload: Workload, rounds: list[Figures]) -> list[dict[str, Any]]:
             rows.append({"name": name, "error": rounds[0][name]["error"]})
             continue
         values = [workload.value(line) for line in lines]
-        ratios = [
-            workload.ratio(workload.value(figures[OURS]), workload.value(figures[name]))
-            for figures in rounds
-            if "error" not in figures[name] and "error" not in figures[OURS]
-        ]
-        row = {"name": name, "rounds": len(lines), "ratio": spread(ratios) if ratios else None, **spread(values)}
+        row = {"name": name, "rounds": len(lines), "ratio": ratios_to(workload, rounds, OURS, name), **spread(values)}
+        if PURE in rounds[0]:
+            row["ratio_of_pure"] = ratios_to(workload, rounds, PURE, name)
         sizes = [line["bytes"] for line in lines if line["bytes"] is not None]
         rows.append({**row, "bytes": statistics.median(sizes) if sizes else None, "durability": lines[0]["durability"]})
     return rows
+
+
+def ratios_to(workload: Workload, rounds: list[Figures], ours: str, name: str) -> dict[str, float] | None:
+    """How many times as fast `ours` is as `name`, over the rounds that both have ended."""
+    ratios = [
+        workload.ratio(workload.value(figures[ours]), workload.value(figures[name]))
+        for figures in rounds
+        if "error" not in figures[name] and "error" not in figures[ours]
+    ]
+    return spread(ratios) if ratios else None
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -221,23 +239,26 @@ def spread(values: list[float]) -> dict[str, float]:
 
 def table(name: str, title: str, workload: Workload, rows: list[dict[str, Any]]) -> str:
     """In Markdown. The ratio is ours to the row's, taken within each round."""
-    disk = " MiB on disk |" if workload.shows_bytes else ""
+    more = " with a pure tool |" if PURE in workload.competitors else ""
+    more += " MiB on disk |" if workload.shows_bytes else ""
     lines = [
         f"\n**{name}**: {title} ({workload.unit})\n",
-        f"| | median | min | max | rungraph is … times as fast | min | max |{disk}",
-        f"|---|---:|---:|---:|---:|---:|---:|{'---:|' if disk else ''}",
+        f"| | median | min | max | rungraph is … times as fast | min | max |{more}",
+        f"|---|---:|---:|---:|---:|---:|---:|{'---:|' * more.count('|')}",
     ]
     form = ",.2f" if workload.unit == "s" else ",.0f"
     for row in rows:
         if "error" in row:
-            lines.append(f"| {row['name']} | failed |" + " |" * (6 if disk else 5))
+            lines.append(f"| {row['name']} | failed |" + " |" * (5 + more.count("|")))
             continue
         values = [f"{row[of]:{form}}" for of in ("median", "min", "max")]
         ratios = [f"{row['ratio'][of]:.2f}" if row["ratio"] else "" for of in ("median", "min", "max")]
         if row["name"] == OURS:
             ratios = [""] * 3
-        size = [f"{row['bytes'] / 2**20:,.1f}" if row["bytes"] is not None else ""] if disk else []
-        lines.append(f"| {' | '.join([row['name'], *values, *ratios, *size])} |")
+        if PURE in workload.competitors:
+            ratios.append(f"{row['ratio_of_pure']['median']:.2f}" if row.get("ratio_of_pure") else "")
+        size = f"{row['bytes'] / 2**20:,.1f}" if row["bytes"] is not None else ""
+        lines.append(f"| {' | '.join([row['name'], *values, *ratios, *([size] if workload.shows_bytes else [])])} |")
     return "\n".join(lines)
 
 

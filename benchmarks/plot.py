@@ -24,7 +24,7 @@ COLUMNS = 2
 
 
 def colour(name: str) -> str:
-    return OURS if name == "rungraph" else LIMITS if name in ("raw", "bare") else PEERS
+    return OURS if name.startswith("rungraph") else LIMITS if name in ("raw", "bare") else PEERS
 
 
 def draw(field: Axes, figures: dict[str, Any]) -> None:

@@ -2,9 +2,10 @@
 
 Durability, by its source (langgraph-checkpoint-sqlite aio.py, `setup`): `PRAGMA journal_mode=WAL`, and synchronous
 left at what SQLite was compiled with, FULL here; we set it all the same and read it back. "sync" waits for a
-checkpoint before the next step begins: aput and aput_writes each commit. On PostgreSQL the connections autocommit, as
-its documentation has it, and the server's synchronous_commit decides. One node's return is its change, `count`;
-the saver writes the whole state as one blob with each checkpoint on SQLite, each changed channel on PostgreSQL.
+checkpoint before the next step begins: aput and aput_writes each commit. The variants `async` (a checkpoint is written
+while the next step runs) and `exit` (one checkpoint at the end of the run) do not. On PostgreSQL the connections
+autocommit, as its documentation has it, and the server's synchronous_commit decides. One node's return is its change,
+`count`; the saver writes the whole state as one blob with each checkpoint on SQLite, changed channels on PostgreSQL.
 S5 is its own server, `langgraph dev`, which keeps everything in memory.
 """
 
@@ -30,6 +31,7 @@ class Peer:
     def __init__(self, asked: common.Work) -> None:
         self.asked = asked
         self.stand = common.Stand(asked)
+        self.durability = asked.variant or "sync"
 
     def compile(self, saver: Any) -> Any:
         from langgraph.graph import END, START, StateGraph
@@ -48,7 +50,7 @@ class Peer:
     async def invoke(self, graph: Any, run_ids: list[str], state: dict[str, Any] | None) -> None:
         async def one(run_id: str) -> None:
             config = {"configurable": {"thread_id": run_id}, "recursion_limit": self.asked.steps + 10}
-            common.check(await graph.ainvoke(state, config, durability="sync"), self.asked.steps)
+            common.check(await graph.ainvoke(state, config, durability=self.durability), self.asked.steps)
 
         await asyncio.gather(*map(one, run_ids))
 
@@ -65,7 +67,7 @@ class Peer:
                 saver = AsyncPostgresSaver(pool)
                 async with pool.connection() as connection:
                     (row,) = await (await connection.execute("SHOW synchronous_commit")).fetchall()
-                yield saver, f"PostgreSQL synchronous_commit={row['synchronous_commit']}, durability=sync"
+                yield saver, f"PostgreSQL synchronous_commit={row['synchronous_commit']}, durability={self.durability}"
             return
         from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
@@ -76,7 +78,7 @@ class Peer:
                 (await (await saver.conn.execute(f"PRAGMA {of}")).fetchone())[0]
                 for of in ("journal_mode", "synchronous")
             ]
-            yield saver, common.said(*answers) + ", durability=sync"
+            yield saver, common.said(*answers) + f", durability={self.durability}"
 
     async def measure(self) -> None:
         async with self.saver() as (saver, durability):

@@ -1,5 +1,6 @@
 """Rungraph: the service of this checkout, its engine in this process or, where there are several, as `rungraph engine`.
 
+The variant `pure` declares the tool of S1 and S2 as pure: a step does not wait for the commit of the one before it.
 Durability: the writer's own pragmas (service/store/database/sqlite/connections.py), WAL and synchronous FULL, read
 back here; on PostgreSQL its store refuses a server with synchronous_commit off. Times are those of the
 runs' own rows, from the first run's acknowledgement to the last one's end.
@@ -37,7 +38,7 @@ TOOLS = """
 from service import tool
 
 
-@tool
+@tool(pure={pure})
 async def add(state):
     state["count"] += 1
 
@@ -48,12 +49,14 @@ async def noop(state):
 """
 
 
-def tools(stand: common.Stand) -> dict[str, Tool]:
+def tools(asked: common.Work) -> dict[str, Tool]:
+    stand = common.Stand(asked)
+
     async def add(state: dict[str, Any]) -> None:
         await stand(state["count"])
         state["count"] += 1
 
-    return {"add": Tool.of(add)}
+    return {"add": Tool.of(add, pure=asked.variant == "pure")}
 
 
 def loop(steps: int) -> dict[str, Any]:
@@ -108,7 +111,7 @@ async def measure(asked: common.Work) -> None:
     database = database_of(asked)
     migrate(database)
     durability = durability_of(database)
-    known = tools(common.Stand(asked))
+    known = tools(asked)
     store = opened(database)
     freeze_collector()  # As every server of ours does at its start.
     engine = Engine(store, known, EngineSettings(asked.folder, 1000, 64, STATE_BYTES_MAX, 15))
@@ -127,7 +130,7 @@ async def start_only(asked: common.Work) -> str:
     database = database_of(asked)
     migrate(database)
     store = opened(database)
-    await start(asked, store, tools(common.Stand(asked)))
+    await start(asked, store, tools(asked))
     await store.close()
     return durability_of(database)
 
@@ -138,7 +141,7 @@ def share_out(asked: common.Work) -> None:
 
     assert asked.url is not None
     durability = asyncio.run(start_only(asked))
-    (asked.folder / "tools.py").write_text(TOOLS)
+    (asked.folder / "tools.py").write_text(TOOLS.replace("{pure}", str(asked.variant == "pure")))
     command = [sys.executable, "-m", "service", "engine", "--tools", "tools.py", "--database-url", asked.url]
     with psycopg.connect(asked.url, autocommit=True) as connection:
 
@@ -156,7 +159,7 @@ def share_out(asked: common.Work) -> None:
 
 def over_http(asked: common.Work) -> None:
     """S5: `rungraph serve` with its engine; the clock stops at the last answer, the runs go on meanwhile."""
-    (asked.folder / "tools.py").write_text(TOOLS)
+    (asked.folder / "tools.py").write_text(TOOLS.replace("{pure}", str(asked.variant == "pure")))
     port = http.free_port()
     url = asked.url or f"sqlite:///{common.file_of(asked)}"
     command = [sys.executable, "-m", "service", "serve", "--port", str(port), "--tools", "tools.py"]
