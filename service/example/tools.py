@@ -1,4 +1,7 @@
-"""The four tools of the example. Each imports its step when it is called: a server starts without them."""
+"""The four tools of the example. Each imports its step when it is called: a server starts without them.
+
+None is pure: each writes files into the run's folder, which clients can read.
+"""
 
 from __future__ import annotations
 

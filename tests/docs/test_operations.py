@@ -10,10 +10,11 @@ import pytest
 from service.api import limits
 from service.core import codec, graph, join
 from service.core.validation import FAULTS_MAX
-from service.engine import lines
+from service.engine import ahead, lines
 from service.engine.isolation import pool
 from service.settings import MIB, Settings
 from service.store.commands import signals
+from service.store.database import queued_write
 from service.store.queries import backtest, pages
 from tests.support.docs.blocks import table_after
 from tests.support.faults.kinds import ON_POSTGRESQL, ON_SQLITE
@@ -56,6 +57,10 @@ def test_the_settings_are_those_of_the_code() -> None:
         ("runs and examples of a backtest", [limits.LIMIT_MAX, backtest.EXAMPLES_MAX]),
         ("faults told of one document", [FAULTS_MAX]),
         ("tools in processes of their own (`isolate`)", [pool.ISOLATED_MAX]),
+        (
+            "steps of [pure tools](guide.md#pure-tools) of a run that are not on disk yet",
+            [ahead.STEPS_MAX, ahead.BYTES_MAX // 2**20, round(queued_write.DEFER_S * 1000)],
+        ),
     ],
 )
 def test_a_bound_is_that_of_the_code(what: str, numbers: list[int]) -> None:

@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 
+from service.core.errors import Unavailable
 from service.core.tool import Tool
 from service.engine import ahead
 from service.engine.attempt import Attempts
 from service.engine.runner import Runner
 from service.store.commands.commit import Chain
+from service.store.database.queued_write import QueuedWrite, WriteQueue
 from tests.support.engine.harness import Bench, loop_until, pure, running
 from tests.support.store.harness import until
 
@@ -184,6 +186,29 @@ async def test_while_a_pure_tool_is_slow_all_before_it_is_durable_and_read(
         assert (await made.store.history.state_at("r", None))[1].to_object() == {"n": 5}
 
     await while_it_waits(tmp_path, kind, read)
+
+
+@pytest.mark.parametrize("kind", [waiting_async, waiting_on_a_thread])
+async def test_a_commit_that_the_database_refuses_is_tried_again_while_a_tool_is_slow(
+    tmp_path: Path, kind: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[QueuedWrite[Any]] = []
+    add_to_queue = WriteQueue.add
+
+    def refuse_at_first(queue: WriteQueue, write: QueuedWrite[Any]) -> bool:
+        if write.is_deferred and len(refused) < 3:
+            refused.append(write)
+            write.future.set_exception(Unavailable("the disk is full"))
+            return False
+        return add_to_queue(queue, write)
+
+    async def nothing_more(_: Bench) -> None:
+        assert len(refused) == 3
+
+    monkeypatch.setattr(ahead, "RETRY_S", 0.001)
+    monkeypatch.setattr(WriteQueue, "add", refuse_at_first)
+    await while_it_waits(tmp_path, kind, nothing_more)
+    assert steps_on_disk(tmp_path) == (7, 7)
 
 
 @pytest.mark.parametrize("kind", [waiting_async, waiting_on_a_thread])

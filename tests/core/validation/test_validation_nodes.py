@@ -125,6 +125,7 @@ def test_each_fault_of_a_node_points_to_its_place(document: Any, expected: list[
 
 OF_KINDS = {
     "isolate": {"tool"},
+    "pure": {"tool"},
     "metadata": {"tool"},
     "into": {"signal", "graph"},
     "for_each": {"graph"},
