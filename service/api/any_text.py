@@ -1,8 +1,14 @@
-"""A path parameter that takes the rest of the path, with slashes and line feeds in it."""
+"""Names in paths: a parameter that takes the rest of the path, with slashes and line feeds in it."""
 
 from __future__ import annotations
 
+from urllib.parse import unquote_to_bytes
+
 from starlette.convertors import Convertor, register_url_convertor
+from starlette.requests import Request
+
+from service.core import codec
+from service.core.errors import Invalid
 
 
 class _AnyText(Convertor[str]):
@@ -16,3 +22,15 @@ class _AnyText(Convertor[str]):
 
 
 register_url_convertor("any_text", _AnyText())
+
+
+def check_name(request: Request, name: str) -> None:
+    """Raise Invalid if `name`, from the path, is not UTF-8 or has characters that a state cannot hold."""
+    try:
+        # The server decodes invalid UTF-8 as U+FFFD, which is not the name that the client meant.
+        unquote_to_bytes(request.scope["raw_path"]).decode()
+        codec.check(name)
+    except UnicodeDecodeError as error:
+        raise Invalid.at("/name", "must be UTF-8") from error
+    except codec.ValueUnfit as unfit:
+        raise Invalid.at("/name", unfit.message) from unfit

@@ -17,6 +17,7 @@ from service.core.moves import (
     Moment,
     Move,
     NoSignal,
+    NoSlot,
     Outcome,
     PauseRun,
     ProcessDied,
@@ -48,8 +49,8 @@ def after(run: Run, move: Move, outcome: Outcome | None, state_bytes_max: int) -
         transition = transition._replace(cancels_children=True)
     if run.waited is None or (transition.step is None and transition.error is None):
         return transition  # The run still waits.
-    # The time of a backoff does not count towards the attempt that follows it.
-    since_us = None if run.waited.kind is WaitKind.BACKOFF else run.waited.since_us
+    # The time of a backoff or of a wait for a limit does not count towards the attempt that follows it.
+    since_us = None if run.waited.kind in (WaitKind.BACKOFF, WaitKind.LIMIT) else run.waited.since_us
     return transition._replace(ends_wait=transition.wait is None, since_us=since_us)
 
 
@@ -61,6 +62,8 @@ def _transition_after(run: Run, move: Move, outcome: Outcome | None, state_bytes
             return _complete_step(run, changes)
         case CallTool(), ProcessDied(message=message):
             return _fail(run, Failed("crash_loop" if is_suspect(run) else "tool_error", message), state_bytes_max)
+        case CallTool(), NoSlot(limit=limit):
+            return _wait_for_slot(run, limit)
         case PauseRun(because=because), None:
             return _pause_run(run, because)
         case Sleep(node=node), None | Moment() if isinstance(node.sleep, Until) is isinstance(outcome, Moment):
@@ -117,6 +120,13 @@ def _move_along(run: Run, changes: Changes, state: State, decision: Decision) ->
 
 def _pause_run(run: Run, because: str) -> Transition:
     return Transition(run=run._replace(status=Status.PAUSED), lines=(Line(Event.RUN_PAUSED, because, Level.WARNING),))
+
+
+def _wait_for_slot(run: Run, limit: str) -> Transition:
+    """Park the run until the limit has a free slot. The attempt has not begun, so it keeps its number."""
+    waited = _current_wait(run, WaitKind.LIMIT)
+    wait = Wait(WaitKind.LIMIT, limit, since_us=None if waited is None else waited.since_us)
+    return _park(run, wait, f"waits for the limit {limit!r:.200}")
 
 
 # Nodes that call no tool.

@@ -134,11 +134,14 @@ class ToolNode(Options):
     isolate: bool = False
     pure: bool = True
     """Whether the tool may count as pure here, if it was declared so. A document can only say false."""
+    limit: str | None = None
+    """The name of the limit that its attempts need a slot of; None leaves it to the tool."""
 
     def document(self) -> dict[str, Any]:
         isolated = {"isolate": True} if self.isolate else {}
         impure = {} if self.pure else {"pure": False}
-        return {"tool": self.tool, "metadata": self.metadata, **isolated, **impure, **self.options()}
+        limited = {} if self.limit is None else {"limit": self.limit}
+        return {"tool": self.tool, "metadata": self.metadata, **isolated, **impure, **limited, **self.options()}
 
 
 class Until(Frozen):

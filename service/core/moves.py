@@ -27,6 +27,8 @@ class CallTool(NamedTuple):
     """Whether to call the tool in a separate process."""
     may_be_pure: bool = True
     """Whether the node lets the tool count as pure, if it was declared so."""
+    limit: str | None = None
+    """The limit that the node names; None leaves it to the tool."""
 
 
 class PauseRun(NamedTuple):
@@ -75,6 +77,12 @@ class ProcessDied(NamedTuple):
     message: str
 
 
+class NoSlot(NamedTuple):
+    """Outcome of CallTool: the limit has no free slot for the attempt, so the tool was not called."""
+
+    limit: str
+
+
 class Moment(NamedTuple):
     """Outcome of a Sleep until a moment: that moment, in microseconds since 1970."""
 
@@ -107,7 +115,7 @@ class Gathered(NamedTuple):
     """The run id of the child in `failed`."""
 
 
-Outcome = Succeeded | Failed | ProcessDied | Moment | Received | NoSignal | Gathered
+Outcome = Succeeded | Failed | ProcessDied | NoSlot | Moment | Received | NoSignal | Gathered
 
 
 def next_move(run: Run) -> Move | None:
@@ -121,8 +129,8 @@ def next_move(run: Run) -> Move | None:
     match node:
         case ToolNode():
             isolate = node.isolate or is_suspect(run)
-            call = (run.node, node.tool, node.metadata, run.step + 1, run.attempt, node.timeout_s, isolate, node.pure)
-            return CallTool(*call)
+            place = (run.step + 1, run.attempt, node.timeout_s)
+            return CallTool(run.node, node.tool, node.metadata, *place, isolate, node.pure, node.limit)
         case SleepNode():
             return Sleep(node)
         case SignalNode():

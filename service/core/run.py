@@ -58,6 +58,7 @@ class WaitKind(StrEnum):
     SLEEP = "sleep"
     SIGNAL = "signal"
     CHILDREN = "children"
+    LIMIT = "limit"
 
 
 class Wait(NamedTuple):
@@ -65,7 +66,7 @@ class Wait(NamedTuple):
 
     kind: WaitKind
     name: str | None = None
-    """The name of the signal."""
+    """The name of the signal or of the limit."""
     due_us: int | None = None
     """A moment in microseconds since 1970."""
     later_s: float | None = None
@@ -117,6 +118,8 @@ class Run(NamedTuple):
     parent_id: str | None = None
     depth: int = 0
     """The number of ancestors of a child run."""
+    priority: int = 0
+    """Runs with a higher priority are claimed first; children have that of their parent."""
 
     @property
     def steps_max(self) -> int:

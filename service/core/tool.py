@@ -15,6 +15,7 @@ from types import FunctionType, ModuleType
 from typing import Any, NamedTuple, Protocol
 
 from service.core import codec, traces
+from service.core.queueing.limits import fault_of_name
 from service.core.signature import code_of, is_async, parameters_of
 
 JsonObject = dict[str, Any]
@@ -67,9 +68,13 @@ class Tool:
     """The prefix of the paths of its author's code."""
     is_pure: bool = False
     """Whether its author declares that another call, or a call whose result is never used, does no harm."""
+    limit: str | None = None
+    """The limit that its attempts need a slot of, unless the node names another."""
 
     @classmethod
-    def of(cls, function: Callable[..., Any], name: str | None = None, *, pure: bool = False) -> Tool:
+    def of(
+        cls, function: Callable[..., Any], name: str | None = None, *, pure: bool = False, limit: str | None = None
+    ) -> Tool:
         """Describe `function`. Raise TypeError if the engine could not call it by name."""
         if isinstance(function, str):
             raise TypeError(f"give a tool's name as @tool(name={function!r})")
@@ -78,6 +83,7 @@ class Tool:
         name = _name(function, name)
         if not isinstance(pure, bool):
             raise TypeError(f"tool {name!r:.200}: `pure` must be True or False, not {_repr(pure)}")
+        _check_limit(name, limit)
         try:
             code = code_of(function)
             return cls(
@@ -89,6 +95,7 @@ class Tool:
                 place=traces.place_of(code) if code else "",
                 folder=_folder(code.co_filename) if code else "",
                 is_pure=pure,
+                limit=limit,
             )
         except TypeError as error:
             raise TypeError(f"tool {name!r:.200} {error}") from error
@@ -157,6 +164,13 @@ def _name(function: Callable[..., Any], name: str | None) -> str:
     except codec.ValueUnfit as unfit:
         raise TypeError(f"the tool's name {name!r:.100} is invalid: {unfit.message}") from unfit
     return str.__str__(name)
+
+
+def _check_limit(name: str, limit: Any) -> None:
+    if limit is not None and not isinstance(limit, str):
+        raise TypeError(f"the limit of the tool {name!r:.200} must be a string, not {limit!r:.100}")
+    if limit is not None and (fault := fault_of_name(limit)) is not None:
+        raise TypeError(f"the limit {limit!r:.100} of the tool {name!r:.200} is invalid: {fault}")
 
 
 def _description(function: Any) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from service.core.graph import ToolNode
 from service.core.moves import CallTool, Failed, Outcome
 from service.core.run import Run
 from service.core.tool import Tool, describe_missing
@@ -55,6 +56,16 @@ class Attempts:
         """Return whether the tool of `move` is declared as pure, and its node does not withdraw that."""
         tool = self._tools.get(move.tool)
         return tool is not None and tool.is_pure and move.may_be_pure
+
+    def limit_of(self, run: Run) -> str | None:
+        """Return the limit that the next attempt of `run` needs a slot of: its node's, or else its tool's."""
+        node = None if run.node is None else run.graph.nodes[run.node]
+        if not isinstance(node, ToolNode):
+            return None
+        if node.limit is not None:
+            return node.limit
+        tool = self._tools.get(node.tool)
+        return None if tool is None else tool.limit
 
     async def attempt(self, run: Run, move: CallTool, lines: LineBuffer, carrier: Carrier) -> Outcome:
         """Call the tool of `move` with a fresh copy of the state. Raise nothing but the cancel of the carrier."""

@@ -14,6 +14,7 @@ from service.core.metrics import Metric
 from service.store.commands.commit import Steps
 from service.store.commands.control import Control
 from service.store.commands.operations.deletion import DeletionCommands
+from service.store.commands.queueing.waking import Watch
 from service.store.commands.servers import Servers
 from service.store.database.clock import Override
 from service.store.database.local_events import LocalEvents
@@ -32,7 +33,7 @@ from service.store.queries.tail import Tails
 from service.store.rows.first_states import FirstStates
 from service.store.rows.latest_time import LatestTimes
 from service.store.schema.models import metadata
-from service.store.subjects import Graphs, Leases, Logs, Runs, Signals
+from service.store.subjects import Graphs, Leases, Limits, Logs, Runs, Signals
 
 ANSWER_S = 2.0
 """How long `works` waits for the writer, and for a reader."""
@@ -77,7 +78,9 @@ class Store:
         self.logs = Logs(self._writer, self._reader)
         self.tails = Tails(self.logs, self._reader, self.events)
         self.servers = Servers(self._writer, server_id, address, lease_s)
-        self.leases = Leases(self._writer, self.servers, first_states, server_id, lease_s)
+        watch = Watch()
+        self.limits = Limits(self._writer, self._reader, watch, lease_s)
+        self.leases = Leases(self._writer, self.servers, first_states, server_id, lease_s, watch)
 
     def open(self) -> None:
         """Start the writer. The schema must be there (`schema.migrate`)."""

@@ -6,12 +6,16 @@ from service.store.commands.claim import ClaimCommands
 from service.store.commands.graphs import GraphCommands
 from service.store.commands.lease import LeaseCommands
 from service.store.commands.log_lines import LogCommands
+from service.store.commands.queueing.acquire import AcquireCommands
+from service.store.commands.queueing.limits import LimitCommands
+from service.store.commands.queueing.waking import Watch
 from service.store.commands.servers import Servers
 from service.store.commands.signals import SignalCommands
 from service.store.commands.start import RunCommands
 from service.store.database.reader import Reader
 from service.store.database.writer import Writer
 from service.store.queries.graphs import GraphQueries
+from service.store.queries.limits import LimitQueries
 from service.store.queries.log_lines import LogQueries
 from service.store.queries.runs.listing import RunListQueries
 from service.store.queries.runs.one import RunQueries
@@ -34,10 +38,23 @@ class Runs(RunCommands, RunQueries, RunListQueries):
 
 class Leases(ClaimCommands, LeaseCommands):
     def __init__(
-        self, writer: Writer, servers: Servers, first_states: FirstStates, server_id: str, lease_s: float
+        self,
+        writer: Writer,
+        servers: Servers,
+        first_states: FirstStates,
+        server_id: str,
+        lease_s: float,
+        watch: Watch | None = None,
     ) -> None:
-        ClaimCommands.__init__(self, writer, first_states, server_id, lease_s)
+        ClaimCommands.__init__(self, writer, first_states, server_id, lease_s, watch)
         LeaseCommands.__init__(self, writer, servers, lease_s)
+
+
+class Limits(LimitCommands, AcquireCommands, LimitQueries):
+    def __init__(self, writer: Writer, reader: Reader, watch: Watch, lease_s: float) -> None:
+        LimitCommands.__init__(self, writer)
+        AcquireCommands.__init__(self, writer, watch, lease_s)
+        LimitQueries.__init__(self, reader)
 
 
 class Signals(SignalCommands, SignalQueries):

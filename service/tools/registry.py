@@ -25,16 +25,24 @@ _sources: dict[str, Source] = {}
 @overload
 def tool(function: F, /) -> F: ...
 @overload
-def tool(*, name: str | None = None, pure: bool = False) -> Callable[[F], F]: ...
-def tool(function: Callable[..., Any] | None = None, /, *, name: str | None = None, pure: bool = False) -> Any:
+def tool(*, name: str | None = None, pure: bool = False, limit: str | None = None) -> Callable[[F], F]: ...
+def tool(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    pure: bool = False,
+    limit: str | None = None,
+) -> Any:
     """Declare a function as a tool, under its own name or under `name`, and return the function unchanged.
 
     `pure` declares that calling the tool once more, or in vain, does no harm. The engine may then call it before the
-    steps before it are on disk. Raise TypeError if the engine could not call the function.
+    steps before it are on disk. Its attempts need a slot of `limit`, unless a node names another limit. Raise TypeError
+    if the engine could not call the function.
     """
 
     def declare(declared: F) -> F:
-        _declared.append(Tool.of(declared, name, pure=pure))
+        _declared.append(Tool.of(declared, name, pure=pure, limit=limit))
         return declared
 
     return declare if function is None else declare(function)

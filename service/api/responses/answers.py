@@ -113,12 +113,13 @@ class RunWithState(Run):
 
 
 class WaitOfRun(StrictModel):
-    kind: Literal["sleep", "signal", "children", "backoff"]
-    name: Omittable[str] = omittable("The name of the signal.")
+    kind: Literal["sleep", "signal", "children", "backoff", "limit"]
+    name: Omittable[str] = omittable("The name of the signal or of the limit.")
     due_at: Omittable[str] = omittable("When the wait ends at the latest.")
 
 
 class ListedRun(Run):
+    priority: int
     graph_name: str
     waiting_for: WaitOfRun | None = Field(description="What the run waits for, or waited for when it was paused.")
     duration_ms: int | None = Field(description="From its start until its end or now; null if it has not started.")
@@ -149,6 +150,7 @@ class RunLinks(StrictModel):
 
 class OneRun(Run):
     state: JsonObject
+    priority: int
     graph_name: str
     waiting_for: WaitOfRun | None
     links: RunLinks
@@ -296,8 +298,8 @@ class StateAt(StrictModel):
     state: JsonObject
 
 
-class SignalWait(StrictModel):
-    kind: Literal["signal"]
+class NamedWait(StrictModel):
+    kind: Literal["signal", "limit"]
     name: str
 
 
@@ -318,7 +320,7 @@ class LastDecision(Decision):
 class Why(StrictModel):
     status: Status
     because: str = Field(description="One sentence for people.")
-    waiting_for: Omittable[SignalWait | ChildrenWait | TimedWait] = omittable("What the run waits for, if it waits.")
+    waiting_for: Omittable[NamedWait | ChildrenWait | TimedWait] = omittable("What the run waits for, if it waits.")
     due_at: Omittable[str] = omittable("When the wait ends at the latest, if it has such a time.")
     last_decision: LastDecision | None
     attempts: list[Attempt] = Field(
@@ -347,10 +349,26 @@ class Tool(StrictModel):
     description: str
     parameters: list[Literal["state", "metadata", "context"]]
     pure: bool = Field(description="Whether its author declares that another call of it does no harm.")
+    limit: str | None = Field(description="The limit of its attempts, unless a node names another.")
 
 
 class ToolList(StrictModel):
     items: list[Tool]
+
+
+class LimitItem(StrictModel):
+    name: str
+    max: int
+    per_s: float | None = Field(description="The period in seconds; null if `max` counts attempts at once.")
+    in_use: int = Field(description="Attempts that go on; with a period, attempts that began within it.")
+    waiting: int = Field(description="Runs that wait for a slot.")
+    created_at: str
+    changed_at: str
+
+
+class LimitPage(StrictModel):
+    items: list[LimitItem]
+    next_cursor: str | None
 
 
 class Health(StrictModel):

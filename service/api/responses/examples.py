@@ -79,6 +79,11 @@ RUNS = _shown(
     ),
 )
 
+LIMITS = _shown(
+    at_once=("Five at once", {"max": 5}),
+    per_minute=("A hundred in any minute", {"max": 100, "per_s": 60}),
+)
+
 SESSIONS = _shown(token=("The token of the server", {"token": "TOKEN"}))
 
 ACTIONS = _shown(

@@ -19,6 +19,7 @@ from service.core.graph import (
     Retry,
 )
 from service.core.join import CHILDREN_MAX
+from service.core.queueing.limits import LIMIT_NAME_CHARS_MAX
 
 _REF = "#/components/schemas/"
 
@@ -106,6 +107,11 @@ GRAPH_SCHEMAS: dict[str, Any] = {
             "pure": {
                 "const": False,
                 "description": "Withdraws here that the tool is declared as pure. A node cannot declare it.",
+            },
+            "limit": {
+                **_NAME,
+                "maxLength": LIMIT_NAME_CHARS_MAX,
+                "description": "The limit that its attempts need a slot of; the tool's if omitted.",
             },
             **_OPTIONS,
         },

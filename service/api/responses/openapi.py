@@ -31,6 +31,7 @@ TAGS = [
     {"name": "control", "description": "Pause, resume, cancel and fork runs, send signals, and ask why a run waits."},
     {"name": "logs", "description": "Stored and live log lines of a run."},
     {"name": "demo", "description": "The data quality example."},
+    {"name": "limits", "description": "Limits on how many attempts go on at once, or begin within a period."},
     {"name": "tools", "description": "The tools that nodes can call."},
     {"name": "session", "description": "Sessions of browsers."},
     {"name": "health", "description": "Probes for monitoring."},
@@ -100,6 +101,7 @@ RUN_BODY = {**_body(_json(_of("RunRequest"), examples.RUNS)), "parameters": [_ID
 SESSION_BODY = _body(_json(_of("SessionRequest"), examples.SESSIONS))
 ACTION_BODY = _body(_json(_of("RunActionRequest"), examples.ACTIONS))
 PRUNE_BODY = _body(_json(_of("PruneRequest"), examples.PRUNES))
+LIMIT_BODY = _body(_json(_of("LimitRequest"), examples.LIMITS))
 RESUME_BODY = _body(_json(_of("ResumeRequest"), examples.RESUMES), required=False)
 FORK_BODY = _body(_json(_of("ForkRequest"), examples.FORKS), required=False)
 BACKTEST_BODY = _body(_json(_of("BacktestRequest"), examples.BACKTESTS))
@@ -168,6 +170,7 @@ def document(app: FastAPI, *, with_token: bool) -> dict[str, Any]:
     components = made["components"]
     models: tuple[type[BaseModel], ...] = (
         requests.RunRequest,
+        requests.LimitRequest,
         requests.SessionRequest,
         requests.RunActionRequest,
         requests.PruneRequest,

@@ -86,7 +86,8 @@ def one_run(record: ListedRun, state: State, links: Mapping[str, str]) -> Text:
     """Return a run with its state and links."""
     members = _members_of_run(record, state)
     wait = None if record.wait is None else wait_members(record.wait)
-    return write({**members, "graph_name": record.graph_name, "waiting_for": wait, "links": dict(links)})
+    shown = {"priority": record.priority, "graph_name": record.graph_name}
+    return write({**members, **shown, "waiting_for": wait, "links": dict(links)})
 
 
 def _members_of_run(record: RunRecord, state: State | None = None) -> dict[str, Any]:
@@ -115,6 +116,7 @@ def listed_run(record: ListedRun) -> Text:
     return write(
         {
             **_members_of_run(record),
+            "priority": record.priority,
             "graph_name": record.graph_name,
             "waiting_for": None if wait is None else wait_members(wait),
             "duration_ms": record.duration_ms,

@@ -17,6 +17,7 @@ from service.api.limits import (
     TAGS_MAX,
 )
 from service.core.graph import SECONDS_MAX
+from service.core.queueing.limits import PER_S_MIN, PRIORITY_MAX, PRIORITY_MIN
 from service.core.run import WaitKind
 from service.core.transitions import Status
 
@@ -125,17 +126,29 @@ Tags = Annotated[
 ]
 
 
-class RunRequest(StrictModel):
-    graph_id: str
-    initial_state: JsonObject = {}
-    tags: Tags = Field({}, description="Shown and filtered by, and otherwise without meaning.")
-
-
 def _check_number(value: Any) -> Any:
     # Otherwise there would be a fault for each type of the union, with a pointer to no place in the document.
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("should be a number")
     return value
+
+
+class RunRequest(StrictModel):
+    graph_id: str
+    initial_state: JsonObject = {}
+    tags: Tags = Field({}, description="Shown and filtered by, and otherwise without meaning.")
+    priority: Annotated[int, Field(ge=PRIORITY_MIN, le=PRIORITY_MAX)] = Field(
+        0, description="Runs with a higher priority are claimed first, and get a slot of a limit first."
+    )
+
+
+class LimitRequest(StrictModel):
+    max: Annotated[int, Field(ge=1, le=NUMBER_MAX)] = Field(
+        description="The most attempts at once, over all servers; with `per_s`, the most that begin within that period."
+    )
+    per_s: Omittable[Annotated[int | float, Field(ge=PER_S_MIN, le=SECONDS_MAX), BeforeValidator(_check_number)]] = (
+        omittable("A period in seconds. In any such period at most `max` attempts begin.")
+    )
 
 
 class DemoRequest(StrictModel):
@@ -177,7 +190,7 @@ class RunsWhere(StrictModel):
     tag: Omittable[TagList] = omittable("All of these; `!k:v` excludes a tag.")
     parent_id: Omittable[str] = omittable("The id of the parent run, or `none`.")
     forked_from: Omittable[str] = omittable("The id of the run that was forked.")
-    waiting_for: Omittable[WaitName] = omittable("What the runs wait for: sleep, signal, children or backoff.")
+    waiting_for: Omittable[WaitName] = omittable("What the runs wait for: sleep, signal, children, backoff or limit.")
     created_after: Omittable[Time] = omittable("A time in ISO 8601.")
     created_before: Omittable[Time] = omittable("A time in ISO 8601.")
     id_prefix: Omittable[IdPrefix] = omittable("The first characters of the id, at least 4.")

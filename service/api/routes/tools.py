@@ -19,6 +19,7 @@ async def list_tools(services: ServicesDep) -> Json:
             "description": tool.description,
             "parameters": list(tool.parameters),
             "pure": tool.is_pure,
+            "limit": tool.limit,
         }
         for _, tool in sorted(services.tools.items())
     ]

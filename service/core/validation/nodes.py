@@ -17,6 +17,7 @@ from service.core.graph import (
     ToolNode,
     Until,
 )
+from service.core.queueing.limits import LIMIT_NAME_CHARS_MAX
 from service.core.tool import Tools
 from service.core.validation.faults import Faults, Place
 
@@ -65,8 +66,16 @@ def _tool_node(
     if (pure := node.get("pure", False)) is not False:
         why = ": a node cannot declare its tool pure, only `@tool(pure=True)` can" if pure is True else ""
         faults.add((*at, "pure"), f"`pure` must be false or left out{why}")
+    limit = _limit(node["limit"], (*at, "limit"), faults) if "limit" in node else None
     tool = _tool(node["tool"], (*at, "tool"), tools, faults)
-    return ToolNode(tool=tool, metadata=metadata, isolate=isolate, pure="pure" not in node, **options)
+    return ToolNode(tool=tool, metadata=metadata, isolate=isolate, pure="pure" not in node, limit=limit, **options)
+
+
+def _limit(value: Any, at: Place, faults: Faults) -> str:
+    name = faults.text(value, at, "a limit's name")
+    if len(name) > LIMIT_NAME_CHARS_MAX:
+        faults.add(at, f"a limit's name must have at most {LIMIT_NAME_CHARS_MAX} characters")
+    return name
 
 
 def _tool(name: Any, at: Place, tools: Collection[str], faults: Faults) -> str:

@@ -19,6 +19,7 @@ from service.core.run import Event, Line, Run, Waited
 from service.core.state import State
 from service.core.transitions import Status
 from service.store.commands.due import Due, DueRuns, put_off
+from service.store.commands.queueing.waking import Watch
 from service.store.commands.repeatable import Executed, repeatable
 from service.store.commands.takeover import SparedLeases, as_left, insert_lost_attempts, takeover_line
 from service.store.database.statements import ForRows, Statement, constant
@@ -91,8 +92,11 @@ class _Taken(NamedTuple):
 
 
 class ClaimCommands:
-    def __init__(self, writer: Writer, cached: FirstStates, server_id: str, lease_s: float) -> None:
+    def __init__(
+        self, writer: Writer, cached: FirstStates, server_id: str, lease_s: float, watch: Watch | None = None
+    ) -> None:
         self._writer = writer
+        self._watch = watch or Watch()
         self._first_states = cached
         self._server_id = server_id
         self._lease_s = lease_s
@@ -131,7 +135,8 @@ class ClaimCommands:
             nonlocal now_us
             taken = self._take_due(transaction, count, holding, which)
             now_us = transaction.moment.now_us
-            self.next_due_s = which.next_due_s(transaction) if len(taken.rows) < count else 0.0
+            next_due_s = min(which.next_due_s(transaction), self._watch.again_s) if len(taken.rows) < count else 0.0
+            self.next_due_s = next_due_s
             return Executed(taken, lambda transaction: self._still_taken(transaction, taken))
 
         taken = await self._writer.write(repeatable(claim), touches=("claims",))
@@ -141,6 +146,10 @@ class ClaimCommands:
         return [Claimed(lease, run) for lease, run in zip(leases, taken.runs, strict=True)], taken.has_more
 
     def _take_due(self, transaction: Transaction, count: int, holding: Collection[str], which: DueRuns) -> _Taken:
+        if transaction.has_savepoints:
+            transaction.unless_locked(partial(self._watch.wake, transaction, self._lease_s))
+        else:
+            self._watch.wake(transaction, self._lease_s)
         due = self._due(transaction, count, holding, which)
         for row in due:
             if row.graph_id not in self._graphs:
@@ -260,6 +269,7 @@ class ClaimCommands:
             claimed_us=clock_us,
             parent_id=due.parent_id,
             depth=due.depth,
+            priority=due.priority,
         )
 
 

@@ -17,6 +17,7 @@ from service.core.errors import LeaseLost
 from service.core.run import Line, Run, RunError, Step, Transition, WaitKind
 from service.core.transitions import OVER, Status
 from service.store.commands.control import apply_pauses
+from service.store.commands.queueing.waking import announce_free_slots
 from service.store.commands.side_effects import apply_side_effects
 from service.store.database.clock import text_of
 from service.store.database.queued_write import QueuedWrite, Touches
@@ -114,6 +115,7 @@ class Steps:
         finished: float,
         lines: Sequence[Line] = (),
         is_alone: bool = False,
+        frees: str | None = None,
     ) -> Run:
         """Commit `transition` after `lines` of the attempt that led to it, and return the run as it is then.
 
@@ -121,10 +123,11 @@ class Steps:
         consumes a signal, starts or cancels children, wakes a parent. `started` and `finished` are times of the attempt
         on the monotonic clock. Raises LeaseLost if the lease no longer holds; nothing is written then. A commit of
         unknown outcome may be repeated. `is_alone`: no other run's step can join, so there is nothing to wait for.
+        `frees` is the limit of which the attempt had a slot.
         """
-        asked = _Commit(lease, (Moved(transition, started, finished, (*lines, *transition.lines)),))
+        asked = Commit(lease, (Moved(transition, started, finished, (*lines, *transition.lines)),), frees)
         run = await self._writer.write_with_others(
-            _commit_all, asked, touches=(lease.run_id, *_touched(transition)), at_once=is_alone
+            commit_all, asked, touches=(lease.run_id, *_touched(transition)), at_once=is_alone
         )
         if run is None:
             raise LeaseLost(lease.run_id, lease.token)
@@ -163,17 +166,19 @@ class Moved(NamedTuple):
     lines: tuple[Line, ...]
 
 
-class _Commit(NamedTuple):
+class Commit(NamedTuple):
     """Successive transitions of one run; all but the last are steps after which it runs on."""
 
     lease: Lease
     moves: Sequence[Moved]
+    frees: str | None = None
+    """The limit of which the last attempt had a slot."""
 
     @property
     def last(self) -> Transition:
         return self.moves[-1].transition
 
-    def sealed(self) -> _Commit:
+    def sealed(self) -> Commit:
         return self
 
 
@@ -210,15 +215,15 @@ class Chain:
             self._write.touches += touched
         return True
 
-    def sealed(self) -> _Commit:
+    def sealed(self) -> Commit:
         """Return what to commit. From now on nothing is added."""
         with self._lock:
             self._is_sealed = True
-        return _Commit(self._lease, self.moves)
+        return Commit(self._lease, self.moves)
 
     def queue(self, writer: Writer) -> None:
         touched = (name for moved in self.moves for name in _touched(moved.transition))
-        self._write = writer.defer(_commit_all, self, touches=(self._lease.run_id, *touched))
+        self._write = writer.defer(commit_all, self, touches=(self._lease.run_id, *touched))
         self._write.weight = len(self.moves)
 
 
@@ -240,7 +245,7 @@ def _touched(transition: Transition) -> Touches:
     return tuple(name for name, is_touched in touched.items() if is_touched)
 
 
-def _commit_all(transaction: Transaction, queued: Sequence[_Commit | Chain]) -> list[Run | None]:
+def commit_all(transaction: Transaction, queued: Sequence[Commit | Chain]) -> list[Run | None]:
     """Return each run as it is now, or None if its lease was lost. Statements are for all runs, and fenced for each."""
     commits = [each.sealed() for each in queued]
     parents = _parents_to_tell(commits)
@@ -257,6 +262,8 @@ def _commit_all(transaction: Transaction, queued: Sequence[_Commit | Chain]) -> 
     )
     if parents:
         wake_those_ready(transaction, parents)
+    if frees := [commit.frees for commit, _ in going if commit.frees is not None]:
+        announce_free_slots(transaction, frees)
     asked = [Lease(run_id, token) for run_id, token, _, pause_asked in updated if pause_asked]
     paused = apply_pauses(transaction, asked) if asked else set()
     if paused or len(going) < len(commits):
@@ -264,13 +271,13 @@ def _commit_all(transaction: Transaction, queued: Sequence[_Commit | Chain]) -> 
     return [commit.last.run for commit in commits]
 
 
-def _parents_to_tell(commits: Sequence[_Commit]) -> set[str]:
+def _parents_to_tell(commits: Sequence[Commit]) -> set[str]:
     """Return the parents of the runs that end: they may wait for that."""
     runs_after = [commit.last.run for commit in commits]
     return {run.parent_id for run in runs_after if run.parent_id is not None and run.status in OVER}
 
 
-def _as_found(transaction: Transaction, commit: _Commit, is_updated: bool, paused: Collection[str]) -> Run | None:
+def _as_found(transaction: Transaction, commit: Commit, is_updated: bool, paused: Collection[str]) -> Run | None:
     """Return the run as its row says. It is None if the lease was lost, unless an earlier COMMIT of these very
     transitions, of unknown outcome, has succeeded (see `repeatable`).
     """
@@ -283,7 +290,7 @@ def _as_found(transaction: Transaction, commit: _Commit, is_updated: bool, pause
     return run._replace(status=Status(row[0])) if is_there else None
 
 
-def _write(transaction: Transaction, commits: Sequence[tuple[_Commit, int]]) -> None:
+def _write(transaction: Transaction, commits: Sequence[tuple[Commit, int]]) -> None:
     """Insert the rows of commits whose runs were updated, each with the last `seq` of its lines."""
     steps: list[NewStep] = []
     failed: list[Row] = []
@@ -310,7 +317,7 @@ def _seqs(moves: Sequence[Moved], last_seq: int) -> Iterator[tuple[Moved, int, f
     yield moves[-1], last_seq, None
 
 
-def _update_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[Any]:
+def _update_all(transaction: Transaction, commits: Sequence[Commit]) -> list[Any]:
     """Update the runs' rows, fenced, and return what `_update` returns of those that it has found."""
     advancing: list[Row] = []
     staying: list[Row] = []
@@ -327,7 +334,7 @@ def _update_all(transaction: Transaction, commits: Sequence[_Commit]) -> list[An
     return updated
 
 
-def _place(commit: _Commit, now: str) -> dict[str, Any]:
+def _place(commit: Commit, now: str) -> dict[str, Any]:
     run = commit.last.run
     return {
         "run_id": commit.lease.run_id,
@@ -340,7 +347,7 @@ def _place(commit: _Commit, now: str) -> dict[str, Any]:
     }
 
 
-def _place_of_rest(transaction: Transaction, commit: _Commit, now: str) -> dict[str, Any]:
+def _place_of_rest(transaction: Transaction, commit: Commit, now: str) -> dict[str, Any]:
     run, error, wait = commit.last.run, commit.last.error, commit.last.wait
     return _place(commit, now) | {
         "status": run.status.value,

@@ -5,10 +5,10 @@ Queued runs are due at once, waiting runs when their wait is over, running runs 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy import bindparam, text, update
 
 from service.core.transitions import Status
 from service.store.database.clock import microseconds
@@ -17,6 +17,7 @@ from service.store.database.transaction import Transaction
 from service.store.rows.family import NEXT_OF_FAMILY, due_of_family
 from service.store.rows.park_and_wake import NEAR_S
 from service.store.rows.records import Lease
+from service.store.schema.levels import LEVELS
 from service.store.schema.models import runs
 
 _CLAIMED = (
@@ -24,29 +25,42 @@ _CLAIMED = (
     *(runs.c.crashes, runs.c.in_flight, runs.c.is_resume_unlogged),
     *(runs.c.last_seq, runs.c.lease_token, runs.c.lease_owner),
     *(runs.c.started_at, runs.c.moved_at, runs.c.failures, runs.c.patches, runs.c.max_steps),
-    *(runs.c.parent_id, runs.c.depth, runs.c.due_at),
+    *(runs.c.parent_id, runs.c.depth, runs.c.due_at, runs.c.priority),
 )
-_select_due = (
-    select(*_CLAIMED)
-    # No condition on status is needed: by a CHECK, only claimable runs have a due time. With one, SQLite would read
-    # every waiting run from the index by status, and sort.
-    .where(runs.c.due_at <= bindparam("now"))
-    .order_by(runs.c.due_at, runs.c.id)
-    .limit(bindparam("count"))
-    .with_for_update(skip_locked=True)
-)
+_COLUMNS = ", ".join(map(str, _CLAIMED))
+# No condition on status is needed: by a CHECK, only claimable runs have a due time. With one, SQLite would read every
+# waiting run from the index by status, and sort.
+_IS_DUE = "runs.priority = levels.priority AND runs.due_at <= :now"
+# While the clock is ahead, leases may only seem to have run out, and are left to their holders.
+_IS_LEFT = " AND (runs.lease_owner IS NULL OR runs.due_at <= :lapsed)"
+
+
+def _due(more: str = "") -> Mapping[str, Statement]:
+    """Return, by dialect, the query for the first `count` runs that are due. On PostgreSQL it locks them.
+
+    The order of the rows needs no sort: the levels come in their order, and the runs of a level in that of the index.
+    """
+    found = (
+        f"{LEVELS} SELECT {_COLUMNS} FROM levels CROSS JOIN runs INDEXED BY runs_due WHERE {_IS_DUE}{more} LIMIT :count"
+    )
+    of_level = (
+        f"SELECT {_COLUMNS} FROM runs WHERE {_IS_DUE}{more} ORDER BY runs.due_at, runs.id LIMIT :count"
+        " FOR UPDATE SKIP LOCKED"
+    )
+    locked = f"{LEVELS} SELECT due.* FROM levels CROSS JOIN LATERAL ({of_level}) AS due LIMIT :count"
+    return {"sqlite": Statement(text(found)), "postgresql": Statement(text(locked))}
+
+
 _NEXT = Statement(
-    select(runs.c.due_at)
-    .where(runs.c.due_at > bindparam("now"), runs.c.due_at <= bindparam("soon"))
-    .order_by(runs.c.due_at)
-    .limit(1)
+    text(
+        f"{LEVELS} SELECT min((SELECT min(r.due_at) FROM runs AS r WHERE r.priority = levels.priority"
+        " AND r.due_at > :now AND r.due_at <= :soon)) FROM levels"
+    )
 )
 _PUT_OFF = Statement(update(runs).where(runs.c.id == bindparam("run_id")).values(due_at=bindparam("until")))
-_DUE = Statement(_select_due)
+_DUE = _due()
+_DUE_PATIENTLY = _due(_IS_LEFT)
 _DUE_OF_FAMILY = due_of_family(_CLAIMED)
-# While the clock is ahead, leases may only seem to have run out, and are left to their holders.
-_IS_LEFT = or_(runs.c.lease_owner.is_(None), runs.c.due_at <= bindparam("lapsed"))
-_DUE_PATIENTLY = Statement(_select_due.where(_IS_LEFT))
 _DUE_OF_FAMILY_PATIENTLY = due_of_family(_CLAIMED, patiently=True)
 
 
@@ -73,6 +87,7 @@ class Due(NamedTuple):
     parent_id: str | None
     depth: int
     due_at: Any
+    priority: int
 
     @property
     def lease(self) -> Lease:
@@ -102,7 +117,7 @@ class DueRuns(NamedTuple):
     """The id of a run if only that run and its descendants are selected; None: all."""
 
     def due(self, transaction: Transaction, count: int) -> list[Due]:
-        """Return the runs that are due, the longest due first."""
+        """Return the runs that are due: by priority, and the longest due first."""
         moment, dialect = transaction.moment, transaction.dialect
         due: dict[str, Any] = {"now": moment.text(), "count": count}
         if patience_us := moment.patience_us:
@@ -111,7 +126,7 @@ class DueRuns(NamedTuple):
             of_family = _DUE_OF_FAMILY_PATIENTLY if patience_us else _DUE_OF_FAMILY
             rows = transaction.all(of_family[dialect], **due, family=self.family)
         else:
-            rows = transaction.all(_DUE_PATIENTLY if patience_us else _DUE, **due)
+            rows = transaction.all((_DUE_PATIENTLY if patience_us else _DUE)[dialect], **due)
         return [Due(*row) for row in rows]
 
     def next_due_s(self, transaction: Transaction) -> float:

@@ -39,10 +39,10 @@ def apply_side_effects(transaction: Transaction, transitions: Sequence[Transitio
             start_children(transaction, run, transition.starts)
     for (_, node), run in visited.items():
         count_visit(transaction, run, node)
-    parked = [(transition.run.id, transition.wait) for transition in transitions if transition.wait is not None]
+    parked = [(transition.run, transition.wait) for transition in transitions if transition.wait is not None]
     park(transaction, parked)
     # After the waits are written: a run that parks may be such a child.
     cancel_children(transaction, [transition.run.id for transition in transitions if transition.cancels_children])
     # Last, because only now it shows whether a wait for children is over at once.
-    asking = [run_id for run_id, wait in parked if wait.kind in (WaitKind.SIGNAL, WaitKind.CHILDREN)]
+    asking = [run.id for run, wait in parked if wait.kind in (WaitKind.SIGNAL, WaitKind.CHILDREN)]
     wake_those_ready(transaction, asking)

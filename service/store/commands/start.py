@@ -37,6 +37,7 @@ class Start:
     """Where it begins; None: at the graph's `start_node`."""
     forked_from: tuple[str, int] | None = None
     """The run and the step whose state it begins with."""
+    priority: int = 0
 
 
 class RunCommands:
@@ -80,7 +81,8 @@ class RunCommands:
 
 
 def _new_run(start: Start, node: str) -> NewRun:
-    return NewRun(start.run_id, start.graph_id, node, start.state, start.tags, start.forked_from)
+    which = (start.run_id, start.graph_id, node, start.state, start.tags, start.forked_from)
+    return NewRun(*which, priority=start.priority)
 
 
 def _touched(start: Start, idempotency: Idempotency | None) -> Touches:

@@ -34,6 +34,7 @@ def start_children(transaction: Transaction, parent: Run, children: Sequence[Chi
                 child.state,
                 place=ChildPlace(parent.id, step, attempt, child.number),
                 depth=parent.depth + 1,
+                priority=parent.priority,
                 inputs=child.inputs,
             )
             for child in children

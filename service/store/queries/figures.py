@@ -12,6 +12,7 @@ from service.core.transitions import Status
 from service.store.database.clock import NOW, microseconds
 from service.store.database.reader import Reader
 from service.store.database.statements import constant
+from service.store.schema.levels import LEVELS
 from service.store.schema.models import runs
 
 COUNTED_MAX = 10_000
@@ -31,14 +32,9 @@ def _count(status: Status) -> Any:
 COUNTS = select(*map(_count, Status))
 """The number of runs of each status, up to COUNTED_MAX."""
 OLDEST_DUE = {
-    dialect: select(
-        select(runs.c.due_at)
-        .where(runs.c.due_at.is_not(None))
-        .order_by(runs.c.due_at, runs.c.id)
-        .limit(literal_column("1"))
-        .scalar_subquery()
-        .label("due_at"),
-        literal_column(now).label("now"),
+    dialect: text(
+        f"{LEVELS} SELECT min((SELECT min(r.due_at) FROM runs AS r WHERE r.priority = levels.priority"
+        f" AND r.due_at IS NOT NULL)) AS due_at, {now} AS now FROM levels"
     )
     for dialect, now in NOW.items()
 }

@@ -27,7 +27,7 @@ from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, 
 from service.store.schema.kept import OPEN, is_kept
 from service.store.schema.models import attempts, graphs, log_lines, runs, snapshots, waits
 
-_STEP = select(runs.c.graph_id, runs.c.step).where(runs.c.id == bindparam("run_id"), is_kept())
+_STEP = select(runs.c.graph_id, runs.c.step, runs.c.priority).where(runs.c.id == bindparam("run_id"), is_kept())
 
 
 def _between(table: Table) -> Select[Any]:
@@ -123,7 +123,7 @@ class History:
                 node = await snapshot.one(_BEGINNING, run_id=run_id)
             else:
                 node = await snapshot.one(_WENT_TO, run_id=run_id, step=step)
-        return Branch(run.graph_id if run else "", step, node[0] if node else None, state)
+        return Branch(run.graph_id if run else "", step, node[0] if node else None, state, run.priority if run else 0)
 
     async def held(self, run_id: str, limit: int) -> list[HeldRecord]:
         """Return those of the run's family that wait or are paused; first those that need a person or a signal."""

@@ -52,14 +52,15 @@ _LOCK = Statement(
 
 
 def due_of_family(columns: Iterable[Column[Any]], *, patiently: bool = False) -> Mapping[str, Statement]:
-    """Return, by dialect, the query for the `count` runs of the family that have been due the longest. It locks them.
+    """Return, by dialect, the query for the `count` first runs of the family that are due. It locks them.
 
     `patiently` leaves out the runs whose leases ran out after `lapsed`.
     """
     is_left = " AND (runs.lease_owner IS NULL OR runs.due_at <= :lapsed)" if patiently else ""
     query = (
         f"{_FAMILY} SELECT {', '.join(map(str, columns))} FROM family CROSS JOIN runs{{by}}"
-        " WHERE family.due_at <= :now AND runs.id = family.id{again} ORDER BY family.due_at, family.id LIMIT :count"
+        " WHERE family.due_at <= :now AND runs.id = family.id{again}"
+        " ORDER BY runs.priority DESC, family.due_at, family.id LIMIT :count"
     )
     # The condition is repeated for the locked row: another server may have claimed it since this query began.
     locked = query.format(by="", again=" AND runs.due_at <= :now" + is_left) + " FOR UPDATE OF runs SKIP LOCKED"

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import and_, delete, exists, func, not_, or_, select, update
 
-from service.core.run import Wait, Waited, WaitKind
+from service.core.run import Run, Wait, Waited, WaitKind
 from service.core.transitions import Status
 from service.store.database import local_events
 from service.store.database.clock import microseconds, text_of
@@ -95,20 +95,21 @@ def due_text(transaction: Transaction, wait: Wait) -> str | None:
     return text_of(min(times)) if times else None
 
 
-def park(transaction: Transaction, parked: Sequence[tuple[str, Wait]]) -> None:
+def park(transaction: Transaction, parked: Sequence[tuple[Run, Wait]]) -> None:
     """Insert what runs wait for from now on. The caller has updated their rows, and wakes those that need not wait."""
-    delete_waits(transaction, [run_id for run_id, _ in parked])
-    transaction.insert(waits, [_row(transaction, run_id, wait) for run_id, wait in parked])
+    delete_waits(transaction, [run.id for run, _ in parked])
+    transaction.insert(waits, [_row(transaction, run, wait) for run, wait in parked])
 
 
-def _row(transaction: Transaction, run_id: str, wait: Wait) -> dict[str, Any]:
+def _row(transaction: Transaction, run: Run, wait: Wait) -> dict[str, Any]:
     return {
-        "run_id": run_id,
+        "run_id": run.id,
         "kind": wait.kind.value,
         "name": wait.name,
         "since": transaction.moment.text() if wait.since_us is None else text_of(wait.since_us),
         "due_at": due_text(transaction, wait),
         "open_max": wait.open_max,
+        "rank": -run.priority if wait.kind is WaitKind.LIMIT else None,
     }
 
 

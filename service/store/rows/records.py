@@ -103,6 +103,8 @@ class Branch:
     node: str | None
     """Where that step went; for step 0, where the run began. None: it ended the run."""
     state: State
+    priority: int = 0
+    """The run's, which a fork keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ class WaitRecord:
     kind: str
     """A WaitKind."""
     name: str | None
-    """Name of the signal."""
+    """Name of the signal or of the limit."""
     since: str
     due_at: str | None
     open: int | None = None
@@ -127,7 +129,7 @@ class HeldRecord(NamedTuple):
     kind: str | None
     """A WaitKind; None if the run is only paused."""
     name: str | None
-    """Name of the signal."""
+    """Name of the signal or of the limit."""
     due_at: str | None
 
     @property

@@ -34,6 +34,7 @@ _VALUES = {
     "parent_attempt": runs.c.parent_attempt,
     "child_number": runs.c.child_number,
     "depth": runs.c.depth,
+    "priority": runs.c.priority,
     "now": runs.c.created_at,
 }
 """The values that differ between new runs, each with the column that it is stored in."""
@@ -79,6 +80,7 @@ class NewRun(NamedTuple):
     """The run and the step whose state it begins with."""
     place: ChildPlace | None = None
     depth: int = 0
+    priority: int = 0
     inputs: frozenset[str] = frozenset()
     """For a child: the keys whose values all children of its parent's node get. Large ones are stored once."""
 
@@ -150,5 +152,6 @@ def _row(run: NewRun, now: str) -> dict[str, Any]:
         "forked_from_step": forked_from_step,
         **place,
         "depth": run.depth,
+        "priority": run.priority,
         "now": now,
     }

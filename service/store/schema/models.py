@@ -96,7 +96,7 @@ class RunRow(Row):
             f"(current_node IS NULL) = ({_one_of('status', (Status.COMPLETED, Status.CANCELLED))})", name="runs_node"
         ),
         # Most runs are over and never due again, and most have no parent.
-        _partial_index("runs_due_at", "due_at", "id", where="due_at IS NOT NULL"),
+        _partial_index("runs_due", "priority", "due_at", "id", where="due_at IS NOT NULL"),
         _partial_index(
             "runs_children",
             *("parent_id", "status", "parent_step", "parent_attempt", "child_number"),
@@ -128,6 +128,7 @@ class RunRow(Row):
     failures: Mapped[int] = mapped_column(server_default="0")  # failed attempts of the next step that `retry` counts
     patches: Mapped[int] = mapped_column(server_default="0")  # steps that were patches
     max_steps: Mapped[int | None]  # replaces the graph's limit
+    priority: Mapped[Small] = mapped_column(server_default="0")  # -100 to 100; a higher one is claimed first
     pause_asked: Mapped[Small] = mapped_column(server_default="0")  # 1 if the run pauses at its next step boundary
     is_resume_unlogged: Mapped[Small] = mapped_column(server_default="0")  # 1 if the next claim must log run_resumed
     # For a child: which child of which attempt of which step. These columns and `forked_from_id` have no foreign keys,
@@ -267,17 +268,21 @@ class WaitRow(Row):
     __tablename__ = "waits"
     __table_args__ = (
         CheckConstraint(_one_of("kind", WaitKind), name="waits_kind"),
-        CheckConstraint("(name IS NOT NULL) = (kind = 'signal')", name="waits_name"),
+        CheckConstraint("(name IS NOT NULL) = (kind IN ('signal', 'limit'))", name="waits_name"),
+        CheckConstraint("(rank IS NOT NULL) = (kind = 'limit')", name="waits_rank"),
         CheckConstraint("(open_max IS NOT NULL) = (kind = 'children')", name="waits_open_max"),
+        # The queue of each limit, in the order in which runs get a slot.
+        _partial_index("waits_for_limits", "name", "rank", "since", "run_id", where="kind = 'limit'"),
         _WITHOUT_ROWID,
     )
 
     run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     kind: Mapped[str]
-    name: Mapped[str | None]  # of the signal
+    name: Mapped[str | None]  # of the signal or of the limit
     since: Mapped[Time]
     due_at: Mapped[Time | None]  # when the wait ends at the latest
     open_max: Mapped[int | None]  # for children: the wait ends when at most this many are unfinished
+    rank: Mapped[Small | None]  # for a limit: the run's priority, negated
 
 
 class SignalRow(Row):
@@ -323,6 +328,48 @@ class IdempotencyKeyRow(Row):
     run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id", deferrable=True, initially="DEFERRED"))
 
 
+class LimitRow(Row):
+    """A limit on attempts: at most `max` at once or, with a period, at most `max` begun within it."""
+
+    __tablename__ = "limits"
+    __table_args__ = (CheckConstraint("max >= 1 AND (per_s IS NULL OR per_s > 0)", name="limits_bounds"),)
+
+    name: Mapped[Key] = mapped_column(primary_key=True)
+    max: Mapped[int]
+    per_s: Mapped[float | None]  # the period in seconds
+    started: Mapped[int] = mapped_column(server_default="0")  # number of the last attempt in `limit_starts`
+    created_at: Mapped[Time]
+    changed_at: Mapped[Time]
+
+
+class SlotRow(Row):
+    """A slot of a limit, held by an attempt as long as its run's lease and step are these.
+
+    Whatever ends the attempt changes the lease or the step, so a slot needs no release. Rows that hold no more are
+    deleted when the limit is next asked for a slot.
+    """
+
+    __tablename__ = "slots"
+    __table_args__ = (Index("slots_by_limit", "name"), _WITHOUT_ROWID)
+
+    run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    name: Mapped[Key]  # of the limit, which need not exist
+    lease_token: Mapped[int]
+    step: Mapped[int]  # committed steps when the attempt began
+    since: Mapped[Time]
+
+
+class LimitStartRow(Row):
+    """When an attempt began under a limit with a period. Rows that have left the period are deleted."""
+
+    __tablename__ = "limit_starts"
+    __table_args__ = _WITHOUT_ROWID
+
+    name: Mapped[Key] = mapped_column(ForeignKey("limits.name"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)  # from 1, in the order of time
+    begun_at: Mapped[Time]
+
+
 class ServerRow(Row):
     """A server that shares the database."""
 
@@ -352,6 +399,9 @@ waits = _table(WaitRow)
 signals = _table(SignalRow)
 visits = _table(VisitRow)
 idempotency_keys = _table(IdempotencyKeyRow)
+limits = _table(LimitRow)
+slots = _table(SlotRow)
+limit_starts = _table(LimitStartRow)
 servers = _table(ServerRow)
 
 TABLES_OF_RUNS = tuple(

@@ -71,9 +71,10 @@ SELECT r.id AS run_id, g.name AS graph, r.graph_id, r.status, r.step, r.current_
         {duration}
     END AS duration_s,
     {type} AS error_type, {message} AS error_message,
-    w.kind AS waits_for, w.name AS signal, w.due_at AS waits_until,
+    w.kind AS waits_for, CASE WHEN w.kind = 'signal' THEN w.name END AS signal, w.due_at AS waits_until,
     r.parent_id, r.parent_step, r.forked_from_id, r.forked_from_step, r.moved_at,
-    {still} AS still_s
+    {still} AS still_s,
+    r.priority, CASE WHEN w.kind = 'limit' THEN w.name END AS limit_name
 FROM runs r JOIN graphs g ON g.id = r.graph_id
     LEFT JOIN waits w ON w.run_id = r.id AND r.status IN ('waiting', 'paused')
 WHERE r.id {kept}"""
@@ -142,12 +143,26 @@ FROM runs r CROSS JOIN json_each('["failed", "committed"]') AS k
 WHERE (a.step IS NOT NULL OR c.step IS NOT NULL) AND r.id {_IS_KEPT}"""
 
 _WAITS = """\
-SELECT w.run_id, r.status, r.current_node AS node, w.kind, w.name AS signal, w.since, w.due_at,
+SELECT w.run_id, r.status, r.current_node AS node, w.kind, CASE WHEN w.kind = 'signal' THEN w.name END AS signal,
+    w.since, w.due_at,
     CASE WHEN w.kind = 'children' THEN (
         SELECT count(*) FROM runs c WHERE c.parent_id = w.run_id AND c.parent_step = r.step + 1
             AND c.parent_attempt = r.attempt AND c.status IN ('queued', 'running', 'waiting', 'paused'))
-    END AS open_children
+    END AS open_children, CASE WHEN w.kind = 'limit' THEN w.name END AS limit_name
 FROM waits w JOIN runs r ON r.id = w.run_id WHERE r.status IN ('waiting', 'paused')"""
+
+_LIMITS = """\
+SELECT l.name, l.max, l.per_s, CASE WHEN l.per_s IS NULL THEN (
+        SELECT count(*) FROM slots s JOIN runs r ON r.id = s.run_id AND r.lease_token = s.lease_token
+            AND r.step = s.step AND r.lease_owner IS NOT NULL WHERE s.name = l.name)
+    ELSE (
+        SELECT count(*) FROM limit_starts b WHERE b.name = l.name
+            AND {is_within})
+    END AS in_use, (
+        SELECT count(*) FROM waits w JOIN runs r ON r.id = w.run_id
+        WHERE w.kind = 'limit' AND w.name = {name} AND r.status = 'waiting') AS waiting,
+    l.created_at, l.changed_at
+FROM limits l"""
 
 _SIGNALS = f"""\
 SELECT run_id, number, name, payload, accepted_at, step FROM signals
@@ -187,6 +202,9 @@ VIEWS: Mapping[str, Mapping[str, str]] = {
         "v_signals": _SIGNALS,
         "v_children": _CHILDREN,
         "v_tags": _TAGS_SQLITE,
+        "v_limits": _LIMITS.format(
+            name="l.name", is_within="julianday(b.begun_at) > julianday('now') - l.per_s / 86400.0"
+        ),
     },
     "postgresql": {
         "v_runs": _RUNS.format(
@@ -207,6 +225,10 @@ VIEWS: Mapping[str, Mapping[str, str]] = {
         "v_signals": _SIGNALS,
         "v_children": _CHILDREN,
         "v_tags": _TAGS_POSTGRESQL,
+        # By the collation of the waits' index.
+        "v_limits": _LIMITS.format(
+            name='l.name COLLATE "default"', is_within="b.begun_at > clock_timestamp() - make_interval(secs => l.per_s)"
+        ),
     },
 }
 """The SELECT of each view by name, by dialect."""

@@ -56,8 +56,9 @@ def filled(database: Sqlite) -> None:
 
 
 def test_a_claim_searches_what_is_due(database: Sqlite) -> None:
-    assert_searches(database, _DUE, "SEARCH runs USING INDEX runs_due_at (due_at<?)")
-    assert_in_order(database, _DUE)
+    assert_searches(database, _DUE["sqlite"], "SEARCH runs USING INDEX runs_due (priority=? AND due_at<?)")
+    assert_searches(database, _DUE["sqlite"], "SEARCH r USING COVERING INDEX runs_due (priority<?)")
+    assert_in_order(database, _DUE["sqlite"])
 
 
 def test_a_claim_of_a_family_begins_with_its_root_and_searches_the_children(database: Sqlite) -> None:
@@ -97,12 +98,12 @@ def test_a_claim_reads_nothing_of_a_hundred_thousand_parked_runs(database: Sqlit
     due = {"now": "2039-01-01T00:00:00.000Z", "count": 20}
     soon = {"now": due["now"], "soon": "2039-01-01T00:00:01.000Z"}
     with sql(database) as connection:
-        before = [operations(connection, _DUE, **due), operations(connection, _NEXT, **soon)]
+        before = [operations(connection, _DUE["sqlite"], **due), operations(connection, _NEXT, **soon)]
         connection.execute("BEGIN")
         connection.execute(PARKED)
         connection.execute("COMMIT")
         for _ in range(2):
-            assert [operations(connection, _DUE, **due), operations(connection, _NEXT, **soon)] <= [
+            assert [operations(connection, _DUE["sqlite"], **due), operations(connection, _NEXT, **soon)] <= [
                 count + 20 for count in before
             ]
             connection.execute("ANALYZE")
@@ -185,7 +186,7 @@ OF_SIGNAL = "SEARCH signals USING INDEX sqlite_autoindex_signals_1 (run_id=? AND
 BY_RUN = "USING PRIMARY KEY (run_id=?"
 
 CONTROL: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "what is due next": (_NEXT, ("SEARCH runs USING COVERING INDEX runs_due_at (due_at>? AND due_at<?)",)),
+    "what is due next": (_NEXT, ("SEARCH r USING COVERING INDEX runs_due (priority=? AND due_at>? AND due_at<?)",)),
     "visits of claimed runs": (visits._COUNTED, (f"SEARCH visits {BY_RUN}",)),
     "waits of claimed runs": (park_and_wake._WAITS_OF, (f"SEARCH waits {BY_RUN}",)),
     "forget a wait": (park_and_wake._DELETE, (f"SEARCH waits {BY_RUN}",)),

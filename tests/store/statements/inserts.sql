@@ -39,6 +39,23 @@ VALUES (?, ?, ?, ?), (?, ?, ?, ?);
 INSERT INTO idempotency_keys (scope, key, body_digest, run_id) SELECT unnest(%s::TEXT[]), unnest(%s::TEXT[]),
     unnest(%s::TEXT[]), unnest(%s::TEXT[]);
 
+-- insert into limit_starts
+-- on sqlite
+INSERT INTO limit_starts (name, number, begun_at)
+VALUES (?, ?, ?), (?, ?, ?);
+-- on postgresql
+INSERT INTO limit_starts (name, number, begun_at) SELECT unnest(%s::TEXT[]), unnest(%s::BIGINT[]),
+    unnest(%s::TIMESTAMP WITH TIME ZONE[]);
+
+-- insert into limits
+-- on sqlite
+INSERT INTO limits (name, max, per_s, started, created_at, changed_at)
+VALUES (?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?);
+-- on postgresql
+INSERT INTO limits (name, max, per_s, started, created_at, changed_at) SELECT unnest(%s::TEXT[]),
+    unnest(%s::BIGINT[]), unnest(%s::DOUBLE PRECISION[]), unnest(%s::BIGINT[]),
+    unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]);
+
 -- insert into log_lines
 -- on sqlite
 INSERT INTO log_lines (run_id, seq, ts, level, event, node, step, attempt, message, data)
@@ -60,24 +77,24 @@ INSERT INTO run_tags (tag, created_at, run_id) SELECT unnest(%s::TEXT[]),
 -- insert into runs
 -- on sqlite
 INSERT INTO runs (id, graph_id, status, step, current_node, attempt, crashes, in_flight, last_seq,
-    lease_owner, lease_token, due_at, error, failures, patches, max_steps, pause_asked, is_resume_unlogged,
-    parent_id, parent_step, parent_attempt, child_number, depth, forked_from_id, forked_from_step, tags,
-    created_at, started_at, moved_at, finished_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?), (?, ?, ?,
-    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    lease_owner, lease_token, due_at, error, failures, patches, max_steps, priority, pause_asked,
+    is_resume_unlogged, parent_id, parent_step, parent_attempt, child_number, depth, forked_from_id,
+    forked_from_step, tags, created_at, started_at, moved_at, finished_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?), (?, ?,
+    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- on postgresql
 INSERT INTO runs (id, graph_id, status, step, current_node, attempt, crashes, in_flight, last_seq,
-    lease_owner, lease_token, due_at, error, failures, patches, max_steps, pause_asked, is_resume_unlogged,
-    parent_id, parent_step, parent_attempt, child_number, depth, forked_from_id, forked_from_step, tags,
-    created_at, started_at, moved_at, finished_at) SELECT unnest(%s::TEXT[]), unnest(%s::TEXT[]),
-    unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::BIGINT[]),
-    unnest(%s::INTEGER[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]),
-    unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::BIGINT[]),
-    unnest(%s::BIGINT[]), unnest(%s::INTEGER[]), unnest(%s::INTEGER[]), unnest(%s::TEXT[]),
-    unnest(%s::BIGINT[]), unnest(%s::BIGINT[]), unnest(%s::BIGINT[]), unnest(%s::INTEGER[]),
-    unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]),
-    unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]),
-    unnest(%s::TIMESTAMP WITH TIME ZONE[]);
+    lease_owner, lease_token, due_at, error, failures, patches, max_steps, priority, pause_asked,
+    is_resume_unlogged, parent_id, parent_step, parent_attempt, child_number, depth, forked_from_id,
+    forked_from_step, tags, created_at, started_at, moved_at, finished_at) SELECT unnest(%s::TEXT[]),
+    unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]),
+    unnest(%s::BIGINT[]), unnest(%s::INTEGER[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]),
+    unnest(%s::BIGINT[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]),
+    unnest(%s::BIGINT[]), unnest(%s::BIGINT[]), unnest(%s::INTEGER[]), unnest(%s::INTEGER[]),
+    unnest(%s::INTEGER[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::BIGINT[]),
+    unnest(%s::BIGINT[]), unnest(%s::INTEGER[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]),
+    unnest(%s::TEXT[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]),
+    unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]);
 
 -- insert into servers
 -- on sqlite
@@ -104,6 +121,14 @@ INSERT INTO signals (run_id, number, name, payload, accepted_at, step) SELECT un
     unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]),
     unnest(%s::BIGINT[]);
 
+-- insert into slots
+-- on sqlite
+INSERT INTO slots (run_id, name, lease_token, step, since)
+VALUES (?, ?, ?, ?, ?), (?, ?, ?, ?, ?);
+-- on postgresql
+INSERT INTO slots (run_id, name, lease_token, step, since) SELECT unnest(%s::TEXT[]), unnest(%s::TEXT[]),
+    unnest(%s::BIGINT[]), unnest(%s::BIGINT[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]);
+
 -- insert into snapshots
 -- on sqlite
 INSERT INTO snapshots (run_id, step, node, attempt, lease_token, next_node, reason, evaluated, is_abridged,
@@ -125,9 +150,9 @@ INSERT INTO visits (run_id, node, count) SELECT unnest(%s::TEXT[]), unnest(%s::T
 
 -- insert into waits
 -- on sqlite
-INSERT INTO waits (run_id, kind, name, since, due_at, open_max)
-VALUES (?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?);
+INSERT INTO waits (run_id, kind, name, since, due_at, open_max, rank)
+VALUES (?, ?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?, ?);
 -- on postgresql
-INSERT INTO waits (run_id, kind, name, since, due_at, open_max) SELECT unnest(%s::TEXT[]),
+INSERT INTO waits (run_id, kind, name, since, due_at, open_max, rank) SELECT unnest(%s::TEXT[]),
     unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]),
-    unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::BIGINT[]);
+    unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::BIGINT[]), unnest(%s::INTEGER[]);

@@ -42,7 +42,9 @@ async def fork_run(run_id: RunId, request: Request, services: ServicesDep, setti
     state = branch.state
     if asked.patch is not None:
         state = state.apply(changes_of(asked.patch, state, settings.state_bytes_max))
-    start = Start(new_run_id(), graph.id, state, {}, node=node, forked_from=(run_id, branch.step))
+    start = Start(
+        new_run_id(), graph.id, state, {}, node=node, forked_from=(run_id, branch.step), priority=branch.priority
+    )
     with unfinished(services.runs_folder, start.run_id):
         await _start(services, start, run_id)
     return started(request, start.run_id)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import unquote_to_bytes
 
 from fastapi import Path, Request
 
+from service.api.any_text import check_name
 from service.api.body import read_json
 from service.api.idempotency import key_of, keyed
 from service.api.parameters import RunId, ServicesDep, SettingsDep, strict_router
@@ -15,7 +15,6 @@ from service.api.responses.openapi import SIGNAL_BODY, refusals
 from service.api.responses.rendering import Json
 from service.api.services import WRITE_WITHIN_S
 from service.core import codec
-from service.core.errors import Invalid
 
 DEPTH_MAX = codec.DEPTH_MAX - 1
 """The payload becomes a value in the state, one level down."""
@@ -60,21 +59,10 @@ async def send_signal(
     A name that no node of the run's graph waits for is refused.
     """
     key = key_of(request)
-    _check_name(request, name)
+    check_name(request, name)
     payload = await read_json(request, settings.body_bytes_max, DEPTH_MAX)
     idempotency = keyed(key, f"signal:{run_id}", {"name": name, "payload": payload})
     is_new = await services.store.signals.send(
         run_id, name, codec.encode(payload), idempotency, expected_only=True, within_s=WRITE_WITHIN_S
     )
     return Json({"run_id": run_id, "name": name}, 202 if is_new else 200)
-
-
-def _check_name(request: Request, name: str) -> None:
-    try:
-        # The server decodes invalid UTF-8 as U+FFFD, which is not the name that the client meant.
-        unquote_to_bytes(request.scope["raw_path"]).decode()
-        codec.check(name)
-    except UnicodeDecodeError as error:
-        raise Invalid.at("/name", "must be UTF-8") from error
-    except codec.ValueUnfit as unfit:
-        raise Invalid.at("/name", unfit.message) from unfit

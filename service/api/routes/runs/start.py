@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import Request
 
 from service.api.body import read_json, validate
@@ -46,9 +48,17 @@ async def start_run(request: Request) -> Json:
     key = key_of(request)
     asked = validate(requests.RunRequest, await read_json(request, settings.body_bytes_max, DEPTH_MAX))
     state = initial_state(asked.initial_state, settings.state_bytes_max)
-    start = Start(new_run_id(), parse_graph_id(asked.graph_id), state, asked.tags)
-    run_id, is_new = await services.store.runs.start(start, keyed(key, "run", dict(asked)), within_s=WRITE_WITHIN_S)
+    start = Start(new_run_id(), parse_graph_id(asked.graph_id), state, asked.tags, priority=asked.priority)
+    run_id, is_new = await services.store.runs.start(start, keyed(key, "run", _body_of(asked)), within_s=WRITE_WITHIN_S)
     return started(request, run_id, 202 if is_new else 200)
+
+
+def _body_of(asked: requests.RunRequest) -> dict[str, Any]:
+    """Return what identifies the body. A default of later versions is left out: keys were used without it."""
+    body = dict(asked)
+    if not asked.priority:
+        del body["priority"]
+    return body
 
 
 def initial_state(value: requests.JsonObject, bytes_max: int) -> State:

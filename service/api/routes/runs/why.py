@@ -66,7 +66,7 @@ def _wait_of(why: WhyRecord) -> WaitRecord | None:
 
 def _waiting_for(wait: WaitRecord) -> dict[str, Any]:
     match WaitKind(wait.kind):
-        case WaitKind.SIGNAL:
+        case WaitKind.SIGNAL | WaitKind.LIMIT:
             return {"kind": wait.kind, "name": wait.name}
         case WaitKind.CHILDREN:
             return {"kind": wait.kind, "open": wait.open}
@@ -84,6 +84,8 @@ def _waits(why: WhyRecord, wait: WaitRecord) -> str:
         case WaitKind.CHILDREN:
             runs = "the one child run that is not over" if wait.open == 1 else f"{wait.open} child runs"
             return f"waits for {runs}{at_the_latest}"
+        case WaitKind.LIMIT:
+            return f"waits for a slot of the limit {wait.name!r:.200}, since {wait.since}"
         case WaitKind.BACKOFF:
             error = codec.loads(why.attempts[-1].error or "null") if why.attempts else None
             return f"failed{_with(error)}; it is tried again at {wait.due_at}"

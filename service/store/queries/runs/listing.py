@@ -60,6 +60,7 @@ def _listed(dialect: str) -> Any:
     return (
         select(
             *SHOWN,
+            runs.c.priority,
             graphs.c.name.label("graph_name"),
             waits.c.kind.label("wait_kind"),
             waits.c.name.label("wait_name"),
@@ -89,7 +90,7 @@ class WaitShown:
 
     kind: str
     name: str | None
-    """The name of the signal, if the run waits for one."""
+    """The name of the signal or of the limit, if the run waits for one."""
     due_at: str | None
 
 
@@ -97,6 +98,7 @@ class WaitShown:
 class ListedRun(RunRecord):
     """A run as a list shows it."""
 
+    priority: int = 0
     graph_name: str = ""
     wait: WaitShown | None = None
     duration_ms: int | None = None
@@ -209,6 +211,7 @@ def _listed_run(row: Any) -> ListedRun:
     record = run_record(row)
     return ListedRun(
         **{each.name: getattr(record, each.name) for each in fields(record)},
+        priority=row.priority,
         graph_name=row.graph_name,
         wait=wait,
         duration_ms=duration_ms,

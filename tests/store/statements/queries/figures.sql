@@ -49,15 +49,30 @@ WHERE runs.status = 'cancelled' LIMIT 10000) AS anon_7) AS cancelled;
 
 -- OLDEST_DUE
 -- on sqlite
-SELECT (SELECT runs.due_at
+WITH RECURSIVE levels (priority) AS ( SELECT max(priority)
 FROM runs
-WHERE runs.due_at IS NOT NULL
-ORDER BY runs.due_at, runs.id LIMIT 1 OFFSET :param_1) AS due_at, strftime('%Y-%m-%dT%H:%M:%fZ', 'now') AS now;
+WHERE due_at IS NOT NULL
+UNION ALL SELECT (SELECT max(r.priority)
+FROM runs AS r
+WHERE r.due_at IS NOT NULL AND r.priority < levels.priority)
+FROM levels
+WHERE levels.priority IS NOT NULL ) SELECT min((SELECT min(r.due_at)
+FROM runs AS r
+WHERE r.priority = levels.priority AND r.due_at IS NOT NULL)) AS due_at, strftime('%Y-%m-%dT%H:%M:%fZ',
+    'now') AS now
+FROM levels;
 -- on postgresql
-SELECT (SELECT runs.due_at
+WITH RECURSIVE levels (priority) AS ( SELECT max(priority)
 FROM runs
-WHERE runs.due_at IS NOT NULL
-ORDER BY runs.due_at, runs.id LIMIT 1) AS due_at, clock_timestamp() AS now;
+WHERE due_at IS NOT NULL
+UNION ALL SELECT (SELECT max(r.priority)
+FROM runs AS r
+WHERE r.due_at IS NOT NULL AND r.priority < levels.priority)
+FROM levels
+WHERE levels.priority IS NOT NULL ) SELECT min((SELECT min(r.due_at)
+FROM runs AS r
+WHERE r.priority = levels.priority AND r.due_at IS NOT NULL)) AS due_at, clock_timestamp() AS now
+FROM levels;
 
 -- SIZE
 -- on sqlite

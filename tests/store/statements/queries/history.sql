@@ -1,11 +1,11 @@
 -- _STEP
 -- on sqlite
-SELECT runs.graph_id, runs.step
+SELECT runs.graph_id, runs.step, runs.priority
 FROM runs
 WHERE runs.id = :run_id AND (runs.id NOT IN (SELECT deletions.run_id
 FROM deletions));
 -- on postgresql
-SELECT runs.graph_id, runs.step
+SELECT runs.graph_id, runs.step, runs.priority
 FROM runs
 WHERE runs.id = :run_id::VARCHAR COLLATE "C" AND (runs.id NOT IN (SELECT deletions.run_id
 FROM deletions));
@@ -119,11 +119,11 @@ WHERE attempts.run_id = :run_id::VARCHAR COLLATE "C" AND attempts.step = :step::
 
 -- _WAIT
 -- on sqlite
-SELECT waits.run_id, waits.kind, waits.name, waits.since, waits.due_at, waits.open_max
+SELECT waits.run_id, waits.kind, waits.name, waits.since, waits.due_at, waits.open_max, waits.rank
 FROM waits
 WHERE waits.run_id = :run_id;
 -- on postgresql
-SELECT waits.run_id, waits.kind, waits.name, waits.since, waits.due_at, waits.open_max
+SELECT waits.run_id, waits.kind, waits.name, waits.since, waits.due_at, waits.open_max, waits.rank
 FROM waits
 WHERE waits.run_id = :run_id::VARCHAR COLLATE "C";
 

@@ -1,0 +1,1 @@
+"""The queues in which attempts wait for their turn."""

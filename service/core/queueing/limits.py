@@ -1,0 +1,83 @@
+"""Limits on attempts: at most so many at once, or so many begun within any period.
+
+An attempt needs a slot of its limit. Waiting runs are served in order of priority, and of age within a priority.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from service.core import codec
+
+LIMIT_NAME_CHARS_MAX = 200
+"""Characters of a limit's name, which an index has."""
+MAX_MAX = 2**63 - 1
+PER_S_MIN = 0.001
+"""Times are stored to the millisecond."""
+PRIORITY_MIN, PRIORITY_MAX = -100, 100
+
+
+class Limit(NamedTuple):
+    """A limit on the attempts that name it."""
+
+    max: int
+    per_s: float | None = None
+    """The period in which at most `max` attempts may begin. None: at most `max` attempts may go on at once."""
+
+
+class Place(NamedTuple):
+    """The place of a run in the queue for a limit. Places sort in the order in which runs get a slot."""
+
+    rank: int
+    """The run's priority, negated."""
+    since_us: int
+    """When it began to wait, in microseconds since 1970."""
+    run_id: str
+
+
+def fault_of_name(name: str) -> str | None:
+    """Return what is wrong with the name of a limit, or None."""
+    if not name:
+        return "it must not be empty"
+    if len(name) > LIMIT_NAME_CHARS_MAX:
+        return f"it must have at most {LIMIT_NAME_CHARS_MAX} characters"
+    try:
+        codec.check(name)
+    except codec.ValueUnfit as unfit:
+        return unfit.message
+    return None
+
+
+def free_slots(limit: Limit, held: int) -> int:
+    """Return how many more attempts may begin now, if `held` attempts go on."""
+    return max(0, limit.max - held)
+
+
+def turns(limit: Limit, started: int, begun_us: Mapping[int, int], now_us: int, count: int) -> list[int]:
+    """Return when the next `count` attempts may begin, if each begins at the earliest time.
+
+    Attempts are numbered from 1 in the order in which they begin. `started` is the number of the last one, and
+    `begun_us` has the times of earlier ones by number. One that is missing began too long ago to matter. All times
+    are in microseconds. An attempt may begin once a whole period has passed since the one that is `max` before it.
+    """
+    if limit.per_s is None:
+        raise ValueError("the limit has no period")
+    period_us = period_of(limit.per_s)
+    known = dict(begun_us)
+    for number in range(started + 1, started + 1 + count):
+        earlier = known.get(number - limit.max)
+        known[number] = now_us if earlier is None else max(now_us, earlier + period_us)
+    return [known[number] for number in range(started + 1, started + 1 + count)]
+
+
+def period_of(per_s: float) -> int:
+    """Return the period in microseconds."""
+    return round(per_s * 1_000_000)
+
+
+def admitted(free: int, waiting: Sequence[Place], asking: Iterable[Place]) -> set[Place]:
+    """Return those of `asking` that get one of the `free` slots. Runs in `waiting` that come before them go first."""
+    wanted = set(asking)
+    first = sorted(wanted.union(waiting))[:free]
+    return wanted.intersection(first)

@@ -1,0 +1,137 @@
+"""Wake the runs whose turn it is at a limit. A claim does this, so that polling finds every slot that has become free.
+
+Waking gives a run a due time; the run then asks for a slot again. So a run that is woken too early does no harm, and
+one that nobody has woken yet is found by the next claim.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from sqlalchemy import bindparam, func, or_, select, update
+
+from service.core.run import WaitKind
+from service.core.transitions import Status
+from service.store.commands.queueing.slots import HEADS_MAX, Head, heads_of, limit_of, openings, slots_of
+from service.store.database import local_events
+from service.store.database.clock import text_of
+from service.store.database.statements import ForRows, Statement, constant
+from service.store.database.transaction import Transaction
+from service.store.schema.models import limits, runs, waits
+
+LOOK_S = 1.0
+"""How often to look for runs that wait for a limit while none is known."""
+WATCH_S = 0.1
+"""How often to look for free slots while runs wait for one. Events make a claim look at once."""
+LIMITS_MAX = 100
+"""The most limits that one claim looks at; the next claim goes on after them."""
+EARLY_US = 1000
+"""A due time is moved if a run could be due earlier by more than this. Times are stored to the millisecond."""
+
+_NEXT_NAME = Statement(
+    select(func.min(waits.c.name)).where(waits.c.kind == constant(WaitKind.LIMIT), waits.c.name > bindparam("after"))
+)
+_LIMIT = Statement(select(limits.c.max, limits.c.per_s, limits.c.started).where(limits.c.name == bindparam("name")))
+_found = runs.alias("found")
+# Skips locked rows: a server that has locked the run is waking or claiming it.
+_WAKE = ForRows(
+    lambda row: (
+        update(runs)
+        .where(
+            runs.c.id.in_(
+                select(_found.c.id)
+                .where(
+                    _found.c.id == row.run_id,
+                    _found.c.status == constant(Status.WAITING),
+                    or_(_found.c.due_at.is_(None), _found.c.due_at > row.due_at),
+                )
+                .with_for_update(skip_locked=True)
+            )
+        )
+        .values(due_at=row.due_at)
+        .returning(runs.c.id)
+    ),
+    run_id=runs.c.id,
+    due_at=runs.c.due_at,
+)
+_HAS_QUEUE = ForRows(
+    lambda row: (
+        select(waits.c.run_id)
+        .where(waits.c.kind == constant(WaitKind.LIMIT), waits.c.name == row.name)
+        .limit(constant(1))
+    ),
+    name=limits.c.name,
+)
+
+
+class Watch:
+    """When a claim has to look for free slots. While no run waits for a limit, it looks once in LOOK_S."""
+
+    def __init__(self) -> None:
+        self._looked_at = float("-inf")
+        self._has_waiters = False
+        self._after = ""
+
+    @property
+    def again_s(self) -> float:
+        """In how many seconds a claim should look again, at the latest."""
+        return WATCH_S if self._has_waiters else LOOK_S
+
+    def note_waiter(self) -> None:
+        """Note that this server parks a run at a limit. The next claim looks whether a slot has become free."""
+        self._has_waiters = True
+
+    def wake(self, transaction: Transaction, lease_s: float) -> None:
+        """Wake the runs whose turn it is, unless this is too early to look again."""
+        now = time.monotonic()
+        if not self._has_waiters and now - self._looked_at < LOOK_S:
+            return
+        self._looked_at = now
+        names = _names(transaction, self._after)
+        has_more = len(names) == LIMITS_MAX
+        waiting = [_wake_first(transaction, name, lease_s) for name in names]
+        self._has_waiters = has_more or self._after != "" or any(waiting)
+        self._after = names[-1] if has_more else ""
+
+
+def announce_free_slots(transaction: Transaction, names: Sequence[str]) -> None:
+    """Make servers claim, and so wake runs, if any wait for these limits, of which attempts have just ended."""
+    for name in dict.fromkeys(names):
+        if transaction.each(_HAS_QUEUE, [{"name": name}]):
+            transaction.topics.add(local_events.CLAIMABLE)
+
+
+def _names(transaction: Transaction, after: str) -> list[str]:
+    """Return the limits that runs wait for, up to LIMITS_MAX, by one search of the index for each."""
+    names: list[str] = []
+    while len(names) < LIMITS_MAX:
+        (name,) = transaction.one(_NEXT_NAME, after=names[-1] if names else after)
+        if name is None:
+            break
+        names.append(name)
+    return names
+
+
+def _wake_first(transaction: Transaction, name: str, lease_s: float) -> bool:
+    """Give due times to the first runs of the queue, as many as there are openings. Return whether any run waits."""
+    row = transaction.one(_LIMIT, name=name)
+    now_us = transaction.moment.now_us
+    if row is None:  # It was deleted, and binds nobody.
+        times = [now_us] * HEADS_MAX
+    else:
+        held = slots_of(transaction, name)
+        times = openings(transaction, name, limit_of(row), row[2], held, HEADS_MAX)
+    heads = heads_of(transaction, name, max(1, len(times)), lease_s)
+    woken = [
+        # Times to come are rounded up: a run that is woken earlier would ask in vain.
+        {"run_id": head.place.run_id, "due_at": text_of(at_us if at_us <= now_us else at_us + 999)}
+        for head, at_us in zip(heads, times, strict=False)
+        if _is_to_be_woken(head, at_us)
+    ]
+    transaction.each(_WAKE, woken)
+    return bool(heads)
+
+
+def _is_to_be_woken(head: Head, at_us: int) -> bool:
+    return head.status == Status.WAITING and (head.due_us is None or head.due_us > at_us + EARLY_US)

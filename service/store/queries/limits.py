@@ -1,0 +1,61 @@
+"""Read limits, with how many attempts count towards each and how many runs wait for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import bindparam, column, select, table
+
+from service.core.errors import NotFound
+from service.store.database.clock import shown
+from service.store.database.reader import Reader
+from service.store.rows.records import Page
+
+_view = table("v_limits", *map(column, ("name", "max", "per_s", "in_use", "waiting", "created_at", "changed_at")))
+_ONE = select(_view).where(_view.c.name == bindparam("name"))
+_PAGE = select(_view).where(_view.c.name > bindparam("after")).order_by(_view.c.name).limit(bindparam("count"))
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRecord:
+    name: str
+    max: int
+    per_s: float | None
+    in_use: int
+    """Attempts that go on; with a period, attempts that have begun within it."""
+    waiting: int
+    created_at: str
+    changed_at: str
+
+
+class LimitQueries:
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def get(self, name: str) -> LimitRecord:
+        """Return a limit. Raise NotFound if there is none of that name."""
+        async with self._reader.snapshot() as snapshot:
+            row = await snapshot.one(_ONE, name=name)
+        if row is None:
+            raise NotFound("limit", name)
+        return _record(row)
+
+    async def page(self, count: int, after: str | None = None) -> Page:
+        """Return LimitRecords by name. The cursor is the name of the last limit seen."""
+        async with self._reader.snapshot() as snapshot:
+            rows = await snapshot.all(_PAGE, after=after or "", count=count + 1)
+        items = tuple(map(_record, rows[:count]))
+        return Page(items, items[-1].name if len(rows) > count else None)
+
+
+def _record(row: Any) -> LimitRecord:
+    return LimitRecord(
+        row.name,
+        row.max,
+        row.per_s,
+        row.in_use,
+        row.waiting,
+        shown(row.created_at) or "",
+        shown(row.changed_at) or "",
+    )
