@@ -16,6 +16,7 @@ from service.core.errors import AttemptError, LeaseLost, Unavailable
 from service.core.graph import SignalNode, SleepNode, Until
 from service.core.join import count_children
 from service.core.moves import CallTool, Failed, Gather, Move, NoSlot, Outcome, Receive, Sleep, next_move
+from service.core.queueing.limits import MARGIN_US_MAX
 from service.core.run import Run, Transition, WaitKind
 from service.core.transitions import Status
 from service.engine import ahead
@@ -39,7 +40,7 @@ SLICE_S = 0.0005
 """The same for a run that is ahead of the disk, if this server carries others too."""
 
 
-SLOT_FRESH_S = 0.1
+SLOT_FRESH_S = MARGIN_US_MAX / 1e6
 """An attempt that begins later than this after it got its slot first makes sure that it still has it."""
 
 

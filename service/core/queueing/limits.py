@@ -15,6 +15,9 @@ LIMIT_NAME_CHARS_MAX = 200
 MAX_MAX = 2**63 - 1
 PER_S_MIN = 0.001
 """Times are stored to the millisecond."""
+MARGIN_US_MAX = 50_000
+MARGIN_PART = 0.05
+"""A period is lengthened by this part of it, up to the maximum."""
 PRIORITY_MIN, PRIORITY_MAX = -100, 100
 
 
@@ -72,8 +75,12 @@ def turns(limit: Limit, started: int, begun_us: Mapping[int, int], now_us: int, 
 
 
 def period_of(per_s: float) -> int:
-    """Return the period in microseconds."""
-    return round(per_s * 1_000_000)
+    """Return the period in microseconds, lengthened by a margin.
+
+    An attempt counts from the time at which it gets its slot, and its tool is called a little later: after a commit, and
+    not later than the margin unless the server is held up. So the tools' own clocks see at most `max` in the period.
+    """
+    return round(per_s * 1_000_000 + min(MARGIN_US_MAX, per_s * 1_000_000 * MARGIN_PART))
 
 
 def admitted(free: int, waiting: Sequence[Place], asking: Iterable[Place]) -> set[Place]:

@@ -17,7 +17,7 @@ from service.store.database.transaction import Transaction
 from service.store.rows.family import NEXT_OF_FAMILY, due_of_family
 from service.store.rows.park_and_wake import NEAR_S
 from service.store.rows.records import Lease
-from service.store.schema.levels import LEVELS
+from service.store.schema.levels import LEVELS, LEVELS_MAX
 from service.store.schema.models import runs
 
 _CLAIMED = (
@@ -40,8 +40,10 @@ def _due(more: str = "") -> Mapping[str, Statement]:
 
     The order of the rows needs no sort: the levels come in their order, and the runs of a level in that of the index.
     """
+    # The inner LIMIT tells SQLite that the levels are few. It would otherwise make a Bloom filter of all runs.
     found = (
-        f"{LEVELS} SELECT {_COLUMNS} FROM levels CROSS JOIN runs INDEXED BY runs_due WHERE {_IS_DUE}{more} LIMIT :count"
+        f"{LEVELS} SELECT {_COLUMNS} FROM (SELECT priority FROM levels LIMIT {LEVELS_MAX}) AS levels"
+        f" CROSS JOIN runs INDEXED BY runs_due WHERE {_IS_DUE}{more} LIMIT :count"
     )
     of_level = (
         f"SELECT {_COLUMNS} FROM runs WHERE {_IS_DUE}{more} ORDER BY runs.due_at, runs.id LIMIT :count"

@@ -6,6 +6,11 @@ runs are claimed, and reads no run that is due later.
 
 from __future__ import annotations
 
+from service.core.queueing.limits import PRIORITY_MAX, PRIORITY_MIN
+
+LEVELS_MAX = PRIORITY_MAX - PRIORITY_MIN + 2
+"""The most rows of LEVELS."""
+
 LEVELS = """\
 WITH RECURSIVE levels (priority) AS (
     SELECT max(priority) FROM runs WHERE due_at IS NOT NULL

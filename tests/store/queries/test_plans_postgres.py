@@ -240,13 +240,13 @@ def test_a_claim_reads_what_is_due_and_nothing_of_what_is_over_or_parked(
 def test_what_is_due_next_is_one_entry_of_an_index(crowded: psycopg.Connection[Any]) -> None:
     for plan in plans(crowded, _NEXT, now="2040-01-01", soon="2040-01-02"):
         assert (plan.rows, plan.indexes) == (1, {"runs_due"})
-        assert plan.blocks < 10
+        assert plan.blocks < 15
 
 
 def test_a_claim_that_finds_nothing_reads_a_few_blocks(crowded: psycopg.Connection[Any]) -> None:
     for plan in plans(crowded, _DUE["postgresql"], now="2000-01-01"):
         assert (plan.rows, plan.indexes) == (0, {"runs_due"})
-        assert plan.blocks < 10
+        assert plan.blocks < 15
 
 
 @pytest.mark.parametrize("family", ["w7", "due 200"], ids=["with children", "without"])

@@ -15,7 +15,7 @@ from tests.support.store.harness import sql
 DIALECT = sqlite.dialect(paramstyle="named")
 
 GIVEN = (
-    *("SCAN family", "SCAN open", "SCAN 4 CONSTANT ROWS"),
+    *("SCAN family", "SCAN levels", "SCAN open", "SCAN 4 CONSTANT ROWS"),
     *(
         "SCAN counts",
         "SCAN failed LEFT-JOIN",

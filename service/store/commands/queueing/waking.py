@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import bindparam, exists, func, or_, select, update
 
 from service.core.run import WaitKind
 from service.core.transitions import Status
@@ -56,10 +56,9 @@ _WAKE = ForRows(
     due_at=runs.c.due_at,
 )
 _HAS_QUEUE = ForRows(
-    lambda row: (
-        select(waits.c.run_id)
-        .where(waits.c.kind == constant(WaitKind.LIMIT), waits.c.name == row.name)
-        .limit(constant(1))
+    lambda row: select(limits.c.name).where(
+        limits.c.name == row.name,
+        exists().where(waits.c.kind == constant(WaitKind.LIMIT), waits.c.name == row.name).correlate(None),
     ),
     name=limits.c.name,
 )

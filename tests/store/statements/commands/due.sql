@@ -35,7 +35,8 @@ WHERE levels.priority IS NOT NULL ) SELECT runs.id, runs.graph_id, runs.status, 
     runs.attempt, runs.crashes, runs.in_flight, runs.is_resume_unlogged, runs.last_seq, runs.lease_token,
     runs.lease_owner, runs.started_at, runs.moved_at, runs.failures, runs.patches, runs.max_steps,
     runs.parent_id, runs.depth, runs.due_at, runs.priority
-FROM levels CROSS JOIN runs INDEXED BY runs_due
+FROM (SELECT priority
+FROM levels LIMIT 202) AS levels CROSS JOIN runs INDEXED BY runs_due
 WHERE runs.priority = levels.priority AND runs.due_at <= :now LIMIT :count;
 -- on postgresql
 WITH RECURSIVE levels (priority) AS ( SELECT max(priority)
@@ -67,7 +68,8 @@ WHERE levels.priority IS NOT NULL ) SELECT runs.id, runs.graph_id, runs.status, 
     runs.attempt, runs.crashes, runs.in_flight, runs.is_resume_unlogged, runs.last_seq, runs.lease_token,
     runs.lease_owner, runs.started_at, runs.moved_at, runs.failures, runs.patches, runs.max_steps,
     runs.parent_id, runs.depth, runs.due_at, runs.priority
-FROM levels CROSS JOIN runs INDEXED BY runs_due
+FROM (SELECT priority
+FROM levels LIMIT 202) AS levels CROSS JOIN runs INDEXED BY runs_due
 WHERE runs.priority = levels.priority AND runs.due_at <= :now AND (runs.lease_owner IS NULL
     OR runs.due_at <= :lapsed) LIMIT :count;
 -- on postgresql

@@ -56,16 +56,24 @@ RETURNING runs.id;
 
 -- _HAS_QUEUE
 -- on sqlite
-SELECT waits.run_id
+SELECT limits.name
+FROM limits
+WHERE limits.name = :name AND (EXISTS (SELECT *
 FROM waits
-WHERE waits.kind = 'limit' AND waits.name = :name LIMIT 1 OFFSET :param_1;
-WITH input_rows (name) AS (VALUES (?), (?)) SELECT waits.run_id
+WHERE waits.kind = 'limit' AND waits.name = :name));
+WITH input_rows (name) AS (VALUES (?), (?)) SELECT limits.name
+FROM limits, input_rows
+WHERE limits.name = input_rows.name AND (EXISTS (SELECT *
 FROM waits, input_rows
-WHERE waits.kind = 'limit' AND waits.name = input_rows.name LIMIT 1 OFFSET :param_1;
+WHERE waits.kind = 'limit' AND waits.name = input_rows.name));
 -- on postgresql
-SELECT waits.run_id
+SELECT limits.name
+FROM limits
+WHERE limits.name = :name::VARCHAR COLLATE "C" AND (EXISTS (SELECT *
 FROM waits
-WHERE waits.kind = 'limit' AND waits.name = :name::VARCHAR COLLATE "C" LIMIT 1;
-WITH input_rows (name) AS (SELECT unnest(:name::TEXT[])) SELECT waits.run_id
+WHERE waits.kind = 'limit' AND waits.name = :name::VARCHAR COLLATE "C"));
+WITH input_rows (name) AS (SELECT unnest(:name::TEXT[])) SELECT limits.name
+FROM limits, input_rows
+WHERE limits.name = input_rows.name AND (EXISTS (SELECT *
 FROM waits, input_rows
-WHERE waits.kind = 'limit' AND waits.name = input_rows.name LIMIT 1;
+WHERE waits.kind = 'limit' AND waits.name = input_rows.name));
