@@ -77,8 +77,8 @@ def turns(limit: Limit, started: int, begun_us: Mapping[int, int], now_us: int, 
 def period_of(per_s: float) -> int:
     """Return the period in microseconds, lengthened by a margin.
 
-    An attempt counts from the time at which it gets its slot, and its tool is called a little later: after a commit, and
-    not later than the margin unless the server is held up. So the tools' own clocks see at most `max` in the period.
+    An attempt counts from the time at which it gets its slot, and its tool is called a little later, after a commit.
+    The margin makes up for that, so that the tools' own clocks see at most `max` attempts begin within a period.
     """
     return round(per_s * 1_000_000 + min(MARGIN_US_MAX, per_s * 1_000_000 * MARGIN_PART))
 
