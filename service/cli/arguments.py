@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 from service.core.errors import StartRefused
+from service.core.queueing.limits import PRIORITY_MAX, PRIORITY_MIN
 from service.core.transitions import OVER, Status
 from service.settings import read_duration_s
 from service.version import VERSION
@@ -61,7 +63,16 @@ def parser() -> argparse.ArgumentParser:
     found = _Parser(prog="rungraph", description="A durable workflow engine behind an HTTP API.")
     found.add_argument("--version", action="version", version=f"rungraph {VERSION}")
     commands = _Commands(found.add_subparsers(required=True, metavar="COMMAND"))
-    for add in (_add_servers, _add_starts, _add_lists, _add_looks, _add_steering, _add_graphs, _add_keeping):
+    for add in (
+        _add_servers,
+        _add_starts,
+        _add_lists,
+        _add_looks,
+        _add_steering,
+        _add_limits,
+        _add_graphs,
+        _add_keeping,
+    ):
         add(commands)
     commands.add("migrate", "serve:migrate_database", "bring the database to the schema of this version", asks=False)
     return found
@@ -89,6 +100,20 @@ def _add_starts(commands: _Commands) -> None:
     command.add_argument("--graph", metavar="NAME", help="the latest graph of this name, or the graph with this id")
     command.add_argument("--state", metavar="JSON|@FILE", help="the initial state, or the file it is in; default: {}")
     command.add_argument("--tag", action="append", type=_tag, metavar="KEY:VALUE", help="a tag of the run; repeatable")
+    command.add_argument(
+        "--priority",
+        type=_priority,
+        metavar="N",
+        help="-100 to 100; runs with a higher one are claimed first; default: 0",
+    )
+
+
+def _add_limits(commands: _Commands) -> None:
+    command = commands.add("limits", "control:limits", "list, set or delete the limits on attempts")
+    command.add_argument("action", nargs="?", choices=["list", "set", "delete"], default="list", help="default: list")
+    command.add_argument("name", nargs="?", metavar="NAME", help="the name of the limit")
+    command.add_argument("--max", type=_count, metavar="N", help="the most attempts at once, or within the period")
+    command.add_argument("--per", type=_duration_s, metavar="1m", help="the period, in d, h, m or s")
 
 
 def _add_demo_options(command: argparse.ArgumentParser) -> None:
@@ -190,6 +215,12 @@ def _integer(least: int, most: int) -> Callable[[str], int]:
 
 _count: Callable[[str], Any] = _integer(1, COUNT_MAX)
 _number: Callable[[str], Any] = _integer(0, 2**63 - 1)
+
+
+def _priority(text: str) -> int:
+    if re.fullmatch(r"-?[0-9]{1,3}", text, re.ASCII) is None or not PRIORITY_MIN <= int(text) <= PRIORITY_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from {PRIORITY_MIN} to {PRIORITY_MAX}")
+    return int(text)
 
 
 def _duration_s(text: str) -> float:

@@ -91,7 +91,7 @@ class ServerClient:
         except OSError as error:
             raise Unavailable(f"{name} does not answer: {error or type(error).__name__}") from error
         try:
-            document = json.loads(answer.body)
+            document = {} if answer.status == 204 else json.loads(answer.body)
         except ValueError:
             document = None
         if not isinstance(document, dict):

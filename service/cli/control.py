@@ -1,4 +1,4 @@
-"""The commands that steer runs and create graphs. Each is one call, whose answer is printed."""
+"""The commands that steer runs, create graphs and set limits. Each is one call, whose answer is printed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import argparse
 from typing import Any
 from urllib.parse import quote
 
-from service.cli import asking, inputs, output
+from service.cli import asking, inputs, output, text
 from service.core import codec
 from service.core.errors import StartRefused
 from service.settings import Settings
+
+PAGE_MAX = 1000
 
 
 def create(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -65,6 +67,45 @@ def backtest(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def limits(settings: Settings, arguments: argparse.Namespace) -> int:
+    """List the limits on attempts, or set or delete one."""
+    is_list = arguments.action == "list"
+    if is_list is not (arguments.name is None) or (arguments.action == "set") is (arguments.max is None):
+        raise StartRefused("write `limits`, `limits set NAME --max N [--per 1m]` or `limits delete NAME`")
+    if is_list:
+        return _list_limits(settings, arguments)
+    path = f"/limits/{quote(arguments.name, safe='')}"
+    if arguments.action == "delete":
+        gone = _call(settings, arguments, "DELETE", path)
+        return _print(arguments, gone, f"the limit {arguments.name!r:.200} is deleted")
+    body = _body({"max": arguments.max, "per_s": arguments.per})
+    made = _call(settings, arguments, "PUT", path, body, what="the limit")
+    period = "at once" if made["per_s"] is None else f"within any {made['per_s']:g} s"
+    return _print(arguments, made, f"the limit {arguments.name!r:.200} is {made['max']} {period}")
+
+
+def _list_limits(settings: Settings, arguments: argparse.Namespace) -> int:
+    async def ask() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        params: dict[str, Any] = {"limit": PAGE_MAX}
+        async with asking.reading(settings) as server:
+            while True:
+                page = await server.ask("GET", "/limits", params=params)
+                found += page["items"]
+                if page["next_cursor"] is None:
+                    return found
+                params["cursor"] = page["next_cursor"]
+
+    found = asking.run(ask())
+    if arguments.json:
+        output.print_json(found)
+        return 0
+    head = ["name", "max", "per_s", "in_use", "waiting"]
+    rows = [[text.cell("" if each[name] is None else str(each[name])) for name in head] for each in found]
+    output.print_table(head, rows, nothing="no limits")
+    return 0
+
+
 def _steer(settings: Settings, arguments: argparse.Namespace, action: str, body: dict[str, Any]) -> int:
     run_id = asking.known_run_id(arguments.run_id)
     answer = _post(settings, arguments, f"/runs/{run_id}/{action}", _body(body))
@@ -88,10 +129,21 @@ def _body(members: dict[str, Any]) -> bytes:
 def _post(
     settings: Settings, arguments: argparse.Namespace, path: str, content: bytes, what: str = "the call"
 ) -> dict[str, Any]:
+    return _call(settings, arguments, "POST", path, content, what)
+
+
+def _call(
+    settings: Settings,
+    arguments: argparse.Namespace,
+    method: str,
+    path: str,
+    content: bytes = b"",
+    what: str = "the call",
+) -> dict[str, Any]:
     async def ask() -> dict[str, Any]:
-        must_exist = path != "/graph/create"
+        must_exist = path != "/graph/create" and method != "PUT"
         async with asking.executing(settings, arguments.command, must_exist=must_exist) as server:
-            answer = await server.ask("POST", path, what=what, content=content, headers=inputs.JSON)
+            answer = await server.ask(method, path, what=what, content=content, headers=inputs.JSON)
             if server.address is None and arguments.command in ("signal", "resume", "fork"):
                 asking.note("no server runs on this database; the run goes on as soon as one does: rungraph serve")
             return answer

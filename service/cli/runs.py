@@ -30,8 +30,11 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         if server.address and arguments.tools:
             asking.note(f"the server at {server.address} executes the run, with its own tools and not with --tools")
         graph_id = await asking.graph_id_of(server, arguments.graph or "") if graph is None else await create(server)
-        body = codec.encode({"graph_id": graph_id, "initial_state": state, "tags": tags}).encode()
-        started = await server.ask("POST", "/graph/run", what="the run", content=body, headers=inputs.JSON)
+        body = {"graph_id": graph_id, "initial_state": state, "tags": tags}
+        if arguments.priority is not None:
+            body["priority"] = arguments.priority
+        content = codec.encode(body).encode()
+        started = await server.ask("POST", "/graph/run", what="the run", content=content, headers=inputs.JSON)
         return str(started["run_id"])
 
     async def create(server: asking.ServerClient) -> str:
