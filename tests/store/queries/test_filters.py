@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.core.moves import NoSlot
 from service.core.run import WaitKind
 from service.core.state import State
 from service.core.syntax.tags import tag_of
@@ -24,6 +25,7 @@ from service.store.queries.runs.filter import RunFilter
 from service.store.queries.runs.listing import ListedRun
 from tests.support.store.carrying import AGAIN, APPROVAL, BOOM, NAP, carry, claim, fan, rest
 from tests.support.store.harness import BYTES_MAX, Clock, opened
+from tests.support.store.limiting import LIMIT, LIMITED
 
 RUNS = 48
 BEGIN_US = 1893456000_000_000
@@ -43,7 +45,7 @@ FORKS = IDS[5::12]
 async def fill(store: Store, clock: Clock) -> None:
     """Make the runs. Some are created within the same millisecond."""
     made = random.Random(7)
-    for each in (*GRAPHS, NAP, APPROVAL, AGAIN, fan(APPROVAL)):
+    for each in (*GRAPHS, NAP, APPROVAL, AGAIN, LIMITED, fan(APPROVAL)):
         await store.graphs.add(each)
     for run_id in IDS:
         clock.advance(made.choice([0, 0, 0.001, 1]))
@@ -52,7 +54,7 @@ async def fill(store: Store, clock: Clock) -> None:
 
 async def make(store: Store, run_id: str, made: random.Random) -> None:
     tags = dict(map(tag_of, made.sample(TAGS, made.randrange(4))))  # type: ignore[arg-type]  # all of TAGS are tags
-    parking = fan(APPROVAL) if run_id in PARENTS else made.choice([NAP, APPROVAL, AGAIN])
+    parking = fan(APPROVAL) if run_id in PARENTS else made.choice([NAP, APPROVAL, AGAIN, LIMITED])
     graph = parking if run_id in PARENTS or made.random() < 0.4 else made.choice(GRAPHS)
     origin = (IDS[made.randrange(2)], 0) if run_id in FORKS else None
     state = {"items": [1, 2]} if run_id in PARENTS else {}
@@ -64,6 +66,8 @@ async def make(store: Store, run_id: str, made: random.Random) -> None:
             await carry(store, await claim(store, run_id), BOOM)
         case "carried" | "failed" if graph is AGAIN:
             await carry(store, await claim(store, run_id), BOOM)
+        case "carried" | "failed" if graph is LIMITED:
+            await carry(store, await claim(store, run_id), NoSlot(LIMIT))
         case "carried" | "failed":
             await rest(store, await claim(store, run_id))
     if (await store.runs.get(run_id)).status in ("queued", "running", "waiting"):

@@ -11,6 +11,7 @@ PAGES = [
     "README.md",
     "docs/guide.md",
     "docs/http.md",
+    "docs/limits.md",
     "docs/operations.md",
     "docs/deploy.md",
     "docs/sql.md",

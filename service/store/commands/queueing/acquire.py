@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, select
 from service.core.errors import LeaseLost
 from service.core.queueing.limits import Limit, Place, admitted
 from service.core.run import Run, Transition, WaitKind
-from service.store.commands.commit import Commit, commit_all
+from service.store.commands.commit import Commit, Moved, commit_all
 from service.store.commands.queueing.slots import (
     HEADS_MAX,
     Held,
@@ -142,7 +142,7 @@ class AcquireCommands:
         if not denied:
             return []
         self._watch.note_waiter()
-        commits = [Commit(each.lease, each.parked, 0.0, 0.0, each.parked.lines) for each in denied]
+        commits = [Commit(each.lease, (Moved(each.parked, 0.0, 0.0, each.parked.lines),)) for each in denied]
         return commit_all(transaction, commits)
 
 
