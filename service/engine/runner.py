@@ -17,7 +17,7 @@ from service.core.graph import SignalNode, SleepNode, Until
 from service.core.join import count_children
 from service.core.moves import CallTool, Failed, Gather, Move, NoSlot, Outcome, Receive, Sleep, next_move
 from service.core.queueing.limits import MARGIN_US_MAX
-from service.core.run import Run, Transition, WaitKind
+from service.core.run import Run, Transition, Waited, WaitKind
 from service.core.transitions import Status
 from service.engine import ahead
 from service.engine.ahead import Ahead
@@ -78,6 +78,8 @@ class Runner:
         """When the next attempt got its slot of a limit, on the monotonic clock; None if it has none."""
         self._limit: str | None = None
         """The limit that the slot belongs to."""
+        self._waited: Waited | None = None
+        """The wait for the slot, if the run has waited for it."""
         self.lines: LineBuffer | None = None
         """The lines of the current attempt."""
 
@@ -216,6 +218,7 @@ class Runner:
         run = await self._acquire(self._asking(self._run, move, limit))
         if run.status is not Status.RUNNING:
             return run
+        self._waited = waited if has_waited else None
         self._run = run
         self._limit, self._slot_at = limit, None if limit is None else asked_at
         return None
@@ -224,7 +227,9 @@ class Runner:
         """Check that the attempt, which has waited to begin, still has its slot. Raise _Parked if it has none."""
         move = next_move(self._run)
         if isinstance(move, CallTool):
-            run = await self._acquire(self._asking(self._run, move, self._limit)._replace(is_again=True))
+            # If it has to wait on, it keeps its place.
+            waiting = self._run if self._waited is None else self._run._replace(waited=self._waited)
+            run = await self._acquire(self._asking(waiting, move, self._limit)._replace(is_again=True))
             if run.status is not Status.RUNNING:
                 raise _Parked(run)
 
@@ -289,7 +294,7 @@ class Runner:
             try:
                 run = await (commit if asking is None else self._commit_and_acquire(commit, asking))
                 if asking is None:
-                    self._limit = self._slot_at = None
+                    self._limit = self._slot_at = self._waited = None
                 return run
             except Unavailable as error:
                 pause = pause or self._pause()
@@ -314,7 +319,7 @@ class Runner:
         run, entered = await outcomes
         if isinstance(run, BaseException):
             raise run
-        self._limit = self._slot_at = None
+        self._limit = self._slot_at = self._waited = None
         if run.status is not Status.RUNNING or entered is None or isinstance(entered, BaseException):
             return run  # If it goes on, it asks for the slot again.
         if entered.status is Status.RUNNING:

@@ -42,6 +42,10 @@ OPERATIONS = {
     "begin_session",
     "end_session",
     "delete_run",
+    "list_limits",
+    "get_limit",
+    "put_limit",
+    "delete_limit",
     "prune_runs",
     "get_metrics",
     "count_runs",
@@ -83,7 +87,7 @@ def test_bodies_have_examples(document: dict[str, Any]) -> None:
         for operation in path.values()
         if "requestBody" in operation
     ]
-    assert len(bodies) == 10
+    assert len(bodies) == 11
     assert all(media["examples"] for body in bodies for media in body["content"].values())
 
 

@@ -105,5 +105,7 @@ def test_graphs_are_listed_in_pages_the_newest_first(client: httpx.Client) -> No
 
 def test_tools_are_listed(client: httpx.Client) -> None:
     assert client.get("/tools").json() == {
-        "items": [{"name": "add", "description": "Count up.", "parameters": ["state"], "pure": False}]
+        "items": [
+            {"name": "add", "description": "Count up.", "parameters": ["state"], "pure": False, "limit": None},
+        ]
     }

@@ -12,6 +12,7 @@ from service.core.queueing.limits import Limit
 from service.core.run import WaitKind
 from service.store import Store
 from service.store.database.protocol import Database
+from service.store.rows.records import Claimed
 from tests.support.store.carrying import claim, events_of, run_of, status_of
 from tests.support.store.harness import LEASE_S, Clock, ask, clean, commit, failure, opened
 from tests.support.store.limiting import (
@@ -42,12 +43,12 @@ async def store(database: Database, clock: Clock) -> AsyncIterator[Store]:
         yield store
 
 
-async def three_of_which_one_is_in(store: Store) -> dict[str, object]:
+async def three_of_which_one_is_in(store: Store) -> dict[str, Claimed]:
     """`a` has the one slot; `b` and `c` wait."""
     await store.limits.put(LIMIT, Limit(1))
     for run_id in "abc":
         await queue_limited(store, run_id)
-    return dict(await enter_all(store, *"abc"))
+    return await enter_all(store, *"abc")
 
 
 async def test_no_more_than_max_are_in_at_once_and_the_others_wait(store: Store, database: Database) -> None:
@@ -92,7 +93,7 @@ async def test_runs_get_slots_by_priority_and_then_by_age(store: Store, database
         await queue_limited(store, run_id, priority)
         assert await enter_all(store, run_id) == {}
     assert waiting(database) == ["high", "old", "young", "low"]
-    served = []
+    served: list[str] = []
     for _ in order:
         [claimed] = held.values()
         await finish(store, claimed)
@@ -110,7 +111,7 @@ async def test_runs_get_slots_by_priority_and_then_by_age(store: Store, database
 
 async def test_a_run_that_was_woken_is_not_overtaken_while_a_server_claims_it(store: Store) -> None:
     held = await three_of_which_one_is_in(store)
-    await finish(store, held["a"])  # type: ignore[arg-type]
+    await finish(store, held["a"])
     woken = await claim_all(store)
     await queue_limited(store, "d", -1)
     await queue_limited(store, "e", 1)
@@ -124,7 +125,7 @@ async def test_a_run_that_nobody_claims_holds_up_the_others_for_the_length_of_a_
     store: Store, database: Database, clock: Clock
 ) -> None:
     held = await three_of_which_one_is_in(store)
-    await finish(store, held["a"])  # type: ignore[arg-type]
+    await finish(store, held["a"])
     assert list(await store.leases.claim(1, family="nobody")) == []
     assert run_of(database, "b", "due_at") != (None,)
     await queue_limited(store, "d")
@@ -139,7 +140,7 @@ async def test_whatever_ends_an_attempt_frees_its_slot(
 ) -> None:
     held = await three_of_which_one_is_in(store)
     claimed = held["a"]
-    lease, run = claimed.lease, claimed.run  # type: ignore[attr-defined]
+    lease, run = claimed.lease, claimed.run
     match how:
         case "cancel":
             await store.control.cancel("a")
@@ -153,7 +154,7 @@ async def test_whatever_ends_an_attempt_frees_its_slot(
             await commit(store, lease, failure(run))
             assert status_of(database, "a") == "waiting"  # It is tried again later, and gives the slot back meanwhile.
         case "delete":
-            await finish(store, claimed)  # type: ignore[arg-type]
+            await finish(store, claimed)
             await store.deletions.mark("a")
             assert (await store.deletions.sweep(["a"], 100)).is_done
             assert columns_of(database, "SELECT run_id FROM slots") == []
@@ -184,7 +185,7 @@ async def test_a_lost_lease_gets_no_slot(store: Store, clock: Clock) -> None:
 async def test_a_pause_and_a_resume_keep_the_place(store: Store, database: Database) -> None:
     held = await three_of_which_one_is_in(store)
     await store.control.pause("b")
-    await finish(store, held["a"])  # type: ignore[arg-type]
+    await finish(store, held["a"])
     woken = await claim_all(store)
     assert list(woken) == ["c"]
     assert is_in(await enter(store, woken["c"]))
@@ -240,7 +241,7 @@ async def test_a_limit_that_is_lowered_lets_nobody_in_until_fewer_are_in(store: 
 
 async def test_a_run_whose_tool_has_no_limit_any_more_waits_for_none(store: Store, database: Database) -> None:
     held = await three_of_which_one_is_in(store)
-    await finish(store, held["a"])  # type: ignore[arg-type]
+    await finish(store, held["a"])
     woken = await claim_all(store)
     assert is_in(await enter(store, woken["b"], None))
     assert waiting(database) == ["c"]
