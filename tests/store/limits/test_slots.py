@@ -14,7 +14,7 @@ from service.store import Store
 from service.store.database.protocol import Database
 from service.store.rows.records import Claimed
 from tests.support.store.carrying import claim, events_of, run_of, status_of
-from tests.support.store.harness import LEASE_S, Clock, ask, clean, commit, failure, opened
+from tests.support.store.harness import LEASE_S, Clock, ask, clean, commit, failure, opened, sql, until_async
 from tests.support.store.limiting import (
     LIMIT,
     asking_of,
@@ -340,3 +340,20 @@ async def test_two_stores_never_give_the_same_slot(kept: Database) -> None:
     await asyncio.gather(*(serve(server_id) for server_id in ("one", "two", "three")))
     assert (peak <= 2, done) == (True, 60)
     assert columns_of(kept, "SELECT count(*) FROM waits") == [0]
+
+
+async def test_a_slot_that_another_server_is_just_giving_is_seen(kept: Database, clock: Clock) -> None:
+    clean(kept)
+    async with opened(kept, clock) as store:
+        await store.limits.put(LIMIT, Limit(1))
+        for run_id in "ab":
+            await queue_limited(store, run_id)
+        claimed = await claim_all(store)
+        with sql(kept) as other:
+            other.execute("BEGIN")
+            other.execute("SELECT * FROM limits FOR NO KEY UPDATE")
+            other.execute("INSERT INTO slots SELECT id, 'api', lease_token, step, now() FROM runs WHERE id = 'a'")
+            asking = asyncio.create_task(enter(store, claimed["b"]))
+            await until_async(lambda: asking.done() or store._writer._blocked_writes._here)
+            other.execute("COMMIT")
+        assert not is_in(await asking)

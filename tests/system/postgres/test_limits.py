@@ -66,8 +66,9 @@ def test_a_limit_holds_and_nobody_is_stuck_whatever_happens_to_the_servers(postg
     # A run that was taken over between its wait and its attempt waits anew.
     lines = query(
         database,
-        "SELECT run_id FROM log_lines WHERE event = 'run_waiting' AND run_id NOT IN"
-        " (SELECT run_id FROM log_lines WHERE event = 'run_resumed') GROUP BY run_id, step, attempt HAVING count(*) > 1",
+        "SELECT run_id FROM log_lines WHERE event = 'run_waiting'"
+        " AND run_id NOT IN (SELECT run_id FROM log_lines WHERE event = 'run_resumed')"
+        " GROUP BY run_id, step, attempt HAVING count(*) > 1",
     )
     assert lines == []
     postgres.drop(database)

@@ -55,12 +55,8 @@ _WAKE = ForRows(
     run_id=runs.c.id,
     due_at=runs.c.due_at,
 )
-_HAS_QUEUE = ForRows(
-    lambda row: select(limits.c.name).where(
-        limits.c.name == row.name,
-        exists().where(waits.c.kind == constant(WaitKind.LIMIT), waits.c.name == row.name).correlate(None),
-    ),
-    name=limits.c.name,
+_HAS_QUEUE = Statement(
+    select(exists().where(waits.c.kind == constant(WaitKind.LIMIT), waits.c.name == bindparam("name")))
 )
 
 
@@ -97,7 +93,7 @@ class Watch:
 def announce_free_slots(transaction: Transaction, names: Sequence[str]) -> None:
     """Make servers claim, and so wake runs, if any wait for these limits, of which attempts have just ended."""
     for name in dict.fromkeys(names):
-        if transaction.each(_HAS_QUEUE, [{"name": name}]):
+        if transaction.one(_HAS_QUEUE, name=name)[0]:
             transaction.topics.add(local_events.CLAIMABLE)
 
 

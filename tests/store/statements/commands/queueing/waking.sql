@@ -56,24 +56,10 @@ RETURNING runs.id;
 
 -- _HAS_QUEUE
 -- on sqlite
-SELECT limits.name
-FROM limits
-WHERE limits.name = :name AND (EXISTS (SELECT *
+SELECT EXISTS (SELECT *
 FROM waits
-WHERE waits.kind = 'limit' AND waits.name = :name));
-WITH input_rows (name) AS (VALUES (?), (?)) SELECT limits.name
-FROM limits, input_rows
-WHERE limits.name = input_rows.name AND (EXISTS (SELECT *
-FROM waits, input_rows
-WHERE waits.kind = 'limit' AND waits.name = input_rows.name));
+WHERE waits.kind = 'limit' AND waits.name = :name) AS anon_1;
 -- on postgresql
-SELECT limits.name
-FROM limits
-WHERE limits.name = :name::VARCHAR COLLATE "C" AND (EXISTS (SELECT *
+SELECT EXISTS (SELECT *
 FROM waits
-WHERE waits.kind = 'limit' AND waits.name = :name::VARCHAR COLLATE "C"));
-WITH input_rows (name) AS (SELECT unnest(:name::TEXT[])) SELECT limits.name
-FROM limits, input_rows
-WHERE limits.name = input_rows.name AND (EXISTS (SELECT *
-FROM waits, input_rows
-WHERE waits.kind = 'limit' AND waits.name = input_rows.name));
+WHERE waits.kind = 'limit' AND waits.name = :name::VARCHAR) AS anon_1;
