@@ -209,16 +209,17 @@ class Runner:
         """Return whether the next attempt has a limit, or the run has waited for one, which then has to be noted."""
         waited = self._run.waited
         return (waited is not None and waited.kind is WaitKind.LIMIT) or self._attempts.limit_of(self._run) is not None
+
     async def _enter(self, move: CallTool) -> Run | None:
         """Get a slot of the limit that `move` needs, if any. Return the parked run if none is free."""
         if self._slot_at is not None or not self._needs_slot():
             return None
-        limit = self._attempts.limit_of(self._run)
+        limit, waited = self._attempts.limit_of(self._run), self._run.waited
         asked_at = time.monotonic()
         run = await self._acquire(self._asking(self._run, move, limit))
         if run.status is not Status.RUNNING:
             return run
-        self._waited = waited if has_waited else None
+        self._waited = waited if waited is not None and waited.kind is WaitKind.LIMIT else None
         self._run = run
         self._limit, self._slot_at = limit, None if limit is None else asked_at
         return None
