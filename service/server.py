@@ -13,6 +13,7 @@ from pathlib import Path
 
 from service import example, health
 from service.api.services import Example
+from service.core.errors import Unavailable
 from service.core.tool import Tool, Tools
 from service.core.validation import read_graph
 from service.engine.engine import Engine, EngineSettings
@@ -26,6 +27,9 @@ from service.store.schema.migrate import migrate
 from service.tools import registry
 
 logger = logging.getLogger(__name__)
+
+MISSING_TOOLS_SHOWN_MAX = 20
+"""How many tools that the server lacks are named at its start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ async def serving(
         try:
             if engine is not None:
                 engine.start()
+                await report_missing_tools(store, tools)
             health.watch(watchdog, store, engine, address)
             try:
                 async with deleting(store, runs_folder, settings.prune_after):
@@ -98,6 +103,25 @@ def load_tools(settings: Settings) -> Tools:
         if not source.tools:
             logger.warning("%s registers no tool: is @tool missing?", source.name)
     return tools
+
+
+async def report_missing_tools(store: Store, tools: Tools) -> None:
+    """Log the tools that runs in flight need and this server lacks, in one line."""
+    try:
+        missing = await store.needed_tools.missing(tools)
+    except Unavailable as error:
+        logger.warning("the tools that runs in flight need are not known: %s", error)
+        return
+    if missing.runs:
+        ranked = sorted(missing.runs.items(), key=lambda each: (-each[1], each[0]))
+        listed = ", ".join(f"{tool!r:.200} ({count})" for tool, count in ranked[:MISSING_TOOLS_SHOWN_MAX])
+        more = len(ranked) - MISSING_TOOLS_SHOWN_MAX
+        logger.warning(
+            "%sruns in flight need tools that this server lacks, and wait for servers that have them: %s%s",
+            "at least these " if missing.is_partial else "",
+            listed,
+            f" and {more} more" if more > 0 else "",
+        )
 
 
 def engine_settings(settings: Settings, runs_folder: Path, tools: Tools) -> EngineSettings:

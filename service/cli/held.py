@@ -41,6 +41,9 @@ class Holding:
         if held.run_id != self._run_id:
             which += f", a child below {self._run_id},"
         until = "" if held.due_at is None else f" until {held.due_at} at the latest"
+        if held.missing_tool is not None:
+            needs = f"{which} needs the tool {held.missing_tool!r:.200}, which is not loaded here"
+            return f"{needs}; a server on this database that has it goes on with the run: rungraph serve --tools …"
         if held.status == Status.PAUSED:
             return f"{which} is paused; {self._ask(f'/runs/{held.run_id}/resume')}"
         match held.kind:

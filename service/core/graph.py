@@ -270,11 +270,20 @@ class Graph(Frozen):
 
     def unreachable(self) -> list[str]:
         """Return the nodes that cannot be reached from `start_node`, in the order of the definition."""
-        reached = {self.start_node}
-        frontier = [self.start_node]
+        reached = self._reached_from(self.start_node)
+        return [name for name in self.nodes if name not in reached]
+
+    def tools_from(self, node: str) -> set[str]:
+        """Return the tools of `node` and of all nodes that can be reached from it."""
+        reached = (self.nodes[name] for name in self._reached_from(node))
+        return {each.tool for each in reached if isinstance(each, ToolNode)}
+
+    def _reached_from(self, node: str) -> set[str]:
+        reached = {node}
+        frontier = [node]
         while frontier:
             for edge in self.edges.get(frontier.pop(), ()):
                 if edge.to is not None and edge.to not in reached:
                     reached.add(edge.to)
                     frontier.append(edge.to)
-        return [name for name in self.nodes if name not in reached]
+        return reached

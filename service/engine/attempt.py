@@ -5,15 +5,14 @@ An exception of the tool becomes an outcome of its run, and a result that comes 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 from service.core.graph import ToolNode
-from service.core.moves import CallTool, Failed, Outcome
+from service.core.moves import CallTool, Outcome
 from service.core.run import Run
-from service.core.tool import Tool, describe_missing
+from service.core.tool import Tool
 from service.engine import guard
 from service.engine.call import Call
 from service.engine.figures import Figures
@@ -22,8 +21,6 @@ from service.engine.isolation.pool import ProcessPool
 from service.engine.lines import LineBuffer
 from service.engine.threads import Threads
 from service.engine.timeouts import Canceller, await_thread, call_on_loop
-
-logger = logging.getLogger(__name__)
 
 
 class Carrier(Canceller, Protocol):
@@ -45,7 +42,7 @@ class Attempts:
         isolation: ProcessPool,
     ) -> None:
         guard.install()
-        self._tools = tools
+        self.tools = tools
         self._threads = threads
         self._runs_folder = runs_folder
         self.state_bytes_max = state_bytes_max
@@ -54,7 +51,7 @@ class Attempts:
 
     def is_pure(self, move: CallTool) -> bool:
         """Return whether the tool of `move` is declared as pure, and its node does not withdraw that."""
-        tool = self._tools.get(move.tool)
+        tool = self.tools.get(move.tool)
         return tool is not None and tool.is_pure and move.may_be_pure
 
     def limit_of(self, run: Run) -> str | None:
@@ -64,19 +61,18 @@ class Attempts:
             return None
         if node.limit is not None:
             return node.limit
-        tool = self._tools.get(node.tool)
+        tool = self.tools.get(node.tool)
         return None if tool is None else tool.limit
 
     async def attempt(self, run: Run, move: CallTool, lines: LineBuffer, carrier: Carrier) -> Outcome:
-        """Call the tool of `move` with a fresh copy of the state. Raise nothing but the cancel of the carrier."""
-        tool = self._tools.get(move.tool)
-        if tool is None:
-            message = describe_missing(move.tool, self._tools)
-            logger.warning("run %s, step %d at %.200r: %s", run.id, move.step, move.node, message)
-            return Failed("tool_missing", message)
+        """Call the tool of `move`, which is in `tools`, with a fresh copy of the state.
+
+        Raise nothing but the cancel of the carrier.
+        """
         if move.isolate:
             request = encode_call(run, move, self._runs_folder, self.state_bytes_max)
             return await self._isolation.call(request, move, lines, carrier.begin)
+        tool = self.tools[move.tool]
         call = Call(tool, run.id, run.state, move, lines, self._runs_folder, self.state_bytes_max)
         if tool.is_async:
             await carrier.begin()

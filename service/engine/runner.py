@@ -82,6 +82,8 @@ class Runner:
         """The wait for the slot, if the run has waited for it."""
         self.lines: LineBuffer | None = None
         """The lines of the current attempt."""
+        self.missing_tool: str | None = None
+        """The tool that the run needs next and this server lacks. Servers that have it go on with the run."""
 
     @property
     def is_unfinished(self) -> bool:
@@ -114,7 +116,10 @@ class Runner:
         self._stopping = True
 
     async def carry(self) -> None:
-        """Execute steps until the run rests. Raise LeaseLost, with nothing written, if the lease no longer holds."""
+        """Execute steps until the run rests or needs a tool that this server lacks.
+
+        Raise LeaseLost, with nothing written, if the lease no longer holds.
+        """
         self._task = asyncio.current_task()
         try:
             await self._carry()
@@ -123,6 +128,9 @@ class Runner:
 
     async def _carry(self) -> None:
         while not self._stopping and (move := next_move(self._run)) is not None:
+            if isinstance(move, CallTool) and move.tool not in self._attempts.tools:
+                self.missing_tool = move.tool
+                break
             self._run = await self._make_move(move)
             is_alone = self._is_alone()
             may_never_wait = is_alone or not self._ahead.is_empty

@@ -114,7 +114,8 @@ class Supervisor:
         try:
             share = await self._count_to_claim(room)
             claim = self._store.leases.claim
-            claimed = await claim(share, self._carried.keys(), family=self._family) if share else []
+            held, tools = self._carried.keys(), self._attempts.tools
+            claimed = await claim(share, held, family=self._family, tools=tools) if share else []
             self.is_claiming = True
         except Unavailable as error:
             self.is_claiming = True
@@ -153,8 +154,10 @@ class Supervisor:
         run_id = claim.lease.run_id
         try:
             await runner.carry()
+            if (tool := runner.missing_tool) is not None:
+                self._store.leases.tell_missing(tool, self._attempts.tools)
             if runner.is_unfinished:
-                await self._store.leases.release(claim.lease, interrupted=False)
+                await self._store.leases.release(claim.lease, interrupted=False, missing_tool=tool)
         except LeaseLost as lost:
             logger.warning(
                 "%s, so the outcome of its step is refused: the run was cancelled, or another server carries it", lost

@@ -29,6 +29,7 @@ from service.store.queries.finished_children import ChildQueries
 from service.store.queries.history import History
 from service.store.queries.readiness import Readiness
 from service.store.queries.runs.details import Details
+from service.store.queries.runs.needed_tools import NeededTools
 from service.store.queries.tail import Tails
 from service.store.rows.first_states import FirstStates
 from service.store.rows.latest_time import LatestTimes
@@ -75,6 +76,7 @@ class Store:
         self.history = History(self._reader)
         self.backtest = Backtest(self._reader)
         self.details = Details(self._reader)
+        self.needed_tools = NeededTools(self._reader)
         self.logs = Logs(self._writer, self._reader)
         self.tails = Tails(self.logs, self._reader, self.events)
         self.servers = Servers(self._writer, server_id, address, lease_s)

@@ -17,7 +17,7 @@ import pytest
 
 from service.core.errors import ConditionError
 from service.core.tool import Tool
-from tests.support.engine.harness import bench, loop_until, running
+from tests.support.engine.harness import loop_until, running
 
 ONCE = {"start_node": "a", "nodes": {"a": "tool"}}
 
@@ -319,24 +319,6 @@ async def test_tools_that_block_for_good_hold_up_nobody_else(tmp_path: Path) -> 
                 released.set()
 
     assert await script() == {"n": 20}
-
-
-async def test_a_tool_that_is_not_registered_any_more_fails_its_run_and_the_server_says_so(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    def tool() -> None:
-        return None
-
-    def toll() -> None:
-        return None
-
-    async with bench(tmp_path, [tool]) as before:
-        await before.start("r", ONCE)
-    async with running(tmp_path, toll) as after:
-        failure = json.loads((await after.over("r")).error or "")
-    said = "no tool 'tool' is registered on this server; did you mean 'toll'?; registered: toll"
-    assert (failure["type"], failure["message"]) == ("tool_missing", said)
-    assert f"run r, step 1 at 'a': {said}" in caplog.messages
 
 
 async def test_a_run_at_max_steps_is_paused_and_not_destroyed(tmp_path: Path) -> None:

@@ -12,14 +12,16 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, func, null, select, update
 
 from service.core.graph import Graph
 from service.core.run import Event, Line, Run, Waited
 from service.core.state import State
+from service.core.tool import Tool
 from service.core.transitions import Status
 from service.store.commands.due import Due, DueRuns, put_off
 from service.store.commands.queueing.waking import Watch
+from service.store.commands.operations.left_runs import LeftRuns
 from service.store.commands.repeatable import Executed, repeatable
 from service.store.commands.takeover import SparedLeases, as_left, insert_lost_attempts, takeover_line
 from service.store.database.statements import ForRows, Statement, constant
@@ -54,6 +56,7 @@ _CLAIM = ForRows(
             attempt=row.attempt,
             crashes=row.crashes,
             in_flight=row.in_flight,
+            missing_tool=null(),
             is_resume_unlogged=constant(0),
             last_seq=row.last_seq,
             started_at=func.coalesce(runs.c.started_at, row.now),
@@ -103,13 +106,24 @@ class ClaimCommands:
         self._sees_all = False
         """Whether the last query has found everything that was due and not locked."""
         self._spared = SparedLeases(server_id, lease_s)
+        self._left = LeftRuns()
         self._graphs: dict[str, Graph | None] = {}
         """None: this version cannot read the graph."""
         self.next_due_s = 0.0
         """Seconds until another run is due, as the last claim has seen it; at most NEAR_S."""
 
-    async def claim(self, count: int, holding: Collection[str] = (), *, family: str | None = None) -> list[Claimed]:
+    async def claim(
+        self,
+        count: int,
+        holding: Collection[str] = (),
+        *,
+        family: str | None = None,
+        tools: Mapping[str, Tool] | None = None,
+    ) -> list[Claimed]:
         """Lease up to `count` runs that are due, the longest due first. `family` limits them to a run's family.
+
+        Runs that need a tool which is not in `tools` are left to other servers, and those that other servers have left
+        are taken.
 
         The states of large runs are read in several transactions, so that none takes long. Leases on `holding`, the
         runs that this server executes, are renewed if they have run out: if the database was locked for long, a server
@@ -117,7 +131,7 @@ class ClaimCommands:
         """
         claimed: list[Claimed] = []
         has_more = True
-        which = DueRuns(family)
+        which = DueRuns(family, tools)
         while has_more:
             some, has_more = await self._claim(count - len(claimed), holding, which)
             claimed += some
@@ -127,6 +141,10 @@ class ClaimCommands:
             del self._graphs[next(iter(self._graphs))]
         return claimed
 
+    def tell_missing(self, tool: str, tools: Mapping[str, Tool]) -> None:
+        """Log that this server lacks `tool`, once."""
+        self._left.tell(tool, tools)
+
     async def _claim(self, count: int, holding: Collection[str], which: DueRuns) -> tuple[list[Claimed], bool]:
         """Claim runs in one transaction, and return whether more are due."""
         now_us = 0
@@ -135,8 +153,8 @@ class ClaimCommands:
             nonlocal now_us
             taken = self._take_due(transaction, count, holding, which)
             now_us = transaction.moment.now_us
-            next_due_s = min(which.next_due_s(transaction), self._watch.again_s) if len(taken.rows) < count else 0.0
-            self.next_due_s = next_due_s
+            is_done = len(taken.rows) < count and not self._left.must_claim_again
+            self.next_due_s = min(which.next_due_s(transaction), self._watch.again_s) if is_done else 0.0
             return Executed(taken, lambda transaction: self._still_taken(transaction, taken))
 
         taken = await self._writer.write(repeatable(claim), touches=("claims",))
@@ -156,6 +174,7 @@ class ClaimCommands:
                 self._graphs[row.graph_id] = _load(transaction, row.graph_id)
         readable = [as_left(row, graph) for row in due if (graph := self._graphs[row.graph_id]) is not None]
         put_off(transaction, [row.id for row in due if self._graphs[row.graph_id] is None], UNREADABLE_S)
+        readable = self._left.leave(transaction, readable, self._graphs, which.tools)
         return (
             self._take_unlocked(transaction, readable)
             if transaction.has_savepoints
@@ -201,13 +220,15 @@ class ClaimCommands:
 
     def _due(self, transaction: Transaction, count: int, holding: Collection[str], which: DueRuns) -> list[Due]:
         until = transaction.moment.text(later_s=self._lease_s)
+        left = self._left.due(transaction, which, count)
         while True:
-            due = which.due(transaction, count)
-            self._sees_all = len(due) < count
+            due = which.due(transaction, count - len(left))
+            self._sees_all = len(due) < count - len(left)
             mine = [row for row in due if row.id in holding and row.lease_owner == self._server_id]
             if not mine:
                 # This server is still dropping runs of `holding` whose leases it has lost; a later claim finds them.
-                return self._spared.exclude(transaction, [row for row in due if row.id not in holding])
+                due = self._spared.exclude(transaction, [row for row in due if row.id not in holding])
+                return [row for row in left if row.id not in holding] + due
             for row in mine:
                 is_held(transaction, RENEW, row.lease, until=until)
 

@@ -54,6 +54,7 @@ _CANCEL = ForRows(
             lease_owner=null(),
             lease_token=runs.c.lease_token + constant(1),
             due_at=null(),
+            missing_tool=null(),
             pause_asked=constant(0),
             finished_at=row.now,
             moved_at=row.now,
@@ -92,6 +93,7 @@ _PAUSE = ForRows(
             status=constant(Status.PAUSED),
             lease_owner=null(),
             due_at=null(),
+            missing_tool=null(),
             pause_asked=constant(0),
             last_seq=runs.c.last_seq + constant(1),
         )

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, text, update
 
+from service.core.tool import Tool
 from service.core.transitions import Status
 from service.store.database.clock import microseconds
 from service.store.database.statements import Statement
@@ -20,14 +21,15 @@ from service.store.rows.records import Lease
 from service.store.schema.levels import LEVELS, LEVELS_MAX
 from service.store.schema.models import runs
 
-_CLAIMED = (
+CLAIMED = (
     *(runs.c.id, runs.c.graph_id, runs.c.status, runs.c.step, runs.c.current_node, runs.c.attempt),
     *(runs.c.crashes, runs.c.in_flight, runs.c.is_resume_unlogged),
     *(runs.c.last_seq, runs.c.lease_token, runs.c.lease_owner),
     *(runs.c.started_at, runs.c.moved_at, runs.c.failures, runs.c.patches, runs.c.max_steps),
     *(runs.c.parent_id, runs.c.depth, runs.c.due_at, runs.c.priority),
+    *(runs.c.missing_tool, runs.c.traceparent, runs.c.tracestate),
 )
-_COLUMNS = ", ".join(map(str, _CLAIMED))
+_COLUMNS = ", ".join(map(str, CLAIMED))
 # No condition on status is needed: by a CHECK, only claimable runs have a due time. With one, SQLite would read every
 # waiting run from the index by status, and sort.
 _IS_DUE = "runs.priority = levels.priority AND runs.due_at <= :now"
@@ -62,12 +64,12 @@ _NEXT = Statement(
 _PUT_OFF = Statement(update(runs).where(runs.c.id == bindparam("run_id")).values(due_at=bindparam("until")))
 _DUE = _due()
 _DUE_PATIENTLY = _due(_IS_LEFT)
-_DUE_OF_FAMILY = due_of_family(_CLAIMED)
-_DUE_OF_FAMILY_PATIENTLY = due_of_family(_CLAIMED, patiently=True)
+_DUE_OF_FAMILY = due_of_family(CLAIMED)
+_DUE_OF_FAMILY_PATIENTLY = due_of_family(CLAIMED, patiently=True)
 
 
 class Due(NamedTuple):
-    """A run that is due, with the columns _CLAIMED in their order."""
+    """A run that is due, with the columns CLAIMED in their order."""
 
     id: str
     graph_id: str
@@ -90,6 +92,9 @@ class Due(NamedTuple):
     depth: int
     due_at: Any
     priority: int
+    missing_tool: str | None
+    traceparent: str | None
+    tracestate: str | None
 
     @property
     def lease(self) -> Lease:
@@ -117,6 +122,8 @@ class DueRuns(NamedTuple):
 
     family: str | None
     """The id of a run if only that run and its descendants are selected; None: all."""
+    tools: Mapping[str, Tool] | None = None
+    """The tools of the server that claims; None: it takes runs whatever tool they need."""
 
     def due(self, transaction: Transaction, count: int) -> list[Due]:
         """Return the runs that are due: by priority, and the longest due first."""

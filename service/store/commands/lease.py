@@ -21,7 +21,9 @@ from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
 from service.store.rows.attempts import INTERRUPTED, row_of_lost_attempt
 from service.store.rows.fence import HELD, RENEW, is_held
+from service.store.rows.park_and_wake import NEVER
 from service.store.rows.records import Lease
+from service.store.rows.states import slot_of
 from service.store.schema.models import attempts, runs
 
 _BEGIN = Statement(update(runs).where(*HELD).values(in_flight=1, moved_at=bindparam("now")).returning(runs.c.id))
@@ -47,7 +49,8 @@ _RELEASE = Statement(
     .values(
         status=Status.QUEUED.value,
         lease_owner=null(),
-        due_at=bindparam("now"),
+        due_at=bindparam("due"),
+        missing_tool=bindparam("tool"),
         is_resume_unlogged=1,
         attempt=runs.c.attempt + bindparam("interrupted"),
     )
@@ -91,13 +94,19 @@ class LeaseCommands:
             self._servers.tell(len(leases) if has_room else None)
         return self._writer.submit(renew, touches=("leases",))
 
-    async def release(self, lease: Lease, *, interrupted: bool) -> None:
-        """Give up a run, so that any server can go on at once. `interrupted` says that an attempt was under way."""
+    async def release(self, lease: Lease, *, interrupted: bool, missing_tool: str | None = None) -> None:
+        """Give up a run, so that any server can go on at once, or any that has `missing_tool`.
+
+        `interrupted` says that an attempt was under way.
+        """
 
         def release(transaction: Transaction) -> None:
-            now = transaction.moment.text()
-            parameters = {"run_id": lease.run_id, "token": lease.token}
-            row = transaction.one(_RELEASE, **parameters, now=now, interrupted=int(interrupted))
+            parameters = {"run_id": lease.run_id, "token": lease.token, "interrupted": int(interrupted)}
+            if missing_tool is None:
+                parameters |= {"due": transaction.moment.text(), "tool": None}
+            else:
+                parameters |= {"due": NEVER, "tool": slot_of(missing_tool, transaction.dialect)}
+            row = transaction.one(_RELEASE, **parameters)
             if row is not None and interrupted:
                 step, attempt, moved_at = row
                 lost = row_of_lost_attempt(transaction, lease.run_id, step + 1, attempt - 1, moved_at, INTERRUPTED)

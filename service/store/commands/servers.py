@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from functools import partial
 
-from sqlalchemy import bindparam, delete, func, select, text, update
+from sqlalchemy import bindparam, delete, func, literal_column, select, text, update
 
 from service.core.errors import Unavailable
 from service.core.transitions import Status
@@ -14,6 +14,7 @@ from service.store.database.blocked_writes import LOCKED
 from service.store.database.statements import ForRows, Statement, every_column
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
+from service.store.rows.park_and_wake import NEVER
 from service.store.schema.models import runs, servers
 
 AHEAD_MAX = 25
@@ -47,10 +48,14 @@ _LEAVE = Statement(delete(servers).where(servers.c.id == bindparam("id")))
 
 _gone = select(servers.c.id).where(servers.c.seen_at < bindparam("since")).with_for_update(skip_locked=True)
 _FORGET = Statement(delete(servers).where(servers.c.id.in_(_gone)))
-# Finds rows only if the clock was set back: no run is queued in the future.
+# Finds rows only if the clock was set back: no run is queued in the future, but those that lack a tool.
 _QUEUED_AHEAD = Statement(
     update(runs)
-    .where(runs.c.due_at > bindparam("now"), runs.c.status == Status.QUEUED.value)
+    .where(
+        runs.c.due_at > bindparam("now"),
+        runs.c.due_at < literal_column(repr(NEVER)),
+        runs.c.status == Status.QUEUED.value,
+    )
     .values(due_at=bindparam("now"))
 )
 

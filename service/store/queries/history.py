@@ -71,9 +71,9 @@ _BEGINNING = (
     .where(runs.c.id == bindparam("run_id"))
 )
 
-_WHY = select(*SHOWN, runs.c.pause_asked, runs.c.lease_owner, runs.c.moved_at, runs.c.attempt).where(
-    runs.c.id == bindparam("run_id"), is_kept()
-)
+_WHY = select(
+    *SHOWN, runs.c.pause_asked, runs.c.lease_owner, runs.c.moved_at, runs.c.attempt, runs.c.missing_tool
+).where(runs.c.id == bindparam("run_id"), is_kept())
 _ATTEMPTS_OF_STEP = select(attempts).where(
     attempts.c.run_id == bindparam("run_id"), attempts.c.step == bindparam("step")
 )
@@ -126,10 +126,10 @@ class History:
         return Branch(run.graph_id if run else "", step, node[0] if node else None, state, run.priority if run else 0)
 
     async def held(self, run_id: str, limit: int) -> list[HeldRecord]:
-        """Return those of the run's family that wait or are paused; first those that need a person or a signal."""
+        """Return those of the run's family that wait, are paused or lack a tool; first those that need somebody."""
         async with self._reader.snapshot() as snapshot:
             rows = await snapshot.all(RESTING, family=run_id, count=limit)
-        return [HeldRecord(row.id, row.status, row.kind, row.name, shown(row.due_at)) for row in rows]
+        return [HeldRecord(row.id, row.status, row.kind, row.name, shown(row.due_at), row.missing_tool) for row in rows]
 
     async def why(self, run_id: str) -> WhyRecord:
         """Return everything that explains why the run is where it is. Raises NotFound."""
@@ -152,6 +152,7 @@ class History:
             attempts=failed_attempts(tried),
             paused_because=None if paused is None else paused[0],
             queued_since=shown(run.moved_at) or "",
+            missing_tool=run.missing_tool,
         )
 
 

@@ -33,14 +33,15 @@ NEXT_OF_FAMILY = Statement(text(f"{_FAMILY} SELECT min(due_at) FROM family WHERE
 
 # A paused run keeps its wait, which goes on meanwhile.
 RESTING = text(
-    f"{_FAMILY} SELECT runs.id, runs.status, waits.kind, waits.name, waits.due_at FROM family CROSS JOIN runs"
+    f"{_FAMILY} SELECT runs.id, runs.status, waits.kind, waits.name, waits.due_at, runs.missing_tool"
+    " FROM family CROSS JOIN runs"
     " LEFT JOIN waits ON waits.run_id = runs.id WHERE runs.id = family.id"
-    f" AND (runs.status = '{Status.PAUSED}'"
+    f" AND (runs.status = '{Status.PAUSED}' OR runs.missing_tool IS NOT NULL"
     f" OR runs.status = '{Status.WAITING}' AND waits.kind <> '{WaitKind.CHILDREN}')"
     f" ORDER BY runs.status = '{Status.WAITING}' AND waits.kind <> '{WaitKind.SIGNAL}', waits.due_at, runs.id"
     " LIMIT :count"
 )
-"""The runs of the family that wait or are paused. Those that need a person or a signal come first."""
+"""The runs of the family that wait, are paused or lack a tool. Those that need a person or a signal come first."""
 
 
 _LOCK = Statement(
@@ -65,6 +66,15 @@ def due_of_family(columns: Iterable[Column[Any]], *, patiently: bool = False) ->
     # The condition is repeated for the locked row: another server may have claimed it since this query began.
     locked = query.format(by="", again=" AND runs.due_at <= :now" + is_left) + " FOR UPDATE OF runs SKIP LOCKED"
     found = query.format(by=" INDEXED BY sqlite_autoindex_runs_1", again=is_left)
+    return {"sqlite": Statement(text(found)), "postgresql": Statement(text(locked))}
+
+
+def left_of_family(columns: Iterable[Column[Any]]) -> Mapping[str, Statement]:
+    """Return, by dialect, the query for the runs of the family that a server has left for lack of a tool."""
+    query = f"{_FAMILY} SELECT {', '.join(map(str, columns))} FROM family CROSS JOIN runs"
+    condition = " WHERE runs.id = family.id AND runs.missing_tool IS NOT NULL ORDER BY runs.created_at, runs.id"
+    found = f"{query} INDEXED BY sqlite_autoindex_runs_1{condition}"
+    locked = f"{query}{condition} FOR UPDATE OF runs SKIP LOCKED"
     return {"sqlite": Statement(text(found)), "postgresql": Statement(text(locked))}
 
 

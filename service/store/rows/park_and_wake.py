@@ -24,6 +24,8 @@ from service.store.schema.models import runs, signals, waits
 
 NEAR_S = 1.0
 """How many seconds ahead a claim looks for the next due run. A supervisor claims at least this often anyway."""
+NEVER = "9999-12-31T00:00:00.000Z"
+"""The due time of a queued run that is left to servers which have its tool."""
 
 _DELETE = ForRows(
     lambda row: delete(waits).where(waits.c.run_id.in_(select(row.run_id))).returning(waits.c.run_id),

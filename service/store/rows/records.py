@@ -122,7 +122,7 @@ class WaitRecord:
 
 
 class HeldRecord(NamedTuple):
-    """A run of a family that waits or is paused, so that no server executes it."""
+    """A run of a family that waits, is paused or lacks a tool, so that no server executes it."""
 
     run_id: str
     status: str
@@ -131,11 +131,13 @@ class HeldRecord(NamedTuple):
     name: str | None
     """Name of the signal or of the limit."""
     due_at: str | None
+    missing_tool: str | None = None
+    """The tool for which no server has claimed it yet."""
 
     @property
     def needs_somebody(self) -> bool:
-        """Whether it needs a person or a signal to go on."""
-        return self.status == Status.PAUSED or self.kind == WaitKind.SIGNAL
+        """Whether it needs a person, a signal or another server to go on."""
+        return self.status == Status.PAUSED or self.kind == WaitKind.SIGNAL or self.missing_tool is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,8 @@ class WhyRecord:
     """For a paused run: the message of its run_paused line."""
     queued_since: str
     """For a queued run: since when it waits for a server."""
+    missing_tool: str | None = None
+    """For a queued run: the tool that servers lacked, so that it waits for one that has it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,7 @@ class RunRow(Row):
             *("parent_id", "status", "parent_step", "parent_attempt", "child_number"),
             where="parent_id IS NOT NULL",
         ),
+        _partial_index("runs_left", "missing_tool", "created_at", "id", where="missing_tool IS NOT NULL"),
         _partial_index("runs_forks", "forked_from_id", "created_at", "id", where="forked_from_id IS NOT NULL"),
         Index("runs_newest", "created_at", "id"),
         Index("runs_newest_by_status", "status", "created_at", "id"),
@@ -140,6 +141,13 @@ class RunRow(Row):
     depth: Mapped[Small] = mapped_column(server_default="0")  # number of runs above this one
     forked_from_id: Mapped[Key | None]  # for a fork: the run and the step whose state it began with
     forked_from_step: Mapped[int | None]
+    # For a queued run: the tool that its node calls and that a server lacked, or its stand-in (`rows.states.slot_of`).
+    # Only servers that have the tool claim the run.
+    missing_tool: Mapped[Key | None] = mapped_column(
+        CheckConstraint("missing_tool IS NULL OR status = 'queued'", name="runs_missing_tool")
+    )
+    traceparent: Mapped[str | None]  # the trace that the run belongs to, as W3C Trace Context writes it
+    tracestate: Mapped[str | None]
     tags: Mapped[str]  # JSON object
     created_at: Mapped[Time]
     started_at: Mapped[Time | None]  # first claim

@@ -74,7 +74,7 @@ SELECT r.id AS run_id, g.name AS graph, r.graph_id, r.status, r.step, r.current_
     w.kind AS waits_for, CASE WHEN w.kind = 'signal' THEN w.name END AS signal, w.due_at AS waits_until,
     r.parent_id, r.parent_step, r.forked_from_id, r.forked_from_step, r.moved_at,
     {still} AS still_s,
-    r.priority, CASE WHEN w.kind = 'limit' THEN w.name END AS limit_name
+    r.priority, CASE WHEN w.kind = 'limit' THEN w.name END AS limit_name, r.missing_tool
 FROM runs r JOIN graphs g ON g.id = r.graph_id
     LEFT JOIN waits w ON w.run_id = r.id AND r.status IN ('waiting', 'paused')
 WHERE r.id {kept}"""

@@ -114,7 +114,7 @@ PARAMETERS |= {
     "last_seq": 3,
     "after_seq": 1,
 }
-PARAMETERS |= {"status": "running", "count": BATCH}
+PARAMETERS |= {"status": "running", "count": BATCH, "tool": "ask"}
 
 
 @pytest.fixture(scope="module")

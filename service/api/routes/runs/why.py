@@ -38,6 +38,11 @@ def because(why: WhyRecord) -> str:
     """Return one sentence that explains to a person why the run is where it is."""
     run, wait = why.run, _wait_of(why)
     match Status(run.status):
+        case Status.QUEUED if why.missing_tool is not None:
+            return (
+                f"It waits since {why.queued_since} for a server that has the tool {why.missing_tool!r:.200},"
+                f" which {_node(run.current_node)} calls."
+            )
         case Status.QUEUED:
             return f"It is ready to run {_node(run.current_node)}, and waits for a server since {why.queued_since}."
         case Status.RUNNING:

@@ -28,29 +28,30 @@ FROM deletions));
 -- on sqlite
 UPDATE runs
 SET status='cancelled', current_node=NULL, last_seq=(runs.last_seq + 1), lease_owner=NULL,
-    lease_token=(runs.lease_token + 1), due_at=NULL, pause_asked=0, moved_at=:now, finished_at=:now
+    lease_token=(runs.lease_token + 1), due_at=NULL, pause_asked=0, missing_tool=NULL, moved_at=:now,
+    finished_at=:now
 WHERE runs.id = :run_id AND runs.status IN ('queued', 'running', 'waiting', 'paused')
 RETURNING id, last_seq;
 WITH input_rows (run_id, now) AS (VALUES (?, ?), (?, ?))
 UPDATE runs
 SET status='cancelled', current_node=NULL, last_seq=(runs.last_seq + 1), lease_owner=NULL,
-    lease_token=(runs.lease_token + 1), due_at=NULL, pause_asked=0, moved_at=input_rows.now,
-    finished_at=input_rows.now
+    lease_token=(runs.lease_token + 1), due_at=NULL, pause_asked=0, missing_tool=NULL,
+    moved_at=input_rows.now, finished_at=input_rows.now
 FROM input_rows
 WHERE runs.id = input_rows.run_id AND runs.status IN ('queued', 'running', 'waiting', 'paused')
 RETURNING id, last_seq;
 -- on postgresql
 UPDATE runs
 SET status='cancelled', current_node=NULL, last_seq=(runs.last_seq + 1), lease_owner=NULL,
-    lease_token=(runs.lease_token + 1), due_at=NULL, pause_asked=0, moved_at=:now::TIMESTAMP WITH TIME ZONE,
-    finished_at=:now::TIMESTAMP WITH TIME ZONE
+    lease_token=(runs.lease_token + 1), due_at=NULL, pause_asked=0, missing_tool=NULL,
+    moved_at=:now::TIMESTAMP WITH TIME ZONE, finished_at=:now::TIMESTAMP WITH TIME ZONE
 WHERE runs.id = :run_id::VARCHAR COLLATE "C" AND runs.status IN ('queued', 'running', 'waiting', 'paused')
 RETURNING runs.id, runs.last_seq;
 WITH input_rows (run_id, now) AS (SELECT unnest(:run_id::TEXT[]), unnest(:now::TIMESTAMP WITH TIME ZONE[]))
 UPDATE runs
 SET status='cancelled', current_node=NULL, last_seq=(runs.last_seq + 1), lease_owner=NULL,
-    lease_token=(runs.lease_token + 1), due_at=NULL, pause_asked=0, moved_at=input_rows.now,
-    finished_at=input_rows.now
+    lease_token=(runs.lease_token + 1), due_at=NULL, pause_asked=0, missing_tool=NULL,
+    moved_at=input_rows.now, finished_at=input_rows.now
 FROM input_rows
 WHERE runs.id = input_rows.run_id AND runs.status IN ('queued', 'running', 'waiting', 'paused')
 RETURNING runs.id, runs.last_seq;
@@ -101,26 +102,30 @@ WHERE runs.id = :run_id::VARCHAR COLLATE "C";
 -- _PAUSE
 -- on sqlite
 UPDATE runs
-SET status='paused', last_seq=(runs.last_seq + 1), lease_owner=NULL, due_at=NULL, pause_asked=0
+SET status='paused', last_seq=(runs.last_seq + 1), lease_owner=NULL, due_at=NULL, pause_asked=0,
+    missing_tool=NULL
 WHERE runs.id = :run_id AND runs.pause_asked = 1 AND (runs.status IN ('queued', 'waiting')
     OR runs.status = 'running' AND runs.lease_token = :token)
 RETURNING id, last_seq;
 WITH input_rows (run_id, token) AS (VALUES (?, ?), (?, ?))
 UPDATE runs
-SET status='paused', last_seq=(runs.last_seq + 1), lease_owner=NULL, due_at=NULL, pause_asked=0
+SET status='paused', last_seq=(runs.last_seq + 1), lease_owner=NULL, due_at=NULL, pause_asked=0,
+    missing_tool=NULL
 FROM input_rows
 WHERE runs.id = input_rows.run_id AND runs.pause_asked = 1 AND (runs.status IN ('queued', 'waiting')
     OR runs.status = 'running' AND runs.lease_token = input_rows.token)
 RETURNING id, last_seq;
 -- on postgresql
 UPDATE runs
-SET status='paused', last_seq=(runs.last_seq + 1), lease_owner=NULL, due_at=NULL, pause_asked=0
+SET status='paused', last_seq=(runs.last_seq + 1), lease_owner=NULL, due_at=NULL, pause_asked=0,
+    missing_tool=NULL
 WHERE runs.id = :run_id::VARCHAR COLLATE "C" AND runs.pause_asked = 1 AND (runs.status IN ('queued',
     'waiting') OR runs.status = 'running' AND runs.lease_token = :token::BIGINT)
 RETURNING runs.id, runs.last_seq;
 WITH input_rows (run_id, token) AS (SELECT unnest(:run_id::TEXT[]), unnest(:token::BIGINT[]))
 UPDATE runs
-SET status='paused', last_seq=(runs.last_seq + 1), lease_owner=NULL, due_at=NULL, pause_asked=0
+SET status='paused', last_seq=(runs.last_seq + 1), lease_owner=NULL, due_at=NULL, pause_asked=0,
+    missing_tool=NULL
 FROM input_rows
 WHERE runs.id = input_rows.run_id AND runs.pause_asked = 1 AND (runs.status IN ('queued', 'waiting')
     OR runs.status = 'running' AND runs.lease_token = input_rows.token)

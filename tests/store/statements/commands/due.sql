@@ -34,7 +34,8 @@ FROM levels
 WHERE levels.priority IS NOT NULL ) SELECT runs.id, runs.graph_id, runs.status, runs.step, runs.current_node,
     runs.attempt, runs.crashes, runs.in_flight, runs.is_resume_unlogged, runs.last_seq, runs.lease_token,
     runs.lease_owner, runs.started_at, runs.moved_at, runs.failures, runs.patches, runs.max_steps,
-    runs.parent_id, runs.depth, runs.due_at, runs.priority
+    runs.parent_id, runs.depth, runs.due_at, runs.priority, runs.missing_tool, runs.traceparent,
+    runs.tracestate
 FROM (SELECT priority
 FROM levels LIMIT 202) AS levels CROSS JOIN runs INDEXED BY runs_due
 WHERE runs.priority = levels.priority AND runs.due_at <= :now LIMIT :count;
@@ -50,7 +51,8 @@ WHERE levels.priority IS NOT NULL ) SELECT due.*
 FROM levels CROSS JOIN LATERAL (SELECT runs.id, runs.graph_id, runs.status, runs.step, runs.current_node,
     runs.attempt, runs.crashes, runs.in_flight, runs.is_resume_unlogged, runs.last_seq, runs.lease_token,
     runs.lease_owner, runs.started_at, runs.moved_at, runs.failures, runs.patches, runs.max_steps,
-    runs.parent_id, runs.depth, runs.due_at, runs.priority
+    runs.parent_id, runs.depth, runs.due_at, runs.priority, runs.missing_tool, runs.traceparent,
+    runs.tracestate
 FROM runs
 WHERE runs.priority = levels.priority AND runs.due_at <= :now
 ORDER BY runs.due_at, runs.id LIMIT :count FOR UPDATE SKIP LOCKED) AS due LIMIT :count;
@@ -67,7 +69,8 @@ FROM levels
 WHERE levels.priority IS NOT NULL ) SELECT runs.id, runs.graph_id, runs.status, runs.step, runs.current_node,
     runs.attempt, runs.crashes, runs.in_flight, runs.is_resume_unlogged, runs.last_seq, runs.lease_token,
     runs.lease_owner, runs.started_at, runs.moved_at, runs.failures, runs.patches, runs.max_steps,
-    runs.parent_id, runs.depth, runs.due_at, runs.priority
+    runs.parent_id, runs.depth, runs.due_at, runs.priority, runs.missing_tool, runs.traceparent,
+    runs.tracestate
 FROM (SELECT priority
 FROM levels LIMIT 202) AS levels CROSS JOIN runs INDEXED BY runs_due
 WHERE runs.priority = levels.priority AND runs.due_at <= :now AND (runs.lease_owner IS NULL
@@ -84,7 +87,8 @@ WHERE levels.priority IS NOT NULL ) SELECT due.*
 FROM levels CROSS JOIN LATERAL (SELECT runs.id, runs.graph_id, runs.status, runs.step, runs.current_node,
     runs.attempt, runs.crashes, runs.in_flight, runs.is_resume_unlogged, runs.last_seq, runs.lease_token,
     runs.lease_owner, runs.started_at, runs.moved_at, runs.failures, runs.patches, runs.max_steps,
-    runs.parent_id, runs.depth, runs.due_at, runs.priority
+    runs.parent_id, runs.depth, runs.due_at, runs.priority, runs.missing_tool, runs.traceparent,
+    runs.tracestate
 FROM runs
 WHERE runs.priority = levels.priority AND runs.due_at <= :now AND (runs.lease_owner IS NULL
     OR runs.due_at <= :lapsed)
@@ -102,7 +106,7 @@ WHERE child.parent_id = family.id AND child.status = open.status ) SELECT runs.i
     runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes, runs.in_flight,
     runs.is_resume_unlogged, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at,
     runs.moved_at, runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at,
-    runs.priority
+    runs.priority, runs.missing_tool, runs.traceparent, runs.tracestate
 FROM family CROSS JOIN runs INDEXED BY sqlite_autoindex_runs_1
 WHERE family.due_at <= :now AND runs.id = family.id
 ORDER BY runs.priority DESC, family.due_at, family.id LIMIT :count;
@@ -117,7 +121,7 @@ WHERE child.parent_id = family.id AND child.status = open.status ) SELECT runs.i
     runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes, runs.in_flight,
     runs.is_resume_unlogged, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at,
     runs.moved_at, runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at,
-    runs.priority
+    runs.priority, runs.missing_tool, runs.traceparent, runs.tracestate
 FROM family CROSS JOIN runs
 WHERE family.due_at <= :now AND runs.id = family.id AND runs.due_at <= :now
 ORDER BY runs.priority DESC, family.due_at, family.id LIMIT :count FOR UPDATE OF runs SKIP LOCKED;
@@ -134,7 +138,7 @@ WHERE child.parent_id = family.id AND child.status = open.status ) SELECT runs.i
     runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes, runs.in_flight,
     runs.is_resume_unlogged, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at,
     runs.moved_at, runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at,
-    runs.priority
+    runs.priority, runs.missing_tool, runs.traceparent, runs.tracestate
 FROM family CROSS JOIN runs INDEXED BY sqlite_autoindex_runs_1
 WHERE family.due_at <= :now AND runs.id = family.id AND (runs.lease_owner IS NULL OR runs.due_at <= :lapsed)
 ORDER BY runs.priority DESC, family.due_at, family.id LIMIT :count;
@@ -149,7 +153,7 @@ WHERE child.parent_id = family.id AND child.status = open.status ) SELECT runs.i
     runs.status, runs.step, runs.current_node, runs.attempt, runs.crashes, runs.in_flight,
     runs.is_resume_unlogged, runs.last_seq, runs.lease_token, runs.lease_owner, runs.started_at,
     runs.moved_at, runs.failures, runs.patches, runs.max_steps, runs.parent_id, runs.depth, runs.due_at,
-    runs.priority
+    runs.priority, runs.missing_tool, runs.traceparent, runs.tracestate
 FROM family CROSS JOIN runs
 WHERE family.due_at <= :now AND runs.id = family.id AND runs.due_at <= :now AND (runs.lease_owner IS NULL
     OR runs.due_at <= :lapsed)

@@ -33,14 +33,15 @@ FROM json_array_elements(CAST(:leases AS json)));
 -- _RELEASE
 -- on sqlite
 UPDATE runs
-SET status=:status, attempt=(runs.attempt + :interrupted), lease_owner=NULL, due_at=:now,
-    is_resume_unlogged=:is_resume_unlogged
+SET status=:status, attempt=(runs.attempt + :interrupted), lease_owner=NULL, due_at=:due,
+    is_resume_unlogged=:is_resume_unlogged, missing_tool=:tool
 WHERE runs.id = :run_id AND runs.lease_token = :token AND runs.lease_owner IS NOT NULL
 RETURNING step, attempt, moved_at;
 -- on postgresql
 UPDATE runs
 SET status=:status::VARCHAR, attempt=(runs.attempt + :interrupted::BIGINT), lease_owner=NULL,
-    due_at=:now::TIMESTAMP WITH TIME ZONE, is_resume_unlogged=:is_resume_unlogged::INTEGER
+    due_at=:due::TIMESTAMP WITH TIME ZONE, is_resume_unlogged=:is_resume_unlogged::INTEGER,
+    missing_tool=:tool::VARCHAR COLLATE "C"
 WHERE runs.id = :run_id::VARCHAR COLLATE "C" AND runs.lease_token = :token::BIGINT
     AND runs.lease_owner IS NOT NULL
 RETURNING runs.step, runs.attempt, runs.moved_at;

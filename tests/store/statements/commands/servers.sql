@@ -66,11 +66,12 @@ WHERE servers.seen_at < :since::TIMESTAMP WITH TIME ZONE FOR UPDATE SKIP LOCKED)
 -- on sqlite
 UPDATE runs
 SET due_at=:now
-WHERE runs.due_at > :now AND runs.status = :status_1;
+WHERE runs.due_at > :now AND runs.due_at < '9999-12-31T00:00:00.000Z' AND runs.status = :status_1;
 -- on postgresql
 UPDATE runs
 SET due_at=:now::TIMESTAMP WITH TIME ZONE
-WHERE runs.due_at > :now::TIMESTAMP WITH TIME ZONE AND runs.status = :status_1::VARCHAR;
+WHERE runs.due_at > :now::TIMESTAMP WITH TIME ZONE AND runs.due_at < '9999-12-31T00:00:00.000Z'
+    AND runs.status = :status_1::VARCHAR;
 
 -- _LOCK_AS_STEPS
 -- on sqlite and postgresql

@@ -92,7 +92,7 @@ WHERE runs.id = :run_id::VARCHAR COLLATE "C";
 SELECT runs.id, runs.graph_id, runs.status, runs.current_node, runs.step, runs.error, runs.tags,
     runs.created_at, runs.started_at, runs.finished_at, runs.last_seq, runs.parent_id, runs.parent_step,
     runs.forked_from_id, runs.forked_from_step, runs.pause_asked, runs.lease_owner, runs.moved_at,
-    runs.attempt
+    runs.attempt, runs.missing_tool
 FROM runs
 WHERE runs.id = :run_id AND (runs.id NOT IN (SELECT deletions.run_id
 FROM deletions));
@@ -100,7 +100,7 @@ FROM deletions));
 SELECT runs.id, runs.graph_id, runs.status, runs.current_node, runs.step, runs.error, runs.tags,
     runs.created_at, runs.started_at, runs.finished_at, runs.last_seq, runs.parent_id, runs.parent_step,
     runs.forked_from_id, runs.forked_from_step, runs.pause_asked, runs.lease_owner, runs.moved_at,
-    runs.attempt
+    runs.attempt, runs.missing_tool
 FROM runs
 WHERE runs.id = :run_id::VARCHAR COLLATE "C" AND (runs.id NOT IN (SELECT deletions.run_id
 FROM deletions));

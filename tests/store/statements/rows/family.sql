@@ -19,9 +19,10 @@ WHERE id = :family
 UNION ALL SELECT child.id, child.due_at
 FROM family CROSS JOIN open CROSS JOIN runs AS child
 WHERE child.parent_id = family.id AND child.status = open.status ) SELECT runs.id, runs.status, waits.kind,
-    waits.name, waits.due_at
+    waits.name, waits.due_at, runs.missing_tool
 FROM family CROSS JOIN runs LEFT JOIN waits ON waits.run_id = runs.id
-WHERE runs.id = family.id AND (runs.status = 'paused' OR runs.status = 'waiting' AND waits.kind <> 'children')
+WHERE runs.id = family.id AND (runs.status = 'paused' OR runs.missing_tool IS NOT NULL
+    OR runs.status = 'waiting' AND waits.kind <> 'children')
 ORDER BY runs.status = 'waiting' AND waits.kind <> 'signal', waits.due_at, runs.id LIMIT :count;
 
 -- _LOCK
