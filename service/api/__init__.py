@@ -12,9 +12,25 @@ connections/                limits on connections that apply before a call
 
 from __future__ import annotations
 
-from service.api.app import create_api
-from service.api.folders.unfinished import sweep
-from service.api.services import ApiSettings, Example, Services
-from service.api.stop import Stop
+from typing import TYPE_CHECKING
+
+from service.lazy import attributes_of
+
+if TYPE_CHECKING:
+    from service.api.app import create_api
+    from service.api.folders.unfinished import sweep
+    from service.api.services import ApiSettings, Example, Services
+    from service.api.stop import Stop
+else:
+    # Imported when they are used, since the terminal writes answers without an application.
+    __getattr__, __dir__ = attributes_of(
+        __name__,
+        ApiSettings="service.api.services",
+        Example="service.api.services",
+        Services="service.api.services",
+        Stop="service.api.stop",
+        create_api="service.api.app",
+        sweep="service.api.folders.unfinished",
+    )
 
 __all__ = ["ApiSettings", "Example", "Services", "Stop", "create_api", "sweep"]

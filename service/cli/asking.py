@@ -14,7 +14,6 @@ import shlex
 import signal
 import sys
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from functools import partial
@@ -159,8 +158,8 @@ async def executing(settings: Settings, command: str, *, must_exist: bool = Fals
 async def reading(settings: Settings, *, with_tools: bool = False) -> AsyncIterator[ServerClient]:
     """Yield a client of the server that the settings name, or else of the server that owns the database.
 
-    If there is neither, yield a client of an application within this process. That application only reads. It loads
-    the user's tools only if `with_tools` is true.
+    If there is neither, the answers come from the database itself (see `direct`). The user's tools are loaded only if
+    `with_tools` is true.
     """
     if settings.server_url is not None:
         async with _far(settings, settings.server_url) as server:
@@ -173,8 +172,10 @@ async def reading(settings: Settings, *, with_tools: bool = False) -> AsyncItera
             yield server
         return
     check_existence(database)
-    async with _near(settings, _reader_of(settings, database, settings.tools if with_tools else ())) as server:
-        yield server
+    from service.cli import direct  # imports the store
+
+    async with direct.reading(settings, database, _token(settings), settings.tools if with_tools else ()) as call:
+        yield ServerClient(call, None)
 
 
 async def follow(server: ServerClient, run_id: str, show: Show, holding: Holding | None = None) -> dict[str, Any]:
@@ -365,36 +366,3 @@ def _reason(problem: dict[str, Any]) -> str:
     told = [f"{fault['pointer'] or '/'}: {fault['message']}" for fault in faults[:FAULTS_SHOWN_MAX]]
     more = len(faults) - len(told)
     return "; ".join(told) + (f"; and {more} more" if more else "")
-
-
-def _reader_of(settings: Settings, database: Database, sources: Sequence[str]) -> FastAPI:
-    """Return an application that only reads: it takes no lock and applies no migration."""
-    from service import example
-    from service.api import ApiSettings, Services, Stop, create_api
-    from service.server import built_in_example
-    from service.store import Store
-    from service.tools import registry
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        # The store is not opened: its writer stays idle, and its readers connect when they are asked.
-        store = Store(database, server_id=str(uuid.uuid4()), address="", lease_s=settings.lease_seconds)
-        tools = registry.load(sources, built_in=example.TOOLS)
-        app.state.services = Services(
-            store=store,
-            tools=tools,
-            example=built_in_example(tools),
-            runs_folder=settings.runs_folder(database),
-            ready=_reads_only,
-            stop=Stop(),
-        )
-        try:
-            yield
-        finally:
-            await store.close()
-
-    return create_api(ApiSettings(api_token=settings.api_token), lifespan)
-
-
-async def _reads_only() -> str:
-    return "it only reads"

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from service.core.graph import Graph
-from service.core.routing.conditions import Decision
 from service.core.state import Changes, State
 from service.core.transitions import Status
+
+if TYPE_CHECKING:  # The types of graphs are slow to import, and much of the store only needs the enumerations below.
+    from service.core.graph import Graph
+    from service.core.routing.conditions import Decision
 
 
 class Level(StrEnum):

@@ -6,8 +6,16 @@ rows       what several commands read or write
 commands   what writes: one file for a command or a family of commands
 queries    what reads
 subjects   both, joined by subject for the callers of `Store`
+reading    queries without commands, which are quicker to import
 """
 
-from service.store.store import Store
+from typing import TYPE_CHECKING
+
+from service.lazy import attributes_of
+
+if TYPE_CHECKING:
+    from service.store.store import Store
+else:
+    __getattr__, __dir__ = attributes_of(__name__, Store="service.store.store")
 
 __all__ = ["Store"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.api.routes.runs.why import because
+from service.api.responses.explanation import because
 from service.core.tool import Tools
 from service.server import report_missing_tools
 from service.store.database.local_events import CLAIMABLE

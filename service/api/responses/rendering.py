@@ -1,8 +1,8 @@
-"""Render the store's records as JSON. JSON that is stored as text is copied into the answer as it is."""
+"""Answer with the JSON texts of `texts`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from starlette.responses import Response
@@ -10,17 +10,41 @@ from starlette.types import Receive, Scope, Send
 
 from service.api.responses.large_answers import LARGE_BYTES_MIN, LargeAnswers
 from service.api.responses.problems import RETRY_AFTER_S, problem
-from service.core import codec
-from service.core.state import State
-from service.store.queries.runs.keys import KeyValue, WrittenKey
-from service.store.queries.runs.listing import ListedRun, WaitShown
-from service.store.rows.records import AttemptRecord, GraphRecord, LineRecord, RunRecord, StepRecord
+from service.api.responses.texts import (
+    Text,
+    array,
+    attempts,
+    decision,
+    graph,
+    key_value,
+    line,
+    listed_run,
+    one_run,
+    run,
+    step,
+    wait_members,
+    write,
+    written_key,
+)
 
-
-class Text(str):
-    """JSON text that `write` copies as it is."""
-
-    __slots__ = ()
+__all__ = [
+    "Json",
+    "Text",
+    "array",
+    "attempts",
+    "decision",
+    "graph",
+    "key_value",
+    "line",
+    "listed_run",
+    "one_run",
+    "page",
+    "run",
+    "step",
+    "wait_members",
+    "write",
+    "written_key",
+]
 
 
 class Json(Response):
@@ -48,152 +72,5 @@ def _crowded() -> Response:
     return problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
-def write(value: Any) -> Text:
-    """The JSON text of `value`, the Texts in its objects being taken as they are."""
-    if isinstance(value, Text):
-        return value
-    if isinstance(value, dict):
-        members = (f"{codec.encode(key)}:{write(item)}" for key, item in value.items())
-        return Text("{" + ",".join(members) + "}")
-    return Text(codec.encode(value))
-
-
-def array(texts: Iterable[str]) -> Text:
-    return Text("[" + ",".join(texts) + "]")
-
-
-def line(record: LineRecord) -> Text:
-    members = {
-        "seq": record.seq,
-        "ts": record.ts,
-        "level": record.level,
-        "event": record.event,
-        "node": record.node,
-        "step": record.step,
-        "attempt": record.attempt,
-        "message": record.message,
-    }
-    return Text(codec.splice(members, data=record.data))
-
-
-def run(record: RunRecord, state: State | None = None, lines: Iterable[LineRecord] | None = None) -> Text:
-    """Return a run, with its state and lines if they are given."""
-    logged = {} if lines is None else {"logs": array(map(line, lines))}
-    return write({**_members_of_run(record, state), **logged})
-
-
-def one_run(record: ListedRun, state: State, links: Mapping[str, str]) -> Text:
-    """Return a run with its state and links."""
-    members = _members_of_run(record, state)
-    wait = None if record.wait is None else wait_members(record.wait)
-    shown = {"priority": record.priority, "graph_name": record.graph_name}
-    return write({**members, **shown, "waiting_for": wait, "links": dict(links)})
-
-
-def _members_of_run(record: RunRecord, state: State | None = None) -> dict[str, Any]:
-    stated = {} if state is None else {"state": Text(state.to_text())}
-    return {
-        "run_id": record.run_id,
-        "graph_id": record.graph_id,
-        "status": record.status,
-        **stated,
-        "current_node": record.current_node,
-        "step": record.step,
-        "error": _text_or_null(record.error),
-        "tags": Text(record.tags),
-        "forked_from": _place(record.forked_from_id, record.forked_from_step),
-        "parent": _place(record.parent_id, record.parent_step),
-        "created_at": record.created_at,
-        "started_at": record.started_at,
-        "finished_at": record.finished_at,
-        "last_seq": record.last_seq,
-    }
-
-
-def listed_run(record: ListedRun) -> Text:
-    """Return a run as an item of a list."""
-    wait = record.wait
-    return write(
-        {
-            **_members_of_run(record),
-            "priority": record.priority,
-            "graph_name": record.graph_name,
-            "waiting_for": None if wait is None else wait_members(wait),
-            "duration_ms": record.duration_ms,
-            "children": record.children,
-        }
-    )
-
-
-def wait_members(wait: WaitShown) -> dict[str, Any]:
-    """Return the members of a `waiting_for`, without those that do not apply."""
-    members = {"kind": wait.kind, "name": wait.name, "due_at": wait.due_at}
-    return {name: value for name, value in members.items() if value is not None}
-
-
-def step(record: StepRecord) -> Text:
-    return write(
-        {
-            "step": record.step,
-            "node": record.node,
-            "attempt": record.attempt,
-            "attempts": attempts(record.attempts),
-            "changes": {"set": _members(record.set), "unset": list(record.unset)},
-            "decision": decision(record),
-            "started_at": record.started_at,
-            "finished_at": record.finished_at,
-            "duration_ms": record.duration_ms,
-        }
-    )
-
-
-def written_key(record: WrittenKey) -> str:
-    """Return a key of a run's state, with the step that last wrote it."""
-    members = {"key": record.key, "step": record.step, "node": record.node, "bytes": record.byte_length}
-    return codec.encode(members)
-
-
-def key_value(record: KeyValue) -> Text:
-    """Return a value that a key has had."""
-    value = Text("null" if record.value is None else record.value)
-    return write({"step": record.step, "node": record.node, "value": value, "removed": record.value is None})
-
-
-def decision(record: StepRecord) -> dict[str, Any]:
-    return {"to": record.next_node, "reason": record.reason, "evaluated": Text(record.evaluated)}
-
-
-def attempts(records: Iterable[AttemptRecord]) -> Text:
-    return array(map(_attempt, records))
-
-
-def graph(record: GraphRecord) -> Text:
-    members = {"graph_id": record.graph_id, "name": record.name, "created_at": record.created_at}
-    return write(members if record.definition is None else members | {"definition": Text(record.definition)})
-
-
 def page(items: Iterable[str], next_cursor: str | int | None) -> Json:
     return Json({"items": array(items), "next_cursor": next_cursor})
-
-
-def _attempt(record: AttemptRecord) -> Text:
-    return write(
-        {
-            "attempt": record.attempt,
-            "error": _text_or_null(record.error),
-            "started_at": record.started_at,
-            "finished_at": record.finished_at,
-        }
-    )
-
-
-def _place(run_id: str | None, step: int | None) -> dict[str, Any] | None:
-    return None if run_id is None else {"run_id": run_id, "step": step}
-
-
-def _members(texts: Mapping[str, str]) -> Text:
-    return write({key: Text(text) for key, text in texts.items()})
-
-
-def _text_or_null(text: str | None) -> Text | None:
-    return None if text is None else Text(text)

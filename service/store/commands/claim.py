@@ -20,8 +20,8 @@ from service.core.state import State
 from service.core.tool import Tool
 from service.core.transitions import Status
 from service.store.commands.due import Due, DueRuns, put_off
-from service.store.commands.queueing.waking import Watch
 from service.store.commands.operations.left_runs import LeftRuns
+from service.store.commands.queueing.waking import Watch
 from service.store.commands.repeatable import Executed, repeatable
 from service.store.commands.takeover import SparedLeases, as_left, insert_lost_attempts, takeover_line
 from service.store.database.statements import ForRows, Statement, constant

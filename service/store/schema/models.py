@@ -15,12 +15,14 @@ from sqlalchemy import (
     TIMESTAMP,
     BigInteger,
     CheckConstraint,
+    Connection,
     Double,
     ForeignKey,
     Index,
     Integer,
     Table,
     Text,
+    event,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -48,12 +50,23 @@ class Row(DeclarativeBase):
 metadata = Row.metadata
 
 
+@event.listens_for(metadata, "before_create")
+def _set_options_of_postgresql(_: object, connection: Connection, **_rest: object) -> None:
+    """Set what PostgreSQL takes besides. As arguments above, it would import that dialect even beside SQLite."""
+    if connection.dialect.name == "postgresql":
+        for table in metadata.tables.values():
+            table.dialect_options["postgresql"]["with"] = table.info.get("with", {})
+            for index in table.indexes:
+                where = index.info.get("where")
+                index.dialect_options["postgresql"]["where"] = None if where is None else text(where)
+
+
 def _one_of(column: str, values: Iterable[str]) -> str:
     return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
 
 
 def _partial_index(name: str, *columns: str, where: str) -> Index:
-    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+    return Index(name, *columns, sqlite_where=text(where), info={"where": where})
 
 
 _WITHOUT_ROWID = {"sqlite_with_rowid": False}
@@ -108,7 +121,7 @@ class RunRow(Row):
         Index("runs_newest_by_status", "status", "created_at", "id"),
         Index("runs_newest_by_graph", "graph_id", "created_at", "id"),
         # Each step writes a new version of the row. If it fits on the same page, no index has to change.
-        {"postgresql_with": {"fillfactor": 70}},
+        {"info": {"with": {"fillfactor": 70}}},
     )
 
     id: Mapped[Key] = mapped_column(primary_key=True)

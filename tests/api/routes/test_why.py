@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.api.routes.runs.why import because
+from service.api.responses.explanation import because
 from service.store.rows.records import AttemptRecord, RunRecord, StepRecord, WaitRecord, WhyRecord
 from tests.support.api.executing import GATES, UNKNOWN, begin, create, graph, moved, refused, run_of, steps_of, until
 from tests.support.api.harness import eventually

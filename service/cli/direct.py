@@ -1,0 +1,205 @@
+"""Answer the calls of commands that only read, from the database itself.
+
+Building the HTTP application takes longer than everything else that such a command does. So the usual calls are
+answered by the store's queries and by the functions that write the application's answers. Every other call, and every
+call that the application would refuse, is made to an application within this process.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from service.api.responses import texts
+from service.api.responses.texts import Text
+from service.cli import within
+from service.core import codec
+from service.core.errors import RungraphError
+from service.core.syntax.ids import is_graph_id, is_run_id
+from service.core.syntax.tags import tag_of
+from service.core.transitions import Status
+from service.settings import Settings
+from service.store.database.protocol import Database
+from service.store.queries.runs.filter import RunFilter
+from service.store.reading import Reading
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+PAGE_MAX = 1000
+_ID = "([0-9a-f-]{32,36})"
+
+Params = Mapping[str, Any]
+Call = Callable[..., Awaitable[within.Answer]]
+
+
+@asynccontextmanager
+async def reading(
+    settings: Settings, database: Database, token: Mapping[bytes, bytes], sources: Sequence[str]
+) -> AsyncIterator[Call]:
+    """Yield a function that makes calls. It takes no lock, applies no migration and writes nothing.
+
+    `sources` are the user's tools, which an application loads if one is needed.
+    """
+    store = Reading(database)
+    application: Call | None = None
+
+    async def call(method: str, path: str, **arguments: Any) -> within.Answer:
+        nonlocal application
+        if method == "GET" and (found := await _answer(store, path, arguments.get("params") or {})) is not None:
+            return within.Answer(200, found.encode())
+        if application is None:
+            app = _reader_of(settings, database, sources)
+            await stack.enter_async_context(app.router.lifespan_context(app))
+            application = partial(within.call, app, token=token)
+        return await application(method, path, **arguments)
+
+    async with AsyncExitStack() as stack:
+        try:
+            yield call
+        finally:
+            await store.close()
+
+
+async def _answer(store: Reading, path: str, params: Params) -> Text | None:
+    """Return the answer to a call, or None if the application has to answer it."""
+    for pattern, answer in _ANSWERS.items():
+        if found := re.fullmatch(pattern, path):
+            try:
+                return await answer(store, *found.groups(), **params)
+            except (RungraphError, TypeError, ValueError):  # The application says what is wrong.
+                return None
+    return None
+
+
+async def _runs(store: Reading, *, limit: int, cursor: str | None = None, **filters: Any) -> Text:
+    which = _filter(**filters)
+    page = await store.lists.page(which, _checked(limit, PAGE_MAX, least=1), cursor)
+    if not page.items and (which.graph_id or which.parent_id):
+        raise ValueError("there may be no such graph or run")
+    return texts.page(map(texts.listed_run, page.items), page.next_cursor)
+
+
+def _filter(
+    *,
+    status: Sequence[str] = (),
+    graph_id: str | None = None,
+    graph: str | None = None,
+    tag: Sequence[str] = (),
+    parent_id: str | None = None,
+) -> RunFilter:
+    """Return the filter. Raise ValueError if a value is not as usual."""
+    is_root = parent_id == "none"
+    for text in tag:
+        codec.check(text)
+    is_usual = (
+        (graph_id is None or is_graph_id(graph_id))
+        and (parent_id is None or is_root or is_run_id(parent_id))
+        and all(tag_of(text.removeprefix("!")) is not None for text in tag)
+    )
+    if not is_usual:
+        raise ValueError("the application checks it")
+    codec.check(graph)
+    return RunFilter(
+        statuses=tuple(dict.fromkeys(Status(each).value for each in status)),
+        graph_id=graph_id,
+        graph_name=graph,
+        tags=tuple(text for text in tag if not text.startswith("!")),
+        without_tags=tuple(text[1:] for text in tag if text.startswith("!")),
+        parent_id=None if is_root else parent_id,
+        is_child=False if is_root else None,
+    )
+
+
+async def _lines(store: Reading, run_id: str, *, limit: int, after_seq: int = 0) -> Text:
+    page = await store.logs.page(_run_id(run_id), _checked(after_seq), _checked(limit, PAGE_MAX, least=1))
+    lines, last_seq, _ = page
+    return texts.write({"items": texts.array(map(texts.line, lines)), "last_seq": last_seq})
+
+
+async def _run(store: Reading, run_id: str, *, limit: int, after_seq: int = 0) -> Text:
+    limit = _checked(limit, PAGE_MAX, least=1)
+    return texts.run(*await store.runs.whole(_run_id(run_id), _checked(after_seq), limit))
+
+
+async def _state(store: Reading, run_id: str, *, step: int) -> Text:
+    number, state = await store.history.state_at(_run_id(run_id), _checked(step))
+    return texts.write({"step": number, "state": Text(state.to_text())})
+
+
+async def _steps(store: Reading, run_id: str, *, after_step: int = 0, limit: int) -> Text:
+    page = await store.history.page(_run_id(run_id), _checked(after_step), _checked(limit, PAGE_MAX, least=1))
+    return texts.page(map(texts.step, page.items), page.next_cursor)
+
+
+async def _why(store: Reading, run_id: str) -> Text:
+    from service.api.responses.explanation import explain  # imports the graph's types
+
+    return texts.write(explain(await store.history.why(_run_id(run_id))))
+
+
+async def _graph(store: Reading, graph_id: str) -> Text:
+    if not is_graph_id(graph_id):
+        raise ValueError("no id of a graph")
+    return texts.graph(await store.graphs.get(graph_id))
+
+
+_ANSWERS: dict[str, Callable[..., Awaitable[Text]]] = {
+    "/runs": _runs,
+    f"/runs/{_ID}/logs": _lines,
+    f"/graph/state/{_ID}": _run,
+    f"/runs/{_ID}/state": _state,
+    f"/runs/{_ID}/steps": _steps,
+    f"/runs/{_ID}/why": _why,
+    f"/graph/{_ID}": _graph,
+}
+"""The functions that answer, by the path of the call. Each takes the call's parameters by name."""
+
+
+def _run_id(text: str) -> str:
+    if not is_run_id(text):
+        raise ValueError("no id of a run")
+    return text
+
+
+def _checked(number: Any, most: int = 2**63 - 1, *, least: int = 0) -> int:
+    if type(number) is not int or not least <= number <= most:
+        raise ValueError("the application checks it")
+    return number
+
+
+def _reader_of(settings: Settings, database: Database, sources: Sequence[str]) -> FastAPI:
+    """Return an application that only reads: it takes no lock and applies no migration."""
+    from service import example
+    from service.api import ApiSettings, Services, Stop, create_api
+    from service.server import built_in_example
+    from service.store import Store
+    from service.tools import registry
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # The store is not opened: its writer stays idle, and its readers connect when they are asked.
+        store = Store(database, server_id=str(uuid.uuid4()), address="", lease_s=settings.lease_seconds)
+        tools = registry.load(sources, built_in=example.TOOLS)
+        app.state.services = Services(
+            store=store,
+            tools=tools,
+            example=built_in_example(tools),
+            runs_folder=settings.runs_folder(database),
+            ready=_reads_only,
+            stop=Stop(),
+        )
+        try:
+            yield
+        finally:
+            await store.close()
+
+    return create_api(ApiSettings(api_token=settings.api_token), lifespan)
+
+
+async def _reads_only() -> str:
+    return "it only reads"

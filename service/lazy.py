@@ -1,0 +1,28 @@
+"""Attributes of a module that are imported when they are first used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+def attributes_of(module: str, **places: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return the `__getattr__` and `__dir__` of `module`, which finds each name in another module.
+
+    A place is `MODULE`, or `MODULE:NAME` if the name differs there.
+    """
+
+    def get(name: str) -> Any:
+        if name not in places:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        where, _, there = places[name].partition(":")
+        found = getattr(importlib.import_module(where), there or name)
+        setattr(sys.modules[module], name, found)
+        return found
+
+    def names() -> list[str]:
+        return sorted({*vars(sys.modules[module]), *places})
+
+    return get, names
