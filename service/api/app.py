@@ -15,7 +15,7 @@ from service.api.responses import openapi, problems
 from service.api.responses.large_answers import LargeAnswers
 from service.api.responses.not_found import unknown_path
 from service.api.responses.problems import problem
-from service.api.routes import backtest, demo, graphs, health, limits, metrics, session, tools
+from service.api.routes import backtest, demo, graphs, health, limits, metrics, schedules, session, tools
 from service.api.routes.docs import add_docs
 from service.api.routes.page import add_page
 from service.api.routes.runs import (
@@ -103,7 +103,7 @@ def create_api(settings: ApiSettings, lifespan: Lifespan) -> FastAPI:
 
 _MODULES = (
     *(start, graphs, run_list, deletion, one, steps, path, keys, logs, files, control, signals, forks, why),
-    *(backtest, tools, limits, demo, health, metrics, session),
+    *(schedules, backtest, tools, limits, demo, health, metrics, session),
 )
 
 

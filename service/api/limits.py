@@ -13,3 +13,7 @@ TAG_VALUE_CHARS_MAX = 2000
 FILTERS_MAX = 20
 """The most values of a filter that takes several."""
 ID_PREFIX_CHARS_MIN = 4
+SCHEDULE_NAME_CHARS_MAX = 200
+SCHEDULE_EVERY_S_MIN = 0.1
+SCHEDULE_NEXT = 5
+"""How many of its next ticks a schedule shows."""

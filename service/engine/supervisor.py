@@ -94,7 +94,7 @@ class Supervisor:
                 await self._join()
                 while not self._stopping:
                     self._woken.clear()
-                    await self._wait_for_work(await self._claim(tasks))
+                    await self._wait_for_work(min(await self._claim(tasks), self._next_look_s()))
 
     async def _join(self) -> None:
         joined = self._family is not None
@@ -107,7 +107,12 @@ class Supervisor:
                 await self._wait_for_work(POLL_S)
 
     async def _claim(self, tasks: asyncio.TaskGroup) -> float:
-        """Claim due runs while there is room; return how many seconds to wait before the next claim, unless woken."""
+        """Start the runs of schedules, and claim due runs while there is room.
+
+        Return how many seconds to wait before the next claim, unless woken.
+        """
+        if self._family is None:
+            self._store.ticks.look()
         room = min(self._active_runs_max - len(self._carried), CLAIMS_MAX)
         if room <= 0:
             return POLL_S
@@ -134,6 +139,9 @@ class Supervisor:
         if len(claimed) < share:
             return min(POLL_S, self._store.leases.next_due_s)
         return 0.0 if self._takes_share else YIELD_S
+
+    def _next_look_s(self) -> float:
+        return POLL_S if self._family is not None else self._store.ticks.next_look_s()
 
     async def _count_to_claim(self, room: int) -> int:
         """Return how many runs to claim now: a fair share, or a batch of what other servers have left."""

@@ -14,6 +14,7 @@ from service.core.metrics import Metric
 from service.store.commands.commit import Steps
 from service.store.commands.control import Control
 from service.store.commands.operations.deletion import DeletionCommands
+from service.store.commands.operations.ticks import TickCommands
 from service.store.commands.queueing.waking import Watch
 from service.store.commands.servers import Servers
 from service.store.database.clock import Override
@@ -34,7 +35,7 @@ from service.store.queries.tail import Tails
 from service.store.rows.first_states import FirstStates
 from service.store.rows.latest_time import LatestTimes
 from service.store.schema.models import metadata
-from service.store.subjects import Graphs, Leases, Limits, Logs, Runs, Signals
+from service.store.subjects import Graphs, Leases, Limits, Logs, Runs, Schedules, Signals
 
 ANSWER_S = 2.0
 """How long `works` waits for the writer, and for a reader."""
@@ -68,6 +69,8 @@ class Store:
         first_states = FirstStates()
         self.graphs = Graphs(self._writer, self._reader)
         self.runs = Runs(self._writer, self._reader, first_states)
+        self.schedules = Schedules(self._writer, self._reader, first_states)
+        self.ticks = TickCommands(self._writer, first_states)
         self.steps = Steps(self._writer)
         self.control = Control(self._writer)
         self.deletions = DeletionCommands(self._writer)

@@ -91,6 +91,11 @@ class RunPlace(StrictModel):
     step: int
 
 
+class ScheduleOfRun(StrictModel):
+    name: str
+    tick: str | None = Field(description="The tick that started the run; null if somebody has triggered it.")
+
+
 class Run(StrictModel):
     run_id: str
     graph_id: str
@@ -101,6 +106,7 @@ class Run(StrictModel):
     tags: dict[str, str]
     forked_from: RunPlace | None
     parent: RunPlace | None
+    schedule: ScheduleOfRun | None
     created_at: str
     started_at: str | None
     finished_at: str | None
@@ -373,3 +379,32 @@ class LimitPage(StrictModel):
 
 class Health(StrictModel):
     status: Literal["ok"]
+
+
+class ListedSchedule(StrictModel):
+    name: str
+    graph_id: str | None
+    graph: str | None = Field(description="The latest graph of this name, at each tick.")
+    cron: str | None
+    every_s: float | None
+    timezone: str
+    initial_state: JsonObject
+    tags: dict[str, str]
+    overlap: Literal["skip", "start"]
+    catch_up: Literal["one", "all", "none"]
+    paused: bool
+    next_at: str | None = Field(description="The next tick; null if it is paused, or no tick comes again.")
+    last_at: str | None = Field(description="The last tick that has passed.")
+    skipped_at: str | None = Field(description="The last tick that started no run because another was unfinished.")
+    last_run_id: str | None = Field(description="The run that it started last; null if there is none any more.")
+    created_at: str
+    updated_at: str
+
+
+class Schedule(ListedSchedule):
+    next: list[str] = Field(description="The next five ticks; none if it is paused.")
+
+
+class SchedulePage(StrictModel):
+    items: list[ListedSchedule]
+    next_cursor: str | None

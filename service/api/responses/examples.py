@@ -84,6 +84,17 @@ LIMITS = _shown(
     per_minute=("A hundred in any minute", {"max": 100, "per_s": 60}),
 )
 
+SCHEDULES = _shown(
+    nightly=(
+        "Every night at half past two, by the latest graph of a name",
+        {"graph": "data-quality", "cron": "30 2 * * *", "timezone": "Europe/Berlin", "overlap": "skip"},
+    ),
+    often=(
+        "Every ten minutes, on one graph for good",
+        {"graph_id": GRAPH_ID, "every_s": 600, "initial_state": {"threshold": 0}, "tags": {"team": "data"}},
+    ),
+)
+
 SESSIONS = _shown(token=("The token of the server", {"token": "TOKEN"}))
 
 ACTIONS = _shown(

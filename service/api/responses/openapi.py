@@ -29,6 +29,7 @@ TAGS = [
     },
     {"name": "runs", "description": "Start runs, list them, and read their steps, states and files."},
     {"name": "control", "description": "Pause, resume, cancel and fork runs, send signals, and ask why a run waits."},
+    {"name": "schedules", "description": "Start runs at times of day or at intervals."},
     {"name": "logs", "description": "Stored and live log lines of a run."},
     {"name": "demo", "description": "The data quality example."},
     {"name": "limits", "description": "Limits on how many attempts go on at once, or begin within a period."},
@@ -98,6 +99,7 @@ _IDEMPOTENCY_KEY = {
 
 GRAPH_BODY = _body(_json(_of("GraphDocument"), examples.GRAPHS))
 RUN_BODY = {**_body(_json(_of("RunRequest"), examples.RUNS)), "parameters": [_IDEMPOTENCY_KEY]}
+SCHEDULE_BODY = _body(_json(_of("ScheduleRequest"), examples.SCHEDULES))
 SESSION_BODY = _body(_json(_of("SessionRequest"), examples.SESSIONS))
 ACTION_BODY = _body(_json(_of("RunActionRequest"), examples.ACTIONS))
 PRUNE_BODY = _body(_json(_of("PruneRequest"), examples.PRUNES))
@@ -171,6 +173,7 @@ def document(app: FastAPI, *, with_token: bool) -> dict[str, Any]:
     models: tuple[type[BaseModel], ...] = (
         requests.RunRequest,
         requests.LimitRequest,
+        requests.ScheduleRequest,
         requests.SessionRequest,
         requests.RunActionRequest,
         requests.PruneRequest,

@@ -12,6 +12,7 @@ from service.api.limits import (
     FILTERS_MAX,
     LIMIT_MAX,
     NUMBER_MAX,
+    SCHEDULE_EVERY_S_MIN,
     TAG_KEY_CHARS_MAX,
     TAG_VALUE_CHARS_MAX,
     TAGS_MAX,
@@ -149,6 +150,24 @@ class LimitRequest(StrictModel):
     per_s: Omittable[Annotated[int | float, Field(ge=PER_S_MIN, le=SECONDS_MAX), BeforeValidator(_check_number)]] = (
         omittable("A period in seconds. In any such period at most `max` attempts begin.")
     )
+
+
+class ScheduleRequest(StrictModel):
+    """A schedule has either `graph_id` or `graph`, and either `cron` or `every_s`."""
+
+    graph_id: Omittable[str] = omittable("The graph of its runs.")
+    graph: Omittable[Annotated[str, Field(min_length=1)]] = omittable(
+        "The name of the graph: at each tick the latest graph that has it."
+    )
+    cron: Omittable[str] = omittable("Five fields: minute, hour, day of the month, month, day of the week.")
+    every_s: Omittable[
+        Annotated[int | float, Field(ge=SCHEDULE_EVERY_S_MIN, le=SECONDS_MAX), BeforeValidator(_check_number)]
+    ] = omittable("Seconds from one tick to the next.")
+    timezone: str = Field("UTC", description="The time zone of `cron`, by its IANA name.")
+    initial_state: JsonObject = {}
+    tags: Tags = Field({}, description="The tags of its runs.")
+    overlap: Literal["skip", "start"] = Field("skip", description="What a tick does while a run is unfinished.")
+    catch_up: Literal["one", "all", "none"] = Field("one", description="Which of the missed ticks start a run.")
 
 
 class DemoRequest(StrictModel):

@@ -79,6 +79,7 @@ def _members_of_run(record: RunRecord, state: State | None = None) -> dict[str, 
         "tags": Text(record.tags),
         "forked_from": _place(record.forked_from_id, record.forked_from_step),
         "parent": _place(record.parent_id, record.parent_step),
+        "schedule": _schedule(record),
         "created_at": record.created_at,
         "started_at": record.started_at,
         "finished_at": record.finished_at,
@@ -165,6 +166,10 @@ def _attempt(record: AttemptRecord) -> Text:
 
 def _place(run_id: str | None, step: int | None) -> dict[str, Any] | None:
     return None if run_id is None else {"run_id": run_id, "step": step}
+
+
+def _schedule(record: RunRecord) -> dict[str, Any] | None:
+    return None if record.schedule_name is None else {"name": record.schedule_name, "tick": record.schedule_tick}
 
 
 def _members(texts: Mapping[str, str]) -> Text:

@@ -53,6 +53,9 @@ class RunRecord:
     forked_from_id: str | None = None
     forked_from_step: int | None = None
     """For a fork: the step after which the other run had the state that this run began with."""
+    schedule_name: str | None = None
+    schedule_tick: str | None = None
+    """For a run of a schedule: the tick that started it. None: somebody has triggered it."""
 
 
 @dataclass(frozen=True, slots=True)

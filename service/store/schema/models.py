@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from service.core.run import Event, Level, WaitKind
+from service.core.schedule import CatchUp, Overlap
 from service.core.transitions import CLAIMABLE, OVER, Status
 
 Key = Annotated[str, mapped_column(Text().with_variant(Text(collation="C"), "postgresql"))]
@@ -120,6 +121,7 @@ class RunRow(Row):
         Index("runs_newest", "created_at", "id"),
         Index("runs_newest_by_status", "status", "created_at", "id"),
         Index("runs_newest_by_graph", "graph_id", "created_at", "id"),
+        _partial_index("runs_of_schedules", "schedule_name", "status", where="schedule_name IS NOT NULL"),
         # Each step writes a new version of the row. If it fits on the same page, no index has to change.
         {"info": {"with": {"fillfactor": 70}}},
     )
@@ -161,6 +163,10 @@ class RunRow(Row):
     )
     traceparent: Mapped[str | None]  # the trace that the run belongs to, as W3C Trace Context writes it
     tracestate: Mapped[str | None]
+    # For a run of a schedule: its name, and the tick that started it; NULL: somebody has triggered it. The schedule may
+    # be gone.
+    schedule_name: Mapped[Key | None]
+    schedule_tick: Mapped[Time | None]
     tags: Mapped[str]  # JSON object
     created_at: Mapped[Time]
     started_at: Mapped[Time | None]  # first claim
@@ -391,6 +397,38 @@ class LimitStartRow(Row):
     begun_at: Mapped[Time]
 
 
+class ScheduleRow(Row):
+    """A schedule, which starts a run at each of its ticks."""
+
+    __tablename__ = "schedules"
+    __table_args__ = (
+        CheckConstraint("(graph_id IS NULL) <> (graph_name IS NULL)", name="schedules_graph"),
+        CheckConstraint("(cron IS NULL) <> (every_s IS NULL)", name="schedules_times"),
+        CheckConstraint(_one_of("overlap", Overlap), name="schedules_overlap"),
+        CheckConstraint(_one_of("catch_up", CatchUp), name="schedules_catch_up"),
+        _partial_index("schedules_due", "due_at", "name", where="due_at IS NOT NULL"),
+    )
+
+    name: Mapped[Key] = mapped_column(primary_key=True)
+    graph_id: Mapped[Key | None] = mapped_column(ForeignKey("graphs.id"))
+    graph_name: Mapped[str | None]  # the latest graph of this name, at each tick
+    cron: Mapped[str | None]
+    every_s: Mapped[float | None]
+    timezone: Mapped[str]  # IANA's name
+    state: Mapped[str]  # JSON object: the initial state of the runs
+    tags: Mapped[str]  # JSON object: their tags
+    overlap: Mapped[str]
+    catch_up: Mapped[str]
+    is_paused: Mapped[Small]
+    next_at: Mapped[Time | None]  # the next tick; NULL: none comes again
+    due_at: Mapped[Time | None]  # when a server looks at the schedule; NULL: never, as it is paused
+    last_at: Mapped[Time | None]  # the last tick that has passed
+    skipped_at: Mapped[Time | None]  # the last tick that started no run because another one was unfinished
+    last_run_id: Mapped[Key | None]  # the run that it started last, which may be deleted
+    created_at: Mapped[Time]
+    updated_at: Mapped[Time]
+
+
 class ServerRow(Row):
     """A server that shares the database."""
 
@@ -423,6 +461,7 @@ idempotency_keys = _table(IdempotencyKeyRow)
 limits = _table(LimitRow)
 slots = _table(SlotRow)
 limit_starts = _table(LimitStartRow)
+schedules = _table(ScheduleRow)
 servers = _table(ServerRow)
 
 TABLES_OF_RUNS = tuple(

@@ -74,7 +74,8 @@ SELECT r.id AS run_id, g.name AS graph, r.graph_id, r.status, r.step, r.current_
     w.kind AS waits_for, CASE WHEN w.kind = 'signal' THEN w.name END AS signal, w.due_at AS waits_until,
     r.parent_id, r.parent_step, r.forked_from_id, r.forked_from_step, r.moved_at,
     {still} AS still_s,
-    r.priority, CASE WHEN w.kind = 'limit' THEN w.name END AS limit_name, r.missing_tool
+    r.priority, CASE WHEN w.kind = 'limit' THEN w.name END AS limit_name, r.missing_tool,
+    r.schedule_name AS schedule, r.schedule_tick AS tick
 FROM runs r JOIN graphs g ON g.id = r.graph_id
     LEFT JOIN waits w ON w.run_id = r.id AND r.status IN ('waiting', 'paused')
 WHERE r.id {kept}"""
@@ -182,6 +183,12 @@ _TAGS_POSTGRESQL = f"""\
 SELECT r.id AS run_id, t.key, t.value FROM runs r, LATERAL json_each_text(r.tags::json) AS t
 WHERE r.id {_IS_KEPT}"""
 
+_SCHEDULES = f"""\
+SELECT name, graph_name AS graph, graph_id, cron, every_s, timezone, overlap, catch_up, is_paused AS paused,
+    CASE WHEN is_paused = 0 THEN next_at END AS next_at, last_at, skipped_at,
+    CASE WHEN last_run_id {_IS_KEPT} THEN last_run_id END AS last_run_id, created_at, updated_at
+FROM schedules"""
+
 VIEWS: Mapping[str, Mapping[str, str]] = {
     "sqlite": {
         "v_runs": _RUNS.format(
@@ -205,6 +212,7 @@ VIEWS: Mapping[str, Mapping[str, str]] = {
         "v_limits": _LIMITS.format(
             name="l.name", is_within="julianday(b.begun_at) > julianday('now') - l.per_s / 86400.0"
         ),
+        "v_schedules": _SCHEDULES,
     },
     "postgresql": {
         "v_runs": _RUNS.format(
@@ -229,6 +237,7 @@ VIEWS: Mapping[str, Mapping[str, str]] = {
         "v_limits": _LIMITS.format(
             name='l.name COLLATE "default"', is_within="b.begun_at > clock_timestamp() - make_interval(secs => l.per_s)"
         ),
+        "v_schedules": _SCHEDULES,
     },
 }
 """The SELECT of each view by name, by dialect."""

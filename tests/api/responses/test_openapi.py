@@ -57,6 +57,13 @@ OPERATIONS = {
     "list_files",
     "list_signals",
     "get_flowchart",
+    "set_schedule",
+    "list_schedules",
+    "get_schedule",
+    "delete_schedule",
+    "pause_schedule",
+    "resume_schedule",
+    "trigger_schedule",
 }
 
 

@@ -79,24 +79,42 @@ INSERT INTO run_tags (tag, created_at, run_id) SELECT unnest(%s::TEXT[]),
 INSERT INTO runs (id, graph_id, status, step, current_node, attempt, crashes, in_flight, last_seq,
     lease_owner, lease_token, due_at, error, failures, patches, max_steps, priority, pause_asked,
     is_resume_unlogged, parent_id, parent_step, parent_attempt, child_number, depth, forked_from_id,
-    forked_from_step, missing_tool, traceparent, tracestate, tags, created_at, started_at, moved_at,
-    finished_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-    ?), (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    forked_from_step, missing_tool, traceparent, tracestate, schedule_name, schedule_tick, tags, created_at,
+    started_at, moved_at, finished_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+    ?, ?), (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+    ?, ?, ?, ?);
 -- on postgresql
 INSERT INTO runs (id, graph_id, status, step, current_node, attempt, crashes, in_flight, last_seq,
     lease_owner, lease_token, due_at, error, failures, patches, max_steps, priority, pause_asked,
     is_resume_unlogged, parent_id, parent_step, parent_attempt, child_number, depth, forked_from_id,
-    forked_from_step, missing_tool, traceparent, tracestate, tags, created_at, started_at, moved_at,
-    finished_at) SELECT unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]),
-    unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::BIGINT[]), unnest(%s::INTEGER[]),
-    unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]),
+    forked_from_step, missing_tool, traceparent, tracestate, schedule_name, schedule_tick, tags, created_at,
+    started_at, moved_at, finished_at) SELECT unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::TEXT[]),
+    unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::BIGINT[]),
+    unnest(%s::INTEGER[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]),
+    unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::BIGINT[]),
+    unnest(%s::BIGINT[]), unnest(%s::INTEGER[]), unnest(%s::INTEGER[]), unnest(%s::INTEGER[]),
     unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::BIGINT[]), unnest(%s::BIGINT[]),
-    unnest(%s::INTEGER[]), unnest(%s::INTEGER[]), unnest(%s::INTEGER[]), unnest(%s::TEXT[]),
-    unnest(%s::BIGINT[]), unnest(%s::BIGINT[]), unnest(%s::BIGINT[]), unnest(%s::INTEGER[]),
-    unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::TEXT[]),
-    unnest(%s::TEXT[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]),
+    unnest(%s::INTEGER[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::TEXT[]),
+    unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TEXT[]),
+    unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]),
     unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]);
+
+-- insert into schedules
+-- on sqlite
+INSERT INTO schedules (name, graph_id, graph_name, cron, every_s, timezone, state, tags, overlap, catch_up,
+    is_paused, next_at, due_at, last_at, skipped_at, last_run_id, created_at, updated_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+    ?, ?, ?);
+-- on postgresql
+INSERT INTO schedules (name, graph_id, graph_name, cron, every_s, timezone, state, tags, overlap, catch_up,
+    is_paused, next_at, due_at, last_at, skipped_at, last_run_id, created_at,
+    updated_at) SELECT unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::TEXT[]),
+    unnest(%s::DOUBLE PRECISION[]), unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::TEXT[]),
+    unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::INTEGER[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]),
+    unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]),
+    unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TEXT[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]),
+    unnest(%s::TIMESTAMP WITH TIME ZONE[]);
 
 -- insert into servers
 -- on sqlite

@@ -22,6 +22,7 @@ SHOWN = (
     *(runs.c.id, runs.c.graph_id, runs.c.status, runs.c.current_node, runs.c.step, runs.c.error, runs.c.tags),
     *(runs.c.created_at, runs.c.started_at, runs.c.finished_at, runs.c.last_seq),
     *(runs.c.parent_id, runs.c.parent_step, runs.c.forked_from_id, runs.c.forked_from_step),
+    *(runs.c.schedule_name, runs.c.schedule_tick),
 )
 """The columns that `run_record` reads."""
 
@@ -81,4 +82,6 @@ def run_record(row: Any) -> RunRecord:
         parent_step=row.parent_step,
         forked_from_id=row.forked_from_id,
         forked_from_step=row.forked_from_step,
+        schedule_name=row.schedule_name,
+        schedule_tick=shown(row.schedule_tick),
     )

@@ -21,8 +21,9 @@ FROM deletions));
 -- on sqlite
 SELECT runs.id, runs.graph_id, runs.status, runs.current_node, runs.step, runs.error, runs.tags,
     runs.created_at, runs.started_at, runs.finished_at, runs.last_seq, runs.parent_id, runs.parent_step,
-    runs.forked_from_id, runs.forked_from_step, runs.priority, graphs.name AS graph_name,
-    waits.kind AS wait_kind, waits.name AS wait_name, waits.due_at AS wait_due_at, (SELECT count(*) AS count_1
+    runs.forked_from_id, runs.forked_from_step, runs.schedule_name, runs.schedule_tick, runs.priority,
+    graphs.name AS graph_name, waits.kind AS wait_kind, waits.name AS wait_name, waits.due_at AS wait_due_at,
+    (SELECT count(*) AS count_1
 FROM (SELECT 1 AS one
 FROM runs AS child
 WHERE child.parent_id = runs.id LIMIT 1000 OFFSET :param_1) AS counted) AS children,
@@ -34,8 +35,9 @@ FROM deletions));
 -- on postgresql
 SELECT runs.id, runs.graph_id, runs.status, runs.current_node, runs.step, runs.error, runs.tags,
     runs.created_at, runs.started_at, runs.finished_at, runs.last_seq, runs.parent_id, runs.parent_step,
-    runs.forked_from_id, runs.forked_from_step, runs.priority, graphs.name AS graph_name,
-    waits.kind AS wait_kind, waits.name AS wait_name, waits.due_at AS wait_due_at, (SELECT count(*) AS count_1
+    runs.forked_from_id, runs.forked_from_step, runs.schedule_name, runs.schedule_tick, runs.priority,
+    graphs.name AS graph_name, waits.kind AS wait_kind, waits.name AS wait_name, waits.due_at AS wait_due_at,
+    (SELECT count(*) AS count_1
 FROM (SELECT 1 AS one
 FROM runs AS child
 WHERE child.parent_id = runs.id LIMIT 1000) AS counted) AS children, clock_timestamp() AS now
