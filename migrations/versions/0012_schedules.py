@@ -86,7 +86,8 @@ WHERE r.id NOT IN (SELECT run_id FROM deletions)""",
         "v_schedules": """\
 SELECT name, graph_name AS graph, graph_id, cron, every_s, timezone, overlap, catch_up, is_paused AS paused,
     CASE WHEN is_paused = 0 THEN next_at END AS next_at, last_at, skipped_at,
-    CASE WHEN last_run_id NOT IN (SELECT run_id FROM deletions) THEN last_run_id END AS last_run_id, created_at, updated_at
+    CASE WHEN last_run_id NOT IN (SELECT run_id FROM deletions) THEN last_run_id END AS last_run_id,
+    created_at, updated_at
 FROM schedules""",
     },
     "postgresql": {
@@ -108,7 +109,8 @@ WHERE r.id NOT IN (SELECT run_id FROM deletions)""",
         "v_schedules": """\
 SELECT name, graph_name AS graph, graph_id, cron, every_s, timezone, overlap, catch_up, is_paused AS paused,
     CASE WHEN is_paused = 0 THEN next_at END AS next_at, last_at, skipped_at,
-    CASE WHEN last_run_id NOT IN (SELECT run_id FROM deletions) THEN last_run_id END AS last_run_id, created_at, updated_at
+    CASE WHEN last_run_id NOT IN (SELECT run_id FROM deletions) THEN last_run_id END AS last_run_id,
+    created_at, updated_at
 FROM schedules""",
     },
 }

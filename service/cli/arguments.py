@@ -71,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
         _add_steering,
         _add_limits,
         _add_graphs,
+        _add_schedules,
         _add_keeping,
     ):
         add(commands)
@@ -181,6 +182,22 @@ def _add_graphs(commands: _Commands) -> None:
     command.add_argument("--status", choices=_STATUSES, help="only runs of this status")
     command.add_argument("--limit", type=_count, metavar="N", help="the most runs; default: 100")
     commands.add("schema", "inspect:schema", "print the JSON Schema of graph documents", asks=False)
+
+
+def _add_schedules(commands: _Commands) -> None:
+    command = commands.add("schedules", "operations.schedules:schedules", "list schedules, or change one")
+    actions = ("list", "show", "set", "pause", "resume", "trigger", "delete")
+    command.add_argument("action", nargs="?", choices=actions, default="list", help="default: list")
+    command.add_argument("name", nargs="?", metavar="NAME", help="the name of the schedule, except for list")
+    only = command.add_argument_group("options of set")
+    only.add_argument("--graph", metavar="NAME|ID", help="the graph of its runs; by its name, the latest at each tick")
+    only.add_argument("--cron", metavar="'M H D M W'", help="minute, hour, day of the month, month, day of the week")
+    only.add_argument("--every", type=_duration_s, metavar="10m", help="the interval between ticks, in d, h, m or s")
+    only.add_argument("--timezone", metavar="ZONE", help="the time zone of --cron, such as Europe/Berlin; default: UTC")
+    only.add_argument("--state", metavar="JSON|@FILE", help="the initial state of its runs; default: {}")
+    only.add_argument("--tag", action="append", type=_tag, metavar="KEY:VALUE", help="a tag of its runs; repeatable")
+    only.add_argument("--overlap", choices=["skip", "start"], help="while a run is unfinished; default: skip")
+    only.add_argument("--catch-up", choices=["one", "all", "none"], help="which missed ticks start runs; default: one")
 
 
 def _add_keeping(commands: _Commands) -> None:

@@ -94,7 +94,11 @@ def restore(settings: Settings, arguments: argparse.Namespace) -> int:
         if not database.file.stat().st_size:
             database.file.unlink()
         ownership.release()
-    told = "unfinished runs go on with the next server" if count is None else f"{count:,} unfinished runs are paused"
+    told = (
+        "unfinished runs go on with the next server"
+        if count is None
+        else f"{count:,} unfinished runs and all schedules are paused"
+    )
     print(f"{database.name} is restored; {told}")
     return 0
 
@@ -110,7 +114,7 @@ def _file_of(settings: Settings) -> Sqlite:
 
 
 async def _pause_unfinished(database: Sqlite, settings: Settings) -> int:
-    """Pause all runs that would go on by themselves, and return how many there were."""
+    """Pause all schedules and all runs that would go on by themselves, and return how many runs there were."""
     from service.store import Store
     from service.store.schema.migrate import migrate
 
@@ -118,6 +122,7 @@ async def _pause_unfinished(database: Sqlite, settings: Settings) -> int:
     store = Store(database, server_id="restore", address="rungraph restore", lease_s=settings.lease_seconds)
     store.open()
     try:
+        await store.schedules.pause_all()
         count, last = 0, ""
         while found := await store.runs.moving(last, PAUSED_AT_ONCE):
             await asyncio.gather(*(store.leases.release(lease, interrupted=True) for _, lease in found if lease))

@@ -159,3 +159,36 @@ def test_old_runs_are_pruned(ask: Ask) -> None:
     [left] = read(ask, "runs", "--graph", "loop")
     assert left["tags"] == {"prune": "2"}
     assert ask("prune", "--older-than", "soon").code == 2
+
+
+def test_schedules(ask: Ask, server: Server) -> None:
+    server.create(json.loads(LOOP))
+    assert "takes a NAME" in ask("schedules", "set").err
+    options = (
+        "--graph",
+        "loop",
+        "--cron",
+        "30 2 * * *",
+        "--timezone",
+        "Asia/Tokyo",
+        "--state",
+        '{"n": 2}',
+        "--tag",
+        "a:b",
+    )
+    assert "next ticks at " in ask("schedules", "set", "nightly run", *options).out
+    assert "cron" in ask("schedules", "set", "wrong", "--graph", "loop", "--cron", "30 2").err
+    assert read(ask, "schedules", "set", "often", "--graph", "loop", "--every", "10m")["every_s"] == 600
+    run_id = read(ask, "schedules", "trigger", "nightly run")["run_id"]
+    assert server.follow(run_id)["state"] == {"n": 3}
+    assert "is paused" in ask("schedules", "pause", "nightly run").out
+    assert [each["name"] for each in read(ask, "schedules")] == ["nightly run", "often"]
+    shown = ask("schedules").out
+    assert run_id in shown
+    assert "Asia/Tokyo  paused" in shown
+    assert f"last_run_id    {run_id}" in ask("schedules", "show", "nightly run").out
+    assert read(ask, "schedules", "resume", "nightly run")["tags"] == {"a": "b"}
+    for name in ("nightly run", "often"):
+        assert "is deleted" in ask("schedules", "delete", name).out
+    assert ask("schedules").out == "no schedules\n"
+    assert ask("schedules", "show", "often").code == 2

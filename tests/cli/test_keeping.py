@@ -66,7 +66,7 @@ def test_a_restored_copy_does_nothing_twice_unasked(server: Server, ask: Ask, tm
     assert not [name for name in names if "draft" in name]
     done = ask("restore", "b.tar")
     assert (done.code, done.err) == (0, "")
-    assert "2 unfinished runs are paused" in done.out
+    assert "2 unfinished runs and all schedules are paused" in done.out
     found = statuses(ask)
     assert (found[left], found[signalled], found[running]) == ("completed", "paused", "paused")
     assert (tmp_path / "rungraph-data" / "runs" / left / "found.txt").read_text() == left

@@ -8,7 +8,7 @@ from dataclasses import fields
 import pytest
 
 from service.api import limits
-from service.core import codec, graph, join
+from service.core import codec, graph, join, schedule
 from service.core.validation import FAULTS_MAX
 from service.engine import ahead, lines
 from service.engine.isolation import pool
@@ -16,6 +16,7 @@ from service.settings import MIB, Settings
 from service.store.commands import signals
 from service.store.database import queued_write
 from service.store.queries import backtest, pages
+from service.store.rows.operations import timetable
 from tests.support.docs.blocks import table_after
 from tests.support.faults.kinds import ON_POSTGRESQL, ON_SQLITE
 
@@ -55,6 +56,11 @@ def test_the_settings_are_those_of_the_code() -> None:
         ("characters of a node's name", [graph.NODE_NAME_CHARS_MAX]),
         ("items of a page", [limits.LIMIT_MAX, pages.PAGE_BYTES_MAX >> 20]),
         ("runs and examples of a backtest", [limits.LIMIT_MAX, backtest.EXAMPLES_MAX]),
+        ("missed ticks that a schedule catches up with", [schedule.CATCH_UP_MAX]),
+        (
+            "characters of a schedule's name and of its cron expression",
+            [limits.SCHEDULE_NAME_CHARS_MAX, timetable.CRON_CHARS_MAX],
+        ),
         ("faults told of one document", [FAULTS_MAX]),
         ("tools in processes of their own (`isolate`)", [pool.ISOLATED_MAX]),
         (

@@ -191,7 +191,7 @@ def test_numbers_and_large_operands_stay_as_they_are(world: World) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_view_of_one_run_reads_no_whole_table(world: World, name: str) -> None:
-    column = {"v_children": "parent_id", "v_limits": "name"}.get(name, "run_id")
+    column = {"v_children": "parent_id", "v_limits": "name", "v_schedules": "name"}.get(name, "run_id")
     _, plan = in_sqlite(world.server.database, f"EXPLAIN QUERY PLAN SELECT * FROM {name} WHERE {column} = 'x'")
     scans = [row[3] for row in plan if re.match(r"SCAN (?!k |e |t |keys|\(|point|CONSTANT)", row[3])]
     assert scans == []

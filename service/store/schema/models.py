@@ -8,72 +8,20 @@ ISO 8601 text on SQLite and timestamptz on PostgreSQL, both from the database's 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, cast
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
 
-from sqlalchemy import (
-    TIMESTAMP,
-    BigInteger,
-    CheckConstraint,
-    Connection,
-    Double,
-    ForeignKey,
-    Index,
-    Integer,
-    Table,
-    Text,
-    event,
-    text,
-)
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-
+import service.store.schema.limits
+import service.store.schema.operations  # noqa: F401  # the tables of both belong to the metadata
 from service.core.run import Event, Level, WaitKind
-from service.core.schedule import CatchUp, Overlap
 from service.core.transitions import CLAIMABLE, OVER, Status
-
-Key = Annotated[str, mapped_column(Text().with_variant(Text(collation="C"), "postgresql"))]
-"""Text that sorts by code point on both databases, and is not slowed down by the server's locale."""
-Time = Annotated[str, mapped_column(Text().with_variant(TIMESTAMP(timezone=True), "postgresql"))]
-Small = Annotated[int, mapped_column(Integer)]
-"""A flag (0 or 1) or a small number."""
-
-
-class Row(DeclarativeBase):
-    """The base of all models."""
-
-    type_annotation_map = {  # noqa: RUF012  # SQLAlchemy reads it as it is
-        str: Text(),
-        int: Integer().with_variant(BigInteger(), "postgresql"),  # SQLite's integers have 64 bits anyway.
-        float: Double(),
-    }
-
+from service.store.schema.base import WITHOUT_ROWID, Key, Row, Small, Time, one_of, partial_index, table_of
 
 metadata = Row.metadata
 
-
-@event.listens_for(metadata, "before_create")
-def _set_options_of_postgresql(_: object, connection: Connection, **_rest: object) -> None:
-    """Set what PostgreSQL takes besides. As arguments above, it would import that dialect even beside SQLite."""
-    if connection.dialect.name == "postgresql":
-        for table in metadata.tables.values():
-            table.dialect_options["postgresql"]["with"] = table.info.get("with", {})
-            for index in table.indexes:
-                where = index.info.get("where")
-                index.dialect_options["postgresql"]["where"] = None if where is None else text(where)
-
-
-def _one_of(column: str, values: Iterable[str]) -> str:
-    return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
-
-
-def _partial_index(name: str, *columns: str, where: str) -> Index:
-    return Index(name, *columns, sqlite_where=text(where), info={"where": where})
-
-
-_WITHOUT_ROWID = {"sqlite_with_rowid": False}
-_MUST_BE_DUE = _one_of("status", (Status.QUEUED, Status.RUNNING))
-_NEVER_DUE = _one_of("status", [status for status in Status if status not in CLAIMABLE])
-_IS_OVER = _one_of("status", [status for status in Status if status in OVER])
+_MUST_BE_DUE = one_of("status", (Status.QUEUED, Status.RUNNING))
+_NEVER_DUE = one_of("status", [status for status in Status if status not in CLAIMABLE])
+_IS_OVER = one_of("status", [status for status in Status if status in OVER])
 
 
 class GraphRow(Row):
@@ -98,7 +46,7 @@ class RunRow(Row):
 
     __tablename__ = "runs"
     __table_args__ = (
-        CheckConstraint(_one_of("status", Status), name="runs_status"),
+        CheckConstraint(one_of("status", Status), name="runs_status"),
         CheckConstraint("step >= 0 AND attempt >= 1 AND crashes >= 0 AND last_seq >= 0", name="runs_counts"),
         CheckConstraint(
             f"(due_at IS NOT NULL OR NOT {_MUST_BE_DUE}) AND (due_at IS NULL OR NOT {_NEVER_DUE})", name="runs_due"
@@ -107,21 +55,21 @@ class RunRow(Row):
         CheckConstraint(f"(finished_at IS NOT NULL) = ({_IS_OVER})", name="runs_finished"),
         CheckConstraint("(error IS NOT NULL) = (status = 'failed')", name="runs_error"),
         CheckConstraint(
-            f"(current_node IS NULL) = ({_one_of('status', (Status.COMPLETED, Status.CANCELLED))})", name="runs_node"
+            f"(current_node IS NULL) = ({one_of('status', (Status.COMPLETED, Status.CANCELLED))})", name="runs_node"
         ),
         # Most runs are over and never due again, and most have no parent.
-        _partial_index("runs_due", "priority", "due_at", "id", where="due_at IS NOT NULL"),
-        _partial_index(
+        partial_index("runs_due", "priority", "due_at", "id", where="due_at IS NOT NULL"),
+        partial_index(
             "runs_children",
             *("parent_id", "status", "parent_step", "parent_attempt", "child_number"),
             where="parent_id IS NOT NULL",
         ),
-        _partial_index("runs_left", "missing_tool", "created_at", "id", where="missing_tool IS NOT NULL"),
-        _partial_index("runs_forks", "forked_from_id", "created_at", "id", where="forked_from_id IS NOT NULL"),
+        partial_index("runs_left", "missing_tool", "created_at", "id", where="missing_tool IS NOT NULL"),
+        partial_index("runs_forks", "forked_from_id", "created_at", "id", where="forked_from_id IS NOT NULL"),
         Index("runs_newest", "created_at", "id"),
         Index("runs_newest_by_status", "status", "created_at", "id"),
         Index("runs_newest_by_graph", "graph_id", "created_at", "id"),
-        _partial_index("runs_of_schedules", "schedule_name", "status", where="schedule_name IS NOT NULL"),
+        partial_index("runs_of_schedules", "schedule_name", "status", where="schedule_name IS NOT NULL"),
         # Each step writes a new version of the row. If it fits on the same page, no index has to change.
         {"info": {"with": {"fillfactor": 70}}},
     )
@@ -178,7 +126,7 @@ class DeletionRow(Row):
     """A run that is being deleted. Neither calls nor views show it any more; its rows are deleted in small batches."""
 
     __tablename__ = "deletions"
-    __table_args__ = _WITHOUT_ROWID
+    __table_args__ = WITHOUT_ROWID
 
     run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     since: Mapped[Time]
@@ -188,7 +136,7 @@ class RunTagRow(Row):
     """A tag of a run, for finding runs by tag, newest first."""
 
     __tablename__ = "run_tags"
-    __table_args__ = (Index("run_tags_by_run", "run_id"), _WITHOUT_ROWID)
+    __table_args__ = (Index("run_tags_by_run", "run_id"), WITHOUT_ROWID)
 
     tag: Mapped[Key] = mapped_column(primary_key=True)  # `key:value`, or its stand-in (`rows.states.slot_of`)
     created_at: Mapped[Time] = mapped_column(primary_key=True)  # the run's
@@ -199,7 +147,7 @@ class SnapshotRow(Row):
     """A committed step, with the decision that followed it. What it changed is in `changes`."""
 
     __tablename__ = "snapshots"
-    __table_args__ = (CheckConstraint("step >= 1", name="snapshots_step"), _WITHOUT_ROWID)
+    __table_args__ = (CheckConstraint("step >= 1", name="snapshots_step"), WITHOUT_ROWID)
 
     run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     step: Mapped[int] = mapped_column(primary_key=True)
@@ -223,7 +171,7 @@ class ChangeRow(Row):
     """
 
     __tablename__ = "changes"
-    __table_args__ = _WITHOUT_ROWID
+    __table_args__ = WITHOUT_ROWID
 
     run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     key: Mapped[Key] = mapped_column(primary_key=True)  # the state's key, or its stand-in (`rows.states.slot_of`)
@@ -252,7 +200,7 @@ class AttemptRow(Row):
     """An attempt that did not end in a commit. The one that did is in `snapshots`."""
 
     __tablename__ = "attempts"
-    __table_args__ = _WITHOUT_ROWID
+    __table_args__ = WITHOUT_ROWID
 
     run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     step: Mapped[int] = mapped_column(primary_key=True)
@@ -268,9 +216,9 @@ class LogLineRow(Row):
     __tablename__ = "log_lines"
     __table_args__ = (
         CheckConstraint("seq >= 1", name="log_lines_seq"),
-        CheckConstraint(_one_of("level", Level), name="log_lines_level"),
-        CheckConstraint(_one_of("event", Event), name="log_lines_event"),
-        _WITHOUT_ROWID,
+        CheckConstraint(one_of("level", Level), name="log_lines_level"),
+        CheckConstraint(one_of("event", Event), name="log_lines_event"),
+        WITHOUT_ROWID,
     )
 
     run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
@@ -294,13 +242,13 @@ class WaitRow(Row):
 
     __tablename__ = "waits"
     __table_args__ = (
-        CheckConstraint(_one_of("kind", WaitKind), name="waits_kind"),
+        CheckConstraint(one_of("kind", WaitKind), name="waits_kind"),
         CheckConstraint("(name IS NOT NULL) = (kind IN ('signal', 'limit'))", name="waits_name"),
         CheckConstraint("(rank IS NOT NULL) = (kind = 'limit')", name="waits_rank"),
         CheckConstraint("(open_max IS NOT NULL) = (kind = 'children')", name="waits_open_max"),
         # The queue of each limit, in the order in which runs get a slot.
-        _partial_index("waits_for_limits", "name", "rank", "since", "run_id", where="kind = 'limit'"),
-        _WITHOUT_ROWID,
+        partial_index("waits_for_limits", "name", "rank", "since", "run_id", where="kind = 'limit'"),
+        WITHOUT_ROWID,
     )
 
     run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
@@ -321,7 +269,7 @@ class SignalRow(Row):
 
     __tablename__ = "signals"
     # `name` is not indexed: it may be longer than an entry of a PostgreSQL index.
-    __table_args__ = (_partial_index("signals_waiting", "run_id", "number", where="step IS NULL"),)
+    __table_args__ = (partial_index("signals_waiting", "run_id", "number", where="step IS NULL"),)
 
     run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)  # from 1, in the order of the commits
@@ -335,7 +283,7 @@ class VisitRow(Row):
     """How many steps a run has made at a node that has `max_visits`, since it was last resumed there at the limit."""
 
     __tablename__ = "visits"
-    __table_args__ = _WITHOUT_ROWID
+    __table_args__ = WITHOUT_ROWID
 
     run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     node: Mapped[str] = mapped_column(primary_key=True)  # the node's name, or its stand-in (`rows.states.slot_of`)
@@ -346,87 +294,13 @@ class IdempotencyKeyRow(Row):
     """A client's key for a call, and the run for which it was used."""
 
     __tablename__ = "idempotency_keys"
-    __table_args__ = (Index("idempotency_keys_by_run", "run_id"), _WITHOUT_ROWID)
+    __table_args__ = (Index("idempotency_keys_by_run", "run_id"), WITHOUT_ROWID)
 
     scope: Mapped[Key] = mapped_column(primary_key=True)  # the route; for signals also the run
     key: Mapped[Key] = mapped_column(primary_key=True)
     body_digest: Mapped[str]
     # Deferred, because a start takes its key before it writes the run.
     run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id", deferrable=True, initially="DEFERRED"))
-
-
-class LimitRow(Row):
-    """A limit on attempts: at most `max` at once or, with a period, at most `max` begun within it."""
-
-    __tablename__ = "limits"
-    __table_args__ = (CheckConstraint("max >= 1 AND (per_s IS NULL OR per_s > 0)", name="limits_bounds"),)
-
-    name: Mapped[Key] = mapped_column(primary_key=True)
-    max: Mapped[int]
-    per_s: Mapped[float | None]  # the period in seconds
-    started: Mapped[int] = mapped_column(server_default="0")  # number of the last attempt in `limit_starts`
-    created_at: Mapped[Time]
-    changed_at: Mapped[Time]
-
-
-class SlotRow(Row):
-    """A slot of a limit, held by an attempt as long as its run's lease and step are these.
-
-    Whatever ends the attempt changes the lease or the step, so a slot needs no release. Rows that hold no more are
-    deleted when the limit is next asked for a slot.
-    """
-
-    __tablename__ = "slots"
-    __table_args__ = (Index("slots_by_limit", "name"), _WITHOUT_ROWID)
-
-    run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
-    name: Mapped[Key]  # of the limit, which need not exist
-    lease_token: Mapped[int]
-    step: Mapped[int]  # committed steps when the attempt began
-    since: Mapped[Time]
-
-
-class LimitStartRow(Row):
-    """When an attempt began under a limit with a period. Rows that have left the period are deleted."""
-
-    __tablename__ = "limit_starts"
-    __table_args__ = _WITHOUT_ROWID
-
-    name: Mapped[Key] = mapped_column(ForeignKey("limits.name"), primary_key=True)
-    number: Mapped[int] = mapped_column(primary_key=True)  # from 1, in the order of time
-    begun_at: Mapped[Time]
-
-
-class ScheduleRow(Row):
-    """A schedule, which starts a run at each of its ticks."""
-
-    __tablename__ = "schedules"
-    __table_args__ = (
-        CheckConstraint("(graph_id IS NULL) <> (graph_name IS NULL)", name="schedules_graph"),
-        CheckConstraint("(cron IS NULL) <> (every_s IS NULL)", name="schedules_times"),
-        CheckConstraint(_one_of("overlap", Overlap), name="schedules_overlap"),
-        CheckConstraint(_one_of("catch_up", CatchUp), name="schedules_catch_up"),
-        _partial_index("schedules_due", "due_at", "name", where="due_at IS NOT NULL"),
-    )
-
-    name: Mapped[Key] = mapped_column(primary_key=True)
-    graph_id: Mapped[Key | None] = mapped_column(ForeignKey("graphs.id"))
-    graph_name: Mapped[str | None]  # the latest graph of this name, at each tick
-    cron: Mapped[str | None]
-    every_s: Mapped[float | None]
-    timezone: Mapped[str]  # IANA's name
-    state: Mapped[str]  # JSON object: the initial state of the runs
-    tags: Mapped[str]  # JSON object: their tags
-    overlap: Mapped[str]
-    catch_up: Mapped[str]
-    is_paused: Mapped[Small]
-    next_at: Mapped[Time | None]  # the next tick; NULL: none comes again
-    due_at: Mapped[Time | None]  # when a server looks at the schedule; NULL: never, as it is paused
-    last_at: Mapped[Time | None]  # the last tick that has passed
-    skipped_at: Mapped[Time | None]  # the last tick that started no run because another one was unfinished
-    last_run_id: Mapped[Key | None]  # the run that it started last, which may be deleted
-    created_at: Mapped[Time]
-    updated_at: Mapped[Time]
 
 
 class ServerRow(Row):
@@ -441,28 +315,20 @@ class ServerRow(Row):
     active: Mapped[Small | None]  # runs that it executed when last seen; NULL: it claims none (no engine or no room)
 
 
-def _table(model: type[Row]) -> Table:
-    return cast(Table, model.__table__)
-
-
-graphs = _table(GraphRow)
-runs = _table(RunRow)
-deletions = _table(DeletionRow)
-run_tags = _table(RunTagRow)
-snapshots = _table(SnapshotRow)
-changes = _table(ChangeRow)
-shared_values = _table(SharedValueRow)
-attempts = _table(AttemptRow)
-log_lines = _table(LogLineRow)
-waits = _table(WaitRow)
-signals = _table(SignalRow)
-visits = _table(VisitRow)
-idempotency_keys = _table(IdempotencyKeyRow)
-limits = _table(LimitRow)
-slots = _table(SlotRow)
-limit_starts = _table(LimitStartRow)
-schedules = _table(ScheduleRow)
-servers = _table(ServerRow)
+graphs = table_of(GraphRow)
+runs = table_of(RunRow)
+deletions = table_of(DeletionRow)
+run_tags = table_of(RunTagRow)
+snapshots = table_of(SnapshotRow)
+changes = table_of(ChangeRow)
+shared_values = table_of(SharedValueRow)
+attempts = table_of(AttemptRow)
+log_lines = table_of(LogLineRow)
+waits = table_of(WaitRow)
+signals = table_of(SignalRow)
+visits = table_of(VisitRow)
+idempotency_keys = table_of(IdempotencyKeyRow)
+servers = table_of(ServerRow)
 
 TABLES_OF_RUNS = tuple(
     table

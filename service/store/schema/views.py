@@ -186,7 +186,8 @@ WHERE r.id {_IS_KEPT}"""
 _SCHEDULES = f"""\
 SELECT name, graph_name AS graph, graph_id, cron, every_s, timezone, overlap, catch_up, is_paused AS paused,
     CASE WHEN is_paused = 0 THEN next_at END AS next_at, last_at, skipped_at,
-    CASE WHEN last_run_id {_IS_KEPT} THEN last_run_id END AS last_run_id, created_at, updated_at
+    CASE WHEN last_run_id {_IS_KEPT} THEN last_run_id END AS last_run_id,
+    created_at, updated_at
 FROM schedules"""
 
 VIEWS: Mapping[str, Mapping[str, str]] = {

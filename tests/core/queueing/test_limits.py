@@ -107,9 +107,9 @@ def test_only_a_tool_has_a_limit(kind: dict[str, object]) -> None:
 
 
 def test_a_tool_may_name_a_limit() -> None:
-    assert Tool.of(lambda state: state, "t", "api").limit == "api"
+    assert Tool.of(lambda state: state, "t", limit="api").limit == "api"
     assert Tool.of(lambda state: state, "t").limit is None
     for limit in ("", "x" * 201, 5, "\ud800"):
         with pytest.raises(TypeError, match="limit"):
-            Tool.of(lambda state: state, "t", limit)  # type: ignore[arg-type]
+            Tool.of(lambda state: state, "t", limit=limit)  # type: ignore[arg-type]
     assert fault_of_name("api") is None

@@ -96,7 +96,7 @@ class Page:
         answer = Answer(response.text, head)
         if isinstance(answer.json, dict):
             for name in ("run_id", "graph_id"):
-                if name in answer.json:
+                if isinstance(answer.json.get(name), str):
                     self._ids[block.marks.get(name, name.upper())] = answer.json[name]
         return answer
 

@@ -12,6 +12,7 @@ PAGES = [
     "docs/guide.md",
     "docs/http.md",
     "docs/limits.md",
+    "docs/schedules.md",
     "docs/operations.md",
     "docs/deploy.md",
     "docs/sql.md",

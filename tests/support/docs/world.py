@@ -64,8 +64,9 @@ def make_runs(server: Server) -> dict[str, str]:
     post(server, ids["paused"], "signals/approval", [1, {"a": None}])
     post(server, ids["cancelled"], "cancel")
     post(server, ids["resumed"], "resume", {"patch": {"number": 4, "root": 1.0}})
+    ids["triggered"] = schedule(server, "weekly", root)
     ids["fork"] = post(server, ids["completed"], "fork", {"step": 2})["run_id"]
-    for name in ("ordered", "resumed", "fork", "parent"):
+    for name in ("ordered", "resumed", "fork", "parent", "triggered"):
         server.follow(ids[name])
     return ids
 
@@ -87,6 +88,13 @@ def start(server: Server, graph: dict[str, Any], **state: Any) -> str:
 def tagged(server: Server, graph: dict[str, Any], tags: dict[str, str]) -> str:
     body = {"graph_id": server.create(graph), "initial_state": {"price": 8}, "tags": tags}
     return str(server.call("POST", "/graph/run", json=body).json()["run_id"])
+
+
+def schedule(server: Server, name: str, graph: dict[str, Any]) -> str:
+    """Set a schedule, and trigger its first run; return the id of that."""
+    body = {"graph_id": server.create(graph), "cron": "0 5 * * MON", "initial_state": {"number": 2}}
+    assert server.call("PUT", f"/schedules/{name}", json=body).status_code in (200, 201)
+    return str(server.call("POST", f"/schedules/{name}/trigger").json()["run_id"])
 
 
 def post(server: Server, run_id: str, what: str, body: Any = None) -> Any:

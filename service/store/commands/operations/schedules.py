@@ -25,7 +25,7 @@ from service.store.rows.operations.schedules import (
     new_run,
     start_ticked,
 )
-from service.store.schema.models import schedules
+from service.store.schema.operations import schedules
 
 T = TypeVar("T")
 

@@ -35,7 +35,8 @@ from service.store.rows.operations.schedules import (
     start_ticked,
 )
 from service.store.schema.kept import OPEN
-from service.store.schema.models import runs, schedules
+from service.store.schema.models import runs
+from service.store.schema.operations import schedules
 
 logger = logging.getLogger(__name__)
 

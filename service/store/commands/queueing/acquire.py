@@ -33,7 +33,8 @@ from service.store.rows.family import lock_runs
 from service.store.rows.fence import IS_RUNNING
 from service.store.rows.park_and_wake import delete_waits
 from service.store.rows.records import Lease
-from service.store.schema.models import limits, runs
+from service.store.schema.limits import limits
+from service.store.schema.models import runs
 
 _LOCKED = Statement(
     select(limits.c.max, limits.c.per_s, limits.c.started)

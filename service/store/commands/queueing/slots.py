@@ -13,7 +13,8 @@ from service.core.transitions import Status
 from service.store.database.clock import microseconds, text_of
 from service.store.database.statements import ForRows, Statement, constant, every_column
 from service.store.database.transaction import Row, Transaction
-from service.store.schema.models import limit_starts, limits, runs, slots, waits
+from service.store.schema.limits import limit_starts, limits, slots
+from service.store.schema.models import runs, waits
 
 HEADS_MAX = 256
 """The most runs at the head of a queue that one transaction looks at."""

@@ -18,7 +18,8 @@ from service.store.database import local_events
 from service.store.database.clock import text_of
 from service.store.database.statements import ForRows, Statement, constant
 from service.store.database.transaction import Transaction
-from service.store.schema.models import limits, runs, waits
+from service.store.schema.limits import limits
+from service.store.schema.models import runs, waits
 
 LOOK_S = 1.0
 """How often to look for runs that wait for a limit while none is known."""

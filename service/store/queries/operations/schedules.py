@@ -14,7 +14,8 @@ from service.store.queries.pages import cut
 from service.store.rows.operations.schedules import Plan, ScheduleRecord, Stored
 from service.store.rows.records import Page
 from service.store.schema.kept import is_kept
-from service.store.schema.models import runs, schedules
+from service.store.schema.models import runs
+from service.store.schema.operations import schedules
 
 _last_run = (
     select(runs.c.id).where(runs.c.id == schedules.c.last_run_id, is_kept()).correlate(schedules).scalar_subquery()

@@ -1,0 +1,106 @@
+"""The command `rungraph schedules`: list, show, set, pause, resume, trigger and delete schedules."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+from urllib.parse import quote
+
+from service.cli import asking, inputs, output, text
+from service.core import codec
+from service.core.errors import StartRefused
+from service.core.syntax.ids import is_graph_id
+from service.settings import Settings
+
+PAGE_MAX = 1000
+
+_SHOWN = (
+    *("name", "graph", "graph_id", "cron", "every_s", "timezone", "overlap", "catch_up", "paused", "next"),
+    *("last_at", "skipped_at", "last_run_id", "tags", "initial_state"),
+)
+
+
+def schedules(settings: Settings, arguments: argparse.Namespace) -> int:
+    """List all schedules, or do what `arguments.action` says with the one that is named."""
+    action, name = arguments.action, arguments.name
+    if (action == "list") != (name is None):
+        raise StartRefused(f"schedules {action} takes {'no' if name else 'a'} NAME")
+    if action == "list":
+        return _list(settings, arguments)
+    path = f"/schedules/{quote(name, safe='')}"
+    if action == "show":
+        found = asking.run(_read(settings, path, {}))
+    else:
+        body = _body_of(arguments) if action == "set" else {}
+        found = asking.run(_change(settings, arguments, path, body))
+    if arguments.json:
+        output.print_json(found)
+    elif action == "show":
+        output.print_facts({key: found[key] for key in _SHOWN if found[key] is not None})
+    else:
+        print(_told(action, name, found), flush=True)
+    return 0
+
+
+def _list(settings: Settings, arguments: argparse.Namespace) -> int:
+    found: list[dict[str, Any]] = []
+    params: dict[str, Any] | None = {"limit": PAGE_MAX}
+    while params is not None:
+        page = asking.run(_read(settings, "/schedules", params))
+        found += page["items"]
+        params = {**params, "cursor": page["next_cursor"]} if page["next_cursor"] is not None else None
+    if arguments.json:
+        output.print_json(found)
+        return 0
+    rows = []
+    for each in found:
+        times = each["cron"] or f"every {each['every_s']:g} s"
+        next_at = "paused" if each["paused"] else (each["next_at"] or "never")[:19].replace("T", " ")
+        cells = (each["name"], each["graph"] or each["graph_id"][:8], times, each["timezone"])
+        rows.append([*map(text.cell, cells), next_at, each["last_run_id"] or ""])
+    output.print_table(["name", "graph", "times", "zone", "next (UTC)", "last run"], rows, nothing="no schedules")
+    return 0
+
+
+def _body_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the body that sets a schedule, from the options that were given."""
+    graph = arguments.graph
+    given = {
+        "graph_id": graph if graph is not None and is_graph_id(graph) else None,
+        "graph": None if graph is None or is_graph_id(graph) else graph,
+        "cron": arguments.cron,
+        "every_s": arguments.every,
+        "timezone": arguments.timezone,
+        "initial_state": None if arguments.state is None else inputs.state_of(arguments.state),
+        "tags": dict(arguments.tag) if arguments.tag else None,
+        "overlap": arguments.overlap,
+        "catch_up": arguments.catch_up,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+async def _read(settings: Settings, path: str, params: dict[str, Any]) -> dict[str, Any]:
+    async with asking.reading(settings) as server:
+        return await server.ask("GET", path, params=params)
+
+
+async def _change(settings: Settings, arguments: argparse.Namespace, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    action = arguments.action
+    method, path = {"set": ("PUT", path), "delete": ("DELETE", path)}.get(action, ("POST", f"{path}/{action}"))
+    sent = {} if action == "delete" else {"content": codec.encode(body).encode(), "headers": inputs.JSON}
+    async with asking.executing(settings, arguments.command, must_exist=True) as server:
+        answer = await server.ask(method, path, what=f"schedules {action}", **sent)
+        if server.address is None and action in ("set", "resume", "trigger"):
+            asking.note("no server runs on this database; runs start as soon as one does: rungraph serve")
+        return answer
+
+
+def _told(action: str, name: str, answer: dict[str, Any]) -> str:
+    if action == "trigger":
+        return f"run {answer['run_id']}"
+    if action == "delete":
+        return f"schedule {name!r:.200} is deleted"
+    next_at = answer["next_at"] or "never"
+    return (
+        f"schedule {name!r:.200} is paused" if answer["paused"] else f"schedule {name!r:.200} next ticks at {next_at}"
+    )
