@@ -106,6 +106,8 @@ def _api_settings(settings: Settings) -> ApiSettings:
         upload_bytes_max=settings.upload_bytes_max,
         api_token=settings.api_token,
         allow_anonymous=settings.allow_anonymous,
+        webhook_hosts=settings.webhook_hosts,
+        can_sign_webhooks=settings.webhook_secret is not None,
     )
 
 

@@ -16,6 +16,7 @@ from service.api.services import Example
 from service.core.errors import Unavailable
 from service.core.tool import Tool, Tools
 from service.core.validation import read_graph
+from service.core.webhooks import key_of
 from service.engine.engine import Engine, EngineSettings
 from service.engine.guard import forks
 from service.engine.guard.watchdog import Watchdog, end_process, report_trouble
@@ -25,6 +26,7 @@ from service.store import Store
 from service.store.database.protocol import Ownership
 from service.store.schema.migrate import migrate
 from service.tools import registry
+from service.webhooks import Sender, delivering
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +85,8 @@ async def serving(
                 await report_missing_tools(store, tools)
             health.watch(watchdog, store, engine, address)
             try:
-                async with deleting(store, runs_folder, settings.prune_after):
+                sender = _sender(settings) if with_engine else None
+                async with deleting(store, runs_folder, settings.prune_after), delivering(store, sender):
                     yield RunningServer(store, engine, tools, built_in_example(tools), runs_folder)
             finally:
                 watchdog.expect_the_end()
@@ -94,6 +97,13 @@ async def serving(
     finally:
         watchdog.stop()
         ownership.release()
+
+
+def _sender(settings: Settings) -> Sender | None:
+    """Return what sends webhooks, or None if there is no secret to sign them with."""
+    if settings.webhook_secret is None:
+        return None
+    return Sender(settings.webhook_hosts, key_of(settings.webhook_secret))
 
 
 def load_tools(settings: Settings) -> Tools:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.core.errors import StartRefused
+from service.core.webhooks import AllowedHosts, key_of
 
 if TYPE_CHECKING:
     from service.store.database.protocol import Database
@@ -41,6 +42,10 @@ class Settings:
     upload_bytes_max: int = 256 * MIB
     prune_after: float | None = None
     """Seconds after their end after which a server deletes runs by itself; None: never."""
+    webhook_hosts: AllowedHosts = field(default_factory=AllowedHosts)
+    """The hosts that webhooks may go to."""
+    webhook_secret: str | None = field(default=None, repr=False)
+    """What webhooks are signed with. None: none can be sent."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -50,7 +55,7 @@ class Settings:
             database_url=given.text("DATABASE_URL") or cls.database_url,
             host=given.text("HOST") or cls.host,
             port=given.integer("PORT", cls.port, 0, 65_535),
-            tools=tuple(part.strip() for part in (given.text("TOOLS") or "").split(",") if part.strip()),
+            tools=given.parts("TOOLS"),
             data_dir=given.path("DATA_DIR"),
             api_token=given.token("API_TOKEN"),
             allow_anonymous=given.flag("ALLOW_ANONYMOUS"),
@@ -62,6 +67,8 @@ class Settings:
             state_bytes_max=given.integer("STATE_BYTES_MAX", cls.state_bytes_max, 2, 2**30),
             upload_bytes_max=given.integer("UPLOAD_BYTES_MAX", cls.upload_bytes_max, 1, 2**50),
             prune_after=given.duration_s("PRUNE_AFTER"),
+            webhook_hosts=given.hosts("WEBHOOK_HOSTS"),
+            webhook_secret=given.secret("WEBHOOK_SECRET"),
         )
 
     def database(self) -> Database:
@@ -99,6 +106,26 @@ class _Variables:
 
     def text(self, name: str) -> str | None:
         return self._environment.get(f"RUNGRAPH_{name}", "").strip() or None
+
+    def parts(self, name: str) -> tuple[str, ...]:
+        """Return the parts of a text between commas."""
+        return tuple(part.strip() for part in (self.text(name) or "").split(",") if part.strip())
+
+    def hosts(self, name: str) -> AllowedHosts:
+        try:
+            return AllowedHosts(self.parts(name))
+        except ValueError as error:
+            raise StartRefused(f"RUNGRAPH_{name}: {error}") from error
+
+    def secret(self, name: str) -> str | None:
+        """Return a secret of Standard Webhooks."""
+        text = self.text(name)
+        try:
+            if text is not None:
+                key_of(text)
+            return text
+        except ValueError as error:
+            raise StartRefused(f"RUNGRAPH_{name} is no secret: {error}") from error
 
     def token(self, name: str) -> str | None:
         """Return any text that a header can carry, in UTF-8 or not."""

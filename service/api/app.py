@@ -21,6 +21,7 @@ from service.api.routes.page import add_page
 from service.api.routes.runs import (
     control,
     deletion,
+    deliveries,
     files,
     forks,
     keys,
@@ -102,7 +103,7 @@ def create_api(settings: ApiSettings, lifespan: Lifespan) -> FastAPI:
 
 
 _MODULES = (
-    *(start, graphs, run_list, deletion, one, steps, path, keys, logs, files, control, signals, forks, why),
+    *(start, graphs, run_list, deletion, deliveries, one, steps, path, keys, logs, files, control, signals, forks, why),
     *(schedules, backtest, tools, limits, demo, health, metrics, session),
 )
 

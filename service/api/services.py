@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.api.stop import Stop
 from service.core.graph import Graph
 from service.core.metrics import Metric
 from service.core.tool import JsonObject, Tool
+from service.core.webhooks import AllowedHosts
 from service.store import Store
 
 WRITE_WITHIN_S = 5.0
@@ -29,6 +30,8 @@ class ApiSettings:
     upload_bytes_max: int = 256 * 2**20
     api_token: str | None = None
     allow_anonymous: bool = False
+    webhook_hosts: AllowedHosts = field(default_factory=AllowedHosts)
+    can_sign_webhooks: bool = False
     page_folder: Path = Path(__file__).parent.parent / "page"
     """Contains the files of the web page."""
 

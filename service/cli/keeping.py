@@ -123,6 +123,7 @@ async def _pause_unfinished(database: Sqlite, settings: Settings) -> int:
     store.open()
     try:
         await store.schedules.pause_all()
+        await store.deliveries.drop_all("a backup was restored; the server that made it may have sent this")
         count, last = 0, ""
         while found := await store.runs.moving(last, PAUSED_AT_ONCE):
             await asyncio.gather(*(store.leases.release(lease, interrupted=True) for _, lease in found if lease))

@@ -35,7 +35,7 @@ from service.store.queries.tail import Tails
 from service.store.rows.first_states import FirstStates
 from service.store.rows.latest_time import LatestTimes
 from service.store.schema.models import metadata
-from service.store.subjects import Graphs, Leases, Limits, Logs, Runs, Schedules, Signals
+from service.store.subjects import Deliveries, Graphs, Leases, Limits, Logs, Runs, Schedules, Signals
 
 ANSWER_S = 2.0
 """How long `works` waits for the writer, and for a reader."""
@@ -70,6 +70,7 @@ class Store:
         self.graphs = Graphs(self._writer, self._reader)
         self.runs = Runs(self._writer, self._reader, first_states)
         self.schedules = Schedules(self._writer, self._reader, first_states)
+        self.deliveries = Deliveries(self._writer, self._reader)
         self.ticks = TickCommands(self._writer, first_states)
         self.steps = Steps(self._writer)
         self.control = Control(self._writer)

@@ -6,6 +6,7 @@ from service.store.commands.claim import ClaimCommands
 from service.store.commands.graphs import GraphCommands
 from service.store.commands.lease import LeaseCommands
 from service.store.commands.log_lines import LogCommands
+from service.store.commands.operations.deliveries import DeliveryCommands
 from service.store.commands.operations.schedules import ScheduleCommands
 from service.store.commands.queueing.acquire import AcquireCommands
 from service.store.commands.queueing.limits import LimitCommands
@@ -18,6 +19,7 @@ from service.store.database.writer import Writer
 from service.store.queries.graphs import GraphQueries
 from service.store.queries.limits import LimitQueries
 from service.store.queries.log_lines import LogQueries
+from service.store.queries.operations.deliveries import DeliveryQueries
 from service.store.queries.operations.schedules import ScheduleQueries
 from service.store.queries.runs.listing import RunListQueries
 from service.store.queries.runs.one import RunQueries
@@ -75,3 +77,9 @@ class Schedules(ScheduleCommands, ScheduleQueries):
     def __init__(self, writer: Writer, reader: Reader, first_states: FirstStates) -> None:
         ScheduleCommands.__init__(self, writer, first_states)
         ScheduleQueries.__init__(self, reader)
+
+
+class Deliveries(DeliveryCommands, DeliveryQueries):
+    def __init__(self, writer: Writer, reader: Reader) -> None:
+        DeliveryCommands.__init__(self, writer)
+        DeliveryQueries.__init__(self, reader)

@@ -408,3 +408,21 @@ class Schedule(ListedSchedule):
 class SchedulePage(StrictModel):
     items: list[ListedSchedule]
     next_cursor: str | None
+
+
+class DeliveryItem(StrictModel):
+    number: int
+    webhook_id: str = Field(description="What the receiver gets as `webhook-id`, the same for all attempts.")
+    event: Literal["completed", "failed", "paused", "cancelled", "waiting"]
+    state: Literal["pending", "delivered", "failed"]
+    attempts: int
+    due_at: str | None = Field(description="When it is sent next; null if it is finished or waits for the one before.")
+    last_status: int | None = Field(description="The status of the receiver's last answer.")
+    last_error: str | None
+    created_at: str
+    finished_at: str | None
+
+
+class DeliveryPage(StrictModel):
+    items: list[DeliveryItem]
+    next_cursor: int | None = Field(description="The next `after`.")

@@ -127,11 +127,13 @@ Tags = Annotated[
 ]
 
 
-def _check_number(value: Any) -> Any:
-    # Otherwise there would be a fault for each type of the union, with a pointer to no place in the document.
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("should be a number")
-    return value
+class Notify(StrictModel):
+    """Whom to tell when the run takes a status. The host must be in the server's RUNGRAPH_WEBHOOK_HOSTS."""
+
+    url: str
+    on: Annotated[list[Literal["completed", "failed", "paused", "cancelled", "waiting"]], Field(min_length=1)] = Field(
+        ["completed", "failed", "paused", "cancelled", "waiting"], description="All of these if omitted."
+    )
 
 
 class RunRequest(StrictModel):
@@ -141,6 +143,14 @@ class RunRequest(StrictModel):
     priority: Annotated[int, Field(ge=PRIORITY_MIN, le=PRIORITY_MAX)] = Field(
         0, description="Runs with a higher priority are claimed first, and get a slot of a limit first."
     )
+    notify: Omittable[Notify] = omittable("A webhook.")
+
+
+def _check_number(value: Any) -> Any:
+    # Otherwise there would be a fault for each type of the union, with a pointer to no place in the document.
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("should be a number")
+    return value
 
 
 class LimitRequest(StrictModel):

@@ -22,7 +22,7 @@ from service.core.errors import StartRefused
 from service.engine.guard.lifeline import Lifeline
 from service.engine.isolation.messages import LIFELINE, PYTHONPATH_GIVEN
 
-SECRETS = frozenset({"RUNGRAPH_API_TOKEN", "RUNGRAPH_DATABASE_URL"})
+SECRETS = frozenset({"RUNGRAPH_API_TOKEN", "RUNGRAPH_DATABASE_URL", "RUNGRAPH_WEBHOOK_SECRET"})
 """Variables of the server that no process of a tool inherits."""
 
 

@@ -27,13 +27,16 @@ from service.store.database.writer import Writer
 from service.store.rows.family import lock_runs
 from service.store.rows.fence import IS_RUNNING
 from service.store.rows.log_lines import rows_of_lines
+from service.store.rows.operations.deliveries import announce
 from service.store.rows.park_and_wake import due_text, wake_those_ready
 from service.store.rows.records import Lease
 from service.store.rows.steps import NewStep, evaluated_text, insert_steps
 from service.store.schema.models import attempts, log_lines, runs, signals, visits, waits
 
+_RETURNED = (runs.c.id, runs.c.lease_token, runs.c.last_seq, runs.c.pause_asked)
 
-def _update(row: Any, **more: Any) -> Any:
+
+def _update(row: Any, *, returning: tuple[Any, ...] = _RETURNED, **more: Any) -> Any:
     """Return the fenced UPDATE of a run's row. If it finds no row, there is no commit."""
     return (
         update(runs)
@@ -50,7 +53,7 @@ def _update(row: Any, **more: Any) -> Any:
             moved_at=row.now,
             **more,
         )
-        .returning(runs.c.id, runs.c.lease_token, runs.c.last_seq, runs.c.pause_asked)
+        .returning(*returning)
     )
 
 
@@ -74,6 +77,7 @@ _STAY = ForRows(_update, **_PLACE)
 _REST = ForRows(
     lambda row: _update(
         row,
+        returning=(*_RETURNED, runs.c.notify),
         status=row.status,
         attempt=row.attempt,
         failures=row.failures,
@@ -252,7 +256,7 @@ def commit_all(transaction: Transaction, queued: Sequence[Commit | Chain]) -> li
     if any(commit.last.run.parent_id is not None for commit in commits):
         # A cancel locks a family in the same order.
         lock_runs(transaction, [*parents, *(commit.lease.run_id for commit in commits)])
-    updated = _update_all(transaction, commits)
+    updated, telling = _update_all(transaction, commits)
     last_seqs = {(run_id, token): last_seq for run_id, token, last_seq, _ in updated}
     going = [(commit, last_seqs[commit.lease]) for commit in commits if commit.lease in last_seqs]
     _write(transaction, going)
@@ -266,6 +270,8 @@ def commit_all(transaction: Transaction, queued: Sequence[Commit | Chain]) -> li
         announce_free_slots(transaction, frees)
     asked = [Lease(run_id, token) for run_id, token, _, pause_asked in updated if pause_asked]
     paused = apply_pauses(transaction, asked) if asked else set()
+    if telling:
+        announce(transaction, telling - paused)
     if paused or len(going) < len(commits):
         return [_as_found(transaction, commit, commit.lease in last_seqs, paused) for commit in commits]
     return [commit.last.run for commit in commits]
@@ -317,8 +323,8 @@ def _seqs(moves: Sequence[Moved], last_seq: int) -> Iterator[tuple[Moved, int, f
     yield moves[-1], last_seq, None
 
 
-def _update_all(transaction: Transaction, commits: Sequence[Commit]) -> list[Any]:
-    """Update the runs' rows, fenced, and return what `_update` returns of those that it has found."""
+def _update_all(transaction: Transaction, commits: Sequence[Commit]) -> tuple[list[Any], set[str]]:
+    """Update the runs' rows, fenced. Return the columns _RETURNED of those found, and which of them tell of it."""
     advancing: list[Row] = []
     staying: list[Row] = []
     resting: list[Row] = []
@@ -330,8 +336,8 @@ def _update_all(transaction: Transaction, commits: Sequence[Commit]) -> list[Any
             (staying if commit.last.step is None else advancing).append(_place(commit, now))
     updated = transaction.each(_ADVANCE, advancing)
     updated += transaction.each(_STAY, staying)
-    updated += transaction.each(_REST, resting)
-    return updated
+    rested = transaction.each(_REST, resting)
+    return updated + [row[:-1] for row in rested], {row[0] for row in rested if row[-1] is not None}
 
 
 def _place(commit: Commit, now: str) -> dict[str, Any]:

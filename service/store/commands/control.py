@@ -24,6 +24,7 @@ from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
 from service.store.rows.family import lock_runs
 from service.store.rows.log_lines import rows_of_lines
+from service.store.rows.operations.deliveries import announce
 from service.store.rows.park_and_wake import delete_waits, wake_those_ready
 from service.store.rows.states import STATE_AT, state_of
 from service.store.rows.steps import NewStep, insert_steps
@@ -60,7 +61,7 @@ _CANCEL = ForRows(
             moved_at=row.now,
             last_seq=runs.c.last_seq + constant(1),
         )
-        .returning(runs.c.id, runs.c.last_seq)
+        .returning(runs.c.id, runs.c.last_seq, runs.c.notify)
     ),
     run_id=runs.c.id,
     now=runs.c.moved_at,
@@ -97,7 +98,7 @@ _PAUSE = ForRows(
             pause_asked=constant(0),
             last_seq=runs.c.last_seq + constant(1),
         )
-        .returning(runs.c.id, runs.c.last_seq)
+        .returning(runs.c.id, runs.c.last_seq, runs.c.notify)
     ),
     run_id=runs.c.id,
     token=runs.c.lease_token,
@@ -120,7 +121,7 @@ _RESUME = Statement(
         moved_at=bindparam("now"),
         last_seq=runs.c.last_seq + bindparam("count"),
     )
-    .returning(runs.c.last_seq)
+    .returning(runs.c.last_seq, runs.c.notify)
 )
 _STATE = {dialect: Statement(query) for dialect, query in STATE_AT.items()}
 _LIMIT = Statement(update(runs).where(runs.c.id == bindparam("run_id")).values(max_steps=bindparam("limit")))
@@ -260,10 +261,11 @@ def cancel_runs(transaction: Transaction, run_ids: Sequence[str], because: str =
         cancelled = transaction.each(_CANCEL, [{"run_id": run_id, "now": now} for run_id in nodes])
         lines = [
             (run_id, last_seq, Line(Event.RUN_CANCELLED, because, Level.WARNING, node=nodes[run_id]))
-            for run_id, last_seq in cancelled
+            for run_id, last_seq, _ in cancelled
         ]
         _insert_lines(transaction, lines)
-        ended = [run_id for run_id, _ in cancelled]
+        announce(transaction, [run_id for run_id, _, notify in cancelled if notify is not None])
+        ended = [run_id for run_id, *_ in cancelled]
         delete_waits(transaction, ended)
         run_ids = _open_children(transaction, ended)
         because = "cancelled with its parent"
@@ -283,8 +285,9 @@ def apply_pauses(transaction: Transaction, leases: Collection[tuple[str, int]]) 
     """Pause the runs whose pause was asked for and return their ids. A running run must have the lease's token."""
     paused = transaction.each(_PAUSE, [{"run_id": run_id, "token": token} for run_id, token in leases])
     line = Line(Event.RUN_PAUSED, "paused on request")
-    _insert_lines(transaction, [(run_id, last_seq, line) for run_id, last_seq in paused])
-    return {run_id for run_id, _ in paused}
+    _insert_lines(transaction, [(run_id, last_seq, line) for run_id, last_seq, _ in paused])
+    announce(transaction, [run_id for run_id, _, notify in paused if notify is not None])
+    return {run_id for run_id, *_ in paused}
 
 
 def _insert_lines(transaction: Transaction, lines: Sequence[tuple[str, int, Line]]) -> None:
@@ -319,7 +322,7 @@ def _resumed(
         attempt, failures = run.attempt + 1, 0
     elif (wait := transaction.one(_WAIT, run_id=run_id)) is not None:
         status, due = Status.WAITING, wait[0]
-    (last_seq,) = transaction.one(
+    last_seq, notify = transaction.one(
         _RESUME,
         run_id=run_id,
         status=status.value,
@@ -332,6 +335,8 @@ def _resumed(
     )
     transaction.insert(log_lines, rows_of_lines(transaction, run_id, lines, last_seq))
     wake_those_ready(transaction, [run_id])
+    if notify is not None:
+        announce(transaction, [run_id])
     transaction.topics.add(local_events.CLAIMABLE)
     return status.value, last_seq
 

@@ -15,6 +15,7 @@ from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
 from service.store.rows.first_states import FirstStates
 from service.store.rows.keys import Idempotency, take_key, use_of
+from service.store.rows.operations.deliveries import set_notify
 from service.store.rows.runs import NewRun, insert_runs, start_nodes
 from service.store.schema.kept import is_kept
 from service.store.schema.models import idempotency_keys, run_tags, runs
@@ -38,6 +39,8 @@ class Start:
     forked_from: tuple[str, int] | None = None
     """The run and the step whose state it begins with."""
     priority: int = 0
+    notify: str | None = None
+    """Whom to tell of which statuses, as `rows.operations.deliveries.notify_of` writes it."""
 
 
 class RunCommands:
@@ -75,8 +78,12 @@ class RunCommands:
             if instead is None and node is not None:
                 new[start.run_id] = _new_run(start, start.node or node)
             outcomes.append(instead or (start.run_id, True))
-        for run_id in insert_runs(transaction, list(new.values())):
+        inserted = insert_runs(transaction, list(new.values()))
+        for run_id in inserted:
             self._first_states.add(run_id, new[run_id].state)
+        telling = [(start.run_id, start.notify) for start, _ in asked if start.notify is not None]
+        if telling:
+            set_notify(transaction, [each for each in telling if each[0] in inserted])
         return outcomes
 
 

@@ -17,7 +17,9 @@ CLAIMABLE = "claimable"
 REVOKED = "revoked"
 """The topic for leases that may have been taken back."""
 DELETING = "deleting"
-"""The topic for runs whose rows and files are to be deleted. Every other topic is a run's id."""
+"""The topic for runs whose rows and files are to be deleted."""
+DELIVERABLE = "deliverable"
+"""The topic for webhooks that can be sent. Every other topic is a run's id."""
 
 
 class LocalEvents:

@@ -1,4 +1,4 @@
-"""The tables of schedules, as SQLAlchemy models."""
+"""The tables of schedules and of webhooks, as SQLAlchemy models."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from sqlalchemy import CheckConstraint, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.core.schedule import CatchUp, Overlap
+from service.core.webhooks import EVENTS, DeliveryState
 from service.store.schema.base import Key, Row, Small, Time, one_of, partial_index, table_of
 
 
@@ -41,4 +42,34 @@ class ScheduleRow(Row):
     updated_at: Mapped[Time]
 
 
+class DeliveryRow(Row):
+    """An event of a run that its `notify` URL is told. The row is written with the change of status.
+
+    The deliveries of a run are sent in order, so only the first unfinished one has a due time. The table has a rowid on
+    SQLite, so that the partial index is searched.
+    """
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        CheckConstraint(one_of("event", EVENTS), name="deliveries_event"),
+        CheckConstraint(one_of("state", DeliveryState), name="deliveries_state"),
+        CheckConstraint("(finished_at IS NULL) = (state = 'pending')", name="deliveries_finished"),
+        partial_index("deliveries_due", "due_at", where="due_at IS NOT NULL"),
+    )
+
+    run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)  # from 1, in the order of the commits
+    event: Mapped[str]  # the status that the run took
+    payload: Mapped[str]  # JSON object: the body that is sent
+    host: Mapped[str]  # of the URL: no host takes up all that a server sends at once
+    state: Mapped[str]
+    attempts: Mapped[int]  # how often it was sent, with one that is under way; fences what becomes of it
+    due_at: Mapped[Time | None]  # when a server sends it; while one does, when another may
+    last_status: Mapped[int | None]  # of the receiver's last answer
+    last_error: Mapped[str | None]  # why the last attempt failed
+    created_at: Mapped[Time]
+    finished_at: Mapped[Time | None]
+
+
 schedules = table_of(ScheduleRow)
+deliveries = table_of(DeliveryRow)

@@ -190,6 +190,10 @@ SELECT name, graph_name AS graph, graph_id, cron, every_s, timezone, overlap, ca
     created_at, updated_at
 FROM schedules"""
 
+_DELIVERIES = f"""\
+SELECT run_id, number, event, state, attempts, due_at, last_status, last_error, created_at, finished_at, payload
+FROM deliveries WHERE run_id {_IS_KEPT}"""
+
 VIEWS: Mapping[str, Mapping[str, str]] = {
     "sqlite": {
         "v_runs": _RUNS.format(
@@ -214,6 +218,7 @@ VIEWS: Mapping[str, Mapping[str, str]] = {
             name="l.name", is_within="julianday(b.begun_at) > julianday('now') - l.per_s / 86400.0"
         ),
         "v_schedules": _SCHEDULES,
+        "v_deliveries": _DELIVERIES,
     },
     "postgresql": {
         "v_runs": _RUNS.format(
@@ -239,6 +244,7 @@ VIEWS: Mapping[str, Mapping[str, str]] = {
             name='l.name COLLATE "default"', is_within="b.begun_at > clock_timestamp() - make_interval(secs => l.per_s)"
         ),
         "v_schedules": _SCHEDULES,
+        "v_deliveries": _DELIVERIES,
     },
 }
 """The SELECT of each view by name, by dialect."""

@@ -23,6 +23,18 @@ VALUES (?, ?), (?, ?);
 -- on postgresql
 INSERT INTO deletions (run_id, since) SELECT unnest(%s::TEXT[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]);
 
+-- insert into deliveries
+-- on sqlite
+INSERT INTO deliveries (run_id, number, event, payload, host, state, attempts, due_at, last_status,
+    last_error, created_at, finished_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- on postgresql
+INSERT INTO deliveries (run_id, number, event, payload, host, state, attempts, due_at, last_status,
+    last_error, created_at, finished_at) SELECT unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]),
+    unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]),
+    unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]),
+    unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]);
+
 -- insert into graphs
 -- on sqlite
 INSERT INTO graphs (id, name, start_node, definition, created_at)
@@ -79,25 +91,25 @@ INSERT INTO run_tags (tag, created_at, run_id) SELECT unnest(%s::TEXT[]),
 INSERT INTO runs (id, graph_id, status, step, current_node, attempt, crashes, in_flight, last_seq,
     lease_owner, lease_token, due_at, error, failures, patches, max_steps, priority, pause_asked,
     is_resume_unlogged, parent_id, parent_step, parent_attempt, child_number, depth, forked_from_id,
-    forked_from_step, missing_tool, traceparent, tracestate, schedule_name, schedule_tick, tags, created_at,
-    started_at, moved_at, finished_at)
+    forked_from_step, missing_tool, traceparent, tracestate, schedule_name, schedule_tick, notify, tags,
+    created_at, started_at, moved_at, finished_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-    ?, ?), (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-    ?, ?, ?, ?);
+    ?, ?, ?), (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+    ?, ?, ?, ?, ?, ?);
 -- on postgresql
 INSERT INTO runs (id, graph_id, status, step, current_node, attempt, crashes, in_flight, last_seq,
     lease_owner, lease_token, due_at, error, failures, patches, max_steps, priority, pause_asked,
     is_resume_unlogged, parent_id, parent_step, parent_attempt, child_number, depth, forked_from_id,
-    forked_from_step, missing_tool, traceparent, tracestate, schedule_name, schedule_tick, tags, created_at,
-    started_at, moved_at, finished_at) SELECT unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::TEXT[]),
-    unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::BIGINT[]),
+    forked_from_step, missing_tool, traceparent, tracestate, schedule_name, schedule_tick, notify, tags,
+    created_at, started_at, moved_at, finished_at) SELECT unnest(%s::TEXT[]), unnest(%s::TEXT[]),
+    unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::BIGINT[]),
     unnest(%s::INTEGER[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]),
     unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::BIGINT[]),
     unnest(%s::BIGINT[]), unnest(%s::INTEGER[]), unnest(%s::INTEGER[]), unnest(%s::INTEGER[]),
     unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::BIGINT[]), unnest(%s::BIGINT[]),
     unnest(%s::INTEGER[]), unnest(%s::TEXT[]), unnest(%s::BIGINT[]), unnest(%s::TEXT[]), unnest(%s::TEXT[]),
     unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TEXT[]),
-    unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]),
+    unnest(%s::TEXT[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]),
     unnest(%s::TIMESTAMP WITH TIME ZONE[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]);
 
 -- insert into schedules

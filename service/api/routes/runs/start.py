@@ -19,11 +19,12 @@ from service.api.prefix import prefix
 from service.api.responses import answers, requests
 from service.api.responses.openapi import RUN_BODY, refusals
 from service.api.responses.rendering import Json
-from service.api.services import WRITE_WITHIN_S
+from service.api.services import WRITE_WITHIN_S, ApiSettings
 from service.core import codec
 from service.core.errors import Invalid, StateInvalid
 from service.core.state import State
 from service.store.commands.start import Start
+from service.store.rows.operations.deliveries import notify_of
 
 DEPTH_MAX = 1 + codec.DEPTH_MAX
 """The state may nest to the full depth, and it is one level down in the body."""
@@ -48,17 +49,30 @@ async def start_run(request: Request) -> Json:
     key = key_of(request)
     asked = validate(requests.RunRequest, await read_json(request, settings.body_bytes_max, DEPTH_MAX))
     state = initial_state(asked.initial_state, settings.state_bytes_max)
-    start = Start(new_run_id(), parse_graph_id(asked.graph_id), state, asked.tags, priority=asked.priority)
+    notify = None if asked.notify is None else _notify(asked.notify, settings)
+    graph_id = parse_graph_id(asked.graph_id)
+    start = Start(new_run_id(), graph_id, state, asked.tags, priority=asked.priority, notify=notify)
     run_id, is_new = await services.store.runs.start(start, keyed(key, "run", _body_of(asked)), within_s=WRITE_WITHIN_S)
     return started(request, run_id, 202 if is_new else 200)
 
 
 def _body_of(asked: requests.RunRequest) -> dict[str, Any]:
-    """Return what identifies the body. A default of later versions is left out: keys were used without it."""
+    """Return what identifies the body. Defaults of later versions are left out: keys were used without them."""
     body = dict(asked)
     if not asked.priority:
         del body["priority"]
-    return body
+    notify = body.pop("notify")
+    return body if notify is None else {**body, "notify": dict(notify)}
+
+
+def _notify(asked: requests.Notify, settings: ApiSettings) -> str:
+    """Return the `notify` of a run as it is stored. Raise Invalid if its URL may not be notified."""
+    fault = settings.webhook_hosts.fault_of(asked.url)
+    if fault is not None:
+        raise Invalid.at("/notify/url", fault)
+    if not settings.can_sign_webhooks:
+        raise Invalid.at("/notify", "the server has no RUNGRAPH_WEBHOOK_SECRET, and sends nothing unsigned")
+    return notify_of(asked.url, dict.fromkeys(asked.on))
 
 
 def initial_state(value: requests.JsonObject, bytes_max: int) -> State:

@@ -75,7 +75,7 @@ SET status=:status, step=:step, current_node=:node, attempt=:attempt, crashes=:c
     moved_at=:now, finished_at=:finished_at
 WHERE runs.id = :run_id AND runs.lease_token = :token AND runs.step = :step_before
     AND runs.lease_owner IS NOT NULL
-RETURNING id, lease_token, last_seq, pause_asked;
+RETURNING id, lease_token, last_seq, pause_asked, notify;
 WITH input_rows (run_id, token, step_before, step, node, lines, now, status, attempt, failures, crashes,
     due_at, error, finished_at) AS (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?))
@@ -87,7 +87,7 @@ SET status=input_rows.status, step=input_rows.step, current_node=input_rows.node
 FROM input_rows
 WHERE runs.id = input_rows.run_id AND runs.lease_token = input_rows.token
     AND runs.step = input_rows.step_before AND runs.lease_owner IS NOT NULL
-RETURNING id, lease_token, last_seq, pause_asked;
+RETURNING id, lease_token, last_seq, pause_asked, notify;
 -- on postgresql
 UPDATE runs
 SET status=:status::VARCHAR, step=:step::BIGINT, current_node=:node::VARCHAR, attempt=:attempt::BIGINT,
@@ -96,7 +96,7 @@ SET status=:status::VARCHAR, step=:step::BIGINT, current_node=:node::VARCHAR, at
     moved_at=:now::TIMESTAMP WITH TIME ZONE, finished_at=:finished_at::TIMESTAMP WITH TIME ZONE
 WHERE runs.id = :run_id::VARCHAR COLLATE "C" AND runs.lease_token = :token::BIGINT
     AND runs.step = :step_before::BIGINT AND runs.lease_owner IS NOT NULL
-RETURNING runs.id, runs.lease_token, runs.last_seq, runs.pause_asked;
+RETURNING runs.id, runs.lease_token, runs.last_seq, runs.pause_asked, runs.notify;
 WITH input_rows (run_id, token, step_before, step, node, lines, now, status, attempt, failures, crashes,
     due_at, error, finished_at) AS (SELECT unnest(:run_id::TEXT[]), unnest(:token::BIGINT[]),
     unnest(:step_before::BIGINT[]), unnest(:step::BIGINT[]), unnest(:node::TEXT[]), unnest(:lines::BIGINT[]),
@@ -111,7 +111,7 @@ SET status=input_rows.status, step=input_rows.step, current_node=input_rows.node
 FROM input_rows
 WHERE runs.id = input_rows.run_id AND runs.lease_token = input_rows.token
     AND runs.step = input_rows.step_before AND runs.lease_owner IS NOT NULL
-RETURNING runs.id, runs.lease_token, runs.last_seq, runs.pause_asked;
+RETURNING runs.id, runs.lease_token, runs.last_seq, runs.pause_asked, runs.notify;
 
 -- _COMMITTED
 -- on sqlite

@@ -31,7 +31,7 @@ SET status='cancelled', current_node=NULL, last_seq=(runs.last_seq + 1), lease_o
     lease_token=(runs.lease_token + 1), due_at=NULL, pause_asked=0, missing_tool=NULL, moved_at=:now,
     finished_at=:now
 WHERE runs.id = :run_id AND runs.status IN ('queued', 'running', 'waiting', 'paused')
-RETURNING id, last_seq;
+RETURNING id, last_seq, notify;
 WITH input_rows (run_id, now) AS (VALUES (?, ?), (?, ?))
 UPDATE runs
 SET status='cancelled', current_node=NULL, last_seq=(runs.last_seq + 1), lease_owner=NULL,
@@ -39,14 +39,14 @@ SET status='cancelled', current_node=NULL, last_seq=(runs.last_seq + 1), lease_o
     moved_at=input_rows.now, finished_at=input_rows.now
 FROM input_rows
 WHERE runs.id = input_rows.run_id AND runs.status IN ('queued', 'running', 'waiting', 'paused')
-RETURNING id, last_seq;
+RETURNING id, last_seq, notify;
 -- on postgresql
 UPDATE runs
 SET status='cancelled', current_node=NULL, last_seq=(runs.last_seq + 1), lease_owner=NULL,
     lease_token=(runs.lease_token + 1), due_at=NULL, pause_asked=0, missing_tool=NULL,
     moved_at=:now::TIMESTAMP WITH TIME ZONE, finished_at=:now::TIMESTAMP WITH TIME ZONE
 WHERE runs.id = :run_id::VARCHAR COLLATE "C" AND runs.status IN ('queued', 'running', 'waiting', 'paused')
-RETURNING runs.id, runs.last_seq;
+RETURNING runs.id, runs.last_seq, runs.notify;
 WITH input_rows (run_id, now) AS (SELECT unnest(:run_id::TEXT[]), unnest(:now::TIMESTAMP WITH TIME ZONE[]))
 UPDATE runs
 SET status='cancelled', current_node=NULL, last_seq=(runs.last_seq + 1), lease_owner=NULL,
@@ -54,7 +54,7 @@ SET status='cancelled', current_node=NULL, last_seq=(runs.last_seq + 1), lease_o
     moved_at=input_rows.now, finished_at=input_rows.now
 FROM input_rows
 WHERE runs.id = input_rows.run_id AND runs.status IN ('queued', 'running', 'waiting', 'paused')
-RETURNING runs.id, runs.last_seq;
+RETURNING runs.id, runs.last_seq, runs.notify;
 
 -- _NODES
 -- on sqlite
@@ -106,7 +106,7 @@ SET status='paused', last_seq=(runs.last_seq + 1), lease_owner=NULL, due_at=NULL
     missing_tool=NULL
 WHERE runs.id = :run_id AND runs.pause_asked = 1 AND (runs.status IN ('queued', 'waiting')
     OR runs.status = 'running' AND runs.lease_token = :token)
-RETURNING id, last_seq;
+RETURNING id, last_seq, notify;
 WITH input_rows (run_id, token) AS (VALUES (?, ?), (?, ?))
 UPDATE runs
 SET status='paused', last_seq=(runs.last_seq + 1), lease_owner=NULL, due_at=NULL, pause_asked=0,
@@ -114,14 +114,14 @@ SET status='paused', last_seq=(runs.last_seq + 1), lease_owner=NULL, due_at=NULL
 FROM input_rows
 WHERE runs.id = input_rows.run_id AND runs.pause_asked = 1 AND (runs.status IN ('queued', 'waiting')
     OR runs.status = 'running' AND runs.lease_token = input_rows.token)
-RETURNING id, last_seq;
+RETURNING id, last_seq, notify;
 -- on postgresql
 UPDATE runs
 SET status='paused', last_seq=(runs.last_seq + 1), lease_owner=NULL, due_at=NULL, pause_asked=0,
     missing_tool=NULL
 WHERE runs.id = :run_id::VARCHAR COLLATE "C" AND runs.pause_asked = 1 AND (runs.status IN ('queued',
     'waiting') OR runs.status = 'running' AND runs.lease_token = :token::BIGINT)
-RETURNING runs.id, runs.last_seq;
+RETURNING runs.id, runs.last_seq, runs.notify;
 WITH input_rows (run_id, token) AS (SELECT unnest(:run_id::TEXT[]), unnest(:token::BIGINT[]))
 UPDATE runs
 SET status='paused', last_seq=(runs.last_seq + 1), lease_owner=NULL, due_at=NULL, pause_asked=0,
@@ -129,7 +129,7 @@ SET status='paused', last_seq=(runs.last_seq + 1), lease_owner=NULL, due_at=NULL
 FROM input_rows
 WHERE runs.id = input_rows.run_id AND runs.pause_asked = 1 AND (runs.status IN ('queued', 'waiting')
     OR runs.status = 'running' AND runs.lease_token = input_rows.token)
-RETURNING runs.id, runs.last_seq;
+RETURNING runs.id, runs.last_seq, runs.notify;
 
 -- _RESUME
 -- on sqlite
@@ -138,7 +138,7 @@ SET status=:status, step=(runs.step + :patched), attempt=:attempt, last_seq=(run
     due_at=:due, error=NULL, failures=:failures, patches=(runs.patches + :patched), pause_asked=0,
     is_resume_unlogged=0, moved_at=:now, finished_at=NULL
 WHERE runs.id = :run_id
-RETURNING last_seq;
+RETURNING last_seq, notify;
 -- on postgresql
 UPDATE runs
 SET status=:status::VARCHAR, step=(runs.step + :patched::BIGINT), attempt=:attempt::BIGINT,
@@ -146,7 +146,7 @@ SET status=:status::VARCHAR, step=(runs.step + :patched::BIGINT), attempt=:attem
     failures=:failures::BIGINT, patches=(runs.patches + :patched::BIGINT), pause_asked=0,
     is_resume_unlogged=0, moved_at=:now::TIMESTAMP WITH TIME ZONE, finished_at=NULL
 WHERE runs.id = :run_id::VARCHAR COLLATE "C"
-RETURNING runs.last_seq;
+RETURNING runs.last_seq, runs.notify;
 
 -- _STATE
 -- on sqlite

@@ -1,4 +1,4 @@
-"""Schedules: their table, and which of them started a run.
+"""Schedules and webhooks: their tables, which schedule started a run, and whom a run tells of its end.
 
 Revision ID: 0012
 Revises: 0011
@@ -13,6 +13,7 @@ branch_labels = None
 depends_on = None
 
 TIME = sa.Text().with_variant(sa.TIMESTAMP(timezone=True), "postgresql")
+INTEGER = sa.Integer().with_variant(sa.BigInteger(), "postgresql")
 KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
@@ -23,6 +24,7 @@ def upgrade() -> None:
         op.execute("SET CONSTRAINTS ALL IMMEDIATE")
     op.add_column("runs", sa.Column("schedule_name", KEY))
     op.add_column("runs", sa.Column("schedule_tick", TIME))
+    op.add_column("runs", sa.Column("notify", sa.Text()))
     _add_partial_index("runs_of_schedules", "runs", "schedule_name", "status", where="schedule_name IS NOT NULL")
     op.create_table(
         "schedules",
@@ -51,6 +53,28 @@ def upgrade() -> None:
         sa.CheckConstraint("catch_up IN ('one', 'all', 'none')", name="schedules_catch_up"),
     )
     _add_partial_index("schedules_due", "schedules", "due_at", "name", where="due_at IS NOT NULL")
+    op.create_table(
+        "deliveries",
+        sa.Column("run_id", KEY, sa.ForeignKey("runs.id"), nullable=False),
+        sa.Column("number", INTEGER, nullable=False),
+        sa.Column("event", sa.Text(), nullable=False),
+        sa.Column("payload", sa.Text(), nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("attempts", INTEGER, nullable=False),
+        sa.Column("due_at", TIME),
+        sa.Column("last_status", INTEGER),
+        sa.Column("last_error", sa.Text()),
+        sa.Column("created_at", TIME, nullable=False),
+        sa.Column("finished_at", TIME),
+        sa.PrimaryKeyConstraint("run_id", "number"),
+        sa.CheckConstraint(
+            "event IN ('completed', 'failed', 'paused', 'cancelled', 'waiting')", name="deliveries_event"
+        ),
+        sa.CheckConstraint("state IN ('pending', 'delivered', 'failed')", name="deliveries_state"),
+        sa.CheckConstraint("(finished_at IS NULL) = (state = 'pending')", name="deliveries_finished"),
+    )
+    _add_partial_index("deliveries_due", "deliveries", "due_at", where="due_at IS NOT NULL")
     for name, select in VIEWS[dialect].items():
         if dialect == "sqlite":
             op.execute(f"DROP VIEW IF EXISTS {name}")
@@ -89,6 +113,9 @@ SELECT name, graph_name AS graph, graph_id, cron, every_s, timezone, overlap, ca
     CASE WHEN last_run_id NOT IN (SELECT run_id FROM deletions) THEN last_run_id END AS last_run_id,
     created_at, updated_at
 FROM schedules""",
+        "v_deliveries": """\
+SELECT run_id, number, event, state, attempts, due_at, last_status, last_error, created_at, finished_at, payload
+FROM deliveries WHERE run_id NOT IN (SELECT run_id FROM deletions)""",
     },
     "postgresql": {
         "v_runs": """\
@@ -112,5 +139,8 @@ SELECT name, graph_name AS graph, graph_id, cron, every_s, timezone, overlap, ca
     CASE WHEN last_run_id NOT IN (SELECT run_id FROM deletions) THEN last_run_id END AS last_run_id,
     created_at, updated_at
 FROM schedules""",
+        "v_deliveries": """\
+SELECT run_id, number, event, state, attempts, due_at, last_status, last_error, created_at, finished_at, payload
+FROM deliveries WHERE run_id NOT IN (SELECT run_id FROM deletions)""",
     },
 }

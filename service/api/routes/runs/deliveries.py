@@ -1,0 +1,29 @@
+"""List the webhooks of a run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import Query
+
+from service.api.parameters import Limit, Number, RunId, ServicesDep, strict_router
+from service.api.responses import answers, rendering
+from service.api.responses.openapi import refusals
+from service.api.responses.rendering import Json
+from service.core.webhooks import message_id
+
+router = strict_router(tags=["runs"])
+
+
+@router.get("/runs/{run_id}/deliveries", response_model=answers.DeliveryPage, responses=refusals(404))
+async def list_deliveries(
+    run_id: RunId,
+    services: ServicesDep,
+    after: Annotated[Number, Query(description="Return deliveries with a higher number.")] = 0,
+    limit: Limit = 100,
+) -> Json:
+    """List what the run's `notify` URL was told or is going to be told, in order."""
+    page = await services.store.deliveries.page(run_id, after, limit)
+    items = ({"webhook_id": message_id(run_id, record.number), **asdict(record)} for record in page.items)
+    return rendering.page(map(rendering.write, items), page.next_cursor)

@@ -1,0 +1,189 @@
+"""Webhooks: which URLs may be notified, and how a delivery is signed after Standard Webhooks.
+
+Specification: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import ipaddress
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from service.core.transitions import Status
+
+EVENTS = (Status.COMPLETED, Status.FAILED, Status.PAUSED, Status.CANCELLED, Status.WAITING)
+"""The statuses that a run can tell of."""
+RETRIED_S = 86_400
+"""How long a delivery is tried after its event."""
+BACKOFF_S_MIN, BACKOFF_S_MAX = 5, 3600
+URL_CHARS_MAX = 2000
+SECRET_PREFIX = "whsec_"
+SECRET_BYTES_MIN, SECRET_BYTES_MAX = 24, 64
+
+_PLAIN = re.compile(r"[!-\[\]-~]+")  # ASCII without spaces, control characters and the backslash.
+_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class DeliveryState(StrEnum):
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    """It was tried for RETRIED_S, or is not to be sent any more."""
+
+
+def backoff_s(attempts: int) -> float:
+    """Return how long to wait after so many attempts."""
+    return float(min(BACKOFF_S_MAX, BACKOFF_S_MIN * 2 ** min(attempts - 1, 20)))
+
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class Target(NamedTuple):
+    """Where a delivery goes."""
+
+    scheme: str
+    host: str
+    """In lower case; an IPv6 address without brackets."""
+    port: int
+    path: str
+    """With the query."""
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether the host is an address, or the machine itself: nothing has to be looked up for it."""
+        return self.host == "localhost" or address_of(self.host) is not None
+
+    @property
+    def authority(self) -> str:
+        """The value of the Host header."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+_PORTS = {"http": 80, "https": 443}
+
+
+class AllowedHosts:
+    """The hosts that a setting allows: names and addresses, each with a port or for any port."""
+
+    def __init__(self, entries: Iterable[str] = ()) -> None:
+        """Raise ValueError with the first entry that is no host."""
+        self._entries = frozenset(map(_entry, entries))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AllowedHosts) and self._entries == other._entries
+
+    def __hash__(self) -> int:
+        return hash(self._entries)
+
+    def fault_of(self, url: str) -> str | None:
+        """Return why `url` may not be notified, or None if it may."""
+        target = target_of(url)
+        if isinstance(target, str):
+            return target
+        if not {(target.host, None), (target.host, target.port)} & self._entries:
+            return f"the host {target.host!r:.200} is not in the server's RUNGRAPH_WEBHOOK_HOSTS"
+        return None
+
+
+def target_of(url: str) -> Target | str:
+    """Return where `url` leads, or what is wrong with it."""
+    if len(url) > URL_CHARS_MAX:
+        return f"should have at most {URL_CHARS_MAX} characters"
+    if not _PLAIN.fullmatch(url):
+        return "must be a URL in ASCII, without spaces and backslashes"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        return f"is no URL: {error}"
+    if parts.scheme not in _PORTS:
+        return "must begin with https:// or http://"
+    if "@" in parts.netloc:
+        return "must not contain a user or a password"
+    if "#" in url:
+        return "must not have a fragment"
+    host = _host(parts.hostname or "")
+    if host is None:
+        return "has no valid host"
+    query = f"?{parts.query}" if parts.query else ""
+    return Target(parts.scheme, host, _PORTS[parts.scheme] if port is None else port, (parts.path or "/") + query)
+
+
+def _entry(text: str) -> tuple[str, int | None]:
+    try:
+        host, port = urlsplit(f"//{text}").hostname, urlsplit(f"//{text}").port
+    except ValueError:
+        host = port = None
+    known = _host(host or "")
+    if known is None or not _PLAIN.fullmatch(text) or any(mark in text for mark in "/@?#"):
+        raise ValueError(f"{text!r:.200} is no host, such as hooks.example.com or 10.0.0.5:8080")
+    return known, port
+
+
+def _host(text: str) -> str | None:
+    """Return a host in the form in which hosts are compared, or None if `text` is none."""
+    host = text.lower().rstrip(".")
+    address = address_of(host)
+    if address is not None:
+        return str(address)
+    # Of digits and dots alone, `127.1` for example, some resolvers make an address.
+    is_number = re.fullmatch(r"(0x[0-9a-f]*|[0-9]+)", host.rpartition(".")[2]) is not None
+    return host if len(host) <= 253 and _NAME.fullmatch(host) and not is_number else None
+
+
+def address_of(host: str) -> Address | None:
+    """Return the IP address that `host` is, or None if it is a name."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    return None if getattr(address, "scope_id", None) else address
+
+
+def is_public(address: Address) -> bool:
+    """Return whether an address, and each address that it stands for, is one of the public internet."""
+    if isinstance(address, ipaddress.IPv6Address):
+        within = (address.ipv4_mapped, address.sixtofour, *(address.teredo or ()))
+        if any(inner is not None and not is_public(inner) for inner in within):
+            return False
+        if address in _NAT64:
+            return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        if address.ipv4_mapped is not None:
+            return True
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def key_of(secret: str) -> bytes:
+    """Return the key in a secret such as `whsec_MfKQ…`. Raise ValueError if it is none."""
+    try:
+        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not secret.startswith(SECRET_PREFIX) or not SECRET_BYTES_MIN <= len(key) <= SECRET_BYTES_MAX:
+        raise ValueError(
+            f"it takes {SECRET_PREFIX} and {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} bytes in Base64, as of"
+            f" `echo {SECRET_PREFIX}$(openssl rand -base64 32)`"
+        )
+    return key
+
+
+def message_id(run_id: str, number: int) -> str:
+    """Return what receivers know a delivery by. It is the same for all attempts."""
+    return f"msg_{run_id}_{number}"
+
+
+def signed_headers(key: bytes, message: str, timestamp: int, body: str) -> dict[str, str]:
+    """Return the headers that sign `body`. `timestamp` is the time of sending, in seconds since 1970."""
+    content = f"{message}.{timestamp}.{body}".encode()
+    digest = base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
+    return {"webhook-id": message, "webhook-timestamp": str(timestamp), "webhook-signature": f"v1,{digest}"}

@@ -1,0 +1,214 @@
+"""Send the webhooks that are due, in the background, on the loop of a server that has an engine.
+
+Few are sent at once, and fewer to one host, so that a slow receiver delays its own deliveries and no others. Redirects
+are not followed. A host that is a name is looked up for each attempt; each of its addresses must be public, and the
+connection goes to one of the addresses that were checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from anyio import to_thread
+
+from service.core.errors import Unavailable
+from service.core.webhooks import AllowedHosts, Target, address_of, is_public, signed_headers, target_of
+from service.store import Store
+from service.store.commands.operations.deliveries import Answer, Delivery
+from service.store.database.local_events import DELIVERABLE
+from service.version import VERSION
+
+if TYPE_CHECKING:
+    import httpx
+
+logger = logging.getLogger(__name__)
+
+SENDING_MAX = 16
+"""Deliveries that a server sends at once."""
+HOST_MAX = 4
+"""Those of them that go to one host."""
+SEND_S = 15.0
+"""How long a receiver has to answer, from the lookup of its name on."""
+CONNECT_S = 4.0
+"""How long one of its addresses has to take the connection."""
+ADDRESSES_MAX = 4
+"""Addresses of one host that are tried until one takes a connection."""
+POLL_S = 5.0
+"""How often to look for deliveries that another server has left."""
+
+
+class Sender:
+    """Signs and sends deliveries to the hosts that the setting allows. Call `close` when none is sent any more."""
+
+    def __init__(self, hosts: AllowedHosts, key: bytes) -> None:
+        self._hosts = hosts
+        self._key = key
+        self._client: httpx.AsyncClient | None = None
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def send(self, delivery: Delivery) -> Answer:
+        """Make one attempt, and return what became of it."""
+        try:
+            async with asyncio.timeout(SEND_S):
+                return await self._post(delivery)
+        except TimeoutError:
+            return Answer(None, f"no answer within {SEND_S:g} s")
+        except Exception as error:  # Whatever a receiver does must not end the sender.
+            return Answer(None, f"{type(error).__name__}: {error}".rstrip(": "))
+
+    async def _post(self, delivery: Delivery) -> Answer:
+        fault = self._hosts.fault_of(delivery.url)
+        target = target_of(delivery.url)
+        if fault is not None or not isinstance(target, Target):
+            return Answer(None, fault or "the URL is invalid")
+        addresses = await _addresses(target)
+        if isinstance(addresses, Answer):
+            return addresses
+        answer = Answer(None, "the host has no address")
+        for address in addresses[:ADDRESSES_MAX]:
+            answer, is_connected = await self._post_to(target, address, delivery)
+            if is_connected:
+                break
+        return answer
+
+    async def _post_to(self, target: Target, address: str, delivery: Delivery) -> tuple[Answer, bool]:
+        """Send a delivery to one address, and return the answer and whether there was a connection."""
+        headers = {
+            **signed_headers(self._key, delivery.message_id, int(time.time()), delivery.payload),
+            "host": target.authority,
+            "content-type": "application/json",
+            "user-agent": f"Rungraph/{VERSION}",
+        }
+        where = f"[{address}]" if ":" in address else address
+        url = f"{target.scheme}://{where}:{target.port}{target.path}"
+        # The certificate must be that of the name.
+        extensions = {} if target.is_literal and target.host != "localhost" else {"sni_hostname": target.host}
+        if self._client is None:
+            made = await to_thread.run_sync(_new_client)
+            self._client = self._client or made
+        import httpx  # slow the first time, which was on that thread
+
+        content = delivery.payload.encode()
+        try:
+            # The body of the answer is not read.
+            async with self._client.stream("POST", url, content=content, headers=headers, extensions=extensions) as got:
+                status, is_success, is_redirect = got.status_code, got.is_success, got.is_redirect
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            return Answer(None, f"no connection to {address}: {error}"), False
+        if is_success:
+            return Answer(status, None), True
+        hint = ", and no redirect is followed" if is_redirect else ""
+        return Answer(status, f"the answer was {status}{hint}"), True
+
+
+def _new_client() -> httpx.AsyncClient:
+    """Return a client that keeps no connection: another host may have the same address. Slow, so not on a loop."""
+    import httpx
+
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    # SSL_CERT_FILE is followed, proxies of the environment are not: they would look the name up again.
+    timeout = httpx.Timeout(SEND_S, connect=CONNECT_S)
+    verify = httpx.create_ssl_context()
+    return httpx.AsyncClient(verify=verify, trust_env=False, follow_redirects=False, timeout=timeout, limits=limits)
+
+
+async def _addresses(target: Target) -> list[str] | Answer:
+    """Return the addresses of the target's host, or an Answer that refuses it."""
+    if target.is_literal and target.host != "localhost":
+        return [target.host]
+    try:
+        # On threads of anyio: those of the loop are few, and a lookup may hang.
+        found = await to_thread.run_sync(_look_up, target, abandon_on_cancel=True)
+    except OSError as error:
+        return Answer(None, f"the host {target.host!r} has no address: {error.strerror or error}")
+    names = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    addresses = [address_of(name) for name in names]
+    # `localhost` in the setting is the operator's own word, as an address is.
+    if not target.is_literal and not all(address is not None and is_public(address) for address in addresses):
+        return Answer(None, f"the host {target.host!r} has an address that is not public: {', '.join(names)}")
+    return names
+
+
+def _look_up(target: Target) -> list[Any]:
+    return socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+
+
+@asynccontextmanager
+async def delivering(store: Store, sender: Sender | None) -> AsyncIterator[None]:
+    """Send deliveries in the background. Without a sender, leave them to other servers."""
+    if sender is None:
+        yield
+        return
+    task = asyncio.create_task(_Deliveries(store, sender).run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        await sender.close()
+
+
+class _Deliveries:
+    """What this server sends now."""
+
+    def __init__(self, store: Store, sender: Sender) -> None:
+        self._store = store
+        self._sender = sender
+        self._sending: Counter[str] = Counter()
+        self._called = asyncio.Event()
+
+    async def run(self) -> None:
+        """Claim deliveries and send them until cancelled. An attempt that is cut off is made again later."""
+        with self._store.events.subscribe(DELIVERABLE) as self._called:
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    self._called.clear()
+                    wait_s = await self._start(tasks)
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(wait_s):
+                            await self._called.wait()
+
+    async def _start(self, tasks: asyncio.TaskGroup) -> float:
+        """Start to send what is due, and return how long to wait before the next look, unless called."""
+        free = SENDING_MAX - self._sending.total()
+        if free <= 0:
+            return POLL_S
+        try:
+            claimed, next_s = await self._store.deliveries.claim(free, self._sending, HOST_MAX)
+        except Unavailable as error:
+            logger.debug("no webhook can be sent now: %s", error)
+            return POLL_S
+        except Exception:
+            logger.exception("no webhook can be sent now")
+            return POLL_S
+        for delivery in claimed:
+            self._sending[delivery.host] += 1
+            tasks.create_task(self._deliver(delivery))
+        # Without a claim, all that is due goes to hosts that are busy.
+        return POLL_S if next_s == 0 and not claimed else min(POLL_S, next_s)
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        try:
+            answer = await self._sender.send(delivery)
+            await self._store.deliveries.note(delivery, answer)
+            if answer.error is not None:
+                logger.info("webhook %s to %s failed: %s", delivery.message_id, delivery.host, answer.error)
+        except Unavailable as error:
+            logger.warning("webhook %s is sent again: %s", delivery.message_id, error)
+        except Exception:
+            logger.exception("webhook %s is sent again", delivery.message_id)
+        finally:
+            self._sending[delivery.host] -= 1
+            if not self._sending[delivery.host]:
+                del self._sending[delivery.host]
+            self._called.set()
