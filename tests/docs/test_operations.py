@@ -7,6 +7,7 @@ from dataclasses import fields
 
 import pytest
 
+from service import webhooks
 from service.api import limits
 from service.core import codec, graph, join, schedule
 from service.core.validation import FAULTS_MAX
@@ -61,6 +62,7 @@ def test_the_settings_are_those_of_the_code() -> None:
             "characters of a schedule's name and of its cron expression",
             [limits.SCHEDULE_NAME_CHARS_MAX, timetable.CRON_CHARS_MAX],
         ),
+        ("webhooks that a server sends at once; to one host", [webhooks.SENDING_MAX, webhooks.HOST_MAX]),
         ("faults told of one document", [FAULTS_MAX]),
         ("tools in processes of their own (`isolate`)", [pool.ISOLATED_MAX]),
         (

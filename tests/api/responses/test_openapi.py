@@ -64,6 +64,7 @@ OPERATIONS = {
     "pause_schedule",
     "resume_schedule",
     "trigger_schedule",
+    "list_deliveries",
 }
 
 

@@ -13,6 +13,7 @@ PAGES = [
     "docs/http.md",
     "docs/limits.md",
     "docs/schedules.md",
+    "docs/webhooks.md",
     "docs/operations.md",
     "docs/deploy.md",
     "docs/sql.md",

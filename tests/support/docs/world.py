@@ -14,7 +14,8 @@ import psycopg
 
 from service.store.schema.models import metadata
 from tests.support.checkout import CHECKOUT
-from tests.support.system.process import Server
+from tests.support.receiving import receiving
+from tests.support.system.process import Server, until
 
 Rows = list[tuple[Any, ...]]
 
@@ -64,6 +65,7 @@ def make_runs(server: Server) -> dict[str, str]:
     post(server, ids["paused"], "signals/approval", [1, {"a": None}])
     post(server, ids["cancelled"], "cancel")
     post(server, ids["resumed"], "resume", {"patch": {"number": 4, "root": 1.0}})
+    ids["telling"] = telling(server, root)
     ids["triggered"] = schedule(server, "weekly", root)
     ids["fork"] = post(server, ids["completed"], "fork", {"step": 2})["run_id"]
     for name in ("ordered", "resumed", "fork", "parent", "triggered"):
@@ -88,6 +90,21 @@ def start(server: Server, graph: dict[str, Any], **state: Any) -> str:
 def tagged(server: Server, graph: dict[str, Any], tags: dict[str, str]) -> str:
     body = {"graph_id": server.create(graph), "initial_state": {"price": 8}, "tags": tags}
     return str(server.call("POST", "/graph/run", json=body).json()["run_id"])
+
+
+def telling(server: Server, graph: dict[str, Any]) -> str:
+    """Start a run that tells of its end, and return its id when a receiver has been told."""
+    with receiving() as receiver:
+        notify = {"url": receiver.url(), "on": ["completed"]}
+        body = {"graph_id": server.create(graph), "initial_state": {"number": 2}, "notify": notify}
+        run_id = str(server.call("POST", "/graph/run", json=body).json()["run_id"])
+        until(lambda: [each["state"] for each in deliveries(server, run_id)] == ["delivered"])
+    return run_id
+
+
+def deliveries(server: Server, run_id: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = server.call("GET", f"/runs/{run_id}/deliveries").json()["items"]
+    return found
 
 
 def schedule(server: Server, name: str, graph: dict[str, Any]) -> str:
