@@ -203,6 +203,9 @@ class _Deliveries:
             await self._store.deliveries.note(delivery, answer)
             if answer.error is not None:
                 logger.info("webhook %s to %s failed: %s", delivery.message_id, delivery.host, answer.error)
+        except asyncio.CancelledError:
+            self._store.deliveries.release(delivery)
+            raise
         except Unavailable as error:
             logger.warning("webhook %s is sent again: %s", delivery.message_id, error)
         except Exception:

@@ -13,9 +13,11 @@ import pytest
 
 from service import webhooks
 from service.core import codec
+from service.core.errors import StartRefused
 from service.core.state import State
 from service.core.validation import read_graph
 from service.core.webhooks import EVENTS, AllowedHosts, key_of, signed_headers
+from service.settings import Settings
 from service.store import Store
 from service.store.commands.start import Start
 from service.store.database.local_events import DELIVERABLE
@@ -143,6 +145,29 @@ async def test_a_receiver_that_never_answers_is_given_up(
         failed = await until_failed(store, "r")
     receiver.hold.set()
     assert (failed.last_status, failed.last_error) == (None, "no answer within 0.05 s")
+
+
+async def test_what_a_server_that_stops_has_not_sent_is_due_at_once(
+    tmp_path: Path, receiver: Receiver, clock: Clock
+) -> None:
+    receiver.hold.clear()
+    before = len(receiver.at("/slow"))
+    async with bench(tmp_path, [], clock=clock) as made:
+        async with delivering(made.store, Sender(AllowedHosts(["127.0.0.1"]), key_of(SECRET))):
+            await tell(made.store, "r", receiver.url("/slow"))
+            await until_async(lambda: len(receiver.at("/slow")) > before)
+        receiver.hold.set()
+        [again], _ = await made.store.deliveries.claim(10, {}, 10)
+    assert (again.number, again.attempt) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("RUNGRAPH_WEBHOOK_HOSTS", "a.example,http://b.example"), ("RUNGRAPH_WEBHOOK_SECRET", "secret")],
+)
+def test_a_faulty_setting_stops_the_start(name: str, value: str) -> None:
+    with pytest.raises(StartRefused, match=name):
+        Settings.from_environment({name: value})
 
 
 @pytest.mark.parametrize(

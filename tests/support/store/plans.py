@@ -23,6 +23,7 @@ GIVEN = (
         "SCAN input_rows",
         "SCAN CONSTANT ROW",
         "SCAN 2 CONSTANT ROWS",
+        "SCAN json_each VIRTUAL TABLE INDEX 1:",
     ),
 )
 """What is not in any table."""

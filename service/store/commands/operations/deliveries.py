@@ -52,14 +52,16 @@ _CLAIM = ForRows(
     number=deliveries.c.number,
     until=deliveries.c.due_at,
 )
+_CLAIMED = (
+    deliveries.c.run_id == bindparam("of"),
+    deliveries.c.number == bindparam("which"),
+    deliveries.c.attempts == bindparam("attempt"),
+    deliveries.c.state == constant(DeliveryState.PENDING),
+)
+_RELEASE = Statement(update(deliveries).where(*_CLAIMED).values(due_at=bindparam("due")).returning(deliveries.c.number))
 _NOTE = Statement(
     update(deliveries)
-    .where(
-        deliveries.c.run_id == bindparam("of"),
-        deliveries.c.number == bindparam("which"),
-        deliveries.c.attempts == bindparam("attempt"),
-        deliveries.c.state == constant(DeliveryState.PENDING),
-    )
+    .where(*_CLAIMED)
     .values(
         state=bindparam("now_is"),
         due_at=bindparam("due"),
@@ -168,6 +170,16 @@ class DeliveryCommands:
                 transaction.topics.add(local_events.DELIVERABLE)
 
         await self._writer.write(note, touches=(f"delivery {delivery.run_id}", deliveries.name))
+
+    def release(self, delivery: Delivery) -> None:
+        """Leave a delivery, whose attempt was cut off, to any server. It returns at once."""
+
+        def release(transaction: Transaction) -> None:
+            place = {"of": delivery.run_id, "which": delivery.number, "attempt": delivery.attempt}
+            transaction.one(_RELEASE, **place, due=transaction.moment.text())
+            transaction.topics.add(local_events.DELIVERABLE)
+
+        self._writer.submit(release, touches=("sending", deliveries.name))
 
     async def drop_all(self, why: str) -> None:
         """Send none of what is pending."""

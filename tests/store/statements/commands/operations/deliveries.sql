@@ -48,6 +48,20 @@ FROM input_rows
 WHERE deliveries.run_id = input_rows.run_id AND deliveries.number = input_rows.number
 RETURNING deliveries.run_id;
 
+-- _RELEASE
+-- on sqlite
+UPDATE deliveries
+SET due_at=:due
+WHERE deliveries.run_id = :of AND deliveries.number = :which AND deliveries.attempts = :attempt
+    AND deliveries.state = 'pending'
+RETURNING number;
+-- on postgresql
+UPDATE deliveries
+SET due_at=:due::TIMESTAMP WITH TIME ZONE
+WHERE deliveries.run_id = :of::VARCHAR COLLATE "C" AND deliveries.number = :which::BIGINT
+    AND deliveries.attempts = :attempt::BIGINT AND deliveries.state = 'pending'
+RETURNING deliveries.number;
+
 -- _NOTE
 -- on sqlite
 UPDATE deliveries
