@@ -14,9 +14,9 @@ from pathlib import Path
 from service import example, health
 from service.api.services import Example
 from service.core.errors import Unavailable
+from service.core.operations.webhooks import key_of
 from service.core.tool import Tool, Tools
 from service.core.validation import read_graph
-from service.core.webhooks import key_of
 from service.engine.engine import Engine, EngineSettings
 from service.engine.guard import forks
 from service.engine.guard.watchdog import Watchdog, end_process, report_trouble
@@ -68,8 +68,7 @@ async def serving(
     If it can no longer do its work, it ends the process if `is_own_process`, and only reports that otherwise.
     Raise StartRefused if a setting, a tool file or another owner forbids the start.
     """
-    tools = load_tools(settings)
-    database = settings.database()
+    tools, database = load_tools(settings), settings.database()
     ownership = owned or database.own(address)
     watchdog = Watchdog(end_process if is_own_process else report_trouble)
     try:
@@ -85,8 +84,8 @@ async def serving(
                 await report_missing_tools(store, tools)
             health.watch(watchdog, store, engine, address)
             try:
-                sender = _sender(settings) if with_engine else None
-                async with deleting(store, runs_folder, settings.prune_after), delivering(store, sender):
+                sending = delivering(store, _sender(settings) if with_engine else None)
+                async with deleting(store, runs_folder, settings.prune_after), sending:
                     yield RunningServer(store, engine, tools, built_in_example(tools), runs_folder)
             finally:
                 watchdog.expect_the_end()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.core.errors import StartRefused
-from service.core.webhooks import AllowedHosts, key_of
+from service.core.operations.webhooks import AllowedHosts, key_of
 
 if TYPE_CHECKING:
     from service.store.database.protocol import Database

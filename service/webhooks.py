@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import to_thread
 
 from service.core.errors import Unavailable
-from service.core.webhooks import AllowedHosts, Target, address_of, is_public, signed_headers, target_of
+from service.core.operations.webhooks import AllowedHosts, Target, address_of, is_public, signed_headers, target_of
 from service.store import Store
 from service.store.commands.operations.deliveries import Answer, Delivery
 from service.store.database.local_events import DELIVERABLE

@@ -26,6 +26,19 @@ def upgrade() -> None:
     op.add_column("runs", sa.Column("schedule_tick", TIME))
     op.add_column("runs", sa.Column("notify", sa.Text()))
     _add_partial_index("runs_of_schedules", "runs", "schedule_name", "status", where="schedule_name IS NOT NULL")
+    _create_schedules()
+    _create_deliveries()
+    for name, select in VIEWS[dialect].items():
+        if dialect == "sqlite":
+            op.execute(f"DROP VIEW IF EXISTS {name}")
+            text = f"CREATE VIEW {name} AS {select}"
+        else:
+            # Replaced in place, because users may have views that read them.
+            text = f"CREATE OR REPLACE VIEW {name} AS {select}"
+        op.execute(sa.DDL(text.replace("%", "%%")))
+
+
+def _create_schedules() -> None:
     op.create_table(
         "schedules",
         sa.Column("name", KEY, nullable=False),
@@ -53,6 +66,9 @@ def upgrade() -> None:
         sa.CheckConstraint("catch_up IN ('one', 'all', 'none')", name="schedules_catch_up"),
     )
     _add_partial_index("schedules_due", "schedules", "due_at", "name", where="due_at IS NOT NULL")
+
+
+def _create_deliveries() -> None:
     op.create_table(
         "deliveries",
         sa.Column("run_id", KEY, sa.ForeignKey("runs.id"), nullable=False),
@@ -75,14 +91,6 @@ def upgrade() -> None:
         sa.CheckConstraint("(finished_at IS NULL) = (state = 'pending')", name="deliveries_finished"),
     )
     _add_partial_index("deliveries_due", "deliveries", "due_at", where="due_at IS NOT NULL")
-    for name, select in VIEWS[dialect].items():
-        if dialect == "sqlite":
-            op.execute(f"DROP VIEW IF EXISTS {name}")
-            text = f"CREATE VIEW {name} AS {select}"
-        else:
-            # Replaced in place, because users may have views that read them.
-            text = f"CREATE OR REPLACE VIEW {name} AS {select}"
-        op.execute(sa.DDL(text.replace("%", "%%")))
 
 
 def _add_partial_index(name: str, table: str, *columns: str, where: str) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 from service.api.stop import Stop
 from service.core.graph import Graph
 from service.core.metrics import Metric
+from service.core.operations.webhooks import AllowedHosts
 from service.core.tool import JsonObject, Tool
-from service.core.webhooks import AllowedHosts
 from service.store import Store
 
 WRITE_WITHIN_S = 5.0

@@ -123,12 +123,13 @@ async def _pause_unfinished(database: Sqlite, settings: Settings) -> int:
     store.open()
     try:
         await store.schedules.pause_all()
-        await store.deliveries.drop_all("a backup was restored; the server that made it may have sent this")
         count, last = 0, ""
         while found := await store.runs.moving(last, PAUSED_AT_ONCE):
             await asyncio.gather(*(store.leases.release(lease, interrupted=True) for _, lease in found if lease))
             await asyncio.gather(*(store.control.pause(run_id) for run_id, _ in found))
             count, last = count + len(found), found[-1][0]
+        # Last, because a pause is told as well.
+        await store.deliveries.drop_all("a backup was restored; the server that made it may have sent this")
         return count
     finally:
         await store.close()

@@ -46,6 +46,8 @@ def back_up(server: Server, ask: Ask, target: Path) -> str:
     server.follow(signalled, until=["waiting"])
     running = server.run(server.create(json.loads(of("wait"))))
     server.follow(running, until=["running"])
+    nightly = {"graph_id": server.create(json.loads(of("leave"))), "cron": "0 2 * * *"}
+    server.call("PUT", "/schedules/nightly", json=nightly)
     done = ask("backup", str(target), "--database-url", f"sqlite:///{server.database}")
     assert done.code == 0, done.err
     (target.parent / "ids.json").write_text(json.dumps([left, signalled, running]))
@@ -69,6 +71,7 @@ def test_a_restored_copy_does_nothing_twice_unasked(server: Server, ask: Ask, tm
     assert "2 unfinished runs and all schedules are paused" in done.out
     found = statuses(ask)
     assert (found[left], found[signalled], found[running]) == ("completed", "paused", "paused")
+    assert [each["paused"] for each in json.loads(ask("schedules", "--json").out)] == [True]
     assert (tmp_path / "rungraph-data" / "runs" / left / "found.txt").read_text() == left
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
     assert (ask("restore", "b.tar").code, ask("backup", "b.tar").code) == (2, 2)
@@ -89,6 +92,7 @@ def test_a_copy_that_takes_over_goes_on(server: Server, ask: Ask, tmp_path: Path
     assert "go on with the next server" in ask("restore", "b.tar", "--resume").out
     found = statuses(ask)
     assert (found[signalled], found[running]) == ("waiting", "running")
+    assert [each["paused"] for each in json.loads(ask("schedules", "--json").out)] == [False]
 
 
 @pytest.mark.parametrize("names", [["../evil"], ["runs/../../evil"], ["/evil"], ["else"], []])

@@ -9,7 +9,8 @@ import pytest
 
 from service import webhooks
 from service.api import limits
-from service.core import codec, graph, join, schedule
+from service.core import codec, graph, join
+from service.core.operations import schedule
 from service.core.validation import FAULTS_MAX
 from service.engine import ahead, lines
 from service.engine.isolation import pool

@@ -14,14 +14,14 @@ from starlette.responses import Response
 from service.api.body import read_json, validate
 from service.api.limits import SCHEDULE_NAME_CHARS_MAX, SCHEDULE_NEXT
 from service.api.parameters import Limit, ServicesDep, SettingsDep, new_run_id, parse_graph_id, strict_router
-from service.api.responses import answers, rendering, requests
+from service.api.responses import answers, operations, rendering, requests
 from service.api.responses.openapi import SCHEDULE_BODY, refusals
 from service.api.responses.rendering import Json
 from service.api.routes.runs.start import DEPTH_MAX, initial_state, started
 from service.api.services import WRITE_WITHIN_S, Services
 from service.core import codec
 from service.core.errors import Fault, Invalid, NotFound
-from service.core.schedule import CatchUp, Overlap
+from service.core.operations.schedule import CatchUp, Overlap
 from service.store.database.clock import microseconds, text_of
 from service.store.rows.operations.schedules import Plan, ScheduleRecord
 from service.store.rows.operations.timetable import Timetable, cron_fault, zone_fault
@@ -53,9 +53,9 @@ router = strict_router(tags=["schedules"])
 @router.put(
     "/schedules/{name}",
     status_code=201,
-    response_model=answers.Schedule,
+    response_model=operations.Schedule,
     responses={
-        200: {"model": answers.Schedule, "description": "The schedule existed, and is replaced"},
+        200: {"model": operations.Schedule, "description": "The schedule existed, and is replaced"},
         **refusals(404, 413, 415),
     },
     openapi_extra=SCHEDULE_BODY,
@@ -81,14 +81,14 @@ async def set_schedule(name: NewName, request: Request, services: ServicesDep, s
     return await _shown(services, name, 201 if is_new else 200)
 
 
-@router.get("/schedules", response_model=answers.SchedulePage, responses=refusals())
+@router.get("/schedules", response_model=operations.SchedulePage, responses=refusals())
 async def list_schedules(services: ServicesDep, limit: Limit = 100, cursor: Cursor | None = None) -> Json:
     """List all schedules in the order of their names."""
     page = await services.store.schedules.page(limit, cursor)
     return rendering.page((rendering.write(_members(record)) for record in page.items), page.next_cursor)
 
 
-@router.get("/schedules/{name}", response_model=answers.Schedule, responses=refusals(404))
+@router.get("/schedules/{name}", response_model=operations.Schedule, responses=refusals(404))
 async def get_schedule(name: ScheduleName, services: ServicesDep) -> Json:
     """Return a schedule with its next five ticks."""
     return await _shown(services, name)
@@ -102,7 +102,7 @@ async def delete_schedule(name: ScheduleName, services: ServicesDep) -> Response
 
 
 @router.post(
-    "/schedules/{name}/pause", status_code=202, response_model=answers.Schedule, responses=refusals(404, 413, 415)
+    "/schedules/{name}/pause", status_code=202, response_model=operations.Schedule, responses=refusals(404, 413, 415)
 )
 async def pause_schedule(name: ScheduleName, request: Request, services: ServicesDep, settings: SettingsDep) -> Json:
     """Let a schedule start no more runs, until it is resumed."""
@@ -112,7 +112,7 @@ async def pause_schedule(name: ScheduleName, request: Request, services: Service
 
 
 @router.post(
-    "/schedules/{name}/resume", status_code=202, response_model=answers.Schedule, responses=refusals(404, 413, 415)
+    "/schedules/{name}/resume", status_code=202, response_model=operations.Schedule, responses=refusals(404, 413, 415)
 )
 async def resume_schedule(name: ScheduleName, request: Request, services: ServicesDep, settings: SettingsDep) -> Json:
     """Resume a paused schedule. The ticks that came meanwhile start no run."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import CheckConstraint, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.core.schedule import CatchUp, Overlap
-from service.core.webhooks import EVENTS, DeliveryState
+from service.core.operations.schedule import CatchUp, Overlap
+from service.core.operations.webhooks import EVENTS, DeliveryState
 from service.store.schema.base import Key, Row, Small, Time, one_of, partial_index, table_of
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from service.core import codec
 from service.core.moves import Failed
+from service.core.operations.webhooks import EVENTS, RETRIED_S
 from service.core.state import State
-from service.core.webhooks import EVENTS, RETRIED_S
 from service.store import Store
 from service.store.commands.operations.deliveries import CLAIM_S, Answer, Delivery
 from service.store.commands.start import Start

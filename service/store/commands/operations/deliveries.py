@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, func, null, select, text, update
 
 from service.core import codec
-from service.core.webhooks import RETRIED_S, DeliveryState, backoff_s, message_id
+from service.core.operations.webhooks import RETRIED_S, DeliveryState, backoff_s, message_id
 from service.store.database import local_events
 from service.store.database.clock import microseconds, text_of
 from service.store.database.statements import ForRows, Statement, constant

@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, select, update
 
 from service.core.errors import Unavailable
-from service.core.schedule import CatchUp, Overlap, Turn, take_turn
+from service.core.operations.schedule import CatchUp, Overlap, Turn, take_turn
 from service.store.database.clock import microseconds, text_of
 from service.store.database.statements import ForRows, Statement
 from service.store.database.transaction import Transaction

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, select
 
 from service.core.errors import NotFound
-from service.core.schedule import CatchUp, Overlap
+from service.core.operations.schedule import CatchUp, Overlap
 from service.store.database.clock import shown
 from service.store.database.reader import Reader
 from service.store.queries.pages import cut

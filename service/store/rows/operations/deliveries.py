@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import exists, func, select, update
 
 from service.core import codec
-from service.core.webhooks import DeliveryState, Target, target_of
+from service.core.operations.webhooks import DeliveryState, Target, target_of
 from service.store.database import local_events
 from service.store.database.statements import ForRows, constant
 from service.store.database.transaction import Row, Transaction

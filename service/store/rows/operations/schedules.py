@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import text, update
 
 from service.core import codec
-from service.core.schedule import CatchUp, Overlap
+from service.core.operations.schedule import CatchUp, Overlap
 from service.core.state import State
 from service.store.database.clock import Moment
 from service.store.database.statements import ForRows, Statement

@@ -6,7 +6,7 @@ import ipaddress
 
 import pytest
 
-from service.core.webhooks import AllowedHosts, Target, is_public, key_of, signed_headers, target_of
+from service.core.operations.webhooks import AllowedHosts, Target, is_public, key_of, signed_headers, target_of
 
 HOSTS = AllowedHosts(["hooks.example.com", "Other.Example:8443", "127.0.0.1", "localhost", "[::1]:80"])
 

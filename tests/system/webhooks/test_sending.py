@@ -14,9 +14,9 @@ import pytest
 from service import webhooks
 from service.core import codec
 from service.core.errors import StartRefused
+from service.core.operations.webhooks import EVENTS, AllowedHosts, key_of, signed_headers
 from service.core.state import State
 from service.core.validation import read_graph
-from service.core.webhooks import EVENTS, AllowedHosts, key_of, signed_headers
 from service.settings import Settings
 from service.store import Store
 from service.store.commands.start import Start

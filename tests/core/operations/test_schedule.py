@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.core.schedule import CATCH_UP_MAX, LATE_US, CatchUp, Turn, take_turn
+from service.core.operations.schedule import CATCH_UP_MAX, LATE_US, CatchUp, Turn, take_turn
 
 S = 1_000_000
 

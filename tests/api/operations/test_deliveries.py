@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from service.api import ApiSettings
-from service.core.webhooks import AllowedHosts
+from service.core.operations.webhooks import AllowedHosts
 from tests.support.api.harness import COUNT, Server, serving
 
 URL = "https://hooks.example.com/x"

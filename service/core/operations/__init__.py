@@ -1,0 +1,1 @@
+"""Which ticks of a schedule start a run, and what webhooks are: pure."""
