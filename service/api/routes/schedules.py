@@ -60,7 +60,7 @@ router = strict_router(tags=["schedules"])
     },
     openapi_extra=SCHEDULE_BODY,
 )
-async def set_schedule(name: NewName, request: Request, services: ServicesDep, settings: SettingsDep) -> Json:
+async def put_schedule(name: NewName, request: Request, services: ServicesDep, settings: SettingsDep) -> Json:
     """Make or replace a schedule. One whose times stay the same keeps its next tick, and a paused one stays paused."""
     _check_name(request, name)
     asked = validate(requests.ScheduleRequest, await read_json(request, settings.body_bytes_max, DEPTH_MAX))

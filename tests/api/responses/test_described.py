@@ -201,6 +201,8 @@ def given(client: httpx.Client, graph_id: str, name: str, status: int) -> httpx.
         return client.post(path, json={"action": "cancel", "where": {"graph_id": "0" * 32}})
     if status == 404 and name == "start_run":
         return client.post(path, json={"graph_id": "0" * 32})
+    if status == 404 and name == "put_schedule":
+        return scheduled(client, "0" * 32, "unknown")
     asked: dict[int, dict[str, Any]] = {
         403: {"headers": {"Host": "example.org"}},
         404: {} if method == "get" else {"json": {"runs": {"graph_id": "0" * 32}} if name == "backtest" else {}},
@@ -236,6 +238,10 @@ def file_of(client: httpx.Client) -> httpx.Response:
 
 def read(client: httpx.Client, path: str) -> httpx.Response:
     return client.get(f"/runs/{over(client)}/{path}")
+
+
+def scheduled(client: httpx.Client, graph_id: str, name: str) -> httpx.Response:
+    return client.put(f"/schedules/{name}", json={"graph_id": graph_id, "cron": "0 2 * * *"})
 
 
 Answered = Callable[[httpx.Client, str], httpx.Response]
@@ -291,6 +297,15 @@ SPECIAL: dict[tuple[str, int], Answered] = {
     ("put_limit", 200): lambda c, _: [c.put("/limits/known", json={"max": 1}) for _ in "ab"][1],
     ("get_limit", 200): lambda c, _: [c.put("/limits/read", json={"max": 1}), c.get("/limits/read")][1],
     ("delete_limit", 204): lambda c, _: [c.put("/limits/gone", json={"max": 1}), c.delete("/limits/gone")][1],
+    ("put_schedule", 201): lambda c, g: scheduled(c, g, "new"),
+    ("put_schedule", 200): lambda c, g: [scheduled(c, g, "twice") for _ in "ab"][1],
+    ("get_schedule", 200): lambda c, g: [scheduled(c, g, "read"), c.get("/schedules/read")][1],
+    ("list_schedules", 200): lambda c, g: [scheduled(c, g, "listed"), c.get("/schedules")][1],
+    ("pause_schedule", 202): lambda c, g: [scheduled(c, g, "paused"), c.post("/schedules/paused/pause")][1],
+    ("resume_schedule", 202): lambda c, g: [scheduled(c, g, "resumed"), c.post("/schedules/resumed/resume")][1],
+    ("trigger_schedule", 202): lambda c, g: [scheduled(c, g, "run"), c.post("/schedules/run/trigger")][1],
+    ("delete_schedule", 204): lambda c, g: [scheduled(c, g, "gone"), c.delete("/schedules/gone")][1],
+    ("list_deliveries", 200): lambda c, _: read(c, "deliveries"),
     ("prune_runs", 200): lambda c, _: c.post("/runs/prune", json={"older_than_s": 3600}),
     ("get_metrics", 200): lambda c, _: c.get("/metrics"),
     ("livez", 200): lambda c, _: c.get("/livez"),

@@ -57,7 +57,7 @@ OPERATIONS = {
     "list_files",
     "list_signals",
     "get_flowchart",
-    "set_schedule",
+    "put_schedule",
     "list_schedules",
     "get_schedule",
     "delete_schedule",
