@@ -4,6 +4,7 @@ FROM python:3.13-slim AS build
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY service service
+COPY rungraph rungraph
 COPY migrations migrations
 RUN python -m venv /opt/rungraph && /opt/rungraph/bin/pip install --no-cache-dir '.[postgres]'
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from service.api import ApiSettings, Services, Stop, create_api, sweep
+from service.api import ApiSettings, Lifespan, Services, Stop, create_api, sweep
 from service.api.connections import raise_descriptor_limit, rate_limited_logs
+from service.core.tool import Tools
 from service.engine.engine import Engine
 from service.process import end_at_last, freeze_collector, on_stop_signal, url_of, url_of_uvicorn
 from service.server import RunningServer, engine_settings, serving
@@ -40,12 +41,33 @@ def create_app(
     same database execute the runs. `is_own_process`: the process does nothing but serve this application, and may be
     ended when it can no longer do that.
     """
+    lifespan = lifespan_of(settings, address, owned, with_engine=with_engine, is_own_process=is_own_process)
+    return create_api(api_settings(settings), lifespan)
+
+
+def lifespan_of(
+    settings: Settings,
+    address: str | None = None,
+    owned: Ownership | None = None,
+    *,
+    tools: Tools | None = None,
+    with_engine: bool = True,
+    is_own_process: bool = False,
+    ends_process: bool = True,
+) -> Lifespan:
+    """Return the lifespan of an application: a server that runs while the application does.
+
+    `tools` replace those that the settings name. `ends_process`: after a stop signal, the process ends in bounded time,
+    whatever tools do.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         raise_descriptor_limit()
         where = address or url_of_uvicorn(sys.argv) or url_of(settings.host, settings.port)
-        async with serving(settings, where, owned, with_engine=with_engine, is_own_process=is_own_process) as server:
+        async with serving(
+            settings, where, owned, tools=tools, with_engine=with_engine, is_own_process=is_own_process
+        ) as server:
             await sweep(server.store, server.runs_folder)
             stop = Stop()
             app.state.server = server
@@ -58,10 +80,11 @@ def create_app(
                 stop=stop,
                 engine_metrics=tuple if server.engine is None else server.engine.metrics,
             )
-            with on_stop_signal(server.ask_to_stop, stop.set, end_at_last), rate_limited_logs():
+            last_resort = (end_at_last,) if ends_process else ()
+            with on_stop_signal(server.ask_to_stop, stop.set, *last_resort), rate_limited_logs():
                 yield
 
-    return create_api(_api_settings(settings), lifespan)
+    return lifespan
 
 
 async def execute(settings: Settings, address: str, started: Callable[[], None]) -> bool:
@@ -99,7 +122,7 @@ async def executing_family(settings: Settings, server: RunningServer, run_id: st
         await engine.stop()
 
 
-def _api_settings(settings: Settings) -> ApiSettings:
+def api_settings(settings: Settings) -> ApiSettings:
     return ApiSettings(
         body_bytes_max=settings.body_bytes_max,
         state_bytes_max=settings.state_bytes_max,

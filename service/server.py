@@ -60,15 +60,18 @@ async def serving(
     address: str,
     owned: Ownership | None = None,
     *,
+    tools: Tools | None = None,
     with_engine: bool = True,
     is_own_process: bool = False,
 ) -> AsyncIterator[RunningServer]:
     """Run a server without its HTTP: own the database, migrate it, and execute runs if there is an engine.
 
-    If it can no longer do its work, it ends the process if `is_own_process`, and only reports that otherwise.
+    `tools` replace those that the settings name. If it can no longer do its work, it ends the process if
+    `is_own_process`, and only reports that otherwise.
     Raise StartRefused if a setting, a tool file or another owner forbids the start.
     """
-    tools, database = load_tools(settings), settings.database()
+    tools = load_tools(settings) if tools is None else tools
+    database = settings.database()
     ownership = owned or database.own(address)
     watchdog = Watchdog(end_process if is_own_process else report_trouble)
     try:

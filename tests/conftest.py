@@ -18,7 +18,7 @@ settings.load_profile("rungraph")
 def pytest_configure(config: pytest.Config) -> None:
     """Compile the service once: some two hundred processes of the tests import it, and some may write no bytecode."""
     if not hasattr(config, "workerinput"):
-        for folder in ("service", "migrations"):
+        for folder in ("rungraph", "service", "migrations"):
             compileall.compile_dir(CHECKOUT / folder, quiet=1)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from service.lazy import attributes_of
 
 if TYPE_CHECKING:
-    from service.api.app import create_api
+    from service.api.app import Api, Lifespan, create_api, create_api_of
     from service.api.folders.unfinished import sweep
     from service.api.services import ApiSettings, Example, Services
     from service.api.stop import Stop
@@ -25,12 +25,15 @@ else:
     # Imported when they are used, since the terminal writes answers without an application.
     __getattr__, __dir__ = attributes_of(
         __name__,
+        Api="service.api.app",
         ApiSettings="service.api.services",
         Example="service.api.services",
+        Lifespan="service.api.app",
         Services="service.api.services",
         Stop="service.api.stop",
         create_api="service.api.app",
+        create_api_of="service.api.app",
         sweep="service.api.folders.unfinished",
     )
 
-__all__ = ["ApiSettings", "Example", "Services", "Stop", "create_api", "sweep"]
+__all__ = ["Api", "ApiSettings", "Example", "Lifespan", "Services", "Stop", "create_api", "create_api_of", "sweep"]

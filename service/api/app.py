@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -78,9 +78,17 @@ _NOT_STARTED = (
 )
 
 
+A = TypeVar("A", bound=Api)
+
+
 def create_api(settings: ApiSettings, lifespan: Lifespan) -> FastAPI:
     """Return the application. `lifespan` must set `app.state.services` to a Services before it yields."""
-    app = Api(
+    return create_api_of(Api, settings, lifespan)
+
+
+def create_api_of(kind: type[A], settings: ApiSettings, lifespan: Lifespan) -> A:
+    """Return an application of a subclass of Api, as `create_api` does."""
+    app = kind(
         title=openapi.TITLE,
         lifespan=_ending(lifespan),
         redirect_slashes=False,

@@ -32,6 +32,8 @@ class ApiSettings:
     allow_anonymous: bool = False
     webhook_hosts: AllowedHosts = field(default_factory=AllowedHosts)
     can_sign_webhooks: bool = False
+    accepts_test_client: bool = False
+    """Whether Starlette's TestClient counts as a client on this machine. It calls the application without a socket."""
     page_folder: Path = Path(__file__).parent.parent / "page"
     """Contains the files of the web page."""
 

@@ -115,9 +115,13 @@ class Source(NamedTuple):
 class Tools(Mapping[str, Tool]):
     """The tools of a server by name, and the sources that they were loaded from."""
 
-    def __init__(self, tools: Mapping[str, Tool], sources: Collection[Source] = ()) -> None:
+    def __init__(
+        self, tools: Mapping[str, Tool], sources: Collection[Source] = (), functions: Collection[Tool] = ()
+    ) -> None:
         self._tools = dict(tools)
         self.sources = tuple(sources)
+        self.functions = tuple(functions)
+        """The tools that a program has passed as functions."""
 
     def __getitem__(self, name: str) -> Tool:
         return self._tools[name]
@@ -136,6 +140,8 @@ class Tools(Mapping[str, Tool]):
                 if declared:
                     return f"; {source.name} registers that function as {declared[0]!r:.200}"
                 return f"; {source.name} has a function of that name without @tool"
+        if self.functions:
+            return f"; given: {_listed([tool.name for tool in self.functions])}"
         if not self.sources:
             return "; no tools were loaded: name their file in --tools or RUNGRAPH_TOOLS"
         empty = [source.name for source in self.sources if not source.tools]

@@ -18,6 +18,7 @@ _GROUPS_MAX = 100
 """The most nested exception groups to open when looking for the first exception that is not a group."""
 
 _SERVICE = str(Path(__file__).parents[1]) + "/"
+_RUNGRAPH = str(Path(__file__).parents[2] / "rungraph") + "/"
 _ENGINE = _SERVICE + "engine/"
 _STDLIB = sysconfig.get_path("stdlib") + "/"
 
@@ -59,7 +60,10 @@ def format_traceback(error: BaseException) -> str:
 def is_installed(file: str) -> bool:
     """Return whether `file` belongs to Python, to an installed package or to Rungraph."""
     return (
-        file.startswith((_SERVICE, _STDLIB, "<")) or "/site-packages/" in file or "/dist-packages/" in file or not file
+        file.startswith((_SERVICE, _RUNGRAPH, _STDLIB, "<"))
+        or "/site-packages/" in file
+        or "/dist-packages/" in file
+        or not file
     )
 
 

@@ -14,6 +14,7 @@ from service.core.errors import StartRefused
 from service.core.tool import Source, Tool, Tools
 from service.core.traces import describe
 from service.tools import imports
+from service.tools.functions import function_at, place_of_function
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -72,23 +73,45 @@ def load(sources: Iterable[str], built_in: Iterable[Tool]) -> Tools:
     return Tools(_by_name(built_in), tuple(loaded.values()))
 
 
+def collect(given: Iterable[Callable[..., Any] | str], built_in: Iterable[Tool]) -> Tools:
+    """Return the built-in tools and those that a program gives: functions, declared with `@tool` or not, and sources.
+
+    With a source, all declared tools are included, as `load` does. Raise StartRefused as `load` does, and TypeError for
+    a function that cannot be a tool.
+    """
+    given = list(given)
+    sources = [each for each in given if isinstance(each, str)]
+    loaded = load(sources, ()) if sources else Tools({})
+    named = {id(tool.function): tool for tool in _declared}
+    functions = [named.get(id(each)) or Tool.of(each) for each in given if not isinstance(each, str)]
+    tools = _unique((*built_in, *loaded.values(), *(tool for tool in functions if tool not in loaded.values())))
+    return Tools(tools, loaded.sources, functions)
+
+
 def load_snapshot(taken: imports.Snapshot, built_in: Iterable[Tool]) -> Tools:
     """Return the tools of the server that took the snapshot. Raise StartRefused if they cannot be loaded."""
     try:
         imports.import_snapshot(taken)
     except BaseException as error:
         raise StartRefused(f"the tools cannot be loaded: {' '.join(describe(error).split())}") from error
-    return Tools(_by_name(built_in))
+    functions = {name: Tool.of(function_at(module, place), name) for name, module, place in taken["functions"]}
+    return Tools({**_by_name(built_in), **functions})
 
 
 def snapshot(tools: Tools) -> imports.Snapshot:
     """Return what another process needs for `load_snapshot`."""
-    return imports.snapshot(source.module.__name__ for source in tools.sources)
+    taken = imports.snapshot(source.module.__name__ for source in tools.sources)
+    functions = [(tool.name, *place_of_function(tool.function)) for tool in tools.functions]
+    return {**taken, "functions": functions}
 
 
 def _by_name(built_in: Iterable[Tool]) -> dict[str, Tool]:
+    return _unique((*built_in, *_declared))
+
+
+def _unique(found_tools: Iterable[Tool]) -> dict[str, Tool]:
     tools: dict[str, Tool] = {}
-    for found in (*built_in, *_declared):
+    for found in found_tools:
         if (first := tools.setdefault(found.name, found)) is not found:
             raise StartRefused(f"two tools have the name {found.name!r:.200}: {_place(first)} and {_place(found)}")
     return tools

@@ -1,0 +1,165 @@
+"""What each call of the API looks like. A call that is repeatable is made again if its connection breaks."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from service.client.messages import JSON_TYPE, Request, json_body
+from service.core.syntax.ids import is_graph_id
+
+PAGE_MAX = 1000
+
+IDEMPOTENCY_KEY = "idempotency-key"
+
+
+def get(path: str, **params: Any) -> Request:
+    """Return a call that reads; parameters that are None are left out."""
+    return Request("GET", path, _given(params), is_repeatable=True)
+
+
+def post(path: str, body: Any = None, *, key: str | None = None, is_repeatable: bool = False) -> Request:
+    """Return a call with a JSON body. With an idempotency key it is repeatable."""
+    content = body if isinstance(body, bytes) else json_body({} if body is None else body)
+    keyed = {} if key is None else {IDEMPOTENCY_KEY: key}
+    return Request(
+        "POST", path, content=content, headers={**JSON_TYPE, **keyed}, is_repeatable=is_repeatable or key is not None
+    )
+
+
+def new_key() -> str:
+    """Return an idempotency key that nobody else has."""
+    return str(uuid.uuid4())
+
+
+def create(graph: Mapping[str, Any] | bytes) -> Request:
+    # The same definition has the same id.
+    return post("/graph/create", graph if isinstance(graph, bytes) else dict(graph), is_repeatable=True)
+
+
+def start(
+    graph: str, state: Mapping[str, Any], tags: Mapping[str, str], key: str | None, more: Mapping[str, Any]
+) -> Request:
+    """Return the call that starts a run of `graph`, an id or the name of the latest graph of that name."""
+    which = "graph_id" if is_graph_id(graph) else "graph"
+    body = {which: graph, "initial_state": dict(state), "tags": dict(tags), **more}
+    return post("/graph/run", _given(body), key=key or new_key())
+
+
+def start_example(params: Mapping[str, Any], csv: AsyncIterator[bytes] | None) -> Request:
+    content: dict[str, Any] = {} if csv is None else {"content": csv, "headers": {"content-type": "text/csv"}}
+    return Request("POST", "/demo/run_data_quality", params, **content)
+
+
+def graph(graph_id: str) -> Request:
+    return get(f"/graph/{_part(graph_id)}")
+
+
+def graphs(cursor: str | None = None) -> Request:
+    return get("/graphs", limit=PAGE_MAX, cursor=cursor)
+
+
+def mermaid(graph_id: str) -> Request:
+    return get(f"/graph/{_part(graph_id)}/mermaid")
+
+
+def run(run_id: str) -> Request:
+    """Return the call for a run with its state and without its log."""
+    return get(f"/runs/{_part(run_id)}")
+
+
+def summary(run_id: str) -> Request:
+    """Return the call for a run without its state and log, as a list of at most one."""
+    return get("/runs", id_prefix=run_id, limit=1)
+
+
+def runs(filters: Mapping[str, Any], limit: int, cursor: str | None) -> Request:
+    return get("/runs", **{**filters, "limit": limit, "cursor": cursor})
+
+
+def state(run_id: str, step: int | None) -> Request:
+    return get(f"/runs/{_part(run_id)}/state", step=step)
+
+
+def steps(run_id: str, after_step: int, limit: int = PAGE_MAX, node: str | None = None) -> Request:
+    return get(f"/runs/{_part(run_id)}/steps", after_step=after_step, limit=limit, node=node)
+
+
+def logs(run_id: str, after_seq: int = 0, limit: int = PAGE_MAX, **filters: Any) -> Request:
+    return get(f"/runs/{_part(run_id)}/logs", after_seq=after_seq, limit=limit, **filters)
+
+
+def newest_lines(run_id: str, limit: int) -> Request:
+    return get(f"/runs/{_part(run_id)}/logs", before_seq=2**63 - 1, limit=limit)
+
+
+def events(run_id: str, after_seq: int) -> Request:
+    return get(f"/runs/{_part(run_id)}/events", after_seq=after_seq)
+
+
+def path(run_id: str) -> Request:
+    return get(f"/runs/{_part(run_id)}/path")
+
+
+def keys(run_id: str) -> Request:
+    return get(f"/runs/{_part(run_id)}/keys")
+
+
+def files(run_id: str) -> Request:
+    return get(f"/runs/{_part(run_id)}/files")
+
+
+def file(run_id: str, name: str) -> Request:
+    return get(f"/runs/{_part(run_id)}/files/{_part(name)}")
+
+
+def why(run_id: str) -> Request:
+    return get(f"/runs/{_part(run_id)}/why")
+
+
+def signal(run_id: str, name: str, payload: Any, key: str | None = None) -> Request:
+    content = payload if isinstance(payload, bytes) else json_body(payload)
+    return post(f"/runs/{_part(run_id)}/signals/{_part(name)}", content, key=key or new_key())
+
+
+def cancel(run_id: str) -> Request:
+    return post(f"/runs/{_part(run_id)}/cancel", is_repeatable=True)
+
+
+def pause(run_id: str) -> Request:
+    return post(f"/runs/{_part(run_id)}/pause", is_repeatable=True)
+
+
+def resume(run_id: str, patch: Mapping[str, Any] | None, max_steps: int | None) -> Request:
+    return post(f"/runs/{_part(run_id)}/resume", _given({"patch": patch, "max_steps": max_steps}))
+
+
+def fork(
+    run_id: str, step: int | None, patch: Mapping[str, Any] | None, graph_id: str | None, node: str | None
+) -> Request:
+    body = {"step": step, "patch": patch, "graph_id": graph_id, "node": node}
+    return post(f"/runs/{_part(run_id)}/fork", _given(body))
+
+
+def delete(run_id: str) -> Request:
+    return Request("DELETE", f"/runs/{_part(run_id)}")
+
+
+def backtest(graph_id: str, runs: Mapping[str, Any]) -> Request:
+    return post(f"/graph/{_part(graph_id)}/backtest", {"runs": _given(runs)}, is_repeatable=True)
+
+
+def tools() -> Request:
+    return get("/tools")
+
+
+def _part(text: str) -> str:
+    """Return `text` as one part of a path."""
+    return quote(text, safe="")
+
+
+def _given(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members that are not None."""
+    return {name: value for name, value in members.items() if value is not None}

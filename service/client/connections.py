@@ -1,0 +1,175 @@
+"""Send calls with httpx, which is imported with the first client, and return answers and streams of events."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from service.client.errors import ServerUnreachable
+from service.client.events import EventReader
+from service.client.messages import Answer, Request, read_object
+from service.client.retrying import Retrying
+
+if TYPE_CHECKING:
+    import httpx
+
+KEEPALIVE_S = 15.0
+"""A stream of events has something to read at least this often."""
+
+
+class Sender(Protocol):
+    """Sends calls. It raises ServerUnreachable if no answer comes."""
+
+    async def send(self, request: Request) -> Answer: ...
+
+
+class Connection:
+    """Calls of a server that block."""
+
+    def __init__(self, url: str, token: str | None, timeout_s: float, http: httpx.Client | None) -> None:
+        import httpx  # slow to import
+
+        self._url = url
+        self._is_own = http is None
+        self._timeout_s = timeout_s
+        self._http = http or httpx.Client(base_url=url, headers=bearer(token), timeout=timeout_s, trust_env=False)
+
+    def close(self) -> None:
+        if self._is_own:
+            self._http.close()
+
+    def send(self, request: Request) -> Answer:
+        """Make a call once."""
+        with _told(self._url):
+            answer = self._http.request(**arguments_of(request))
+        return Answer(answer.status_code, answer.content)
+
+    def ask(self, request: Request, patience_s: float) -> Answer:
+        """Make a call, and make it again if that does no harm and the server is gone."""
+        retrying = Retrying(request, patience_s)
+        while True:
+            try:
+                failure: ServerUnreachable | Answer = self.send(request)
+            except ServerUnreachable as error:
+                failure = error
+            if (pause_s := retrying.pause_after(failure)) is None:
+                return _answered(failure)
+            time.sleep(pause_s)
+
+    def events(self, request: Request) -> Generator[dict[str, Any], None, bool]:
+        """Yield events until the stream ends, and return whether there is nothing more to come."""
+        reader = EventReader()
+        with (
+            _told(self._url),
+            self._http.stream(**arguments_of(request), timeout=max(self._timeout_s, 2 * KEEPALIVE_S)) as stream,
+        ):
+            if stream.status_code != 200:
+                body = stream.read()
+                if stream.status_code == 204:
+                    return True
+                read_object(Answer(stream.status_code, body))
+            for line in stream.iter_lines():
+                if (event := reader.feed(line)) is not None:
+                    yield event
+        return False
+
+
+class AsyncConnection:
+    """Calls of a server that are awaited."""
+
+    def __init__(self, url: str, token: str | bytes | None, timeout_s: float, http: httpx.AsyncClient | None) -> None:
+        import httpx  # slow to import
+
+        self._url = url
+        self._is_own = http is None
+        self._timeout_s = timeout_s
+        self._http = http or httpx.AsyncClient(base_url=url, headers=bearer(token), timeout=timeout_s, trust_env=False)
+
+    async def close(self) -> None:
+        if self._is_own:
+            await self._http.aclose()
+
+    async def send(self, request: Request) -> Answer:
+        """Make a call once."""
+        with _told(self._url):
+            answer = await self._http.request(**arguments_of(request))
+        return Answer(answer.status_code, answer.content)
+
+    async def ask(self, request: Request, patience_s: float) -> Answer:
+        """Make a call, and make it again if that does no harm and the server is gone."""
+        retrying = Retrying(request, patience_s)
+        while True:
+            try:
+                failure: ServerUnreachable | Answer = await self.send(request)
+            except ServerUnreachable as error:
+                failure = error
+            if (pause_s := retrying.pause_after(failure)) is None:
+                return _answered(failure)
+            await asyncio.sleep(pause_s)
+
+    @asynccontextmanager
+    async def events(self, request: Request) -> AsyncIterator[AsyncIterator[dict[str, Any]] | None]:
+        """Yield an iterator of events, or None if there is nothing more to come."""
+        options = arguments_of(request)
+        with _told(self._url):
+            async with self._http.stream(**options, timeout=max(self._timeout_s, 2 * KEEPALIVE_S)) as stream:
+                if stream.status_code == 200:
+                    yield _events_in(stream)
+                    return
+                body = await stream.aread()
+                if stream.status_code != 204:
+                    read_object(Answer(stream.status_code, body))
+                yield None
+
+
+def bearer(token: str | bytes | None) -> dict[bytes, bytes]:
+    """Return the header that carries a token, if there is one. httpx takes text in ASCII alone, and bytes of any."""
+    if not token:
+        return {}
+    encoded = token if isinstance(token, bytes) else token.encode(errors="surrogateescape")
+    return {b"authorization": b"Bearer " + encoded}
+
+
+def arguments_of(request: Request) -> dict[str, Any]:
+    """Return a call as arguments of httpx."""
+    content = {"content": request.content} if request.content else {}
+    return {
+        "method": request.method,
+        "url": request.path,
+        "params": dict(request.params),
+        "headers": dict(request.headers),
+        **content,
+    }
+
+
+async def _events_in(stream: httpx.Response) -> AsyncIterator[dict[str, Any]]:
+    reader = EventReader()
+    async for line in stream.aiter_lines():
+        if (event := reader.feed(line)) is not None:
+            yield event
+
+
+def _answered(failure: ServerUnreachable | Answer) -> Answer:
+    if isinstance(failure, ServerUnreachable):
+        raise failure
+    return failure
+
+
+@contextmanager
+def _told(url: str) -> Iterator[None]:
+    """Turn httpx's errors of the connection into ServerUnreachable."""
+    import httpx
+
+    try:
+        yield
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
+        raise ServerUnreachable(_reason(url, error), may_have_arrived=False) from error
+    except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as error:
+        raise ServerUnreachable(_reason(url, error)) from error
+
+
+def _reason(url: str, error: Exception) -> str:
+    return f"the server at {url} does not answer: {error or type(error).__name__}"
