@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from service.lazy import attributes_of
 
 if TYPE_CHECKING:
-    from service.simulation import Trace, simulate
-
     from service.client import ApiError, AsyncClient, Client, ServerUnreachable
     from service.core.tool import Context
     from service.embedding import create_app
+    from service.simulation import Trace, simulate
     from service.tools.registry import tool
     from service.version import VERSION as __version__
 else:

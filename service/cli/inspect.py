@@ -110,12 +110,9 @@ def schema(_: Settings, __: argparse.Namespace) -> int:
     """Print the JSON Schema of graph documents, which an editor can check a file with."""
     import json
 
-    from service.api.responses.graph_schema import GRAPH_SCHEMAS  # slow to import
+    from service.api.responses.graph_schema import schema_document  # slow to import
 
-    parts = json.loads(json.dumps(GRAPH_SCHEMAS).replace("#/components/schemas/", "#/$defs/"))
-    document = parts.pop("GraphDocument")
-    found = {"$schema": "https://json-schema.org/draft/2020-12/schema", **document, "$defs": parts}
-    print(json.dumps(found, indent=2, ensure_ascii=False))
+    print(json.dumps(schema_document(), indent=2, ensure_ascii=False))
     return 0
 
 

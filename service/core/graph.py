@@ -171,9 +171,13 @@ class SignalNode(Options):
 
 
 class GraphNode(Options):
-    """Runs another graph once, or for each element of the array at `for_each`, and joins the children's states."""
+    """Runs other graphs as children and joins their states.
 
-    graph: str
+    It runs `graph` once, or for each element of the array at `for_each`; or it runs each of `graphs`, which have names.
+    """
+
+    graph: str | None = None
+    graphs: dict[str, str] | None = None
     into: str
     for_each: str | None = None
     input: tuple[str, ...] | None = None
@@ -186,7 +190,14 @@ class GraphNode(Options):
             "max_parallel": self.max_parallel,
         }
         beside = {name: value for name, value in given.items() if value is not None}
-        return {"graph": self.graph, "into": self.into, **beside, **self.options()}
+        which = {"graph": self.graph} if self.graphs is None else {"graphs": self.graphs}
+        return {**which, "into": self.into, **beside, **self.options()}
+
+    @cached_property
+    def branches(self) -> tuple[tuple[str, str], ...]:
+        """The names of `graphs` with their ids, in the order in which the children are numbered."""
+        # Sorted, because the stored form of a graph does not keep the order of its keys.
+        return tuple(sorted((self.graphs or {}).items()))
 
 
 Node = ToolNode | SleepNode | SignalNode | GraphNode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -37,12 +38,20 @@ class Starts(NamedTuple):
 
 def count_children(state: State, node: GraphNode) -> int:
     """Return how many children `node` has. Raise StateInvalid if the state lacks the array at `for_each`."""
-    items = _items(state, node)
-    return 1 if items is None else len(items)
+    return _count(node, _items(state, node))
+
+
+def _count(node: GraphNode, items: list[Any] | None) -> int:
+    if items is not None:
+        return len(items)
+    return 1 if node.graphs is None else len(node.graphs)
 
 
 def join_states(node: GraphNode, states: Sequence[str]) -> str:
     """Join the children's final `states` into the value of `into`, as JSON text."""
+    if node.graphs is not None:
+        members = zip(node.branches, states, strict=True)
+        return "{" + ",".join(f"{codec.encode(name)}:{state}" for (name, _), state in members) + "}"
     return states[0] if node.for_each is None else f"[{','.join(states)}]"
 
 
@@ -52,7 +61,7 @@ def plan_starts(run: Run, node: GraphNode, gathered: Gathered) -> Starts:
     Raise StateInvalid if the state lacks what the node reads.
     """
     items = _items(run.state, node)
-    total = 1 if items is None else len(items)
+    total = _count(node, items)
     if run.depth >= DEPTH_MAX:
         raise StateInvalid(f"children nest at most {DEPTH_MAX} deep")
     room = total if node.max_parallel is None else node.max_parallel - gathered.open
@@ -92,7 +101,18 @@ def _child(state: State, node: GraphNode, number: int, items: list[Any] | None) 
     entries = {
         key: Entry(text, position, codec.byte_length(text)) for position, (key, text) in enumerate(texts.items())
     }
-    return Child(number, node.graph, State(entries), inputs)
+    graph_id = node.branches[number][1] if node.graph is None else node.graph
+    return Child(number, graph_id, State(entries), inputs)
+
+
+def child_id(parent_id: str, step: int, attempt: int, number: int) -> str:
+    """Return the id of a child: a UUID of version 7 with its parent's time, and a digest of the arguments.
+
+    The same child always gets the same id, so that it is not started twice.
+    """
+    digest = hashlib.sha256(f"{parent_id}:{step}:{attempt}:{number}".encode()).hexdigest()
+    variant = "89ab"[int(digest[3], 16) % 4]
+    return f"{parent_id[:13]}-7{digest[:3]}-{variant}{digest[4:7]}-{digest[7:19]}"
 
 
 def _unshared_bytes(child: Child) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, RootModel
 
 from service.api.responses.requests import JsonObject, Omittable, StrictModel, omittable
 from service.core.routing.conditions import Reason
@@ -40,6 +40,10 @@ class GraphItem(StrictModel):
 
 class Graph(GraphItem):
     definition: JsonObject
+
+
+class JsonSchema(RootModel[JsonObject]):
+    """A JSON Schema (draft 2020-12)."""
 
 
 class GraphPage(StrictModel):

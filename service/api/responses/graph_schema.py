@@ -5,6 +5,7 @@ The schema is written by hand because core reads the document, with its shorthan
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from service.core.codec import JSON_TYPES
@@ -44,6 +45,11 @@ _PATH = {**_NAME, "description": "A place in the state: a dotted path, or a JSON
 _COUNT = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
 _SECONDS = {"type": "number", "minimum": 0, "maximum": SECONDS_MAX}
 _INTO = {**_NAME, "description": "The key of the state that gets the result."}
+_CHILD_GRAPH = {
+    **_NAME,
+    "description": "A graph's id, or its name: the latest graph of that name when this graph is posted.",
+}
+_INPUT = {"type": "array", "items": _NAME, "description": "The keys that are copied to a child's state."}
 _ERROR_TYPES = {"type": "array", "items": {"enum": list(ERROR_TYPES)}, "minItems": 1}
 
 _OPTIONS = {
@@ -71,6 +77,7 @@ _CONDITIONS = {"type": "array", "items": _of("Condition"), "minItems": 1}
 GRAPH_SCHEMAS: dict[str, Any] = {
     "GraphDocument": _object(
         {
+            "$schema": {"type": "string", "description": "For editors; not a part of the graph."},
             "name": {"type": "string", "default": ""},
             "start_node": _NAME,
             "max_steps": {**_COUNT, "default": MAX_STEPS_DEFAULT},
@@ -92,8 +99,8 @@ GRAPH_SCHEMAS: dict[str, Any] = {
         ("start_node", "nodes"),
     ),
     "Node": {
-        "description": "One of four kinds; a tool's name is short for an object with that `tool`.",
-        "anyOf": [{"type": "string"}, *(_of(kind) for kind in ("ToolNode", "SleepNode", "SignalNode", "GraphNode"))],
+        "description": "One of five kinds; a tool's name is short for an object with that `tool`.",
+        "anyOf": [{"type": "string"}, *map(_of, ("ToolNode", "SleepNode", "SignalNode", "GraphNode", "GraphsNode"))],
     },
     "ToolNode": _object(
         {
@@ -138,19 +145,36 @@ GRAPH_SCHEMAS: dict[str, Any] = {
     ),
     "GraphNode": _object(
         {
-            "graph": {**_NAME, "description": "A graph's id."},
+            "graph": _CHILD_GRAPH,
             "into": _INTO,
             "for_each": {
                 **_PATH,
                 "description": f"The array whose elements get one child each, at most {CHILDREN_MAX:,}. "
                 "One child if omitted.",
             },
-            "input": {"type": "array", "items": _NAME, "description": "The keys that are copied to a child's state."},
+            "input": _INPUT,
             "max_parallel": _COUNT,
             **_OPTIONS,
         },
         ("graph", "into"),
         description="Starts child runs and joins their final states.",
+    ),
+    "GraphsNode": _object(
+        {
+            "graphs": {
+                "type": "object",
+                "description": "The branches by name.",
+                "additionalProperties": _CHILD_GRAPH,
+                "propertyNames": _NAME,
+                "minProperties": 1,
+            },
+            "into": _INTO,
+            "input": _INPUT,
+            "max_parallel": _COUNT,
+            **_OPTIONS,
+        },
+        ("graphs", "into"),
+        description="Starts one child run for each branch, and joins their final states as an object by name.",
     ),
     "Retry": _object(
         {
@@ -193,3 +217,9 @@ GRAPH_SCHEMAS: dict[str, Any] = {
         ],
     },
 }
+
+
+def schema_document() -> dict[str, Any]:
+    """Return the JSON Schema of graph documents by itself, for editors."""
+    parts = json.loads(json.dumps(GRAPH_SCHEMAS).replace(_REF, "#/$defs/"))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **parts.pop("GraphDocument"), "$defs": parts}

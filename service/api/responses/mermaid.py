@@ -50,7 +50,8 @@ def _kind(node: Node) -> str:
         case SignalNode():
             return f"signal {node.signal}"
         case GraphNode():
-            return f"graph {node.graph}" + ("" if node.for_each is None else f" for each of {node.for_each}")
+            which = f"graph {node.graph}" if node.graphs is None else f"graphs {', '.join(node.graphs)}"
+            return which + ("" if node.for_each is None else f" for each of {node.for_each}")
         case never:
             assert_never(never)
 

@@ -137,7 +137,10 @@ class Notify(StrictModel):
 
 
 class RunRequest(StrictModel):
-    graph_id: str
+    graph_id: Omittable[str] = omittable("The id of the graph. Required unless there is a `graph`.")
+    graph: Omittable[Annotated[str, Field(min_length=1)]] = omittable(
+        "The name of the graph, in place of `graph_id`: the latest that was posted with this name."
+    )
     initial_state: JsonObject = {}
     tags: Tags = Field({}, description="Shown and filtered by, and otherwise without meaning.")
     priority: Annotated[int, Field(ge=PRIORITY_MIN, le=PRIORITY_MAX)] = Field(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Any
 
 from fastapi import Request
@@ -11,16 +10,17 @@ from starlette.responses import PlainTextResponse
 from service.api.body import read_json
 from service.api.parameters import GraphCursor, GraphId, Limit, ServicesDep, SettingsDep, strict_router
 from service.api.responses import answers, rendering
+from service.api.responses.graph_schema import schema_document
 from service.api.responses.mermaid import flowchart
 from service.api.responses.openapi import GRAPH_BODY, MERMAID, refusals
 from service.api.responses.rendering import Json
 from service.api.services import WRITE_WITHIN_S, Services
 from service.core import codec
-from service.core.errors import Fault, Invalid
+from service.core.errors import Invalid
 from service.core.graph import Graph
 from service.core.syntax.ids import is_graph_id
 from service.core.syntax.pointer import pointer
-from service.core.validation import FAULTS_MAX, read_graph
+from service.core.validation import FAULTS_MAX, child_graphs, missing_graphs, pin, read_graph
 
 router = strict_router(tags=["graphs"])
 
@@ -48,10 +48,14 @@ async def create_graph(request: Request, services: ServicesDep, settings: Settin
 
 
 async def _read(document: Any, services: Services) -> Graph:
-    """Return the graph that `document` defines. Raise Invalid with all faults, including unknown child graphs."""
-    missing = await _missing_graphs(document, services)
+    """Return the graph that `document` defines, its children named by their ids.
+
+    Raise Invalid with all faults, including unknown child graphs.
+    """
+    ids = await _ids_of_children(document, services)
+    missing = missing_graphs(document, ids)
     try:
-        graph = read_graph(document, services.tools)
+        graph = read_graph(pin(document, ids), services.tools)
     except Invalid as error:
         raise Invalid([*error.faults, *missing][:FAULTS_MAX]) from error
     if missing:
@@ -59,19 +63,11 @@ async def _read(document: Any, services: Services) -> Graph:
     return graph
 
 
-async def _missing_graphs(document: Any, services: Services) -> list[Fault]:
-    """Return a fault for each graph node whose graph does not exist. `read_graph` reports ids that are not strings."""
-    nodes = document.get("nodes") if isinstance(document, dict) else None
-    if not isinstance(nodes, dict):
-        return []
-    asked = {name: node["graph"] for name, node in nodes.items() if isinstance(node, dict) and "graph" in node}
-    asked = {name: graph_id for name, graph_id in asked.items() if isinstance(graph_id, str) and graph_id}
-    known = await services.store.graphs.known({graph_id for graph_id in asked.values() if is_graph_id(graph_id)})
-    missing = ((name, graph_id) for name, graph_id in asked.items() if graph_id not in known)
-    return [
-        Fault(pointer("nodes", name, "graph"), f"no graph {graph_id!r:.200}")
-        for name, graph_id in islice(missing, FAULTS_MAX)
-    ]
+async def _ids_of_children(document: Any, services: Services) -> dict[str, str]:
+    """Return the ids of the graphs that `document` names, by what it calls them. An id comes before a name."""
+    named = {found.graph for found in child_graphs(document)}
+    known = await services.store.graphs.known({name for name in named if is_graph_id(name)})
+    return {graph_id: graph_id for graph_id in known} | await services.store.graphs.latest(named - known)
 
 
 @router.get("/graph/{graph_id}", response_model=answers.Graph, responses=refusals(404))
@@ -86,6 +82,12 @@ async def get_flowchart(graph_id: GraphId, services: ServicesDep) -> PlainTextRe
     record = await services.store.graphs.get(graph_id)
     graph = Graph.load(record.definition or "")
     return PlainTextResponse(flowchart(graph), headers={"X-Content-Type-Options": "nosniff"})
+
+
+@router.get("/schema/graph.json", response_model=answers.JsonSchema, responses=refusals())
+async def get_schema() -> Json:
+    """Return the JSON Schema of graph documents, which a document may name as its `$schema`."""
+    return Json(schema_document())
 
 
 @router.get("/graphs", response_model=answers.GraphPage, responses=refusals())

@@ -15,6 +15,9 @@ from service.core.validation.conditions import STAND_IN, read_condition
 from service.core.validation.faults import Faults, Place
 from service.core.validation.nodes import read_error_types, read_node
 
+SCHEMA = "$schema"
+"""A field for editors, which check the document with the schema that it names. It is not part of the graph."""
+
 
 def read_graph(document: Any, tools: Collection[str]) -> Graph:
     """Return the graph that `document` defines; `tools` are the known tool names. Raise Invalid with all faults."""
@@ -26,8 +29,10 @@ def read_graph(document: Any, tools: Collection[str]) -> Graph:
 
 
 def _graph(document: Any, tools: Collection[str], faults: Faults) -> Graph | None:
-    if not faults.is_object(document, (), "a graph", tuple(Graph.model_fields)):
+    if not faults.is_object(document, (), "a graph", (*Graph.model_fields, SCHEMA)):
         return None
+    if not isinstance(document.get(SCHEMA, ""), str):
+        faults.add((SCHEMA,), f"`{SCHEMA}` must be a string: where the schema of graphs is")
     nodes = _nodes(document, tools, faults)
     start = _start(document, nodes, faults)
     edges = _edges(document.get("edges", {}), nodes, faults)

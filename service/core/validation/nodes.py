@@ -21,7 +21,13 @@ from service.core.queueing.limits import LIMIT_NAME_CHARS_MAX
 from service.core.tool import Tools
 from service.core.validation.faults import Faults, Place
 
-_KINDS: dict[str, type[Options]] = {"tool": ToolNode, "sleep": SleepNode, "signal": SignalNode, "graph": GraphNode}
+_KINDS: dict[str, type[Options]] = {
+    "tool": ToolNode,
+    "sleep": SleepNode,
+    "signal": SignalNode,
+    "graph": GraphNode,
+    "graphs": GraphNode,
+}
 _STAND_IN = ToolNode(tool="")
 
 
@@ -31,6 +37,8 @@ def read_node(node: Any, at: Place, tools: Collection[str], faults: Faults) -> N
         return ToolNode(tool=_tool(node, at, tools, faults))
     kinds = [kind for kind in _KINDS if isinstance(node, dict) and kind in node]
     fields = [field for kind in kinds or _KINDS for field in _KINDS[kind].model_fields]
+    if kinds == ["graphs"]:
+        fields = [field for field in fields if field not in ("graph", "for_each")]
     if not faults.is_object(node, at, f"a {kinds[0]} node" if len(kinds) == 1 else "a node", fields):
         return _STAND_IN
     if len(kinds) != 1:
@@ -107,12 +115,24 @@ def _graph_node(node: dict[str, Any], at: Place, options: dict[str, Any], faults
         given["max_parallel"] = faults.integer(node["max_parallel"], (*at, "max_parallel"))
     if "input" in node:
         given["input"] = _keys(node["input"], (*at, "input"), faults)
+    if "graphs" in node:
+        given["graphs"] = _branches(node["graphs"], (*at, "graphs"), faults)
+    else:
+        given["graph"] = faults.text(node["graph"], (*at, "graph"), "a graph's id")
     return GraphNode(
-        graph=faults.text(node["graph"], (*at, "graph"), "a graph's id"),
         into=faults.text(node.get("into", "into"), (*at, "into"), "a key of the state"),
         **given,
         **options,
     )
+
+
+def _branches(graphs: Any, at: Place, faults: Faults) -> dict[str, str]:
+    if not isinstance(graphs, dict) or not graphs:
+        faults.add(at, "`graphs` must be an object of at least one graph: the branches by name")
+        return {}
+    for name in graphs:
+        faults.text(name, (*at, name), "a branch's name")
+    return {name: faults.text(graph, (*at, name), "a graph's id") for name, graph in graphs.items()}
 
 
 def _keys(keys: Any, at: Place, faults: Faults) -> tuple[str, ...]:

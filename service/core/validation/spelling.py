@@ -42,6 +42,7 @@ _CALLED: dict[str, str] = {
     "sleep": "wait delay seconds duration pause",
     "until": "at time timestamp",
     "graph": "subgraph child workflow",
+    "graphs": "parallel branches subgraphs children workflows",
     "for_each": "map items each over iterate",
     "input": "keys pass",
     "max_parallel": "concurrency parallelism max_concurrency",

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
+from service.core.join import child_id
 from service.core.run import Child, Run
 from service.store.database.transaction import Transaction
 from service.store.rows.runs import ChildPlace, NewRun, insert_runs, start_nodes
-
-
-def child_id(parent_id: str, step: int, attempt: int, number: int) -> str:
-    """Return the id of a child: a UUID of version 7 with its parent's time, and a digest of the arguments.
-
-    The same child always gets the same id, so that it is not started twice.
-    """
-    digest = hashlib.sha256(f"{parent_id}:{step}:{attempt}:{number}".encode()).hexdigest()
-    variant = "89ab"[int(digest[3], 16) % 4]
-    return f"{parent_id[:13]}-7{digest[:3]}-{variant}{digest[4:7]}-{digest[7:19]}"
 
 
 def start_children(transaction: Transaction, parent: Run, children: Sequence[Child]) -> None:

@@ -11,6 +11,7 @@ from service.core.errors import Invalid, NotFound
 from service.store.database.clock import shown
 from service.store.database.reader import Reader
 from service.store.queries.pages import cut
+from service.store.queries.runs.filter import graphs_named
 from service.store.rows.records import GraphRecord, Page
 from service.store.schema.models import graphs
 
@@ -56,6 +57,17 @@ class GraphQueries:
             for first in range(0, len(asked), IDS_AT_ONCE):
                 rows = await snapshot.all(_KNOWN, graph_ids=asked[first : first + IDS_AT_ONCE])
                 found |= {row.id for row in rows}
+        return found
+
+    async def latest(self, names: Collection[str]) -> dict[str, str]:
+        """Return the ids of the newest graphs of those of `names` that graphs have."""
+        found: dict[str, str] = {}
+        if names:
+            async with self._reader.snapshot() as snapshot:
+                for name in sorted(names):
+                    row = await snapshot.one(graphs_named(name).order_by(graphs.c.id.desc()).limit(1))
+                    if row is not None:
+                        found[name] = row.id
         return found
 
     async def page(self, limit: int, cursor: str | None = None) -> Page:

@@ -21,6 +21,7 @@ OPERATIONS = {
     "get_graph",
     "list_graphs",
     "start_run",
+    "get_schema",
     "get_state",
     "list_runs",
     "list_steps",

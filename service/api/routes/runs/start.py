@@ -19,9 +19,9 @@ from service.api.prefix import prefix
 from service.api.responses import answers, requests
 from service.api.responses.openapi import RUN_BODY, refusals
 from service.api.responses.rendering import Json
-from service.api.services import WRITE_WITHIN_S, ApiSettings
+from service.api.services import WRITE_WITHIN_S, ApiSettings, Services
 from service.core import codec
-from service.core.errors import Invalid, StateInvalid
+from service.core.errors import Invalid, NotFound, StateInvalid
 from service.core.state import State
 from service.store.commands.start import Start
 from service.store.rows.operations.deliveries import notify_of
@@ -50,19 +50,34 @@ async def start_run(request: Request) -> Json:
     asked = validate(requests.RunRequest, await read_json(request, settings.body_bytes_max, DEPTH_MAX))
     state = initial_state(asked.initial_state, settings.state_bytes_max)
     notify = None if asked.notify is None else _notify(asked.notify, settings)
-    graph_id = parse_graph_id(asked.graph_id)
+    graph_id = await _graph_id(asked, services)
     start = Start(new_run_id(), graph_id, state, asked.tags, priority=asked.priority, notify=notify)
     run_id, is_new = await services.store.runs.start(start, keyed(key, "run", _body_of(asked)), within_s=WRITE_WITHIN_S)
     return started(request, run_id, 202 if is_new else 200)
 
 
+async def _graph_id(asked: requests.RunRequest, services: Services) -> str:
+    """Return the id of the graph to run. Raise NotFound if no graph has the name."""
+    if asked.graph is None:
+        if asked.graph_id is None:
+            raise Invalid.at("/graph_id", "is required unless there is a `graph`")
+        return parse_graph_id(asked.graph_id)
+    if asked.graph_id is not None:
+        raise Invalid.at("/graph", "give either `graph_id` or `graph`, not both")
+    found = await services.store.graphs.latest([asked.graph])
+    if not found:
+        raise NotFound("graph", asked.graph[:100])
+    return found[asked.graph]
+
+
 def _body_of(asked: requests.RunRequest) -> dict[str, Any]:
-    """Return what identifies the body. Defaults of later versions are left out: keys were used without them."""
-    body = dict(asked)
+    """Return what identifies the body. A field that is left out does not count: older versions did not know it."""
+    body = {name: value for name, value in dict(asked).items() if value is not None}
     if not asked.priority:
         del body["priority"]
-    notify = body.pop("notify")
-    return body if notify is None else {**body, "notify": dict(notify)}
+    if asked.notify is not None:
+        body["notify"] = dict(asked.notify)
+    return body
 
 
 def _notify(asked: requests.Notify, settings: ApiSettings) -> str:

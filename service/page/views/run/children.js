@@ -8,7 +8,7 @@ export function Children({ run, definition, step }) {
 	const { data, reload } = useLoad(async () => mayHave && get("runs", { parent_id: run.run_id, limit: SHOWN }), [run.step]);
 	useInterval(reload, mayHave && !isOver(run.status) && 3000);
 	if (!data || !data.items.length) return null;
-	const isOfStep = step && own(definition.nodes, step.node)?.graph !== undefined;
+	const isOfStep = step && ["graph", "graphs"].some((kind) => own(definition.nodes, step.node)?.[kind] !== undefined);
 	return html`<details open><summary>${isOfStep ? `Child runs of step ${step.step}` : "Child runs"}</summary>
 		<${Table} head=${["Status", "Run", "#Step", "At", "#Duration"]}>${data.items.filter(({ parent }) => !isOfStep || parent.step === step.step).map((child) => html`<tr key=${child.run_id}><td><${Status} status=${child.status} /></td><td><a data-row href=${href(["runs", child.run_id])}>${short(child.run_id)}</a></td><td class="num">${child.parent.step}</td><td><bdi>${child.current_node}</bdi></td><td class="num"><${Elapsed} run=${child} /></td></tr>`)}<//>
 		${data.next_cursor && html`<${Hint}>The newest ${SHOWN}. <a href=${href(["runs"], { parent_id: run.run_id })}>All of them</a><//>`}</details>`;

@@ -1,0 +1,53 @@
+"""The graphs that a posted document names as children, by id or by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from service.core.errors import Fault
+from service.core.syntax.pointer import pointer
+from service.core.validation.faults import FAULTS_MAX, Place
+
+
+class ChildGraph(NamedTuple):
+    """A place in a document that names a graph."""
+
+    at: Place
+    graph: str
+    """An id or a name."""
+
+
+def child_graphs(document: Any) -> list[ChildGraph]:
+    """Return the places that name a graph. Values that are not names are left to `read_graph`."""
+    return [found for found in _places(document) if isinstance(found.graph, str) and found.graph]
+
+
+def pin(document: Any, ids: Mapping[str, str]) -> Any:
+    """Return `document` with the graphs in `ids` named by their ids. The document itself is not changed."""
+    places = [found for found in child_graphs(document) if ids.get(found.graph, found.graph) != found.graph]
+    if not places:
+        return document
+    nodes = dict(document["nodes"])
+    for (_, name, field, *branch), graph in places:
+        value = ids[graph]
+        nodes[name] = {**nodes[name], field: {**nodes[name][field], branch[0]: value} if branch else value}
+    return {**document, "nodes": nodes}
+
+
+def missing_graphs(document: Any, ids: Mapping[str, str]) -> list[Fault]:
+    """Return a fault for each graph that `document` names and that is not in `ids`."""
+    missing = [found for found in child_graphs(document) if found.graph not in ids]
+    return [Fault(pointer(*at), f"no graph {graph!r:.200}") for at, graph in missing[:FAULTS_MAX]]
+
+
+def _places(document: Any) -> Iterator[ChildGraph]:
+    nodes = document.get("nodes") if isinstance(document, dict) else None
+    for name, node in nodes.items() if isinstance(nodes, dict) else ():
+        if not isinstance(node, dict):
+            continue
+        if "graph" in node:
+            yield ChildGraph(("nodes", name, "graph"), node["graph"])
+        branches = node.get("graphs")
+        for branch, graph in branches.items() if isinstance(branches, dict) else ():
+            yield ChildGraph(("nodes", name, "graphs", branch), graph)

@@ -1,0 +1,96 @@
+"""Attempts of a simulation: tools are called here and now, and failures can be injected."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from service.core import traces
+from service.core.graph import ERROR_TYPES
+from service.core.moves import CallTool, Failed, Outcome
+from service.core.run import Line, Run
+from service.core.tool import Tool, describe_missing
+from service.engine.call import Call
+from service.engine.guard import log_capture
+from service.engine.lines import LineBuffer
+from service.engine.timeouts import call_on_loop
+
+Failure = str | Exception
+"""A type of error, such as `timeout`, or an exception, as if the tool had raised it."""
+Failures = Mapping[int | str, Failure | Sequence[Failure]]
+"""Failures by the number of a step of the first run, or by the name of a node of any run. Each fails one attempt."""
+
+
+class InjectedFailures:
+    """The failures that are still to come."""
+
+    def __init__(self, failures: Failures) -> None:
+        """Raise ValueError for a type of error that does not exist."""
+        self._left = {
+            place: list(found) if isinstance(found, list | tuple) else [found] for place, found in failures.items()
+        }
+        for each in (failure for found in self._left.values() for failure in found):
+            if isinstance(each, str) and each not in ERROR_TYPES:
+                raise ValueError(f"there is no type of error {each!r:.100}; there are {', '.join(ERROR_TYPES)}")
+
+    def take(self, run: Run) -> Failed | None:
+        """Return the failure of the run's next attempt, if one is injected."""
+        step = run.step + 1 if run.parent_id is None else None
+        for place in (step, run.node):
+            left = self._left.get(place) if place is not None else None
+            if left:
+                return _failed(left.pop(0))
+        return None
+
+
+def _failed(failure: Failure) -> Failed:
+    if isinstance(failure, str):
+        return Failed(failure, f"an injected {failure}")
+    return Failed("tool_error", traces.describe(failure), traces.format_traceback(failure))
+
+
+class ToolCalls:
+    """Calls tools in the thread of the caller. Their timeouts do not count, because no time passes."""
+
+    has_given_up = False
+    """Always False: nobody cancels a simulation's calls."""
+
+    def __init__(self, tools: Mapping[str, Tool], runs_folder: Path, state_bytes_max: int) -> None:
+        log_capture.install()
+        self._tools = tools
+        self._runs_folder = runs_folder
+        self._state_bytes_max = state_bytes_max
+
+    def make(self, run: Run, move: CallTool) -> tuple[Outcome, Sequence[Line]]:
+        """Call the tool of `move`, and return the outcome and the lines that the tool has written."""
+        tool = self._tools.get(move.tool)
+        if tool is None:
+            return Failed("tool_missing", describe_missing(move.tool, self._tools)), ()
+        lines = LineBuffer(move)
+        call = Call(tool, run.id, run.state, move, lines, self._runs_folder, self._state_bytes_max)
+        outcome = None if tool.is_async else call.plain()
+        if outcome is None:
+            outcome = _on_a_loop(call, self)
+        lines.close()
+        return outcome, lines.rest()
+
+
+def _on_a_loop(call: Call, canceller: Any) -> Outcome:
+    """Await an async tool on a loop of its own; in a thread if this one runs a loop already, as in a notebook."""
+    found: list[Outcome] = []
+
+    def run() -> None:
+        found.append(asyncio.run(call_on_loop(call, None, canceller)))
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        run()
+    else:
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+    return found[0]

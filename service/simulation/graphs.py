@@ -1,0 +1,45 @@
+"""Graphs by id and by name, as if they had been posted one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from service.core.errors import Invalid
+from service.core.graph import Graph
+from service.core.validation import child_graphs, missing_graphs, pin, read_graph
+
+Graphs = Mapping[str, Mapping[str, Any]] | Iterable[Mapping[str, Any]]
+"""Definitions, in the order in which they are posted; a mapping also gives each a name by which nodes can call it."""
+
+
+class PostedGraphs:
+    """The graphs that a simulation knows."""
+
+    def __init__(self, tools: Collection[str]) -> None:
+        self._tools = tools
+        self._by_id: dict[str, Graph] = {}
+        self._ids: dict[str, str] = {}
+        """Ids by name; the latest of a name counts."""
+
+    def post(self, document: Any, alias: str | None = None) -> Graph:
+        """Read a definition, its children named by their ids. Raise Invalid with all faults."""
+        named = {found.graph for found in child_graphs(document)}
+        ids = {name: name if name in self._by_id else self._ids[name] for name in named if self._knows(name)}
+        if missing := missing_graphs(document, ids):
+            raise Invalid(missing)
+        graph = read_graph(pin(document, ids), self._tools)
+        self._by_id[graph.id] = graph
+        self._ids |= {name: graph.id for name in (graph.name, alias) if name}
+        return graph
+
+    def post_all(self, graphs: Graphs) -> None:
+        aliased = graphs.items() if isinstance(graphs, Mapping) else ((None, graph) for graph in graphs)
+        for alias, document in aliased:
+            self.post(document, alias)
+
+    def get(self, graph_id: str) -> Graph:
+        return self._by_id[graph_id]
+
+    def _knows(self, name: str) -> bool:
+        return name in self._by_id or name in self._ids

@@ -1,0 +1,105 @@
+"""Run a graph in memory and return what it did."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from service.core import codec
+from service.core.errors import Invalid, StateInvalid
+from service.core.state import State
+from service.simulation.attempts import Failures, InjectedFailures, ToolCalls
+from service.simulation.family import Family
+from service.simulation.graphs import Graphs, PostedGraphs
+from service.simulation.member import Member
+from service.simulation.substitutes import GivenTools, tools_of
+from service.simulation.trace import Trace, trace_of
+
+STATE_BYTES_MAX = 16 * 2**20
+RUN_ID = "00000000-0000-7000-8000-000000000000"
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+Signals = Mapping[str, Any] | Iterable[tuple[str, Any] | tuple[str, Any, float]]
+
+
+def simulate(
+    graph: Mapping[str, Any],
+    *,
+    tools: GivenTools = None,
+    state: Mapping[str, Any] | None = None,
+    signals: Signals = (),
+    now: datetime = NOW,
+    failures: Failures | None = None,
+    graphs: Graphs = (),
+    run_id: str = RUN_ID,
+    folder: str | Path | None = None,
+) -> Trace:
+    """Run a graph in memory until it is over or paused, or until nothing ends its wait, and return what it did.
+
+    No time passes but in sleeps, backoffs and waits, which end at once: the clock, which shows `now` at the start, goes
+    on to their ends.
+
+    - `tools` replace declared ones: a mapping of names to functions or canned results, or functions.
+    - `signals` are sent to the run: a mapping of names to payloads, or tuples of a name, a payload and optionally the
+      seconds after the start at which it arrives.
+    - `failures` fail attempts: by the number of a step or the name of a node, types of errors or exceptions.
+    - `graphs` are the graphs that nodes start as children, in the order in which they would be posted.
+    - `folder` keeps the files that tools leave in the run's folder; without it they are removed.
+
+    Raise Invalid if a graph or the state is invalid.
+    """
+    known = tools_of(tools)
+    posted = PostedGraphs(known)
+    posted.post_all(graphs)
+    read = posted.post(dict(graph))
+    place = _temporary() if folder is None else Path(folder)
+    calls = ToolCalls(known, place, STATE_BYTES_MAX)
+    family = Family(posted, calls, InjectedFailures(failures or {}), _microseconds(now), STATE_BYTES_MAX)
+    root = family.start(run_id, read, _state_of(state or {}))
+    family.deliver(_deliveries(signals))
+    try:
+        family.execute(root)
+    finally:
+        if folder is None:
+            shutil.rmtree(place, ignore_errors=True)
+    return _trace(family, root)
+
+
+def _trace(family: Family, member: Member) -> Trace:
+    children = tuple(_trace(family, child) for child in family.children_of(member.run.id))
+    return trace_of(member, children, family.now_us)
+
+
+def _state_of(value: Mapping[str, Any]) -> State:
+    try:
+        return State.of(dict(value), STATE_BYTES_MAX)
+    except StateInvalid as error:
+        raise Invalid.at("/state", str(error)) from error
+
+
+def _deliveries(signals: Signals) -> list[tuple[float, str, str]]:
+    given = signals.items() if isinstance(signals, Mapping) else signals
+    found = []
+    for name, payload, *after_s in given:
+        try:
+            codec.check(payload)
+        except codec.ValueUnfit as unfit:
+            raise Invalid.at(f"/signals/{name}", unfit.message) from unfit
+        found.append((after_s[0] if after_s else 0.0, name, codec.encode(payload)))
+    return found
+
+
+def _microseconds(now: datetime) -> int:
+    """Return a time in microseconds since 1970. A time without an offset is in UTC."""
+    aware = now if now.tzinfo is not None else now.replace(tzinfo=UTC)
+    return round((aware - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1_000_000)
+
+
+def _temporary() -> Path:
+    """Return a folder that does not exist yet: most tools never use theirs."""
+    return Path(tempfile.gettempdir()) / f"rungraph-simulation-{uuid.uuid4()}"
