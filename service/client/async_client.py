@@ -69,7 +69,7 @@ class AsyncClient:
         """Return a graph as a Mermaid flowchart."""
         return read_bytes(await self._ask(calls.mermaid(graph_id))).decode()
 
-    async def backtest(self, graph_id: str, **runs: Any) -> JsonObject:
+    async def backtest(self, graph_id: str, runs: Mapping[str, Any]) -> JsonObject:
         """Return where the edges of a graph would have led other runs."""
         return await self.call(calls.backtest(graph_id, runs))
 

@@ -75,8 +75,8 @@ class Client:
         """Return a graph as a Mermaid flowchart."""
         return read_bytes(self._connection.ask(calls.mermaid(graph_id), self._patience_s)).decode()
 
-    def backtest(self, graph_id: str, **runs: Any) -> JsonObject:
-        """Return where the edges of a graph would have led other runs, for example those of `graph_id=…`."""
+    def backtest(self, graph_id: str, runs: Mapping[str, Any]) -> JsonObject:
+        """Return where the edges of a graph would have led other runs, such as those of `{"graph_id": …}`."""
         return self.call(calls.backtest(graph_id, runs))
 
     def tools(self) -> list[JsonObject]:
