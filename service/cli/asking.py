@@ -8,7 +8,6 @@ nothing and executes no run, so it does no harm beside a server.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shlex
 import signal
@@ -23,6 +22,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from service.cli import output, within
 from service.cli.held import TOLD_MAX, Holding
 from service.cli.text import shown
+from service.client import ApiError, AsyncConnection, NotRungraph, ServerUnreachable, calls
+from service.client.connections import bearer
+from service.client.messages import Answer, Request, read_object
 from service.core.errors import NotFound, StartRefused, Unavailable
 from service.core.syntax.ids import is_graph_id, is_run_id
 from service.settings import Settings
@@ -42,8 +44,6 @@ PATIENCE_S = 30.0
 """How long to wait for a server that answered before: it may be starting again."""
 HELD_EVERY_S = 0.5
 """How often to ask what a silent run waits for."""
-LINES_MAX = 1000
-FAULTS_SHOWN_MAX = 10
 
 _ENDINGS = frozenset({"run_completed", "run_failed", "run_cancelled", "run_paused"})
 _MOVING = frozenset({"queued", "running", "waiting"})
@@ -69,45 +69,38 @@ def _left_to_it(_run_id: str) -> AbstractAsyncContextManager[None]:
     return nullcontext()
 
 
-Call = Callable[..., Awaitable[within.Answer]]
-"""Makes a call, as `within.call` does, without the application and the token. Raises OSError if nobody answers."""
+Send = Callable[[Request], Awaitable[Answer]]
+"""Makes a call and returns its answer. Raises ServerUnreachable if nobody answers."""
 
 
 class ServerClient:
     """The calls of a server at `address`, or of an application within this process if that is None."""
 
-    def __init__(self, call: Call, address: str | None, execute: Execute = _left_to_it, held: Held = _unknown) -> None:
-        self._call = call
+    def __init__(self, send: Send, address: str | None, execute: Execute = _left_to_it, held: Held = _unknown) -> None:
+        self._send = send
         self.address = address
         self.execute = execute
         self.held = held
 
-    async def ask(self, method: str, path: str, *, what: str = "", **arguments: Any) -> dict[str, Any]:
+    async def ask(self, request: Request, *, what: str = "") -> dict[str, Any]:
         """Return the answer. Raise StartRefused if `what` is refused, and Unavailable if the call may be made again."""
-        name = f"the server at {self.address}"
         try:
-            answer = await self._call(method, path, **arguments)
-        except OSError as error:
-            raise Unavailable(f"{name} does not answer: {error or type(error).__name__}") from error
-        try:
-            document = {} if answer.status == 204 else json.loads(answer.body)
-        except ValueError:
-            document = None
-        if not isinstance(document, dict):
-            raise StartRefused(f"{name} is none of Rungraph's: its answer is {answer.status}, and no JSON object")
-        if answer.status < 300:
-            return document
-        reason = _reason(document)
-        if answer.status >= 500:
-            raise Unavailable(reason)
-        raise StartRefused(f"{what} was refused: {reason}" if what else reason)
+            return read_object(await self._send(request))
+        except ServerUnreachable as error:
+            raise Unavailable(str(error)) from error
+        except NotRungraph as error:
+            raise StartRefused(f"the server at {self.address} is none of Rungraph's: {error.detail}") from error
+        except ApiError as error:
+            if error.status >= 500:
+                raise Unavailable(error.reason) from error
+            raise StartRefused(f"{what} was refused: {error.reason}" if what else error.reason) from error
 
-    async def ask_again(self, path: str, params: dict[str, Any]) -> dict[str, Any]:
+    async def ask_again(self, request: Request) -> dict[str, Any]:
         """Return the answer of a server that answered before. If it is gone, wait for it: it may be starting again."""
         gone_since: float | None = None
         while True:
             try:
-                return await self.ask("GET", path, params=params)
+                return await self.ask(request)
             except Unavailable as error:
                 if gone_since is None:
                     gone_since = time.monotonic()
@@ -174,7 +167,9 @@ async def reading(settings: Settings, *, with_tools: bool = False) -> AsyncItera
     check_existence(database)
     from service.cli import direct  # imports the store
 
-    async with direct.reading(settings, database, _token(settings), settings.tools if with_tools else ()) as call:
+    async with direct.reading(
+        settings, database, bearer(settings.api_token), settings.tools if with_tools else ()
+    ) as call:
         yield ServerClient(call, None)
 
 
@@ -190,9 +185,9 @@ async def follow(server: ServerClient, run_id: str, show: Show, holding: Holding
 async def _follow(
     server: ServerClient, run_id: str, show: Callable[[dict[str, Any]], None], holding: Holding | None
 ) -> dict[str, Any]:
-    path, after_seq, event = f"/runs/{run_id}/logs", 0, None
+    after_seq, event = 0, None
     asked_at = time.monotonic()
-    page = await server.ask("GET", path, params={"limit": LINES_MAX})
+    page = await server.ask(calls.logs(run_id))
     while True:
         for line in page["items"]:
             after_seq, event = line["seq"], line["event"]
@@ -200,7 +195,7 @@ async def _follow(
         if after_seq >= page["last_seq"]:
             # Its state, which may be large, is only asked for when it has come to rest.
             if event in _ENDINGS:
-                run = await server.ask_again(f"/graph/state/{run_id}", {"after_seq": after_seq, "limit": 1})
+                run = await server.ask_again(calls.tail(run_id, after_seq))
                 if not is_moving(run) and run["last_seq"] <= after_seq:
                     return run
             await asyncio.sleep(POLL_S)
@@ -209,7 +204,7 @@ async def _follow(
                     for news in holding.news(await server.held(run_id, TOLD_MAX + 1)):
                         note(news)
                 asked_at = time.monotonic()
-        page = await server.ask_again(path, {"after_seq": after_seq, "limit": LINES_MAX})
+        page = await server.ask_again(calls.logs(run_id, after_seq))
 
 
 def _show(progress: output.Progress, show: Show, line: dict[str, Any]) -> None:
@@ -263,15 +258,15 @@ async def graph_id_of(server: ServerClient, graph: str) -> str:
     """Return `graph` if it is the id of a graph, or else the id of the latest graph that has it as its name."""
     if is_graph_id(graph):
         return graph
-    params: dict[str, Any] = {"limit": LINES_MAX}
+    cursor: str | None = None
     while True:
-        page = await server.ask("GET", "/graphs", params=params)  # The newest first.
+        page = await server.ask(calls.graphs(cursor))  # The newest first.
         for each in page["items"]:
             if each["name"] == graph:
                 return str(each["graph_id"])
         if page["next_cursor"] is None:
             raise StartRefused(f"no graph has the name {graph!r:.200}, or the id")
-        params["cursor"] = page["next_cursor"]
+        cursor = page["next_cursor"]
 
 
 def is_moving(run: dict[str, Any]) -> bool:
@@ -315,20 +310,11 @@ def _stopped_by_signals() -> Iterator[None]:
 
 @asynccontextmanager
 async def _far(settings: Settings, address: str) -> AsyncIterator[ServerClient]:
-    import httpx  # slow to import
-
-    async with httpx.AsyncClient(
-        base_url=address, headers=_token(settings), timeout=ANSWER_S, trust_env=False
-    ) as client:
-
-        async def call(method: str, path: str, **arguments: Any) -> within.Answer:
-            try:
-                answer = await client.request(method, path, **arguments)
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise OSError(str(error) or type(error).__name__) from error
-            return within.Answer(answer.status_code, answer.content)
-
-        yield ServerClient(call, address)
+    connection = AsyncConnection(address, settings.api_token, ANSWER_S, None)
+    try:
+        yield ServerClient(connection.send, address)
+    finally:
+        await connection.close()
 
 
 @asynccontextmanager
@@ -336,16 +322,7 @@ async def _near(
     settings: Settings, app: FastAPI, execute: Execute = _left_to_it, held: Held = _unknown
 ) -> AsyncIterator[ServerClient]:
     async with app.router.lifespan_context(app):
-        yield ServerClient(partial(within.call, app, token=_token(settings)), None, execute, held)
-
-
-def _token(settings: Settings) -> dict[bytes, bytes]:
-    # As bytes: httpx takes text in ASCII alone.
-    return (
-        {b"authorization": b"Bearer " + settings.api_token.encode(errors="surrogateescape")}
-        if settings.api_token
-        else {}
-    )
+        yield ServerClient(partial(within.call, app, token=bearer(settings.api_token)), None, execute, held)
 
 
 def check_existence(database: Database) -> None:
@@ -356,13 +333,3 @@ def check_existence(database: Database) -> None:
 def _answers(owner: str) -> bool:
     """Return whether `owner` is an address, and not the name of a command without HTTP."""
     return owner.startswith("http://")
-
-
-def _reason(problem: dict[str, Any]) -> str:
-    """Return why a call was refused: each fault with its place, up to FAULTS_SHOWN_MAX of them."""
-    faults = problem.get("errors", [])
-    if not faults:
-        return str(problem.get("detail") or problem.get("title") or "no reason is given").partition("\n")[0]
-    told = [f"{fault['pointer'] or '/'}: {fault['message']}" for fault in faults[:FAULTS_SHOWN_MAX]]
-    more = len(faults) - len(told)
-    return "; ".join(told) + (f"; and {more} more" if more else "")

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import argparse
 from typing import Any
-from urllib.parse import quote
 
 from service.cli import asking, inputs, output, text
+from service.client import Request, calls
 from service.core import codec
 from service.core.errors import StartRefused
 from service.settings import Settings
-
-PAGE_MAX = 1000
 
 
 def create(settings: Settings, arguments: argparse.Namespace) -> int:
     """Store a graph, and print its id and what looks wrong with it."""
     content = inputs.graph_of(arguments.file)
-    created = _post(settings, arguments, "/graph/create", content, what=str(arguments.file))
+    created = _ask(settings, arguments, calls.create(content), what=str(arguments.file))
     for warning in [] if arguments.json else created["warnings"]:
         asking.note(f"{warning['pointer']}: {warning['message']}")
     return _print(arguments, created, f"graph {created['graph_id']}")
@@ -27,36 +25,36 @@ def signal(settings: Settings, arguments: argparse.Namespace) -> int:
     """Send a run a signal with a payload, `null` by default."""
     payload = inputs.json_of("the payload", arguments.payload)
     run_id = asking.known_run_id(arguments.run_id)
-    sent = _post(settings, arguments, f"/runs/{run_id}/signals/{quote(arguments.name, safe='')}", payload)
+    sent = _ask(settings, arguments, calls.signal(run_id, arguments.name, payload))
     return _print(arguments, sent, f"run {run_id} has the signal {arguments.name!r:.200}")
 
 
 def cancel(settings: Settings, arguments: argparse.Namespace) -> int:
-    return _steer(settings, arguments, "cancel", {})
+    return _steer(settings, arguments, calls.cancel(asking.known_run_id(arguments.run_id)))
 
 
 def pause(settings: Settings, arguments: argparse.Namespace) -> int:
-    return _steer(settings, arguments, "pause", {})
+    return _steer(settings, arguments, calls.pause(asking.known_run_id(arguments.run_id)))
 
 
 def resume(settings: Settings, arguments: argparse.Namespace) -> int:
     """Let a paused run go on, or a failed one try its node again; with a patch of its state if one is given."""
-    return _steer(settings, arguments, "resume", {"patch": _patch_of(arguments), "max_steps": arguments.max_steps})
+    run_id = asking.known_run_id(arguments.run_id)
+    return _steer(settings, arguments, calls.resume(run_id, _patch_of(arguments), arguments.max_steps))
 
 
 def fork(settings: Settings, arguments: argparse.Namespace) -> int:
     """Start a new run from the state of another one after a step."""
     run_id = asking.known_run_id(arguments.run_id)
-    body = {"step": arguments.step, "patch": _patch_of(arguments), "graph_id": arguments.graph, "node": arguments.node}
-    forked = _post(settings, arguments, f"/runs/{run_id}/fork", _body(body), what="the fork")
+    request = calls.fork(run_id, arguments.step, _patch_of(arguments), arguments.graph, arguments.node)
+    forked = _ask(settings, arguments, request, what="the fork")
     return _print(arguments, forked, f"run {forked['run_id']}")
 
 
 def backtest(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print where the runs of one graph would have gone by the edges of another one."""
     runs = {"graph_id": arguments.runs, "status": arguments.status, "limit": arguments.limit}
-    wanted = {"runs": {name: value for name, value in runs.items() if value is not None}}
-    found = _post(settings, arguments, f"/graph/{quote(arguments.graph, safe='')}/backtest", _body(wanted))
+    found = _ask(settings, arguments, calls.backtest(arguments.graph, runs))
     if arguments.json:
         output.print_json(found)
         return 0
@@ -69,32 +67,28 @@ def backtest(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def limits(settings: Settings, arguments: argparse.Namespace) -> int:
     """List the limits on attempts, or set or delete one."""
-    is_list = arguments.action == "list"
-    if is_list is not (arguments.name is None) or (arguments.action == "set") is (arguments.max is None):
+    is_list, name = arguments.action == "list", arguments.name
+    if is_list is not (name is None) or (arguments.action == "set") is (arguments.max is None):
         raise StartRefused("write `limits`, `limits set NAME --max N [--per 1m]` or `limits delete NAME`")
     if is_list:
         return _list_limits(settings, arguments)
-    path = f"/limits/{quote(arguments.name, safe='')}"
     if arguments.action == "delete":
-        gone = _call(settings, arguments, "DELETE", path)
-        return _print(arguments, gone, f"the limit {arguments.name!r:.200} is deleted")
-    body = _body({"max": arguments.max, "per_s": arguments.per})
-    made = _call(settings, arguments, "PUT", path, body, what="the limit")
+        gone = _ask(settings, arguments, calls.delete_limit(name))
+        return _print(arguments, gone, f"the limit {name!r:.200} is deleted")
+    made = _ask(settings, arguments, calls.put_limit(name, arguments.max, arguments.per), what="the limit")
     period = "at once" if made["per_s"] is None else f"within any {made['per_s']:g} s"
-    return _print(arguments, made, f"the limit {arguments.name!r:.200} is {made['max']} {period}")
+    return _print(arguments, made, f"the limit {name!r:.200} is {made['max']} {period}")
 
 
 def _list_limits(settings: Settings, arguments: argparse.Namespace) -> int:
     async def ask() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        params: dict[str, Any] = {"limit": PAGE_MAX}
         async with asking.reading(settings) as server:
-            while True:
-                page = await server.ask("GET", "/limits", params=params)
+            page = await server.ask(calls.limits())
+            found: list[dict[str, Any]] = page["items"]
+            while page["next_cursor"] is not None:
+                page = await server.ask(calls.limits(page["next_cursor"]))
                 found += page["items"]
-                if page["next_cursor"] is None:
-                    return found
-                params["cursor"] = page["next_cursor"]
+            return found
 
     found = asking.run(ask())
     if arguments.json:
@@ -106,10 +100,9 @@ def _list_limits(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _steer(settings: Settings, arguments: argparse.Namespace, action: str, body: dict[str, Any]) -> int:
-    run_id = asking.known_run_id(arguments.run_id)
-    answer = _post(settings, arguments, f"/runs/{run_id}/{action}", _body(body))
-    return _print(arguments, answer, f"run {run_id} is {answer['status']}")
+def _steer(settings: Settings, arguments: argparse.Namespace, request: Request) -> int:
+    answer = _ask(settings, arguments, request)
+    return _print(arguments, answer, f"run {arguments.run_id} is {answer['status']}")
 
 
 def _patch_of(arguments: argparse.Namespace) -> Any:
@@ -121,29 +114,11 @@ def _patch_of(arguments: argparse.Namespace) -> Any:
     return patch
 
 
-def _body(members: dict[str, Any]) -> bytes:
-    """Return a body with the members that were given."""
-    return codec.encode({name: value for name, value in members.items() if value is not None}).encode()
-
-
-def _post(
-    settings: Settings, arguments: argparse.Namespace, path: str, content: bytes, what: str = "the call"
-) -> dict[str, Any]:
-    return _call(settings, arguments, "POST", path, content, what)
-
-
-def _call(
-    settings: Settings,
-    arguments: argparse.Namespace,
-    method: str,
-    path: str,
-    content: bytes = b"",
-    what: str = "the call",
-) -> dict[str, Any]:
+def _ask(settings: Settings, arguments: argparse.Namespace, request: Request, what: str = "the call") -> dict[str, Any]:
     async def ask() -> dict[str, Any]:
-        must_exist = path != "/graph/create" and method != "PUT"
+        must_exist = arguments.command != "create" and request.method != "PUT"
         async with asking.executing(settings, arguments.command, must_exist=must_exist) as server:
-            answer = await server.ask(method, path, what=what, content=content, headers=inputs.JSON)
+            answer = await server.ask(request, what=what)
             if server.address is None and arguments.command in ("signal", "resume", "fork"):
                 asking.note("no server runs on this database; the run goes on as soon as one does: rungraph serve")
             return answer

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from service.cli import asking, text
+from service.client import calls
 from service.core.errors import StartRefused
 from service.settings import Settings
 
@@ -31,8 +32,8 @@ def demo(settings: Settings, arguments: argparse.Namespace) -> int:
             raise StartRefused(f"cannot read {arguments.file}: {error.strerror}") from error
 
         async def start(server: asking.ServerClient) -> str:
-            content = {} if table is None else {"content": _chunks(table), "headers": {"content-type": "text/csv"}}
-            started = await server.ask("POST", "/demo/run_data_quality", what="the run", params=query, **content)
+            request = calls.start_example(query, None if table is None else _chunks(table))
+            started = await server.ask(request, what="the run")
             return str(started["run_id"])
 
         run = asking.run(asking.start_and_follow(settings, "demo", start, text.brief))

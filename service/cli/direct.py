@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from service.api.responses import texts
 from service.api.responses.texts import Text
 from service.cli import within
+from service.client.messages import Answer, Request
 from service.core import codec
 from service.core.errors import RungraphError
 from service.core.syntax.ids import is_graph_id, is_run_id
@@ -34,7 +35,7 @@ PAGE_MAX = 1000
 _ID = "([0-9a-f-]{32,36})"
 
 Params = Mapping[str, Any]
-Call = Callable[..., Awaitable[within.Answer]]
+Call = Callable[[Request], Awaitable[Answer]]
 
 
 @asynccontextmanager
@@ -48,15 +49,15 @@ async def reading(
     store = Reading(database)
     application: Call | None = None
 
-    async def call(method: str, path: str, **arguments: Any) -> within.Answer:
+    async def call(request: Request) -> Answer:
         nonlocal application
-        if method == "GET" and (found := await _answer(store, path, arguments.get("params") or {})) is not None:
-            return within.Answer(200, found.encode())
+        if request.method == "GET" and (found := await _answer(store, request.path, request.params)) is not None:
+            return Answer(200, found.encode())
         if application is None:
             app = _reader_of(settings, database, sources)
             await stack.enter_async_context(app.router.lifespan_context(app))
             application = partial(within.call, app, token=token)
-        return await application(method, path, **arguments)
+        return await application(request)
 
     async with AsyncExitStack() as stack:
         try:

@@ -9,8 +9,6 @@ from typing import Any
 from service.core import codec
 from service.core.errors import Invalid, NotJson, StartRefused
 
-JSON = {"content-type": "application/json"}
-
 
 def graph_of(file: Path) -> bytes:
     """Return the content of a graph's file, which is JSON."""

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from service.cli import asking, output, text
+from service.client import Request, calls
 from service.settings import Settings
 
 PAGE_MAX = 1000
@@ -15,9 +16,9 @@ def state(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print where a run is and what its state is, or its state after a step."""
     run_id = asking.known_run_id(arguments.run_id)
     if arguments.step is not None:
-        found = _get(settings, f"/runs/{run_id}/state", step=arguments.step)
+        found = _get(settings, calls.state(run_id, arguments.step))
         return _print(arguments, found, lambda: output.print_state(found["state"]))
-    found = _get(settings, f"/graph/state/{run_id}", limit=1)
+    found = _get(settings, calls.tail(run_id))
     found.pop("logs")
 
     def show() -> None:
@@ -30,7 +31,7 @@ def state(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def why(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print in a sentence why a run is where it is, its last decision and the attempts of the current step."""
-    found = _get(settings, f"/runs/{asking.known_run_id(arguments.run_id)}/why")
+    found = _get(settings, calls.why(asking.known_run_id(arguments.run_id)))
 
     def show() -> None:
         last = found["last_decision"]
@@ -45,12 +46,12 @@ def why(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def steps(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print the committed steps of a run: what each changed, and where the run went."""
-    path = f"/runs/{asking.known_run_id(arguments.run_id)}/steps"
+    run_id = asking.known_run_id(arguments.run_id)
     found: list[dict[str, Any]] = []
     after: int | None = arguments.after
     while after is not None and len(found) < arguments.limit:
         size = min(PAGE_MAX, arguments.limit - len(found))
-        page = _get(settings, path, after_step=after, limit=size)
+        page = _get(settings, calls.steps(run_id, after, size))
         found += page["items"]
         after = page["next_cursor"]
 
@@ -72,7 +73,7 @@ def show_graph(settings: Settings, arguments: argparse.Namespace) -> int:
 
     async def find() -> dict[str, Any]:
         async with asking.reading(settings) as server:
-            return await server.ask("GET", f"/graph/{await asking.graph_id_of(server, arguments.graph)}")
+            return await server.ask(calls.graph(await asking.graph_id_of(server, arguments.graph)))
 
     found = asking.run(find())
 
@@ -88,7 +89,7 @@ def tools(settings: Settings, arguments: argparse.Namespace) -> int:
 
     async def ask() -> dict[str, Any]:
         async with asking.reading(settings, with_tools=True) as server:
-            return await server.ask("GET", "/tools")
+            return await server.ask(calls.tools())
 
     found = asking.run(ask())
 
@@ -116,10 +117,10 @@ def schema(_: Settings, __: argparse.Namespace) -> int:
     return 0
 
 
-def _get(settings: Settings, path: str, **params: Any) -> dict[str, Any]:
+def _get(settings: Settings, request: Request) -> dict[str, Any]:
     async def ask() -> dict[str, Any]:
         async with asking.reading(settings) as server:
-            return await server.ask("GET", path, params=params)
+            return await server.ask(request)
 
     return asking.run(ask())
 

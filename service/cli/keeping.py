@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from service.cli import archive, asking, inputs, output
-from service.core import codec
+from service.cli import archive, asking, output
+from service.client import calls
 from service.core.errors import StartRefused
 from service.settings import Settings
 from service.store.database.sqlite.connections import Sqlite
@@ -41,8 +41,7 @@ async def _prune(settings: Settings, rule: dict[str, Any]) -> dict[str, int]:
         while not is_done:
             done, cursor, is_first = 0, None, True
             while is_first or cursor is not None:
-                body = codec.encode(rule if cursor is None else rule | {"cursor": cursor}).encode()
-                page = await server.ask("POST", "/runs/prune", what="the prune", content=body, headers=inputs.JSON)
+                page = await server.ask(calls.prune(rule, cursor), what="the prune")
                 total = {name: total[name] + page[name] for name in total}
                 done, cursor, is_first = done + page["done"], page["next_cursor"], False
             is_done = not done

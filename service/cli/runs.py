@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from service.cli import asking, inputs, output, text
+from service.client import calls
 from service.core import codec
 from service.core.errors import StartRefused
 from service.settings import Settings
@@ -29,17 +30,16 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     async def start(server: asking.ServerClient) -> str:
         if server.address and arguments.tools:
             asking.note(f"the server at {server.address} executes the run, with its own tools and not with --tools")
-        graph_id = await asking.graph_id_of(server, arguments.graph or "") if graph is None else await create(server)
-        body = {"graph_id": graph_id, "initial_state": state, "tags": tags}
-        if arguments.priority is not None:
-            body["priority"] = arguments.priority
-        content = codec.encode(body).encode()
-        started = await server.ask("POST", "/graph/run", what="the run", content=content, headers=inputs.JSON)
+        graph_id = (
+            await asking.graph_id_of(server, arguments.graph or "") if graph is None else await create(server, graph)
+        )
+        asked = calls.start(graph_id, state, tags, None, {"priority": arguments.priority})
+        started = await server.ask(asked, what="the run")
         return str(started["run_id"])
 
-    async def create(server: asking.ServerClient) -> str:
+    async def create(server: asking.ServerClient, content: bytes) -> str:
         name = str(arguments.file)
-        created = await server.ask("POST", "/graph/create", what=name, content=graph, headers=inputs.JSON)
+        created = await server.ask(calls.create(content), what=name)
         for warning in created["warnings"]:
             asking.note(f"{warning['pointer']}: {warning['message']}")
         return str(created["graph_id"])
@@ -115,16 +115,16 @@ async def _newest(
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Return up to `limit` runs, the newest first, and the names of their graphs by id if the runs do not have them."""
     found: list[dict[str, Any]] = []
+    cursor: str | None = None
     async with asking.reading(settings) as server:
         while len(found) < limit:
-            params["limit"] = min(PAGE_MAX, limit - len(found))
-            page = await server.ask("GET", "/runs", params=params)
+            page = await server.ask(calls.runs(params, min(PAGE_MAX, limit - len(found)), cursor))
             found += page["items"]
             if page["next_cursor"] is None:
                 break
-            params["cursor"] = page["next_cursor"]
+            cursor = page["next_cursor"]
         ids = dict.fromkeys(each["graph_id"] for each in found if "graph_name" not in each)
-        return found, {graph_id: (await server.ask("GET", f"/graph/{graph_id}"))["name"] for graph_id in ids}
+        return found, {graph_id: (await server.ask(calls.graph(graph_id)))["name"] for graph_id in ids}
 
 
 async def _print_lines(settings: Settings, run_id: str, show: Callable[[dict[str, Any]], str]) -> None:
@@ -132,8 +132,7 @@ async def _print_lines(settings: Settings, run_id: str, show: Callable[[dict[str
     async with asking.reading(settings) as server:
         after_seq, last_seq = 0, None
         while last_seq is None or after_seq < last_seq:
-            params = {"after_seq": after_seq, "limit": PAGE_MAX}
-            page = await server.ask("GET", f"/runs/{run_id}/logs", params=params)
+            page = await server.ask(calls.logs(run_id, after_seq))
             last_seq = page["last_seq"] if last_seq is None else last_seq
             for line in page["items"]:
                 after_seq = line["seq"]
@@ -144,7 +143,7 @@ async def _follow(settings: Settings, run_id: str, show: Callable[[dict[str, Any
     async with asking.reading(settings) as server:
         database = settings.database()
         if server.address is None and not database.is_shared and database.owner() is None:
-            now = await server.ask("GET", f"/graph/state/{run_id}", params={"limit": 1})
+            now = await server.ask(calls.tail(run_id))
             if asking.is_moving(now):
                 asking.note(
                     f"run {run_id} is {now['status']}, and nobody executes it until a server runs on its database"

@@ -3,41 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlencode
+
+from service.client.messages import Answer, Request
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message
 
-Content = bytes | AsyncIterator[bytes]
 
-
-class Answer(NamedTuple):
-    """The answer to a call."""
-
-    status: int
-    body: bytes
-
-
-async def call(
-    app: ASGIApp,
-    method: str,
-    path: str,
-    *,
-    token: Mapping[bytes, bytes],
-    params: Mapping[str, Any] | None = None,
-    content: Content = b"",
-    headers: Mapping[str, str] | None = None,
-) -> Answer:
-    """Call `app` and return its whole answer.
-
-    `token` is the header that carries the token, if there is one. A list among `params` gives the parameter once for
-    each of its items.
-    """
-    given = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+async def call(app: ASGIApp, request: Request, *, token: Mapping[bytes, bytes]) -> Answer:
+    """Call `app` and return its whole answer; `token` is the header that carries the token, if there is one."""
+    content = request.content
+    given = [(name.encode(), value.encode()) for name, value in request.headers.items()]
     length = [(b"content-length", str(len(content)).encode())] if isinstance(content, bytes) and content else []
-    query = urlencode(params or {}, doseq=True).encode()
-    scope = _scope(method, path, query, [(b"host", b"127.0.0.1"), *length, *token.items(), *given])
+    query = urlencode(request.params, doseq=True).encode()
+    scope = _scope(request.method, request.path, query, [(b"host", b"127.0.0.1"), *length, *token.items(), *given])
     chunks, parts, status = _chunks(content), list[bytes](), 500
 
     async def receive() -> Message:
@@ -72,7 +53,7 @@ def _scope(method: str, path: str, query: bytes, headers: list[tuple[bytes, byte
     }
 
 
-async def _chunks(content: Content) -> AsyncIterator[bytes]:
+async def _chunks(content: bytes | AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     if isinstance(content, bytes):
         yield content
     else:

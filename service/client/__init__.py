@@ -14,8 +14,20 @@ async_client AsyncClient, whose methods are awaited
 
 from service.client.async_client import AsyncClient
 from service.client.client import Client
-from service.client.errors import ApiError, ServerUnreachable
+from service.client.connections import AsyncConnection
+from service.client.errors import ApiError, NotRungraph, ServerUnreachable
 from service.client.messages import Answer, Request
 from service.client.shown import RunState, RunView
 
-__all__ = ["Answer", "ApiError", "AsyncClient", "Client", "Request", "RunState", "RunView", "ServerUnreachable"]
+__all__ = [
+    "Answer",
+    "ApiError",
+    "AsyncClient",
+    "AsyncConnection",
+    "Client",
+    "NotRungraph",
+    "Request",
+    "RunState",
+    "RunView",
+    "ServerUnreachable",
+]

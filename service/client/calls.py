@@ -29,6 +29,10 @@ def post(path: str, body: Any = None, *, key: str | None = None, is_repeatable: 
     )
 
 
+def _put(path: str, body: Mapping[str, Any]) -> Request:
+    return Request("PUT", path, content=json_body(dict(body)), headers=JSON_TYPE, is_repeatable=True)
+
+
 def new_key() -> str:
     """Return an idempotency key that nobody else has."""
     return str(uuid.uuid4())
@@ -63,6 +67,11 @@ def graphs(cursor: str | None = None) -> Request:
 
 def mermaid(graph_id: str) -> Request:
     return get(f"/graph/{_part(graph_id)}/mermaid")
+
+
+def tail(run_id: str, after_seq: int = 0, limit: int = 1) -> Request:
+    """Return the call for a run with its state and some lines of its log."""
+    return get(f"/graph/state/{_part(run_id)}", after_seq=after_seq, limit=limit)
 
 
 def run(run_id: str) -> Request:
@@ -149,6 +158,43 @@ def delete(run_id: str) -> Request:
 
 def backtest(graph_id: str, runs: Mapping[str, Any]) -> Request:
     return post(f"/graph/{_part(graph_id)}/backtest", {"runs": _given(runs)}, is_repeatable=True)
+
+
+def prune(rule: Mapping[str, Any], cursor: str | None) -> Request:
+    return post("/runs/prune", _given({**rule, "cursor": cursor}))
+
+
+def limits(cursor: str | None = None) -> Request:
+    return get("/limits", limit=PAGE_MAX, cursor=cursor)
+
+
+def put_limit(name: str, most: int, per_s: float | None) -> Request:
+    return _put(f"/limits/{_part(name)}", _given({"max": most, "per_s": per_s}))
+
+
+def delete_limit(name: str) -> Request:
+    return Request("DELETE", f"/limits/{_part(name)}")
+
+
+def schedules(cursor: str | None = None) -> Request:
+    return get("/schedules", limit=PAGE_MAX, cursor=cursor)
+
+
+def schedule(name: str) -> Request:
+    return get(f"/schedules/{_part(name)}")
+
+
+def put_schedule(name: str, schedule: Mapping[str, Any]) -> Request:
+    return _put(f"/schedules/{_part(name)}", schedule)
+
+
+def steer_schedule(name: str, action: str) -> Request:
+    """Return the call for an action: `pause`, `resume` or `trigger`. Only a trigger must not be repeated."""
+    return post(f"/schedules/{_part(name)}/{action}", is_repeatable=action != "trigger")
+
+
+def delete_schedule(name: str) -> Request:
+    return Request("DELETE", f"/schedules/{_part(name)}")
 
 
 def tools() -> Request:

@@ -50,6 +50,10 @@ class ApiError(RungraphError):
         return type(self), (self.status, self.title, self.detail, self.errors, self.type)
 
 
+class NotRungraph(ApiError):
+    """The answer is none that Rungraph gives."""
+
+
 class ServerUnreachable(RungraphError, ConnectionError):
     """No answer came. If `may_have_arrived`, the server may have carried out the call."""
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 
-from service.client.errors import ApiError
+from service.client.errors import ApiError, NotRungraph
 
 JsonObject = dict[str, Any]
 
@@ -39,15 +39,15 @@ def json_body(value: Any) -> bytes:
 
 
 def read_object(answer: Answer) -> JsonObject:
-    """Return the JSON object of an answer. Raise ApiError if the server refused the call."""
+    """Return the JSON object of an answer, empty if it has no content. Raise ApiError if the call was refused."""
+    if answer.status == 204:
+        return {}
     try:
         document = json.loads(answer.body)
     except ValueError:
         document = None
     if not isinstance(document, dict):
-        raise ApiError(
-            answer.status, "not a Rungraph server", f"the answer is {answer.status}, and no JSON object of Rungraph's"
-        )
+        raise NotRungraph(answer.status, "Not Rungraph", f"the answer is {answer.status}, and no JSON object")
     if answer.status >= 300:
         raise ApiError.of(answer.status, document)
     return document

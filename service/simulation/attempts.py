@@ -20,7 +20,7 @@ from service.engine.timeouts import call_on_loop
 
 Failure = str | Exception
 """A type of error, such as `timeout`, or an exception, as if the tool had raised it."""
-Failures = Mapping[int | str, Failure | Sequence[Failure]]
+Failures = Mapping[Any, Failure | Sequence[Failure]]
 """Failures by the number of a step of the first run, or by the name of a node of any run. Each fails one attempt."""
 
 
@@ -29,8 +29,8 @@ class InjectedFailures:
 
     def __init__(self, failures: Failures) -> None:
         """Raise ValueError for a type of error that does not exist."""
-        self._left = {
-            place: list(found) if isinstance(found, list | tuple) else [found] for place, found in failures.items()
+        self._left: dict[int | str, list[Failure]] = {
+            place: [found] if isinstance(found, str | Exception) else [*found] for place, found in failures.items()
         }
         for each in (failure for found in self._left.values() for failure in found):
             if isinstance(each, str) and each not in ERROR_TYPES:

@@ -57,13 +57,14 @@ def test_tools_are_replaced_by_functions_and_canned_results() -> None:
     retried = simulate(RETRIED, tools={"add": [ValueError("no"), {"n": [1]}]})
     assert (retried.state, retried.attempts) == ({"n": [1]}, [("a", 1, "tool_error"), ("a", 2, None)])
     with pytest.raises(TypeError):
-        simulate(ADD, tools={"add": 1})  # type: ignore[dict-item]
+        simulate(ADD, tools={"add": 1})
     with pytest.raises(Invalid, match="no tool 'add'"):
         simulate(ADD, tools={"other": add})
 
 
 def test_failures_are_injected_at_steps_and_nodes() -> None:
-    for failures in ({1: "timeout"}, {"a": ["timeout"]}, {1: "timeout", "b": "tool_error"}):
+    given: list[dict[Any, Any]] = [{1: "timeout"}, {"a": ["timeout"]}, {1: "timeout", "b": "tool_error"}]
+    for failures in given:
         trace = simulate(RETRIED, tools=[add], failures=failures)
         assert trace.attempts == [("a", 1, "timeout"), ("a", 2, None)]
         assert trace.ended_at == "2030-01-01T00:00:01.000Z"

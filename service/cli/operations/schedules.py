@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import argparse
 from typing import Any
-from urllib.parse import quote
 
 from service.cli import asking, inputs, output, text
-from service.core import codec
+from service.client import Request, calls
 from service.core.errors import StartRefused
 from service.core.syntax.ids import is_graph_id
 from service.settings import Settings
-
-PAGE_MAX = 1000
 
 _SHOWN = (
     *("name", "graph", "graph_id", "cron", "every_s", "timezone", "overlap", "catch_up", "paused", "next"),
@@ -27,12 +24,10 @@ def schedules(settings: Settings, arguments: argparse.Namespace) -> int:
         raise StartRefused(f"schedules {action} takes {'no' if name else 'a'} NAME")
     if action == "list":
         return _list(settings, arguments)
-    path = f"/schedules/{quote(name, safe='')}"
     if action == "show":
-        found = asking.run(_read(settings, path, {}))
+        found = asking.run(_read(settings, calls.schedule(name)))
     else:
-        body = _body_of(arguments) if action == "set" else {}
-        found = asking.run(_change(settings, arguments, path, body))
+        found = asking.run(_change(settings, arguments, _request_of(arguments)))
     if arguments.json:
         output.print_json(found)
     elif action == "show":
@@ -43,12 +38,11 @@ def schedules(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _list(settings: Settings, arguments: argparse.Namespace) -> int:
-    found: list[dict[str, Any]] = []
-    params: dict[str, Any] | None = {"limit": PAGE_MAX}
-    while params is not None:
-        page = asking.run(_read(settings, "/schedules", params))
+    page = asking.run(_read(settings, calls.schedules()))
+    found: list[dict[str, Any]] = page["items"]
+    while page["next_cursor"] is not None:
+        page = asking.run(_read(settings, calls.schedules(page["next_cursor"])))
         found += page["items"]
-        params = {**params, "cursor": page["next_cursor"]} if page["next_cursor"] is not None else None
     if arguments.json:
         output.print_json(found)
         return 0
@@ -79,17 +73,25 @@ def _body_of(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-async def _read(settings: Settings, path: str, params: dict[str, Any]) -> dict[str, Any]:
+async def _read(settings: Settings, request: Request) -> dict[str, Any]:
     async with asking.reading(settings) as server:
-        return await server.ask("GET", path, params=params)
+        return await server.ask(request)
 
 
-async def _change(settings: Settings, arguments: argparse.Namespace, path: str, body: dict[str, Any]) -> dict[str, Any]:
+def _request_of(arguments: argparse.Namespace) -> Request:
+    match arguments.action:
+        case "set":
+            return calls.put_schedule(arguments.name, _body_of(arguments))
+        case "delete":
+            return calls.delete_schedule(arguments.name)
+        case action:
+            return calls.steer_schedule(arguments.name, action)
+
+
+async def _change(settings: Settings, arguments: argparse.Namespace, request: Request) -> dict[str, Any]:
     action = arguments.action
-    method, path = {"set": ("PUT", path), "delete": ("DELETE", path)}.get(action, ("POST", f"{path}/{action}"))
-    sent = {} if action == "delete" else {"content": codec.encode(body).encode(), "headers": inputs.JSON}
     async with asking.executing(settings, arguments.command, must_exist=True) as server:
-        answer = await server.ask(method, path, what=f"schedules {action}", **sent)
+        answer = await server.ask(request, what=f"schedules {action}")
         if server.address is None and action in ("set", "resume", "trigger"):
             asking.note("no server runs on this database; runs start as soon as one does: rungraph serve")
         return answer

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from service.core.errors import LeaseLost
+from service.core.join import child_id
 from service.core.transitions import Status
 from service.store import Store
 from service.store.commands.signals import MAILBOX_MAX
-from service.store.commands.start_children import child_id
 from service.store.database.protocol import Database
 from service.store.rows.keys import Idempotency
 from service.store.rows.records import Claimed

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from service.core.join import child_id
 from service.store import Store
-from service.store.commands.start_children import child_id
 from service.store.database.protocol import Database
 from service.store.rows.records import Claimed
 from tests.support.store.carrying import LATER, NAP, begun, parked, single

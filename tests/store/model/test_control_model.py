@@ -29,13 +29,13 @@ from hypothesis.stateful import (
 
 from service.core import join
 from service.core.errors import Conflict, LeaseLost
+from service.core.join import child_id
 from service.core.moves import CallTool, Failed, Outcome, next_move
 from service.core.state import State
 from service.core.transitions import Status
 from service.store import Store
 from service.store.commands.servers import Servers
 from service.store.commands.start import Start
-from service.store.commands.start_children import child_id
 from service.store.database.clock import iso
 from service.store.database.protocol import Database
 from service.store.database.sqlite.connections import Sqlite

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from service.core.errors import LeaseLost
+from service.core.join import child_id
 from service.core.transitions import Status
-from service.store.commands.start_children import child_id
 from service.store.database.protocol import Database
 from service.store.database.transaction import Transaction
 from tests.support.store.carrying import (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
+from service.core.join import child_id
 from service.core.run import Transition
 from service.core.state import Changes, State
 from service.store import Store
-from service.store.commands.start_children import child_id
 from service.store.rows.records import Claimed, Lease
 from tests.support.store.carrying import (
     AGAIN,
