@@ -167,9 +167,8 @@ async def reading(settings: Settings, *, with_tools: bool = False) -> AsyncItera
     check_existence(database)
     from service.cli import direct  # imports the store
 
-    async with direct.reading(
-        settings, database, bearer(settings.api_token), settings.tools if with_tools else ()
-    ) as call:
+    token, sources = bearer(settings.api_token), settings.tools if with_tools else ()
+    async with direct.reading(settings, database, token, sources) as call:
         yield ServerClient(call, None)
 
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from service.core import codec, traces
 from service.core.queueing.limits import fault_of_name
 from service.core.signature import code_of, is_async, parameters_of
+from service.core.typed import StateType, state_type_of
 
 JsonObject = dict[str, Any]
 
@@ -70,6 +71,8 @@ class Tool:
     """Whether its author declares that another call, or a call whose result is never used, does no harm."""
     limit: str | None = None
     """The limit that its attempts need a slot of, unless the node names another."""
+    state_type: StateType | None = None
+    """The declared type of its state, if it declares one."""
 
     @classmethod
     def of(
@@ -86,16 +89,18 @@ class Tool:
         _check_limit(name, limit)
         try:
             code = code_of(function)
+            parameters = parameters_of(function)
             return cls(
                 name=name,
                 function=function,
                 description=_description(function),
-                parameters=parameters_of(function),
+                parameters=parameters,
                 is_async=is_async(function),
                 place=traces.place_of(code) if code else "",
                 folder=_folder(code.co_filename) if code else "",
                 is_pure=pure,
                 limit=limit,
+                state_type=state_type_of(function) if "state" in parameters else None,
             )
         except TypeError as error:
             raise TypeError(f"tool {name!r:.200} {error}") from error

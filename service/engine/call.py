@@ -22,6 +22,7 @@ from service.core.moves import CallTool, Failed, Outcome, Succeeded
 from service.core.run import Level
 from service.core.state import State
 from service.core.tool import Tool
+from service.core.typed import BoundState, StateType
 from service.engine.guard import forks
 from service.engine.guard.interpreter import Tracing
 from service.engine.guard.own_context import OwnContext
@@ -58,6 +59,11 @@ class AttemptContext:
 
 class Call:
     """One call of a tool. It is kept after a timeout or a cancel, so that it can refuse a late result."""
+
+    _bound: BoundState | None = None
+    """The state as a tool with a declared type takes it."""
+    _misfit: StateInvalid | None = None
+    """Raised if the state does not fit that type."""
 
     def __init__(
         self,
@@ -123,6 +129,8 @@ class Call:
 
     def failure(self, error: BaseException) -> Failed:
         """Turn an exception into a failure, with its place in the author's code and its traceback."""
+        if error is self._misfit:
+            return Failed(StateInvalid.type, _fit(str(error)))
         try:
             return Failed("tool_error", traces.describe(error, self._tool.folder), traces.format_traceback(error))
         except BaseException as broken:  # A tool's exception may raise anything, also when its message is read.
@@ -151,17 +159,28 @@ class Call:
         """Call the function and return what it returns; for an async tool, that is a coroutine."""
         self._state = self._before.to_object()
         self._original_values = dict(self._state)
+        if self._tool.state_type is not None:
+            self._bind(self._tool.state_type)
         return self._tool.function(**{name: self._argument(name) for name in self._tool.parameters})
+
+    def _bind(self, state_type: StateType) -> None:
+        try:
+            self._bound = state_type.bind(self._state)
+        except StateInvalid as error:
+            self._misfit = error
+            raise
 
     def _argument(self, name: str) -> Any:
         if name == "state":
-            return self._state
+            return self._state if self._bound is None else self._bound.value
         move = self.move
         if name == "metadata":
             return copy.deepcopy(move.metadata)
         return AttemptContext(self._run_id, move.step, move.attempt, move.node, self._runs_folder, self._lines)
 
     def _outcome(self, returned: Any) -> Outcome:
+        if self._bound is not None:
+            returned = self._bound.changes(returned)
         if returned is not None and not isinstance(returned, dict):
             place = f" ({self._tool.place})" if self._tool.place else ""
             what = f"the tool returned a {type(returned).__name__}; it must return a dict or None{place}"

@@ -13,6 +13,7 @@ import pytest
 
 from service.cli import direct, within
 from service.cli.direct import _answer, _reader_of, reading
+from service.client import calls
 from service.settings import Settings
 from service.store.database.sqlite.connections import Sqlite
 from service.store.reading import Reading
@@ -76,7 +77,7 @@ async def test_answers_are_those_of_the_application(database: Sqlite) -> None:
     store, app = Reading(database), _reader_of(Settings(), database, ())
     async with app.router.lifespan_context(app):
         for path, params in CALLS:
-            expected = await within.call(app, "GET", path, token={}, params=params)
+            expected = await within.call(app, calls.get(path, **params), token={})
             assert expected.status == 200, (path, params)
             found = await _answer(store, path, params) or ""
             assert without_durations(found) == without_durations(expected.body.decode()), (path, params)
@@ -96,10 +97,10 @@ async def test_what_is_unusual_is_asked_of_an_application_that_is_built_once(
 
     monkeypatch.setattr(direct, "_reader_of", build)
     async with reading(Settings(), database, {}, ()) as call:
-        assert (await call("GET", "/runs", params={"limit": 1})).status == 200
+        assert (await call(calls.get("/runs", limit=1))).status == 200
         assert built == []
-        assert (await call("GET", f"/runs/{NOBODY}/why")).status == 404
-        assert (await call("GET", "/runs", params={"limit": 0})).status == 422
+        assert (await call(calls.why(NOBODY))).status == 404
+        assert (await call(calls.get("/runs", limit=0))).status == 422
     assert len(built) == 1
 
 

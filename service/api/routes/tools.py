@@ -20,6 +20,7 @@ async def list_tools(services: ServicesDep) -> Json:
             "parameters": list(tool.parameters),
             "pure": tool.is_pure,
             "limit": tool.limit,
+            "state_schema": None if tool.state_type is None else tool.state_type.schema,
         }
         for _, tool in sorted(services.tools.items())
     ]

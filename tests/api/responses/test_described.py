@@ -287,6 +287,7 @@ SPECIAL: dict[tuple[str, int], Answered] = {
     ("list_values", 200): lambda c, _: c.get(f"/runs/{waiting(c)}/keys/n"),
     ("list_files", 200): lambda c, _: read(c, "files"),
     ("list_signals", 200): lambda c, _: signals_of(c),
+    ("get_schema", 200): lambda c, _: c.get("/schema/graph.json"),
     ("get_flowchart", 200): lambda c, g: c.get(f"/graph/{g}/mermaid"),
     ("begin_session", 204): lambda c, _: c.post("/session", json={"token": "TOKEN"}),
     ("end_session", 204): lambda c, _: c.delete("/session"),
