@@ -93,6 +93,12 @@ nodes: st.SearchStrategy[Any] = (
         **_options,
     )
 )
+nodes = nodes | _with(
+    {"graphs": st.dictionaries(_state_keys, _state_keys, min_size=1, max_size=3), "into": _state_keys},
+    input=st.lists(_state_keys, max_size=3),
+    max_parallel=_counts,
+    **_options,
+)
 _error_edges = _with({"to": _targets, "on_error": st.just(True) | _error_types}, into=_state_keys, condition=conditions)
 
 
@@ -112,6 +118,7 @@ def graph_documents(draw: st.DrawFn) -> dict[str, Any]:
     """A document that defines a graph, in any mixture of kinds, long forms and shorthands."""
     optional = {
         "name": draw(texts),
+        "$schema": draw(texts),
         "max_steps": draw(_counts),
         "edges": draw(st.dictionaries(st.sampled_from(NODES), edge_lists(), max_size=4)),
     }
