@@ -12,19 +12,31 @@ Ids are captured from answers: RUN_ID and GRAPH_ID stand for the last ones. Comm
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import Any
 
 import pytest
 
+from service.testing import server
 from service.tools import registry
+from tests.support.api import testclient  # noqa: F401  # Its import warns, and the documentation's does not then.
 from tests.support.docs.answers import difference, settled
 from tests.support.docs.blocks import Block, blocks_of
 from tests.support.docs.curl import call, commands_of
 from tests.support.system.process import Server
+
+
+def _execute_test(test: Callable[..., None]) -> None:
+    """Call a test of the documentation with the fixture that it may take."""
+    if "rungraph_server" in inspect.signature(test).parameters:
+        with server() as found:
+            test(rungraph_server=found)
+    else:
+        test()
 
 
 class Answer:
@@ -45,6 +57,8 @@ class Page:
         self._file = file
         self._server = server
         self._ids: dict[str, str] = {}
+        self._names: dict[str, Any] = {"__name__": "documentation"}
+        """What the Python of the page has defined so far."""
 
     def execute(self) -> None:
         """Execute all blocks; AssertionError names the place of the first answer that differs."""
@@ -79,7 +93,7 @@ class Page:
             for command in commands_of(block.text):
                 answer = self._call(block, self._named(command))
         elif block.language == "python" and "file" not in block.marks:
-            self._run(compile(self._named(block.text), block.place, "exec"))
+            self._run(compile(self._named(block.text), block.place, "exec", dont_inherit=True))
         elif block.language == "json":
             self._post(block)
         return answer
@@ -104,7 +118,11 @@ class Page:
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self._server.folder)
             patch.setattr(registry, "_declared", [])  # A tool of the documentation is none of other tests.
-            exec(code, {"__name__": "documentation"})
+            before = dict(self._names)
+            exec(code, self._names)
+            for name, made in list(self._names.items()):
+                if name.startswith("test_") and made is not before.get(name):
+                    _execute_test(made)
 
     def _post(self, block: Block) -> None:
         document: Any = json.loads(self._named(block.text))
@@ -120,6 +138,7 @@ class Page:
 
     def _named(self, text: str) -> str:
         text = text.replace("ws://localhost:8000", self._server.url.replace("http", "ws"))
+        text = text.replace('"http://localhost:8000"', f'"{self._server.url}"')
         for name, value in self._ids.items():
             text = re.sub(rf"\b{name}\b", value, text)
         return text

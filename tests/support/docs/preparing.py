@@ -10,6 +10,10 @@ from tests.support.docs.blocks import blocks_of
 PAGES = [
     "README.md",
     "docs/guide.md",
+    "docs/tools.md",
+    "docs/client.md",
+    "docs/embedding.md",
+    "docs/testing.md",
     "docs/http.md",
     "docs/limits.md",
     "docs/schedules.md",
