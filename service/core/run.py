@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from service.core.state import Changes, State
+from service.core.syntax.trace_context import Trace
 from service.core.transitions import Status
 
 if TYPE_CHECKING:  # The types of graphs are slow to import, and much of the store only needs the enumerations below.
@@ -122,6 +123,8 @@ class Run(NamedTuple):
     """The number of ancestors of a child run."""
     priority: int = 0
     """Runs with a higher priority are claimed first; children have that of their parent."""
+    trace: Trace | None = None
+    """The trace that the run belongs to."""
 
     @property
     def steps_max(self) -> int:

@@ -21,6 +21,7 @@ from service.engine.isolation.pool import ProcessPool
 from service.engine.lines import LineBuffer
 from service.engine.threads import Threads
 from service.engine.timeouts import Canceller, await_thread, call_on_loop
+from service.spans import RunSpans
 
 
 class Carrier(Canceller, Protocol):
@@ -64,16 +65,21 @@ class Attempts:
         tool = self.tools.get(node.tool)
         return None if tool is None else tool.limit
 
-    async def attempt(self, run: Run, move: CallTool, lines: LineBuffer, carrier: Carrier) -> Outcome:
+    async def attempt(
+        self, run: Run, move: CallTool, lines: LineBuffer, carrier: Carrier, spans: RunSpans | None = None
+    ) -> Outcome:
         """Call the tool of `move`, which is in `tools`, with a fresh copy of the state.
 
         Raise nothing but the cancel of the carrier.
         """
         if move.isolate:
-            request = encode_call(run, move, self._runs_folder, self.state_bytes_max)
+            headers = None if spans is None else spans.headers()
+            request = encode_call(run, move, self._runs_folder, self.state_bytes_max, headers)
             return await self._isolation.call(request, move, lines, carrier.begin)
         tool = self.tools[move.tool]
         call = Call(tool, run.id, run.state, move, lines, self._runs_folder, self.state_bytes_max)
+        if spans is not None:
+            call.enter(spans.enter)
         if tool.is_async:
             await carrier.begin()
             return await call_on_loop(call, move.timeout_s, carrier)

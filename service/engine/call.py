@@ -11,7 +11,7 @@ import contextvars
 import copy
 import inspect
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,10 @@ class Call:
         # An empty context, so that no attempt sees the context variables of another one.
         self._context = contextvars.Context()
         self._context.run(current.set, lines)
+
+    def enter(self, enter: Callable[[], None]) -> None:
+        """Call `enter` before the tool is called, with the context variables that the tool has."""
+        self._context.run(enter)
 
     def plain(self) -> Outcome | None:
         """Call a plain function. Return None if it returned an awaitable, which `awaited` then awaits."""

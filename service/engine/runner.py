@@ -24,6 +24,7 @@ from service.engine.ahead import Ahead
 from service.engine.attempt import Attempts
 from service.engine.lines import LineBuffer
 from service.engine.timestamps import read_moment
+from service.spans import RunSpans, begin_run
 from service.store import Store
 from service.store.commands.commit import Moved
 from service.store.commands.queueing.acquire import Asking
@@ -64,6 +65,8 @@ class Runner:
         self._store = store
         self._attempts = attempts
         self._is_alone = is_alone
+        self._spans: RunSpans | None = None
+        """The spans of OpenTelemetry, if somebody traces."""
         self._yielded_at = time.monotonic()
         # A server that died may have been so far ahead. Until then each step is committed alone, so that what it died
         # of is found: a step without a commit before it.
@@ -120,11 +123,13 @@ class Runner:
 
         Raise LeaseLost, with nothing written, if the lease no longer holds.
         """
-        self._task = asyncio.current_task()
+        self._task, self._spans = asyncio.current_task(), begin_run(self._run)
         try:
             await self._carry()
         finally:
             self._ahead.close()
+            if self._spans is not None:
+                self._spans.end(self._run)
 
     async def _carry(self) -> None:
         while not self._stopping and (move := next_move(self._run)) is not None:
@@ -156,7 +161,9 @@ class Runner:
             return run
         if isinstance(move, CallTool) and (parked := await self._enter(move)) is not None:
             return parked
-        started = time.monotonic()
+        started, spans = time.monotonic(), self._spans
+        if spans is not None:
+            spans.begin_step(self._run, move)
         try:
             outcome = await (self._call(move) if isinstance(move, CallTool) else self._observe(move))
         except _Parked as parked_late:
@@ -176,6 +183,8 @@ class Runner:
         if isinstance(move, CallTool):
             figures.attempts.observe(finished - started)
         figures.note(transition, time.monotonic() - started)
+        if spans is not None:
+            spans.end_step(transition)
         self.is_committing = False
         self.lines = None
         return run
@@ -184,7 +193,8 @@ class Runner:
         """Return whether `move` may be made before all earlier steps are committed."""
         if not isinstance(move, CallTool) or not self._attempts.is_pure(move) or self._run.step < self._alone_until:
             return False
-        return self._slot_at is None and not self._needs_slot()
+        # Whoever reads a trace may take the span of a step as committed.
+        return self._spans is None and self._slot_at is None and not self._needs_slot()
 
     async def _go_ahead(self, transition: Transition, started: float, finished: float) -> Run:
         """Return the run after `transition`, which is committed later. If the run rests then, commit it now."""
@@ -256,7 +266,9 @@ class Runner:
 
     async def _call(self, move: CallTool) -> Outcome:
         self.lines = LineBuffer(move)
-        outcome = await self._attempts.attempt(self._run, move, self.lines, carrier=self)
+        outcome = await self._attempts.attempt(self._run, move, self.lines, carrier=self, spans=self._spans)
+        if self._spans is not None:
+            self._spans.end_attempt(outcome)
         self.lines.close()
         await self.lines.settle()
         return outcome

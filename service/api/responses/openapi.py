@@ -97,18 +97,29 @@ _IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
 }
 
+_TRACE = [
+    {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": f"{what} (W3C Trace Context). A malformed one is ignored.",
+        "schema": {"type": "string"},
+    }
+    for name, what in (("traceparent", "The trace that the run belongs to"), ("tracestate", "What vendors add to it"))
+]
+
 GRAPH_BODY = _body(_json(_of("GraphDocument"), examples.GRAPHS))
-RUN_BODY = {**_body(_json(_of("RunRequest"), examples.RUNS)), "parameters": [_IDEMPOTENCY_KEY]}
+RUN_BODY = {**_body(_json(_of("RunRequest"), examples.RUNS)), "parameters": [_IDEMPOTENCY_KEY, *_TRACE]}
 SCHEDULE_BODY = _body(_json(_of("ScheduleRequest"), examples.SCHEDULES))
 SESSION_BODY = _body(_json(_of("SessionRequest"), examples.SESSIONS))
 ACTION_BODY = _body(_json(_of("RunActionRequest"), examples.ACTIONS))
 PRUNE_BODY = _body(_json(_of("PruneRequest"), examples.PRUNES))
 LIMIT_BODY = _body(_json(_of("LimitRequest"), examples.LIMITS))
 RESUME_BODY = _body(_json(_of("ResumeRequest"), examples.RESUMES), required=False)
-FORK_BODY = _body(_json(_of("ForkRequest"), examples.FORKS), required=False)
+FORK_BODY = {**_body(_json(_of("ForkRequest"), examples.FORKS), required=False), "parameters": _TRACE}
 BACKTEST_BODY = _body(_json(_of("BacktestRequest"), examples.BACKTESTS))
 SIGNAL_BODY = {**_body(_json(_ANY, examples.SIGNALS)), "parameters": [_IDEMPOTENCY_KEY]}
-DEMO_BODY = _body(
+_DEMO_BODY = _body(
     {
         **_json(_of("DemoRequest"), examples.DEMOS),
         # Any bytes are accepted; the run reads them.
@@ -116,6 +127,7 @@ DEMO_BODY = _body(
     },
     required=False,
 )
+DEMO_BODY = {**_DEMO_BODY, "parameters": _TRACE}
 
 FILE = {
     "description": "The file",

@@ -23,10 +23,11 @@ from service.api.parameters import DecimalNumber, Number, ServicesDep, SettingsD
 from service.api.responses import answers, requests
 from service.api.responses.openapi import DEMO_BODY, refusals
 from service.api.responses.rendering import Json
-from service.api.routes.runs.start import initial_state, started
+from service.api.routes.runs.start import initial_state, started, trace_of
 from service.api.services import WRITE_WITHIN_S, ApiSettings, Services
 from service.core import codec
 from service.core.errors import Fault, Invalid, Unavailable
+from service.core.syntax.trace_context import Trace
 from service.core.tool import JsonObject
 from service.core.validation.spelling import closest
 from service.store.commands.start import Start
@@ -82,7 +83,7 @@ async def run_data_quality(
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         source, asked = await _keep_table(request, services, settings, folder, asked, options)
         try:
-            await _start(services, settings, run_id, source, asked)
+            await _start(services, settings, run_id, source, asked, trace_of(request))
         except Unavailable:
             undo.pop_all()  # The run may exist after all, and would need its folder.
             raise
@@ -170,12 +171,19 @@ async def _read_request(
     return asked
 
 
-async def _start(services: Services, settings: ApiSettings, run_id: str, source: JsonObject, asked: JsonObject) -> None:
+async def _start(
+    services: Services,
+    settings: ApiSettings,
+    run_id: str,
+    source: JsonObject,
+    asked: JsonObject,
+    trace: Trace | None,
+) -> None:
     example = services.example
     threshold = asked.pop("threshold", 0)
     state = initial_state(example.initial_state(source, threshold, asked), settings.state_bytes_max)
     await services.store.graphs.add(example.graph, within_s=WRITE_WITHIN_S)
-    start = Start(run_id, example.graph.id, state, {})
+    start = Start(run_id, example.graph.id, state, {}, trace=trace)
     await services.store.runs.start(start, within_s=WRITE_WITHIN_S)
 
 

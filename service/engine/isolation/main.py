@@ -18,8 +18,10 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn
 
+from service import spans
 from service.core.errors import StartRefused
 from service.core.moves import Failed, Outcome
 from service.core.run import Level
@@ -65,13 +67,15 @@ def serve(load: Callable[[Any], Mapping[str, Tool]]) -> NoReturn:
 
 
 def _serve(message: Message, tools: Mapping[str, Tool], server: _ServerLink) -> None:
-    run_id, state, move, runs_folder, state_bytes_max = decode_call(message)
+    run_id, state, move, runs_folder, state_bytes_max, trace = decode_call(message)
     lines = server.begin()
     tool = tools.get(move.tool)
     if tool is None:
         server.end(Failed("tool_missing", describe_missing(move.tool, tools)))
     else:
         call = Call(tool, run_id, state, move, lines, runs_folder, state_bytes_max)
+        if trace is not None:
+            call.enter(partial(spans.enter, trace))
         outcome = None if tool.is_async else call.plain()
         if outcome is None:
             _call_on_loop(call, server)

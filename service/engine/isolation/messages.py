@@ -3,7 +3,7 @@
 A message is a list that begins with its kind, sent as its length and its text. The server sends
 
     load TOOLS
-    call RUN_ID ENTRIES NODE TOOL METADATA STEP ATTEMPT RUNS_FOLDER STATE_BYTES_MAX
+    call RUN_ID ENTRIES NODE TOOL METADATA STEP ATTEMPT RUNS_FOLDER STATE_BYTES_MAX TRACE
 
 The process answers `load` with `ready`, or with `refused MESSAGE` if its tools cannot be loaded. It answers `call` with
 `begun`, any number of `line`, `left_out COUNT` if lines were left out, then `succeeded SET UNSET` or
@@ -17,12 +17,13 @@ import socket
 import struct
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from service.core import codec
 from service.core.moves import CallTool, Failed, Outcome, Succeeded
 from service.core.run import Run
 from service.core.state import Changes, Entry, State
+from service.core.syntax.trace_context import Trace
 
 Message = list[Any]
 
@@ -112,17 +113,31 @@ class Connection:
         self._socket.settimeout(min(left, _WAIT_S_MAX))
 
 
-def encode_call(run: Run, move: CallTool, runs_folder: Path, state_bytes_max: int) -> Message:
-    """Return the message that asks for the call of `move`."""
+def encode_call(
+    run: Run, move: CallTool, runs_folder: Path, state_bytes_max: int, trace: Trace | None = None
+) -> Message:
+    """Return the message that asks for the call of `move`. `trace` is the span of the attempt."""
     place = [move.node, move.tool, move.metadata, move.step, move.attempt]
-    return ["call", run.id, dict(run.state.entries), *place, str(runs_folder), state_bytes_max]
+    return ["call", run.id, dict(run.state.entries), *place, str(runs_folder), state_bytes_max, trace]
 
 
-def decode_call(message: Message) -> tuple[str, State, CallTool, Path, int]:
-    """Decode a call: the run's id, its state, the move, the folder of runs and the limit of the state's size."""
-    _, run_id, entries, node, tool, metadata, step, attempt, runs_folder, state_bytes_max = message
+class IsolatedCall(NamedTuple):
+    """A call as the process receives it."""
+
+    run_id: str
+    state: State
+    move: CallTool
+    runs_folder: Path
+    state_bytes_max: int
+    trace: Trace | None
+    """The span of the attempt, if somebody traces."""
+
+
+def decode_call(message: Message) -> IsolatedCall:
+    _, run_id, entries, node, tool, metadata, step, attempt, runs_folder, state_bytes_max, trace = message
     state = State({key: Entry(*entry) for key, entry in entries.items()})
-    return run_id, state, CallTool(node, tool, metadata, step, attempt), Path(runs_folder), state_bytes_max
+    move = CallTool(node, tool, metadata, step, attempt)
+    return IsolatedCall(run_id, state, move, Path(runs_folder), state_bytes_max, trace and Trace(*trace))
 
 
 def encode_outcome(outcome: Outcome) -> Message:

@@ -17,6 +17,7 @@ from sqlalchemy import bindparam, func, null, select, update
 from service.core.graph import Graph
 from service.core.run import Event, Line, Run, Waited
 from service.core.state import State
+from service.core.syntax.trace_context import Trace
 from service.core.tool import Tool
 from service.core.transitions import Status
 from service.store.commands.due import Due, DueRuns, put_off
@@ -291,6 +292,7 @@ class ClaimCommands:
             parent_id=due.parent_id,
             depth=due.depth,
             priority=due.priority,
+            trace=None if due.traceparent is None else Trace(due.traceparent, due.tracestate),
         )
 
 

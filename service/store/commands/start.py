@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, select
 
 from service.core.errors import Conflict, NotFound, RungraphError, Unavailable
 from service.core.state import State
+from service.core.syntax.trace_context import Trace
 from service.store.database.queued_write import Touches
 from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
@@ -41,6 +42,8 @@ class Start:
     priority: int = 0
     notify: str | None = None
     """Whom to tell of which statuses, as `rows.operations.deliveries.notify_of` writes it."""
+    trace: Trace | None = None
+    """The trace that it belongs to."""
 
 
 class RunCommands:
@@ -89,7 +92,7 @@ class RunCommands:
 
 def _new_run(start: Start, node: str) -> NewRun:
     which = (start.run_id, start.graph_id, node, start.state, start.tags, start.forked_from)
-    return NewRun(*which, priority=start.priority)
+    return NewRun(*which, priority=start.priority, trace=start.trace)
 
 
 def _touched(start: Start, idempotency: Idempotency | None) -> Touches:

@@ -26,6 +26,7 @@ def start_children(transaction: Transaction, parent: Run, children: Sequence[Chi
                 depth=parent.depth + 1,
                 priority=parent.priority,
                 inputs=child.inputs,
+                trace=parent.trace,
             )
             for child in children
         ],

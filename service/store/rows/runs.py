@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, select
 from service.core import codec
 from service.core.join import SHARED_BYTES_MIN
 from service.core.state import Changes, State
+from service.core.syntax.trace_context import Trace
 from service.core.transitions import Status
 from service.store.database import local_events
 from service.store.database.statements import ForRows, Statement, constant, insert_of
@@ -35,6 +36,8 @@ _VALUES = {
     "child_number": runs.c.child_number,
     "depth": runs.c.depth,
     "priority": runs.c.priority,
+    "traceparent": runs.c.traceparent,
+    "tracestate": runs.c.tracestate,
     "now": runs.c.created_at,
 }
 """The values that differ between new runs, each with the column that it is stored in."""
@@ -83,6 +86,8 @@ class NewRun(NamedTuple):
     priority: int = 0
     inputs: frozenset[str] = frozenset()
     """For a child: the keys whose values all children of its parent's node get. Large ones are stored once."""
+    trace: Trace | None = None
+    """The trace that it belongs to; for a child, that of its parent."""
 
 
 def start_nodes(transaction: Transaction, graph_ids: Collection[str]) -> dict[str, str]:
@@ -153,5 +158,7 @@ def _row(run: NewRun, now: str) -> dict[str, Any]:
         **place,
         "depth": run.depth,
         "priority": run.priority,
+        "traceparent": None if run.trace is None else run.trace.parent,
+        "tracestate": None if run.trace is None else run.trace.state,
         "now": now,
     }

@@ -48,6 +48,18 @@ def test_a_started_run_is_durable_and_queued(client: httpx.Client, graph_id: str
     }
 
 
+def test_a_run_keeps_the_trace_of_the_request_that_started_it(
+    server: Server, client: httpx.Client, graph_id: str
+) -> None:
+    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    found = []
+    for headers in ({"traceparent": parent, "tracestate": "a=1"}, {"traceparent": "odd", "tracestate": "a=1"}, {}):
+        started = client.post("/graph/run", json={"graph_id": graph_id}, headers=headers)
+        assert started.status_code == 202
+        found.append(server.drive(started.json()["run_id"]).run.trace)
+    assert found == [(parent, "a=1"), None, None]
+
+
 def test_a_state_comes_back_as_it_went_in(client: httpx.Client, graph_id: str) -> None:
     nested = json.dumps(deep(99), separators=(",", ":"))
     state = '{"z":18446744073709551617,"a":-0.0,"é":"\\u0001☃","m":[1.0,1,1e-07],"d":' + nested + "}"

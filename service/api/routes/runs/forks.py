@@ -16,7 +16,7 @@ from service.api.responses import answers, requests
 from service.api.responses.openapi import FORK_BODY, refusals
 from service.api.responses.rendering import Json
 from service.api.routes.runs.control import DEPTH_MAX, changes_of
-from service.api.routes.runs.start import started
+from service.api.routes.runs.start import started, trace_of
 from service.api.services import WRITE_WITHIN_S, Services
 from service.core.errors import Conflict, Invalid, NotFound, Unavailable
 from service.core.graph import Graph
@@ -43,7 +43,11 @@ async def fork_run(run_id: RunId, request: Request, services: ServicesDep, setti
     if asked.patch is not None:
         state = state.apply(changes_of(asked.patch, state, settings.state_bytes_max))
     start = Start(
-        new_run_id(), graph.id, state, {}, node=node, forked_from=(run_id, branch.step), priority=branch.priority
+        *(new_run_id(), graph.id, state, {}),
+        node=node,
+        forked_from=(run_id, branch.step),
+        priority=branch.priority,
+        trace=trace_of(request),
     )
     with unfinished(services.runs_folder, start.run_id):
         await _start(services, start, run_id)

@@ -23,6 +23,8 @@ from service.api.services import WRITE_WITHIN_S, ApiSettings, Services
 from service.core import codec
 from service.core.errors import Invalid, NotFound, StateInvalid
 from service.core.state import State
+from service.core.syntax.trace_context import Trace
+from service.spans import trace_of_start
 from service.store.commands.start import Start
 from service.store.rows.operations.deliveries import notify_of
 
@@ -50,8 +52,8 @@ async def start_run(request: Request) -> Json:
     asked = validate(requests.RunRequest, await read_json(request, settings.body_bytes_max, DEPTH_MAX))
     state = initial_state(asked.initial_state, settings.state_bytes_max)
     notify = None if asked.notify is None else _notify(asked.notify, settings)
-    graph_id = await _graph_id(asked, services)
-    start = Start(new_run_id(), graph_id, state, asked.tags, priority=asked.priority, notify=notify)
+    more: dict[str, Any] = {"priority": asked.priority, "notify": notify, "trace": trace_of(request)}
+    start = Start(new_run_id(), await _graph_id(asked, services), state, asked.tags, **more)
     run_id, is_new = await services.store.runs.start(start, keyed(key, "run", _body_of(asked)), within_s=WRITE_WITHIN_S)
     return started(request, run_id, 202 if is_new else 200)
 
@@ -96,6 +98,11 @@ def initial_state(value: requests.JsonObject, bytes_max: int) -> State:
         return State.of(value, bytes_max)
     except StateInvalid as error:
         raise Invalid.at("/initial_state", str(error)) from error
+
+
+def trace_of(request: Request) -> Trace | None:
+    """Return the trace that a run which `request` starts belongs to."""
+    return trace_of_start(request.headers.getlist("traceparent"), request.headers.getlist("tracestate"))
 
 
 def started(request: Request, run_id: str, status_code: int = 202) -> Json:

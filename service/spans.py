@@ -1,0 +1,175 @@
+"""Spans of OpenTelemetry for runs, steps and attempts, through its API alone.
+
+They are made if the process has a provider of tracers, which the user's code or `opentelemetry-instrument` has set.
+Without one nothing is imported. A run keeps the trace of the request that has started it, so its spans belong to one
+trace, whichever servers make them.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from service.core.moves import CallTool, Failed, Move, Outcome, ProcessDied
+from service.core.run import Run, Transition
+from service.core.syntax.trace_context import Trace, read_trace
+from service.core.transitions import Status
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span, Tracer
+
+NAME = "rungraph"
+"""The name of the instrumentation, by which samplers and exporters know these spans."""
+
+
+def begin_run(run: Run) -> RunSpans | None:
+    """Begin the span of a run that this server executes now, or return None if nobody traces."""
+    tracer = _tracer()
+    return None if tracer is None else RunSpans(tracer, run)
+
+
+def trace_of_start(parents: list[str], states: list[str]) -> Trace | None:
+    """Return the trace for a run that a request starts.
+
+    It is that of the current span, which instrumentation of the server may have begun, or else that of the request's
+    headers. Without both, and if somebody traces, a span of the start begins a trace.
+    """
+    given = read_trace(parents, states)
+    tracer = _tracer()
+    if tracer is None:
+        return given
+    from opentelemetry import trace
+
+    current = trace.get_current_span()
+    if current.get_span_context().is_valid:
+        return _written(current)
+    if given is not None:
+        return given
+    span = tracer.start_span("start run", kind=trace.SpanKind.PRODUCER)
+    span.end()
+    return _written(span)
+
+
+class RunSpans:
+    """The spans of one run from its claim until it rests: its own, and those of the step and attempt in progress."""
+
+    def __init__(self, tracer: Tracer, run: Run) -> None:
+        self._tracer = tracer
+        self._common = {"rungraph.run.id": run.id, "rungraph.graph.id": run.graph.id}
+        named = {"rungraph.graph.name": run.graph.name} if run.graph.name else {}
+        parent = {} if run.parent_id is None else {"rungraph.parent.id": run.parent_id}
+        self._run = tracer.start_span(
+            f"run {run.graph.name or run.graph.id:.200}",
+            context=_context_of(run.trace),
+            attributes={**self._common, **named, **parent},
+        )
+        self._step: Span | None = None
+        self._attempt: Span | None = None
+
+    def begin_step(self, run: Run, move: Move) -> None:
+        """Begin the span of the step that `move` is part of and, if it calls a tool, that of the attempt."""
+        place: dict[str, str | int] = {"rungraph.node": run.node or "", "rungraph.step": run.step + 1}
+        self._step = self._tracer.start_span(
+            f"step {run.node:.200}", context=_inside(self._run), attributes={**self._common, **place}
+        )
+        if isinstance(move, CallTool):
+            called: dict[str, str | int] = {"rungraph.tool": move.tool, "rungraph.attempt": move.attempt}
+            self._attempt = self._tracer.start_span(
+                f"attempt {move.tool:.200}",
+                context=_inside(self._step),
+                attributes={**self._common, **place, **called},
+            )
+
+    def enter(self) -> None:
+        """Make the attempt's span the current one, for the rest of the context variables of the caller."""
+        if self._attempt is not None:
+            from opentelemetry import context
+
+            context.attach(_inside(self._attempt))
+
+    def headers(self) -> Trace | None:
+        """Return the attempt's span as headers, for a call in another process."""
+        return None if self._attempt is None else _written(self._attempt)
+
+    def end_attempt(self, outcome: Outcome | None) -> None:
+        if self._attempt is not None:
+            if isinstance(outcome, Failed):
+                _fail(self._attempt, outcome.type, outcome.message)
+            elif isinstance(outcome, ProcessDied):
+                _fail(self._attempt, "tool_error", outcome.message)
+            self._attempt.end()
+            self._attempt = None
+
+    def end_step(self, transition: Transition) -> None:
+        """End the step's span after its commit."""
+        if self._step is not None:
+            if transition.error is not None:
+                _fail(self._step, transition.error.type, transition.error.message)
+            self._step.set_attribute("rungraph.run.status", transition.run.status.value)
+            self._step.end()
+            self._step = None
+
+    def end(self, run: Run) -> None:
+        """End all spans. `run` is as this server leaves it; it goes on elsewhere if it is still running."""
+        for span in (self._attempt, self._step):
+            if span is not None:  # The run was cancelled, or its lease lost.
+                span.end()
+        self._run.set_attribute("rungraph.run.status", run.status.value)
+        if run.status is Status.FAILED:
+            _fail(self._run, None, "the run failed")
+        self._run.end()
+
+
+def enter(headers: Trace) -> None:
+    """Make the span that `headers` name the current one, if this process has loaded OpenTelemetry."""
+    if "opentelemetry.trace" in sys.modules:
+        from opentelemetry import context
+
+        context.attach(_context_of(headers))
+
+
+def _tracer() -> Tracer | None:
+    """Return a tracer of the provider that the process has, or None if it has none."""
+    trace: Any = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return None
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, (trace.ProxyTracerProvider, trace.NoOpTracerProvider)):
+        return None
+    tracer: Tracer = provider.get_tracer(NAME)
+    return tracer
+
+
+def _context_of(headers: Trace | None) -> Context:
+    from opentelemetry.context import Context
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    if headers is None:
+        return Context()
+    carrier = {"traceparent": headers.parent, "tracestate": headers.state or ""}
+    return TraceContextTextMapPropagator().extract(carrier, context=Context())
+
+
+def _inside(span: Span) -> Context:
+    from opentelemetry.context import Context
+    from opentelemetry.trace import set_span_in_context
+
+    return set_span_in_context(span, Context())
+
+
+def _written(span: Span) -> Trace | None:
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    carrier: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(carrier, context=_inside(span))
+    return Trace(carrier["traceparent"], carrier.get("tracestate")) if "traceparent" in carrier else None
+
+
+def _fail(span: Span, error_type: str | None, message: str) -> None:
+    from opentelemetry.trace import Status as SpanStatus
+    from opentelemetry.trace import StatusCode
+
+    if error_type is not None:
+        span.set_attribute("error.type", error_type)
+    span.set_status(SpanStatus(StatusCode.ERROR, message[:1000]))
