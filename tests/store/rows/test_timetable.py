@@ -79,6 +79,17 @@ def test_times_of_day_come_once_each_day(zone: str, cron: str) -> None:
         assert backward == found[::-1]
 
 
+@pytest.mark.parametrize("zone", ["Australia/Lord_Howe", "America/Santiago"])
+def test_an_expression_for_every_hour_comes_whenever_clocks_show_it(zone: str) -> None:
+    table = Timetable("45 * * * *", None, zone)
+    for day in ZONES[zone]:
+        begin = us(datetime.fromisoformat(day).replace(tzinfo=UTC) - timedelta(days=1))
+        every = range(begin + MINUTE_US, begin + 2880 * MINUTE_US, MINUTE_US)
+        expected = [at for at in every if (EPOCH + timedelta(microseconds=at)).astimezone(ZoneInfo(zone)).minute == 45]
+        assert list(islice(table.after(begin), len(expected))) == expected
+        assert [table.last(begin, at + MINUTE_US) for at in expected] == expected
+
+
 def expected_times(cron: str, zone: str, begin_us: int, end_us: int) -> list[int]:
     """When clocks first show each time of the expression, or first show a later time."""
     minute, hour, *_ = cron.split()

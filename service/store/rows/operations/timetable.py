@@ -10,7 +10,7 @@ All times are microseconds since 1970.
 from __future__ import annotations
 
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -25,10 +25,11 @@ FIELDS = ("minute", "hour", "day of the month", "month", "day of the week")
 _RANGES = ("0 to 59", "0 to 23", "1 to 31", "1 to 12 or JAN to DEC", "0 to 7 or SUN to SAT")
 _NOT_ZONES = ("posix", "right", "localtime", "Factory")
 """What some machines have beside the names of IANA: zones that count leap seconds, and the machine's own."""
-_FOLD_MAX = timedelta(hours=3)
+_FOLD_MAX_S = 3 * 3600
 """No clock is set back further."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND, _MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
+_DAY_S = 86_400
+_SECOND_US = 1_000_000
+_EPOCH, _EPOCH_UTC = datetime(1970, 1, 1), datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,68 +84,129 @@ class Timetable:
 
 
 class _Cron:
-    """The times of a cron expression in a time zone."""
+    """The times of a cron expression in a time zone. Times within are whole seconds since 1970.
+
+    CronSim knows no zone here: it steps through what a clock shows, and this class finds out when a clock shows it.
+    """
 
     def __init__(self, cron: str, zone: str) -> None:
+        self._cron = cron
         self._zone = _zone(zone)
-        fields = cron.split()
-        is_hourly = len(CronSim(cron, datetime(2000, 1, 1)).hours) == 24
-        if is_hourly:
-            fields[1] = "*"  # By this CronSim knows that the times follow each other as time passes.
-        self._is_hourly = is_hourly
-        self._cron = " ".join(fields)
+        self._is_hourly = len(CronSim(cron, datetime(2000, 1, 1)).hours) == 24
 
     def after(self, us: int) -> Iterator[int]:
         """Yield the times after `us`, in ascending order."""
-        last_us, here = us, self._at(us)
-        for tick_us in self._instants(CronSim(self._cron, here if self._is_hourly else here.replace(tzinfo=None))):
-            if tick_us > last_us:
-                yield tick_us
-                last_us = tick_us
+        last = us // _SECOND_US
+        for tick in self._passing(last) if self._is_hourly else self._first_shown(last):
+            if tick > last:
+                yield tick * _SECOND_US
+                last = tick
 
     def until(self, us: int) -> Iterator[int]:
         """Yield the times up to `us`, in descending order."""
-        here = self._at(us)
-        if self._is_hourly:
-            begin = self._at(us + 1_000_000)
-        else:  # The times of day that were a first time before `us` may be later ones than it shows now.
-            begin = here.replace(tzinfo=None) + (_FOLD_MAX if here.fold else _SECOND)
-        last_us = us + 1
-        for tick_us in self._instants(CronSim(self._cron, begin, reverse=True)):
-            if tick_us < last_us:
-                yield tick_us
-                last_us = tick_us
+        last = us // _SECOND_US + 1
+        for tick in self._passing_back(last) if self._is_hourly else self._first_shown_back(last):
+            if tick < last:
+                yield tick * _SECOND_US
+                last = tick
 
-    def _at(self, us: int) -> datetime:
-        return (_EPOCH + timedelta(seconds=us // 1_000_000)).astimezone(self._zone)
+    def _first_shown(self, second: int) -> Iterator[int]:
+        """Yield, ascending, when each time of day is first shown or passed. The first few may be before `second`."""
+        for shown in _shown(self._cron, second + self._offset(second)):
+            yield self._when_first(shown)
 
-    def _instants(self, times: Iterator[datetime]) -> Iterator[int]:
-        try:
-            for found in times:
-                moment = found.astimezone(UTC) if self._is_hourly else _instant(found, self._zone)
-                yield (moment - _EPOCH) // _MICROSECOND
-        except OverflowError:  # The year 9999 has passed.
-            return
+    def _first_shown_back(self, second: int) -> Iterator[int]:
+        """Yield the same in descending order. The first few may be after `second`."""
+        # Where a clock was set back, it has shown later times before.
+        for shown in _shown(self._cron, second + self._offset(second) + _FOLD_MAX_S, reverse=True):
+            yield self._when_first(shown)
+
+    def _when_first(self, shown: int) -> int:
+        """Return when a clock first shows `shown`, counted as if it showed UTC, or else when it first shows more."""
+        local = _EPOCH + timedelta(seconds=shown)
+        offset = _seconds(local.replace(tzinfo=self._zone).utcoffset())
+        second = shown - offset
+        later = self._offset(second)
+        if later == offset:
+            return second
+        # The time is in a gap, and was taken by the offset before it, which leads behind the end of the gap.
+        return _first(lambda at: self._offset(at) == later, second - (later - offset), second)
+
+    def _passing(self, second: int) -> Iterator[int]:
+        """Yield, ascending, whenever a clock shows one of the times after `second`."""
+        offset, change = self._offset(second), None
+        while True:
+            for shown in _shown(self._cron, second + offset):
+                tick = shown - offset
+                if (change := self._next_change(second, tick, offset)) is not None:
+                    break
+                yield tick
+                second = tick
+            if change is None:
+                return
+            second, offset, change = change - 1, self._offset(change), None
+
+    def _next_change(self, second: int, tick: int, offset: int) -> int | None:
+        """Return when clocks are set next, if that is up to `tick`. `offset` holds from `second` until then."""
+        near = second + _DAY_S
+        if self._offset(near) != offset:
+            change = _first(lambda at: self._offset(at) != offset, second, near)
+            return change if change <= tick else None
+        if tick > near and self._offset(tick) != offset:
+            return _first(lambda at: self._offset(at) != offset, near, tick)
+        return None
+
+    def _passing_back(self, second: int) -> Iterator[int]:
+        """Yield, descending, whenever a clock shows one of the times before `second`."""
+        offset, change = self._offset(second - 1), None
+        while True:
+            for shown in _shown(self._cron, second + offset, reverse=True):
+                tick = shown - offset
+                if (change := self._last_change(second, tick, offset)) is not None:
+                    break
+                yield tick
+                second = tick
+            if change is None:
+                return
+            second, offset, change = change, self._offset(change - 1), None
+
+    def _last_change(self, second: int, tick: int, offset: int) -> int | None:
+        """Return when clocks were last set, if that is after `tick`. `offset` has held from then up to `second`."""
+        near = second - _DAY_S
+        if self._offset(near) != offset:
+            change = _first(lambda at: self._offset(at) == offset, near, second - 1)
+            return change if change > tick else None
+        if tick < near and self._offset(tick) != offset:
+            return _first(lambda at: self._offset(at) == offset, tick, near)
+        return None
+
+    def _offset(self, second: int) -> int:
+        """Return by how much clocks are ahead of UTC at `second`."""
+        return _seconds((_EPOCH_UTC + timedelta(seconds=second)).astimezone(self._zone).utcoffset())
 
 
-def _instant(local: datetime, zone: zoneinfo.ZoneInfo) -> datetime:
-    """Return when a clock in `zone` first shows `local` or, if it never does, when it passes it."""
-    there = local.replace(tzinfo=zone)
-    moment = there.astimezone(UTC)
-    shown = moment.astimezone(zone).replace(tzinfo=None)
-    if shown == local:
-        return moment
-    # `moment` was computed with the offset before the gap, so it is behind the end of the gap, by less than its length.
-    early, late = moment - (shown - local), moment
-    offset = late.astimezone(zone).utcoffset()
-    while late - early > _SECOND:
-        middle = early + (late - early) // 2
-        middle = middle.replace(microsecond=0)
-        if middle.astimezone(zone).utcoffset() == offset:
-            late = middle
+def _shown(cron: str, second: int, *, reverse: bool = False) -> Iterator[int]:
+    """Yield what a clock shows at each time of `cron` after `second`, or before it, counted as if it showed UTC."""
+    try:
+        for found in CronSim(cron, _EPOCH + timedelta(seconds=second), reverse=reverse):
+            yield _seconds(found - _EPOCH)
+    except OverflowError:  # Beyond the years 1 to 9999.
+        return
+
+
+def _first(is_so: Callable[[int], bool], before: int, until: int) -> int:
+    """Return the first second after `before` at which something is so; it is so from then up to `until`."""
+    while until - before > 1:
+        middle = (before + until) // 2
+        if is_so(middle):
+            until = middle
         else:
-            early = middle
-    return late
+            before = middle
+    return until
+
+
+def _seconds(span: timedelta | None) -> int:
+    return 0 if span is None else round(span.total_seconds())
 
 
 @lru_cache(maxsize=256)
