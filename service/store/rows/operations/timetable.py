@@ -117,8 +117,9 @@ class _Cron:
 
     def _first_shown_back(self, second: int) -> Iterator[int]:
         """Yield the same in descending order. The first few may be after `second`."""
-        # Where a clock was set back, it has shown later times before.
-        for shown in _shown(self._cron, second + self._offset(second) + _FOLD_MAX_S, reverse=True):
+        # A clock that was set back lately has shown later times before than it shows now.
+        latest = max(self._offset(second), self._offset(second - _FOLD_MAX_S))
+        for shown in _shown(self._cron, second + latest, reverse=True):
             yield self._when_first(shown)
 
     def _when_first(self, shown: int) -> int:
