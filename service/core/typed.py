@@ -96,7 +96,8 @@ def _readable(declared: Any) -> Any:
     import typing_extensions
 
     hints = typing_extensions.get_type_hints(declared, include_extras=True)
-    optional = {key for key in declared.__optional_keys__ if typing.get_origin(hints[key]) is not typing.NotRequired}
+    marks: tuple[Any, ...] = (typing.NotRequired,)
+    optional = {key for key in declared.__optional_keys__ if typing.get_origin(hints[key]) not in marks}
     fields = {key: typing_extensions.NotRequired[hint] if key in optional else hint for key, hint in hints.items()}
     return typing_extensions.TypedDict(declared.__name__, fields)  # type: ignore[operator]
 

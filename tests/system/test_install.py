@@ -44,6 +44,10 @@ def test_the_wheel_runs_the_demo(site: Path, tmp_path: Path) -> None:
     assert "threshold_met" in said
     where = call(sys.executable, "-c", "import service; print(service.__file__)", cwd=tmp_path, PYTHONPATH=str(site))
     assert Path(where.strip()).is_relative_to(site)
+    text = "import rungraph; print(rungraph.__file__, *(getattr(rungraph, name) for name in rungraph.__all__))"
+    names = call(sys.executable, "-c", text, cwd=tmp_path, PYTHONPATH=str(site))
+    assert names.startswith(str(site))
+    assert (site / "rungraph" / "py.typed").exists()
     (output,) = (tmp_path / "rungraph-data" / "runs").iterdir()
     assert (output / "cleaned.csv").stat().st_size > 100_000
 
