@@ -22,8 +22,10 @@ from service.store.rows.records import Claimed
 from tests.support.store.harness import LEASE_S, Clock, ask, clean, commit, failure, opened
 from tests.support.store.limiting import LIMIT, enter, finish, queue_limited
 
-ACTIONS = ("start", "start", "claim", "claim", "enter", "enter", "finish", "fail", "cancel", "pause", "resume")
-ACTIONS += ("release", "die", "wait", "limit", "unlimit")
+ACTIONS = (
+    *("start", "start", "claim", "claim", "enter", "enter", "finish", "fail", "cancel", "pause", "resume"),
+    *("release", "die", "wait", "limit", "unlimit"),
+)
 drawn = st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 7)), min_size=10, max_size=40)
 
 
@@ -62,16 +64,16 @@ class World:
                 await queue_limited(self.store, run_id, number % 3)
             case "claim":
                 self.claimed |= {each.run.id: each for each in await self.store.leases.claim(1 + number)}
-            case "enter" if run_id := self.chosen(self.claimed, number):
-                await self.enter(run_id)
-            case "finish" | "fail" if run_id := self.chosen(self.inside, number):
-                claimed = self.inside.pop(run_id)
+            case "enter" if (chosen := self.chosen(self.claimed, number)) is not None:
+                await self.enter(chosen)
+            case "finish" | "fail" if (chosen := self.chosen(self.inside, number)) is not None:
+                claimed = self.inside.pop(chosen)
                 if action == "finish":
                     await finish(self.store, claimed)
                 else:
                     await commit(self.store, claimed.lease, failure(claimed.run))
-            case "release" if run_id := self.chosen(self.claimed | self.inside, number):
-                claimed = self.claimed.pop(run_id, None) or self.inside.pop(run_id)
+            case "release" if (chosen := self.chosen(self.claimed | self.inside, number)) is not None:
+                claimed = (self.claimed if chosen in self.claimed else self.inside).pop(chosen)
                 await self.store.leases.release(claimed.lease, interrupted=bool(number % 2))
             case "cancel" | "pause" | "resume":
                 await self.steer(action, number)

@@ -79,11 +79,12 @@ def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def test_what_limits_ask_is_searched_on_postgresql(crowded: Any) -> None:
-    for query, parameters, expected in [
+    asked: list[tuple[Any, dict[str, Any], set[str]]] = [
         (slots._HEADS, {"name": LIMIT, "lapsed": "2019-01-01", "count": 5}, {"waits_for_limits", "runs_pkey"}),
         (slots._SLOTS, {"name": "cw7"}, {"slots_by_limit", "runs_pkey"}),
         (waking._NEXT_NAME, {"after": ""}, {"waits_for_limits"}),
-    ]:
+    ]
+    for query, parameters, expected in asked:
         kinds, indexes, blocks = plan_of(crowded, query, **parameters)
         assert not kinds & {"Seq Scan", "Sort", "Hash Join", "Bitmap Heap Scan"}, (query, kinds)
         assert indexes == expected
