@@ -167,7 +167,7 @@ class Runner:
         try:
             outcome = await (self._call(move) if isinstance(move, CallTool) else self._observe(move))
         except _Parked as parked_late:
-            self._slot_at = self._limit = self.lines = None
+            self._slot_at = self._limit = self._waited = self.lines = None
             return parked_late.run
         except asyncio.CancelledError:
             if self._task is None or not self._ahead.has_ended:
@@ -259,10 +259,14 @@ class Runner:
     async def _acquire(self, asking: Asking) -> Run:
         pause = self._pause()
         while True:
+            # Parking the run gives its lease back, which is then not lost.
+            self.is_committing = True
             try:
                 return await self._store.limits.acquire(asking, is_alone=self._is_alone())
             except Unavailable as error:
                 await pause(error)
+            finally:
+                self.is_committing = False
 
     async def _call(self, move: CallTool) -> Outcome:
         self.lines = LineBuffer(move)

@@ -56,7 +56,12 @@ def test_a_limit_holds_and_nobody_is_stuck_whatever_happens_to_the_servers(postg
                 victim.thaw()
         until(lambda: not unfinished(database))
         until(lambda: servers[0].call("GET", "/limits/few").json()["in_use"] == 0)
-    calls = calls_of(tmp_path)
+    check(database, tmp_path, lost, started)
+    postgres.drop(database)
+
+
+def check(database: str, folder: Path, lost: dict[int, list[float]], started: int) -> None:
+    calls = calls_of(folder)
     work, rings = ([call for call in calls if call.step == step] for step in (1, 2))
     assert most_at_once(work, lost) <= MAX
     assert most_within(rings, PERIOD_S) <= RATE
@@ -71,4 +76,3 @@ def test_a_limit_holds_and_nobody_is_stuck_whatever_happens_to_the_servers(postg
         " GROUP BY run_id, step, attempt HAVING count(*) > 1",
     )
     assert lines == []
-    postgres.drop(database)
