@@ -52,6 +52,8 @@ class Holding:
                 return f"{which} waits for the signal {held.name!r:.200}{until}; {self._ask(path)}"
             case WaitKind.BACKOFF:
                 return f"{which} has failed, and is tried again at {held.due_at}"
+            case WaitKind.LIMIT:
+                return f"{which} waits for a slot of the limit {held.name!r:.200}"
             case _:
                 return f"{which} sleeps until {held.due_at}"
 

@@ -237,7 +237,7 @@ def test_the_help_names_every_command(ask: Ask) -> None:
     said = ask("--help").out
     assert [line.split()[0] for line in said.splitlines() if line.startswith("    ")] == [
         *("serve", "engine", "demo", "create", "run", "runs", "tools", "state", "why", "steps", "logs"),
-        *("signal", "cancel", "pause", "resume", "fork", "graph", "backtest", "schema"),
+        *("signal", "cancel", "pause", "resume", "fork", "limits", "graph", "backtest", "schema"),
         *("prune", "backup", "restore", "migrate"),
     ]
     assert ask("--version") == (0, f"rungraph {VERSION}\n", "")

@@ -90,6 +90,30 @@ def test_a_failed_run_is_exit_code_1_with_the_users_file_and_line(ask: Ask, serv
     assert (failed.code, json.loads(failed.out)["error"]["type"]) == (1, "tool_error")
 
 
+def test_limits_are_set_listed_and_deleted(ask: Ask) -> None:
+    assert ask("limits").out == "no limits\n"
+    assert ask("limits", "set", "api", "--max", "5").out == "the limit 'api' is 5 at once\n"
+    assert ask("limits", "set", "mail", "--max", "9", "--per", "1m").out == "the limit 'mail' is 9 within any 60 s\n"
+    head, *rows = [line.split() for line in ask("limits").out.splitlines()]
+    assert head == ["name", "max", "per_s", "in_use", "waiting"]
+    assert rows == [["api", "5", "-", "0", "0"], ["mail", "9", "60.0", "0", "0"]]
+    assert [limit["name"] for limit in read(ask, "limits", "list")] == ["api", "mail"]
+    assert ask("limits", "delete", "api").out == "the limit 'api' is deleted\n"
+    assert "no limit 'api'" in ask("limits", "delete", "api").err
+    assert read(ask, "limits", "delete", "mail") == {}
+    for wrong in (("set", "api"), ("set",), ("delete",), ("list", "api"), ("set", "api", "--max", "0")):
+        refused = ask("limits", *wrong)
+        assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1)
+
+
+def test_a_run_is_started_with_a_priority(ask: Ask) -> None:
+    run_id = read(ask, "run", "loop.json", "--state", '{"n": 1}', "--priority", "-7")["run_id"]
+    [found] = read(ask, "runs", "--id-prefix", run_id)
+    assert found["priority"] == -7
+    for wrong in ("101", "-101", "x", "1.5", ""):
+        assert ask("run", "loop.json", f"--priority={wrong}").code == 2
+
+
 def test_runs_are_steered(ask: Ask, server: Server) -> None:
     graph_id = read(ask, "create", "approval.json")["graph_id"]
     run_id = server.run(graph_id)
