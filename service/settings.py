@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +40,8 @@ class Settings:
     body_bytes_max: int = 1 * MIB
     state_bytes_max: int = 16 * MIB
     upload_bytes_max: int = 256 * MIB
+    log_format: str = "text"
+    log_level: str = "warning"
     prune_after: float | None = None
     """Seconds after their end after which a server deletes runs by itself; None: never."""
     webhook_hosts: AllowedHosts = field(default_factory=AllowedHosts)
@@ -66,6 +68,8 @@ class Settings:
             body_bytes_max=given.integer("BODY_BYTES_MAX", cls.body_bytes_max, 1, 2**40),
             state_bytes_max=given.integer("STATE_BYTES_MAX", cls.state_bytes_max, 2, 2**30),
             upload_bytes_max=given.integer("UPLOAD_BYTES_MAX", cls.upload_bytes_max, 1, 2**50),
+            log_format=given.choice("LOG_FORMAT", cls.log_format, ("text", "json")),
+            log_level=given.choice("LOG_LEVEL", cls.log_level, ("debug", "info", "warning", "error")),
             prune_after=given.duration_s("PRUNE_AFTER"),
             webhook_hosts=given.hosts("WEBHOOK_HOSTS"),
             webhook_secret=given.secret("WEBHOOK_SECRET"),
@@ -145,6 +149,12 @@ class _Variables:
         if text not in ("0", "1", "true", "false", "yes", "no"):
             raise StartRefused(f"RUNGRAPH_{name} is {text!r}; it takes 0 or 1")
         return text in ("1", "true", "yes")
+
+    def choice(self, name: str, default: str, choices: Sequence[str]) -> str:
+        text = (self.text(name) or default).lower()
+        if text not in choices:
+            raise StartRefused(f"RUNGRAPH_{name} is {text!r}; it takes one of {', '.join(choices)}")
+        return text
 
     def integer(self, name: str, default: int, least: int, most: int) -> int:
         text = self.text(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import signal
 import socket
@@ -15,7 +14,7 @@ from ipaddress import ip_address
 import uvicorn
 from fastapi import FastAPI
 
-from service import example
+from service import example, logs
 from service.api.connections import MESSAGE_BYTES_MAX, HttpProtocol, backlog, raise_descriptor_limit
 from service.core.errors import StartRefused
 from service.main import create_app, execute
@@ -32,12 +31,12 @@ def serve(settings: Settings, arguments: argparse.Namespace) -> int:
     listener = _listen(settings.host, settings.port)
     address = url_of(settings.host, listener.getsockname()[1])
     owned = database.own(address)
-    _show_warnings()
+    logs.configure(settings.log_format, settings.log_level)
     # An error of the start is reported here in one line, and not from within uvicorn.
     migrate(database)
     settings.make_runs_folder(database)
     app = create_app(settings, address, owned, with_engine=not arguments.no_engine, is_own_process=True)
-    server = uvicorn.Server(_config(app, arguments.root_path))
+    server = uvicorn.Server(_config(app, arguments.root_path, settings.log_level))
     freeze_collector()
     # Before uvicorn listens for it, a SIGTERM counts as well; at its end uvicorn raises it once more, and a
     # stop that was asked for is a success.
@@ -49,11 +48,12 @@ def serve(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _config(app: FastAPI, root_path: str) -> uvicorn.Config:
+def _config(app: FastAPI, root_path: str, log_level: str) -> uvicorn.Config:
     raise_descriptor_limit()
     return uvicorn.Config(
         app,
-        log_level="warning",
+        log_config=None,  # Its lines go to our handler, so that all have one format.
+        log_level=log_level,
         http=HttpProtocol,
         backlog=backlog(),
         root_path=root_path,
@@ -64,7 +64,7 @@ def _config(app: FastAPI, root_path: str) -> uvicorn.Config:
 
 
 def engine(settings: Settings, _: argparse.Namespace) -> int:
-    _show_warnings()
+    logs.configure(settings.log_format, settings.log_level)
     address = f"engine {os.getpid()} on {socket.gethostname()}"
     what = f"Rungraph executes the runs in {settings.database().name}, stop it with Ctrl-C"
     freeze_collector()
@@ -75,7 +75,7 @@ def engine(settings: Settings, _: argparse.Namespace) -> int:
 
 
 def migrate_database(settings: Settings, _: argparse.Namespace) -> int:
-    _show_warnings()
+    logs.configure(settings.log_format, settings.log_level)
     database = settings.database()
     ownership = database.own("rungraph migrate")
     try:
@@ -83,12 +83,6 @@ def migrate_database(settings: Settings, _: argparse.Namespace) -> int:
     finally:
         ownership.release()
     return 0
-
-
-def _show_warnings() -> None:
-    errors = logging.StreamHandler()
-    errors.setLevel(logging.WARNING)
-    logging.basicConfig(handlers=[errors], format="%(levelname)s: %(name)s: %(message)s")
 
 
 def _refuse_open_address(settings: Settings) -> None:

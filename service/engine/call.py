@@ -13,6 +13,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,8 @@ class Call:
         """Log in the server's log, not in the run's, that the tool's result came too late."""
         move = self.move
         message = "a late result is refused: of tool %.200r, in step %d of run %s, attempt %d"
-        contextvars.Context().run(logger.warning, message, self._tool.name, move.step, self._run_id, move.attempt)
+        warn = partial(logger.warning, extra=self._place())
+        contextvars.Context().run(warn, message, self._tool.name, move.step, self._run_id, move.attempt)
         if inspect.iscoroutine(self._awaitable):
             self._awaitable.close()  # Otherwise Python warns that it was never awaited.
 
@@ -157,7 +159,13 @@ class Call:
         move = self.move
         text = f"the async tool {move.tool!r:.200} has blocked the engine's loop for {seconds:.0f} s: it does not await"
         self._lines.add(text, Level.WARNING)
-        logger.warning("%s (step %d of run %s, attempt %d)", text, move.step, self._run_id, move.attempt)
+        place = (move.step, self._run_id, move.attempt)
+        logger.warning("%s (step %d of run %s, attempt %d)", text, *place, extra=self._place())
+
+    def _place(self) -> dict[str, Any]:
+        """Return the fields that a record of the process's log has for this call."""
+        move = self.move
+        return {"run": self._run_id, "node": move.node, "step": move.step, "attempt": move.attempt}
 
     def _invoke(self) -> Any:
         """Call the function and return what it returns; for an async tool, that is a coroutine."""

@@ -37,7 +37,8 @@ class Lines(Protocol):
 class LineBuffer:
     """The lines of one attempt that are not stored yet. Any thread may add lines."""
 
-    def __init__(self, move: CallTool) -> None:
+    def __init__(self, move: CallTool, run_id: str = "") -> None:
+        self._run_id = run_id
         self._place = (move.node, move.step, move.attempt)
         self._lock = threading.Lock()
         self._lines: list[Line] = []
@@ -45,6 +46,12 @@ class LineBuffer:
         self._closed = False
         self._submitted: list[Future[None]] = []
         """One future for each batch that was submitted; it is done when the batch is stored or taken back."""
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """The attempt, as fields of the process's log."""
+        node, step, attempt = self._place
+        return {"run": self._run_id, "node": node, "step": step, "attempt": attempt}
 
     def add(self, message: Any, level: Level = Level.INFO, data: dict[str, Any] | None = None) -> bool:
         """Keep a line and return True, or return False if the attempt is over. It never raises."""

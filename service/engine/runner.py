@@ -31,6 +31,8 @@ from service.store.commands.queueing.acquire import Asking
 from service.store.rows.records import Claimed
 
 logger = logging.getLogger(__name__)
+events = logging.getLogger("service.engine.events")
+"""The events of runs, at INFO. Their own logs have them anyway."""
 
 PAUSE_S_MIN, PAUSE_S_MAX = 0.1, 2.0
 """The pauses between attempts to use a database that is unavailable."""
@@ -65,6 +67,9 @@ class Runner:
         self._store = store
         self._attempts = attempts
         self._is_alone = is_alone
+        self._logs_events = events.isEnabledFor(logging.INFO)
+        self._unlogged: list[Transition] = []
+        """Steps ahead of the disk, whose events are logged once they are durable."""
         self._spans: RunSpans | None = None
         """The spans of OpenTelemetry, if somebody traces."""
         self._yielded_at = time.monotonic()
@@ -185,6 +190,8 @@ class Runner:
         figures.note(transition, time.monotonic() - started)
         if spans is not None:
             spans.end_step(transition)
+        if self._logs_events:
+            self._log_events(transition)
         self.is_committing = False
         self.lines = None
         return run
@@ -205,6 +212,8 @@ class Runner:
                 return run  # It was paused before this step, which nobody has seen.
         self.lines = None
         self._run = transition.run
+        if self._logs_events:
+            self._unlogged.append(transition)
         self._store.steps.commit_overdue(finished)
         if transition.run.status is not Status.RUNNING or self._ahead.is_full(finished):
             return await self._settle()
@@ -215,6 +224,9 @@ class Runner:
         self.is_committing = True
         run = await self._ahead.settle(self._pause())
         self.is_committing = False
+        for transition in self._unlogged:
+            self._log_events(transition)
+        self._unlogged.clear()
         return self._run if run is None else run
 
     def _abandon(self) -> None:
@@ -268,8 +280,15 @@ class Runner:
             finally:
                 self.is_committing = False
 
+    def _log_events(self, transition: Transition) -> None:
+        """Log each event of the run in the process's log as well."""
+        for line in transition.lines:
+            place = {"node": line.node, "step": line.step, "attempt": line.attempt}
+            fields = {"event": line.event.value, "run": self.lease.run_id, **place}
+            events.info("run %s: %s: %s", self.lease.run_id, line.event.value, line.message, extra=fields)
+
     async def _call(self, move: CallTool) -> Outcome:
-        self.lines = LineBuffer(move)
+        self.lines = LineBuffer(move, self.lease.run_id)
         outcome = await self._attempts.attempt(self._run, move, self.lines, carrier=self, spans=self._spans)
         if self._spans is not None:
             self._spans.end_attempt(outcome)
@@ -357,7 +376,9 @@ class Runner:
 
         async def pause(error: Unavailable) -> None:
             nonlocal pause_s
-            logger.warning("step %d of run %s waits: %s", self._run.step + 1, self.lease.run_id, error)
+            run, step = self._run, self._run.step + 1
+            place = {"run": run.id, "node": run.node, "step": step, "attempt": run.attempt}
+            logger.warning("step %d of run %s waits: %s", step, run.id, error, extra=place)
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, PAUSE_S_MAX)
 

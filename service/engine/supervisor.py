@@ -168,13 +168,15 @@ class Supervisor:
                 await self._store.leases.release(claim.lease, interrupted=False, missing_tool=tool)
         except LeaseLost as lost:
             logger.warning(
-                "%s, so the outcome of its step is refused: the run was cancelled, or another server carries it", lost
+                "%s, so the outcome of its step is refused: the run was cancelled, or another server carries it",
+                lost,
+                extra={"run": run_id},
             )
         except Unavailable as error:
-            logger.warning("run %s is left to its lease: %s", run_id, error)
+            logger.warning("run %s is left to its lease: %s", run_id, error, extra={"run": run_id})
         except Exception:
             # A fault of the engine must not affect other runs; this run is taken over when its lease ends.
-            logger.exception("run %s was dropped", run_id)
+            logger.exception("run %s was dropped", run_id, extra={"run": run_id})
         finally:
             if len(self._carried) >= self._active_runs_max or runner.is_waiting:
                 self._woken.set()  # There is room again, or what the run waits for may already have come.
@@ -190,7 +192,8 @@ class Supervisor:
             return
         # A run that rests gives its lease back, and the fence checks a run that is committing: neither has lost it.
         if runner.is_unfinished and not runner.is_committing:
-            logger.warning("the lease %d on run %s was lost, or revoked by a cancel", lease.token, lease.run_id)
+            message = "the lease %d on run %s was lost, or revoked by a cancel"
+            logger.warning(message, lease.token, lease.run_id, extra={"run": lease.run_id})
             runner.give_up()
             task.cancel()
 
