@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,10 @@ class ToolCalls:
         self._tools = tools
         self._runs_folder = runs_folder
         self._state_bytes_max = state_bytes_max
+        self._loop = Loop()
+
+    def close(self) -> None:
+        self._loop.close()
 
     def make(self, run: Run, move: CallTool) -> tuple[Outcome, Sequence[Line]]:
         """Call the tool of `move`, and return the outcome and the lines that the tool has written."""
@@ -73,24 +77,40 @@ class ToolCalls:
         call = Call(tool, run.id, run.state, move, lines, self._runs_folder, self._state_bytes_max)
         outcome = None if tool.is_async else call.plain()
         if outcome is None:
-            outcome = _on_a_loop(call, self)
+            outcome = self._loop.run(call_on_loop(call, None, self))
         lines.close()
         return outcome, lines.rest()
 
 
-def _on_a_loop(call: Call, canceller: Any) -> Outcome:
-    """Await an async tool on a loop of its own; in a thread if this one runs a loop already, as in a notebook."""
-    found: list[Outcome] = []
+class Loop:
+    """The event loop of a simulation's async tools, which is made for the first of them.
 
-    def run() -> None:
-        found.append(asyncio.run(call_on_loop(call, None, canceller)))
+    It runs in a thread if this one runs a loop already, as in a notebook.
+    """
 
+    def __init__(self) -> None:
+        self._runner: asyncio.Runner | None = None
+        self._thread: ThreadPoolExecutor | None = None
+
+    def run(self, call: Coroutine[Any, Any, Outcome]) -> Outcome:
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+            self._thread = ThreadPoolExecutor(1) if _is_on_loop() else None
+        return self._runner.run(call) if self._thread is None else self._thread.submit(self._runner.run, call).result()
+
+    def close(self) -> None:
+        if self._runner is None:
+            return
+        if self._thread is None:
+            self._runner.close()
+        else:
+            self._thread.submit(self._runner.close).result()
+            self._thread.shutdown()
+
+
+def _is_on_loop() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        run()
-    else:
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-    return found[0]
+        return False
+    return True

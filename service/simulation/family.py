@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from service.core import codec
@@ -37,6 +38,17 @@ class Delivery(NamedTuple):
     mail: Mail
 
 
+@dataclass
+class Siblings:
+    """The children that one attempt of a graph node has started, by number."""
+
+    members: list[Member] = field(default_factory=list)
+    open: int = 0
+    """How many of them are unfinished."""
+    has_failed: bool = False
+    """Whether one of them failed or was cancelled."""
+
+
 class Family:
     """The runs of a simulation. Each move takes no time; the clock goes on when all runs wait."""
 
@@ -55,6 +67,8 @@ class Family:
         self.now_us = _to_ms(now_us)
         self._members: dict[str, Member] = {}
         self._children: dict[str, list[Member]] = {}
+        self._siblings: dict[tuple[str | None, int, int], Siblings] = {}
+        """The children of each attempt, by the parent's id, the step and the attempt."""
         self._queue: list[tuple[int, int, str]] = []
         """When runs are due, in which order they became so, and their ids. Entries may be out of date."""
         self._queued = 0
@@ -116,6 +130,9 @@ class Family:
         self._members[member.run.id] = member
         if member.run.parent_id is not None:
             self._children.setdefault(member.run.parent_id, []).append(member)
+            siblings = self._siblings_of(member)
+            siblings.members.append(member)
+            siblings.open += 1
         self._make_due(member, self.now_us)
         return member
 
@@ -160,10 +177,11 @@ class Family:
                 return None
 
     def _gathered(self, run: Run, move: Gather) -> Gathered:
-        children = self._children_of_attempt(run, move.step, move.attempt)
+        siblings = self._siblings.get((run.id, move.step, move.attempt), Siblings())
+        children = siblings.members
         total = count_children(run.state, move.node)
-        gathered = Gathered(len(children), sum(child.run.status not in OVER for child in children))
-        for number, child in enumerate(children):
+        gathered = Gathered(len(children), siblings.open)
+        for number, child in enumerate(children if siblings.has_failed else ()):
             if child.run.status in _ENDED:
                 error = child.error
                 message = "" if error is None else f"{error.type}: {error.message}"
@@ -175,9 +193,17 @@ class Family:
             raise StateInvalid(f"the children's states have more than {self._state_bytes_max} bytes")
         return gathered._replace(states=states)
 
-    def _children_of_attempt(self, run: Run, step: int, attempt: int) -> list[Member]:
-        """Return the children of an attempt by number; they are started in that order."""
-        return [child for child in self.children_of(run.id) if child.place and child.place[:2] == (step, attempt)]
+    def _siblings_of(self, child: Member) -> Siblings:
+        step, attempt, _ = child.place or (0, 0, 0)
+        return self._siblings.setdefault((child.run.parent_id, step, attempt), Siblings())
+
+    def _count_end(self, member: Member) -> None:
+        """Count the end of a run among its siblings."""
+        member.finished_us, member.due_us = self.now_us, None
+        if member.run.parent_id is not None:
+            siblings = self._siblings_of(member)
+            siblings.open -= 1
+            siblings.has_failed |= member.run.status in _ENDED
 
     def _commit(self, member: Member, transition: Transition, lines: Iterable[Line]) -> None:
         """Do what the commit of a transition does to its run and to others."""
@@ -192,7 +218,7 @@ class Family:
         for child in transition.starts:
             self._start_child(run, child)
         if run.status in OVER:
-            member.finished_us, member.due_us = self.now_us, None
+            self._count_end(member)
             member.error = transition.error if run.status is Status.FAILED else None
         if transition.wait is not None:
             self._park(member, transition.wait)
@@ -240,9 +266,9 @@ class Family:
             return any(mail.name == wait.name for mail in member.mailbox.values())
         if wait.kind is not WaitKind.CHILDREN:
             return False
-        children = self._children_of_attempt(member.run, member.run.step + 1, member.run.attempt)
-        unfinished = sum(child.run.status not in OVER for child in children)
-        return unfinished <= (wait.open_max or 0) or any(child.run.status in _ENDED for child in children)
+        run = member.run
+        siblings = self._siblings.get((run.id, run.step + 1, run.attempt), Siblings())
+        return siblings.has_failed or siblings.open <= (wait.open_max or 0)
 
     def _cancel(self, members: Iterable[Member], because: str) -> None:
         """Cancel the unfinished ones of `members` and their descendants, level by level."""
@@ -250,7 +276,8 @@ class Family:
         for member in unfinished:
             member.log([Line(Event.RUN_CANCELLED, because, Level.WARNING, node=member.run.node)], self.now_us)
             member.run = member.run._replace(status=Status.CANCELLED, node=None)
-            member.wait, member.due_us, member.finished_us = None, None, self.now_us
+            member.wait = None
+            self._count_end(member)
         for member in unfinished:
             self._cancel(self.children_of(member.run.id), "cancelled with its parent")
 

@@ -65,6 +65,7 @@ def simulate(
     try:
         family.execute(root)
     finally:
+        calls.close()
         if folder is None:
             shutil.rmtree(place, ignore_errors=True)
     return _trace(family, root)
