@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from pathlib import Path
@@ -14,7 +15,7 @@ from service.core.tool import JsonObject
 from service.simulation import simulate
 from service.tools import registry
 from tests.support.checkout import CHECKOUT
-from tests.support.engine.harness import bench
+from tests.support.engine.harness import Bench
 from tests.support.loading import nothing_loaded
 from tests.support.simulation.reality import executed, told
 
@@ -27,18 +28,18 @@ CASES: dict[str, tuple[JsonObject, list[tuple[str, Any]], list[str]]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_an_example(tmp_path: Path, name: str) -> None:
+def test_an_example(runner: asyncio.Runner, made: Bench, name: str) -> None:
     state, signals, nodes = CASES[name]
     folder = CHECKOUT / "examples" / name
     graph = json.loads((folder / "graph.json").read_text())
     children = [json.loads(file.read_text()) for file in folder.glob("*.json") if file.name != "graph.json"]
     with nothing_loaded():
-        tools = [tool.function for tool in registry.load([str(folder / "tools.py")], ()).values()]
+        made.tools = dict(registry.load([str(folder / "tools.py")], ()))
+        tools = [tool.function for tool in made.tools.values()]
         run_id = str(uuid.uuid4())
         trace = simulate(graph, tools=tools, state=state, signals=signals, graphs=children, run_id=run_id)
         assert nodes in ([], trace.path)
-        async with bench(tmp_path, tools) as made:
-            assert told(trace) == await executed(made, trace, graph, state, signals, children)
+        assert told(trace) == runner.run(executed(made, trace, graph, state, signals, children))
 
 
 def write(file: Path, text: str) -> None:
@@ -46,7 +47,7 @@ def write(file: Path, text: str) -> None:
     file.write_text(text)
 
 
-async def test_data_quality(tmp_path: Path) -> None:
+def test_data_quality(runner: asyncio.Runner, made: Bench, tmp_path: Path) -> None:
     table = "id,value\n" + "".join(f"{number},{number if number != 5 else 'NA'}\n" for number in range(40))
     source = {"kind": "csv", "file": "input.csv"}
     state = example.initial_state(source, 0, {"mode": "mend", "allow": [], "keep": [], "options": {}})
@@ -54,9 +55,8 @@ async def test_data_quality(tmp_path: Path) -> None:
     write(tmp_path / "simulated" / run_id / "input.csv", table)
     trace = simulate(example.GRAPH, state=state, run_id=run_id, folder=tmp_path / "simulated")
     assert trace.state["stopped_because"] == "threshold_met"
-    async with bench(tmp_path, [tool.function for tool in example.TOOLS]) as made:
-        write(made.runs_folder / run_id / "input.csv", table)
-        found = await executed(made, trace, example.GRAPH, state)
-        assert told(trace) == found
-        left = sorted(file.name for file in (made.runs_folder / run_id).iterdir())
+    made.tools = {tool.name: tool for tool in example.TOOLS}
+    write(made.runs_folder / run_id / "input.csv", table)
+    assert told(trace) == runner.run(executed(made, trace, example.GRAPH, state))
+    left = sorted(file.name for file in (made.runs_folder / run_id).iterdir())
     assert sorted(file.name for file in (tmp_path / "simulated" / run_id).iterdir()) == left
