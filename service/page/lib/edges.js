@@ -20,9 +20,8 @@ export function edgesOf(definition) {
 }
 
 export function kindOf({ tool, signal, graph, graphs, for_each, sleep }) {
-	if (signal !== undefined) return ["signal", `signal ${signal}`];
-	if (graph !== undefined) return ["graph", for_each ? `graph, each of ${for_each}` : `graph ${graph.slice(0, 8)}`];
-	if (graphs !== undefined) return ["graph", `graphs ${Object.keys(graphs).join(", ")}`];
-	if (sleep !== undefined) return ["sleep", sleep.until ? `sleep until ${sleep.until}` : `sleep ${text(sleep)} s`];
+	if (signal) return ["signal", `signal ${signal}`];
+	if (graph || graphs) return ["graph", for_each ? `graph, each of ${for_each}` : `graph ${graph?.slice(0, 8) ?? Object.keys(graphs)}`];
+	if (sleep != null) return ["sleep", sleep.until ? `sleep until ${sleep.until}` : `sleep ${text(sleep)} s`];
 	return ["tool", tool];
 }
