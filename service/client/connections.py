@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -36,6 +37,7 @@ class Connection:
         self._is_own = http is None
         self._timeout_s = timeout_s
         self._http = http or httpx.Client(base_url=url, headers=bearer(token), timeout=timeout_s, trust_env=False)
+        self._library = library_of(self._http)
 
     def close(self) -> None:
         if self._is_own:
@@ -43,7 +45,7 @@ class Connection:
 
     def send(self, request: Request) -> Answer:
         """Make a call once."""
-        with _told(self._url):
+        with _told(self._url, self._library):
             answer = self._http.request(**arguments_of(request))
         return Answer(answer.status_code, answer.content)
 
@@ -63,7 +65,7 @@ class Connection:
         """Yield events until the stream ends, and return whether there is nothing more to come."""
         reader = EventReader()
         with (
-            _told(self._url),
+            _told(self._url, self._library),
             self._http.stream(**arguments_of(request), timeout=max(self._timeout_s, 2 * KEEPALIVE_S)) as stream,
         ):
             if stream.status_code != 200:
@@ -87,6 +89,7 @@ class AsyncConnection:
         self._is_own = http is None
         self._timeout_s = timeout_s
         self._http = http or httpx.AsyncClient(base_url=url, headers=bearer(token), timeout=timeout_s, trust_env=False)
+        self._library = library_of(self._http)
 
     async def close(self) -> None:
         if self._is_own:
@@ -94,7 +97,7 @@ class AsyncConnection:
 
     async def send(self, request: Request) -> Answer:
         """Make a call once."""
-        with _told(self._url):
+        with _told(self._url, self._library):
             answer = await self._http.request(**arguments_of(request))
         return Answer(answer.status_code, answer.content)
 
@@ -114,7 +117,7 @@ class AsyncConnection:
     async def events(self, request: Request) -> AsyncIterator[AsyncIterator[dict[str, Any]] | None]:
         """Yield an iterator of events, or None if there is nothing more to come."""
         options = arguments_of(request)
-        with _told(self._url):
+        with _told(self._url, self._library):
             async with self._http.stream(**options, timeout=max(self._timeout_s, 2 * KEEPALIVE_S)) as stream:
                 if stream.status_code == 200:
                     yield _events_in(stream)
@@ -158,11 +161,15 @@ def _answered(failure: ServerUnreachable | Answer) -> Answer:
     return failure
 
 
-@contextmanager
-def _told(url: str) -> Iterator[None]:
-    """Turn httpx's errors of the connection into ServerUnreachable."""
-    import httpx
+def library_of(http: Any) -> Any:
+    """Return the module with the errors of an HTTP client: httpx, or httpx2 for a TestClient where that is installed."""
+    roots = (each.__module__.partition(".")[0] for each in type(http).__mro__)
+    return sys.modules[next((root for root in roots if root in ("httpx", "httpx2")), "httpx")]
 
+
+@contextmanager
+def _told(url: str, httpx: Any) -> Iterator[None]:
+    """Turn httpx's errors of the connection into ServerUnreachable."""
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:

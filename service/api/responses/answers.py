@@ -359,8 +359,8 @@ class Tool(StrictModel):
     description: str
     parameters: list[Literal["state", "metadata", "context"]]
     pure: bool = Field(description="Whether its author declares that another call of it does no harm.")
-    limit: str | None = Field(description="The limit of its attempts, unless a node names another.")
-    state_schema: JsonObject | None = Field(description="The JSON Schema of the state, if the tool declares its type.")
+    limit: Omittable[str] = omittable("The limit of its attempts, unless a node names another.")
+    state_schema: Omittable[JsonObject] = omittable("The JSON Schema of the state, if the tool declares its type.")
 
 
 class ToolList(StrictModel):

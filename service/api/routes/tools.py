@@ -19,8 +19,8 @@ async def list_tools(services: ServicesDep) -> Json:
             "description": tool.description,
             "parameters": list(tool.parameters),
             "pure": tool.is_pure,
-            "limit": tool.limit,
-            "state_schema": None if tool.state_type is None else tool.state_type.schema,
+            **({} if tool.limit is None else {"limit": tool.limit}),
+            **({} if tool.state_type is None else {"state_schema": tool.state_type.schema}),
         }
         for _, tool in sorted(services.tools.items())
     ]

@@ -106,6 +106,6 @@ def test_graphs_are_listed_in_pages_the_newest_first(client: httpx.Client) -> No
 def test_tools_are_listed(client: httpx.Client) -> None:
     assert client.get("/tools").json() == {
         "items": [
-            {"name": "add", "description": "Count up.", "parameters": ["state"], "pure": False, "limit": None},
+            {"name": "add", "description": "Count up.", "parameters": ["state"], "pure": False},
         ]
     }
