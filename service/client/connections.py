@@ -162,7 +162,7 @@ def _answered(failure: ServerUnreachable | Answer) -> Answer:
 
 
 def library_of(http: Any) -> Any:
-    """Return the module with the errors of an HTTP client: httpx, or httpx2 for a TestClient where that is installed."""
+    """Return the module that has the errors of an HTTP client: httpx, or httpx2, which a TestClient may be made of."""
     roots = (each.__module__.partition(".")[0] for each in type(http).__mro__)
     return sys.modules[next((root for root in roots if root in ("httpx", "httpx2")), "httpx")]
 
