@@ -60,6 +60,29 @@ MUTANTS = (
         ("tests/store/commands/test_fencing.py",),
     ),
     Mutant(
+        "a tool that is not pure is called before the steps before it are durable",
+        (
+            Edit(
+                "service/engine/runner.py",
+                "        if not (runs_ahead or self._ahead.is_empty) and (run := await self._settle()).status"
+                " is not Status.RUNNING:\n            return run\n",
+                "",
+            ),
+        ),
+        ("tests/engine/test_ahead.py", "-k", "is_not_pure"),
+    ),
+    Mutant(
+        "a run gets ahead of the disk right after a crash",
+        (
+            Edit(
+                "service/engine/runner.py",
+                "self._run.step + ahead.STEPS_MAX if self._run.crashes else 0",
+                "0",
+            ),
+        ),
+        ("tests/engine/test_crashes.py", "-k", "hide"),
+    ),
+    Mutant(
         "two transactions instead of one: the row is moved, then the rest is written",
         (
             Edit(

@@ -22,7 +22,7 @@ from service.store.schema.migrate import migrate
 from tests.support.checkout import CHECKOUT
 from tests.support.faults.disk import Disk, library_in
 
-KILLS = int(os.environ.get("RUNGRAPH_TEST_PURE_KILLS", "3"))
+KILLS = int(os.environ.get("RUNGRAPH_TEST_PURE_KILLS", "2"))
 
 
 class Place:

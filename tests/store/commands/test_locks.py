@@ -59,7 +59,19 @@ THE_SAME_RUN = (
 )
 THE_SAME_SERVER = "INSERT INTO servers VALUES ('one', '', now(), now(), 0)"
 
-PLAIN = ("begin", "release", "interrupt", "advance", "end", "fail", "append", "append twice", "append, then advance")
+PLAIN = (
+    "begin",
+    "release",
+    "interrupt",
+    "advance",
+    "end",
+    "fail",
+    "advance by a chain",
+    "end by a chain",
+    "append",
+    "append twice",
+    "append, then advance",
+)
 OF_PARENTS = ("cancel a parent", "start all children", "start some children", "join", "fail for a child")
 OF_CHILDREN = ("cancel a child", "end a child", "fail a child")
 OF_RUNS = (
