@@ -5,7 +5,9 @@
    loss. What a failed sync was to write is not written by a later one, unless it is written anew, as on Linux.
 
    A plan is `CALL SUFFIX N`: of the calls CALL (sync or write) on files whose path ends in SUFFIX, the Nth fails with
-   EIO, and then the plan's file is removed; `CALL SUFFIX /N` fails every Nth, for good. */
+   EIO, and then the plan's file is removed; `CALL SUFFIX /N` fails every Nth, for good.
+
+   Each sync takes FAULTS_SYNC_MS milliseconds longer. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -40,6 +42,7 @@ static int (*real_ftruncate)(int, off_t);
 static int (*real_unlink)(const char *);
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 static const char *files, *plan, *folder;
+static long sync_ms;
 
 __attribute__((constructor)) static void prepare(void) {
     real_pwrite = dlsym(RTLD_NEXT, "pwrite64");
@@ -52,6 +55,8 @@ __attribute__((constructor)) static void prepare(void) {
     files = getenv("FAULTS_FILES");
     plan = getenv("FAULTS_PLAN");
     folder = getenv("FAULTS_UNDO");
+    const char *slow = getenv("FAULTS_SYNC_MS");
+    sync_ms = slow ? atol(slow) : 0;
 }
 
 static int is_watched(int file, char *path) {
@@ -141,6 +146,7 @@ static void before_change(int file, const char *path, off_t begin, off_t end) {
 static int sync_of(int file, int (*real)(int)) {
     char path[4096];
     if (!is_watched(file, path)) return real(file);
+    if (sync_ms) usleep(sync_ms * 1000);
     pthread_mutex_lock(&turn);
     int old, fails = is_to_fail("sync", path);
     struct undo *notes = notes_on(file, path, &old);
