@@ -8,26 +8,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from service.core.after import after
 from service.core.errors import AttemptError, LeaseLost, Unavailable
 from service.core.graph import SignalNode, SleepNode, Until
 from service.core.join import count_children
-from service.core.moves import CallTool, Failed, Gather, Move, NoSlot, Outcome, Receive, Sleep, next_move
-from service.core.queueing.limits import MARGIN_US_MAX
-from service.core.run import Run, Transition, Waited, WaitKind
+from service.core.moves import CallTool, Failed, Gather, Move, Outcome, Receive, Sleep, next_move
+from service.core.run import Run, Transition
 from service.core.transitions import Status
 from service.engine import ahead
 from service.engine.ahead import Ahead
 from service.engine.attempt import Attempts
 from service.engine.lines import LineBuffer
+from service.engine.slot import Parked, Slot
 from service.engine.timestamps import read_moment
 from service.spans import RunSpans, begin_run
 from service.store import Store
 from service.store.commands.commit import Moved
-from service.store.commands.queueing.acquire import Asking
 from service.store.rows.records import Claimed
 
 logger = logging.getLogger(__name__)
@@ -41,18 +39,6 @@ YIELD_S = 0.005
 """How long a run that never waits may keep the loop from other tasks."""
 SLICE_S = 0.0005
 """The same for a run that is ahead of the disk, if this server carries others too."""
-
-
-SLOT_FRESH_S = MARGIN_US_MAX / 1e6
-"""An attempt that begins later than this after it got its slot first makes sure that it still has it."""
-
-
-class _Parked(Exception):  # no error
-    """Raised instead of calling a tool whose attempt has lost its slot and was parked."""
-
-    def __init__(self, run: Run) -> None:
-        super().__init__(run.id)
-        self.run = run
 
 
 class Runner:
@@ -82,12 +68,7 @@ class Runner:
         self._given_up = False
         self.is_committing = False
         """Whether a commit is in progress; its fence decides whether the lease holds."""
-        self._slot_at: float | None = None
-        """When the next attempt got its slot of a limit, on the monotonic clock; None if it has none."""
-        self._limit: str | None = None
-        """The limit that the slot belongs to."""
-        self._waited: Waited | None = None
-        """The wait for the slot, if the run has waited for it."""
+        self._slot = Slot(self.lease, store, attempts, is_alone)
         self.lines: LineBuffer | None = None
         """The lines of the current attempt."""
         self.missing_tool: str | None = None
@@ -151,8 +132,12 @@ class Runner:
 
     async def begin(self) -> None:
         """Record that an attempt of a run that was taken over begins, so that its next takeover counts as a crash."""
-        if self._slot_at is not None and time.monotonic() - self._slot_at > SLOT_FRESH_S:
-            await self._make_sure_of_slot()
+        if self._slot.is_stale:
+            self.is_committing = True  # As in `_enter`.
+            try:
+                await self._slot.confirm(self._run, self._pause())
+            finally:
+                self.is_committing = False
         if self._run.crashes and not await self._store.leases.begin(self.lease):
             raise LeaseLost(self.lease.run_id, self.lease.token)
 
@@ -171,8 +156,9 @@ class Runner:
             spans.begin_step(self._run, move)
         try:
             outcome = await (self._call(move) if isinstance(move, CallTool) else self._observe(move))
-        except _Parked as parked_late:
-            self._slot_at = self._limit = self._waited = self.lines = None
+        except Parked as parked_late:
+            self._slot.leave()
+            self.lines = None
             return parked_late.run
         except asyncio.CancelledError:
             if self._task is None or not self._ahead.has_ended:
@@ -201,7 +187,7 @@ class Runner:
         if not isinstance(move, CallTool) or not self._attempts.is_pure(move) or self._run.step < self._alone_until:
             return False
         # Whoever reads a trace may take the span of a step as committed.
-        return self._spans is None and self._slot_at is None and not self._needs_slot()
+        return self._spans is None and self._slot.limit is None and not self._slot.is_needed(self._run)
 
     async def _go_ahead(self, transition: Transition, started: float, finished: float) -> Run:
         """Return the run after `transition`, which is committed later. If the run rests then, commit it now."""
@@ -235,50 +221,19 @@ class Runner:
             self.give_up()
             self._task.cancel()
 
-    def _needs_slot(self) -> bool:
-        """Return whether the next attempt has a limit, or the run has waited for one, which then has to be noted."""
-        waited = self._run.waited
-        return (waited is not None and waited.kind is WaitKind.LIMIT) or self._attempts.limit_of(self._run) is not None
-
     async def _enter(self, move: CallTool) -> Run | None:
         """Get a slot of the limit that `move` needs, if any. Return the parked run if none is free."""
-        if self._slot_at is not None or not self._needs_slot():
+        if not self._slot.is_needed(self._run):
             return None
-        limit, waited = self._attempts.limit_of(self._run), self._run.waited
-        asked_at = time.monotonic()
-        run = await self._acquire(self._asking(self._run, move, limit))
+        self.is_committing = True  # Parking the run gives its lease back, which is then not lost.
+        try:
+            run = await self._slot.enter(self._run, move, self._pause())
+        finally:
+            self.is_committing = False
         if run.status is not Status.RUNNING:
             return run
-        self._waited = waited if waited is not None and waited.kind is WaitKind.LIMIT else None
         self._run = run
-        self._limit, self._slot_at = limit, None if limit is None else asked_at
         return None
-
-    async def _make_sure_of_slot(self) -> None:
-        """Check that the attempt, which has waited to begin, still has its slot. Raise _Parked if it has none."""
-        move = next_move(self._run)
-        if isinstance(move, CallTool):
-            # If it has to wait on, it keeps its place.
-            waiting = self._run if self._waited is None else self._run._replace(waited=self._waited)
-            run = await self._acquire(self._asking(waiting, move, self._limit)._replace(is_again=True))
-            if run.status is not Status.RUNNING:
-                raise _Parked(run)
-
-    def _asking(self, run: Run, move: CallTool, limit: str | None) -> Asking:
-        parked = after(run, move, NoSlot(limit or ""), self._attempts.state_bytes_max)
-        return Asking(self.lease, run, limit, parked)
-
-    async def _acquire(self, asking: Asking) -> Run:
-        pause = self._pause()
-        while True:
-            # Parking the run gives its lease back, which is then not lost.
-            self.is_committing = True
-            try:
-                return await self._store.limits.acquire(asking, is_alone=self._is_alone())
-            except Unavailable as error:
-                await pause(error)
-            finally:
-                self.is_committing = False
 
     def _log_events(self, transition: Transition) -> None:
         """Log each event of the run in the process's log as well."""
@@ -325,7 +280,7 @@ class Runner:
         pause = None
         while True:
             lines = () if self.lines is None else self.lines.rest()
-            asking = self._next_asking(transition)
+            asking = None if self._stopping else self._slot.next_after(transition)
             commit = self._store.steps.commit(
                 self.lease,
                 transition,
@@ -333,42 +288,17 @@ class Runner:
                 finished=finished,
                 lines=lines,
                 is_alone=asking is None and self._is_alone(),
-                frees=self._limit,
+                frees=self._slot.limit,
             )
             try:
-                run = await (commit if asking is None else self._commit_and_acquire(commit, asking))
-                if asking is None:
-                    self._limit = self._slot_at = self._waited = None
+                if asking is not None:
+                    return await self._slot.enter_with(commit, asking)
+                run = await commit
+                self._slot.leave()
                 return run
             except Unavailable as error:
                 pause = pause or self._pause()
                 await pause(error)
-
-    def _next_asking(self, transition: Transition) -> Asking | None:
-        """Return what the next attempt asks for if it follows the commit at once and has a limit."""
-        run = transition.run
-        if transition.step is None or run.status is not Status.RUNNING or self._stopping:
-            return None
-        limit = self._attempts.limit_of(run)
-        move = None if limit is None else next_move(run)
-        return self._asking(run, move, limit) if isinstance(move, CallTool) else None
-
-    async def _commit_and_acquire(self, commit: Coroutine[Any, Any, Run], asking: Asking) -> Run:
-        """Commit, and ask for the slot of the next attempt in the same transaction, as far as the writer can do so."""
-        asked_at = time.monotonic()
-        acquire = self._store.limits.try_to_acquire(asking, is_alone=self._is_alone())
-        outcomes = asyncio.gather(commit, acquire, return_exceptions=True)
-        run: Run | BaseException
-        entered: Run | BaseException | None
-        run, entered = await outcomes
-        if isinstance(run, BaseException):
-            raise run
-        self._limit = self._slot_at = self._waited = None
-        if run.status is not Status.RUNNING or entered is None or isinstance(entered, BaseException):
-            return run  # If it goes on, it asks for the slot again.
-        if entered.status is Status.RUNNING:
-            self._limit, self._slot_at = asking.limit, asked_at
-        return entered
 
     def _pause(self) -> Callable[[Unavailable], Awaitable[None]]:
         """Return a function that pauses, each time for longer. A database that is locked or full fails no run."""

@@ -1,0 +1,129 @@
+"""Get a slot of a limit for the next attempt of a run.
+
+The slot is asked for in the transaction that commits the step before, as far as the writer can do both at once. A run
+that gets none is parked in the same transaction as the question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from service.core.after import after
+from service.core.errors import Unavailable
+from service.core.moves import CallTool, NoSlot, next_move
+from service.core.queueing.limits import MARGIN_US_MAX
+from service.core.run import Run, Transition, Waited, WaitKind
+from service.core.transitions import Status
+from service.engine.attempt import Attempts
+from service.store import Store
+from service.store.commands.queueing.acquire import Asking
+from service.store.rows.records import Lease
+
+FRESH_S = MARGIN_US_MAX / 1e6
+"""An attempt that begins later than this after it got its slot first makes sure that it still has it."""
+
+Pause = Callable[[Unavailable], Awaitable[None]]
+
+
+class Parked(Exception):  # no error
+    """Raised instead of calling a tool whose attempt has lost its slot and was parked."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run.id)
+        self.run = run
+
+
+class Slot:
+    """The slot that the next attempt of a run holds, if it has a limit."""
+
+    def __init__(self, lease: Lease, store: Store, attempts: Attempts, is_alone: Callable[[], bool]) -> None:
+        self.limit: str | None = None
+        """The limit that the slot belongs to."""
+        self._lease = lease
+        self._store = store
+        self._attempts = attempts
+        self._is_alone = is_alone
+        self._got_at: float | None = None
+        """When the attempt got the slot, on the monotonic clock; None if it has none."""
+        self._waited: Waited | None = None
+        """The wait for the slot, if the run has waited for it."""
+
+    def is_needed(self, run: Run) -> bool:
+        """Return whether `run` must ask for a slot before its next attempt.
+
+        It must also ask if it has waited for a slot of a limit that no longer binds it, because its wait has to end.
+        """
+        return self._got_at is None and (_wait_of(run) is not None or self._attempts.limit_of(run) is not None)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the attempt has waited to begin for so long that others may have taken its slot."""
+        return self._got_at is not None and time.monotonic() - self._got_at > FRESH_S
+
+    def leave(self) -> None:
+        """Forget the slot, because its attempt is over."""
+        self.limit = self._got_at = self._waited = None
+
+    async def enter(self, run: Run, move: CallTool, pause: Pause) -> Run:
+        """Ask for the slot that `move` needs, and return the run: parked if none is free."""
+        limit, asked_at = self._attempts.limit_of(run), time.monotonic()
+        entered = await self._acquire(self._asking(run, move, limit), pause)
+        if entered.status is Status.RUNNING:
+            self._waited = _wait_of(run)
+            self.limit, self._got_at = limit, None if limit is None else asked_at
+        return entered
+
+    async def confirm(self, run: Run, pause: Pause) -> None:
+        """Make sure that the attempt still has its slot. Raise Parked if it has none."""
+        move = next_move(run)
+        if isinstance(move, CallTool):
+            # If it has to wait on, it keeps its place.
+            waiting = run if self._waited is None else run._replace(waited=self._waited)
+            entered = await self._acquire(self._asking(waiting, move, self.limit)._replace(is_again=True), pause)
+            if entered.status is not Status.RUNNING:
+                raise Parked(entered)
+
+    def next_after(self, transition: Transition) -> Asking | None:
+        """Return what the next attempt asks for if it follows the commit at once and has a limit."""
+        run = transition.run
+        if transition.step is None or run.status is not Status.RUNNING:
+            return None
+        limit = self._attempts.limit_of(run)
+        move = None if limit is None else next_move(run)
+        return self._asking(run, move, limit) if isinstance(move, CallTool) else None
+
+    async def enter_with(self, commit: Coroutine[Any, Any, Run], asking: Asking) -> Run:
+        """Await `commit`, and ask for the slot of the next attempt in the same transaction if the writer can do so."""
+        asked_at = time.monotonic()
+        acquire = self._store.limits.try_to_acquire(asking, is_alone=self._is_alone())
+        outcomes = asyncio.gather(commit, acquire, return_exceptions=True)
+        run: Run | BaseException
+        entered: Run | BaseException | None
+        run, entered = await outcomes
+        if isinstance(run, BaseException):
+            raise run
+        self.leave()
+        if run.status is not Status.RUNNING or entered is None or isinstance(entered, BaseException):
+            return run  # If it goes on, it asks for the slot again.
+        if entered.status is Status.RUNNING:
+            self.limit, self._got_at = asking.limit, asked_at
+        return entered
+
+    def _asking(self, run: Run, move: CallTool, limit: str | None) -> Asking:
+        parked = after(run, move, NoSlot(limit or ""), self._attempts.state_bytes_max)
+        return Asking(self._lease, run, limit, parked)
+
+    async def _acquire(self, asking: Asking, pause: Pause) -> Run:
+        while True:
+            try:
+                return await self._store.limits.acquire(asking, is_alone=self._is_alone())
+            except Unavailable as error:
+                await pause(error)
+
+
+def _wait_of(run: Run) -> Waited | None:
+    """Return the wait for a slot that has just ended, if there is one."""
+    return run.waited if run.waited is not None and run.waited.kind is WaitKind.LIMIT else None
