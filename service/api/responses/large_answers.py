@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from anyio import CapacityLimiter
+
 LARGE_BYTES_MIN = 2**20
 HELD_BYTES_MAX = 128 * 2**20
 """The most bytes that all large answers in progress may hold together. A single answer may be larger."""
+WRITERS_MAX = 4
+"""How many large answers are written at a time, each on a thread."""
 
 
 class LargeAnswers:
@@ -15,6 +19,8 @@ class LargeAnswers:
 
     def __init__(self) -> None:
         self.held_bytes = 0
+        self.writers = CapacityLimiter(WRITERS_MAX)
+        """The threads that write large answers."""
 
     @contextmanager
     def hold(self, size: int) -> Iterator[bool]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from anyio import to_thread
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -26,6 +28,8 @@ from service.api.responses.texts import (
     write,
     written_key,
 )
+from service.core.state import State
+from service.store.queries.whole_states import KEYS_ON_LOOP_MAX
 
 __all__ = [
     "Json",
@@ -42,6 +46,7 @@ __all__ = [
     "run",
     "step",
     "wait_members",
+    "with_state",
     "write",
     "written_key",
 ]
@@ -70,6 +75,14 @@ class Json(Response):
 def _crowded() -> Response:
     detail = "the memory for large answers is used up by slow readers; try again"
     return problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+async def with_state(request: Request, state: State, write_answer: Callable[[], Any]) -> Json:
+    """Return the answer that `write_answer` writes. With a large state it is written on a thread."""
+    if len(state.entries) <= KEYS_ON_LOOP_MAX:
+        return Json(write_answer())
+    large: LargeAnswers = request.app.state.large_answers
+    return await to_thread.run_sync(lambda: Json(write_answer()), limiter=large.writers)
 
 
 def page(items: Iterable[str], next_cursor: str | int | None) -> Json:

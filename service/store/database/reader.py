@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -89,3 +90,11 @@ class Snapshot:
 
     async def all(self, statement: Executable, **parameters: Any) -> Sequence[Any]:
         return (await self._connection.execute(statement, parameters)).all()
+
+    async def parts(self, statement: Executable, size: int, **parameters: Any) -> AsyncIterator[Sequence[Any]]:
+        """Yield the rows in parts of `size`, and let other tasks of the loop run in between."""
+        result = await self._connection.execute(statement, parameters)
+        for part in result.partitions(size):
+            yield part
+            if len(part) == size:
+                await asyncio.sleep(0)

@@ -20,10 +20,11 @@ from service.store.database.clock import shown
 from service.store.database.reader import Reader, Snapshot
 from service.store.queries.pages import PAGE_BYTES_MAX, cut
 from service.store.queries.runs.one import SHOWN, run_record
+from service.store.queries.whole_states import whole_state
 from service.store.rows.family import RESTING
 from service.store.rows.park_and_wake import children_of
 from service.store.rows.records import AttemptRecord, Branch, HeldRecord, Page, StepRecord, WaitRecord, WhyRecord
-from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT, slot_of, state_of
+from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN, VALUE_AT, slot_of, state_of
 from service.store.schema.kept import OPEN, is_kept
 from service.store.schema.models import attempts, graphs, log_lines, runs, snapshots, waits
 
@@ -162,7 +163,7 @@ async def _state_at(snapshot: Snapshot, run_id: str, run: Any, step: int | None)
     step = run.step if step is None else step
     if step is None or step > run.step:
         raise NotFound("step", str(step))
-    return step, state_of(await snapshot.all(STATE_AT[snapshot.dialect], run_id=run_id, step=step))
+    return step, await whole_state(snapshot, run_id, step)
 
 
 async def _wait(snapshot: Snapshot, run: Any) -> WaitRecord | None:

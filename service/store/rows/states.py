@@ -165,9 +165,14 @@ BYTES_BETWEEN = _changes_between(
 """How many characters each step set. Parameters: run_id, after_step, last_step."""
 
 
+def order_of(row: Any) -> tuple[Any, Any]:
+    """Return the place of a row of STATE_AT in its state."""
+    return row[2], row[0]
+
+
 def state_of(rows: Any) -> State:
     """Return the state of rows of STATE_AT. They are sorted here: a database would copy the values to sort them."""
-    in_order = sorted(rows, key=lambda row: (row[2], row[0]))
+    in_order = sorted(rows, key=order_of)
     return State({key: Entry(value, position, codec.byte_length(value)) for key, value, position, *_ in in_order})
 
 

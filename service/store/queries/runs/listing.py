@@ -18,8 +18,8 @@ from service.store.queries.pages import Place, cut
 from service.store.queries.runs.filter import PARKED, RunFilter, graphs_named, matching
 from service.store.queries.runs.one import SHOWN, run_record
 from service.store.queries.runs.prunable import MARKED, PrunablePage, PruneRule, prunable_runs
+from service.store.queries.whole_states import whole_state
 from service.store.rows.records import Page, RunRecord
-from service.store.rows.states import STATE_AT, state_of
 from service.store.schema.kept import is_kept
 from service.store.schema.models import graphs, runs, waits
 
@@ -166,7 +166,7 @@ class RunListQueries:
             if run_id not in found:
                 raise NotFound("run", run_id)
             listed = found[run_id]
-            state = state_of(await snapshot.all(STATE_AT[snapshot.dialect], run_id=run_id, step=listed.step))
+            state = await whole_state(snapshot, run_id, listed.step)
         return listed, state
 
 

@@ -13,8 +13,8 @@ from service.store.database.clock import shown
 from service.store.database.reader import Reader
 from service.store.database.statements import constant
 from service.store.queries.log_lines import page_of_lines
+from service.store.queries.whole_states import whole_state
 from service.store.rows.records import Lease, LineRecord, RunRecord
-from service.store.rows.states import STATE_AT, state_of
 from service.store.schema.kept import is_kept
 from service.store.schema.models import runs
 
@@ -59,7 +59,7 @@ class RunQueries:
             row = await snapshot.one(_RUN, run_id=run_id)
             if row is None:
                 raise NotFound("run", run_id)
-            state = state_of(await snapshot.all(STATE_AT[snapshot.dialect], run_id=run_id, step=row.step))
+            state = await whole_state(snapshot, run_id, row.step)
             lines = await page_of_lines(snapshot, run_id, after_seq, row.last_seq, limit)
         return run_record(row), state, lines
 
