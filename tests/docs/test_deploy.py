@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import configparser
 import re
+import shutil
+import subprocess
 from dataclasses import fields
+from pathlib import Path
 
+import pytest
 import yaml  # type: ignore[import-untyped]  # pandera needs it
 
 from service.settings import Settings
@@ -46,3 +50,16 @@ def test_the_unit_gives_a_server_time_to_stop() -> None:
     assert int(service["TimeoutStopSec"]) > 15
     assert service["DynamicUser"] == "yes"
     assert service["ExecStart"].endswith("rungraph serve")
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    unit = (CHECKOUT / "docs/rungraph.service").read_text()
+    # The program need not be installed here.
+    (tmp_path / "rungraph.service").write_text(
+        re.sub("^ExecStart=\\S+", "ExecStart=/bin/true", unit, flags=re.MULTILINE)
+    )
+    done = subprocess.run(
+        ["systemd-analyze", "verify", tmp_path / "rungraph.service"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, [line for line in done.stderr.splitlines() if "rungraph.service" in line]) == (0, [])
