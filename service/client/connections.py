@@ -36,7 +36,7 @@ class Connection:
         self._url = url
         self._is_own = http is None
         self._timeout_s = timeout_s
-        self._http = http or httpx.Client(base_url=url, headers=bearer(token), timeout=timeout_s, trust_env=False)
+        self._http = http or httpx.Client(**_options(url, token, timeout_s))
         self._library = library_of(self._http)
 
     def close(self) -> None:
@@ -88,7 +88,7 @@ class AsyncConnection:
         self._url = url
         self._is_own = http is None
         self._timeout_s = timeout_s
-        self._http = http or httpx.AsyncClient(base_url=url, headers=bearer(token), timeout=timeout_s, trust_env=False)
+        self._http = http or httpx.AsyncClient(**_options(url, token, timeout_s))
         self._library = library_of(self._http)
 
     async def close(self) -> None:
@@ -134,6 +134,18 @@ def bearer(token: str | bytes | None) -> dict[bytes, bytes]:
         return {}
     encoded = token if isinstance(token, bytes) else token.encode(errors="surrogateescape")
     return {b"authorization": b"Bearer " + encoded}
+
+
+def _options(url: str, token: str | bytes | None, timeout_s: float) -> dict[str, Any]:
+    """Return the options of an HTTP client of httpx."""
+    return {
+        "base_url": url,
+        "headers": bearer(token),
+        "timeout": timeout_s,
+        "trust_env": False,
+        # Loading certificates takes longer than a call, and a connection without TLS needs none.
+        "verify": not url.startswith("http://"),
+    }
 
 
 def arguments_of(request: Request) -> dict[str, Any]:
