@@ -37,6 +37,11 @@ SIZES_OF_NEWEST_BEFORE = _newest(*_SIZES).where(_BEFORE)
 """Parameters of these four: limit, and with BEFORE also the created_at and graph_id of the last graph seen."""
 
 
+def newest_named(name: str) -> Any:
+    """Select the id of the newest graph of that name."""
+    return graphs_named(name).order_by(graphs.c.id.desc()).limit(1)
+
+
 class GraphQueries:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -65,7 +70,7 @@ class GraphQueries:
         if names:
             async with self._reader.snapshot() as snapshot:
                 for name in sorted(names):
-                    row = await snapshot.one(graphs_named(name).order_by(graphs.c.id.desc()).limit(1))
+                    row = await snapshot.one(newest_named(name))
                     if row is not None:
                         found[name] = row.id
         return found

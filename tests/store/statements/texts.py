@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from service.core.run import Level, WaitKind
 from service.store import commands, database, queries, rows
 from service.store.database.statements import ForRows, Statement, insert_into
+from service.store.queries.graphs import newest_named
 from service.store.queries.runs.filter import RunFilter, graphs_named, matching
 from service.store.queries.runs.lines import LineFilter, lines_found
 from service.store.queries.runs.steps import numbers_of
@@ -72,6 +73,7 @@ _EXAMPLES: dict[str, dict[str, Callable[[str], Any]]] = {
         ),
         "graphs_named": lambda _: graphs_named("g"),
     },
+    "service.store.queries.graphs": {"newest_named": lambda _: newest_named("g")},
     "service.store.queries.runs.steps": {
         "numbers of all": lambda _: numbers_of(None, is_newest_first=True),
         "numbers of a node": lambda _: numbers_of("a", is_newest_first=False),

@@ -67,3 +67,16 @@ SELECT graphs.id, length(graphs.name) AS length
 FROM graphs
 WHERE (graphs.created_at, graphs.id) < (:created_at, :graph_id)
 ORDER BY graphs.created_at DESC, graphs.id DESC LIMIT :limit;
+
+-- newest_named
+-- on sqlite
+SELECT graphs.id
+FROM graphs
+WHERE substr(graphs.name, 1, 200) = :substr_1 AND (graphs.name || :param_1) = :param_2
+ORDER BY graphs.created_at DESC, graphs.id DESC LIMIT :param_3 OFFSET :param_4;
+-- on postgresql
+SELECT graphs.id
+FROM graphs
+WHERE substr(graphs.name, 1, 200) = :substr_1::VARCHAR
+    AND (graphs.name || :param_1::VARCHAR) = :param_2::VARCHAR
+ORDER BY graphs.created_at DESC, graphs.id DESC LIMIT :param_3::INTEGER;
