@@ -9,7 +9,7 @@ import pytest
 
 from service.core.queueing.limits import Limit
 from service.core.tool import JsonObject, Tool
-from service.engine import runner
+from service.engine import slot
 from tests.support.engine.harness import Bench, loop_until, running
 
 CALLED: list[str] = []
@@ -64,7 +64,7 @@ async def test_an_attempt_that_begins_late_makes_sure_of_its_slot_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: str
 ) -> None:
     """Here every attempt is late, so that it counts twice, and the second time there is no room for it."""
-    monkeypatch.setattr(runner, "SLOT_FRESH_S", -1.0)
+    monkeypatch.setattr(slot, "FRESH_S", -1.0)
     CALLED.clear()
     async with running(tmp_path, note, note_on_a_thread, threads=1) as bench:
         await bench.store.limits.put("rate", Limit(1, 1000))

@@ -177,6 +177,8 @@ class Commit(NamedTuple):
     moves: Sequence[Moved]
     frees: str | None = None
     """The limit of which the last attempt had a slot."""
+    is_ahead: bool = False
+    """Whether the run did not wait for this commit."""
 
     @property
     def last(self) -> Transition:
@@ -223,7 +225,7 @@ class Chain:
         """Return what to commit. From now on nothing is added."""
         with self._lock:
             self._is_sealed = True
-        return Commit(self._lease, self.moves)
+        return Commit(self._lease, self.moves, is_ahead=True)
 
     def queue(self, writer: Writer) -> None:
         touched = (name for moved in self.moves for name in _touched(moved.transition))
@@ -302,7 +304,7 @@ def _write(transaction: Transaction, commits: Sequence[tuple[Commit, int]]) -> N
     failed: list[Row] = []
     lines: list[Row] = []
     for commit, last_seq in commits:
-        for moved, reached, at in _seqs(commit.moves, last_seq):
+        for moved, reached, at in _seqs(commit, last_seq):
             transition = moved.transition
             lines += rows_of_lines(transaction, commit.lease.run_id, moved.lines, reached, at)
             if transition.step is not None:
@@ -314,13 +316,15 @@ def _write(transaction: Transaction, commits: Sequence[tuple[Commit, int]]) -> N
     transaction.insert(log_lines, lines)
 
 
-def _seqs(moves: Sequence[Moved], last_seq: int) -> Iterator[tuple[Moved, int, float | None]]:
+def _seqs(commit: Commit, last_seq: int) -> Iterator[tuple[Moved, int, float | None]]:
     """Yield each transition, the `seq` of its last line, and the time of its lines; None: that of the commit."""
+    moves = commit.moves
     reached = last_seq - sum([len(moved.lines) for moved in moves])
-    for moved in moves[:-1]:
+    for moved in moves:
         reached += len(moved.lines)
-        yield moved, reached, moved.finished
-    yield moves[-1], last_seq, None
+        # A run that gets ahead logs its next lines before this commit, and lines are in the order of their times.
+        goes_on = commit.is_ahead and moved.transition.run.status is Status.RUNNING
+        yield moved, reached, moved.finished if goes_on else None
 
 
 def _update_all(transaction: Transaction, commits: Sequence[Commit]) -> tuple[list[Any], set[str]]:
