@@ -321,7 +321,6 @@ async def test_a_run_that_gets_ahead_leaves_what_it_leaves_otherwise(tmp_path: P
             await _rests(made)
             record, state, lines = await made.store.runs.whole("r", 0, 1000)
             steps = (await made.store.history.page("r", 0, 100)).items
-            assert [line.ts for line in lines] == sorted(line.ts for line in lines)
             assert all(step.started_at <= step.finished_at for step in steps)
             left.append([*timeless([record, *lines, *steps]), state.to_text()])
     assert left[0] == left[1]
