@@ -37,7 +37,7 @@ PAUSE_S_MIN, PAUSE_S_MAX = 0.1, 2.0
 
 YIELD_S = 0.005
 """How long a run that never waits may keep the loop from other tasks."""
-SLICE_S = 0.0005
+SLICE_S = 0.001
 """The same for a run that is ahead of the disk, if this server carries others too."""
 
 

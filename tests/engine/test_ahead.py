@@ -116,7 +116,7 @@ async def test_steps_are_committed_together_up_to_a_bound(
 ) -> None:
     monkeypatch.setattr(ahead, "OVERDUE_S", 3600.0)
     monkeypatch.setattr("service.store.database.queued_write.DEFER_S", 3600.0)
-    monkeypatch.setattr("service.store.database.writer.OVERDUE_S", 3600.0)
+    monkeypatch.setattr("service.store.database.queued_write.OVERDUE_S", 3600.0)
     if bound is not None:
         monkeypatch.setattr(ahead, bound, {"STEPS_MAX": 4, "BYTES_MAX": 320}[bound])
 
@@ -239,7 +239,7 @@ async def test_a_pause_ends_the_pure_tool_that_was_called_before_it_took_effect(
 ) -> None:
     """The steps are committed, and the run is paused, while the next tool is under way, of which nothing shows."""
     monkeypatch.setattr(ahead, "OVERDUE_S", 3600.0)
-    monkeypatch.setattr("service.store.database.writer.OVERDUE_S", 3600.0)
+    monkeypatch.setattr("service.store.database.queued_write.OVERDUE_S", 3600.0)
     monkeypatch.setattr("service.store.database.queued_write.DEFER_S", 0.5)
     pausing_at(monkeypatch, 1)
     called, ended = threading.Event(), threading.Event()

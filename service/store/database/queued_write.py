@@ -100,6 +100,10 @@ class WriteQueue:
         self.waiting: deque[QueuedWrite[Any]] = deque()
         self.due_at = math.inf
         """When to commit what waits, on the monotonic clock: at once, unless all of it is deferred."""
+        self.seen_at = -math.inf
+        """When the loop that commits inline last looked for overdue writes. It will look again if no tool blocks it."""
+        self.committed_at = -math.inf
+        """When the loop last committed something."""
         self.closing = threading.Event()
         self.called = threading.Event()
         """Set to wake up the writer's thread."""
@@ -151,13 +155,15 @@ class WriteQueue:
                 self.waiting.insert(place + 1, write)
         return place >= 0
 
-    @property
-    def oldest_at(self) -> float:
-        """When the first write was queued; infinity if none waits."""
+    def is_overdue(self, now: float) -> bool:
+        """Whether the first write has waited for OVERDUE_S since it was queued, and since the loop last committed.
+
+        If commits take long, something always waits already when one ends. The loop must not do nothing but commit.
+        """
         try:
-            return self.waiting[0].queued_at
+            return now - max(self.waiting[0].queued_at, self.committed_at) >= OVERDUE_S
         except IndexError:
-            return math.inf
+            return False
 
     def is_due(self) -> bool:
         """Whether something waits that is not deferred, or that has waited long enough."""
@@ -169,7 +175,10 @@ class WriteQueue:
         `is_left_to_loop`: a loop commits inline, and is not held up.
         """
         try:
-            until = self.waiting[0].left_until if is_left_to_loop else self.due_at
+            first = self.waiting[0]
+            # What the loop has put back is due at once, however busy the loop is.
+            until = first.left_until and max(first.left_until, self.seen_at + DEFER_S)
+            until = until if is_left_to_loop else self.due_at
         except IndexError:
             return 0.0
         return 0.0 if self.closing.is_set() or not self.waiting else until - time.monotonic()

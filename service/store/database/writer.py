@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -31,7 +32,6 @@ from service.store.database.local_events import LocalEvents
 from service.store.database.notifier import Notifier
 from service.store.database.protocol import Database
 from service.store.database.queued_write import (
-    OVERDUE_S,
     QUEUE_MAX,
     STOPPING,
     QueuedWrite,
@@ -192,7 +192,8 @@ class Writer:
 
     def commit_overdue(self, now: float) -> None:
         """If the running loop commits inline and something has waited for OVERDUE_S, commit what waits."""
-        if now - self._queue.oldest_at >= OVERDUE_S and asyncio.get_running_loop() is self._inline:
+        self._queue.seen_at = now
+        if self._queue.is_overdue(now) and asyncio.get_running_loop() is self._inline:
             self._commit_inline()
 
     def _take_back(self, batch: Sequence[QueuedWrite[Any]]) -> None:
@@ -245,6 +246,7 @@ class Writer:
             return False
         answer(ready, results)
         self._tell(self._write_connection.transaction.topics)
+        self._queue.committed_at = time.monotonic()
         return True
 
     def _put_back(self, batch: list[QueuedWrite[Any]]) -> None:
