@@ -280,25 +280,26 @@ class Runner:
         pause = None
         while True:
             lines = () if self.lines is None else self.lines.rest()
-            asking = None if self._stopping else self._slot.next_after(transition)
-            commit = self._store.steps.commit(
-                self.lease,
-                transition,
-                started=started,
-                finished=finished,
-                lines=lines,
-                is_alone=asking is None and self._is_alone(),
-                frees=self._slot.limit,
-            )
+            asking, asked_at = None if self._stopping else self._slot.next_after(transition), time.monotonic()
             try:
-                if asking is not None:
-                    return await self._slot.enter_with(commit, asking)
-                run = await commit
-                self._slot.leave()
-                return run
+                run = await self._store.steps.commit(
+                    self.lease,
+                    transition,
+                    started=started,
+                    finished=finished,
+                    lines=lines,
+                    is_alone=self._is_alone(),
+                    frees=self._slot.limit,
+                    asking=asking,
+                )
             except Unavailable as error:
                 pause = pause or self._pause()
                 await pause(error)
+                continue
+            self._slot.leave()
+            if asking is not None and run.status is Status.RUNNING:
+                self._slot.hold(asking, asked_at)
+            return run
 
     def _pause(self) -> Callable[[Unavailable], Awaitable[None]]:
         """Return a function that pauses, each time for longer. A database that is locked or full fails no run."""

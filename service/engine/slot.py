@@ -6,10 +6,8 @@ that gets none is parked in the same transaction as the question.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from service.core.after import after
 from service.core.errors import Unavailable
@@ -19,7 +17,7 @@ from service.core.run import Run, Transition, Waited, WaitKind
 from service.core.transitions import Status
 from service.engine.attempt import Attempts
 from service.store import Store
-from service.store.commands.queueing.acquire import Asking
+from service.store.commands.queueing.admission import Asking
 from service.store.rows.records import Lease
 
 FRESH_S = MARGIN_US_MAX / 1e6
@@ -67,13 +65,17 @@ class Slot:
         """Forget the slot, because its attempt is over."""
         self.limit = self._got_at = self._waited = None
 
+    def hold(self, asking: Asking, asked_at: float) -> None:
+        """Note that the next attempt has got the slot that it asked for at `asked_at`, a monotonic time."""
+        self.limit, self._got_at = asking.limit, None if asking.limit is None else asked_at
+
     async def enter(self, run: Run, move: CallTool, pause: Pause) -> Run:
         """Ask for the slot that `move` needs, and return the run: parked if none is free."""
-        limit, asked_at = self._attempts.limit_of(run), time.monotonic()
-        entered = await self._acquire(self._asking(run, move, limit), pause)
+        asking, asked_at = self._asking(run, move, self._attempts.limit_of(run)), time.monotonic()
+        entered = await self._acquire(asking, pause)
         if entered.status is Status.RUNNING:
             self._waited = _wait_of(run)
-            self.limit, self._got_at = limit, None if limit is None else asked_at
+            self.hold(asking, asked_at)
         return entered
 
     async def confirm(self, run: Run, pause: Pause) -> None:
@@ -94,23 +96,6 @@ class Slot:
         limit = self._attempts.limit_of(run)
         move = None if limit is None else next_move(run)
         return self._asking(run, move, limit) if isinstance(move, CallTool) else None
-
-    async def enter_with(self, commit: Coroutine[Any, Any, Run], asking: Asking) -> Run:
-        """Await `commit`, and ask for the slot of the next attempt in the same transaction if the writer can do so."""
-        asked_at = time.monotonic()
-        acquire = self._store.limits.try_to_acquire(asking, is_alone=self._is_alone())
-        outcomes = asyncio.gather(commit, acquire, return_exceptions=True)
-        run: Run | BaseException
-        entered: Run | BaseException | None
-        run, entered = await outcomes
-        if isinstance(run, BaseException):
-            raise run
-        self.leave()
-        if run.status is not Status.RUNNING or entered is None or isinstance(entered, BaseException):
-            return run  # If it goes on, it asks for the slot again.
-        if entered.status is Status.RUNNING:
-            self.limit, self._got_at = asking.limit, asked_at
-        return entered
 
     def _asking(self, run: Run, move: CallTool, limit: str | None) -> Asking:
         parked = after(run, move, NoSlot(limit or ""), self._attempts.state_bytes_max)

@@ -72,7 +72,8 @@ class Store:
         self.schedules = Schedules(self._writer, self._reader, first_states)
         self.deliveries = Deliveries(self._writer, self._reader)
         self.ticks = TickCommands(self._writer, first_states)
-        self.steps = Steps(self._writer)
+        watch = Watch()
+        self.steps = Steps(self._writer, watch)
         self.control = Control(self._writer)
         self.deletions = DeletionCommands(self._writer)
         self.signals = Signals(self._writer)
@@ -84,8 +85,7 @@ class Store:
         self.logs = Logs(self._writer, self._reader)
         self.tails = Tails(self.logs, self._reader, self.events)
         self.servers = Servers(self._writer, server_id, address, lease_s)
-        watch = Watch()
-        self.limits = Limits(self._writer, self._reader, watch, lease_s)
+        self.limits = Limits(self._writer, self._reader, watch)
         self.leases = Leases(self._writer, self.servers, first_states, server_id, lease_s, watch)
 
     def open(self) -> None:

@@ -55,9 +55,9 @@ class Leases(ClaimCommands, LeaseCommands):
 
 
 class Limits(LimitCommands, AcquireCommands, LimitQueries):
-    def __init__(self, writer: Writer, reader: Reader, watch: Watch, lease_s: float) -> None:
+    def __init__(self, writer: Writer, reader: Reader, watch: Watch) -> None:
         LimitCommands.__init__(self, writer)
-        AcquireCommands.__init__(self, writer, watch, lease_s)
+        AcquireCommands.__init__(self, writer, watch)
         LimitQueries.__init__(self, reader)
 
 

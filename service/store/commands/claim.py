@@ -166,9 +166,9 @@ class ClaimCommands:
 
     def _take_due(self, transaction: Transaction, count: int, holding: Collection[str], which: DueRuns) -> _Taken:
         if transaction.has_savepoints:
-            transaction.unless_locked(partial(self._watch.wake, transaction, self._lease_s))
+            transaction.unless_locked(partial(self._watch.wake, transaction))
         else:
-            self._watch.wake(transaction, self._lease_s)
+            self._watch.wake(transaction)
         due = self._due(transaction, count, holding, which)
         for row in due:
             if row.graph_id not in self._graphs:

@@ -17,7 +17,8 @@ from service.core.errors import LeaseLost
 from service.core.run import Line, Run, RunError, Step, Transition, WaitKind
 from service.core.transitions import OVER, Status
 from service.store.commands.control import apply_pauses
-from service.store.commands.queueing.waking import announce_free_slots
+from service.store.commands.queueing.admission import Asking, admit, after_slot
+from service.store.commands.queueing.waking import Watch, announce_free_slots
 from service.store.commands.side_effects import apply_side_effects
 from service.store.database.clock import text_of
 from service.store.database.queued_write import QueuedWrite, Touches
@@ -107,8 +108,9 @@ _COMMITTED = Statement(
 
 
 class Steps:
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, watch: Watch) -> None:
         self._writer = writer
+        self._watch = watch
 
     async def commit(
         self,
@@ -120,6 +122,7 @@ class Steps:
         lines: Sequence[Line] = (),
         is_alone: bool = False,
         frees: str | None = None,
+        asking: Asking | None = None,
     ) -> Run:
         """Commit `transition` after `lines` of the attempt that led to it, and return the run as it is then.
 
@@ -127,14 +130,17 @@ class Steps:
         consumes a signal, starts or cancels children, wakes a parent. `started` and `finished` are times of the attempt
         on the monotonic clock. Raises LeaseLost if the lease no longer holds; nothing is written then. A commit of
         unknown outcome may be repeated. `is_alone`: no other run's step can join, so there is nothing to wait for.
-        `frees` is the limit of which the attempt had a slot.
+        `frees` is the limit of which the attempt had a slot. With `asking`, the next attempt gets its slot in the same
+        transaction: the run that is returned is parked if there is none.
         """
-        asked = Commit(lease, (Moved(transition, started, finished, (*lines, *transition.lines)),), frees)
+        asked = Commit(lease, (Moved(transition, started, finished, (*lines, *transition.lines)),), frees, asking)
         run = await self._writer.write_with_others(
             commit_all, asked, touches=(lease.run_id, *_touched(transition)), at_once=is_alone
         )
         if run is None:
             raise LeaseLost(lease.run_id, lease.token)
+        if asking is not None:
+            self._watch.note(run)
         return run
 
     def defer(self, lease: Lease, moves: Sequence[Moved]) -> Chain:
@@ -177,6 +183,8 @@ class Commit(NamedTuple):
     moves: Sequence[Moved]
     frees: str | None = None
     """The limit of which the last attempt had a slot."""
+    asking: Asking | None = None
+    """What the next attempt asks for."""
     is_ahead: bool = False
     """Whether the run did not wait for this commit."""
 
@@ -274,9 +282,37 @@ def commit_all(transaction: Transaction, queued: Sequence[Commit | Chain]) -> li
     paused = apply_pauses(transaction, asked) if asked else set()
     if telling:
         announce(transaction, telling - paused)
+    found: list[Run | None] = [commit.last.run for commit in commits]
     if paused or len(going) < len(commits):
-        return [_as_found(transaction, commit, commit.lease in last_seqs, paused) for commit in commits]
-    return [commit.last.run for commit in commits]
+        found = [_as_found(transaction, commit, commit.lease in last_seqs, paused) for commit in commits]
+    if any(commit.asking is not None for commit in commits):
+        return _enter_next(transaction, commits, found)
+    return found
+
+
+def _enter_next(transaction: Transaction, commits: Sequence[Commit], found: Sequence[Run | None]) -> list[Run | None]:
+    """Give slots to the next attempts of the runs that go on and ask for one. Return the runs as they are then."""
+    asked = [
+        commit.asking
+        for commit, run in zip(commits, found, strict=True)
+        if commit.asking is not None and run is not None and run.status is Status.RUNNING
+    ]
+    entered = enter_all(transaction, asked)
+    return [run if run is None else entered.get(run.id, run) for run in found]
+
+
+def enter_all(transaction: Transaction, asked: Sequence[Asking]) -> dict[str, Run]:
+    """Give slots to those of `asked` whose turn it is, and park the others. Return the runs by id.
+
+    The caller has locked the runs' rows, and their leases hold.
+    """
+    ready = admit(transaction, asked)
+    runs_after = {asking.run.id: after_slot(asking.run) for asking in ready}
+    denied = [asking for asking in asked if asking.run.id not in runs_after]
+    if denied:
+        parking = [Commit(each.lease, (Moved(each.parked, 0.0, 0.0, each.parked.lines),)) for each in denied]
+        runs_after |= {run.id: run for run in commit_all(transaction, parking) if run is not None}
+    return runs_after
 
 
 def _parents_to_tell(commits: Sequence[Commit]) -> set[str]:
@@ -294,7 +330,9 @@ def _as_found(transaction: Transaction, commit: Commit, is_updated: bool, paused
         return run._replace(status=Status.PAUSED) if run.id in paused else run
     row = transaction.one(_COMMITTED, run_id=run.id, token=commit.lease.token, step=run.step)
     # A pause that was asked for takes effect within the same transaction.
-    is_there = row is not None and row[0] in (run.status, Status.PAUSED)
+    # So does the parking of a run whose next attempt got no slot.
+    may_wait = commit.asking is not None
+    is_there = row is not None and (row[0] in (run.status, Status.PAUSED) or (may_wait and row[0] == Status.WAITING))
     return run._replace(status=Status(row[0])) if is_there else None
 
 

@@ -11,7 +11,7 @@ from service.core.run import Run
 from service.core.state import State
 from service.core.transitions import Status
 from service.store import Store
-from service.store.commands.queueing.acquire import Asking
+from service.store.commands.queueing.admission import Asking
 from service.store.commands.start import Start
 from service.store.database.protocol import Database
 from service.store.rows.records import Claimed

@@ -18,6 +18,8 @@ from service.store.schema.models import runs, waits
 
 HEADS_MAX = 256
 """The most runs at the head of a queue that one transaction looks at."""
+UNCLAIMED_S = 15.0
+"""How long a run that was woken, and that no server has claimed, holds up the runs behind it."""
 STALE_MAX = 64
 """Slots of attempts that have ended are deleted when there are more of them."""
 
@@ -127,9 +129,9 @@ def take_slot(transaction: Transaction, name: str, run_id: str, lease_token: int
     transaction.execute(_TAKE, run_id=run_id, name=name, lease_token=lease_token, step=step, since=since)
 
 
-def heads_of(transaction: Transaction, name: str, count: int, lease_s: float) -> list[Head]:
+def heads_of(transaction: Transaction, name: str, count: int) -> list[Head]:
     """Return the first runs of the queue, in order: those that wait, and those that were claimed to ask again."""
-    lapsed = transaction.moment.text(later_s=-lease_s)
+    lapsed = transaction.moment.text(later_s=-UNCLAIMED_S)
     rows = transaction.all(_HEADS, name=name, lapsed=lapsed, count=count)
     return [
         Head(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import bindparam, exists, func, or_, select, update
 
-from service.core.run import WaitKind
+from service.core.run import Run, WaitKind
 from service.core.transitions import Status
 from service.store.commands.queueing.slots import HEADS_MAX, Head, heads_of, limit_of, openings, slots_of
 from service.store.database import local_events
@@ -74,11 +74,12 @@ class Watch:
         """In how many seconds a claim should look again, at the latest."""
         return WATCH_S if self._has_waiters else LOOK_S
 
-    def note_waiter(self) -> None:
-        """Note that this server parks a run at a limit. The next claim looks whether a slot has become free."""
-        self._has_waiters = True
+    def note(self, run: Run) -> None:
+        """Note how a run has asked for a slot. If it was parked, the next claim looks whether one has become free."""
+        if run.status is Status.WAITING:
+            self._has_waiters = True
 
-    def wake(self, transaction: Transaction, lease_s: float) -> None:
+    def wake(self, transaction: Transaction) -> None:
         """Wake the runs whose turn it is, unless this is too early to look again."""
         now = time.monotonic()
         if not self._has_waiters and now - self._looked_at < LOOK_S:
@@ -86,7 +87,7 @@ class Watch:
         self._looked_at = now
         names = _names(transaction, self._after)
         has_more = len(names) == LIMITS_MAX
-        waiting = [_wake_first(transaction, name, lease_s) for name in names]
+        waiting = [_wake_first(transaction, name) for name in names]
         self._has_waiters = has_more or self._after != "" or any(waiting)
         self._after = names[-1] if has_more else ""
 
@@ -109,7 +110,7 @@ def _names(transaction: Transaction, after: str) -> list[str]:
     return names
 
 
-def _wake_first(transaction: Transaction, name: str, lease_s: float) -> bool:
+def _wake_first(transaction: Transaction, name: str) -> bool:
     """Give due times to the first runs of the queue, as many as there are openings. Return whether any run waits."""
     row = transaction.one(_LIMIT, name=name)
     now_us = transaction.moment.now_us
@@ -118,7 +119,7 @@ def _wake_first(transaction: Transaction, name: str, lease_s: float) -> bool:
     else:
         held = slots_of(transaction, name)
         times = openings(transaction, name, limit_of(row), row[2], held, HEADS_MAX)
-    heads = heads_of(transaction, name, max(1, len(times)), lease_s)
+    heads = heads_of(transaction, name, max(1, len(times)))
     woken = [
         # Times to come are rounded up: a run that is woken earlier would ask in vain.
         {"run_id": head.place.run_id, "due_at": text_of(at_us if at_us <= now_us else at_us + 999)}

@@ -1,13 +1,3 @@
--- _LOCKED
--- on sqlite
-SELECT limits.max, limits.per_s, limits.started
-FROM limits
-WHERE limits.name = :name;
--- on postgresql
-SELECT limits.max, limits.per_s, limits.started
-FROM limits
-WHERE limits.name = :name::VARCHAR COLLATE "C" FOR NO KEY UPDATE;
-
 -- _HELD
 -- on sqlite
 SELECT runs.id
