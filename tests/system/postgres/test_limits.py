@@ -20,7 +20,7 @@ ROUNDS = int(os.environ.get("RUNGRAPH_LIMIT_ROUNDS", "1"))
 LEASE_S = 2
 MAX = 4
 RATE, PERIOD_S = 10, 0.5
-RUNS = 20
+RUNS = 12
 
 
 def test_a_limit_holds_and_nobody_is_stuck_whatever_happens_to_the_servers(postgres: Databases, tmp_path: Path) -> None:
