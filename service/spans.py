@@ -56,41 +56,44 @@ class RunSpans:
 
     def __init__(self, tracer: Tracer, run: Run) -> None:
         self._tracer = tracer
-        self._common = {"rungraph.run.id": run.id, "rungraph.graph.id": run.graph.id}
+        identity = {"rungraph.run.id": run.id, "rungraph.graph.id": run.graph.id}
         named = {"rungraph.graph.name": run.graph.name} if run.graph.name else {}
         parent = {} if run.parent_id is None else {"rungraph.parent.id": run.parent_id}
         self._run = tracer.start_span(
             f"run {run.graph.name or run.graph.id:.200}",
             context=_context_of(run.trace),
-            attributes={**self._common, **named, **parent},
+            attributes={**identity, **named, **parent},
         )
+        self._inside_run = _inside(self._run)
+        self._is_sampled = self._run.is_recording()
+        """Whether steps and attempts get spans. A sampler that leaves out the run would leave out these as well."""
         self._step: Span | None = None
         self._attempt: Span | None = None
 
     def begin_step(self, run: Run, move: Move) -> None:
         """Begin the span of the step that `move` is part of and, if it calls a tool, that of the attempt."""
-        place: dict[str, str | int] = {"rungraph.node": run.node or "", "rungraph.step": run.step + 1}
-        self._step = self._tracer.start_span(
-            f"step {run.node:.200}", context=_inside(self._run), attributes={**self._common, **place}
-        )
+        if not self._is_sampled:
+            return
+        # Few attributes, since the SDK checks each of them; the run's span has the others.
+        place: dict[str, str | int] = {"rungraph.run.id": run.id, "rungraph.step": run.step + 1}
+        place["rungraph.node"] = run.node or ""
+        self._step = self._tracer.start_span(f"step {run.node:.200}", context=self._inside_run, attributes=place)
         if isinstance(move, CallTool):
-            called: dict[str, str | int] = {"rungraph.tool": move.tool, "rungraph.attempt": move.attempt}
             self._attempt = self._tracer.start_span(
                 f"attempt {move.tool:.200}",
                 context=_inside(self._step),
-                attributes={**self._common, **place, **called},
+                attributes={"rungraph.tool": move.tool, "rungraph.attempt": move.attempt},
             )
 
     def enter(self) -> None:
         """Make the attempt's span the current one, for the rest of the context variables of the caller."""
-        if self._attempt is not None:
-            from opentelemetry import context
+        from opentelemetry import context
 
-            context.attach(_inside(self._attempt))
+        context.attach(self._inside_run if self._attempt is None else _inside(self._attempt))
 
     def headers(self) -> Trace | None:
         """Return the attempt's span as headers, for a call in another process."""
-        return None if self._attempt is None else _written(self._attempt)
+        return _written(self._attempt or self._run)
 
     def end_attempt(self, outcome: Outcome | None) -> None:
         if self._attempt is not None:
@@ -106,7 +109,8 @@ class RunSpans:
         if self._step is not None:
             if transition.error is not None:
                 _fail(self._step, transition.error.type, transition.error.message)
-            self._step.set_attribute("rungraph.run.status", transition.run.status.value)
+            if transition.run.status is not Status.RUNNING:
+                self._step.set_attribute("rungraph.run.status", transition.run.status.value)
             self._step.end()
             self._step = None
 

@@ -150,6 +150,21 @@ async def test_children_belong_to_the_trace_of_their_parent(tmp_path: Path, expo
     assert {f"{span.context.trace_id:032x}" for span in spans if span.context} == {TRACE_ID}
 
 
+async def test_a_run_that_is_not_sampled_has_no_spans_and_neither_have_its_tools(
+    tmp_path: Path, exporter: InMemorySpanExporter
+) -> None:
+    tracer = trace.get_tracer("mine")
+
+    def tool() -> None:
+        with tracer.start_as_current_span("in tool"):
+            pass
+
+    async with running(tmp_path, tool) as made:
+        await started(made, {"start_node": "a", "nodes": {"a": "tool"}}, Trace(f"00-{TRACE_ID}-{PARENT_ID}-00"))
+        assert (await made.over("r")).status == "completed"
+    assert exporter.get_finished_spans() == ()
+
+
 def test_a_start_has_the_current_span_or_else_the_headers_or_else_a_span_of_its_own(
     exporter: InMemorySpanExporter,
 ) -> None:
