@@ -110,7 +110,6 @@ class Run(StrictModel):
     tags: dict[str, str]
     forked_from: RunPlace | None
     parent: RunPlace | None
-    schedule: ScheduleOfRun | None
     created_at: str
     started_at: str | None
     finished_at: str | None
@@ -119,6 +118,7 @@ class Run(StrictModel):
 
 class RunWithState(Run):
     state: JsonObject
+    schedule: Omittable[ScheduleOfRun] = omittable("The schedule that started the run.")
     logs: list[Line]
 
 
@@ -129,6 +129,7 @@ class WaitOfRun(StrictModel):
 
 
 class ListedRun(Run):
+    schedule: ScheduleOfRun | None = Field(description="The schedule that started the run.")
     priority: int
     graph_name: str
     waiting_for: WaitOfRun | None = Field(description="What the run waits for, or waited for when it was paused.")
@@ -160,6 +161,7 @@ class RunLinks(StrictModel):
 
 class OneRun(Run):
     state: JsonObject
+    schedule: ScheduleOfRun | None = Field(description="The schedule that started the run.")
     priority: int
     graph_name: str
     waiting_for: WaitOfRun | None

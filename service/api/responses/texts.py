@@ -55,14 +55,15 @@ def line(record: LineRecord) -> Text:
 def run(record: RunRecord, state: State | None = None, lines: Iterable[LineRecord] | None = None) -> Text:
     """Return a run, with its state and lines if they are given."""
     logged = {} if lines is None else {"logs": array(map(line, lines))}
-    return write({**_members_of_run(record, state), **logged})
+    scheduled = {} if record.schedule_name is None else {"schedule": _schedule(record)}
+    return write({**_members_of_run(record, state), **scheduled, **logged})
 
 
 def one_run(record: ListedRun, state: State, links: Mapping[str, str]) -> Text:
     """Return a run with its state and links."""
     members = _members_of_run(record, state)
     wait = None if record.wait is None else wait_members(record.wait)
-    shown = {"priority": record.priority, "graph_name": record.graph_name}
+    shown = {"schedule": _schedule(record), "priority": record.priority, "graph_name": record.graph_name}
     return write({**members, **shown, "waiting_for": wait, "links": dict(links)})
 
 
@@ -79,7 +80,6 @@ def _members_of_run(record: RunRecord, state: State | None = None) -> dict[str, 
         "tags": Text(record.tags),
         "forked_from": _place(record.forked_from_id, record.forked_from_step),
         "parent": _place(record.parent_id, record.parent_step),
-        "schedule": _schedule(record),
         "created_at": record.created_at,
         "started_at": record.started_at,
         "finished_at": record.finished_at,
@@ -93,6 +93,7 @@ def listed_run(record: ListedRun) -> Text:
     return write(
         {
             **_members_of_run(record),
+            "schedule": _schedule(record),
             "priority": record.priority,
             "graph_name": record.graph_name,
             "waiting_for": None if wait is None else wait_members(wait),

@@ -41,7 +41,6 @@ def test_a_started_run_is_durable_and_queued(client: httpx.Client, graph_id: str
         "tags": {"team": "data"},
         "forked_from": None,
         "parent": None,
-        "schedule": None,
         "started_at": None,
         "finished_at": None,
         "last_seq": 0,
