@@ -13,6 +13,8 @@ from pathlib import Path
 
 from service import example, health
 from service.api.services import Example
+from service.background.retention import deleting
+from service.background.webhooks import Sender, delivering
 from service.core.errors import Unavailable
 from service.core.operations.webhooks import key_of
 from service.core.tool import Tool, Tools
@@ -20,13 +22,11 @@ from service.core.validation import read_graph
 from service.engine.engine import Engine, EngineSettings
 from service.engine.guard import forks
 from service.engine.guard.watchdog import Watchdog, end_process, report_trouble
-from service.retention import deleting
 from service.settings import Settings
 from service.store import Store
 from service.store.database.protocol import Ownership
 from service.store.schema.migrate import migrate
 from service.tools import registry
-from service.webhooks import Sender, delivering
 
 logger = logging.getLogger(__name__)
 

@@ -129,14 +129,14 @@ MUTANTS = (
     ),
     Mutant(
         "a claim waits for the runs that another server is claiming",
-        (Edit("service/store/commands/due.py", ".with_for_update(skip_locked=True)", ".with_for_update()"),),
+        (Edit("service/store/commands/leases/due.py", ".with_for_update(skip_locked=True)", ".with_for_update()"),),
         ("tests/store/commands/test_servers.py",),
     ),
     Mutant(
         "a claim whose COMMIT looked like a failure claims anew",
         (
             Edit(
-                "service/store/commands/claim.py",
+                "service/store/commands/leases/claim.py",
                 "        kept = [row for row in taken.rows if self._has_taken(transaction, row)]\n",
                 "        kept: list[Due] = []\n",
             ),
@@ -177,7 +177,7 @@ MUTANTS = (
         "a crash while children are started or joined is another attempt",
         (
             Edit(
-                "service/store/commands/takeover.py",
+                "service/store/commands/leases/takeover.py",
                 "due if is_tool or not due.taken_over else due._replace(in_flight=0)",
                 "due",
             ),

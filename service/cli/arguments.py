@@ -201,7 +201,7 @@ def _add_schedules(commands: _Commands) -> None:
 
 
 def _add_keeping(commands: _Commands) -> None:
-    command = commands.add("prune", "keeping:prune", "delete runs that ended long ago, with their files")
+    command = commands.add("prune", "operations.keeping:prune", "delete runs that ended long ago, with their files")
     command.add_argument(
         "--older-than", required=True, type=_duration_s, metavar="30d", help="how long ago, in d, h, m or s"
     )
@@ -210,9 +210,11 @@ def _add_keeping(commands: _Commands) -> None:
     command.add_argument("--graph", metavar="NAME", help="only runs of graphs of this name")
     command.add_argument("--keep-last", type=_number, default=0, metavar="N", help="the newest runs of a graph stay")
     command.add_argument("--dry-run", action="store_true", help="only count the runs")
-    command = commands.add("backup", "keeping:backup", "save a SQLite database and the runs' files", asks=False)
+    command = commands.add(
+        "backup", "operations.keeping:backup", "save a SQLite database and the runs' files", asks=False
+    )
     command.add_argument("file", type=Path, metavar="FILE.tar", help="the archive to make")
-    command = commands.add("restore", "keeping:restore", "make a database from a backup", asks=False)
+    command = commands.add("restore", "operations.keeping:restore", "make a database from a backup", asks=False)
     command.add_argument("file", type=Path, metavar="FILE.tar", help="an archive that `rungraph backup` has made")
     command.add_argument("--resume", action="store_true", help="let unfinished runs go on; otherwise they are paused")
 

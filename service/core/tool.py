@@ -15,9 +15,9 @@ from types import FunctionType, ModuleType
 from typing import Any, NamedTuple, Protocol
 
 from service.core import codec, traces
+from service.core.functions.signature import code_of, is_async, parameters_of
+from service.core.functions.typed import StateType, state_type_of
 from service.core.queueing.limits import fault_of_name
-from service.core.signature import code_of, is_async, parameters_of
-from service.core.typed import StateType, state_type_of
 
 JsonObject = dict[str, Any]
 

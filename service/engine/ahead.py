@@ -17,7 +17,8 @@ from service.core.run import Run
 from service.core.transitions import Status
 from service.engine.figures import Figures
 from service.store import Store
-from service.store.commands.commit import Chain, Moved
+from service.store.commands.commit import Moved
+from service.store.commands.steps import Chain
 from service.store.database.queued_write import OVERDUE_S
 from service.store.rows.records import Lease
 

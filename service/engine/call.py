@@ -19,11 +19,11 @@ from typing import Any
 
 from service.core import codec, traces
 from service.core.errors import StateInvalid
+from service.core.functions.typed import BoundState, StateType
 from service.core.moves import CallTool, Failed, Outcome, Succeeded
 from service.core.run import Level
 from service.core.state import State
 from service.core.tool import Tool
-from service.core.typed import BoundState, StateType
 from service.engine.guard import forks
 from service.engine.guard.interpreter import Tracing
 from service.engine.guard.own_context import OwnContext

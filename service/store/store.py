@@ -11,12 +11,12 @@ from sqlalchemy import literal, select
 
 from service.core.errors import Unavailable
 from service.core.metrics import Metric
-from service.store.commands.commit import Steps
 from service.store.commands.control import Control
 from service.store.commands.operations.deletion import DeletionCommands
 from service.store.commands.operations.ticks import TickCommands
 from service.store.commands.queueing.waking import Watch
 from service.store.commands.servers import Servers
+from service.store.commands.steps import Steps
 from service.store.database.clock import Override
 from service.store.database.local_events import LocalEvents
 from service.store.database.protocol import Database

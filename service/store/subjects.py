@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from service.store.commands.claim import ClaimCommands
 from service.store.commands.graphs import GraphCommands
-from service.store.commands.lease import LeaseCommands
+from service.store.commands.leases.claim import ClaimCommands
+from service.store.commands.leases.lease import LeaseCommands
 from service.store.commands.log_lines import LogCommands
 from service.store.commands.operations.deliveries import DeliveryCommands
 from service.store.commands.operations.schedules import ScheduleCommands

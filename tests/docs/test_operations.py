@@ -7,8 +7,8 @@ from dataclasses import fields
 
 import pytest
 
-from service import webhooks
 from service.api import limits
+from service.background import webhooks
 from service.core import codec, graph, join
 from service.core.operations import schedule
 from service.core.validation import FAULTS_MAX

@@ -19,7 +19,7 @@ from service.core.tool import Tool
 from service.engine import ahead
 from service.engine.attempt import Attempts
 from service.engine.runner import Runner
-from service.store.commands.commit import Chain
+from service.store.commands.steps import Chain
 from service.store.database.queued_write import QueuedWrite, WriteQueue
 from tests.support.engine.harness import Bench, loop_until, pure, running
 from tests.support.store.harness import until

@@ -8,7 +8,7 @@ import pytest
 
 from service.core.errors import Unavailable
 from service.store import Store
-from service.store.commands.claim import LOCKED_S
+from service.store.commands.leases.claim import LOCKED_S
 from service.store.commands.servers import FORGET_S
 from service.store.database.protocol import Database
 from service.store.rows.records import Lease

@@ -20,7 +20,7 @@ from service.store.database.clock import microseconds
 from service.store.database.protocol import Database
 from service.store.rows.records import Claimed
 from tests.support.store.harness import LEASE_S, Clock, ask, clean, commit, failure, opened
-from tests.support.store.limiting import LIMIT, enter, finish, queue_limited
+from tests.support.store.limits.limiting import LIMIT, enter, finish, queue_limited
 
 ACTIONS = (
     *("start", "start", "claim", "claim", "enter", "enter", "finish", "fail", "cancel", "pause", "resume"),

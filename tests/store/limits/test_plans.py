@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from service.store.commands.due import _DUE, _NEXT
+from service.store.commands.leases.due import _DUE, _NEXT
 from service.store.commands.queueing import acquire, slots, waking
 from service.store.database.protocol import Database
 from service.store.database.sqlite.connections import Sqlite
 from tests.support.store.carrying import LEAF
 from tests.support.store.harness import Clock, clean, opened, sql
-from tests.support.store.limiting import LIMIT, claim_all, queue_limited
+from tests.support.store.limits.limiting import LIMIT, claim_all, queue_limited
 from tests.support.store.plans import assert_in_order, assert_searches
 
 BY_LIMIT = "INDEX waits_for_limits (name=?)"

@@ -15,7 +15,7 @@ from service.store.database.protocol import Database
 from service.store.rows.records import Claimed
 from tests.support.store.carrying import claim, events_of, run_of, status_of
 from tests.support.store.harness import LEASE_S, Clock, ask, clean, commit, failure, opened, sql, until_async
-from tests.support.store.limiting import (
+from tests.support.store.limits.limiting import (
     LIMIT,
     asking_of,
     claim_all,

@@ -25,7 +25,7 @@ from service.store.queries.runs.filter import RunFilter
 from service.store.queries.runs.listing import ListedRun
 from tests.support.store.carrying import AGAIN, APPROVAL, BOOM, NAP, carry, claim, fan, rest
 from tests.support.store.harness import BYTES_MAX, Clock, opened
-from tests.support.store.limiting import LIMIT, LIMITED
+from tests.support.store.limits.limiting import LIMIT, LIMITED
 
 RUNS = 48
 BEGIN_US = 1893456000_000_000

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from service.store.commands import control, side_effects, signals
-from service.store.commands.claim import _CLAIM
 from service.store.commands.commit import _ADVANCE, _REST, _STAY
-from service.store.commands.due import _DUE, _DUE_OF_FAMILY, _NEXT
+from service.store.commands.leases.claim import _CLAIM
+from service.store.commands.leases.due import _DUE, _DUE_OF_FAMILY, _NEXT
 from service.store.commands.log_lines import _COUNT_UP
 from service.store.database.sqlite.connections import Sqlite
 from service.store.database.statements import ForRows, Statement

@@ -18,10 +18,10 @@ from sqlalchemy.dialects import postgresql
 
 from service.core import codec
 from service.store.commands import control, side_effects, signals
-from service.store.commands.claim import _CLAIM, _LOCKED
 from service.store.commands.commit import _ADVANCE, _COMMITTED, _REST, _STAY
-from service.store.commands.due import _DUE, _DUE_OF_FAMILY, _NEXT
-from service.store.commands.lease import _BEGIN, _RELEASE, _RENEW_ALL, _STILL_HELD_OF
+from service.store.commands.leases.claim import _CLAIM, _LOCKED
+from service.store.commands.leases.due import _DUE, _DUE_OF_FAMILY, _NEXT
+from service.store.commands.leases.lease import _BEGIN, _RELEASE, _RENEW_ALL, _STILL_HELD_OF
 from service.store.commands.log_lines import _COUNT_UP, _LAST_SEQ
 from service.store.database.opening import database_at
 from service.store.database.statements import ForRows, Statement

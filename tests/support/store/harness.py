@@ -20,8 +20,9 @@ from service.core.run import Event, Line, Run, Transition
 from service.core.state import State
 from service.core.validation import read_graph
 from service.store import Store
-from service.store.commands.commit import Chain, Moved
+from service.store.commands.commit import Moved
 from service.store.commands.start import Start
+from service.store.commands.steps import Chain
 from service.store.database.clock import Override, iso
 from service.store.database.postgres.connections import Postgres
 from service.store.database.protocol import Database

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from service import webhooks
+from service.background import webhooks
+from service.background.webhooks import Sender, delivering
 from service.core import codec
 from service.core.errors import StartRefused
 from service.core.operations.webhooks import EVENTS, AllowedHosts, key_of, signed_headers
@@ -22,7 +23,6 @@ from service.store import Store
 from service.store.commands.start import Start
 from service.store.database.local_events import DELIVERABLE
 from service.store.rows.operations.deliveries import notify_of
-from service.webhooks import Sender, delivering
 from tests.support.engine.harness import STATE_BYTES_MAX, bench
 from tests.support.receiving import SECRET, Receiver, receiving
 from tests.support.store.carrying import claim, rest

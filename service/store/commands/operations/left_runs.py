@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, exists, select, update
 from service.core.graph import Graph, ToolNode
 from service.core.tool import Tool, describe_missing
 from service.core.transitions import Status
-from service.store.commands.due import CLAIMED, Due, DueRuns
+from service.store.commands.leases.due import CLAIMED, Due, DueRuns
 from service.store.database.statements import ForRows, Statement, constant
 from service.store.database.transaction import Transaction
 from service.store.rows.family import left_of_family

@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from service.cli import archive, asking, output
+from service.cli import asking, output
+from service.cli.operations import archive
 from service.client import calls
 from service.core.errors import StartRefused
 from service.settings import Settings

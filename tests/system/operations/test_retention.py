@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service import retention
+from service.background import retention
 from service.core.errors import NotFound
 from service.server import serving
 from service.settings import Settings

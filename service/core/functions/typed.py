@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from service.core.errors import StateInvalid
-from service.core.signature import called_by
+from service.core.functions.signature import called_by
 from service.core.syntax.pointer import pointer
 
 JsonObject = dict[str, Any]

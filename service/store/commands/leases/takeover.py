@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from service.core.graph import Graph, ToolNode
 from service.core.run import Event, Level, Line
-from service.store.commands.due import Due, put_off
+from service.store.commands.leases.due import Due, put_off
 from service.store.commands.servers import alive_of
 from service.store.database.clock import microseconds
 from service.store.database.transaction import Transaction

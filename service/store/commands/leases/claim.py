@@ -20,11 +20,11 @@ from service.core.state import State
 from service.core.syntax.trace_context import Trace
 from service.core.tool import Tool
 from service.core.transitions import Status
-from service.store.commands.due import Due, DueRuns, put_off
+from service.store.commands.leases.due import Due, DueRuns, put_off
+from service.store.commands.leases.takeover import SparedLeases, as_left, insert_lost_attempts, takeover_line
 from service.store.commands.operations.left_runs import LeftRuns
 from service.store.commands.queueing.waking import Watch
 from service.store.commands.repeatable import Executed, repeatable
-from service.store.commands.takeover import SparedLeases, as_left, insert_lost_attempts, takeover_line
 from service.store.database.statements import ForRows, Statement, constant
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
