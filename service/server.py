@@ -82,23 +82,32 @@ async def serving(
         store.open()
         forks.keep_from_children(database.files)
         try:
-            if engine is not None:
-                engine.start()
-                await report_missing_tools(store, tools)
-            health.watch(watchdog, store, engine, address)
-            try:
+            async with _executing(store, engine, tools, watchdog, address):
                 sending = delivering(store, _sender(settings) if with_engine else None)
                 async with deleting(store, runs_folder, settings.prune_after), sending:
                     yield RunningServer(store, engine, tools, built_in_example(tools), runs_folder)
-            finally:
-                watchdog.expect_the_end()
-                if engine is not None:
-                    await engine.stop()
         finally:
             await store.close()
     finally:
         watchdog.stop()
         ownership.release()
+
+
+@asynccontextmanager
+async def _executing(
+    store: Store, engine: Engine | None, tools: Tools, watchdog: Watchdog, address: str
+) -> AsyncIterator[None]:
+    """Execute runs if there is an engine, and watch that the server can do its work."""
+    if engine is not None:
+        engine.start()
+        await report_missing_tools(store, tools)
+    health.watch(watchdog, store, engine, address)
+    try:
+        yield
+    finally:
+        watchdog.expect_the_end()
+        if engine is not None:
+            await engine.stop()
 
 
 def _sender(settings: Settings) -> Sender | None:

@@ -41,12 +41,10 @@ def simulate(
 ) -> Trace:
     """Run a graph in memory until it is over or paused, or until nothing ends its wait, and return what it did.
 
-    No time passes but in sleeps, backoffs and waits, which end at once: the clock, which shows `now` at the start, goes
-    on to their ends.
+    Sleeps, backoffs and waits end at once: the clock, which shows `now` at the start, jumps to their ends.
 
     - `tools` replace declared ones: a mapping of names to functions or canned results, or functions.
-    - `signals` are sent to the run: a mapping of names to payloads, or tuples of a name, a payload and optionally the
-      seconds after the start at which it arrives.
+    - `signals` are sent to the run: a mapping of names to payloads, or tuples of name, payload and seconds from start.
     - `failures` fail attempts: by the number of a step or the name of a node, types of errors or exceptions.
     - `graphs` are the graphs that nodes start as children, in the order in which they would be posted.
     - `folder` keeps the files that tools leave in the run's folder; without it they are removed.
