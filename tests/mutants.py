@@ -129,7 +129,7 @@ MUTANTS = (
     ),
     Mutant(
         "a claim waits for the runs that another server is claiming",
-        (Edit("service/store/commands/leases/due.py", ".with_for_update(skip_locked=True)", ".with_for_update()"),),
+        (Edit("service/store/commands/leases/due.py", " FOR UPDATE SKIP LOCKED", " FOR UPDATE"),),
         ("tests/store/commands/test_servers.py",),
     ),
     Mutant(
@@ -210,7 +210,7 @@ MUTANTS = (
         "children of another attempt have the ids of the first one's",
         (
             Edit(
-                "service/store/commands/start_children.py",
+                "service/core/join.py",
                 "{parent_id}:{step}:{attempt}:{number}",
                 "{parent_id}:{step}:{number}",
             ),

@@ -26,6 +26,14 @@ class _Parser(argparse.ArgumentParser):
         raise StartRefused(f"{message}; see {self.prog} --help")
 
 
+class _HelpFormatter(argparse.HelpFormatter):
+    """Keeps the longest command on one line with its help: argparse does not count that commands are indented."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = len("  schedules  ")
+
+
 class _Commands:
     """Adds commands to the parser. `function` is the command as MODULE:FUNCTION of this package."""
 
@@ -60,7 +68,8 @@ class _Commands:
 
 
 def parser() -> argparse.ArgumentParser:
-    found = _Parser(prog="rungraph", description="A durable workflow engine behind an HTTP API.")
+    description = "A durable workflow engine behind an HTTP API."
+    found = _Parser(prog="rungraph", description=description, formatter_class=_HelpFormatter)
     found.add_argument("--version", action="version", version=f"rungraph {VERSION}")
     commands = _Commands(found.add_subparsers(required=True, metavar="COMMAND"))
     for add in (

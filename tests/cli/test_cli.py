@@ -238,7 +238,7 @@ def test_the_help_names_every_command(ask: Ask) -> None:
     assert [line.split()[0] for line in said.splitlines() if line.startswith("    ")] == [
         *("serve", "engine", "demo", "create", "run", "runs", "tools", "state", "why", "steps", "logs"),
         *("signal", "cancel", "pause", "resume", "fork", "limits", "graph", "backtest", "schema"),
-        *("prune", "backup", "restore", "migrate"),
+        *("schedules", "prune", "backup", "restore", "migrate"),
     ]
     assert ask("--version") == (0, f"rungraph {VERSION}\n", "")
 

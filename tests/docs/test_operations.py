@@ -11,6 +11,7 @@ from service.api import limits
 from service.background import webhooks
 from service.core import codec, graph, join
 from service.core.operations import schedule
+from service.core.queueing.limits import LIMIT_NAME_CHARS_MAX
 from service.core.validation import FAULTS_MAX
 from service.engine import ahead, lines
 from service.engine.isolation import pool
@@ -55,7 +56,7 @@ def test_the_settings_are_those_of_the_code() -> None:
             "tags of a run; characters of a key and of a value",
             [limits.TAGS_MAX, limits.TAG_KEY_CHARS_MAX, limits.TAG_VALUE_CHARS_MAX],
         ),
-        ("characters of a node's name", [graph.NODE_NAME_CHARS_MAX]),
+        ("characters of a node's name, of a limit's name", [graph.NODE_NAME_CHARS_MAX, LIMIT_NAME_CHARS_MAX]),
         ("items of a page", [limits.LIMIT_MAX, pages.PAGE_BYTES_MAX >> 20]),
         ("runs and examples of a backtest", [limits.LIMIT_MAX, backtest.EXAMPLES_MAX]),
         ("missed ticks that a schedule catches up with", [schedule.CATCH_UP_MAX]),
@@ -67,7 +68,7 @@ def test_the_settings_are_those_of_the_code() -> None:
         ("faults told of one document", [FAULTS_MAX]),
         ("tools in processes of their own (`isolate`)", [pool.ISOLATED_MAX]),
         (
-            "steps of [pure tools](guide.md#pure-tools) of a run that are not on disk yet",
+            "steps of [pure tools](tools.md#pure-tools) of a run that are not on disk yet",
             [ahead.STEPS_MAX, ahead.BYTES_MAX // 2**20, round(queued_write.DEFER_S * 1000)],
         ),
     ],

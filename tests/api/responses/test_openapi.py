@@ -96,7 +96,7 @@ def test_bodies_have_examples(document: dict[str, Any]) -> None:
         for operation in path.values()
         if "requestBody" in operation
     ]
-    assert len(bodies) == 11
+    assert len(bodies) == 12
     assert all(media["examples"] for body in bodies for media in body["content"].values())
 
 

@@ -160,7 +160,7 @@ def test_one_run_has_its_state_and_links(http: httpx.Client, waiting: list[str])
     run = http.get(f"/runs/{waiting[0]}").json()
     stated = http.get(f"/graph/state/{waiting[0]}").json()
     del stated["logs"]
-    more = ("priority", "graph_name", "waiting_for", "links")
+    more = ("schedule", "priority", "graph_name", "waiting_for", "links")
     assert {name: value for name, value in run.items() if name not in more} == stated
     assert run["waiting_for"] == {"kind": "signal", "name": "ok"}
     for name in set(run["links"]) - {"page", "events"}:

@@ -141,7 +141,7 @@ def test_runs_are_listed_newest_first_and_filtered(server: Server, client: httpx
     assert sorted(pages) == sorted(made)
     assert second["next_cursor"] is None
     assert not {"state", "logs"} & first["items"][0].keys()
-    listed_only = {"priority", "graph_name", "waiting_for", "duration_ms", "children"}
+    listed_only = {"schedule", "priority", "graph_name", "waiting_for", "duration_ms", "children"}
     stated = client.get(f"/graph/state/{made[0]}").json().keys() - {"state", "logs"}
     assert first["items"][0].keys() == stated | listed_only
 

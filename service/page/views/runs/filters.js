@@ -67,6 +67,6 @@ export function Filters({ filters, counts, graphs }) {
 	return html`<section class="filters" aria-label="Filter">
 		<${Choice} label="Status" value=${chosen.length ? chosen : "all"} onChange=${toggle} options=${[["all", "all"], ...STATUSES.map((status) => [status, status, many(counts?.counts[status]) || null])]} />
 		<div class="fields"><form role="search" onSubmit=${search}><input name="search" data-search type="search" aria-label="Search" placeholder="id, tag:value or !tag:value" /></form>
-			${select("graph", "Any graph", graphs)}${select("waiting_for", "Waits for anything", ["signal", "sleep", "children", "backoff", "limit"])}<${Times} /><${Saved} filters=${filters} /></div>
+			${select("graph", "Any graph", graphs)}${select("waiting_for", "Any wait", ["signal", "sleep", "children", "backoff", "limit"])}<${Times} /><${Saved} filters=${filters} /></div>
 		<${Chips} filters=${filters} /></section>`;
 }
