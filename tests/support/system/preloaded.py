@@ -18,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import types
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,9 @@ SPECIAL = ("PYTHON", "LD_", "MALLOC_", "TZ", "LANG", "LC_")
 HARMLESS = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
 INTEGER_BYTES = 4
 
+_one_at_a_time = threading.Lock()
+"""Tests start servers on several threads, whose requests must not mix."""
+
 
 def can_fork(command: Sequence[str], env: Mapping[str, str]) -> bool:
     """Return whether a fork can stand for a process that executes `command` with the environment `env`."""
@@ -66,9 +70,10 @@ class Fork:
         self.stdout = _opened(out)
         self.stderr = None if err is None else _opened(err)
         request = json.dumps({"command": list(command), "cwd": str(cwd), "env": dict(env)}).encode()
-        forking = _forking()
-        socket.send_fds(forking, [_encoded(len(request))], [to_out, to_err, to_reports])
-        forking.sendall(request)
+        with _one_at_a_time:
+            forking = _forking()
+            socket.send_fds(forking, [_encoded(len(request))], [to_out, to_err, to_reports])
+            forking.sendall(request)
         for end in {to_out, to_err, to_reports}:
             os.close(end)
         self.pid = _decoded(os.read(self._reports, INTEGER_BYTES))
