@@ -28,7 +28,7 @@ async def unready(store: Store, engine: Engine | None) -> str | None:
         _fault("reading", store.probe_reading()),
     ]
     if engine is not None:
-        probes.append(_fault(engine.describe_loop(), engine.answer()))
+        probes.append(_fault("the engine's loop", engine.answer()))
     return "; ".join(filter(None, await asyncio.gather(*probes))) or None
 
 

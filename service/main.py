@@ -79,6 +79,7 @@ def lifespan_of(
                 ready=server.unready,
                 stop=stop,
                 engine_metrics=tuple if server.engine is None else server.engine.metrics,
+                note=server.note,
             )
             last_resort = (end_at_last,) if ends_process else ()
             with on_stop_signal(server.ask_to_stop, stop.set, *last_resort), rate_limited_logs():

@@ -49,6 +49,10 @@ class RunningServer:
         """Return why this server is not ready, or None if it is ready."""
         return await health.unready(self.store, self.engine)
 
+    def note(self) -> str | None:
+        """Say which async tool blocks all others, if one does. The server is ready all the same."""
+        return None if self.engine is None else self.engine.describe_block()
+
     def ask_to_stop(self) -> None:
         if self.engine is not None:
             self.engine.ask_to_stop()

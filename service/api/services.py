@@ -66,3 +66,5 @@ class Services:
     stop: Stop
     engine_metrics: Callable[[], Sequence[Metric]] = tuple
     """Returns what the engine of this server has counted; nothing if it has none."""
+    note: Callable[[], str | None] = lambda: None
+    """Returns what holds up some runs of this server, which is ready all the same."""

@@ -144,7 +144,7 @@ class Ahead:
             return
         now = time.monotonic()
         for transition, started, finished, _ in chain.moves:
-            self._figures.attempts.observe(finished - started)
+            self._figures.observe_attempt(finished - started)
             self._figures.note(transition, now - started)
 
 

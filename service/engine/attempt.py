@@ -1,4 +1,4 @@
-"""Attempt a step: call the tool on the loop, on a thread or in a process, and return its outcome.
+"""Attempt a step: call the tool on the tools' loop, on a thread or in a process, and return its outcome.
 
 An exception of the tool becomes an outcome of its run, and a result that comes too late is refused.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from service.core.graph import ToolNode
-from service.core.moves import CallTool, Outcome
+from service.core.moves import CallTool, Move, Outcome
 from service.core.run import Run
 from service.core.tool import Tool
 from service.engine import guard
@@ -20,7 +20,8 @@ from service.engine.isolation.messages import encode_call
 from service.engine.isolation.pool import ProcessPool
 from service.engine.lines import LineBuffer
 from service.engine.threads import Threads
-from service.engine.timeouts import Canceller, await_thread, call_on_loop
+from service.engine.timeouts import Canceller, await_thread, call_from_here, call_on_loop
+from service.engine.tool_loop import ToolLoop
 from service.spans import RunSpans
 
 
@@ -32,7 +33,7 @@ class Carrier(Canceller, Protocol):
 
 
 class Attempts:
-    """Calls async tools on the engine's loop, plain tools on threads, and isolated tools in processes."""
+    """Calls async tools on the tools' loop, plain tools on threads, and isolated tools in processes."""
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Attempts:
         runs_folder: Path,
         state_bytes_max: int,
         isolation: ProcessPool,
+        tool_loop: ToolLoop,
     ) -> None:
         guard.install()
         self.tools = tools
@@ -48,6 +50,7 @@ class Attempts:
         self._runs_folder = runs_folder
         self.state_bytes_max = state_bytes_max
         self._isolation = isolation
+        self.tool_loop = tool_loop
         self.figures = Figures()
 
     def is_pure(self, move: CallTool) -> bool:
@@ -64,6 +67,13 @@ class Attempts:
             return node.limit
         tool = self.tools.get(node.tool)
         return None if tool is None else tool.limit
+
+    def needs_tool_loop(self, move: Move) -> bool | None:
+        """Return whether the run must be carried on the tools' loop for `move`; None: it may be, or on the engine's."""
+        if not isinstance(move, CallTool):
+            return None
+        tool = self.tools.get(move.tool)
+        return tool is not None and tool.is_async and not move.isolate and move.timeout_s is None
 
     async def attempt(
         self, run: Run, move: CallTool, lines: LineBuffer, carrier: Carrier, spans: RunSpans | None = None
@@ -82,7 +92,9 @@ class Attempts:
             call.enter(spans.enter)
         if tool.is_async:
             await carrier.begin()
-            return await call_on_loop(call, move.timeout_s, carrier)
+            if move.timeout_s is None:
+                return await call_on_loop(call, carrier)
+            return await call_from_here(call, move.timeout_s, carrier, self.tool_loop)
         return await self._on_thread(call, move.timeout_s, carrier)
 
     async def _on_thread(self, call: Call, timeout_s: float | None, carrier: Carrier) -> Outcome:
@@ -93,4 +105,4 @@ class Attempts:
         except BaseException:
             self._threads.give_back()
             raise
-        return await await_thread(answer, call, timeout_s, carrier)
+        return await await_thread(answer, call, timeout_s, carrier, self.tool_loop)

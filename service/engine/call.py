@@ -1,6 +1,6 @@
 """Call one tool: build its arguments, call it, and turn its result or exception into an outcome.
 
-The same code runs on the engine's loop, on a thread and in a process of isolated tools, so that a tool has the same
+The same code runs on the tools' loop, on a thread and in a process of isolated tools, so that a tool has the same
 outcome everywhere. It catches every exception of a tool, including SystemExit.
 """
 
@@ -25,6 +25,7 @@ from service.core.run import Level
 from service.core.state import State
 from service.core.tool import Tool
 from service.engine.guard import forks
+from service.engine.guard.block_detector import blocked_by
 from service.engine.guard.interpreter import Tracing
 from service.engine.guard.own_context import OwnContext
 from service.engine.lines import Lines, current
@@ -77,7 +78,7 @@ class Call:
         state_bytes_max: int,
     ) -> None:
         self._tool = tool
-        self._run_id = run_id
+        self.run_id = run_id
         self._before = before
         self.move = move
         self._lines = lines
@@ -146,26 +147,34 @@ class Call:
         move = self.move
         message = "a late result is refused: of tool %.200r, in step %d of run %s, attempt %d"
         warn = partial(logger.warning, extra=self._place())
-        contextvars.Context().run(warn, message, self._tool.name, move.step, self._run_id, move.attempt)
+        contextvars.Context().run(warn, message, self._tool.name, move.step, self.run_id, move.attempt)
         if inspect.iscoroutine(self._awaitable):
             self._awaitable.close()  # Otherwise Python warns that it was never awaited.
 
-    def describe(self) -> str:
-        """Name the tool and its run."""
-        return f"the async tool {self.move.tool!r:.200} of run {self._run_id}"
+    @property
+    def tool(self) -> str:
+        return self.move.tool
 
     def report_block(self, seconds: float) -> None:
         """Log, in the run and in the server's log, that the async tool blocks its loop."""
+        text = f"the async tool {self.tool!r:.200} has blocked all async tools for {seconds:.0f} s: it does not await"
+        self._report(text, Level.WARNING, blocked_by(self))
+
+    def report_end_of_block(self, seconds: float) -> None:
+        """Log in the same places that the loop moves again."""
+        text = f"the async tool {self.tool!r:.200} has let the other async tools go on, after {seconds:.0f} s"
+        self._report(text, Level.INFO, blocked_by(None))
+
+    def _report(self, text: str, level: Level, data: dict[str, Any]) -> None:
         move = self.move
-        text = f"the async tool {move.tool!r:.200} has blocked the engine's loop for {seconds:.0f} s: it does not await"
-        self._lines.add(text, Level.WARNING)
-        place = (move.step, self._run_id, move.attempt)
+        self._lines.add(text, level, data)
+        place = (move.step, self.run_id, move.attempt)
         logger.warning("%s (step %d of run %s, attempt %d)", text, *place, extra=self._place())
 
     def _place(self) -> dict[str, Any]:
         """Return the fields that a record of the process's log has for this call."""
         move = self.move
-        return {"run": self._run_id, "node": move.node, "step": move.step, "attempt": move.attempt}
+        return {"run": self.run_id, "node": move.node, "step": move.step, "attempt": move.attempt}
 
     def _invoke(self) -> Any:
         """Call the function and return what it returns; for an async tool, that is a coroutine."""
@@ -188,7 +197,7 @@ class Call:
         move = self.move
         if name == "metadata":
             return copy.deepcopy(move.metadata)
-        return AttemptContext(self._run_id, move.step, move.attempt, move.node, self._runs_folder, self._lines)
+        return AttemptContext(self.run_id, move.step, move.attempt, move.node, self._runs_folder, self._lines)
 
     def _outcome(self, returned: Any) -> Outcome:
         if self._bound is not None:

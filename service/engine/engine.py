@@ -1,6 +1,6 @@
 """The engine: a thread with its own event loop, on which runs are executed.
 
-An async tool that blocks delays the engine's loop, but never the loop of the API.
+Async tools have a thread and a loop of their own. One that blocks holds up other async tools, and nothing else.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,13 @@ from service.engine.attempt import Attempts
 from service.engine.guard import forks
 from service.engine.guard.block_detector import BlockDetector
 from service.engine.guard.lifeline import Lifeline
-from service.engine.guard.own_context import running_in
 from service.engine.guard.watchdog import LoopCheck, Watchdog
 from service.engine.heartbeat import Heartbeat, flush
 from service.engine.isolation.launcher import secrets_of
 from service.engine.isolation.pool import ProcessPool
 from service.engine.supervisor import Supervisor
 from service.engine.threads import Threads
+from service.engine.tool_loop import ToolLoop
 from service.store import Store
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,8 @@ class Engine:
         )
         self._supervisor: Supervisor | None = None
         self._heartbeat: Heartbeat | None = None
+        self._tool_loop: ToolLoop | None = None
+        self._detector: BlockDetector | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_asked_at: float | None = None
         self._ready = threading.Event()
@@ -101,6 +104,8 @@ class Engine:
         if not self._done.is_set():
             await self._release_the_rest()
         await self._leave()
+        if self._tool_loop is not None:
+            await asyncio.to_thread(self._tool_loop.close)
         await asyncio.to_thread(self._isolation.close)
         await asyncio.to_thread(self._threads.close)
         forks.tie_children(None)
@@ -118,40 +123,31 @@ class Engine:
         return (*self._supervisor.metrics(), renewed)
 
     async def answer(self) -> None:
-        """Return when the engine's loop has answered, which it does not while a tool blocks it."""
+        """Return when the engine's loop has answered."""
         here = asyncio.get_running_loop()
         answered: asyncio.Future[None] = here.create_future()
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(here.call_soon_threadsafe, _answer, answered)
             await answered
 
-    def describe_loop(self) -> str:
-        """Name the engine's loop, and the async tool that is running on it now and may block it."""
-        running = running_in(self._thread.ident)
-        return (
-            "the engine's loop" if running is None else f"the engine's loop, on which {running.owner.describe()} runs"
-        )
+    def describe_block(self) -> str | None:
+        """Say which async tool blocks all others, if one has done so for a second."""
+        return None if self._detector is None else self._detector.describe()
 
     def watch(self, watchdog: Watchdog) -> None:
         """Let `watchdog` check that this engine, which has started, can execute runs."""
         if self._loop is not None:
-            moves = LoopCheck(self._loop)
-            # An async tool may block the loop for any time, which is no reason to end the server.
-            watchdog.add(
-                "the engine's loop does not move", lambda: moves() or running_in(self._thread.ident) is not None
-            )
+            watchdog.add("the engine's loop does not move", LoopCheck(self._loop))
+        # An async tool may block that loop for any time, which is no reason to end the server.
+        watchdog.add("it can call no async tool", lambda: self._tool_loop is not None and self._tool_loop.is_alive())
         watchdog.add("it can claim no run", self._is_claiming, once_well=True)
         watchdog.add("it renews no lease", lambda: self._heartbeat is not None and self._heartbeat.is_alive())
-
-    def _runs_tool(self) -> bool:
-        """Return whether the coroutine of an async tool is running on the engine's loop now."""
-        return running_in(self._thread.ident) is not None
 
     def _is_claiming(self) -> bool:
         return self._supervisor is not None and self._supervisor.is_claiming
 
     async def _release_the_rest(self) -> None:
-        """Release the runs that are still in an attempt. This uses the caller's loop: a tool may block the engine's."""
+        """Release the runs that are still in an attempt, on the caller's loop: the engine's may be busy."""
         if self._supervisor is None or self._loop is None:
             return
         try:
@@ -181,39 +177,27 @@ class Engine:
         try:
             with asyncio.Runner() as runner:
                 self._loop = runner.get_loop()
-                # A tool can cancel all tasks of the loop. Then the work starts again and claims all runs again.
-                while not self._execute(self._loop.create_task(self._supervise())):
-                    logger.error("a tool cancelled the engine's own task")
-        except BaseException as error:
-            forks.end_child(error)
-            raise
+                runner.run(self._supervise())
+        except BaseException:
+            logger.critical("the engine has stopped", exc_info=True)
         finally:
             self._done.set()
             self._ready.set()
 
-    def _execute(self, main: asyncio.Task[None]) -> bool:
-        """Run the loop until `main` is done; return False if a tool has cancelled it."""
-        loop = main.get_loop()
-        while not main.done():
-            try:
-                loop.run_until_complete(main)
-            except asyncio.CancelledError:
-                break
-            except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
-                forks.end_child()
-                # It comes from a task that a tool left behind, or from its loop.stop(). The loop can go on.
-                logger.error("a tool stopped the engine's loop: %s", type(error).__name__)
-        if main.cancelled():
-            return self._stop_asked_at is not None
-        if (fault := main.exception()) is not None:
-            logger.critical("the engine has stopped", exc_info=fault)
-        return True
-
     async def _supervise(self) -> None:
         settings = self._settings
-        attempts = Attempts(self._tools, self._threads, settings.runs_folder, settings.state_bytes_max, self._isolation)
-        detector = BlockDetector(threading.get_ident())
+        self._tool_loop = tool_loop = ToolLoop(partial(self._store.committing_inline, only_own=True))
+        tool_loop.start()
+        attempts = Attempts(
+            self._tools,
+            self._threads,
+            settings.runs_folder,
+            settings.state_bytes_max,
+            self._isolation,
+            tool_loop,
+        )
         self._supervisor = Supervisor(self._store, attempts, settings.active_runs_max, self._family)
+        self._detector = BlockDetector(tool_loop, self._supervisor.runners)
         self._heartbeat = heartbeat = Heartbeat(
             self._store,
             self._supervisor.runners,
@@ -222,7 +206,7 @@ class Engine:
             as_server=self._family is None,
             has_room=self._supervisor.has_room,
             must_check_leases=self._supervisor.must_check_leases,
-            check_loop=detector.check,
+            check_loop=self._detector.check,
         )
         heartbeat.start()
         self._ready.set()

@@ -1,7 +1,8 @@
-"""What an engine counts for monitoring. Its loop writes; a scrape reads on another thread."""
+"""What an engine counts for monitoring. Two loops write; a scrape reads on another thread."""
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Sequence
 
@@ -16,17 +17,24 @@ TYPES_MAX = 50
 
 class Figures:
     def __init__(self) -> None:
-        self.attempts = Histogram(BOUNDS_S)
-        self.steps = Histogram(BOUNDS_S)
+        self._attempts = Histogram(BOUNDS_S)
+        self._steps = Histogram(BOUNDS_S)
         self._failed: Counter[str] = Counter()
         self._ended: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def observe_attempt(self, seconds: float) -> None:
+        """Count an attempt that has succeeded or failed, and took so long."""
+        with self._lock:
+            self._attempts.observe(seconds)
 
     def note(self, transition: Transition, seconds: float) -> None:
         """Count a committed transition, which took so many seconds from its last attempt to its commit."""
-        if transition.step is not None:
-            self.steps.observe(seconds)
-        if transition.error is not None or transition.run.status is not Status.RUNNING:
-            self._count(transition)
+        with self._lock:
+            if transition.step is not None:
+                self._steps.observe(seconds)
+            if transition.error is not None or transition.run.status is not Status.RUNNING:
+                self._count(transition)
 
     def _count(self, transition: Transition) -> None:
         """Count a committed transition that is no plain step: a failed attempt, or the end of a run."""
@@ -39,9 +47,9 @@ class Figures:
     def metrics(self) -> Sequence[Metric]:
         return (
             Metric(
-                "attempt_duration_seconds", "histogram", "Time in a tool, of attempts by this server.", self.attempts
+                "attempt_duration_seconds", "histogram", "Time in a tool, of attempts by this server.", self._attempts
             ),
-            Metric("step_duration_seconds", "histogram", "Time from a step's last attempt to its commit.", self.steps),
+            Metric("step_duration_seconds", "histogram", "Time from a step's last attempt to its commit.", self._steps),
             Metric(
                 "attempts_failed",
                 "counter",

@@ -1,6 +1,6 @@
 """Renew the leases of all runs and write their log lines while their tools run.
 
-This happens in a thread of its own, so that no run loses its lease if a tool blocks the engine's loop.
+This happens in a thread of its own, so that no run loses its lease if the engine's loop is busy.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Carry one run: core decides its next move, the runner makes the move, and the store commits the transition.
 
 A call of a pure tool does not wait until the steps before it are committed; see `ahead`.
+
+A run is carried on the engine's loop, and on the tools' loop while its moves need that; see `tool_loop`.
 """
 
 from __future__ import annotations
@@ -9,13 +11,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
 
+from service.core import codec
 from service.core.after import after
 from service.core.errors import AttemptError, LeaseLost, Unavailable
 from service.core.graph import SignalNode, SleepNode, Until
 from service.core.join import count_children
 from service.core.moves import CallTool, Failed, Gather, Move, Outcome, Receive, Sleep, next_move
-from service.core.run import Run, Transition
+from service.core.run import Event, Level, Line, Run, Transition
 from service.core.transitions import Status
 from service.engine import ahead
 from service.engine.ahead import Ahead
@@ -75,6 +80,10 @@ class Runner:
         """The tool that the run needs next and this server lacks. Servers that have it go on with the run."""
 
     @property
+    def run_id(self) -> str:
+        return self.lease.run_id
+
+    @property
     def is_unfinished(self) -> bool:
         return next_move(self._run) is not None
 
@@ -107,28 +116,57 @@ class Runner:
     async def carry(self) -> None:
         """Execute steps until the run rests or needs a tool that this server lacks.
 
-        Raise LeaseLost, with nothing written, if the lease no longer holds.
+        Raise LeaseLost, with nothing written, if the lease no longer holds. Raise ToolLoopBroken if a tool of another
+        run has ended this one's steps.
         """
-        self._task, self._spans = asyncio.current_task(), begin_run(self._run)
+        self._spans = begin_run(self._run)
         try:
             await self._carry()
         finally:
-            self._ahead.close()
             if self._spans is not None:
                 self._spans.end(self._run)
 
     async def _carry(self) -> None:
+        tool_loop = self._attempts.tool_loop
+        while not self._stopping and self.missing_tool is None and (move := next_move(self._run)) is not None:
+            if self._attempts.needs_tool_loop(move):
+                await tool_loop.visit(self.run_id, partial(self._carry_here, is_tool_loop=True)).end()
+            else:
+                await self._carry_here(is_tool_loop=False)
+
+    async def _carry_here(self, *, is_tool_loop: bool) -> None:
+        """Execute steps on the running loop until the run rests, or until it needs the other loop."""
+        self._task = asyncio.current_task()
+        try:
+            await self._carry_on(not is_tool_loop)
+            self._run = await self._settle()  # The chain of steps that are ahead belongs to this loop.
+        finally:
+            self._ahead.close()
+
+    async def _carry_on(self, other_loop: bool) -> None:
+        needs_tool_loop = self._attempts.needs_tool_loop
         while not self._stopping and (move := next_move(self._run)) is not None:
             if isinstance(move, CallTool) and move.tool not in self._attempts.tools:
                 self.missing_tool = move.tool
-                break
+                return
+            if needs_tool_loop(move) is other_loop:
+                return
             self._run = await self._make_move(move)
             is_alone = self._is_alone()
             may_never_wait = is_alone or not self._ahead.is_empty
             if may_never_wait and time.monotonic() - self._yielded_at > (YIELD_S if is_alone else SLICE_S):
                 await asyncio.sleep(0)  # Let other tasks of the loop run.
                 self._yielded_at = time.monotonic()
-        self._run = await self._settle()
+
+    def report(self, message: str, level: Level, data: dict[str, Any]) -> None:
+        """Log a line of the engine's in the run. Any thread may call this."""
+        lines, run = self.lines, self._run
+        if lines is not None:
+            lines.add(message, level, data)
+        elif not self.is_held_up:
+            place = (run.node, run.step + 1, run.attempt)
+            line = Line(Event.LOG, message, level, *place, codec.encode(data), time.monotonic())
+            self._store.logs.append(self.lease, [line])
 
     async def begin(self) -> None:
         """Record that an attempt of a run that was taken over begins, so that its next takeover counts as a crash."""
@@ -136,6 +174,9 @@ class Runner:
             self.is_committing = True  # As in `_enter`.
             try:
                 await self._slot.confirm(self._run, self._pause())
+            except Parked as parked:
+                self._run = parked.run
+                raise
             finally:
                 self.is_committing = False
         if self._run.crashes and not await self._store.leases.begin(self.lease):
@@ -172,12 +213,13 @@ class Runner:
         self.is_committing = True
         run = await self._commit(transition, started, finished)
         if isinstance(move, CallTool):
-            figures.attempts.observe(finished - started)
+            figures.observe_attempt(finished - started)
         figures.note(transition, time.monotonic() - started)
         if spans is not None:
             spans.end_step(transition)
         if self._logs_events:
             self._log_events(transition)
+        self._run = run  # First: the supervisor, on another thread, must not see an unfinished run.
         self.is_committing = False
         self.lines = None
         return run
@@ -208,12 +250,12 @@ class Runner:
     async def _settle(self) -> Run:
         """Return the run when all its steps are durable. Raise LeaseLost if they cannot be committed any more."""
         self.is_committing = True
-        run = await self._ahead.settle(self._pause())
+        run = self._run = await self._ahead.settle(self._pause()) or self._run
         self.is_committing = False
         for transition in self._unlogged:
             self._log_events(transition)
         self._unlogged.clear()
-        return self._run if run is None else run
+        return run
 
     def _abandon(self) -> None:
         """End the tool that is running, because the run does not go on after the steps before it."""
@@ -227,13 +269,10 @@ class Runner:
             return None
         self.is_committing = True  # Parking the run gives its lease back, which is then not lost.
         try:
-            run = await self._slot.enter(self._run, move, self._pause())
+            self._run = await self._slot.enter(self._run, move, self._pause())
         finally:
             self.is_committing = False
-        if run.status is not Status.RUNNING:
-            return run
-        self._run = run
-        return None
+        return None if self._run.status is Status.RUNNING else self._run
 
     def _log_events(self, transition: Transition) -> None:
         """Log each event of the run in the process's log as well."""

@@ -15,6 +15,7 @@ from service.core.errors import LeaseLost, Unavailable
 from service.core.metrics import Metric
 from service.engine.attempt import Attempts
 from service.engine.runner import Runner
+from service.engine.tool_loop import ToolLoopBroken
 from service.store import Store
 from service.store.commands.servers import AHEAD_MAX
 from service.store.database.local_events import CLAIMABLE, REVOKED
@@ -161,11 +162,7 @@ class Supervisor:
     async def _carry(self, claim: Claimed, runner: Runner) -> None:
         run_id = claim.lease.run_id
         try:
-            await runner.carry()
-            if (tool := runner.missing_tool) is not None:
-                self._store.leases.tell_missing(tool, self._attempts.tools)
-            if runner.is_unfinished:
-                await self._store.leases.release(claim.lease, interrupted=False, missing_tool=tool)
+            await self._carry_to_rest(claim.lease, runner)
         except LeaseLost as lost:
             logger.warning(
                 "%s, so the outcome of its step is refused: the run was cancelled, or another server carries it",
@@ -183,6 +180,18 @@ class Supervisor:
             if self._carried.get(run_id, (None,))[0] is runner:
                 del self._carried[run_id]
 
+    async def _carry_to_rest(self, lease: Lease, runner: Runner) -> None:
+        is_interrupted = False
+        try:
+            await runner.carry()
+        except ToolLoopBroken as error:
+            logger.warning("run %s goes on from its last commit: %s", lease.run_id, error, extra={"run": lease.run_id})
+            is_interrupted = runner.is_attempting
+        if (tool := runner.missing_tool) is not None:
+            self._store.leases.tell_missing(tool, self._attempts.tools)
+        if runner.is_unfinished:
+            await self._store.leases.release(lease, interrupted=is_interrupted, missing_tool=tool)
+
     def _is_alone(self) -> bool:
         return len(self._carried) == 1
 
@@ -191,7 +200,8 @@ class Supervisor:
         if runner is None or task is None or runner.lease != lease:
             return
         # A run that rests gives its lease back, and the fence checks a run that is committing: neither has lost it.
-        if runner.is_unfinished and not runner.is_committing:
+        # In this order, because the runner may be on the tools' loop.
+        if not runner.is_committing and runner.is_unfinished:
             message = "the lease %d on run %s was lost, or revoked by a cancel"
             logger.warning(message, lease.token, lease.run_id, extra={"run": lease.run_id})
             runner.give_up()

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import Protocol
 
 from service.core.moves import CallTool, Failed, Outcome
 from service.engine.call import Call
+from service.engine.tool_loop import ToolLoop, ToolLoopBroken
+
+LATE_S = 0.5
+"""How long an async tool may take to end when it is cancelled at its timeout; then it is left to itself."""
 
 
 class Canceller(Protocol):
@@ -18,7 +23,7 @@ class Canceller(Protocol):
 
     @property
     def has_given_up(self) -> bool:
-        """Whether the engine has cancelled the task, and not the tool."""
+        """Whether the engine wants no outcome any more. A cancel without this is the tool's doing."""
 
 
 def timed_out(move: CallTool) -> Failed:
@@ -26,8 +31,28 @@ def timed_out(move: CallTool) -> Failed:
     return Failed("timeout", f"the tool took longer than {move.timeout_s} s")
 
 
+class _Deadline:
+    """Gives a call up when its time is over, or when `canceller` does."""
+
+    def __init__(self, timeout_s: float | None, canceller: Canceller) -> None:
+        self._canceller = canceller
+        self._end = None if timeout_s is None else time.monotonic() + timeout_s
+
+    @property
+    def has_passed(self) -> bool:
+        return self._end is not None and time.monotonic() >= self._end
+
+    @property
+    def has_given_up(self) -> bool:
+        return self._canceller.has_given_up or self.has_passed
+
+
 async def await_thread(
-    answer: asyncio.Future[Outcome | None], call: Call, timeout_s: float | None, canceller: Canceller
+    answer: asyncio.Future[Outcome | None],
+    call: Call,
+    timeout_s: float | None,
+    canceller: Canceller,
+    tool_loop: ToolLoop,
 ) -> Outcome:
     """Wait for a tool on a thread, and then for the awaitable that it may have returned.
 
@@ -42,31 +67,43 @@ async def await_thread(
     if outcome is not None:
         return outcome
     left_s = None if timeout_s is None else timeout_s - (time.monotonic() - started)
-    return await call_on_loop(call, left_s, canceller)
+    return await call_from_here(call, left_s, canceller, tool_loop)
 
 
-async def call_on_loop(call: Call, timeout_s: float | None, canceller: Canceller) -> Outcome:
+async def call_from_here(call: Call, timeout_s: float | None, canceller: Canceller, tool_loop: ToolLoop) -> Outcome:
+    """Call an async tool on the tools' loop, and wait for it on the running one, where its time passes in any case.
+
+    Raise nothing but the cancel of the canceller, and ToolLoopBroken.
+    """
+    deadline = _Deadline(timeout_s, canceller)
+    visit = tool_loop.visit(call.run_id, partial(call_on_loop, call, deadline))
+    try:
+        await asyncio.wait([visit.outcome], timeout=timeout_s)
+        if not visit.outcome.done():
+            visit.cancel()
+            await asyncio.wait([visit.outcome], timeout=LATE_S)
+        if visit.outcome.done():
+            return visit.outcome.result()
+    except ToolLoopBroken:
+        if not deadline.has_passed:
+            raise
+    finally:
+        visit.leave()
+    return timed_out(call.move)
+
+
+async def call_on_loop(call: Call, canceller: Canceller) -> Outcome:
     """Call an async tool in the current task. Raise nothing but the cancel of the canceller."""
-    is_late = False
     task = asyncio.current_task()
     name = task.get_name() if task else ""
-    if timeout_s is None:
-        returned = await call.awaited()
-    else:
-        async with asyncio.timeout(timeout_s) as limit:
-            returned = await call.awaited()
-        # A tool that blocked the loop, or that swallowed the cancel, is late too.
-        is_late = limit.expired() or asyncio.get_running_loop().time() >= (limit.when() or 0)
+    returned = await call.awaited()
     if task is not None and task.get_name() != name:
         task.set_name(name)  # The task goes on with other steps.
     was_cancelled = await _take_back_cancel()
-    if canceller.has_given_up or is_late:
+    if canceller.has_given_up:  # The tool may have swallowed our cancel.
         if not isinstance(returned, asyncio.CancelledError):
             call.refuse()
-        if canceller.has_given_up:
-            # The tool may have swallowed our cancel.
-            raise asyncio.CancelledError
-        return timed_out(call.move)
+        raise asyncio.CancelledError
     outcome = call.failure(returned) if isinstance(returned, BaseException) else returned
     return Failed("tool_error", "the tool cancelled its own task") if was_cancelled else outcome
 

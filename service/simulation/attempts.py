@@ -77,7 +77,7 @@ class ToolCalls:
         call = Call(tool, run.id, run.state, move, lines, self._runs_folder, self._state_bytes_max)
         outcome = None if tool.is_async else call.plain()
         if outcome is None:
-            outcome = self._loop.run(call_on_loop(call, None, self))
+            outcome = self._loop.run(call_on_loop(call, self))
         lines.close()
         return outcome, lines.rest()
 

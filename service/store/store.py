@@ -97,13 +97,14 @@ class Store:
         await self._readiness.probe()
 
     @contextmanager
-    def committing_inline(self) -> Iterator[None]:
+    def committing_inline(self, *, only_own: bool = False) -> Iterator[None]:
         """On SQLite, let the running loop commit what is written during the block, since that waits only for a disk.
 
-        On PostgreSQL it does nothing, because a network in between may keep a loop waiting for seconds.
+        With `only_own`, the loop may be blocked: what other threads write is left to another loop or thread. On
+        PostgreSQL it does nothing, because a network in between may keep a loop waiting for seconds.
         """
         if not self.is_shared:
-            self._writer.commit_inline()
+            self._writer.commit_inline(only_own=only_own)
         try:
             yield
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from service.engine.attempt import Attempts
 from service.engine.isolation.pool import ProcessPool
 from service.engine.runner import Runner
 from service.engine.threads import Threads
+from service.engine.tool_loop import ToolLoop
 from service.store import Store
 from service.store.database import queued_write
 from service.store.database.transaction import BatchCommand
@@ -86,10 +87,13 @@ def crash_at(store: Store, number: int, *, committed: bool) -> Iterator[None]:
 @contextmanager
 def attempts_of(made: Bench) -> Iterator[Attempts]:
     isolation = ProcessPool(COMMAND, STATE_BYTES_MAX)
+    tool_loop = ToolLoop(nullcontext)
+    tool_loop.start()
     try:
-        yield Attempts(made.tools, Threads(1), made.runs_folder, STATE_BYTES_MAX, isolation)
+        yield Attempts(made.tools, Threads(1), made.runs_folder, STATE_BYTES_MAX, isolation, tool_loop)
     finally:
         isolation.close()
+        tool_loop.close()
 
 
 async def carry_all(made: Bench) -> None:

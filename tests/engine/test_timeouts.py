@@ -225,7 +225,7 @@ async def test_a_cancel_of_ours_is_no_timeout_and_what_a_tool_makes_of_it_is_ref
         call.task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call.outcome()
-        assert journal.messages == [LATE]
+        assert await journal.until(1) == [LATE]
 
 
 async def test_a_tools_own_timeouts_and_cancels_are_its_failures(tmp_path: Path) -> None:

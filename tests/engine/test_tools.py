@@ -220,10 +220,10 @@ class Adds:
 @pytest.mark.parametrize(
     ("tool", "thread"),
     [
-        (wrapper, "rungraph-engine"),
-        (functools.partial(Later), "rungraph-engine"),
-        (lambda state: functools.partial(add, state)(), "rungraph-engine"),
-        (Adds(), "rungraph-engine"),
+        (wrapper, "rungraph-async-tools"),
+        (functools.partial(Later), "rungraph-async-tools"),
+        (lambda state: functools.partial(add, state)(), "rungraph-async-tools"),
+        (Adds(), "rungraph-async-tools"),
         (runs_by_itself, "rungraph-tool"),
     ],
     ids=["coroutine", "awaitable", "partial", "object", "by itself"],

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.support.checkout import CHECKOUT
-from tests.support.system.process import DEADLINE_S, Server, running, serving
+from tests.support.system.process import DEADLINE_S, Server, running, serving, until
 
 TOOLS = CHECKOUT / "tests/support/system/breaking.py"
 QUICK = "import sys; from service.engine.guard import watchdog; watchdog.LOOK_S = 0.1; watchdog.LOOKS_MAX = 20"
@@ -83,3 +83,37 @@ def test_a_tool_that_blocks_is_no_reason_to_end(tmp_path: Path) -> None:
         run_ids = [server.run(server.create(node(tool, seconds=3))) for tool in ("blocks", "blocks_its_loop")]
         assert [server.follow(run_id)["status"] for run_id in run_ids] == ["completed"] * 2
         assert "could not work" not in server.said
+
+
+def test_while_an_async_tool_blocks_runs_of_all_other_kinds_are_started_and_completed(tmp_path: Path) -> None:
+    with serving(tmp_path, tools=[TOOLS]) as server:
+        blocked = server.run(server.create(node("blocks_its_loop", seconds=600)))
+        limited = server.run(server.create(limit(node("blocks_its_loop", seconds=600), 1)))
+        until(lambda: "blocks all async tools" in server.ask("GET", f"/runs/{blocked}/why").json()["because"])
+        wanted = f"waits for the async tool 'blocks_its_loop' of run {blocked}"
+        child = server.create(node("noop"))
+        kinds: list[Any] = [
+            {"tool": "noop"},
+            {"tool": "noop", "isolate": True},
+            {"sleep": 0.01},
+            {"graph": child, "into": "child"},
+        ]
+        for kind in kinds:
+            run = server.follow(server.run(server.create({"start_node": "a", "nodes": {"a": kind}})))
+            assert run["status"] == "completed"
+        signal = server.run(server.create({"start_node": "a", "nodes": {"a": {"signal": "go"}}}))
+        server.call("POST", f"/runs/{signal}/signals/go", json=1)
+        assert server.follow(signal)["status"] == "completed"
+        assert server.follow(limited)["error"]["type"] == "timeout"
+        behind = server.run(server.create(node("blocks_its_loop", seconds=0)))
+        until(lambda: wanted in server.ask("GET", f"/runs/{behind}/why").json()["because"])
+        note = f"the async tool 'blocks_its_loop' of run {blocked} blocks all async tools"
+        assert server.call("GET", "/readyz").json() == {"status": "ok", "note": note}
+        server.call("POST", f"/runs/{blocked}/cancel")
+        assert server.follow(blocked)["status"] == "cancelled"
+        assert server.stop() == 0
+
+
+def limit(document: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+    document["nodes"]["a"]["timeout_s"] = timeout_s
+    return document

@@ -386,3 +386,5 @@ class LimitPage(StrictModel):
 
 class Health(StrictModel):
     status: Literal["ok"]
+    note: str | None = None
+    """What holds up some runs, if anything does: an async tool that blocks the others."""

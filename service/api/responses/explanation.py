@@ -39,7 +39,8 @@ def because(why: WhyRecord) -> str:
         case Status.QUEUED:
             return f"It is ready to run {_node(run.current_node)}, and waits for a server since {why.queued_since}."
         case Status.RUNNING:
-            return f"{_running(why)}{'; it pauses as soon as that is done' if why.pause_asked else ''}."
+            pauses = "; it pauses as soon as that is done" if why.pause_asked else ""
+            return f"{_running(why)}{_blocked(why)}{pauses}."
         case Status.WAITING:
             waits = "is to be looked at" if wait is None else _waits(why, wait)
             return f"{_node(run.current_node, begins=True)} {waits}."
@@ -97,6 +98,17 @@ def _running(why: WhyRecord) -> str:
     tried = "" if not failed else f", after {failed} failed attempt{'s' if failed > 1 else ''}"
     by = "A server" if why.lease_owner is None else f"The server {why.lease_owner}"
     return f"{by} runs {_node(run.current_node)} as step {run.step + 1}{tried}"
+
+
+def _blocked(why: WhyRecord) -> str:
+    """Say which async tool keeps the run from going on. A tool can write any line, also one that looks like this."""
+    match codec.loads(why.blocked_by or "{}"):
+        case {"blocked_by": {"run_id": str(run_id), "tool": str(tool)}}:
+            if run_id == why.run.run_id:
+                return f", whose async tool {tool!r:.200} blocks all async tools: it does not await"
+            return f", and waits for the async tool {tool!r:.200} of run {run_id:.200}, which blocks all async tools"
+        case _:
+            return ""
 
 
 def _ending(last: StepRecord) -> str:

@@ -22,5 +22,7 @@ async def livez() -> Json:
 @router.get("/readyz", response_model=answers.Health, responses=refusals())
 async def readyz(services: ServicesDep) -> Response:
     """Answer 200 if the server can accept work, otherwise 503 with the reason."""
-    reason = await services.ready()
-    return Json({"status": "ok"}) if reason is None else problem(503, reason)
+    if (reason := await services.ready()) is not None:
+        return problem(503, reason)
+    note = services.note()
+    return Json({"status": "ok"} if note is None else {"status": "ok", "note": note})

@@ -1,11 +1,13 @@
-"""Await a coroutine with its own context variables, without a new task."""
+"""Await a coroutine with its own context variables, without a new task, and tell whose coroutine a loop is running."""
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import threading
 from collections.abc import Coroutine, Generator
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 from service.engine.guard import forks
 from service.engine.guard.interpreter import Tracing
@@ -16,19 +18,54 @@ _running: dict[int, OwnContext[Any]] = {}
 """The coroutine of a tool that is running now, by the thread of its loop."""
 
 
-class Owner(Protocol):
-    """The call to which a coroutine belongs."""
+_owners: WeakKeyDictionary[asyncio.Task[Any], Owner] = WeakKeyDictionary()
+"""The calls whose coroutines have made a task."""
 
-    def describe(self) -> str:
-        """Name the tool and its run. Any thread may call this."""
+
+class Owner(Protocol):
+    """The call to which a coroutine belongs. Any thread may use it."""
+
+    @property
+    def run_id(self) -> str: ...
+
+    @property
+    def tool(self) -> str:
+        """The name of the tool."""
 
     def report_block(self, seconds: float) -> None:
-        """Report that the coroutine has blocked its loop for so long. Any thread may call this."""
+        """Report that the coroutine has blocked its loop for so long."""
+
+    def report_end_of_block(self, seconds: float) -> None:
+        """Report that the loop moves again, after it was blocked for so long."""
 
 
-def running_in(thread: int | None) -> OwnContext[Any] | None:
-    """Return the tool's coroutine that is running in `thread` now, and so blocks its loop."""
-    return None if thread is None else _running.get(thread)
+class Running(NamedTuple):
+    """What a loop is running at one moment. While the coroutine does not await anything, it is equal."""
+
+    owner: Owner
+    coroutine: object
+    turn: int
+    """How many times the coroutine has awaited something, as far as that is counted."""
+
+
+def running_on(thread: int | None, loop: asyncio.AbstractEventLoop) -> Running | None:
+    """Return the coroutine of a tool, or the task it has made, that `loop` is running now in `thread`."""
+    own = _running.get(thread or 0)
+    if own is not None:
+        return Running(own.owner, own, own.turn)
+    task = asyncio.current_task(loop)
+    owner = None if task is None else _owners.get(task)
+    return None if owner is None else Running(owner, task, 0)
+
+
+def make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+    """Make a task, which belongs to the call whose coroutine makes it, directly or by another task."""
+    task = asyncio.Task(coroutine, loop=loop, **options)
+    own, parent = _running.get(threading.get_ident()), asyncio.current_task(loop)
+    owner = own.owner if own is not None else None if parent is None else _owners.get(parent)
+    if owner is not None:
+        _owners[task] = owner
+    return task
 
 
 class OwnContext(Generic[T]):

@@ -91,7 +91,7 @@ def _call_on_loop(call: Call, server: _ServerLink) -> None:
     """Call the tool on a loop and answer as soon as it has returned; tasks that it left end after that."""
     with suppress(BaseException), asyncio.Runner() as runner:
         loop = runner.get_loop()
-        task = loop.create_task(call_on_loop(call, None, server))
+        task = loop.create_task(call_on_loop(call, server))
         while not (task.done() or loop.is_closed()):
             # These come from a task that the tool left behind, or from its loop.stop().
             with suppress(SystemExit, KeyboardInterrupt, RuntimeError):

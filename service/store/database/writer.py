@@ -7,10 +7,10 @@ Unavailable at its deadline. The outcome of a COMMIT that failed is unknown, so 
 name what they write by key, and read it back.
 
 Whoever has the turn commits. That is the writer's own thread or, if a loop has asked for it, the thread of that loop,
-because a hop to another thread takes as long as a commit. The loop commits only what needs no waiting
-(`_commit_inline`, called once for all that is queued meanwhile). The writer's thread takes what the loop could not
-commit, and what the loop has not come to within LOOP_S because a tool blocks it. No write is forgotten: it is queued
-before the turn is requested, and whoever gives the turn back looks whether something waits.
+because a hop to another thread takes as long as a commit. A loop commits only what needs no waiting
+(`_commit_inline`, called once for all that is queued meanwhile). The writer's thread takes what a loop could not
+commit, and what it has not come to within LOOP_S because a tool blocks it. No write is forgotten: it is queued before
+the turn is requested, and whoever gives the turn back looks whether something waits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -34,6 +33,7 @@ from service.store.database.protocol import Database
 from service.store.database.queued_write import (
     QUEUE_MAX,
     STOPPING,
+    InlineLoop,
     QueuedWrite,
     Touches,
     WriteQueue,
@@ -89,15 +89,15 @@ class Writer:
         self._stranded: list[QueuedWrite[Any]] = []
         """Writes without a deadline to a database that is lost until a restart."""
         self._turn = threading.Lock()
-        """Held by the user of the connection: the writer's thread or the loop that commits inline."""
-        self._inline: asyncio.AbstractEventLoop | None = None
-        self._inline_thread: int | None = None
+        """Held by the user of the connection: the writer's thread or a loop that commits inline."""
+        self._inline: InlineLoop | None = None
+        """The loop that commits what other threads write."""
+        self._inline_loops: dict[int, InlineLoop] = {}
+        """All loops that commit inline, by their threads."""
         self._denial: str | None = None
         """Why no transaction could be opened lately, as far as clients may know."""
-        self._is_combining = False
-        """Whether `_commit_inline` is going to be called for what is queued now."""
         self._is_held_up = False
-        """Whether the thread had to commit what was left to the loop, and the loop has done nothing since."""
+        """Whether the thread had to commit what was left to a loop, and no loop has committed since."""
         self._is_sound = True
         """Whether the last outcome came from the database, be it a refusal, and not from a fault of ours."""
         self._thread = threading.Thread(target=self._work, name="rungraph-writer", daemon=True)
@@ -123,16 +123,17 @@ class Writer:
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
 
-    def commit_inline(self) -> None:
-        """From now on, commit on the thread of the running loop whatever needs no waiting."""
-        self._inline = asyncio.get_running_loop()
-        self._inline_thread = threading.get_ident()
-        self._is_combining = self._is_held_up = False
+    def commit_inline(self, *, only_own: bool = False) -> None:
+        """Commit on the running loop whatever needs no waiting; `only_own`: only when something is written there."""
+        inline = self._inline_loops[threading.get_ident()] = InlineLoop(asyncio.get_running_loop())
+        self._inline = self._inline if only_own else inline
+        self._is_held_up = False
         self._queue.called.set()
 
     def commit_on_thread(self) -> None:
-        """From now on, commit on the writer's own thread, because the loop is about to end."""
-        self._inline, self._inline_thread = None, None
+        """From now on, commit no more on the running loop, because it is about to end."""
+        if self._inline_loops.pop(threading.get_ident(), None) is self._inline:
+            self._inline = None
         self._queue.called.set()
 
     def submit(self, command: Command[T], *, touches: Touches = (), within_s: float | None = None) -> Future[T]:
@@ -185,16 +186,17 @@ class Writer:
 
     def hasten(self, *, at_once: bool) -> None:
         """Have all that waits committed, deferred or not; `at_once` as in `write_with_others`."""
-        if at_once and asyncio.get_running_loop() is self._inline:  # For S1 of benchmarks/compare.py.
-            self._commit_inline()
+        self._queue.due_at = 0.0
+        if at_once and (inline := self._inline_loops.get(threading.get_ident())):  # For S1 of benchmarks/compare.py.
+            self._commit_inline(inline)
         else:
             self._call()
 
     def commit_overdue(self, now: float) -> None:
         """If the running loop commits inline and something has waited for OVERDUE_S, commit what waits."""
         self._queue.seen_at = now
-        if self._queue.is_overdue(now) and asyncio.get_running_loop() is self._inline:
-            self._commit_inline()
+        if self._queue.is_overdue(now) and (inline := self._inline_loops.get(threading.get_ident())):
+            self._commit_inline(inline)
 
     def _take_back(self, batch: Sequence[QueuedWrite[Any]]) -> None:
         """Queue what blocked writes give back, before all that came later."""
@@ -203,21 +205,20 @@ class Writer:
         else:
             refuse_all(batch, Unavailable(STOPPING))
 
-    def _call(self) -> None:
-        """Make the loop or the thread commit what waits."""
+    def _call(self, deferred: QueuedWrite[Any] | None = None) -> None:
+        """Make a loop or the thread commit what waits: the running loop, or the one that has deferred a write."""
         self._queue.due_at = 0.0
-        loop = self._inline
-        if loop is not None and not loop.is_closed() and not self._is_combining:
+        inline = self._inline_loops.get(threading.get_ident(), self._inline)
+        if deferred is not None:
+            inline = next((each for each in list(self._inline_loops.values()) if each.loop is deferred.loop), inline)
+        if inline is not None and not inline.is_called:
             # Not at once: whatever else is ready by then goes into the same commit. A second call does no harm.
-            self._is_combining = True
-            is_here = threading.get_ident() == self._inline_thread
-            with suppress(RuntimeError):  # The loop was closed just now.
-                loop.call_soon(self._commit_inline) if is_here else loop.call_soon_threadsafe(self._commit_inline)
+            inline.call(self._commit_inline)
         self._queue.called.set()
 
-    def _commit_inline(self) -> None:
-        """Commit what waits, on the loop's thread. If the thread has the turn, it calls again afterwards."""
-        self._is_combining = self._is_held_up = False
+    def _commit_inline(self, inline: InlineLoop) -> None:
+        """Commit what waits, on the thread of `inline`. If another one has the turn, it calls again afterwards."""
+        inline.is_called = self._is_held_up = False
         if not self._turn.acquire(blocking=False):
             return
         try:
@@ -262,8 +263,8 @@ class Writer:
         is_done, again_s = False, None
         while not is_done:
             self._queue.await_work(again_s, self._leaves_to_loop)
-            if self._leaves_to_loop() and self._queue.put_off_first():
-                self._call()
+            if self._leaves_to_loop() and (deferred := self._queue.put_off_first()):
+                self._call(deferred)
                 continue
             with self._turn:
                 # Check again: the loop may have committed the first write just now, and later ones are left to it.

@@ -87,6 +87,22 @@ _LAST_PAUSE = select(log_lines.c.message).where(
     log_lines.c.event == Event.RUN_PAUSED.value,
 )
 
+# The engine writes such lines, and only while an attempt is under way: one that is older belongs to a dead server.
+_BLOCKED_BY = (
+    select(log_lines.c.data)
+    .where(
+        log_lines.c.run_id == bindparam("run_id"),
+        log_lines.c.seq > bindparam("after_seq"),
+        log_lines.c.step == bindparam("next_step"),
+        log_lines.c.ts >= bindparam("since"),
+        log_lines.c.data.like('{"blocked_by":%'),
+    )
+    .order_by(log_lines.c.seq.desc())
+    .limit(1)
+)
+_LINES_SEARCHED = 100
+"""How many of a run's last lines are searched for the one that says who blocks it."""
+
 _COUNT_OF_OPEN = select(func.count()).where(
     children_of(runs, bindparam("run_id"), bindparam("next_step"), bindparam("next_attempt")), runs.c.status.in_(OPEN)
 )
@@ -144,6 +160,7 @@ class History:
             tried = await snapshot.all(_ATTEMPTS_OF_STEP, run_id=run_id, step=tried_step)
             paused = await snapshot.one(_LAST_PAUSE, run_id=run_id, last_seq=run.last_seq)
             wait = await _wait(snapshot, run)
+            blocked = await _blocked_by(snapshot, run) if run.status == Status.RUNNING else None
         return WhyRecord(
             run=run_record(run),
             wait=wait,
@@ -154,6 +171,7 @@ class History:
             paused_because=None if paused is None else paused[0],
             queued_since=shown(run.moved_at) or "",
             missing_tool=run.missing_tool,
+            blocked_by=blocked,
         )
 
 
@@ -175,6 +193,13 @@ async def _wait(snapshot: Snapshot, run: Any) -> WaitRecord | None:
         place = {"run_id": run.id, "next_step": run.step + 1, "next_attempt": run.attempt}
         (count,) = await snapshot.one(_COUNT_OF_OPEN, **place) or (None,)
     return WaitRecord(wait.kind, wait.name, shown(wait.since) or "", shown(wait.due_at), count)
+
+
+async def _blocked_by(snapshot: Snapshot, run: Any) -> str | None:
+    after_seq = run.last_seq - _LINES_SEARCHED
+    place = {"run_id": run.id, "after_seq": after_seq, "next_step": run.step + 1, "since": run.moved_at}
+    row = await snapshot.one(_BLOCKED_BY, **place)
+    return None if row is None else row[0]
 
 
 async def _steps_between(snapshot: Snapshot, between: dict[str, Any]) -> tuple[StepRecord, ...]:

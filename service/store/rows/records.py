@@ -162,6 +162,8 @@ class WhyRecord:
     """For a queued run: since when it waits for a server."""
     missing_tool: str | None = None
     """For a queued run: the tool that servers lacked, so that it waits for one that has it."""
+    blocked_by: str | None = None
+    """For a running run: the data of the last line that says which async tool blocks it, or that none does any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,17 @@ def told(status: str, wait: WaitRecord | None = None, **known: Any) -> WhyRecord
             told("running", lease_owner="S", attempts=TRIED[:1], pause_asked=True),
             "The server S runs node 'b' as step 2, after 1 failed attempt; it pauses as soon as that is done.",
         ),
+        (
+            told("running", blocked_by=f'{{"blocked_by":{{"run_id":"{UNKNOWN}","tool":"t"}}}}'),
+            "A server runs node 'b' as step 2, whose async tool 't' blocks all async tools: it does not await.",
+        ),
+        (
+            told("running", pause_asked=True, blocked_by='{"blocked_by":{"run_id":"other","tool":"t"}}'),
+            "A server runs node 'b' as step 2, and waits for the async tool 't' of run other, which blocks all async"
+            " tools; it pauses as soon as that is done.",
+        ),
+        (told("running", blocked_by='{"blocked_by":null}'), "A server runs node 'b' as step 2."),
+        (told("running", blocked_by='{"blocked_by":[{"run_id":1}]}'), "A server runs node 'b' as step 2."),
         (told("waiting", WaitRecord("signal", "go", T, None)), "Node 'b' waits for the signal 'go'."),
         (
             told("waiting", WaitRecord("children", None, T, T, 1)),

@@ -123,7 +123,7 @@ async def test_what_the_loop_left_while_another_had_the_turn_is_written_all_the_
             await until_async(lambda: not writer._waiting)  # The thread has it: the loop could not do it at once.
         assert await asyncio.to_thread(inside.wait, 60)
         waiting = asyncio.ensure_future(writer.write(add("waiting")))
-        await until_async(lambda: not writer._is_combining)
+        await until_async(lambda: not writer._inline_loops[threading.get_ident()].is_called)
         assert not waiting.done()
         gate.set()
         assert await waiting == "waiting"

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from service.engine.attempt import Attempts
 from service.engine.isolation.pool import ProcessPool
 from service.engine.lines import LineBuffer
 from service.engine.threads import Threads
+from service.engine.tool_loop import ToolLoop
 from tests.support.engine import hostile
 
 STATE_BYTES_MAX = 2**24
@@ -131,11 +132,14 @@ def calls(
     threads: int = 4,
 ) -> Iterator[Calls]:
     isolation = ProcessPool(command, STATE_BYTES_MAX, loads)
-    attempts = Attempts(tools, Threads(threads), folder / "runs", STATE_BYTES_MAX, isolation)
+    tool_loop = ToolLoop(nullcontext)
+    tool_loop.start()
+    attempts = Attempts(tools, Threads(threads), folder / "runs", STATE_BYTES_MAX, isolation, tool_loop)
     try:
         yield Calls(attempts, isolation)
     finally:
         isolation.close()
+        tool_loop.close()
 
 
 def in_calls(folder: Path, script: Callable[[Calls], Awaitable[Any]], **options: Any) -> Any:

@@ -138,6 +138,21 @@ FROM log_lines
 WHERE log_lines.run_id = :run_id::VARCHAR COLLATE "C" AND log_lines.seq = :last_seq::BIGINT
     AND log_lines.event = :event_1::VARCHAR;
 
+-- _BLOCKED_BY
+-- on sqlite
+SELECT log_lines.data
+FROM log_lines
+WHERE log_lines.run_id = :run_id AND log_lines.seq > :after_seq AND log_lines.step = :next_step
+    AND log_lines.ts >= :since AND log_lines.data LIKE :data_1
+ORDER BY log_lines.seq DESC LIMIT :param_1 OFFSET :param_2;
+-- on postgresql
+SELECT log_lines.data
+FROM log_lines
+WHERE log_lines.run_id = :run_id::VARCHAR COLLATE "C" AND log_lines.seq > :after_seq::BIGINT
+    AND log_lines.step = :next_step::BIGINT AND log_lines.ts >= :since::TIMESTAMP WITH TIME ZONE
+    AND log_lines.data LIKE :data_1::VARCHAR
+ORDER BY log_lines.seq DESC LIMIT :param_1::INTEGER;
+
 -- _COUNT_OF_OPEN
 -- on sqlite
 SELECT count(*) AS count_1
