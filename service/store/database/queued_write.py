@@ -168,6 +168,17 @@ class WriteQueue:
             self.waiting.extendleft(reversed(batch))
         return True
 
+    def put_last(self, write: QueuedWrite[Any]) -> None:
+        """Queue `write` behind all that waits but later writes with the same subject, which follow it."""
+        with self._entry:
+            followers = [other for other in self.waiting if write.precedes(other)]
+            for other in followers:
+                self.waiting.remove(other)
+            write.is_returned = True
+            self.waiting.extend([write, *followers])
+        self.due_at = 0.0
+        self.called.set()
+
     def follow_returned(self, write: QueuedWrite[Any]) -> bool:
         """If an earlier write with the same subject was given back, queue `write` behind it and return True."""
         with self._entry:

@@ -394,6 +394,4 @@ class Writer:
         if self._closing.wait(PAUSE_S_MIN):
             refuse_all([write], refusal)
         else:
-            self._waiting.append(write)
-            self._queue.due_at = 0.0
-            self._queue.called.set()
+            self._queue.put_last(write)
