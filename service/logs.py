@@ -14,8 +14,6 @@ from typing import Any
 
 from service.engine.lines import LineBuffer, current
 
-FORMATS = ("text", "json")
-LEVELS = ("debug", "info", "warning", "error")
 FIELDS = ("event", "run", "node", "step", "attempt")
 """The attributes of a record that become members of its JSON object."""
 _OURS = ("service", "uvicorn")

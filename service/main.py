@@ -70,22 +70,26 @@ def lifespan_of(
         ) as server:
             await sweep(server.store, server.runs_folder)
             stop = Stop()
-            app.state.server = server
-            app.state.services = Services(
-                store=server.store,
-                tools=server.tools,
-                example=server.example,
-                runs_folder=server.runs_folder,
-                ready=server.unready,
-                stop=stop,
-                engine_metrics=tuple if server.engine is None else server.engine.metrics,
-                note=server.note,
-            )
+            app.state.server, app.state.services = server, _services_of(server, stop)
             last_resort = (end_at_last,) if ends_process else ()
             with on_stop_signal(server.ask_to_stop, stop.set, *last_resort), rate_limited_logs():
                 yield
 
     return lifespan
+
+
+def _services_of(server: RunningServer, stop: Stop) -> Services:
+    """Return what the routes use of `server`."""
+    return Services(
+        store=server.store,
+        tools=server.tools,
+        example=server.example,
+        runs_folder=server.runs_folder,
+        ready=server.unready,
+        stop=stop,
+        engine_metrics=tuple if server.engine is None else server.engine.metrics,
+        note=server.note,
+    )
 
 
 async def execute(settings: Settings, address: str, started: Callable[[], None]) -> bool:

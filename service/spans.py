@@ -74,7 +74,7 @@ class RunSpans:
         """Begin the span of the step that `move` is part of and, if it calls a tool, that of the attempt."""
         if not self._is_sampled:
             return
-        # Few attributes, since the SDK checks each of them; the run's span has the others.
+        # The SDK checks each attribute, which takes time. So the other attributes are set on the run's span alone.
         place: dict[str, str | int] = {"rungraph.run.id": run.id, "rungraph.step": run.step + 1}
         place["rungraph.node"] = run.node or ""
         self._step = self._tracer.start_span(f"step {run.node:.200}", context=self._inside_run, attributes=place)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from service.api.responses import texts
 from service.api.responses.texts import Text
 from service.cli import within
+from service.client import calls
 from service.client.messages import Answer, Request
 from service.core import codec
 from service.core.errors import RungraphError
@@ -31,7 +32,6 @@ from service.store.reading import Reading
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-PAGE_MAX = 1000
 _ID = "([0-9a-f-]{32,36})"
 
 Params = Mapping[str, Any]
@@ -79,7 +79,7 @@ async def _answer(store: Reading, path: str, params: Params) -> Text | None:
 
 async def _runs(store: Reading, *, limit: int, cursor: str | None = None, **filters: Any) -> Text:
     which = _filter(**filters)
-    page = await store.lists.page(which, _checked(limit, PAGE_MAX, least=1), cursor)
+    page = await store.lists.page(which, _checked(limit, calls.PAGE_MAX, least=1), cursor)
     if not page.items and (which.graph_id or which.parent_id):
         raise ValueError("there may be no such graph or run")
     return texts.page(map(texts.listed_run, page.items), page.next_cursor)
@@ -93,7 +93,7 @@ def _filter(
     tag: Sequence[str] = (),
     parent_id: str | None = None,
 ) -> RunFilter:
-    """Return the filter. Raise ValueError if a value is not as usual."""
+    """Return the filter of these query parameters. Raise ValueError if the application must check a parameter."""
     is_root = parent_id == "none"
     for text in tag:
         codec.check(text)
@@ -117,13 +117,13 @@ def _filter(
 
 
 async def _lines(store: Reading, run_id: str, *, limit: int, after_seq: int = 0) -> Text:
-    page = await store.logs.page(_run_id(run_id), _checked(after_seq), _checked(limit, PAGE_MAX, least=1))
+    page = await store.logs.page(_run_id(run_id), _checked(after_seq), _checked(limit, calls.PAGE_MAX, least=1))
     lines, last_seq, _ = page
     return texts.write({"items": texts.array(map(texts.line, lines)), "last_seq": last_seq})
 
 
 async def _run(store: Reading, run_id: str, *, limit: int, after_seq: int = 0) -> Text:
-    limit = _checked(limit, PAGE_MAX, least=1)
+    limit = _checked(limit, calls.PAGE_MAX, least=1)
     return texts.run(*await store.runs.whole(_run_id(run_id), _checked(after_seq), limit))
 
 
@@ -133,7 +133,7 @@ async def _state(store: Reading, run_id: str, *, step: int) -> Text:
 
 
 async def _steps(store: Reading, run_id: str, *, after_step: int = 0, limit: int) -> Text:
-    page = await store.history.page(_run_id(run_id), _checked(after_step), _checked(limit, PAGE_MAX, least=1))
+    page = await store.history.page(_run_id(run_id), _checked(after_step), _checked(limit, calls.PAGE_MAX, least=1))
     return texts.page(map(texts.step, page.items), page.next_cursor)
 
 

@@ -9,8 +9,6 @@ from service.cli import asking, output, text
 from service.client import Request, calls
 from service.settings import Settings
 
-PAGE_MAX = 1000
-
 
 def state(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print where a run is and what its state is, or its state after a step."""
@@ -50,7 +48,7 @@ def steps(settings: Settings, arguments: argparse.Namespace) -> int:
     found: list[dict[str, Any]] = []
     after: int | None = arguments.after
     while after is not None and len(found) < arguments.limit:
-        size = min(PAGE_MAX, arguments.limit - len(found))
+        size = min(calls.PAGE_MAX, arguments.limit - len(found))
         page = _get(settings, calls.steps(run_id, after, size))
         found += page["items"]
         after = page["next_cursor"]

@@ -14,8 +14,6 @@ from service.core import codec
 from service.core.errors import StartRefused
 from service.settings import Settings
 
-PAGE_MAX = 1000
-
 _RESTS = {"failed": "failed", "cancelled": "was cancelled", "paused": "is paused"}
 
 
@@ -118,7 +116,7 @@ async def _newest(
     cursor: str | None = None
     async with asking.reading(settings) as server:
         while len(found) < limit:
-            page = await server.ask(calls.runs(params, min(PAGE_MAX, limit - len(found)), cursor))
+            page = await server.ask(calls.runs(params, min(calls.PAGE_MAX, limit - len(found)), cursor))
             found += page["items"]
             if page["next_cursor"] is None:
                 break

@@ -149,7 +149,7 @@ def _options(url: str, token: str | bytes | None, timeout_s: float) -> dict[str,
 
 
 def arguments_of(request: Request) -> dict[str, Any]:
-    """Return a call as arguments of httpx."""
+    """Return the keyword arguments with which an httpx client makes the call."""
     content = {"content": request.content} if request.content else {}
     return {
         "method": request.method,

@@ -192,9 +192,9 @@ class Runner:
             return run
         if isinstance(move, CallTool) and (parked := await self._enter(move)) is not None:
             return parked
-        started, spans = time.monotonic(), self._spans
-        if spans is not None:
-            spans.begin_step(self._run, move)
+        started = time.monotonic()
+        if self._spans is not None:
+            self._spans.begin_step(self._run, move)
         try:
             outcome = await (self._call(move) if isinstance(move, CallTool) else self._observe(move))
         except Parked as parked_late:
@@ -207,18 +207,12 @@ class Runner:
             self._task.uncancel()  # It was `_abandon`, so nothing else ends this task.
             return await self._settle()
         transition = after(self._run, move, outcome, self._attempts.state_bytes_max)
-        finished, figures = time.monotonic(), self._attempts.figures
+        finished = time.monotonic()
         if runs_ahead:
             return await self._go_ahead(transition, started, finished)
         self.is_committing = True
         run = await self._commit(transition, started, finished)
-        if isinstance(move, CallTool):
-            figures.observe_attempt(finished - started)
-        figures.note(transition, time.monotonic() - started)
-        if spans is not None:
-            spans.end_step(transition)
-        if self._logs_events:
-            self._log_events(transition)
+        self._report(move, transition, started, finished)
         self._run = run  # First: the supervisor, on another thread, must not see an unfinished run.
         self.is_committing = False
         self.lines = None
@@ -273,6 +267,17 @@ class Runner:
         finally:
             self.is_committing = False
         return None if self._run.status is Status.RUNNING else self._run
+
+    def _report(self, move: Move, transition: Transition, started: float, finished: float) -> None:
+        """Count a committed transition in the metrics, end its span and log its events."""
+        figures = self._attempts.figures
+        if isinstance(move, CallTool):
+            figures.observe_attempt(finished - started)
+        figures.note(transition, time.monotonic() - started)
+        if self._spans is not None:
+            self._spans.end_step(transition)
+        if self._logs_events:
+            self._log_events(transition)
 
     def _log_events(self, transition: Transition) -> None:
         """Log each event of the run in the process's log as well."""

@@ -113,7 +113,7 @@ class Supervisor:
         Return how many seconds to wait before the next claim, unless woken.
         """
         if self._family is None:
-            self._store.ticks.look()
+            self._store.schedules.look()
         room = min(self._active_runs_max - len(self._carried), CLAIMS_MAX)
         if room <= 0:
             return POLL_S
@@ -142,7 +142,7 @@ class Supervisor:
         return 0.0 if self._takes_share else YIELD_S
 
     def _next_look_s(self) -> float:
-        return POLL_S if self._family is not None else self._store.ticks.next_look_s()
+        return POLL_S if self._family is not None else self._store.schedules.next_look_s()
 
     async def _count_to_claim(self, room: int) -> int:
         """Return how many runs to claim now: a fair share, or a batch of what other servers have left."""

@@ -199,7 +199,7 @@ class Family:
 
     def _count_end(self, member: Member) -> None:
         """Count the end of a run among its siblings."""
-        member.finished_us, member.due_us = self.now_us, None
+        member.due_us = None
         if member.run.parent_id is not None:
             siblings = self._siblings_of(member)
             siblings.open -= 1

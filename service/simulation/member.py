@@ -30,7 +30,7 @@ class Member:
 
     run: Run
     due_us: int | None
-    """When the run goes on; None if only something else than time lets it go on."""
+    """When the run goes on; None if no passing of time makes it go on."""
     place: tuple[int, int, int] | None = None
     """For a child: the step and the attempt of its parent, and its number."""
     wait: Wait | None = None
@@ -38,7 +38,6 @@ class Member:
     wait_due_us: int | None = None
     error: RunError | None = None
     started: bool = False
-    finished_us: int | None = None
     steps: list[JsonObject] = field(default_factory=list)
     lines: list[JsonObject] = field(default_factory=list)
     attempts: list[JsonObject] = field(default_factory=list)

@@ -11,8 +11,10 @@ from service.core.tool import Tool
 from service.tools import registry
 
 Substitute = Callable[..., Any] | Mapping[str, Any] | Sequence[Any] | Exception | None
-"""A function; a result, which is what a tool returns; an exception, which it raises; or a list of these, one for each
-call, the last of which stands for all further calls."""
+"""What replaces a tool: a function, a dict or None that each call returns, or an exception that each call raises.
+
+A list has one dict, None or exception for each call. Its last item serves all further calls.
+"""
 GivenTools = Mapping[str, Substitute] | Iterable[Callable[..., Any] | str] | None
 
 

@@ -13,7 +13,6 @@ from service.core.errors import Unavailable
 from service.core.metrics import Metric
 from service.store.commands.control import Control
 from service.store.commands.operations.deletion import DeletionCommands
-from service.store.commands.operations.ticks import TickCommands
 from service.store.commands.queueing.waking import Watch
 from service.store.commands.servers import Servers
 from service.store.commands.steps import Steps
@@ -61,9 +60,8 @@ class Store:
         """The exceptions for which the database is responsible, and not this process."""
         self.events = LocalEvents()
         self._notifier = database.notifier(self.events.notify)
-        required = RequiredTables(database, metadata.sorted_tables)
-        times = StoreClock(lease_s, clock, elapsed), LatestTimes()
-        self._writer = Writer(database, self.events, self._notifier, required, *times)
+        required, times = RequiredTables(database, metadata.sorted_tables), StoreClock(lease_s, clock, elapsed)
+        self._writer = Writer(database, self.events, self._notifier, required, times, LatestTimes())
         self._reader = Reader(database, required)
         self._readiness = Readiness(self._reader, required)
         first_states, watch = FirstStates(), Watch()
@@ -71,7 +69,6 @@ class Store:
         self.runs = Runs(self._writer, self._reader, first_states)
         self.schedules = Schedules(self._writer, self._reader, first_states)
         self.deliveries = Deliveries(self._writer, self._reader)
-        self.ticks = TickCommands(self._writer, first_states)
         self.steps = Steps(self._writer, watch)
         self.control = Control(self._writer)
         self.deletions = DeletionCommands(self._writer)

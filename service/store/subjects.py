@@ -8,6 +8,7 @@ from service.store.commands.leases.lease import LeaseCommands
 from service.store.commands.log_lines import LogCommands
 from service.store.commands.operations.deliveries import DeliveryCommands
 from service.store.commands.operations.schedules import ScheduleCommands
+from service.store.commands.operations.ticks import TickCommands
 from service.store.commands.queueing.acquire import AcquireCommands
 from service.store.commands.queueing.limits import LimitCommands
 from service.store.commands.queueing.waking import Watch
@@ -73,9 +74,10 @@ class Logs(LogCommands, LogQueries):
         LogQueries.__init__(self, reader)
 
 
-class Schedules(ScheduleCommands, ScheduleQueries):
+class Schedules(ScheduleCommands, TickCommands, ScheduleQueries):
     def __init__(self, writer: Writer, reader: Reader, first_states: FirstStates) -> None:
         ScheduleCommands.__init__(self, writer, first_states)
+        TickCommands.__init__(self, writer, first_states)
         ScheduleQueries.__init__(self, reader)
 
 

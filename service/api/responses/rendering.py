@@ -12,44 +12,9 @@ from starlette.types import Receive, Scope, Send
 
 from service.api.responses.large_answers import LARGE_BYTES_MIN, LargeAnswers
 from service.api.responses.problems import RETRY_AFTER_S, problem
-from service.api.responses.texts import (
-    Text,
-    array,
-    attempts,
-    decision,
-    graph,
-    key_value,
-    line,
-    listed_run,
-    one_run,
-    run,
-    step,
-    wait_members,
-    write,
-    written_key,
-)
+from service.api.responses.texts import array, write
 from service.core.state import State
 from service.store.queries.whole_states import KEYS_ON_LOOP_MAX
-
-__all__ = [
-    "Json",
-    "Text",
-    "array",
-    "attempts",
-    "decision",
-    "graph",
-    "key_value",
-    "line",
-    "listed_run",
-    "one_run",
-    "page",
-    "run",
-    "step",
-    "wait_members",
-    "with_state",
-    "write",
-    "written_key",
-]
 
 
 class Json(Response):

@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse
 
 from service.api.body import read_json
 from service.api.parameters import GraphCursor, GraphId, Limit, ServicesDep, SettingsDep, strict_router
-from service.api.responses import answers, rendering
+from service.api.responses import answers, rendering, texts
 from service.api.responses.graph_schema import schema_document
 from service.api.responses.mermaid import flowchart
 from service.api.responses.openapi import GRAPH_BODY, MERMAID, refusals
@@ -73,7 +73,7 @@ async def _ids_of_children(document: Any, services: Services) -> dict[str, str]:
 @router.get("/graph/{graph_id}", response_model=answers.Graph, responses=refusals(404))
 async def get_graph(graph_id: GraphId, services: ServicesDep) -> Json:
     """Return a graph with its definition in canonical form."""
-    return Json(rendering.graph(await services.store.graphs.get(graph_id)))
+    return Json(texts.graph(await services.store.graphs.get(graph_id)))
 
 
 @router.get("/graph/{graph_id}/mermaid", response_class=PlainTextResponse, responses={200: MERMAID, **refusals(404)})
@@ -94,4 +94,4 @@ async def get_schema() -> Json:
 async def list_graphs(services: ServicesDep, limit: Limit = 100, cursor: GraphCursor | None = None) -> Json:
     """List all graphs, newest first, without their definitions."""
     page = await services.store.graphs.page(limit, cursor)
-    return rendering.page(map(rendering.graph, page.items), page.next_cursor)
+    return rendering.page(map(texts.graph, page.items), page.next_cursor)

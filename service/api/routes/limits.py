@@ -15,7 +15,8 @@ from service.api.parameters import Limit as Count
 from service.api.parameters import PlainText, ServicesDep, SettingsDep, strict_router
 from service.api.responses import answers, requests
 from service.api.responses.openapi import LIMIT_BODY, refusals
-from service.api.responses.rendering import Json, page, write
+from service.api.responses.rendering import Json, page
+from service.api.responses.texts import write
 from service.api.services import WRITE_WITHIN_S
 from service.core.queueing.limits import LIMIT_NAME_CHARS_MAX, Limit
 

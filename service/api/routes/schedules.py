@@ -14,7 +14,7 @@ from starlette.responses import Response
 from service.api.body import read_json, validate
 from service.api.limits import SCHEDULE_NAME_CHARS_MAX, SCHEDULE_NEXT
 from service.api.parameters import Limit, ServicesDep, SettingsDep, new_run_id, parse_graph_id, strict_router
-from service.api.responses import answers, operations, rendering, requests
+from service.api.responses import answers, operations, rendering, requests, texts
 from service.api.responses.openapi import SCHEDULE_BODY, refusals
 from service.api.responses.rendering import Json
 from service.api.routes.runs.start import DEPTH_MAX, initial_state, started
@@ -85,7 +85,7 @@ async def put_schedule(name: NewName, request: Request, services: ServicesDep, s
 async def list_schedules(services: ServicesDep, limit: Limit = 100, cursor: Cursor | None = None) -> Json:
     """List all schedules in the order of their names."""
     page = await services.store.schedules.page(limit, cursor)
-    return rendering.page((rendering.write(_members(record)) for record in page.items), page.next_cursor)
+    return rendering.page((texts.write(_members(record)) for record in page.items), page.next_cursor)
 
 
 @router.get("/schedules/{name}", response_model=operations.Schedule, responses=refusals(404))
@@ -190,8 +190,8 @@ def _members(record: ScheduleRecord) -> dict[str, Any]:
         "cron": plan.timetable.cron,
         "every_s": int(every_s) if every_s is not None and every_s.is_integer() else every_s,
         "timezone": plan.timetable.zone,
-        "initial_state": rendering.Text(plan.state),
-        "tags": rendering.Text(plan.tags),
+        "initial_state": texts.Text(plan.state),
+        "tags": texts.Text(plan.tags),
         "overlap": plan.overlap.value,
         "catch_up": plan.catch_up.value,
         "paused": record.is_paused,

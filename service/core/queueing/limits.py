@@ -12,7 +12,6 @@ from service.core import codec
 
 LIMIT_NAME_CHARS_MAX = 200
 """Characters of a limit's name, which an index has."""
-MAX_MAX = 2**63 - 1
 PER_S_MIN = 0.001
 """Times are stored to the millisecond."""
 MARGIN_US_MAX = 50_000

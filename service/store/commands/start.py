@@ -41,7 +41,7 @@ class Start:
     """The run and the step whose state it begins with."""
     priority: int = 0
     notify: str | None = None
-    """Whom to tell of which statuses, as `rows.operations.deliveries.notify_of` writes it."""
+    """The URL and the statuses of its webhook, as `rows.operations.deliveries.notify_of` writes them."""
     trace: Trace | None = None
     """The trace that it belongs to."""
 

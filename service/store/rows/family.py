@@ -70,7 +70,7 @@ def due_of_family(columns: Iterable[Column[Any]], *, patiently: bool = False) ->
 
 
 def left_of_family(columns: Iterable[Column[Any]]) -> Mapping[str, Statement]:
-    """Return, by dialect, the query for the runs of the family that a server has left for lack of a tool."""
+    """Return, for each dialect, the query that finds the runs of the family that wait for a server with their tool."""
     query = f"{_FAMILY} SELECT {', '.join(map(str, columns))} FROM family CROSS JOIN runs"
     condition = " WHERE runs.id = family.id AND runs.missing_tool IS NOT NULL ORDER BY runs.created_at, runs.id"
     found = f"{query} INDEXED BY sqlite_autoindex_runs_1{condition}"

@@ -52,7 +52,7 @@ async def scheduling(database: Database, clock: Clock, *plans: Plan) -> AsyncIte
 
 
 async def look(store: Store) -> float:
-    return await store._writer.write(store.ticks.start_due)
+    return await store._writer.write(store.schedules.start_due)
 
 
 async def look_all(store: Store) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from service.api.responses import rendering
+from service.api.responses import texts
 from service.core import codec
 from service.core.state import State
 from service.core.tool import JsonObject
@@ -63,8 +63,8 @@ async def _found(made: Bench, trace: Trace) -> JsonObject:
         "state": await made.state(run_id),
         "current_node": run.current_node,
         "error": None if run.error is None else codec.loads(run.error),
-        "steps": _timeless([json.loads(rendering.step(step)) for step in steps]),
-        "lines": _timeless([json.loads(rendering.line(line)) for line in lines]),
+        "steps": _timeless([json.loads(texts.step(step)) for step in steps]),
+        "lines": _timeless([json.loads(texts.line(line)) for line in lines]),
         "parent": run.parent_id and {"run_id": run.parent_id, "step": run.parent_step},
         "children": [await _found(made, child) for child in trace.children],
     }

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Query
 
 from service.api.parameters import Limit, Number, RunId, ServicesDep, strict_router
-from service.api.responses import operations, rendering
+from service.api.responses import operations, rendering, texts
 from service.api.responses.openapi import refusals
 from service.api.responses.rendering import Json
 from service.core.operations.webhooks import message_id
@@ -26,4 +26,4 @@ async def list_deliveries(
     """List what the run's `notify` URL was told or is going to be told, in order."""
     page = await services.store.deliveries.page(run_id, after, limit)
     items = ({"webhook_id": message_id(run_id, record.number), **asdict(record)} for record in page.items)
-    return rendering.page(map(rendering.write, items), page.next_cursor)
+    return rendering.page(map(texts.write, items), page.next_cursor)

@@ -9,7 +9,7 @@ from anyio import to_thread
 from fastapi import Path
 
 from service.api.parameters import BeforeStep, Limit, RunId, ServicesDep, strict_router
-from service.api.responses import answers, rendering
+from service.api.responses import answers, rendering, texts
 from service.api.responses.openapi import refusals
 from service.api.responses.rendering import Json
 from service.core import codec
@@ -28,7 +28,7 @@ async def list_keys(run_id: RunId, services: ServicesDep) -> Json:
 
 
 def _key_list(keys: Sequence[WrittenKey]) -> Json:
-    return Json({"items": rendering.array(map(rendering.written_key, keys))})
+    return Json({"items": texts.array(map(texts.written_key, keys))})
 
 
 @router.get("/runs/{run_id}/keys/{key:any_text}", response_model=answers.KeyValuePage, responses=refusals(404))
@@ -48,4 +48,4 @@ async def list_values(
     except codec.ValueUnfit as error:
         raise NotFound("key", codec.printable(key[:200])) from error
     page = await services.store.details.key_values(run_id, key, before_step, limit)
-    return rendering.page(map(rendering.key_value, page.items), page.next_cursor)
+    return rendering.page(map(texts.key_value, page.items), page.next_cursor)

@@ -28,7 +28,7 @@ from service.api.parameters import (
     refuse_unknown_query,
     strict_router,
 )
-from service.api.responses import answers, rendering
+from service.api.responses import answers, texts
 from service.api.responses.openapi import EVENTS, refusals
 from service.api.responses.rendering import Json
 from service.api.services import Services
@@ -75,7 +75,7 @@ async def list_lines(
     else:
         which = LineFilter(after_seq, before_seq, level, node, text)
         lines, last_seq = await services.store.details.lines(run_id, which, limit)
-    return Json({"items": rendering.array(map(rendering.line, lines)), "last_seq": last_seq})
+    return Json({"items": texts.array(map(texts.line, lines)), "last_seq": last_seq})
 
 
 @router.websocket("/ws/logs/{run_id}", dependencies=[Depends(refuse_unknown_query)])
@@ -95,7 +95,7 @@ async def stream_lines(socket: WebSocket, run_id: RunId, services: ServicesDep, 
         for line in lines:
             if following.ending is not None:
                 return
-            await socket.send_text(rendering.line(line))
+            await socket.send_text(texts.line(line))
 
     ending = await follow(
         services,
@@ -169,7 +169,7 @@ class EventStream(Response):
 
 
 def _event(line: LineRecord) -> str:
-    return f"id: {line.seq}\ndata: {rendering.line(line)}\n\n"
+    return f"id: {line.seq}\ndata: {texts.line(line)}\n\n"
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:

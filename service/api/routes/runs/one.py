@@ -8,9 +8,10 @@ from fastapi import Query, Request
 
 from service.api.parameters import AfterSeq, Limit, Number, RunId, ServicesDep, strict_router
 from service.api.prefix import prefix
-from service.api.responses import answers, rendering
+from service.api.responses import answers, rendering, texts
 from service.api.responses.openapi import refusals
-from service.api.responses.rendering import Json, Text
+from service.api.responses.rendering import Json
+from service.api.responses.texts import Text
 
 router = strict_router(tags=["runs"])
 
@@ -21,7 +22,7 @@ async def get_state(
 ) -> Json:
     """Return a run with its state and its lines after `after_seq`, in one consistent snapshot."""
     run, state, lines = await services.store.runs.whole(run_id, after_seq, limit)
-    return await rendering.with_state(request, state, lambda: rendering.run(run, state, lines))
+    return await rendering.with_state(request, state, lambda: texts.run(run, state, lines))
 
 
 @router.get("/runs/{run_id}", response_model=answers.OneRun, responses=refusals(404))
@@ -29,7 +30,7 @@ async def get_run(run_id: RunId, request: Request, services: ServicesDep) -> Jso
     """Return a run with its state, the name of its graph, what it waits for, and links to further calls."""
     listed, state = await services.store.runs.listed(run_id)
     links = _links(prefix(request.scope), run_id, listed.graph_id)
-    return await rendering.with_state(request, state, lambda: rendering.one_run(listed, state, links))
+    return await rendering.with_state(request, state, lambda: texts.one_run(listed, state, links))
 
 
 @router.get("/runs/{run_id}/state", response_model=answers.StateAt, responses=refusals(404))

@@ -8,7 +8,7 @@ from fastapi import Request
 
 from service.api.body import read_json, validate
 from service.api.parameters import Limit, RunCursor, ServicesDep, SettingsDep, strict_router
-from service.api.responses import answers, rendering, requests
+from service.api.responses import answers, rendering, requests, texts
 from service.api.responses.openapi import ACTION_BODY, refusals
 from service.api.responses.rendering import Json
 from service.api.run_filters import FilterDep, check_ids, filter_of_where
@@ -30,7 +30,7 @@ async def list_runs(
     page = await services.store.runs.page(which, limit, cursor)
     if not page.items:
         await check_ids(services, which)
-    return rendering.page(map(rendering.listed_run, page.items), page.next_cursor)
+    return rendering.page(map(texts.listed_run, page.items), page.next_cursor)
 
 
 @router.get("/runs/counts", response_model=answers.RunCounts, responses=refusals(404))

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Query
 
 from service.api.parameters import AfterStep, BeforeStep, Limit, PlainText, RunId, ServicesDep, strict_router
-from service.api.responses import answers, rendering
+from service.api.responses import answers, rendering, texts
 from service.api.responses.openapi import refusals
 from service.api.responses.rendering import Json
 
@@ -34,4 +34,4 @@ async def list_steps(
         page = await services.store.details.steps(
             run_id, after_step=after_step, before_step=before_step, node=node, limit=limit
         )
-    return rendering.page(map(rendering.step, page.items), page.next_cursor)
+    return rendering.page(map(texts.step, page.items), page.next_cursor)

@@ -42,7 +42,8 @@ def _due(more: str = "") -> Mapping[str, Statement]:
 
     The order of the rows needs no sort: the levels come in their order, and the runs of a level in that of the index.
     """
-    # The inner LIMIT tells SQLite that the levels are few. It would otherwise make a Bloom filter of all runs.
+    # Because of the inner LIMIT, SQLite knows that there are few levels. Without it, SQLite builds a Bloom filter, for
+    # which it reads all runs.
     found = (
         f"{LEVELS} SELECT {_COLUMNS} FROM (SELECT priority FROM levels LIMIT {LEVELS_MAX}) AS levels"
         f" CROSS JOIN runs INDEXED BY runs_due WHERE {_IS_DUE}{more} LIMIT :count"

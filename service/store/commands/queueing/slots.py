@@ -157,7 +157,7 @@ def openings(
 
 
 def note_starts(transaction: Transaction, name: str, limit: Limit, started: int, count: int) -> None:
-    """Note that `count` attempts begin now, and forget those that have left the period."""
+    """If `limit` has a period, record `count` attempts that begin now, and delete records from before the period."""
     if limit.per_s is None or not count:
         return
     now_us = transaction.moment.now_us

@@ -215,14 +215,20 @@ def _zone(name: str) -> zoneinfo.ZoneInfo:
     return zoneinfo.ZoneInfo(name)
 
 
+def _is_zone(name: str) -> bool:
+    if name.partition("/")[0] in _NOT_ZONES:
+        return False
+    try:
+        _zone(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
 def zone_fault(name: str) -> str | None:
     """Return why `name` names no time zone, or None if it does."""
-    try:
-        if name.partition("/")[0] not in _NOT_ZONES:
-            _zone(name)
-            return None
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        pass
+    if _is_zone(name):
+        return None
     known = sorted(zone for zone in zoneinfo.available_timezones() if zone.partition("/")[0] not in _NOT_ZONES)
     meant = [zone for zone in known if f"/{zone}".lower().endswith(f"/{name}".lower())]
     return f"there is no time zone {name!r:.200}{closest(meant[0] if meant else name, known)}"
