@@ -22,7 +22,7 @@ _TEXT = "%(levelname)s: %(name)s: %(message)s"
 
 
 def configure(log_format: str, level: str) -> None:
-    """Write the records of this process on stderr. Handlers that somebody has set on the root logger stay alone."""
+    """Write the records of this process on stderr. If the root logger already has handlers, none is added."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if log_format == "json" else logging.Formatter(_TEXT))
     logging.basicConfig(handlers=[handler])

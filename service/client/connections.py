@@ -129,7 +129,7 @@ class AsyncConnection:
 
 
 def bearer(token: str | bytes | None) -> dict[bytes, bytes]:
-    """Return the header that carries a token, if there is one. httpx takes text in ASCII alone, and bytes of any."""
+    """Return the header that carries a token, if there is one, as bytes: httpx accepts only ASCII as text."""
     if not token:
         return {}
     encoded = token if isinstance(token, bytes) else token.encode(errors="surrogateescape")
@@ -174,7 +174,7 @@ def _answered(failure: ServerUnreachable | Answer) -> Answer:
 
 
 def library_of(http: Any) -> Any:
-    """Return the module that has the errors of an HTTP client: httpx, or httpx2, which a TestClient may be made of."""
+    """Return the module that defines the client's errors: httpx, or httpx2 for a TestClient that is built on it."""
     roots = (each.__module__.partition(".")[0] for each in type(http).__mro__)
     return sys.modules[next((root for root in roots if root in ("httpx", "httpx2")), "httpx")]
 

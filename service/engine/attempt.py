@@ -69,7 +69,7 @@ class Attempts:
         return None if tool is None else tool.limit
 
     def needs_tool_loop(self, move: Move) -> bool | None:
-        """Return whether the run must be carried on the tools' loop for `move`; None: it may be, or on the engine's."""
+        """Return True if `move` needs the tools' loop, False if it needs the engine's, and None if either will do."""
         if not isinstance(move, CallTool):
             return None
         tool = self.tools.get(move.tool)

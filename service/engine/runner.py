@@ -64,8 +64,8 @@ class Runner:
         self._spans: RunSpans | None = None
         """The spans of OpenTelemetry, if somebody traces."""
         self._yielded_at = time.monotonic()
-        # A server that died may have been so far ahead. Until then each step is committed alone, so that what it died
-        # of is found: a step without a commit before it.
+        # A server that died may have lost up to STEPS_MAX steps. These are committed one by one, so that a step which
+        # ends its server is found: it has no commit before it.
         self._alone_until = self._run.step + ahead.STEPS_MAX if self._run.crashes else 0
         self._ahead = Ahead(self.lease, store, attempts.figures, is_alone, self._abandon)
         self._task: asyncio.Task[None] | None = None
@@ -102,7 +102,7 @@ class Runner:
 
     @property
     def is_held_up(self) -> bool:
-        """Whether steps before the current one wait for an unavailable database, and so must all that comes later."""
+        """Whether earlier steps wait for an unavailable database. Later writes of the run must wait too."""
         return self._ahead.is_held_up
 
     def give_up(self) -> None:
@@ -222,7 +222,7 @@ class Runner:
         """Return whether `move` may be made before all earlier steps are committed."""
         if not isinstance(move, CallTool) or not self._attempts.is_pure(move) or self._run.step < self._alone_until:
             return False
-        # Whoever reads a trace may take the span of a step as committed.
+        # The span of a step means that the step is committed. So a traced run does not get ahead.
         return self._spans is None and self._slot.limit is None and not self._slot.is_needed(self._run)
 
     async def _go_ahead(self, transition: Transition, started: float, finished: float) -> Run:

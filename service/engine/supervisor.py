@@ -200,7 +200,7 @@ class Supervisor:
         if runner is None or task is None or runner.lease != lease:
             return
         # A run that rests gives its lease back, and the fence checks a run that is committing: neither has lost it.
-        # In this order, because the runner may be on the tools' loop.
+        # `is_committing` is read first, because the runner may be on the tools' loop, and sets its run before it.
         if not runner.is_committing and runner.is_unfinished:
             message = "the lease %d on run %s was lost, or revoked by a cancel"
             logger.warning(message, lease.token, lease.run_id, extra={"run": lease.run_id})

@@ -23,7 +23,7 @@ class Canceller(Protocol):
 
     @property
     def has_given_up(self) -> bool:
-        """Whether the engine wants no outcome any more. A cancel without this is the tool's doing."""
+        """Whether the engine has given the call up. If it has not, a cancel came from the tool."""
 
 
 def timed_out(move: CallTool) -> Failed:

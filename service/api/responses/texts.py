@@ -1,7 +1,7 @@
 """Write the store's records as JSON texts. JSON that is stored as text is copied as it is.
 
 HTTP and the terminal answer with these texts. This module imports neither a framework nor the graph's types, because
-the terminal has no time for them.
+that would slow the terminal down.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Text(str):
 
 
 def write(value: Any) -> Text:
-    """The JSON text of `value`, the Texts in its objects being taken as they are."""
+    """Return `value` as JSON text. Texts within it are copied unchanged."""
     if isinstance(value, Text):
         return value
     if isinstance(value, dict):

@@ -148,7 +148,7 @@ def _refuse(faults: list[Fault]) -> None:
 
 
 def _faults_of_choices(asked: requests.ScheduleRequest) -> list[Fault]:
-    """Return a fault for each choice of two fields of which not exactly one is given."""
+    """Return a fault for each pair of alternative fields unless exactly one of the two is given."""
     faults = []
     for one, other in (("graph_id", "graph"), ("cron", "every_s")):
         given = [name for name in (one, other) if getattr(asked, name) is not None]

@@ -1,4 +1,4 @@
-"""Await a coroutine with its own context variables, without a new task, and tell whose coroutine a loop is running."""
+"""Await a coroutine in its own context without a new task. Find the call whose coroutine a loop is running."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Owner(Protocol):
 
 
 class Running(NamedTuple):
-    """What a loop is running at one moment. While the coroutine does not await anything, it is equal."""
+    """What a loop is running at one moment. Two are equal if the coroutine has not awaited anything in between."""
 
     owner: Owner
     coroutine: object

@@ -200,8 +200,9 @@ def _parents_to_tell(commits: Sequence[Commit]) -> set[str]:
 
 
 def _as_found(transaction: Transaction, commit: Commit, is_updated: bool, paused: Collection[str]) -> Run | None:
-    """Return the run as its row says. It is None if the lease was lost, unless an earlier COMMIT of these very
-    transitions, of unknown outcome, has succeeded (see `repeatable`).
+    """Return the run as it is stored, or None if the lease was lost.
+
+    It is not lost if an earlier COMMIT of unknown outcome has stored these very transitions (see `repeatable`).
     """
     run = commit.last.run
     if is_updated:
@@ -244,7 +245,7 @@ def _seqs(commit: Commit, last_seq: int) -> Iterator[tuple[Moved, int, float | N
 
 
 def _update_all(transaction: Transaction, commits: Sequence[Commit]) -> tuple[list[Any], set[str]]:
-    """Update the runs' rows, fenced. Return the columns _RETURNED of those found, and which of them tell of it."""
+    """Update the rows of runs whose lease holds. Return _RETURNED of each, and the ids of those with a webhook."""
     advancing: list[Row] = []
     staying: list[Row] = []
     resting: list[Row] = []

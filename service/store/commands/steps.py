@@ -66,7 +66,7 @@ class Steps:
 
     def defer_again(self, chain: Chain) -> None:
         """Queue `chain` once more, after its future has ended as Unavailable: nothing, or all of it, is committed."""
-        chain.sealed()  # It might be committed already. Read back by its last step, it must still end there.
+        chain.sealed()  # The chain may be committed already. It is read back by its last step, so no step may be added.
         chain.queue(self._writer)
 
     def hasten(self, *, is_alone: bool) -> None:
@@ -124,7 +124,7 @@ class Chain:
 
 
 def _touched(transition: Transition) -> Touches:
-    """Return what a commit touches beside its run and the tables of all steps: parents, and tables that few touch."""
+    """Return the other rows and tables that a commit writes: parents, and tables that few commits write."""
     run, wait = transition.run, transition.wait
     if run.status is Status.RUNNING and not transition.has_side_effects:
         return ()

@@ -169,7 +169,7 @@ class WriteQueue:
         return True
 
     def put_last(self, write: QueuedWrite[Any]) -> None:
-        """Queue `write` behind all that waits but later writes with the same subject, which follow it."""
+        """Queue `write` at the end, but before later writes with the same subject."""
         with self._entry:
             followers = [other for other in self.waiting if write.precedes(other)]
             for other in followers:
@@ -190,7 +190,7 @@ class WriteQueue:
     def is_overdue(self, now: float) -> bool:
         """Whether the first write has waited for OVERDUE_S since it was queued, and since the loop last committed.
 
-        If commits take long, something always waits already when one ends. The loop must not do nothing but commit.
+        When commits are slow, writes are always waiting. The second condition leaves the loop time for other work.
         """
         try:
             return now - max(self.waiting[0].queued_at, self.committed_at) >= OVERDUE_S
@@ -202,7 +202,7 @@ class WriteQueue:
         return bool(self.waiting) and self.due_at <= time.monotonic()
 
     def left_s(self, *, is_left_to_loop: bool) -> float:
-        """Return for how many seconds the thread may still leave what waits to the loop, or deferred writes to others.
+        """Return how many seconds the thread may still wait before it must commit the queued writes itself.
 
         `is_left_to_loop`: a loop commits inline, and is not held up.
         """
@@ -216,7 +216,7 @@ class WriteQueue:
         return 0.0 if self.closing.is_set() or not self.waiting else until - time.monotonic()
 
     def put_off_first(self) -> QueuedWrite[Any] | None:
-        """If the loop must be called for the first write, leave it to the loop for DEFER_S more and return it."""
+        """Return the first write if its loop must be called to commit it. The loop then has DEFER_S more."""
         try:
             first = self.waiting[0]
         except IndexError:

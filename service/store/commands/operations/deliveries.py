@@ -172,7 +172,7 @@ class DeliveryCommands:
         await self._writer.write(note, touches=(f"delivery {delivery.run_id}", deliveries.name))
 
     def release(self, delivery: Delivery) -> None:
-        """Leave a delivery, whose attempt was cut off, to any server. It returns at once."""
+        """Make a delivery due again after its attempt was cut off. Do not wait for the commit."""
 
         def release(transaction: Transaction) -> None:
             place = {"of": delivery.run_id, "which": delivery.number, "attempt": delivery.attempt}

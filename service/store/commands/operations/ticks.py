@@ -139,7 +139,7 @@ class TickCommands:
         error = look.exception()
         if error is None:
             self._look_at = time.monotonic() + min(LOOK_S, look.result())
-        elif not isinstance(error, Unavailable):  # Of a database that takes no writes, the claims tell.
+        elif not isinstance(error, Unavailable):  # The claims already report a database that refuses writes.
             logger.error("no tick can start a run now", exc_info=error)
 
 

@@ -63,7 +63,7 @@ class Timetable:
         return next(self._before(first_us, until_us), first_us)
 
     def newest(self, first_us: int, until_us: int, count: int) -> int:
-        """Return the first of the newest `count` times up to `until_us`: `first_us` or a later one."""
+        """Return the oldest of the last `count` times from `first_us` up to `until_us`."""
         return min(islice(self._before(first_us, until_us), count), default=first_us)
 
     def _before(self, first_us: int, until_us: int) -> Iterator[int]:
@@ -196,7 +196,7 @@ def _shown(cron: str, second: int, *, reverse: bool = False) -> Iterator[int]:
 
 
 def _first(is_so: Callable[[int], bool], before: int, until: int) -> int:
-    """Return the first second after `before` at which something is so; it is so from then up to `until`."""
+    """Return the first second after `before` at which a condition holds. It must hold from there up to `until`."""
     while until - before > 1:
         middle = (before + until) // 2
         if is_so(middle):
