@@ -133,6 +133,7 @@ class AsyncClient:
                 async with self._connection.events(calls.events(run_id, cursor.seq)) as stream:
                     if stream is None:
                         return
+                    cursor.note_connection()
                     async for line in stream:
                         if cursor.is_new(line):
                             yield line

@@ -158,7 +158,9 @@ class Client:
                 line = next(stream)
             except StopIteration as end:
                 return bool(end.value)
-            if cursor.is_new(line):
+            if line is None:
+                cursor.note_connection()
+            elif cursor.is_new(line):
                 yield line
 
     def why(self, run_id: str) -> JsonObject:

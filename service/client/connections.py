@@ -61,8 +61,11 @@ class Connection:
                 return _answered(failure)
             time.sleep(pause_s)
 
-    def events(self, request: Request) -> Generator[dict[str, Any], None, bool]:
-        """Yield events until the stream ends, and return whether there is nothing more to come."""
+    def events(self, request: Request) -> Generator[dict[str, Any] | None, None, bool]:
+        """Yield None when the stream has begun, then events until it ends.
+
+        Return whether there is nothing more to come.
+        """
         reader = EventReader()
         with (
             _told(self._url, self._library),
@@ -73,9 +76,9 @@ class Connection:
                 if stream.status_code == 204:
                     return True
                 read_object(Answer(stream.status_code, body))
-            for line in stream.iter_lines():
-                if (event := reader.feed(line)) is not None:
-                    yield event
+            yield None
+            for text in stream.iter_text():
+                yield from reader.feed(text)
         return False
 
 
@@ -162,8 +165,8 @@ def arguments_of(request: Request) -> dict[str, Any]:
 
 async def _events_in(stream: httpx.Response) -> AsyncIterator[dict[str, Any]]:
     reader = EventReader()
-    async for line in stream.aiter_lines():
-        if (event := reader.feed(line)) is not None:
+    async for text in stream.aiter_text():
+        for event in reader.feed(text):
             yield event
 
 

@@ -27,9 +27,12 @@ class Cursor:
         self._gone_since: float | None = None
         self._pause_s = PAUSE_S_MIN
 
+    def note_connection(self) -> None:
+        """Note that the server has answered: the patience begins anew when it is gone again."""
+        self._gone_since, self._pause_s = None, PAUSE_S_MIN
+
     def is_new(self, line: JsonObject) -> bool:
         """Return whether `line` comes after all that were read, and count it as read."""
-        self._gone_since, self._pause_s = None, PAUSE_S_MIN
         if line["seq"] <= self.seq:
             return False
         self.seq = line["seq"]
