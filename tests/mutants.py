@@ -211,8 +211,8 @@ MUTANTS = (
         (
             Edit(
                 "service/core/join.py",
-                "{parent_id}:{step}:{attempt}:{number}",
-                "{parent_id}:{step}:{number}",
+                "parent_id, step, attempt, number)",
+                "parent_id, step, number)",
             ),
         ),
         ("tests/store/rows/test_children.py",),

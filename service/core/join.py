@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from service.core.graph import GraphNode
 from service.core.moves import Gathered
 from service.core.run import Child, Run
 from service.core.state import Entry, State
+from service.core.syntax.ids import derived_run_id
 from service.core.syntax.path import MISSING
 
 CHILDREN_MAX = 10_000
@@ -110,9 +110,7 @@ def child_id(parent_id: str, step: int, attempt: int, number: int) -> str:
 
     The same child always gets the same id, so that it is not started twice.
     """
-    digest = hashlib.sha256(f"{parent_id}:{step}:{attempt}:{number}".encode()).hexdigest()
-    variant = "89ab"[int(digest[3], 16) % 4]
-    return f"{parent_id[:13]}-7{digest[:3]}-{variant}{digest[4:7]}-{digest[7:19]}"
+    return derived_run_id(parent_id[:13], parent_id, step, attempt, number)
 
 
 def _unshared_bytes(child: Child) -> int:

@@ -127,6 +127,11 @@ class Run(NamedTuple):
     """The trace that the run belongs to."""
 
     @property
+    def waited_for_slot(self) -> Waited | None:
+        """The wait for a slot of a limit from which the run was woken, if it was."""
+        return self.waited if self.waited is not None and self.waited.kind is WaitKind.LIMIT else None
+
+    @property
     def steps_max(self) -> int:
         return self.graph.max_steps if self.max_steps is None else self.max_steps
 

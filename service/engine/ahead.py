@@ -144,8 +144,7 @@ class Ahead:
             return
         now = time.monotonic()
         for transition, started, finished, _ in chain.moves:
-            self._figures.observe_attempt(finished - started)
-            self._figures.note(transition, now - started)
+            self._figures.note(transition, now - started, finished - started)
 
 
 class _Outcome(Enum):

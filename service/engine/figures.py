@@ -23,14 +23,14 @@ class Figures:
         self._ended: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def observe_attempt(self, seconds: float) -> None:
-        """Count an attempt that has succeeded or failed, and took so long."""
-        with self._lock:
-            self._attempts.observe(seconds)
+    def note(self, transition: Transition, seconds: float, attempt_s: float | None = None) -> None:
+        """Count a committed transition, which took so many seconds from its last attempt to its commit.
 
-    def note(self, transition: Transition, seconds: float) -> None:
-        """Count a committed transition, which took so many seconds from its last attempt to its commit."""
+        `attempt_s` is how long the call of a tool took; None: there was none.
+        """
         with self._lock:
+            if attempt_s is not None:
+                self._attempts.observe(attempt_s)
             if transition.step is not None:
                 self._steps.observe(seconds)
             if transition.error is not None or transition.run.status is not Status.RUNNING:

@@ -190,7 +190,7 @@ class Runner:
         runs_ahead = self._may_run_ahead(move)
         if not (runs_ahead or self._ahead.is_empty) and (run := await self._settle()).status is not Status.RUNNING:
             return run
-        if isinstance(move, CallTool) and (parked := await self._enter(move)) is not None:
+        if not runs_ahead and isinstance(move, CallTool) and (parked := await self._enter(move)) is not None:
             return parked
         started = time.monotonic()
         if self._spans is not None:
@@ -270,10 +270,8 @@ class Runner:
 
     def _report(self, move: Move, transition: Transition, started: float, finished: float) -> None:
         """Count a committed transition in the metrics, end its span and log its events."""
-        figures = self._attempts.figures
-        if isinstance(move, CallTool):
-            figures.observe_attempt(finished - started)
-        figures.note(transition, time.monotonic() - started)
+        attempt_s = finished - started if isinstance(move, CallTool) else None
+        self._attempts.figures.note(transition, time.monotonic() - started, attempt_s)
         if self._spans is not None:
             self._spans.end_step(transition)
         if self._logs_events:

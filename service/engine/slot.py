@@ -13,7 +13,7 @@ from service.core.after import after
 from service.core.errors import Unavailable
 from service.core.moves import CallTool, NoSlot, next_move
 from service.core.queueing.limits import MARGIN_US_MAX
-from service.core.run import Run, Transition, Waited, WaitKind
+from service.core.run import Run, Transition, Waited
 from service.core.transitions import Status
 from service.engine.attempt import Attempts
 from service.store import Store
@@ -54,7 +54,7 @@ class Slot:
 
         It must also ask if it has waited for a slot of a limit that no longer binds it, because its wait has to end.
         """
-        return self._got_at is None and (_wait_of(run) is not None or self._attempts.limit_of(run) is not None)
+        return self._got_at is None and (run.waited_for_slot is not None or self._attempts.limit_of(run) is not None)
 
     @property
     def is_stale(self) -> bool:
@@ -74,7 +74,7 @@ class Slot:
         asking, asked_at = self._asking(run, move, self._attempts.limit_of(run)), time.monotonic()
         entered = await self._acquire(asking, pause)
         if entered.status is Status.RUNNING:
-            self._waited = _wait_of(run)
+            self._waited = run.waited_for_slot
             self.hold(asking, asked_at)
         return entered
 
@@ -107,8 +107,3 @@ class Slot:
                 return await self._store.limits.acquire(asking, is_alone=self._is_alone())
             except Unavailable as error:
                 await pause(error)
-
-
-def _wait_of(run: Run) -> Waited | None:
-    """Return the wait for a slot that has just ended, if there is one."""
-    return run.waited if run.waited is not None and run.waited.kind is WaitKind.LIMIT else None

@@ -83,7 +83,10 @@ class ToolLoop:
 
     def has_answered(self) -> bool:
         """Return whether nobody visits the loop, or it has answered since the last call. One thread may call this."""
-        if not self._visits or self._answered_at >= self._asked_at:
+        if not self._visits:
+            self._asked_at = 0.0  # The loop is asked when somebody visits it.
+            return True
+        if self._answered_at >= self._asked_at:
             self._asked_at = time.monotonic()
             self._call(self._answer)
             return True
@@ -161,7 +164,7 @@ class ToolLoop:
 class Visit(Generic[T]):
     """A coroutine on the tools' loop, and its outcome on the engine's loop."""
 
-    __slots__ = ("_call", "_function", "_home", "_task", "loop", "outcome", "run_id")
+    __slots__ = ("_call", "_function", "_home", "_is_cancelled", "_task", "loop", "outcome", "run_id")
 
     def __init__(
         self,
@@ -179,6 +182,7 @@ class Visit(Generic[T]):
         self._home = home
         self._call = call
         self._task: asyncio.Task[T] | None = None
+        self._is_cancelled = False
 
     async def end(self) -> T:
         """Return the result. If the caller is cancelled, so is the coroutine, but the caller does not wait for it."""
@@ -190,6 +194,7 @@ class Visit(Generic[T]):
 
     def cancel(self) -> None:
         """Cancel the coroutine, or do not begin it; its outcome still counts."""
+        self._is_cancelled = True
         self._call(self._cancel)
 
     def leave(self) -> None:
@@ -199,7 +204,9 @@ class Visit(Generic[T]):
 
     def begin(self) -> None:
         """Called on the tools' loop, perhaps more than once."""
-        if self._task is None and not self.outcome.done():
+        if self._is_cancelled:
+            self._home.add(self.break_off)
+        elif self._task is None and not self.outcome.done():
             self.loop = asyncio.get_running_loop()
             self._task = self.loop.create_task(self._function())
             self._task.add_done_callback(lambda _: self._home.add(self._answer))

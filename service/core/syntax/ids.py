@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 _RUN_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -16,3 +17,13 @@ def is_run_id(text: str) -> bool:
 def is_graph_id(text: str) -> bool:
     """Return whether `text` has the form of a graph's id."""
     return _GRAPH_ID.fullmatch(text) is not None
+
+
+def derived_run_id(time: str, *origin: object) -> str:
+    """Return a UUID of version 7 with a digest of `origin`: the same origin always gives the same id.
+
+    `time` is the part before the version, 12 hexadecimal digits with a hyphen.
+    """
+    digest = hashlib.sha256(":".join(map(str, origin)).encode()).hexdigest()
+    variant = "89ab"[int(digest[3], 16) % 4]
+    return f"{time}-7{digest[:3]}-{variant}{digest[4:7]}-{digest[7:19]}"

@@ -114,7 +114,7 @@ class Servers:
         """Return how many runs the idlest other server executes. None: there is none, or the table is locked."""
         since = transaction.moment.text(later_s=-self._lease_s - transaction.moment.patience_us / 1e6)
         ask = partial(transaction.one, _OTHERS, id=self._server_id, since=since)
-        row = transaction.unless_locked(ask) if transaction.has_savepoints else ask()
+        row = transaction.if_free(ask)
         if row is None:
             return None
         least, seen_at = row
@@ -150,7 +150,7 @@ def alive_of(transaction: Transaction, server_ids: Iterable[str], *, seen_s: flo
     """Return those that were seen within the last `seen_s` seconds; none if the table is locked."""
     since = transaction.moment.text(later_s=-seen_s)
     ask = partial(transaction.each, _ALIVE, [{"id": server_id, "since": since} for server_id in server_ids])
-    found = transaction.unless_locked(ask) if transaction.has_savepoints else ask()
+    found = transaction.if_free(ask)
     return {server_id for (server_id,) in found or ()}
 
 

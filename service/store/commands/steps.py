@@ -105,10 +105,10 @@ class Chain:
         with self._lock:
             if self._is_sealed:
                 return False
+            self._write.weight += 1
+            if touched := _touched(moved.transition):
+                self._write.touches += touched
             self.moves.append(moved)
-        self._write.weight += 1
-        if touched := _touched(moved.transition):
-            self._write.touches += touched
         return True
 
     def sealed(self) -> Commit:

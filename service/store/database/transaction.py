@@ -42,6 +42,10 @@ class Transaction:
     """Whether commands should use `unless_locked` to go on without what is locked."""
     has_met_lock: bool = False
 
+    def if_free(self, do: Callable[[], T]) -> T | None:
+        """Return what `do` returns, or None if it met a lock and this transaction can be rolled back to before it."""
+        return self.unless_locked(do) if self.has_savepoints else do()
+
     def unless_locked(self, do: Callable[[], T]) -> T | None:
         """Return what `do` returns, or None if it met a lock.
 

@@ -16,10 +16,11 @@ from service.core.validation import read_graph
 from service.store import Store
 from service.store.commands.operations.ticks import TICKS_MAX
 from service.store.database.protocol import Database
+from service.store.database.sqlite.connections import Sqlite
 from service.store.rows.operations.schedules import Plan
 from service.store.rows.operations.timetable import Timetable
 from tests.support.store.breaking import breaks, committed_and_cut_off, cut_off_before
-from tests.support.store.harness import COUNTER, Clock, SettableClock, ask, clean, opened
+from tests.support.store.harness import COUNTER, Clock, SettableClock, ask, clean, gathering, opened, until_async
 
 MINUTE = Timetable(None, 60)
 NAMED = read_graph({"name": "nightly", "start_node": "a", "nodes": {"a": "add"}}, ["add"])
@@ -283,3 +284,13 @@ async def test_of_a_thousand_ticks_each_starts_one_run(database: Database, clock
         assert ticks(database, name) == [minute(number) for number in range(1, passed + 1)]
     found = ask(database, "SELECT count(DISTINCT id), count(*) FROM runs")
     assert found == [(1000, 1000)]
+
+
+async def test_a_look_that_waits_for_the_database_is_not_asked_for_again_at_once(file: Sqlite) -> None:
+    """Or a supervisor would do nothing but ask."""
+    async with opened(file) as store:
+        with gathering(store):
+            store.schedules.look()
+            store.schedules._look_at = 0.0  # As if the time to look again had come meanwhile.
+            assert store.schedules.next_look_s() > 0
+        await until_async(lambda: store.schedules._look is not None and store.schedules._look.done())

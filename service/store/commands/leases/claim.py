@@ -165,10 +165,7 @@ class ClaimCommands:
         return [Claimed(lease, run) for lease, run in zip(leases, taken.runs, strict=True)], taken.has_more
 
     def _take_due(self, transaction: Transaction, count: int, holding: Collection[str], which: DueRuns) -> _Taken:
-        if transaction.has_savepoints:
-            transaction.unless_locked(partial(self._watch.wake, transaction))
-        else:
-            self._watch.wake(transaction)
+        transaction.if_free(partial(self._watch.wake, transaction))
         due = self._due(transaction, count, holding, which)
         for row in due:
             if row.graph_id not in self._graphs:

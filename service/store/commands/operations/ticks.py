@@ -108,8 +108,9 @@ class TickCommands:
         self._look.add_done_callback(self._note)
 
     def next_look_s(self) -> float:
-        """Return in how many seconds to look again."""
-        return max(0.0, self._look_at - time.monotonic())
+        """Return in how many seconds to look again. A look whose turn has not come may take any time."""
+        is_looking = self._look is not None and not self._look.done()
+        return LOOK_S if is_looking else max(0.0, self._look_at - time.monotonic())
 
     def start_due(self, transaction: Transaction) -> float:
         """Start the runs whose ticks have come, and return in how many seconds more of them may come."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, select
 
 from service.core.queueing.limits import Limit, Place, admitted
-from service.core.run import Run, Transition, WaitKind
+from service.core.run import Run, Transition
 from service.store.commands.queueing.slots import (
     HEADS_MAX,
     Held,
@@ -58,7 +58,7 @@ def admit(transaction: Transaction, asked: Sequence[Asking]) -> list[Asking]:
     ready = [asking for asking in asked if asking.limit is None]
     for name in sorted({asking.limit for asking in asked if asking.limit is not None}):
         ready += _admit_at(transaction, name, [asking for asking in asked if asking.limit == name])
-    if waited := [asking.run.id for asking in ready if _has_waited(asking.run)]:
+    if waited := [asking.run.id for asking in ready if asking.run.waited_for_slot is not None]:
         delete_waits(transaction, waited)
     return ready
 
@@ -104,15 +104,11 @@ def _first(
 
 def _place(asking: Asking, now_us: int) -> Place:
     """Return the run's place in the queue. Times are stored to the millisecond."""
-    waited = asking.run.waited
-    since_us = waited.since_us if waited is not None and waited.kind is WaitKind.LIMIT else now_us // 1000 * 1000
+    waited = asking.run.waited_for_slot
+    since_us = now_us // 1000 * 1000 if waited is None else waited.since_us
     return Place(-asking.run.priority, since_us, asking.run.id)
-
-
-def _has_waited(run: Run) -> bool:
-    return run.waited is not None and run.waited.kind is WaitKind.LIMIT
 
 
 def after_slot(run: Run) -> Run:
     """Return the run as it is once it has a slot: its wait for the limit is over."""
-    return run._replace(waited=None) if _has_waited(run) else run
+    return run if run.waited_for_slot is None else run._replace(waited=None)

@@ -117,8 +117,9 @@ def _wake_first(transaction: Transaction, name: str) -> bool:
     if row is None:  # It was deleted, and binds nobody.
         times = [now_us] * HEADS_MAX
     else:
-        held = slots_of(transaction, name)
-        times = openings(transaction, name, limit_of(row), row[2], held, HEADS_MAX)
+        limit = limit_of(row)
+        held = slots_of(transaction, name) if limit.per_s is None else ()
+        times = openings(transaction, name, limit, row[2], held, HEADS_MAX)
     heads = heads_of(transaction, name, max(1, len(times)))
     woken = [
         # Times to come are rounded up: a run that is woken earlier would ask in vain.

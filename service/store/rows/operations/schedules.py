@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from sqlalchemy import text, update
 from service.core import codec
 from service.core.operations.schedule import CatchUp, Overlap
 from service.core.state import State
+from service.core.syntax.ids import derived_run_id
 from service.store.database.clock import Moment
 from service.store.database.statements import ForRows, Statement
 from service.store.database.transaction import Transaction
@@ -147,10 +147,8 @@ def run_id_at(name: str, created_us: int, tick_us: int) -> str:
     The same tick always gets the same id, so that it does not start a second run. `created_us` tells a schedule from an
     earlier one of the same name.
     """
-    digest = hashlib.sha256(f"{created_us}:{tick_us}:{name}".encode()).hexdigest()
     time = f"{tick_us // 1000:012x}"
-    variant = "89ab"[int(digest[3], 16) % 4]
-    return f"{time[:8]}-{time[8:]}-7{digest[:3]}-{variant}{digest[4:7]}-{digest[7:19]}"
+    return derived_run_id(f"{time[:8]}-{time[8:]}", created_us, tick_us, name)
 
 
 def start_ticked(transaction: Transaction, ticked: Sequence[Ticked], first_states: FirstStates) -> None:
