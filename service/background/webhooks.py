@@ -96,6 +96,8 @@ class Sender:
         if self._client is None:
             made = await to_thread.run_sync(_new_client)
             self._client = self._client or made
+            if self._client is not made:  # Another delivery has made one meanwhile.
+                await made.aclose()
         import httpx  # slow the first time, which was on that thread
 
         content = delivery.payload.encode()

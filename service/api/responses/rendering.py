@@ -10,9 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from service.api.responses import texts
 from service.api.responses.large_answers import LARGE_BYTES_MIN, LargeAnswers
 from service.api.responses.problems import RETRY_AFTER_S, problem
-from service.api.responses.texts import array, write
+from service.api.responses.texts import write
 from service.core.state import State
 from service.store.queries.whole_states import KEYS_ON_LOOP_MAX
 
@@ -51,4 +52,4 @@ async def with_state(request: Request, state: State, write_answer: Callable[[], 
 
 
 def page(items: Iterable[str], next_cursor: str | int | None) -> Json:
-    return Json({"items": array(items), "next_cursor": next_cursor})
+    return Json(texts.page(items, next_cursor))

@@ -209,6 +209,12 @@ IdPrefix = Annotated[str, Field(json_schema_extra={"pattern": "^[0-9a-f-]{4,36}$
 
 
 EndStatus = Literal["completed", "failed", "cancelled"]
+EndStatusList = Annotated[
+    list[EndStatus],
+    Field(min_length=1, max_length=FILTERS_MAX),
+    BeforeValidator(_listed),
+    WithJsonSchema(_one_or_many({"enum": ["completed", "failed", "cancelled"]})),
+]
 
 
 class RunsWhere(StrictModel):
@@ -237,10 +243,8 @@ class RunActionRequest(StrictModel):
 
 class PruneRequest(StrictModel):
     older_than_s: Annotated[float, Field(ge=0, le=SECONDS_MAX)] = Field(description="Seconds since a run's end.")
-    status: EndStatus | Annotated[list[EndStatus], Field(max_length=FILTERS_MAX)] = Field(
-        [], description="Any of these; all if left out."
-    )
-    graph: PlainText | None = Field(None, description="Runs of graphs of this name.")
+    status: Omittable[EndStatusList] = omittable("Any of these; all if left out.")
+    graph: Omittable[PlainText] = omittable("Runs of graphs of this name.")
     keep_last: Annotated[int, Field(ge=0, le=LIMIT_MAX)] = Field(0, description="The newest runs of each graph stay.")
     dry_run: bool = Field(False, description="Only count the runs.")
-    cursor: PlainText | None = Field(None, description="`next_cursor` of the last answer.")
+    cursor: Omittable[PlainText] = omittable("`next_cursor` of the last answer.")

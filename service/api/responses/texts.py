@@ -61,10 +61,16 @@ def run(record: RunRecord, state: State | None = None, lines: Iterable[LineRecor
 
 def one_run(record: ListedRun, state: State, links: Mapping[str, str]) -> Text:
     """Return a run with its state and links."""
-    members = _members_of_run(record, state)
-    wait = None if record.wait is None else wait_members(record.wait)
-    shown = {"schedule": _schedule(record), "priority": record.priority, "graph_name": record.graph_name}
-    return write({**members, **shown, "waiting_for": wait, "links": dict(links)})
+    return write({**_members_of_run(record, state), **_more_members(record), "links": dict(links)})
+
+
+def _more_members(record: ListedRun) -> dict[str, Any]:
+    return {
+        "schedule": _schedule(record),
+        "priority": record.priority,
+        "graph_name": record.graph_name,
+        "waiting_for": None if record.wait is None else wait_members(record.wait),
+    }
 
 
 def _members_of_run(record: RunRecord, state: State | None = None) -> dict[str, Any]:
@@ -89,18 +95,8 @@ def _members_of_run(record: RunRecord, state: State | None = None) -> dict[str, 
 
 def listed_run(record: ListedRun) -> Text:
     """Return a run as an item of a list."""
-    wait = record.wait
-    return write(
-        {
-            **_members_of_run(record),
-            "schedule": _schedule(record),
-            "priority": record.priority,
-            "graph_name": record.graph_name,
-            "waiting_for": None if wait is None else wait_members(wait),
-            "duration_ms": record.duration_ms,
-            "children": record.children,
-        }
-    )
+    counts = {"duration_ms": record.duration_ms, "children": record.children}
+    return write({**_members_of_run(record), **_more_members(record), **counts})
 
 
 def wait_members(wait: WaitShown) -> dict[str, Any]:

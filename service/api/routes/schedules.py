@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from itertools import islice
 from typing import Annotated, Any
-from urllib.parse import unquote_to_bytes
 
 from anyio import to_thread
 from fastapi import Path, Query, Request
 from pydantic import AfterValidator
 from starlette.responses import Response
 
+from service.api.any_text import check_name
 from service.api.body import read_json, validate
 from service.api.limits import SCHEDULE_NAME_CHARS_MAX, SCHEDULE_NEXT
 from service.api.parameters import Limit, ServicesDep, SettingsDep, new_run_id, parse_graph_id, strict_router
@@ -133,11 +133,7 @@ async def trigger_schedule(name: ScheduleName, request: Request, services: Servi
 
 
 def _check_name(request: Request, name: str) -> None:
-    try:
-        # The server decodes invalid UTF-8 as U+FFFD, which is not the name that the client meant.
-        unquote_to_bytes(request.scope["raw_path"]).decode()
-    except UnicodeDecodeError as error:
-        raise Invalid.at("/name", "must be UTF-8") from error
+    check_name(request, name)
     if not _is_name(name):
         raise Invalid.at("/name", f"must be 1 to {SCHEDULE_NAME_CHARS_MAX} printable characters")
 

@@ -23,8 +23,7 @@ router = strict_router(tags=["runs"])
 async def prune_runs(request: Request, services: ServicesDep, settings: SettingsDep) -> Json:
     """Delete runs that ended long ago, a page at a time, oldest first: repeat the call with `next_cursor`."""
     asked = validate(requests.PruneRequest, await read_json(request, settings.body_bytes_max))
-    statuses = [asked.status] if isinstance(asked.status, str) else asked.status
-    rule = PruneRule(asked.older_than_s, tuple(statuses), asked.graph, asked.keep_last)
+    rule = PruneRule(asked.older_than_s, tuple(asked.status or ()), asked.graph, asked.keep_last)
     pruned = await prune(services.store, services.runs_folder, rule, asked.cursor, dry_run=asked.dry_run)
     return Json(asdict(pruned))
 
