@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from sqlalchemy import bindparam, select
 
@@ -10,6 +11,13 @@ from service.core.errors import Conflict
 from service.store.database.statements import Statement, every_column
 from service.store.database.transaction import Transaction
 from service.store.schema.models import idempotency_keys
+
+
+class Scope(StrEnum):
+    """What a key is used for. The keys of signals have a scope for each run."""
+
+    START = "run"
+
 
 _KEY = Statement(
     select(idempotency_keys.c.body_digest, idempotency_keys.c.run_id).where(

@@ -51,6 +51,22 @@ def test_a_run_that_is_not_over_or_has_a_fork_is_kept(server: Server, client: ht
     assert client.delete(f"/runs/{run_id}").status_code == 204
 
 
+def test_the_key_of_a_deleted_run_starts_another_run(server: Server, client: httpx.Client) -> None:
+    body, key = (
+        {
+            "graph_id": client.post("/graph/create", json=COUNT).json()["graph_id"],
+            "initial_state": {"n": 0, "until": 1},
+        },
+        {"Idempotency-Key": "again"},
+    )
+    first = client.post("/graph/run", json=body, headers=key).json()["run_id"]
+    server.drive(first).finish()
+    assert client.post("/graph/run", json=body, headers=key).json() == {"run_id": first}
+    assert client.delete(f"/runs/{first}").status_code == 204
+    second = client.post("/graph/run", json=body, headers=key)
+    assert (second.status_code, second.json()["run_id"] == first) == (202, False)
+
+
 @pytest.mark.parametrize("path", [f"/runs/{GONE}", "/runs/x"])
 def test_an_unknown_run_is_not_found(client: httpx.Client, path: str) -> None:
     assert client.delete(path).status_code == 404

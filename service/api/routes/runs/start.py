@@ -26,6 +26,7 @@ from service.core.state import State
 from service.core.syntax.trace_context import Trace
 from service.spans import trace_of_start
 from service.store.commands.start import Start
+from service.store.rows.keys import Scope
 from service.store.rows.operations.deliveries import notify_of
 
 DEPTH_MAX = 1 + codec.DEPTH_MAX
@@ -54,7 +55,9 @@ async def start_run(request: Request) -> Json:
     notify = None if asked.notify is None else _notify(asked.notify, settings)
     more: dict[str, Any] = {"priority": asked.priority, "notify": notify, "trace": trace_of(request)}
     start = Start(new_run_id(), await _graph_id(asked, services), state, asked.tags, **more)
-    run_id, is_new = await services.store.runs.start(start, keyed(key, "run", _body_of(asked)), within_s=WRITE_WITHIN_S)
+    run_id, is_new = await services.store.runs.start(
+        start, keyed(key, Scope.START, _body_of(asked)), within_s=WRITE_WITHIN_S
+    )
     return started(request, run_id, 202 if is_new else 200)
 
 

@@ -21,12 +21,15 @@ from service.store.database.statements import ForRows, Statement, constant
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
 from service.store.rows.family import lock_runs
+from service.store.rows.keys import Scope
 from service.store.schema.kept import HAS_FORK, HAS_OPEN_CHILD, is_kept
-from service.store.schema.models import TABLES_OF_RUNS, deletions, runs
+from service.store.schema.models import TABLES_OF_RUNS, deletions, idempotency_keys, runs
 
 MARKED_MAX = 100
 """Runs that are marked in one transaction, and whose rows are deleted together."""
 
+_TABLES = (deletions.name, idempotency_keys.name)
+"""The tables that a mark writes beside the runs."""
 _parent = runs.alias("parent")
 
 _ASKED = ForRows(
@@ -48,6 +51,15 @@ _CLOSE = ForRows(
         .returning(runs.c.id)
     ),
     run_id=runs.c.id,
+)
+# Freed with the mark, so that a start with the key starts a run. Keys of signals go with the other rows.
+_FREE_KEY = ForRows(
+    lambda row: (
+        delete(idempotency_keys)
+        .where(idempotency_keys.c.run_id.in_(select(row.run_id)), idempotency_keys.c.scope == constant(Scope.START))
+        .returning(idempotency_keys.c.run_id)
+    ),
+    run_id=idempotency_keys.c.run_id,
 )
 _IS_MARKED = Statement(select(deletions.c.run_id).where(deletions.c.run_id == bindparam("run_id")))
 _TAKEN = ForRows(
@@ -121,7 +133,7 @@ class DeletionCommands:
             is_marked = refusal is None
             return refusal
 
-        outcome = await self._writer.write(mark, touches=(run_id, deletions.name), within_s=within_s)
+        outcome = await self._writer.write(mark, touches=(run_id, *_TABLES), within_s=within_s)
         if isinstance(outcome, Exception):
             raise outcome
 
@@ -131,7 +143,7 @@ class DeletionCommands:
         def mark(transaction: Transaction) -> list[str]:
             return [run_id for run_id, refusal in _mark(transaction, run_ids).items() if refusal is None]
 
-        return await self._writer.write(mark, touches=("deletions", deletions.name))
+        return await self._writer.write(mark, touches=("deletions", *_TABLES))
 
     async def sweep(self, run_ids: Sequence[str], count: int) -> Swept:
         """Delete up to `count` rows of marked runs, and the runs themselves if no other row is left."""
@@ -155,6 +167,7 @@ def _mark(transaction: Transaction, run_ids: Sequence[str]) -> dict[str, Rungrap
     transaction.each(_CLOSE, free)
     now = transaction.moment.text()
     transaction.insert(deletions, [{**row, "since": now} for row in free])
+    transaction.each(_FREE_KEY, free)
     if free:
         transaction.topics.add(local_events.DELETING)
     return refusals

@@ -68,6 +68,31 @@ FROM input_rows
 WHERE runs.id = input_rows.run_id AND runs.status = 'failed'
 RETURNING runs.id;
 
+-- _FREE_KEY
+-- on sqlite
+DELETE
+FROM idempotency_keys
+WHERE idempotency_keys.run_id IN (SELECT :run_id AS anon_1) AND idempotency_keys.scope = 'run'
+RETURNING run_id;
+WITH input_rows (run_id) AS (VALUES (?), (?))
+DELETE
+FROM idempotency_keys
+WHERE idempotency_keys.run_id IN (SELECT input_rows.run_id
+FROM input_rows) AND idempotency_keys.scope = 'run'
+RETURNING run_id;
+-- on postgresql
+DELETE
+FROM idempotency_keys
+WHERE idempotency_keys.run_id IN (SELECT :run_id::VARCHAR COLLATE "C" AS anon_1)
+    AND idempotency_keys.scope = 'run'
+RETURNING idempotency_keys.run_id;
+WITH input_rows (run_id) AS (SELECT unnest(:run_id::TEXT[]))
+DELETE
+FROM idempotency_keys
+WHERE idempotency_keys.run_id IN (SELECT input_rows.run_id
+FROM input_rows) AND idempotency_keys.scope = 'run'
+RETURNING idempotency_keys.run_id;
+
 -- _IS_MARKED
 -- on sqlite
 SELECT deletions.run_id
