@@ -6,25 +6,34 @@ from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import Path, Query, Request
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from starlette.responses import Response
 
 from service.api.any_text import check_name
 from service.api.body import read_json, validate
 from service.api.parameters import Limit as Count
-from service.api.parameters import PlainText, ServicesDep, SettingsDep, strict_router
+from service.api.parameters import ServicesDep, SettingsDep, strict_router
 from service.api.responses import answers, requests
 from service.api.responses.openapi import LIMIT_BODY, refusals
 from service.api.responses.rendering import Json, page
 from service.api.responses.texts import write
 from service.api.services import WRITE_WITHIN_S
-from service.core.queueing.limits import LIMIT_NAME_CHARS_MAX, Limit
+from service.core import codec
+from service.core.errors import Invalid, NotFound
+from service.core.queueing.limits import LIMIT_NAME_CHARS_MAX, Limit, fault_of_name
+
+
+def _check_cursor(text: str) -> str:
+    if fault_of_name(text) is not None:
+        raise ValueError("must be the `next_cursor` of an earlier page")
+    return text
+
 
 router = strict_router(tags=["limits"])
 
 NewName = Annotated[str, Field(min_length=1, max_length=LIMIT_NAME_CHARS_MAX), Path(description="The limit's name.")]
-Name = Annotated[str, Path(min_length=1, description="The limit's name.")]
-Cursor = Annotated[PlainText, Query(description="The `next_cursor` of the previous page.")]
+Name = Annotated[str, Path(description="The limit's name.")]
+Cursor = Annotated[str, AfterValidator(_check_cursor), Query(description="The `next_cursor` of the previous page.")]
 
 
 @router.get("/limits", response_model=answers.LimitPage, responses=refusals())
@@ -37,7 +46,7 @@ async def list_limits(services: ServicesDep, limit: Count = 100, cursor: Cursor 
 @router.get("/limits/{name:any_text}", response_model=answers.LimitItem, responses=refusals(404))
 async def get_limit(name: Name, request: Request, services: ServicesDep) -> Json:
     """Return a limit, with how many attempts count towards it and how many runs wait."""
-    check_name(request, name)
+    _check_known(request, name)
     return Json(asdict(await services.store.limits.get(name)))
 
 
@@ -59,6 +68,14 @@ async def put_limit(name: NewName, request: Request, services: ServicesDep, sett
 @router.delete("/limits/{name:any_text}", status_code=204, response_class=Response, responses=refusals(404))
 async def delete_limit(name: Name, request: Request, services: ServicesDep) -> Response:
     """Delete a limit. It binds nobody any more, and runs that wait for it go on."""
-    check_name(request, name)
+    _check_known(request, name)
     await services.store.limits.delete(name, within_s=WRITE_WITHIN_S)
     return Response(status_code=204)
+
+
+def _check_known(request: Request, name: str) -> None:
+    """Raise NotFound for a name that no limit can have."""
+    try:
+        check_name(request, name)
+    except Invalid as error:
+        raise NotFound("limit", codec.printable(name[:100])) from error

@@ -102,6 +102,14 @@ def test_names_and_bodies_that_are_none_are_refused(client: httpx.Client) -> Non
     refused(client.put("/limits/a", content=b"{", headers={"content-type": "application/json"}), 400)
     refused(client.get("/limits", params={"limit": 0}), 422)
     refused(client.get("/limits", params={"name": "x"}), 422)
+    for cursor in ("", "x" * 201, "\0"):
+        refused(client.get("/limits", params={"cursor": cursor}), 422)
+
+
+@pytest.mark.parametrize("name", ["%00", "%ff", "%ED%A0%80", ""])
+def test_a_malformed_name_is_an_unknown_one(client: httpx.Client, name: str) -> None:
+    refused(client.get(f"/limits/{name}"), 404)
+    refused(client.delete(f"/limits/{name}"), 404)
 
 
 # Priorities.
