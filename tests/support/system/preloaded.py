@@ -20,6 +20,7 @@ import subprocess
 import sys
 import threading
 import types
+import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -67,6 +68,9 @@ class Fork:
         out, to_out = os.pipe()
         err, to_err = os.pipe() if has_stderr else (None, to_out)
         self._reports, to_reports = os.pipe()
+        # Not as soon as the code is known: another thread may be waiting for it.
+        weakref.finalize(self, os.close, self._reports)
+        self._reading = threading.Lock()
         self.stdout = _opened(out)
         self.stderr = None if err is None else _opened(err)
         request = json.dumps({"command": list(command), "cwd": str(cwd), "env": dict(env)}).encode()
@@ -116,8 +120,9 @@ class Fork:
     def _code(self, timeout_s: float | None) -> int | None:
         """Return the exit code, or None if the fork has not ended within `timeout_s`."""
         if self.returncode is None and select.select([self._reports], [], [], timeout_s)[0]:
-            self.returncode = os.waitstatus_to_exitcode(_decoded(os.read(self._reports, INTEGER_BYTES)))
-            os.close(self._reports)
+            with self._reading:
+                if self.returncode is None:
+                    self.returncode = os.waitstatus_to_exitcode(_decoded(os.read(self._reports, INTEGER_BYTES)))
         return self.returncode
 
 
