@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filling import GRAPHS, STATE_BYTES_MAX, fill, kinds, opened, run_id_of, start
+from filling import GRAPHS, STATE_BYTES_MAX, created_at, fill, kinds, opened, run_id_of, start
 from ours import Server, databases, new_folder, serve
 
 from service.api.parameters import new_run_id
@@ -162,7 +162,7 @@ def costs_of_calls(url: str, folder: Path, count: int) -> Costs:
         "GET /runs?graph_id": lambda: f"/runs?limit={ITEMS}&graph_id={graph_id}",
         "GET /runs?tag": lambda: f"/runs?limit={ITEMS}&tag=team:0",
         "GET /runs?status&graph_id&tag": lambda: f"/runs?limit={ITEMS}&status=completed&graph_id={graph_id}&tag=team:1",
-        "GET /runs, the last page": lambda: f"/runs?limit={ITEMS}&cursor={run_id_of(ITEMS)}",
+        "GET /runs, the last page": lambda: f"/runs?limit={ITEMS}&cursor={created_at(ITEMS)}/{run_id_of(ITEMS)}",
     }
     costs = {}
     with serve(folder, url, "--no-engine") as server, asking(server) as ask:

@@ -1,94 +1,193 @@
-"""What a prune costs a busy server, what a scrape of /metrics costs, and what becomes of the freed pages (SQLite).
+"""What a prune of nine tenths of all runs costs a busy server, and that a kill in the middle leaves nothing half done.
 
-python benchmarks/pruning.py --runs 100000
+    python benchmarks/pruning.py [--runs 1000000] [--rounds 5] [--postgres] [--copy FILE]
+
+A server executes BUSY runs without an end beside finished runs of 20 lines each. In each round it is left alone for a
+while and then prunes for a while. Then it is killed while it prunes, and `rungraph prune` does the rest with the next
+one. `--copy` takes a copy of a SQLite database that `million.py` has made, which saves the time to fill one.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import tempfile
+import os
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import filling
+from ours import HERE, Server, databases, new_folder, serve
 
-from service.api.folders.deleting import finish, prune
-from service.core.metrics import Histogram
-from service.core.state import State
-from service.core.validation import read_graph
-from service.engine.engine import Engine, EngineSettings
-from service.store import Store
-from service.store.commands.start import Start
-from service.store.database.opening import database_at
-from service.store.queries.runs.prunable import PruneRule
+from service.store.schema.models import TABLES_OF_RUNS
 
 BUSY = 50
-WINDOW_S = 10.0
+LOG_LINES_OF_STEP = 5
+WINDOW_S, SETTLE_S = 15.0, 6.0
+TOOLS = """
+from service import tool
+
+
+@tool
+async def add(state):
+    state["count"] += 1
+"""
 LOOP = {"start_node": "add", "max_steps": 10**9, "nodes": {"add": "add"}, "edges": {"add": "add"}}
-ENDED = PruneRule(older_than_s=0)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=100_000)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--postgres", action="store_true")
+    parser.add_argument("--copy", type=Path)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(measure(Path(folder), given.runs))
+    with databases(given.postgres) as made, new_folder() as folder:
+        url = made.empty() if made else f"sqlite:///{folder / 'rungraph.db'}"
+        if given.copy:
+            shutil.copy(given.copy, folder / "rungraph.db")
+        else:
+            kinds = ((number, "completed") for number in range(given.runs))
+            filling.fill(url, kinds, log_lines_of_step=LOG_LINES_OF_STEP)
+        stay(url, given.runs // 10)
+        print(f"{count_of(url, 'runs'):,} runs, {size_of(url) / 2**20:,.0f} MiB", flush=True)
+        measure(given, folder, url)
 
 
-async def measure(folder: Path, count: int) -> None:
-    file = folder / "rungraph.db"
-    url = f"sqlite:///{file}"
-    await asyncio.to_thread(filling.fill, url, ((number, "completed") for number in range(count)))
-    print(f"{count:,} finished runs: {file.stat().st_size / 2**20:,.0f} MiB")
-    async with filling.opened(database_at(url)) as store:
-        await scrape(store)
-        settings = EngineSettings(folder, 1000, 8, 2**20, lease_s=3600)
-        engine = Engine(store, filling.TOOLS, settings)
-        graph = read_graph(LOOP, filling.TOOLS)
-        await store.graphs.add(graph)
-        for number in range(BUSY):
-            state = State.of({"count": 0}, 2**20)
-            await store.runs.start(Start(f"0190b0a4-2c6f-7abc-8def-{number:012x}", graph.id, state, {}))
-        engine.start()
-        await asyncio.sleep(2)
-        before = await steps_per_s(engine, WINDOW_S)
-        print(f"without a prune: {before:,.0f} steps a second")
-        cursor, done, begun, first = None, 0, time.monotonic(), steps_of(engine)
-        while not done or cursor is not None:
-            pruned = await prune(store, folder, ENDED, cursor)
-            done, cursor = done + pruned.done, pruned.next_cursor
-        await finish(store, folder)
+def stay(url: str, count: int) -> None:
+    """Let the newest `count` runs have ended just now, so that a rule of one hour keeps them."""
+    ask(url, "UPDATE runs SET finished_at = '2026-01-01T00:00:00.000Z' WHERE finished_at IS NOT NULL")
+    newest = f"SELECT id FROM runs ORDER BY created_at DESC LIMIT {count}"
+    ask(
+        url,
+        f"UPDATE runs SET finished_at = '2100-01-01T00:00:00.000Z' WHERE finished_at IS NOT NULL AND id IN ({newest})",
+    )
+
+
+def measure(given: argparse.Namespace, folder: Path, url: str) -> None:
+    ratios = []
+    with serve(folder, url, tools=TOOLS) as server:
+        graph_id = server.post("/graph/create", LOOP)["graph_id"]
+        for _ in range(BUSY):
+            server.post("/graph/run", {"graph_id": graph_id, "initial_state": {"count": 0}})
+        for _ in range(given.rounds):
+            time.sleep(SETTLE_S)
+            without = steps_per_s(server)
+            with Pruning(server) as pruning:
+                time.sleep(1)
+                before, begun = pruning.done, time.monotonic()
+                beside = steps_per_s(server)
+                rate = (pruning.done - before) / (time.monotonic() - begun)
+            ratios.append(beside / without)
+            print(
+                f"{without:,.0f} steps/s; beside a prune of {rate:,.0f} runs/s {beside:,.0f}: {ratios[-1]:.3f}",
+                flush=True,
+            )
+        print(f"ratio: median {statistics.median(ratios):.3f}  min {min(ratios):.3f}  max {max(ratios):.3f}")
+        with Pruning(server):
+            time.sleep(3)
+            server.kill()
+    print(f"killed with {count_of(url, 'deletions'):,} runs marked")
+    with serve(folder, url, tools=TOOLS) as server:
+        begun, before = time.monotonic(), steps_of(server)
+        command = [
+            sys.executable,
+            "-m",
+            "service",
+            "prune",
+            "--older-than",
+            "1h",
+            "--url",
+            f"http://127.0.0.1:{server.port}",
+        ]
+        subprocess.run(command, check=True, cwd=folder, env={**os.environ, "PYTHONPATH": str(HERE.parent)})
         took = time.monotonic() - begun
-        during = (steps_of(engine) - first) / took
-        print(f"during it: {during:,.0f} ({during / before:.0%}); {done:,} runs in {took:.1f} s")
-        size = file.stat().st_size
-        after = await steps_per_s(engine, WINDOW_S)
-        print(f"after it: {after:,.0f}; the file grew by {(file.stat().st_size - size) / 2**20:.1f} MiB meanwhile")
-        await engine.stop()
+        print(f"in {took:.0f} s; meanwhile {(steps_of(server) - before) / took:,.0f} steps/s")
+        size = size_of(url)
+        time.sleep(WINDOW_S)
+        print(f"then the database grew by {(size_of(url) - size) / 2**20:.1f} MiB in {WINDOW_S:.0f} s")
+    check(url)
 
 
-async def scrape(store: Store) -> None:
-    times = []
-    for _ in range(20):
-        begun = time.perf_counter()
-        await store.metrics()
-        times.append(time.perf_counter() - begun)
-    print(f"a scrape's queries: {sorted(times)[10] * 1000:.1f} ms")
+def check(url: str) -> None:
+    """Nothing of a deleted run is left, and nothing of another is gone."""
+    for table in TABLES_OF_RUNS:
+        lost = count_of(url, f"{table.name} WHERE run_id NOT IN (SELECT id FROM runs)")
+        if lost:
+            raise SystemExit(f"{lost:,} rows of {table.name} belong to no run")
+    holes = "(SELECT run_id FROM log_lines GROUP BY run_id HAVING count(*) <> max(seq)) AS holes"
+    short = "runs WHERE last_seq <> (SELECT count(*) FROM log_lines l WHERE l.run_id = runs.id)"
+    faults = count_of(url, holes), count_of(url, short)
+    print(f"{count_of(url, 'runs'):,} runs are left; with holes in their lines: {faults}")
 
 
-def steps_of(engine: Engine) -> int:
-    [steps] = [each.value for each in engine.metrics() if each.name == "step_duration_seconds"]
-    assert isinstance(steps, Histogram)
-    return sum(steps.counts)
+class Pruning:
+    """Prunes page by page, on a thread, as `rungraph prune` does."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._prune)
+        self.done = 0
+
+    def _prune(self) -> None:
+        body: dict[str, Any] = {"older_than_s": 3600}
+        while not self._is_over.is_set():
+            try:
+                page = self._server.post("/runs/prune", body)
+            except OSError:  # Killed.
+                return
+            self.done += page["done"]
+            body |= {"cursor": page["next_cursor"]} if page["next_cursor"] else {}
+
+    def __enter__(self) -> Pruning:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
 
 
-async def steps_per_s(engine: Engine, seconds: float) -> float:
-    first: Any = steps_of(engine)
-    await asyncio.sleep(seconds)
-    return (steps_of(engine) - first) / seconds
+def steps_of(server: Server) -> int:
+    name = b"rungraph_step_duration_seconds_count"
+    [line] = [line for line in server.get("/metrics").splitlines() if line.startswith(name)]
+    return int(float(line.split()[-1]))
+
+
+def steps_per_s(server: Server) -> float:
+    begun, before = time.monotonic(), steps_of(server)
+    time.sleep(WINDOW_S)
+    after = steps_of(server)
+    return (after - before) / (time.monotonic() - begun)
+
+
+def ask(url: str, query: str) -> list[Any]:
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as connection:
+            return connection.execute(query).fetchall()
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as session:
+        cursor = session.execute(query.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+def count_of(url: str, what: str) -> int:
+    [(count,)] = ask(url, f"SELECT count(*) FROM {what}")
+    return int(count)
+
+
+def size_of(url: str) -> int:
+    if url.startswith("sqlite"):
+        return Path(url.removeprefix("sqlite:///")).stat().st_size
+    return int(ask(url, "SELECT pg_database_size(current_database())")[0][0])
 
 
 if __name__ == "__main__":

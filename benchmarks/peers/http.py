@@ -65,7 +65,7 @@ def post(port: int, path: str, body: Any) -> Any:
         f"http://127.0.0.1:{port}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         raise SystemExit(f"{path}: {error.code} {error.read().decode()}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +13,19 @@ from anyio import to_thread
 
 from service.store import Store
 from service.store.commands.operations.deletion import MARKED_MAX
-from service.store.queries.runs.prunable import Prunable, PruneRule
+from service.store.queries.runs.prunable import FIRST, Prunable, PruneRule
 
 ROWS_MIN, ROWS_MAX = 100, 2000
 """Rows that one transaction deletes."""
 TRANSACTION_S = 0.01
 """How long such a transaction should take: other writes wait for it."""
 PAUSE_FACTOR = 5
-"""How much longer than a transaction the pause after it is: a deletion takes a sixth of the writer's time."""
+"""How much longer than a transaction the pause after it is while others write: a deletion takes a sixth of the
+writer's time."""
+MARKED_AHEAD_MAX = 1000
+"""A prune marks more runs only while at most this many are marked: every query passes over the marked runs."""
+FINISH_WITHIN_S = 20.0
+"""How long a page of a prune waits for the deletion of marked runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +35,19 @@ class Pruned:
     matched: int
     done: int
     next_cursor: str | None
+    """None if there is no further page, and the folders and rows of all marked runs are deleted."""
 
 
-async def finish(store: Store, runs_folder: Path) -> None:
-    """Delete the folders and the rows of all marked runs that no other server is deleting now."""
+async def finish(store: Store, runs_folder: Path, *, left: int = 0) -> None:
+    """Delete the folders and the rows of marked runs until at most `left` of them are left, the newest.
+
+    More are left if another server is deleting them now.
+    """
     async with store.deletions.turn:
-        while run_ids := await store.runs.marked(MARKED_MAX):
-            await _finish(store, runs_folder, run_ids)
-            if run_ids == await store.runs.marked(MARKED_MAX):
-                return  # Another server has them.
+        while len(run_ids := await store.runs.marked(left + MARKED_MAX)) > left:
+            await _finish(store, runs_folder, run_ids[:MARKED_MAX])
+            if run_ids == await store.runs.marked(left + MARKED_MAX):
+                return
 
 
 async def _finish(store: Store, runs_folder: Path, run_ids: list[str]) -> None:
@@ -45,8 +55,8 @@ async def _finish(store: Store, runs_folder: Path, run_ids: list[str]) -> None:
     await to_thread.run_sync(_remove_folders, runs_folder, run_ids)
     count, is_done = ROWS_MIN, False
     while not is_done:
-        is_done, seconds = await store.deletions.sweep(run_ids, count)
-        await asyncio.sleep(seconds * PAUSE_FACTOR)
+        is_done, seconds, is_alone = await store.deletions.sweep(run_ids, count)
+        await asyncio.sleep(0 if is_alone else seconds * PAUSE_FACTOR)
         # Twice as many at most: a row may be much larger than the last ones.
         fitting = count * 2 if seconds <= 0 else int(count * min(2.0, TRANSACTION_S / seconds))
         count = max(ROWS_MIN, min(ROWS_MAX, fitting))
@@ -55,13 +65,39 @@ async def _finish(store: Store, runs_folder: Path, run_ids: list[str]) -> None:
 async def prune(
     store: Store, runs_folder: Path, rule: PruneRule, cursor: str | None = None, *, dry_run: bool = False
 ) -> Pruned:
-    """Delete the runs of one page that `rule` selects, parents before their children."""
-    page = await store.runs.prunable(rule, cursor)
+    """Mark the runs of one page that `rule` selects, parents before their children.
+
+    The deletion of marked runs goes on afterwards. If it has fallen behind, nothing is marked, and the page is to be
+    asked for again. The last page is to be asked for until all is deleted.
+    """
     if dry_run:
+        page = await store.runs.prunable(rule, cursor)
         count = sum(each.parent_id is None or each.has_old_parent for each in page.items)
         return Pruned(count, 0, page.next_cursor)
+    same_page = FIRST.cursor if cursor is None else cursor
+    if not await _finish_in_time(store, runs_folder, left=MARKED_AHEAD_MAX):
+        return Pruned(0, 0, same_page)
+    page = await store.runs.prunable(rule, cursor)
+    done = len(await _mark_page(store, page.items))
+    if page.next_cursor is None and not await _finish_in_time(store, runs_folder, left=0):
+        return Pruned(done, done, same_page)
+    return Pruned(done, done, page.next_cursor)
+
+
+async def _finish_in_time(store: Store, runs_folder: Path, *, left: int) -> bool:
+    """Delete marked runs for up to FINISH_WITHIN_S. Return whether at most `left` of them are left."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(FINISH_WITHIN_S):
+            while len(await store.runs.marked(left + 1)) > left:
+                await finish(store, runs_folder, left=left)
+                await asyncio.sleep(TRANSACTION_S)
+    return len(await store.runs.marked(left + 1)) <= left
+
+
+async def _mark_page(store: Store, runs: Iterable[Prunable]) -> set[str]:
+    """Mark those of `runs` that may be deleted, parents before their children, and return their ids."""
     done: set[str] = set()
-    rest = list(page.items)
+    rest = list(runs)
     while ready := [each for each in rest if each.parent_id is None or each.parent_id in done]:
         chosen = set(ready)
         rest = [each for each in rest if each not in chosen]
@@ -69,8 +105,7 @@ async def prune(
         done |= marked
         if not marked:
             break
-    await finish(store, runs_folder)
-    return Pruned(len(done), len(done), page.next_cursor)
+    return done
 
 
 async def _mark(store: Store, runs: list[Prunable]) -> set[str]:

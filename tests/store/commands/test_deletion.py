@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from service.api.folders.deleting import finish, prune
+from service.api.folders import deleting
+from service.api.folders.deleting import Pruned, finish, prune
 from service.core.errors import Conflict, NotFound
 from service.core.transitions import OVER
 from service.store import Store
 from service.store.commands.start import Start
 from service.store.database.protocol import Database
 from service.store.queries.runs.filter import RunFilter
-from service.store.queries.runs.prunable import PruneRule
+from service.store.queries.runs.prunable import FIRST, PruneRule
 from service.store.schema.models import metadata
 from service.store.schema.views import VIEWS
 from tests.store.commands.test_control import MADE
@@ -180,6 +181,28 @@ async def test_a_prune_takes_parents_before_children_and_leaves_what_is_needed(
         pruned = await prune(store, tmp_path, rule)
         assert (pruned.done, pruned.next_cursor) == (4, None)
         assert ask(database, "SELECT id FROM runs") == [("new",)]
+
+
+async def test_a_prune_marks_no_more_runs_while_many_are_being_deleted(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deleting, "MARKED_AHEAD_MAX", 1)
+    monkeypatch.setattr(deleting, "FINISH_WITHIN_S", 0.01)
+    async with opened(database) as store:
+        for run_id in ("a", "b", "c"):
+            await over(store, run_id)
+        for run_id in ("a", "b"):
+            age(database, run_id)
+        rule = PruneRule(older_than_s=86_400)
+        async with store.deletions.turn:  # The server's own task deletes, and takes long.
+            first = await prune(store, tmp_path, rule)
+            assert (first.done, first.next_cursor) == (2, FIRST.cursor)
+            age(database, "c")
+            assert await prune(store, tmp_path, rule, first.next_cursor) == Pruned(0, 0, FIRST.cursor)
+            assert await store.runs.marked(10) == ["a", "b"]
+        monkeypatch.setattr(deleting, "FINISH_WITHIN_S", 60)
+        assert await prune(store, tmp_path, rule, first.next_cursor) == Pruned(1, 1, None)
+        assert rows(database) == 0
 
 
 async def test_two_servers_delete_together(database: Database, tmp_path: Path) -> None:

@@ -109,6 +109,8 @@ class Swept(NamedTuple):
     """Whether nothing of the runs is left, as far as other servers do not delete them now."""
     seconds: float
     """How long its statements took."""
+    is_alone: bool
+    """Whether this server has committed nothing else since the last one."""
 
 
 class DeletionCommands:
@@ -116,6 +118,8 @@ class DeletionCommands:
         self._writer = writer
         self.turn = asyncio.Lock()
         """Held by the task of this server that deletes rows, so that deletions take no more than one task's part."""
+        self._commands_before = 0.0
+        """Commands that this server had committed when the last sweep began."""
 
     async def mark(self, run_id: str, *, within_s: float | None = None) -> None:
         """Delete the run, as far as anybody can see. Its rows and files are deleted later (`sweep`).
@@ -152,8 +156,12 @@ class DeletionCommands:
             begun = time.perf_counter()
             taken = [run_id for (run_id,) in transaction.each(_TAKEN, _rows(run_ids))]
             is_done = not taken or _sweep(transaction, taken, count)
-            return Swept(is_done, time.perf_counter() - begun)
+            return Swept(is_done, time.perf_counter() - begun, is_alone)
 
+        commands = self._writer.batches.sum
+        # The last sweep is one of them.
+        is_alone = commands - self._commands_before <= 1
+        self._commands_before = commands
         return await self._writer.write(sweep, touches=("deletions", deletions.name))
 
 

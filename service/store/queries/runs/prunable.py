@@ -17,7 +17,8 @@ from service.store.queries.runs.filter import RunFilter, graphs_named, matching
 from service.store.schema.kept import HAS_FORK, HAS_OPEN_CHILD, is_kept
 from service.store.schema.models import deletions, graphs, runs
 
-FIRST = Place("1970-01-01T00:00:00.000Z", "")
+FIRST = Place("1970-01-01T00:00:00.000Z", "-")
+"""A place before all runs."""
 READ_MAX = 1000
 """Runs that one page reads, whether the rule selects them or not."""
 
