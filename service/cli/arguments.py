@@ -47,15 +47,22 @@ class _Commands:
         self._tools.add_argument(
             "--tools", action="append", metavar="X", help="a FILE.py or package.module with your tools; repeatable"
         )
-        self._asks = _Parser(add_help=False)
-        self._asks.add_argument(
+        self._server = _Parser(add_help=False)
+        self._server.add_argument(
             "--url", metavar="URL", help="ask this server, with the token in RUNGRAPH_API_TOKEN if there is one"
         )
-        self._asks.add_argument("--json", action="store_true", help="print JSON, for programs")
+        self._json = _Parser(add_help=False)
+        self._json.add_argument("--json", action="store_true", help="print JSON, for programs")
 
-    def add(self, name: str, function: str, help: str, *, asks: bool = True, tools: bool = False) -> _Parser:
-        """Add a command. One that `asks` a server takes --url and --json; one with `tools` loads the user's."""
-        parents = [self._database, *([self._tools] if tools else []), *([self._asks] if asks else [])]
+    def add(
+        self, name: str, function: str, help: str, *, asks: bool = True, prints: bool = True, tools: bool = False
+    ) -> _Parser:
+        """Add a command. One that `asks` a server takes --url, and --json if it `prints` the answer.
+
+        A command with `tools` loads the user's.
+        """
+        parents = [self._database, *([self._tools] if tools else [])]
+        parents += [*([self._server] if asks else []), *([self._json] if asks and prints else [])]
         command = self._commands.add_parser(name, parents=parents, help=help, description=help[0].upper() + help[1:])
         command.set_defaults(run=function, command=name)
         return command
@@ -97,6 +104,8 @@ def _add_servers(commands: _Commands) -> None:
         "--root-path", default="", metavar="/PATH", help="the prefix that a proxy strips before it passes calls on"
     )
     commands.add("engine", "serve:engine", "execute runs, without the HTTP API", asks=False, tools=True)
+    command = commands.add("mcp", "mcp.serve:serve", "let an assistant look at runs, over stdio", prints=False)
+    command.add_argument("--allow-writes", action="store_true", help="let it also start runs and send signals")
 
 
 def _add_starts(commands: _Commands) -> None:

@@ -11,6 +11,8 @@ from service.client.messages import JSON_TYPE, Request, json_body
 from service.core.syntax.ids import is_graph_id
 
 PAGE_MAX = 1000
+NUMBER_MAX = 2**63 - 1
+"""The largest number that a call takes."""
 
 IDEMPOTENCY_KEY = "idempotency-key"
 
@@ -61,8 +63,8 @@ def graph(graph_id: str) -> Request:
     return get(f"/graph/{_part(graph_id)}")
 
 
-def graphs(cursor: str | None = None) -> Request:
-    return get("/graphs", limit=PAGE_MAX, cursor=cursor)
+def graphs(cursor: str | None = None, limit: int = PAGE_MAX) -> Request:
+    return get("/graphs", limit=limit, cursor=cursor)
 
 
 def mermaid(graph_id: str) -> Request:
@@ -101,7 +103,7 @@ def logs(run_id: str, after_seq: int = 0, limit: int = PAGE_MAX, **filters: Any)
 
 
 def newest_lines(run_id: str, limit: int) -> Request:
-    return get(f"/runs/{_part(run_id)}/logs", before_seq=2**63 - 1, limit=limit)
+    return get(f"/runs/{_part(run_id)}/logs", before_seq=NUMBER_MAX, limit=limit)
 
 
 def events(run_id: str, after_seq: int) -> Request:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from service.client import calls
-from service.client.connections import Connection
+from service.client.connections import BlockingHttp, Connection
 from service.client.errors import ApiError, ServerUnreachable
 from service.client.following import Cursor, Polling
 from service.client.messages import JsonObject, Request, read_bytes, read_object
 from service.client.shown import RunState, RunView
-
-if TYPE_CHECKING:
-    import httpx
 
 LINES_SHOWN = 10
 """Lines of the log that a notebook shows of a run."""
@@ -35,7 +32,7 @@ class Client:
         token: str | None = None,
         timeout_s: float = 60.0,
         patience_s: float = 30.0,
-        http: httpx.Client | None = None,
+        http: BlockingHttp | None = None,
     ) -> None:
         """`token` is the server's RUNGRAPH_API_TOKEN. `timeout_s` bounds one answer.
 

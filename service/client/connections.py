@@ -27,16 +27,26 @@ class Sender(Protocol):
     async def send(self, request: Request) -> Answer: ...
 
 
+class BlockingHttp(Protocol):
+    """An `httpx.Client`, or a TestClient, which derives from httpx2's if that is installed."""
+
+    def request(self, *arguments: Any, **options: Any) -> Any: ...
+
+    def stream(self, *arguments: Any, **options: Any) -> Any: ...
+
+    def close(self) -> None: ...
+
+
 class Connection:
     """Calls of a server that block."""
 
-    def __init__(self, url: str, token: str | None, timeout_s: float, http: httpx.Client | None) -> None:
+    def __init__(self, url: str, token: str | None, timeout_s: float, http: BlockingHttp | None) -> None:
         import httpx  # slow to import
 
         self._url = url
         self._is_own = http is None
         self._timeout_s = timeout_s
-        self._http = http or httpx.Client(**_options(url, token, timeout_s))
+        self._http: BlockingHttp = http or httpx.Client(**_options(url, token, timeout_s))
         self._library = library_of(self._http)
 
     def close(self) -> None:

@@ -236,7 +236,7 @@ def test_what_is_no_database_of_ours_stays_as_it_is(folder: Path, ask: Ask) -> N
 def test_the_help_names_every_command(ask: Ask) -> None:
     said = ask("--help").out
     assert [line.split()[0] for line in said.splitlines() if line.startswith("    ")] == [
-        *("serve", "engine", "demo", "create", "run", "runs", "tools", "state", "why", "steps", "logs"),
+        *("serve", "engine", "mcp", "demo", "create", "run", "runs", "tools", "state", "why", "steps", "logs"),
         *("signal", "cancel", "pause", "resume", "fork", "limits", "graph", "backtest", "schema"),
         *("schedules", "prune", "backup", "restore", "migrate"),
     ]

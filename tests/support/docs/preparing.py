@@ -13,6 +13,7 @@ PAGES = [
     "docs/tools.md",
     "docs/client.md",
     "docs/embedding.md",
+    "docs/mcp.md",
     "docs/testing.md",
     "docs/http.md",
     "docs/limits.md",
