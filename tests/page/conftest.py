@@ -8,16 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from tests.support.page.browser import Watch, browser, chromium, watched
+from tests.support.page.browser import Watch, browser, watched
+from tests.support.page.chromium import NO_BROWSER, chromium
 from tests.support.page.graphs import TOOLS
 from tests.support.system.process import Server
-
-NO_BROWSER = "SKIPPED: no Chromium was found, so nothing has tried the page in a browser"
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if chromium() is None:
-        terminalreporter.write_line(NO_BROWSER, red=True, bold=True)
 
 
 # Not for the session: while Playwright runs, its loop is the running one of the process's main thread, and no other

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+
+from tests.support.page.chromium import chromium
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -20,11 +20,6 @@ ARGUMENTS = (
 )
 DEADLINE_MS = 60_000
 REPORTS = "window.reports = []; addEventListener('securitypolicyviolation', (e) => reports.push(e.violatedDirective));"
-
-
-def chromium() -> str | None:
-    """Return the path of a Chromium, or None: `CHROMIUM`, or what the system has."""
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
 
 @contextmanager
