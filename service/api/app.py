@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.access import AccessMiddleware
+from service.api.large_bodies import LargeBodies
 from service.api.parameters import StrictRoute
 from service.api.responses import openapi, problems
 from service.api.responses.large_answers import LargeAnswers
@@ -99,6 +100,7 @@ def create_api_of(kind: type[A], settings: ApiSettings, lifespan: Lifespan) -> A
     app.state.settings = settings
     app.state.is_over = False
     app.state.large_answers = LargeAnswers()
+    app.state.large_bodies = LargeBodies()
     app.router.default = unknown_path
     app.router.route_class = StrictRoute
     problems.install_handlers(app)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from service.api import large_bodies
+from service.api.large_bodies import off_loop
 from service.api.responses.problems import faults_of
 from service.core import codec
 from service.core.errors import Invalid, NotJson
@@ -26,6 +29,7 @@ def content_type(request: Request) -> str:
 async def read_json(request: Request, bytes_max: int, depth_max: int = codec.DEPTH_MAX, *, empty: Any = ABSENT) -> Any:
     """Return the body as decoded JSON, or `empty`, if given, for an absent body.
 
+    A call with a large body waits for its turn.
     Raise HTTPException (413, 415), NotJson (400), or Invalid (422) for values that a state cannot hold.
     """
     named = content_type(request)
@@ -34,6 +38,10 @@ async def read_json(request: Request, bytes_max: int, depth_max: int = codec.DEP
     body = await read_bytes(request, bytes_max)
     if not body and empty is not ABSENT:
         return empty
+    return await off_loop(request, partial(_decode, body, depth_max))
+
+
+def _decode(body: bytes, depth_max: int) -> Any:
     try:
         return codec.decode(body, depth_max)
     except NotJson as error:
@@ -43,7 +51,13 @@ async def read_json(request: Request, bytes_max: int, depth_max: int = codec.DEP
 
 
 async def read_bytes(request: Request, bytes_max: int) -> bytes:
-    return b"".join([chunk async for chunk in chunks(request, bytes_max)])
+    received, pieces = 0, list[bytes]()
+    async for piece in chunks(request, bytes_max):
+        received += len(piece)
+        large_bodies.receive(request, received, len(piece))
+        pieces.append(piece)
+    await large_bodies.take_turn(request)
+    return b"".join(pieces)
 
 
 async def chunks(request: Request, bytes_max: int) -> AsyncIterator[bytes]:

@@ -23,6 +23,7 @@ from starlette.routing import Match, request_response
 from starlette.types import Scope
 
 import service.api.any_text  # noqa: F401  # registers the converter
+from service.api import large_bodies
 from service.api.limits import LIMIT_MAX, NUMBER_MAX
 from service.api.services import ApiSettings, Services
 from service.core import codec
@@ -158,7 +159,10 @@ class StrictRoute(APIRoute):
         async def handle_known(request: Request) -> Response:
             if request.scope["query_string"]:
                 await refuse_unknown_query(request)
-            return await handle(request)
+            try:
+                return await handle(request)
+            finally:
+                large_bodies.release(request)
 
         return handle_known
 

@@ -11,6 +11,7 @@ The base class is not a documented interface of uvicorn. `tests/api/test_interna
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -31,7 +32,7 @@ FRAMING_RATE_MAX = 8
 """A chunked body may have FRAMING_BYTES_MAX of framing, and this many bytes more for each byte of content."""
 BODY_TIMEOUT_S = 30.0
 BODY_BYTES_PER_S = 500
-"""A body may take BODY_TIMEOUT_S, and a second more for every BODY_BYTES_PER_S received."""
+"""A body may pause for BODY_TIMEOUT_S, and must then come at BODY_BYTES_PER_S. More bytes earn no longer pause."""
 LINGER_S = 2.0
 """Time to read and discard input after a refusal. A reset would make the client lose the answer."""
 
@@ -139,6 +140,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
+        latest = self.loop.time() + BODY_TIMEOUT_S
+        self._body_until = min(latest, self._body_until + len(body) / BODY_BYTES_PER_S)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -198,7 +201,7 @@ class HttpProtocol(HttpToolsProtocol):
         elif self.flow.read_paused or self.cycle.waiting_for_100_continue:
             # The application is not reading, so the client is not to blame.
             self._body_until = max(self._body_until, now + BODY_TIMEOUT_S)
-        elif now > self._body_until + self._body_bytes / BODY_BYTES_PER_S:
+        elif now > self._body_until:
             detail = f"the body arrives too slowly; the minimum is {BODY_BYTES_PER_S} bytes per second"
             self._stop_reading(Refused(408, detail))
 
@@ -227,7 +230,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self.transport.write(self._answer(refusal))
         if self.transport.can_write_eof():
-            self.transport.write_eof()
+            with suppress(OSError):  # The client has already broken the connection.
+                self.transport.write_eof()
         self._open_connections.set_idle(self)
         self.loop.call_later(LINGER_S, self.transport.abort)
 

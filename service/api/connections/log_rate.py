@@ -11,7 +11,7 @@ from dataclasses import dataclass
 LINE_EVERY_S = 1.0
 KINDS_MAX = 1000
 _KIND_CHARS_MAX = 100
-_LOGGERS = ("asyncio", "uvicorn.error", "service.api")
+_LOGGERS = ("asyncio", "uvicorn.error", "service.api", "service.store.database.reader")
 """Loggers that report what clients and the network do."""
 
 

@@ -8,6 +8,7 @@ from fastapi import Request
 from starlette.responses import PlainTextResponse
 
 from service.api.body import read_json
+from service.api.large_bodies import off_loop
 from service.api.parameters import GraphCursor, GraphId, Limit, ServicesDep, SettingsDep, strict_router
 from service.api.responses import answers, rendering, texts
 from service.api.responses.graph_schema import schema_document
@@ -35,7 +36,7 @@ router = strict_router(tags=["graphs"])
 async def create_graph(request: Request, services: ServicesDep, settings: SettingsDep) -> Json:
     """Create a graph. Posting the same definition again returns the same id."""
     document = await read_json(request, settings.body_bytes_max, codec.DOCUMENT_DEPTH_MAX)
-    graph = await _read(document, services)
+    graph = await _read(request, document, services)
     is_new = await services.store.graphs.add(graph, within_s=WRITE_WITHIN_S)
     warnings = [
         {
@@ -47,7 +48,7 @@ async def create_graph(request: Request, services: ServicesDep, settings: Settin
     return Json({"graph_id": graph.id, "warnings": warnings}, 201 if is_new else 200)
 
 
-async def _read(document: Any, services: Services) -> Graph:
+async def _read(request: Request, document: Any, services: Services) -> Graph:
     """Return the graph that `document` defines, its children named by their ids.
 
     Raise Invalid with all faults, including unknown child graphs.
@@ -55,7 +56,7 @@ async def _read(document: Any, services: Services) -> Graph:
     ids = await _ids_of_children(document, services)
     missing = missing_graphs(document, ids)
     try:
-        graph = read_graph(pin(document, ids), services.tools)
+        graph = await off_loop(request, lambda: read_graph(pin(document, ids), services.tools))
     except Invalid as error:
         raise Invalid([*error.faults, *missing][:FAULTS_MAX]) from error
     if missing:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from service.api.any_text import check_name
 from service.api.body import read_json, validate
+from service.api.large_bodies import off_loop
 from service.api.limits import SCHEDULE_NAME_CHARS_MAX, SCHEDULE_NEXT
 from service.api.parameters import Limit, ServicesDep, SettingsDep, new_run_id, parse_graph_id, strict_router
 from service.api.responses import answers, operations, rendering, requests, texts
@@ -68,11 +69,12 @@ async def put_schedule(name: NewName, request: Request, services: ServicesDep, s
     graph_id = None if asked.graph_id is None else parse_graph_id(asked.graph_id)
     # Not on the loop: the first look at time zones reads some hundred files, and a rare date takes a search.
     _refuse(await to_thread.run_sync(_faults_of_times, asked))
+    state = await off_loop(request, lambda: initial_state(asked.initial_state, settings.state_bytes_max).to_text())
     plan = Plan(
         graph_id=graph_id,
         graph_name=asked.graph,
         timetable=Timetable(asked.cron, asked.every_s, asked.timezone),
-        state=initial_state(asked.initial_state, settings.state_bytes_max).to_text(),
+        state=state,
         tags=codec.encode(asked.tags),
         overlap=Overlap(asked.overlap),
         catch_up=CatchUp(asked.catch_up),

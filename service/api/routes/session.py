@@ -16,6 +16,8 @@ from service.api.responses import requests
 from service.api.responses.openapi import SESSION_BODY, refusals
 from service.api.responses.problems import problem
 
+SESSION_BYTES_MAX = 2**13
+"""The largest body of a call that needs no token."""
 WRONG_TOKEN_DELAY_S = 1.0
 """How long the answer to a wrong token is delayed, so that guessing is slow."""
 
@@ -31,7 +33,8 @@ router = strict_router(tags=["session"])
 )
 async def begin_session(request: Request, services: ServicesDep, settings: SettingsDep) -> Response:
     """Exchange the server's token for a cookie. A server without a token needs none and sets none."""
-    asked = validate(requests.SessionRequest, await read_json(request, settings.body_bytes_max))
+    bytes_max = min(settings.body_bytes_max, SESSION_BYTES_MAX)
+    asked = validate(requests.SessionRequest, await read_json(request, bytes_max))
     if settings.api_token is None:
         return Response(status_code=204)
     token = token_bytes(settings.api_token)

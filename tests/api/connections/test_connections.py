@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 import time
 from collections.abc import Iterator
@@ -205,14 +206,36 @@ def test_a_body_that_goes_on_after_its_answer_is_cut(server: Server) -> None:
 
 def test_a_slow_body_that_keeps_its_pace_is_read(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_connections, "CHECK_EVERY_S", 0.02)
-    monkeypatch.setattr(http, "BODY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(http, "BODY_TIMEOUT_S", 1.0)
     monkeypatch.setattr(http, "BODY_BYTES_PER_S", 1)
     with connected(server.port) as raw:
         raw.sendall(POST + b"Authorization: Bearer t\r\nContent-Length: 100\r\n\r\n")
         for _ in range(50):
             raw.sendall(b"  ")
-            time.sleep(0.01)
+            time.sleep(0.03)
         assert answer_of(raw)[0] == 400
+
+
+@pytest.mark.usefixtures("impatient")
+def test_bytes_that_came_fast_earn_no_pause(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "BODY_BYTES_PER_S", 1)
+    with connected(server.port) as raw:
+        raw.sendall(POST + b"Authorization: Bearer t\r\nContent-Length: 99999\r\n\r\n" + b" " * 10_000)
+        refused(answer_of(raw), 408, "body")
+
+
+def test_a_late_body_of_a_broken_connection_is_no_error(server: Server) -> None:
+    with connected(server.port) as raw:
+        raw.sendall(POST + b"Authorization: Bearer t\r\nContent-Length: 999\r\n\r\n{")
+        eventually(lambda: server.uvicorn.server_state.tasks)
+
+        async def time_out_what_has_just_broken() -> None:
+            connections = server.uvicorn.server_state.connections
+            [connection] = [each for each in connections if isinstance(each, http.HttpProtocol) and each.cycle]
+            raw.close()  # The answer to this makes the system break the connection at once.
+            connection.check_body(math.inf)
+
+        server.do(time_out_what_has_just_broken())
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from fastapi import Path, Request
 from service.api.any_text import check_name
 from service.api.body import read_json
 from service.api.idempotency import key_of, keyed
+from service.api.large_bodies import off_loop
 from service.api.parameters import RunId, ServicesDep, SettingsDep, strict_router
 from service.api.responses import answers
 from service.api.responses.openapi import SIGNAL_BODY, refusals
@@ -61,8 +62,9 @@ async def send_signal(
     key = key_of(request)
     check_name(request, name)
     payload = await read_json(request, settings.body_bytes_max, DEPTH_MAX)
-    idempotency = keyed(key, f"signal:{run_id}", {"name": name, "payload": payload})
+    idempotency = await off_loop(request, lambda: keyed(key, f"signal:{run_id}", {"name": name, "payload": payload}))
+    text = await off_loop(request, lambda: codec.encode(payload))
     is_new = await services.store.signals.send(
-        run_id, name, codec.encode(payload), idempotency, expected_only=True, within_s=WRITE_WITHIN_S
+        run_id, name, text, idempotency, expected_only=True, within_s=WRITE_WITHIN_S
     )
     return Json({"run_id": run_id, "name": name}, 202 if is_new else 200)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fastapi import Request
 
 from service.api.body import read_json, validate
 from service.api.idempotency import key_of, keyed
+from service.api.large_bodies import off_loop
 from service.api.parameters import (
     new_run_id,
     parse_graph_id,
@@ -51,13 +53,12 @@ async def start_run(request: Request) -> Json:
     services, settings = services_in(request), settings_in(request)
     key = key_of(request)
     asked = validate(requests.RunRequest, await read_json(request, settings.body_bytes_max, DEPTH_MAX))
-    state = initial_state(asked.initial_state, settings.state_bytes_max)
+    state = await off_loop(request, partial(initial_state, asked.initial_state, settings.state_bytes_max))
+    idempotency = await off_loop(request, lambda: keyed(key, Scope.START, _body_of(asked)))
     notify = None if asked.notify is None else _notify(asked.notify, settings)
     more: dict[str, Any] = {"priority": asked.priority, "notify": notify, "trace": trace_of(request)}
     start = Start(new_run_id(), await _graph_id(asked, services), state, asked.tags, **more)
-    run_id, is_new = await services.store.runs.start(
-        start, keyed(key, Scope.START, _body_of(asked)), within_s=WRITE_WITHIN_S
-    )
+    run_id, is_new = await services.store.runs.start(start, idempotency, within_s=WRITE_WITHIN_S)
     return started(request, run_id, 202 if is_new else 200)
 
 

@@ -1,0 +1,98 @@
+"""Bound the memory, the time on the loop and the writes that large request bodies take.
+
+To decode and check a body of a megabyte can take half a second and thirty times its size in memory, and to store it
+can take a second. Therefore few calls with large bodies are worked on at a time, their bodies are decoded on threads,
+and calls with small bodies go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from anyio import to_thread
+from starlette.requests import Request
+
+from service.core.errors import Unavailable
+
+LARGE_BYTES_MIN = 2**14
+HELD_BYTES_MAX = 64 * 2**20
+"""The most bytes that all large bodies may hold together. A single body may be larger."""
+CALLS_MAX = 2
+"""How many calls with large bodies are worked on at a time, from the end of their bodies to their answers."""
+TURN_WITHIN_S = 10.0
+"""How long a call waits for its turn."""
+
+_LARGE = "rungraph.large_body"
+"""Key of a call's scope: its large body."""
+T = TypeVar("T")
+
+
+class LargeBodies:
+    """The large bodies that one application is receiving or working on. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self.held_bytes = 0
+        self.turns = asyncio.Semaphore(CALLS_MAX)
+
+
+class _LargeBody:
+    """The share of one call."""
+
+    def __init__(self, bodies: LargeBodies) -> None:
+        self._bodies = bodies
+        self._bytes = 0
+        self._has_turn = False
+
+    def grow(self, size: int) -> None:
+        """Reserve `size` bytes more. Raise Unavailable if there is no room."""
+        others = self._bodies.held_bytes - self._bytes
+        if others and others + self._bytes + size > HELD_BYTES_MAX:
+            raise Unavailable("the memory for large bodies is used up; try again")
+        self._bodies.held_bytes += size
+        self._bytes += size
+
+    async def take_turn(self) -> None:
+        """Wait until few other calls with large bodies are worked on. Raise Unavailable if that takes too long."""
+        try:
+            async with asyncio.timeout(TURN_WITHIN_S):
+                await self._bodies.turns.acquire()
+        except TimeoutError as error:
+            raise Unavailable("too many calls with large bodies are waiting; try again") from error
+        self._has_turn = True
+
+    def release(self) -> None:
+        self._bodies.held_bytes -= self._bytes
+        if self._has_turn:
+            self._bodies.turns.release()
+
+
+def receive(request: Request, received: int, size: int) -> None:
+    """Reserve memory for `size` bytes that have just come, of `received` in all, if the body is large."""
+    body: _LargeBody | None = request.scope.get(_LARGE)
+    if body is None:
+        if received < LARGE_BYTES_MIN:
+            return
+        body, size = _LargeBody(request.app.state.large_bodies), received
+        request.scope[_LARGE] = body
+    body.grow(size)
+
+
+async def take_turn(request: Request) -> None:
+    """Wait for the call's turn if its body, which is complete, is large. `release` ends the turn."""
+    body: _LargeBody | None = request.scope.get(_LARGE)
+    if body is not None:
+        await body.take_turn()
+
+
+def release(request: Request) -> None:
+    """Give back what a call with a large body has reserved."""
+    body: _LargeBody | None = request.scope.pop(_LARGE, None)
+    if body is not None:
+        body.release()
+
+
+async def off_loop(request: Request, work: Callable[[], T]) -> T:
+    """Return `work()`, which is called on a thread if the body of the request is large."""
+    return await to_thread.run_sync(work) if _LARGE in request.scope else work()
