@@ -1,13 +1,14 @@
 """Bound the memory, the time on the loop and the writes that large request bodies take.
 
 To decode and check a body of a megabyte can take half a second and thirty times its size in memory, and to store it
-can take a second. Therefore few calls with large bodies are worked on at a time, their bodies are decoded on threads,
-and calls with small bodies go on meanwhile.
+can take a second. Therefore few bytes of large bodies are worked on at a time, they are decoded on threads, and calls
+with small bodies go on meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -19,9 +20,10 @@ from service.core.errors import Unavailable
 LARGE_BYTES_MIN = 2**14
 HELD_BYTES_MAX = 64 * 2**20
 """The most bytes that all large bodies may hold together. A single body may be larger."""
-CALLS_MAX = 2
-"""How many calls with large bodies are worked on at a time, from the end of their bodies to their answers."""
-TURN_WITHIN_S = 10.0
+WORKED_BYTES_MAX = 2 * 2**20
+"""The most bytes of large bodies that are worked on at a time, from the end of a body to its answer. A single body may
+be larger."""
+TURN_WITHIN_S = 30.0
 """How long a call waits for its turn."""
 
 _LARGE = "rungraph.large_body"
@@ -34,7 +36,36 @@ class LargeBodies:
 
     def __init__(self) -> None:
         self.held_bytes = 0
-        self.turns = asyncio.Semaphore(CALLS_MAX)
+        self._worked_bytes = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    async def take_turn(self, size: int) -> None:
+        """Wait, first come, first served, until a body of `size` bytes may be worked on."""
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append((size, turn))
+        self._give_turns()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._waiting.remove((size, turn))
+                self._give_turns()
+            else:
+                self.end_turn(size)
+            raise
+
+    def end_turn(self, size: int) -> None:
+        self._worked_bytes -= size
+        self._give_turns()
+
+    def _give_turns(self) -> None:
+        while self._waiting:
+            size, turn = self._waiting[0]
+            if self._worked_bytes and self._worked_bytes + size > WORKED_BYTES_MAX:
+                return
+            self._waiting.popleft()
+            self._worked_bytes += size
+            turn.set_result(None)
 
 
 class _LargeBody:
@@ -54,10 +85,10 @@ class _LargeBody:
         self._bytes += size
 
     async def take_turn(self) -> None:
-        """Wait until few other calls with large bodies are worked on. Raise Unavailable if that takes too long."""
+        """Wait until the body may be worked on. Raise Unavailable if that takes too long."""
         try:
             async with asyncio.timeout(TURN_WITHIN_S):
-                await self._bodies.turns.acquire()
+                await self._bodies.take_turn(self._bytes)
         except TimeoutError as error:
             raise Unavailable("too many calls with large bodies are waiting; try again") from error
         self._has_turn = True
@@ -65,7 +96,7 @@ class _LargeBody:
     def release(self) -> None:
         self._bodies.held_bytes -= self._bytes
         if self._has_turn:
-            self._bodies.turns.release()
+            self._bodies.end_turn(self._bytes)
 
 
 def receive(request: Request, received: int, size: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ import httpx
 import pytest
 
 from service.api import large_bodies
-from service.api.large_bodies import CALLS_MAX, LARGE_BYTES_MIN
+from service.api.large_bodies import LARGE_BYTES_MIN, WORKED_BYTES_MAX, LargeBodies
 from service.core import codec
 from tests.support.api.harness import COUNT, Server, eventually
 from tests.support.rawsocket import connected
@@ -26,13 +27,11 @@ def start(client: httpx.Client, graph_id: str, **state: Any) -> httpx.Response:
 
 @contextmanager
 def busy(server: Server) -> Iterator[None]:
-    """As if as many calls with large bodies as may be were worked on."""
-    turns = server.app.state.large_bodies.turns
-    for _ in range(CALLS_MAX):
-        server.do(turns.acquire())
+    """As if as many bytes of large bodies as may be were worked on."""
+    bodies = server.app.state.large_bodies
+    server.do(bodies.take_turn(WORKED_BYTES_MAX))
     yield
-    for _ in range(CALLS_MAX):
-        server.loop.call_soon_threadsafe(turns.release)
+    server.loop.call_soon_threadsafe(bodies.end_turn, WORKED_BYTES_MAX)
 
 
 @pytest.fixture
@@ -63,6 +62,33 @@ def test_a_large_body_whose_turn_does_not_come_is_refused(
         refused = start(client, graph_id, text="x" * LARGE_BYTES_MIN)
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
     assert start(client, graph_id, text="x" * LARGE_BYTES_MIN).status_code == 202
+
+
+@pytest.mark.parametrize("cancels", ["before its turn", "with its turn"])
+async def test_a_call_that_is_cancelled_gives_its_turn_back(cancels: str) -> None:
+    bodies = LargeBodies()
+    await bodies.take_turn(WORKED_BYTES_MAX)
+    leaving, staying = (asyncio.create_task(bodies.take_turn(size)) for size in (WORKED_BYTES_MAX, 1))
+    await asyncio.sleep(0)
+    if cancels == "with its turn":
+        bodies.end_turn(WORKED_BYTES_MAX)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    if cancels == "before its turn":
+        bodies.end_turn(WORKED_BYTES_MAX)
+    await staying
+    await bodies.take_turn(WORKED_BYTES_MAX - 1)  # Nothing is held but the one byte.
+
+
+async def test_small_ones_of_the_large_bodies_are_worked_on_together() -> None:
+    bodies = LargeBodies()
+    for _ in range(WORKED_BYTES_MAX // LARGE_BYTES_MIN):
+        await bodies.take_turn(LARGE_BYTES_MIN)
+    late = asyncio.create_task(bodies.take_turn(1))
+    await asyncio.sleep(0)
+    assert not late.done()
+    bodies.end_turn(LARGE_BYTES_MIN)
+    await late
 
 
 def test_a_large_body_is_decoded_on_a_thread(
