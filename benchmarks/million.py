@@ -25,6 +25,8 @@ from ours import Server, databases, new_folder, serve
 from service.store.database.opening import database_at
 
 CALLS, WARM_UP = 30, 3
+CALLS_S = 5.0
+"""A slow call is not made as often: no further one after this time."""
 LOG_LINES_OF_STEP = 5
 """With the steps' own lines and those of the start and the end, a run has 20."""
 LONG = f"/runs/{filling.LONG_ID}"
@@ -60,11 +62,14 @@ def measure(url: str, folder: Path, count: int) -> None:
     print(f"{'median':>9} {'max':>9}  call (ms)")
     with serve(folder, url, "--no-engine") as server, asking(server) as ask:
         for method, path, body in calls(count):
-            took = []
+            took = list[float]()
+            last = time.perf_counter() + CALLS_S
             for number in range(WARM_UP + CALLS):
                 begun = time.perf_counter()
+                if took and begun > last:
+                    break
                 answer = ask(method, path, body)
-                if number >= WARM_UP:
+                if number >= WARM_UP or begun > last:
                     took.append((time.perf_counter() - begun) * 1000)
             found = f"{len(answer):,} bytes"
             told = f" {json.dumps(body)}" if body else ""
@@ -142,7 +147,6 @@ def filters_of(count: int) -> Iterator[list[tuple[str, str]]]:
     yield [("tag", "team:1"), ("tag", f"order:{count // 20}")]
     yield [("tag", "team:1"), ("tag", "!order:5")]
     yield [("tag", "team:1"), ("tag", "team:2")]
-    yield [("tag", "!team:0"), ("tag", "!team:1"), ("tag", "!team:2"), ("tag", "!team:3")]
     yield [("tag", "no:body")]
     yield [("graph", "nobody")]
     yield [("graph", "load"), ("status", "failed")]

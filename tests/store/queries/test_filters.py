@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -165,6 +167,20 @@ async def test_filters_select_what_they_say(
         assert [run.run_id for run in every] == [run.run_id for run in in_order]
         for which, limit, place in drawn:
             await check(store, every, which, limit, every[place])
+
+
+async def test_a_filter_is_led_by_what_few_runs_have(
+    database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With this bound some tags, graphs and prefixes are rare, and others are not."""
+    monkeypatch.setattr("service.store.queries.runs.listing.RARE_MAX", 8)
+    async with opened(database, clock) as store:
+        await fill(store, clock)
+        every = list((await store.runs.page(RunFilter(), 1000)).items)
+        for statuses, tags in itertools.product([("failed",), ("queued", "completed")], [(), ("tier:a",), TAGS[:2]]):
+            for more in ({"graph_name": "etl"}, {"id_prefix": IDS[4][:4]}, {"id_prefix": IDS[4][:8]}):
+                which = RunFilter(statuses, tags=tuple(tags), **more)
+                assert await paged(store, which, 7) == [run.run_id for run in every if is_match(run, which)], which
 
 
 async def test_the_runs_are_of_every_kind(database: Database, clock: Clock) -> None:

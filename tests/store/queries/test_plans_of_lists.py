@@ -12,7 +12,15 @@ from service.store.queries.graphs import newest_named
 from service.store.queries.runs import keys, mailbox, steps
 from service.store.queries.runs import listing as run_list
 from service.store.queries.runs import path as run_path
-from service.store.queries.runs.filter import RunFilter, graphs_named, matching
+from service.store.queries.runs.filter import (
+    Rare,
+    RunFilter,
+    count_of_graphs,
+    count_of_prefix,
+    graphs_named,
+    matching,
+    tagged_count,
+)
 from service.store.queries.runs.lines import LineFilter, lines_found
 from service.store.schema.models import log_lines
 from tests.support.store.plans import assert_in_order, assert_searches
@@ -38,14 +46,37 @@ BY_GRAPH = "runs_newest_by_graph (graph_id=?"
         (RunFilter(("completed",), without_tags=("k:v",)), ("g", "h"), BY_GRAPH),
         (RunFilter(("completed",), tags=("k:v", "l:w")), ("g",), "PRIMARY KEY (tag=?"),
         (RunFilter(parent_id="r"), None, "runs_children (parent_id=?"),
-        (RunFilter(forked_from="r"), None, "runs_forks (forked_from_id=?"),
-        (RunFilter(id_prefix="0190b0a4-2"), None, "sqlite_autoindex_runs_1 (id>? AND id<?"),
+        (RunFilter(("failed",), forked_from="r"), None, "runs_forks (forked_from_id=?"),
+        (RunFilter(("failed",), id_prefix="0190b0a4-2"), None, "sqlite_autoindex_runs_1 (id>? AND id<?"),
     ],
     ids=repr,
 )
 def test_each_filter_is_led_by_its_index(database: Sqlite, which: RunFilter, graph_ids: Any, index: str) -> None:
     query = matching(which, "sqlite", 101, graph_ids=graph_ids)
     assert_searches(database, query, index)
+
+
+@pytest.mark.parametrize(
+    ("which", "rare", "index"),
+    [
+        (RunFilter(("failed",), tags=("k:v", "l:w")), Rare.TAG, "PRIMARY KEY (tag=?"),
+        (RunFilter(("failed",), tags=("k:v",)), Rare.GRAPH, BY_GRAPH),
+        (
+            RunFilter(("failed",), tags=("k:v",), id_prefix="0190"),
+            Rare.PREFIX,
+            "sqlite_autoindex_runs_1 (id>? AND id<?",
+        ),
+    ],
+    ids=repr,
+)
+def test_a_rare_filter_leads(database: Sqlite, which: RunFilter, rare: Rare, index: str) -> None:
+    assert_searches(database, matching(which, "sqlite", 101, graph_ids=("g",), rare=rare), index)
+
+
+def test_runs_are_counted_in_indexes(database: Sqlite) -> None:
+    assert_searches(database, tagged_count("k:v", "sqlite"), "run_tags USING PRIMARY KEY (tag=?")
+    assert_searches(database, count_of_graphs(["g", "h"]), f"COVERING INDEX {BY_GRAPH}")
+    assert_searches(database, count_of_prefix("0190"), "COVERING INDEX sqlite_autoindex_runs_1 (id>? AND id<?")
 
 
 @pytest.mark.parametrize("which", [RunFilter(), RunFilter(is_child=False), RunFilter(id_prefix="0190")], ids=repr)

@@ -85,6 +85,13 @@ async def test_a_name_of_many_graphs_selects_them_all(
     assert await ids(store, graph_name="versions", statuses=("completed", "failed")) == ["5", "4", "3", "2", "1"]
     assert (await store.runs.counts(RunFilter(graph_name="versions")))["completed"] == 5
     assert await ids(store, graph_name="versions", statuses=("failed",)) == []
+    for number in range(1, 6):
+        clock.advance(1)
+        await start(store, f"new-{number}", graph=versioned(number), tags={"k": "v"})
+    queued = [f"new-{number}" for number in (5, 4, 3, 2, 1)]
+    assert await ids(store, graph_name="versions", statuses=("queued",)) == queued
+    assert await ids(store, graph_name="versions", tags=("k:v",)) == queued
+    assert await ids(store, tags=("k:v", "k:w")) == []
 
 
 async def test_parents_forks_waits_times_and_prefixes_select_runs(store: Store, clock: Clock) -> None:

@@ -18,7 +18,15 @@ from service.core.run import Level, WaitKind
 from service.store import commands, database, queries, rows
 from service.store.database.statements import ForRows, Statement, insert_into
 from service.store.queries.graphs import newest_named
-from service.store.queries.runs.filter import RunFilter, graphs_named, matching
+from service.store.queries.runs.filter import (
+    Rare,
+    RunFilter,
+    count_of_graphs,
+    count_of_prefix,
+    graphs_named,
+    matching,
+    tagged_count,
+)
 from service.store.queries.runs.lines import LineFilter, lines_found
 from service.store.queries.runs.steps import numbers_of
 from service.store.schema import models
@@ -66,6 +74,12 @@ _EXAMPLES: dict[str, dict[str, Callable[[str], Any]]] = {
         "matching two tags": lambda dialect: matching(
             RunFilter(("completed",), tags=("team:a", "k:b")), dialect, 101, after=_LATE
         ),
+        "matching failed runs of a rare tag": lambda dialect: matching(
+            RunFilter(("failed",), tags=("k:b",)), dialect, 101, rare=Rare.TAG
+        ),
+        "tagged_count": lambda dialect: tagged_count("k:b", dialect),
+        "count_of_prefix": lambda _: count_of_prefix("0190"),
+        "count_of_graphs": lambda _: count_of_graphs(("g",)),
         "matching two versions of a graph": lambda dialect: matching(RunFilter(), dialect, 101, graph_ids=("g", "h")),
         "matching the children of a run": lambda dialect: matching(RunFilter(parent_id="r"), dialect, 101),
         "matching what waits for a signal": lambda dialect: matching(

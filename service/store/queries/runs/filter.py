@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 from sqlalchemy import and_, exists, false, func, literal, not_, or_, select, tuple_, union_all
@@ -28,6 +29,8 @@ NAME_CHARS_INDEXED = 200
 """How much of a graph's name its index has, since an entry of PostgreSQL's indexes is bounded."""
 PREFIX_CHARS_SELECTIVE = 9
 """A prefix of this length names the runs created within about a minute, since an id begins with its time."""
+RARE_MAX = 1000
+"""A tag or a graph with fewer runs leads the query, whatever other filters there are."""
 PARKED = (Status.WAITING, Status.PAUSED)
 """A run has its wait while it waits, and while it is paused meanwhile."""
 
@@ -62,6 +65,15 @@ class RunFilter:
         return tuple(status.value for status in PARKED if not self.statuses or status in self.statuses)
 
 
+class Rare(Enum):
+    """A filter that fewer than RARE_MAX runs match."""
+
+    TAG = auto()
+    """The first tag of the filter."""
+    GRAPH = auto()
+    PREFIX = auto()
+
+
 def graphs_named(name: str) -> Any:
     """Select the ids of the graphs of that name, newest first, up to one more than BRANCHES_MAX."""
     # Constants, since an index of an expression is used for that expression only.
@@ -69,7 +81,7 @@ def graphs_named(name: str) -> Any:
     return (
         select(graphs.c.id)
         # Of a plain equality SQLite would put the name into `substr` too, and no longer see the index's expression.
-        .where(start == name[:NAME_CHARS_INDEXED], _without_index(graphs.c.name) == name)
+        .where(start == name[:NAME_CHARS_INDEXED], _without_index(graphs.c.name, "sqlite") == name)
         .order_by(graphs.c.created_at.desc())
         .limit(BRANCHES_MAX + 1)
     )
@@ -81,34 +93,74 @@ def matching(
     limit: int,
     *,
     graph_ids: Sequence[str] | None = None,
+    rare: Rare | None = None,
     after: Sequence[Any] | None = None,
     is_newest_first: bool = True,
 ) -> Any:
     """Select `created_at` and `id` of the first `limit` runs in order.
 
-    `graph_ids` are those of the filter's graphs, or None if it names none. `after` is the place of the last run seen.
+    `graph_ids` are those of the filter's graphs, or None if it names none. `rare` leads the query if it is given.
+    `after` is the place of the last run seen.
     """
     order = _Order(which, limit, after, is_newest_first)
     statuses = which.wanted_statuses
-    if statuses == () or graph_ids == ():
+    if statuses == () or graph_ids == () or _contradict(which.tags):
         return _one_query(order, false())
-    conditions = _conditions(which, dialect)
-    if which.parent_id or which.forked_from or _is_selective(which.id_prefix):
-        conditions += _in(runs.c.status, statuses) + _in(runs.c.graph_id, graph_ids)
-        return _one_query(order, *conditions)
-    if statuses is not None and Status.COMPLETED.value not in statuses:
-        conditions += _in(_without_index(runs.c.graph_id), graph_ids) + _tagged(which.tags, dialect)
-        return _branches(order, runs.c.status, statuses, conditions)
-    if which.tags:
-        conditions += _in(_without_index(runs.c.status), statuses) + _in(_without_index(runs.c.graph_id), graph_ids)
-        return _led_by_tag(order, which.tags, dialect, conditions)
-    if graph_ids is not None and len(graph_ids) <= BRANCHES_MAX:
-        conditions += _in(_without_index(runs.c.status), statuses)
-        return _branches(order, runs.c.graph_id, graph_ids, conditions)
-    conditions += [] if graph_ids is None else [_has_name(which.graph_name)]
+    has_branches = can_branch(graph_ids)
+    of_graphs = _in(_without_index(runs.c.graph_id, dialect), graph_ids)
+    if graph_ids is not None and not has_branches:
+        of_graphs = [_has_name(which.graph_name)]
+    of_statuses = _in(_without_index(runs.c.status, dialect), statuses)
+    conditions = _conditions(which, dialect, is_led_by_prefix=rare is Rare.PREFIX)
+    if which.parent_id or which.forked_from or _is_selective(which.id_prefix) or rare is Rare.PREFIX:
+        if which.parent_id:
+            of_statuses = _in(runs.c.status, statuses)  # It is in the index of children.
+        return _one_query(order, *conditions, *of_graphs, *of_statuses)
+    if rare is not Rare.GRAPH and (rare is Rare.TAG or (which.tags and _may_be_completed(statuses))):
+        return _led_by_tag(order, which.tags, dialect, [*conditions, *of_statuses, *of_graphs])
+    conditions += _tagged(which.tags, dialect)
+    if has_branches and (rare is Rare.GRAPH or _may_be_completed(statuses)):
+        return _branches(order, runs.c.graph_id, graph_ids or (), [*conditions, *of_statuses])
     if statuses is not None:
-        return _branches(order, runs.c.status, statuses, conditions)
-    return _one_query(order, *conditions)
+        return _branches(order, runs.c.status, statuses, [*conditions, *of_graphs])
+    return _one_query(order, *conditions, *of_graphs)
+
+
+def _may_be_completed(statuses: Sequence[str] | None) -> bool:
+    """Return whether most runs may have one of these statuses, so that another filter should lead."""
+    return statuses is None or Status.COMPLETED.value in statuses
+
+
+def can_branch(graph_ids: Sequence[str] | None) -> bool:
+    """Return whether a query can have a branch for each of these graphs, which are all of the filter's."""
+    return graph_ids is not None and 0 < len(graph_ids) <= BRANCHES_MAX
+
+
+def _contradict(tags: Sequence[str]) -> bool:
+    """Return whether the tags have two values of one key. A run has one."""
+    found = {tag for tag in map(tag_of, tags) if tag is not None}
+    return len({tag.key for tag in found}) < len(found)
+
+
+def tagged_count(tag: str, dialect: str) -> Any:
+    """Select the number of runs with a tag, up to RARE_MAX."""
+    found = tag_of(tag)
+    is_it = false() if found is None else run_tags.c.tag == slot_of(f"{found.key}:{found.value}", dialect)
+    return _counted(select(run_tags.c.run_id).where(is_it))
+
+
+def count_of_graphs(graph_ids: Sequence[str]) -> Any:
+    """Select the number of runs of these graphs, up to RARE_MAX."""
+    return _counted(select(runs.c.id).where(runs.c.graph_id.in_(graph_ids)))
+
+
+def count_of_prefix(prefix: str) -> Any:
+    """Select the number of runs whose ids begin with `prefix`, up to RARE_MAX."""
+    return _counted(select(runs.c.id).where(_is_between(prefix)))
+
+
+def _counted(query: Any) -> Any:
+    return select(func.count()).select_from(query.limit(constant(RARE_MAX)).subquery())
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,19 +206,21 @@ def _led_by_tag(order: _Order, tags: Sequence[str], dialect: str, conditions: Se
     tag = tag_of(first)
     if tag is None:
         return _one_query(order, false())
-    query = (
-        select(run_tags.c.created_at, run_tags.c.run_id.label("id"))
-        .join(runs, runs.c.id == run_tags.c.run_id)
-        .where(run_tags.c.tag == slot_of(f"{tag.key}:{tag.value}", dialect), *_written_so(first, dialect))
-        .where(*_tagged(others, dialect), *conditions, is_kept())
+    of_run = select(constant(1)).where(
+        runs.c.id == run_tags.c.run_id, *_tagged(others, dialect), *conditions, *_written_so(first, dialect)
+    )
+    query = select(run_tags.c.created_at, run_tags.c.run_id.label("id")).where(
+        run_tags.c.tag == slot_of(f"{tag.key}:{tag.value}", dialect),
+        is_kept(run_tags.c.run_id),
+        exists(_apart(of_run.correlate(run_tags), dialect)),
     )
     return order.of(query, run_tags.c.created_at, run_tags.c.run_id)
 
 
-def _conditions(which: RunFilter, dialect: str) -> list[Any]:
+def _conditions(which: RunFilter, dialect: str, *, is_led_by_prefix: bool) -> list[Any]:
     """Return the conditions that the query has, whichever index it is led by."""
     conditions = [not_(_has_tag(tag, dialect)) for tag in which.without_tags]
-    if which.parent_id or which.forked_from or _is_selective(which.id_prefix):
+    if which.parent_id or which.forked_from or _is_selective(which.id_prefix) or is_led_by_prefix:
         conditions += _tagged(which.tags, dialect)
     if which.parent_id is not None:
         conditions.append(runs.c.parent_id == which.parent_id)
@@ -179,14 +233,18 @@ def _conditions(which: RunFilter, dialect: str) -> list[Any]:
             exists().where(waits.c.run_id == runs.c.id, waits.c.kind == which.waiting_for.value).correlate(runs)
         )
     if which.id_prefix is not None:
-        conditions.append(_begins_with(which.id_prefix))
+        is_led = is_led_by_prefix or _is_selective(which.id_prefix)
+        conditions.append(_is_between(which.id_prefix) if is_led else _begins_with(which.id_prefix))
     return conditions
 
 
 def _begins_with(prefix: str) -> Any:
-    if _is_selective(prefix):
-        return and_(runs.c.id >= prefix, runs.c.id < f"{prefix}g")  # Ids are hexadecimal, so `g` sorts after them.
     return func.substr(runs.c.id, 1, len(prefix)) == prefix
+
+
+def _is_between(prefix: str) -> Any:
+    """Return the condition that an id begins with `prefix`, as a range of the index."""
+    return and_(runs.c.id >= prefix, runs.c.id < f"{prefix}g")  # Ids are hexadecimal, so `g` sorts after them.
 
 
 def _is_selective(prefix: str | None) -> bool:
@@ -204,16 +262,22 @@ def _has_tag(written: str, dialect: str) -> Any:
         return false()
     # An alias, since the query may be led by another row of the same table.
     row = run_tags.alias()
-    return (
-        exists()
-        .where(
-            row.c.tag == slot_of(f"{tag.key}:{tag.value}", dialect),
-            row.c.created_at == runs.c.created_at,
-            row.c.run_id == runs.c.id,
-            *_written_so(written, dialect),
-        )
-        .correlate(runs)
+    found = select(constant(1)).where(
+        row.c.tag == slot_of(f"{tag.key}:{tag.value}", dialect),
+        row.c.created_at == runs.c.created_at,
+        row.c.run_id == runs.c.id,
+        *_written_so(written, dialect),
     )
+    return exists(_apart(found.correlate(runs), dialect))
+
+
+def _apart(query: Any, dialect: str) -> Any:
+    """Return a subquery that PostgreSQL asks for each row.
+
+    It would join the tables otherwise, for which it estimates how many rows match: several filters make it believe
+    that there are few, and then it reads all runs and sorts them.
+    """
+    return query.offset(constant(0)) if dialect == "postgresql" else query
 
 
 def _written_so(written: str, dialect: str) -> list[Any]:
@@ -234,6 +298,9 @@ def _in(column: Any, values: Sequence[str] | None) -> list[Any]:
     return [] if values is None else [column.in_(values)]
 
 
-def _without_index(column: Any) -> Any:
-    """Return `column` as an expression that no index matches, so that the database uses the index meant to lead."""
-    return column + literal("")
+def _without_index(column: Any, dialect: str) -> Any:
+    """Return `column` as an expression that no index matches, so that SQLite uses the index meant to lead.
+
+    PostgreSQL knows how many rows match a column, and would not know it of an expression.
+    """
+    return column + literal("") if dialect == "sqlite" else column

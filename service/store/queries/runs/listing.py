@@ -15,7 +15,18 @@ from service.store.database.clock import NOW, microseconds, shown
 from service.store.database.reader import Reader, Snapshot
 from service.store.database.statements import constant
 from service.store.queries.pages import Place, cut
-from service.store.queries.runs.filter import PARKED, RunFilter, graphs_named, matching
+from service.store.queries.runs.filter import (
+    PARKED,
+    RARE_MAX,
+    Rare,
+    RunFilter,
+    can_branch,
+    count_of_graphs,
+    count_of_prefix,
+    graphs_named,
+    matching,
+    tagged_count,
+)
 from service.store.queries.runs.one import SHOWN, run_record
 from service.store.queries.runs.prunable import MARKED, PrunablePage, PruneRule, prunable_runs
 from service.store.queries.whole_states import whole_state
@@ -152,9 +163,10 @@ class RunListQueries:
         counts = dict.fromkeys((status.value for status in Status), 0)
         async with self._reader.snapshot() as snapshot:
             graph_ids = await _graph_ids(snapshot, which)
+            which, rare = await _rarest(snapshot, which, graph_ids)
             for status in counts if statuses is None else statuses:
                 one = replace(which, statuses=(status,))
-                query = matching(one, snapshot.dialect, COUNTED_MAX, graph_ids=graph_ids)
+                query = matching(one, snapshot.dialect, COUNTED_MAX, graph_ids=graph_ids, rare=rare)
                 row = await snapshot.one(_count(query))
                 counts[status] = row[0] if row else 0
         return counts
@@ -172,7 +184,8 @@ class RunListQueries:
 
 async def _ids(snapshot: Snapshot, which: RunFilter, limit: int, **order: Any) -> list[str]:
     graph_ids = await _graph_ids(snapshot, which)
-    rows = await snapshot.all(matching(which, snapshot.dialect, limit, graph_ids=graph_ids, **order))
+    which, rare = await _rarest(snapshot, which, graph_ids)
+    rows = await snapshot.all(matching(which, snapshot.dialect, limit, graph_ids=graph_ids, rare=rare, **order))
     return [row.id for row in rows]
 
 
@@ -185,6 +198,32 @@ async def _graph_ids(snapshot: Snapshot, which: RunFilter) -> tuple[str, ...] | 
         return ids
     named = await snapshot.one(_NAMED, graph_id=which.graph_id, name=which.graph_name)
     return () if named is None else (which.graph_id,)
+
+
+async def _rarest(
+    snapshot: Snapshot, which: RunFilter, graph_ids: Sequence[str] | None
+) -> tuple[RunFilter, Rare | None]:
+    """Return the filter with its rarest tag first, and which part of the filter hardly any run matches."""
+    if which.id_prefix is not None and await _is_rare(snapshot, count_of_prefix(which.id_prefix)):
+        return which, Rare.PREFIX
+    if len(which.tags) + can_branch(graph_ids) + bool(which.statuses) < 2:
+        return which, None
+    counts = {tag: await _number(snapshot, tagged_count(tag, snapshot.dialect)) for tag in which.tags}
+    which = replace(which, tags=tuple(sorted(which.tags, key=lambda tag: counts[tag])))
+    if which.tags and counts[which.tags[0]] < RARE_MAX:
+        return which, Rare.TAG
+    if can_branch(graph_ids) and await _is_rare(snapshot, count_of_graphs(graph_ids or ())):
+        return which, Rare.GRAPH
+    return which, None
+
+
+async def _is_rare(snapshot: Snapshot, count: Any) -> bool:
+    return await _number(snapshot, count) < RARE_MAX
+
+
+async def _number(snapshot: Snapshot, query: Any) -> int:
+    row = await snapshot.one(query)
+    return int(row[0]) if row else 0
 
 
 async def _fitting(snapshot: Snapshot, run_ids: Sequence[str]) -> list[str]:
