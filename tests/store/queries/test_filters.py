@@ -177,8 +177,9 @@ async def test_a_filter_is_led_by_what_few_runs_have(
     async with opened(database, clock) as store:
         await fill(store, clock)
         every = list((await store.runs.page(RunFilter(), 1000)).items)
+        others: list[dict[str, Any]] = [{"graph_name": "etl"}, {"id_prefix": IDS[4][:4]}, {"id_prefix": IDS[4][:8]}]
         for statuses, tags in itertools.product([("failed",), ("queued", "completed")], [(), ("tier:a",), TAGS[:2]]):
-            for more in ({"graph_name": "etl"}, {"id_prefix": IDS[4][:4]}, {"id_prefix": IDS[4][:8]}):
+            for more in others:
                 which = RunFilter(statuses, tags=tuple(tags), **more)
                 assert await paged(store, which, 7) == [run.run_id for run in every if is_match(run, which)], which
 
