@@ -45,6 +45,9 @@ YIELD_S = 0.005
 SLICE_S = 0.001
 """The same for a run that is ahead of the disk, if this server carries others too."""
 
+CONFIRMS_MAX = 2
+"""How often an attempt makes sure of its slot if that takes too long as well, as on a busy database."""
+
 
 class Runner:
     """Carries one run from its claim until it rests, is told to stop or loses its lease."""
@@ -170,7 +173,17 @@ class Runner:
 
     async def begin(self) -> None:
         """Record that an attempt of a run that was taken over begins, so that its next takeover counts as a crash."""
-        if self._slot.is_stale:
+        await self._confirm_slot()
+        if self._run.crashes:
+            if not await self._store.leases.begin(self.lease):
+                raise LeaseLost(self.lease.run_id, self.lease.token)
+            await self._confirm_slot()
+
+    async def _confirm_slot(self) -> None:
+        """Make sure that the attempt still has its slot, if it got it a while ago. Raise Parked if it has none."""
+        confirms = 0
+        while self._slot.is_stale and confirms < CONFIRMS_MAX:
+            confirms += 1
             self.is_committing = True  # As in `_enter`.
             try:
                 await self._slot.confirm(self._run, self._pause())
@@ -179,8 +192,6 @@ class Runner:
                 raise
             finally:
                 self.is_committing = False
-        if self._run.crashes and not await self._store.leases.begin(self.lease):
-            raise LeaseLost(self.lease.run_id, self.lease.token)
 
     async def _make_move(self, move: Move) -> Run:
         """Make a move, commit its transition, and return the run after that. A run that gets no slot is parked.

@@ -21,7 +21,7 @@ from service.store.commands.queueing.admission import Asking
 from service.store.rows.records import Lease
 
 FRESH_S = MARGIN_US_MAX / 1e6
-"""An attempt that begins later than this after it got its slot first makes sure that it still has it."""
+"""An attempt that begins later than this after it asked for its slot first makes sure that it still has it."""
 
 Pause = Callable[[Unavailable], Awaitable[None]]
 
@@ -84,9 +84,11 @@ class Slot:
         if isinstance(move, CallTool):
             # If it has to wait on, it keeps its place.
             waiting = run if self._waited is None else run._replace(waited=self._waited)
-            entered = await self._acquire(self._asking(waiting, move, self.limit)._replace(is_again=True), pause)
+            asking, asked_at = self._asking(waiting, move, self.limit)._replace(is_again=True), time.monotonic()
+            entered = await self._acquire(asking, pause)
             if entered.status is not Status.RUNNING:
                 raise Parked(entered)
+            self.hold(asking, asked_at)
 
     def next_after(self, transition: Transition) -> Asking | None:
         """Return what the next attempt asks for if it follows the commit at once and has a limit."""

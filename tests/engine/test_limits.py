@@ -10,6 +10,7 @@ import pytest
 from service.core.queueing.limits import Limit
 from service.core.tool import JsonObject, Tool
 from service.engine import slot
+from service.store.commands.queueing import slots
 from tests.support.engine.harness import Bench, loop_until, running
 
 CALLED: list[str] = []
@@ -59,12 +60,24 @@ async def test_a_node_names_the_limit_before_its_tool_does(tmp_path: Path) -> No
         ]
 
 
+async def test_an_attempt_that_begins_late_counts_from_then_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here every attempt is late. It counts once all the same, and so does not wait for the next period."""
+    monkeypatch.setattr(slot, "FRESH_S", -1.0)
+    CALLED.clear()
+    async with running(tmp_path, note) as bench:
+        await bench.store.limits.put("rate", Limit(1, 1000))
+        await bench.start("late", {"start_node": "a", "nodes": {"a": {"tool": "note", "limit": "rate"}}})
+        assert (await bench.over("late")).status == "completed"
+        assert CALLED == ["late"]
+
+
 @pytest.mark.parametrize("tool", ["note", "note_on_a_thread"])
 async def test_an_attempt_that_begins_late_makes_sure_of_its_slot_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: str
 ) -> None:
-    """Here every attempt is late, so that it counts twice, and the second time there is no room for it."""
+    """Here every attempt is so late that it needs a slot anew, and there is none left."""
     monkeypatch.setattr(slot, "FRESH_S", -1.0)
+    monkeypatch.setattr(slots, "may_be_postponed", lambda *_: False)
     CALLED.clear()
     async with running(tmp_path, note, note_on_a_thread, threads=1) as bench:
         await bench.store.limits.put("rate", Limit(1, 1000))

@@ -59,18 +59,29 @@ def free_slots(limit: Limit, held: int) -> int:
 def turns(limit: Limit, started: int, begun_us: Mapping[int, int], now_us: int, count: int) -> list[int]:
     """Return when the next `count` attempts may begin, if each begins at the earliest time.
 
-    Attempts are numbered from 1 in the order in which they begin. `started` is the number of the last one, and
-    `begun_us` has the times of earlier ones by number. One that is missing began too long ago to matter. All times
-    are in microseconds. An attempt may begin once a whole period has passed since the one that is `max` before it.
+    Attempts are numbered from 1 in the order in which they get their slots. `started` is the number of the last one,
+    and `begun_us` has the times of earlier ones by number. One that is missing began too long ago to matter. All times
+    are in microseconds. An attempt may begin once a whole period has passed since the one that is `max` before it,
+    and not before those with lower numbers: `may_be_postponed` relies on that.
     """
     if limit.per_s is None:
         raise ValueError("the limit has no period")
     period_us = period_of(limit.per_s)
     known = dict(begun_us)
+    latest_us = now_us
     for number in range(started + 1, started + 1 + count):
         earlier = known.get(number - limit.max)
-        known[number] = now_us if earlier is None else max(now_us, earlier + period_us)
+        latest_us = latest_us if earlier is None else max(latest_us, earlier + period_us)
+        known[number] = latest_us
     return [known[number] for number in range(started + 1, started + 1 + count)]
+
+
+def may_be_postponed(limit: Limit, begun_us: int, now_us: int) -> bool:
+    """Return whether an attempt that got its slot at `begun_us` may begin now instead.
+
+    Within the period, no other attempt has got a slot because this one had left the period.
+    """
+    return limit.per_s is not None and now_us < begun_us + period_of(limit.per_s)
 
 
 def period_of(per_s: float) -> int:

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from service.core.after import after
 from service.core.errors import Invalid
 from service.core.moves import CallTool, NoSlot, next_move
-from service.core.queueing.limits import Limit, Place, admitted, fault_of_name, free_slots, period_of, turns
+from service.core.queueing.limits import (
+    Limit,
+    Place,
+    admitted,
+    fault_of_name,
+    free_slots,
+    may_be_postponed,
+    period_of,
+    turns,
+)
 from service.core.run import Event, Wait, WaitKind
 from service.core.tool import Tool
 from service.core.transitions import Status
@@ -40,6 +49,27 @@ def test_no_period_holds_more_than_max_and_none_begins_later_than_it_has_to(
         earlier = every[:number]
         is_earliest = at_us == now_us or len([other for other in earlier if other > at_us - 1 - period_us]) >= limit.max
         assert is_earliest
+
+
+@given(limits, st.lists(st.tuples(st.integers(0, 1_000_000), st.integers(1, 6)), max_size=40))
+def test_no_period_holds_more_than_max_if_attempts_begin_later_than_they_may(
+    limit: Limit, actions: list[tuple[int, int]]
+) -> None:
+    """Each action lets time pass, and then begins an attempt late or gives a slot to one that asks."""
+    now_us, begun = 0, dict[int, int]()
+    for pause, back in actions:
+        now_us += pause
+        late = len(begun) + 1 - back
+        if back > 1 and late >= 1 and may_be_postponed(limit, begun[late], now_us):
+            begun[late] = now_us
+        else:
+            free = sum(at_us <= now_us for at_us in turns(limit, len(begun), begun, now_us, limit.max))
+            begun |= {len(begun) + 1 + number: now_us for number in range(min(free, back))}
+    times = sorted(begun.values())
+    assert all(
+        later - earlier >= period_of(limit.per_s or 0)
+        for earlier, later in zip(times, times[limit.max :], strict=False)
+    )
 
 
 def test_attempts_that_are_not_known_began_too_long_ago_to_matter() -> None:

@@ -301,15 +301,27 @@ async def test_a_deleted_run_still_counts_towards_the_period(store: Store, datab
     assert list(await claim_all(store)) == ["b"]
 
 
-async def test_an_attempt_that_makes_sure_of_its_slot_begins_anew_in_the_period(store: Store, clock: Clock) -> None:
-    await store.limits.put(LIMIT, Limit(2, 10))
+async def test_an_attempt_that_makes_sure_of_its_slot_counts_from_then_on(store: Store, clock: Clock) -> None:
+    await store.limits.put(LIMIT, Limit(2, 2))
     await queue_limited(store, "a")
     claimed = (await enter_all(store, "a"))["a"]
     assert is_in(await enter(store, claimed))  # The command was executed again: it counts once.
     assert (await store.limits.get(LIMIT)).in_use in (0, 1)  # By the clock of the database, which is another one here.
-    clock.advance(1)
-    assert is_in(await store.limits.acquire(asking_of(claimed)._replace(is_again=True)))
-    clock.advance(1)
+    await queue_limited(store, "b")
+    assert list(await enter_all(store, "b")) == ["b"]
+    for _ in range(2):  # Each time it counts once.
+        clock.advance(0.8)
+        assert is_in(await store.limits.acquire(asking_of(claimed)._replace(is_again=True)))
+    await queue_limited(store, "c")
+    clock.advance(0.5)  # `b` has left the period, and `a` has not.
+    assert await enter_all(store, "c") == {}
+    clock.advance(1.7)
+    assert list(await enter_all(store, "c")) == ["c"]
+    clock.advance(2.5)
+    for run_id in "de":
+        await queue_limited(store, run_id)
+    assert list(await enter_all(store, "d", "e")) == ["d", "e"]
+    # It has left the period meanwhile, so that others have its place.
     assert not is_in(await store.limits.acquire(asking_of(claimed)._replace(is_again=True)))
 
 

@@ -20,6 +20,7 @@ from service.store.commands.queueing.slots import (
     limit_of,
     note_starts,
     openings,
+    postpone_start,
     slots_of,
     take_slot,
 )
@@ -68,12 +69,14 @@ def _admit_at(transaction: Transaction, name: str, asked: Sequence[Asking]) -> l
     row = transaction.one(_LOCKED, name=name)
     limit, started = (None, 0) if row is None else (limit_of(row), row[2])
     slots = slots_of(transaction, name)
-    is_rate = limit is not None and limit.per_s is not None
     mine = {tuple(slot[:3]) for slot in slots if slot.is_live}
     # A live slot of this very attempt: the command is executed again, or the attempt makes sure of its slot.
     kept, new = list[Asking](), list[Asking]()
     for asking in asked:
-        (kept if asking.key in mine and not (is_rate and asking.is_again) else new).append(asking)
+        is_kept = asking.key in mine
+        if is_kept and asking.is_again and limit is not None and limit.per_s is not None:
+            is_kept = postpone_start(transaction, name, limit, asking.key)
+        (kept if is_kept else new).append(asking)
     if limit is not None and new:
         new = _first(transaction, name, limit, started, slots, new)
     for asking in new:

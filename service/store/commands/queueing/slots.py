@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, bindparam, case, delete, or_, select, update
+from sqlalchemy import and_, bindparam, case, delete, or_, select, text, update
 
-from service.core.queueing.limits import Limit, Place, free_slots, period_of, turns
+from service.core.queueing.limits import Limit, Place, free_slots, may_be_postponed, period_of, turns
 from service.core.run import WaitKind
 from service.core.transitions import Status
 from service.store.database.clock import microseconds, text_of
@@ -74,6 +74,14 @@ _FORGET = Statement(
         limit_starts.c.name == bindparam("name"),
         limit_starts.c.number <= bindparam("last"),
         limit_starts.c.begun_at <= bindparam("until"),
+    )
+)
+_SINCE = Statement(select(slots.c.since).where(slots.c.run_id == bindparam("run_id")))
+# Attempts that got their slots at the same time are as good as one another.
+_POSTPONE = Statement(
+    text(
+        "UPDATE limit_starts SET begun_at = :begun_at WHERE name = :name AND number = (SELECT min(number)"
+        " FROM limit_starts WHERE name = :name AND begun_at >= :since AND begun_at <= :until) RETURNING number"
     )
 )
 _COUNT_STARTED = Statement(
@@ -161,7 +169,7 @@ def note_starts(transaction: Transaction, name: str, limit: Limit, started: int,
     if limit.per_s is None or not count:
         return
     now_us = transaction.moment.now_us
-    begun_at = text_of(now_us + 999)  # Rounded up, so that the period never ends too early.
+    begun_at = _begun_at(now_us)
     rows: list[Row] = [
         {"name": name, "number": number, "begun_at": begun_at} for number in range(started + 1, started + count + 1)
     ]
@@ -169,6 +177,24 @@ def note_starts(transaction: Transaction, name: str, limit: Limit, started: int,
     transaction.execute(_COUNT_STARTED, limit=name, last_started=started + count)
     until = text_of(now_us - period_of(limit.per_s))
     transaction.execute(_FORGET, name=name, last=started + count - limit.max, until=until)
+
+
+def postpone_start(transaction: Transaction, name: str, limit: Limit, key: tuple[str, int, int]) -> bool:
+    """Let an attempt that has had its slot for a while count from now on. Return False if it needs a slot anew."""
+    now_us = transaction.moment.now_us
+    since_us = microseconds(transaction.one(_SINCE, run_id=key[0])[0])
+    if not may_be_postponed(limit, since_us, now_us):
+        return False
+    since, until = text_of(since_us), text_of(since_us + 1000)
+    found = transaction.one(_POSTPONE, name=name, begun_at=_begun_at(now_us), since=since, until=until)
+    if found is not None:
+        take_slot(transaction, name, *key)
+    return found is not None
+
+
+def _begun_at(us: int) -> str:
+    """Return a time as `limit_starts` has it: rounded up, so that the period never ends too early."""
+    return text_of(us + 999)
 
 
 def limit_of(row: Any) -> Limit:

@@ -80,6 +80,25 @@ FROM limit_starts
 WHERE limit_starts.name = :name::VARCHAR COLLATE "C" AND limit_starts.number <= :last::BIGINT
     AND limit_starts.begun_at <= :until::TIMESTAMP WITH TIME ZONE;
 
+-- _SINCE
+-- on sqlite
+SELECT slots.since
+FROM slots
+WHERE slots.run_id = :run_id;
+-- on postgresql
+SELECT slots.since
+FROM slots
+WHERE slots.run_id = :run_id::VARCHAR COLLATE "C";
+
+-- _POSTPONE
+-- on sqlite and postgresql
+UPDATE limit_starts
+SET begun_at = :begun_at
+WHERE name = :name AND number = (SELECT min(number)
+FROM limit_starts
+WHERE name = :name AND begun_at >= :since AND begun_at <= :until)
+RETURNING number;
+
 -- _COUNT_STARTED
 -- on sqlite
 UPDATE limits
