@@ -26,7 +26,7 @@ class PostedGraphs:
         """Read a definition, its children named by their ids. Raise Invalid with all faults."""
         named = {found.graph for found in child_graphs(document)}
         ids = {name: name if name in self._by_id else self._ids[name] for name in named if self._knows(name)}
-        if missing := missing_graphs(document, ids):
+        if missing := missing_graphs(document, ids, self._ids):
             raise Invalid(missing)
         graph = read_graph(pin(document, ids), self._tools)
         self._by_id[graph.id] = graph

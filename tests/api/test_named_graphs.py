@@ -19,6 +19,37 @@ def test_a_run_starts_by_the_latest_graph_of_a_name(http: httpx.Client) -> None:
     assert (run["graph_id"], run["state"]) == (latest, {"n": 2})
 
 
+def test_a_graph_that_is_posted_again_is_the_latest_of_its_name(http: httpx.Client) -> None:
+    first = create(http, named("again", "add"))
+    second = create(http, named("again", "add", "add"))
+    schedule = {"graph": "again", "every_s": 3600, "initial_state": {"n": 0}}
+    assert http.put("/schedules/again", json=schedule).status_code == 201
+    for latest in (second, first, second):
+        created_at = http.get(f"/graph/{latest}").json()["created_at"]
+        assert create(http, named("again", *(["add"] if latest == first else ["add", "add"]))) == latest
+        assert http.get(f"/graph/{latest}").json()["created_at"] == created_at
+        for path, body in (
+            ("/graph/run", {"graph": "again", "initial_state": {"n": 0}}),
+            ("/schedules/again/trigger", {}),
+        ):
+            run_id = http.post(path, json=body).json()["run_id"]
+            assert http.get(f"/runs/{run_id}").json()["graph_id"] == latest, path
+        parent = create(http, graph({"graph": "again", "into": "x"}))
+        assert http.get(f"/graph/{parent}").json()["definition"]["nodes"]["a"]["graph"] == latest
+    http.delete("/schedules/again")
+
+
+def test_a_misspelt_name_of_a_child_has_a_hint(http: httpx.Client) -> None:
+    create(http, named("clean_addresses", "add"))
+    nodes = {"a": {"graph": "clean_adresses", "into": "x"}, "b": {"graphs": {"c": "clean_address"}, "into": "x"}}
+    refused = http.post("/graph/create", json={"start_node": "a", "nodes": nodes}).json()["errors"]
+    hint = "; did you mean 'clean_addresses'?"
+    assert [fault["message"] for fault in refused] == [
+        f"no graph 'clean_adresses'{hint}",
+        f"no graph 'clean_address'{hint}",
+    ]
+
+
 def test_a_key_identifies_the_name_and_not_the_graph(http: httpx.Client) -> None:
     create(http, named("keyed", "add"))
     call = {"json": {"graph": "keyed"}, "headers": {"Idempotency-Key": "named"}}

@@ -22,6 +22,7 @@ from service.core.graph import Graph
 from service.core.syntax.ids import is_graph_id
 from service.core.syntax.pointer import pointer
 from service.core.validation import FAULTS_MAX, child_graphs, missing_graphs, pin, read_graph
+from service.core.validation.spelling import COMPARED_MAX
 
 router = strict_router(tags=["graphs"])
 
@@ -55,6 +56,8 @@ async def _read(request: Request, document: Any, services: Services) -> Graph:
     """
     ids = await _ids_of_children(document, services)
     missing = missing_graphs(document, ids)
+    if missing:
+        missing = missing_graphs(document, ids, await services.store.graphs.newest_names(COMPARED_MAX))
     try:
         graph = await off_loop(request, lambda: read_graph(pin(document, ids), services.tools))
     except Invalid as error:

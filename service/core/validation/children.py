@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from service.core.errors import Fault
 from service.core.syntax.pointer import pointer
 from service.core.validation.faults import FAULTS_MAX, Place
+from service.core.validation.spelling import closest
+
+HINTS_MAX = 10
+"""Each hint compares a name with up to COMPARED_MAX others."""
 
 
 class ChildGraph(NamedTuple):
@@ -35,10 +39,16 @@ def pin(document: Any, ids: Mapping[str, str]) -> Any:
     return {**document, "nodes": nodes}
 
 
-def missing_graphs(document: Any, ids: Mapping[str, str]) -> list[Fault]:
-    """Return a fault for each graph that `document` names and that is not in `ids`."""
+def missing_graphs(document: Any, ids: Mapping[str, str], names: Collection[str] = ()) -> list[Fault]:
+    """Return a fault for each graph that `document` names and that is not in `ids`.
+
+    The first few have a hint at the name among `names` that resembles it.
+    """
     missing = [found for found in child_graphs(document) if found.graph not in ids]
-    return [Fault(pointer(*at), f"no graph {graph!r:.200}") for at, graph in missing[:FAULTS_MAX]]
+    return [
+        Fault(pointer(*at), f"no graph {graph!r:.200}{closest(graph, names) if number < HINTS_MAX else ''}")
+        for number, (at, graph) in enumerate(missing[:FAULTS_MAX])
+    ]
 
 
 def _places(document: Any) -> Iterator[ChildGraph]:

@@ -11,15 +11,19 @@ from service.core.errors import Invalid, NotFound
 from service.store.database.clock import shown
 from service.store.database.reader import Reader
 from service.store.queries.pages import cut
-from service.store.queries.runs.filter import graphs_named
+from service.store.queries.runs.filter import is_named
 from service.store.rows.records import GraphRecord, Page
-from service.store.schema.models import graphs
+from service.store.schema.models import NAME_CHARS_INDEXED, graphs
 
 IDS_AT_ONCE = 1000
 """Parameters of one statement; databases limit their number."""
 
 _GRAPH = select(graphs).where(graphs.c.id == bindparam("graph_id"))
 _KNOWN = select(graphs.c.id).where(graphs.c.id.in_(bindparam("graph_ids", expanding=True)))
+
+
+LATEST = func.coalesce(graphs.c.posted_again_at, graphs.c.created_at)
+"""When a graph was posted last, as far as it counts for its name: the index has this expression."""
 
 
 def _newest(*columns: Any) -> Any:
@@ -32,14 +36,15 @@ _PLACE = select(graphs.c.created_at, graphs.c.id).where(graphs.c.id == bindparam
 _BEFORE = tuple_(graphs.c.created_at, graphs.c.id) < tuple_(bindparam("created_at"), bindparam("graph_id"))
 NEWEST = _newest(*_SHOWN)
 NEWEST_BEFORE = _newest(*_SHOWN).where(_BEFORE)
+NEWEST_NAMES = _newest(func.substr(graphs.c.name, 1, NAME_CHARS_INDEXED).label("name"))
 SIZES_OF_NEWEST = _newest(*_SIZES)
 SIZES_OF_NEWEST_BEFORE = _newest(*_SIZES).where(_BEFORE)
-"""Parameters of these four: limit, and with BEFORE also the created_at and graph_id of the last graph seen."""
+"""Parameters of these five: limit, and with BEFORE also the created_at and graph_id of the last graph seen."""
 
 
-def newest_named(name: str) -> Any:
-    """Select the id of the newest graph of that name."""
-    return graphs_named(name).order_by(graphs.c.id.desc()).limit(1)
+def latest_named(name: str) -> Any:
+    """Select the id of the graph of that name that was posted last."""
+    return select(graphs.c.id).where(is_named(name)).order_by(LATEST.desc(), graphs.c.id.desc()).limit(1)
 
 
 class GraphQueries:
@@ -65,15 +70,20 @@ class GraphQueries:
         return found
 
     async def latest(self, names: Collection[str]) -> dict[str, str]:
-        """Return the ids of the newest graphs of those of `names` that graphs have."""
+        """Return the ids of the graphs that were posted last, of those of `names` that graphs have."""
         found: dict[str, str] = {}
         if names:
             async with self._reader.snapshot() as snapshot:
                 for name in sorted(names):
-                    row = await snapshot.one(newest_named(name))
+                    row = await snapshot.one(latest_named(name))
                     if row is not None:
                         found[name] = row.id
         return found
+
+    async def newest_names(self, count: int) -> list[str]:
+        """Return the names of the newest `count` graphs, newest first, cut after NAME_CHARS_INDEXED characters."""
+        async with self._reader.snapshot() as snapshot:
+            return list(dict.fromkeys([row.name for row in await snapshot.all(NEWEST_NAMES, limit=count)]))
 
     async def page(self, limit: int, cursor: str | None = None) -> Page:
         """Return graphs, newest first. The cursor is the id of the last graph seen; Invalid if no graph has it.

@@ -24,14 +24,18 @@ _NEVER_DUE = one_of("status", [status for status in Status if status not in CLAI
 _IS_OVER = one_of("status", [status for status in Status if status in OVER])
 
 
+NAME_CHARS_INDEXED = 200
+"""How much of a graph's name its indexes have, since an entry of PostgreSQL's indexes is bounded."""
+
+
 class GraphRow(Row):
     """A graph. Its id derives from its content, so it never changes."""
 
     __tablename__ = "graphs"
     __table_args__ = (
         Index("graphs_newest", "created_at", "id"),
-        # The beginning of the name, since an entry of PostgreSQL's indexes is bounded.
         Index("graphs_by_name", text("substr(name, 1, 200)"), "created_at"),
+        Index("graphs_latest", text("substr(name, 1, 200)"), text("coalesce(posted_again_at, created_at)")),
     )
 
     id: Mapped[Key] = mapped_column(primary_key=True)
@@ -39,6 +43,7 @@ class GraphRow(Row):
     start_node: Mapped[str]
     definition: Mapped[str]  # canonical JSON
     created_at: Mapped[Time]
+    posted_again_at: Mapped[Time | None]  # last, when another graph was the latest of the name
 
 
 class RunRow(Row):

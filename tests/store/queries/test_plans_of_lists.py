@@ -8,7 +8,7 @@ import pytest
 
 from service.core.run import Level, WaitKind
 from service.store.database.sqlite.connections import Sqlite
-from service.store.queries.graphs import newest_named
+from service.store.queries.graphs import latest_named
 from service.store.queries.runs import keys, mailbox, steps
 from service.store.queries.runs import listing as run_list
 from service.store.queries.runs import path as run_path
@@ -85,8 +85,8 @@ def test_what_no_index_leads_is_read_in_order(database: Sqlite, which: RunFilter
 
 
 def test_graphs_are_found_by_name(database: Sqlite) -> None:
-    for query in (graphs_named("g"), newest_named("g")):
-        assert_searches(database, query, "graphs_by_name (<expr>=?)")
+    assert_searches(database, graphs_named("g"), "graphs_by_name (<expr>=?)")
+    assert_searches(database, latest_named("g"), "graphs_latest (<expr>=?)")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_an_unfinished_run_of_a_schedule_is_searched_by_name_and_status(database
 
 
 def test_a_graph_is_searched_by_its_name(database: Sqlite) -> None:
-    assert_searches(database, schedules._LATEST_NAMED, "SEARCH graphs USING INDEX graphs_by_name (<expr>=?)")
+    assert_searches(database, schedules._LATEST_NAMED, "SEARCH graphs USING INDEX graphs_latest (<expr>=?)")
 
 
 def test_a_change_of_status_searches_the_deliveries_of_its_run(database: Sqlite) -> None:

@@ -42,7 +42,7 @@ def test_the_checks_mirror_the_statuses(database: Database, status: Status) -> N
         )
 
     with sql(database) as session:
-        session.execute("INSERT INTO graphs VALUES ('g', '', 'a', '{}', '2030-01-01')")
+        session.execute("INSERT INTO graphs VALUES ('g', '', 'a', '{}', '2030-01-01', NULL)")
         for wrong in columns:
             # What waits may wait without a due time: for a signal, say.
             if (status, wrong) != (Status.WAITING, "due_at"):

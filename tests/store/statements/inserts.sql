@@ -37,11 +37,12 @@ INSERT INTO deliveries (run_id, number, event, payload, host, state, attempts, d
 
 -- insert into graphs
 -- on sqlite
-INSERT INTO graphs (id, name, start_node, definition, created_at)
-VALUES (?, ?, ?, ?, ?), (?, ?, ?, ?, ?);
+INSERT INTO graphs (id, name, start_node, definition, created_at, posted_again_at)
+VALUES (?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?);
 -- on postgresql
-INSERT INTO graphs (id, name, start_node, definition, created_at) SELECT unnest(%s::TEXT[]),
-    unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]);
+INSERT INTO graphs (id, name, start_node, definition, created_at, posted_again_at) SELECT unnest(%s::TEXT[]),
+    unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::TEXT[]), unnest(%s::TIMESTAMP WITH TIME ZONE[]),
+    unnest(%s::TIMESTAMP WITH TIME ZONE[]);
 
 -- insert into idempotency_keys
 -- on sqlite

@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from service.core.run import Level, WaitKind
 from service.store import commands, database, queries, rows
 from service.store.database.statements import ForRows, Statement, insert_into
-from service.store.queries.graphs import newest_named
+from service.store.queries.graphs import latest_named
 from service.store.queries.runs.filter import (
     Rare,
     RunFilter,
@@ -87,7 +87,7 @@ _EXAMPLES: dict[str, dict[str, Callable[[str], Any]]] = {
         ),
         "graphs_named": lambda _: graphs_named("g"),
     },
-    "service.store.queries.graphs": {"newest_named": lambda _: newest_named("g")},
+    "service.store.queries.graphs": {"latest_named": lambda _: latest_named("g")},
     "service.store.queries.runs.steps": {
         "numbers of all": lambda _: numbers_of(None, is_newest_first=True),
         "numbers of a node": lambda _: numbers_of("a", is_newest_first=False),

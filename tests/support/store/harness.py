@@ -32,7 +32,7 @@ from service.store.rows.records import Claimed, Lease
 from service.store.schema.models import metadata
 from tests.support.postgres import remove_rows
 
-HEAD = "0012"
+HEAD = "0013"
 """The newest revision of the schema."""
 BYTES_MAX = 2**26
 LEASE_S = 15.0

@@ -21,12 +21,10 @@ from service.store.database.clock import text_of
 from service.store.database.statements import constant
 from service.store.rows.states import slot_of
 from service.store.schema.kept import is_kept
-from service.store.schema.models import graphs, run_tags, runs, waits
+from service.store.schema.models import NAME_CHARS_INDEXED, graphs, run_tags, runs, waits
 
 BRANCHES_MAX = 100
 """The most queries in a UNION. If more graphs have the name, the name of each run's graph is looked up instead."""
-NAME_CHARS_INDEXED = 200
-"""How much of a graph's name its index has, since an entry of PostgreSQL's indexes is bounded."""
 PREFIX_CHARS_SELECTIVE = 9
 """A prefix of this length names the runs created within about a minute, since an id begins with its time."""
 RARE_MAX = 1000
@@ -76,15 +74,15 @@ class Rare(Enum):
 
 def graphs_named(name: str) -> Any:
     """Select the ids of the graphs of that name, newest first, up to one more than BRANCHES_MAX."""
+    return select(graphs.c.id).where(is_named(name)).order_by(graphs.c.created_at.desc()).limit(BRANCHES_MAX + 1)
+
+
+def is_named(name: str) -> Any:
+    """Return the condition that a graph has that name."""
     # Constants, since an index of an expression is used for that expression only.
     start = func.substr(graphs.c.name, constant(1), constant(NAME_CHARS_INDEXED))
-    return (
-        select(graphs.c.id)
-        # Of a plain equality SQLite would put the name into `substr` too, and no longer see the index's expression.
-        .where(start == name[:NAME_CHARS_INDEXED], _without_index(graphs.c.name, "sqlite") == name)
-        .order_by(graphs.c.created_at.desc())
-        .limit(BRANCHES_MAX + 1)
-    )
+    # Of a plain equality SQLite would put the name into `substr` too, and no longer see the index's expression.
+    return and_(start == name[:NAME_CHARS_INDEXED], _without_index(graphs.c.name, "sqlite") == name)
 
 
 def matching(

@@ -19,16 +19,13 @@ from service.store.database.transaction import Transaction
 from service.store.rows.first_states import FirstStates
 from service.store.rows.operations.timetable import Timetable
 from service.store.rows.runs import NewRun, insert_runs, start_nodes
-from service.store.schema.models import runs
-
-_NAME_CHARS_INDEXED = 200
-"""How much of a graph's name its index has."""
+from service.store.schema.models import NAME_CHARS_INDEXED, runs
 
 # Without the concatenation, SQLite would not see the index's expression.
 _LATEST_NAMED = Statement(
     text(
         "SELECT id, start_node FROM graphs WHERE substr(name, 1, 200) = :beginning AND name || '' = :name"
-        " ORDER BY created_at DESC, id DESC LIMIT 1"
+        " ORDER BY coalesce(posted_again_at, created_at) DESC, id DESC LIMIT 1"
     )
 )
 _MARK = ForRows(
@@ -130,7 +127,7 @@ def graph_of(transaction: Transaction, graph_id: str | None, graph_name: str | N
         node = start_nodes(transaction, [graph_id]).get(graph_id)
         return None if node is None else (graph_id, node)
     name = graph_name or ""
-    row = transaction.one(_LATEST_NAMED, beginning=name[:_NAME_CHARS_INDEXED], name=name)
+    row = transaction.one(_LATEST_NAMED, beginning=name[:NAME_CHARS_INDEXED], name=name)
     return None if row is None else (row[0], row[1])
 
 

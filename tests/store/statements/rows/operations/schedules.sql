@@ -3,7 +3,7 @@
 SELECT id, start_node
 FROM graphs
 WHERE substr(name, 1, 200) = :beginning AND name || '' = :name
-ORDER BY created_at DESC, id DESC LIMIT 1;
+ORDER BY coalesce(posted_again_at, created_at) DESC, id DESC LIMIT 1;
 
 -- _MARK
 -- on sqlite
