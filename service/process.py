@@ -8,12 +8,16 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 LAST_RESORT_S = 14.0
 """A stop that takes longer ends the process. Everything acknowledged is on disk by then."""
+
+ACTIVE_SHARE = 8
+"""The states of the runs that a server executes may take one part in so many of its memory."""
 
 _UVICORN_DEFAULTS = {"host": "127.0.0.1", "port": "8000"}
 
@@ -51,6 +55,26 @@ def end_at_last() -> None:
     timer = threading.Timer(LAST_RESORT_S, os._exit, (0,))
     timer.daemon = True
     timer.start()
+
+
+def default_active_bytes_max(state_bytes_max: int) -> int:
+    """Return how many bytes the states of all executed runs may have. There is always room for two large runs."""
+    return max(memory_bytes() // ACTIVE_SHARE, 2 * state_bytes_max)
+
+
+def memory_bytes() -> int:
+    """Return how much memory this process may use: that of the machine, or the limit of its cgroup."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    with suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            file = f"/sys/fs/cgroup{path}/memory.max"
+            if controllers:
+                file = f"/sys/fs/cgroup/memory{path}/memory.limit_in_bytes"
+            if not controllers or "memory" in controllers.split(","):
+                with suppress(OSError, ValueError):  # Without a limit the file says `max`.
+                    limits.append(int(Path(file).read_text()))
+    return min(limits)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from service.core.validation import read_graph
 from service.engine.engine import Engine, EngineSettings
 from service.engine.guard import forks
 from service.engine.guard.watchdog import Watchdog, end_process, report_trouble
+from service.process import default_active_bytes_max
 from service.settings import Settings
 from service.store import Store
 from service.store.database.protocol import Ownership
@@ -155,6 +156,7 @@ def engine_settings(settings: Settings, runs_folder: Path, tools: Tools) -> Engi
         active_runs_max=settings.max_active_runs,
         tool_threads_max=settings.tool_threads,
         state_bytes_max=settings.state_bytes_max,
+        active_bytes_max=settings.active_bytes_max or default_active_bytes_max(settings.state_bytes_max),
         lease_s=settings.lease_seconds,
         # -P: modules are found where this process finds them, and not in the working directory before all else.
         isolated_command=(sys.executable, "-P", "-m", "service", "isolated"),

@@ -40,6 +40,8 @@ class Settings:
     body_bytes_max: int = 1 * MIB
     state_bytes_max: int = 16 * MIB
     upload_bytes_max: int = 256 * MIB
+    active_bytes_max: int | None = None
+    """The most bytes of the states of all runs that are executed at a time; None: a share of the memory."""
     log_format: str = "text"
     log_level: str = "warning"
     prune_after: float | None = None
@@ -68,6 +70,7 @@ class Settings:
             body_bytes_max=given.integer("BODY_BYTES_MAX", cls.body_bytes_max, 1, 2**40),
             state_bytes_max=given.integer("STATE_BYTES_MAX", cls.state_bytes_max, 2, 2**30),
             upload_bytes_max=given.integer("UPLOAD_BYTES_MAX", cls.upload_bytes_max, 1, 2**50),
+            active_bytes_max=given.integer("ACTIVE_BYTES_MAX", 0, 1, 2**50) or None,
             log_format=given.choice("LOG_FORMAT", cls.log_format, ("text", "json")),
             log_level=given.choice("LOG_LEVEL", cls.log_level, ("debug", "info", "warning", "error")),
             prune_after=given.duration_s("PRUNE_AFTER"),

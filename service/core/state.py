@@ -49,6 +49,11 @@ class State:
         empty = cls({})
         return empty.apply(empty.changes_to(value, given={}, bytes_max=bytes_max))
 
+    @property
+    def byte_length(self) -> int:
+        """The bytes of all values."""
+        return sum([entry.byte_length for entry in self.entries.values()])
+
     def to_object(self) -> dict[str, Any]:
         """Return a fresh copy as a dict, which the caller may change."""
         return {key: self._decoded(key, entry.text) for key, entry in self.entries.items()}

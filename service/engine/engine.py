@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -52,6 +53,8 @@ class EngineSettings:
     """The command that starts a process for isolated tools, see isolation/main.py."""
     isolated_tools: Callable[[], Any] = dict
     """Returns what such a process has to load, as JSON."""
+    active_bytes_max: float = math.inf
+    """The most bytes of the states of all runs that are executed at a time."""
 
 
 class Engine:
@@ -196,7 +199,9 @@ class Engine:
             self._isolation,
             tool_loop,
         )
-        self._supervisor = Supervisor(self._store, attempts, settings.active_runs_max, self._family)
+        self._supervisor = Supervisor(
+            self._store, attempts, settings.active_runs_max, settings.active_bytes_max, self._family
+        )
         self._detector = BlockDetector(tool_loop, self._supervisor.runners)
         self._heartbeat = heartbeat = Heartbeat(
             self._store,

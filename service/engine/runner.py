@@ -96,6 +96,15 @@ class Runner:
         return self._run.status is Status.WAITING
 
     @property
+    def state_bytes(self) -> int:
+        """The bytes of the run's state."""
+        return self._run.state.byte_length
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping
+
+    @property
     def is_attempting(self) -> bool:
         return self.lines is not None
 

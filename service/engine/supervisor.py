@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from service.core.errors import LeaseLost, Unavailable
@@ -28,17 +29,32 @@ YIELD_S = 0.05
 """How long due runs are left to servers that carry fewer runs."""
 CLAIMS_MAX = 100
 """Runs claimed in one transaction."""
+MEASURE_EVERY_S = 0.25
+"""How often the states of all carried runs are measured."""
+FULL_SHARE = 7 / 8
+"""Down to this share of the bound on states large runs are stopped when others wait for room."""
 
 
 class Supervisor:
     """Claims runs on the engine's loop; `runners` and `drop` may be called from other threads."""
 
-    def __init__(self, store: Store, attempts: Attempts, active_runs_max: int, family: str | None = None) -> None:
-        """`family` is the id of a run: claim only this run and its descendants."""
+    def __init__(
+        self, store: Store, attempts: Attempts, active_runs_max: int, active_bytes_max: float, family: str | None = None
+    ) -> None:
+        """`family` is the id of a run: claim only this run and its descendants.
+
+        No runs are claimed while the states of those that are carried have `active_bytes_max` bytes or more.
+        """
         self._store = store
         self._family = family
         self._attempts = attempts
         self._active_runs_max = active_runs_max
+        self._active_bytes_max = active_bytes_max
+        self._state_bytes = 0
+        """The states of all carried runs, as last measured, and of those claimed since."""
+        self._measured_at = 0.0
+        self._is_short_of_bytes = False
+        """Whether the last claim was cut short because the states were large."""
         self._carried: dict[str, tuple[Runner, asyncio.Task[None]]] = {}
         self.is_claiming = False
         """Whether this process can claim runs; a fault of the database does not make it False."""
@@ -117,11 +133,11 @@ class Supervisor:
         room = min(self._active_runs_max - len(self._carried), CLAIMS_MAX)
         if room <= 0:
             return POLL_S
+        if (room_bytes := self._room_bytes()) <= 0:
+            return MEASURE_EVERY_S
         try:
             share = await self._count_to_claim(room)
-            claim = self._store.leases.claim
-            held, tools = self._carried.keys(), self._attempts.tools
-            claimed = await claim(share, held, family=self._family, tools=tools) if share else []
+            claimed = await self._claim_up_to(share, room_bytes) if share else []
             self.is_claiming = True
         except Unavailable as error:
             self.is_claiming = True
@@ -132,14 +148,47 @@ class Supervisor:
             # A fault of the engine, or a database whose schema is being changed: carried runs go on.
             logger.exception("no run can be claimed now")
             return POLL_S
+        claimed_bytes = sum(each.run.state.byte_length for each in claimed)
+        self._state_bytes += claimed_bytes
+        self._is_short_of_bytes = claimed_bytes >= room_bytes
         for each in claimed:
             runner = Runner(each, self._store, self._attempts, self._is_alone)
             if self._stopping:  # `stop` was called during the claim.
                 runner.stop()
             self._carried[each.lease.run_id] = (runner, tasks.create_task(self._carry(each, runner)))
+        if self._is_short_of_bytes:
+            return MEASURE_EVERY_S
         if len(claimed) < share:
             return min(POLL_S, self._store.leases.next_due_s)
         return 0.0 if self._takes_share else YIELD_S
+
+    async def _claim_up_to(self, count: int, bytes_max: float) -> list[Claimed]:
+        held, tools = self._carried.keys(), self._attempts.tools
+        return await self._store.leases.claim(count, held, family=self._family, tools=tools, bytes_max=bytes_max)
+
+    def _room_bytes(self) -> float:
+        """Return how many bytes of states may still be claimed. Now and then, measure those of the carried runs."""
+        now = time.monotonic()
+        if now >= self._measured_at + MEASURE_EVERY_S:
+            self._measured_at = now
+            sizes = {runner: runner.state_bytes for runner in self.runners()}
+            self._state_bytes = sum(sizes.values())
+            share = FULL_SHARE if self._is_short_of_bytes else 1
+            if self._state_bytes > share * self._active_bytes_max:
+                self._stop_large_runs(sizes, share * self._active_bytes_max)
+        return self._active_bytes_max - self._state_bytes
+
+    def _stop_large_runs(self, sizes: Mapping[Runner, int], bytes_max: float) -> None:
+        """Stop large runs at their next step boundaries until the states of the others have at most `bytes_max` bytes.
+
+        They are queued again behind those that wait, so that large runs take turns. One run always goes on.
+        """
+        going_on = {runner: size for runner, size in sizes.items() if not runner.is_stopping}
+        excess, mean = sum(going_on.values()) - bytes_max, sum(going_on.values()) / max(1, len(going_on))
+        for runner, size in list(going_on.items())[:-1]:  # Those that are carried longest come first.
+            if excess > 0 and size >= mean:
+                runner.stop()
+                excess -= size
 
     def _next_look_s(self) -> float:
         return POLL_S if self._family is not None else self._store.schedules.next_look_s()

@@ -20,6 +20,8 @@ from service.store.schema.models import changes, runs, shared_values
 
 STATES_LENGTH_MAX = 4 * 2**20
 """Bytes of states that one transaction reads beyond the first; other writes wait for it."""
+STATES_AT_ONCE_MAX = 8
+"""States that one query reads; their sizes are unknown before."""
 ENTRY_LENGTH = 100
 """The cost of reading a key, or a run without any, expressed in bytes of a value."""
 SLOT_BYTES_MAX = 1000
@@ -190,19 +192,24 @@ def length_of(state: State) -> int:
 
 
 def read_states(
-    transaction: Transaction, places: Sequence[tuple[str, int]], known: Mapping[str, State] = _NONE
+    transaction: Transaction,
+    places: Sequence[tuple[str, int]],
+    known: Mapping[str, State] = _NONE,
+    length_max: float = STATES_LENGTH_MAX,
 ) -> list[State]:
     """Return the states at the first of `places`, which are pairs of run and step.
 
-    At least one is returned, and as many as are quickly read. States of runs that are `known` are not read.
+    At least one is returned, and as many as are quickly read: about `length_max` bytes. States of runs that are `known`
+    are not read.
     """
     states: list[State] = []
     length, count = 0, 1
-    while len(states) < len(places) and length < STATES_LENGTH_MAX:
+    while len(states) < len(places) and length < min(length_max, STATES_LENGTH_MAX):
         part = places[len(states) : len(states) + count]
         asked = [{"run_id": run_id, "step": step} for run_id, step in part if run_id not in known]
         found = states_of(transaction.each(STATES_AT[transaction.dialect], asked))
         states += [known.get(run_id) or found.get(run_id, State({})) for run_id, _ in part]
-        length += sum(map(length_of, found.values()))
-        count *= 2  # Few large states are read beyond the limit, and small ones take few queries.
+        length += sum(map(length_of, states[-len(part) :]))
+        # Few large states are read beyond the limit, and small ones take few queries.
+        count = min(count * 2, STATES_AT_ONCE_MAX)
     return states

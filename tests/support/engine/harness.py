@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -95,10 +96,13 @@ async def running(
     lease_s: float = 15,
     url: str | None = None,
     server_id: str = "server",
+    active_bytes_max: float = math.inf,
 ) -> AsyncIterator[Bench]:
     """A store with an engine that executes what is started."""
     async with bench(folder, tools, url=url, lease_s=lease_s, server_id=server_id) as made:
-        settings = EngineSettings(made.runs_folder, 100, threads, STATE_BYTES_MAX, lease_s)
+        settings = EngineSettings(
+            made.runs_folder, 100, threads, STATE_BYTES_MAX, lease_s, active_bytes_max=active_bytes_max
+        )
         engine = Engine(made.store, made.tools, settings)
         engine.start()
         try:

@@ -7,6 +7,7 @@ finds them all.
 from __future__ import annotations
 
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
@@ -120,8 +121,11 @@ class ClaimCommands:
         *,
         family: str | None = None,
         tools: Mapping[str, Tool] | None = None,
+        bytes_max: float = math.inf,
     ) -> list[Claimed]:
         """Lease up to `count` runs that are due, the longest due first. `family` limits them to a run's family.
+
+        At most a few states are read beyond `bytes_max` bytes.
 
         Runs that need a tool which is not in `tools` are left to other servers, and those that other servers have left
         are taken.
@@ -133,10 +137,11 @@ class ClaimCommands:
         claimed: list[Claimed] = []
         has_more = True
         which = DueRuns(family, tools)
-        while has_more:
-            some, has_more = await self._claim(count - len(claimed), holding, which)
+        while has_more and bytes_max > 0:
+            some, has_more = await self._claim(count - len(claimed), holding, which, bytes_max)
             claimed += some
             if has_more:
+                bytes_max -= sum(each.run.state.byte_length for each in some)
                 holding = {*holding, *(each.run.id for each in some)}
         while len(self._graphs) > GRAPHS_CACHED_MAX:
             del self._graphs[next(iter(self._graphs))]
@@ -146,13 +151,15 @@ class ClaimCommands:
         """Log that this server lacks `tool`, once."""
         self._left.tell(tool, tools)
 
-    async def _claim(self, count: int, holding: Collection[str], which: DueRuns) -> tuple[list[Claimed], bool]:
+    async def _claim(
+        self, count: int, holding: Collection[str], which: DueRuns, bytes_max: float
+    ) -> tuple[list[Claimed], bool]:
         """Claim runs in one transaction, and return whether more are due."""
         now_us = 0
 
         def claim(transaction: Transaction) -> Executed[_Taken]:
             nonlocal now_us
-            taken = self._take_due(transaction, count, holding, which)
+            taken = self._take_due(transaction, count, holding, which, bytes_max)
             now_us = transaction.moment.now_us
             is_done = len(taken.rows) < count and not self._left.must_claim_again
             self.next_due_s = min(which.next_due_s(transaction), self._watch.again_s) if is_done else 0.0
@@ -164,7 +171,9 @@ class ClaimCommands:
         leases = [Lease(row.id, row.lease_token + 1) for row in taken.rows]
         return [Claimed(lease, run) for lease, run in zip(leases, taken.runs, strict=True)], taken.has_more
 
-    def _take_due(self, transaction: Transaction, count: int, holding: Collection[str], which: DueRuns) -> _Taken:
+    def _take_due(
+        self, transaction: Transaction, count: int, holding: Collection[str], which: DueRuns, bytes_max: float
+    ) -> _Taken:
         transaction.if_free(partial(self._watch.wake, transaction))
         due = self._due(transaction, count, holding, which)
         for row in due:
@@ -174,21 +183,21 @@ class ClaimCommands:
         put_off(transaction, [row.id for row in due if self._graphs[row.graph_id] is None], UNREADABLE_S)
         readable = self._left.leave(transaction, readable, self._graphs, which.tools)
         return (
-            self._take_unlocked(transaction, readable)
+            self._take_unlocked(transaction, readable, bytes_max)
             if transaction.has_savepoints
-            else self._take(transaction, readable)
+            else self._take(transaction, readable, bytes_max)
         )
 
-    def _take(self, transaction: Transaction, due: list[Due]) -> _Taken:
-        """Lease the first of `due`: as many as have quickly read states."""
+    def _take(self, transaction: Transaction, due: list[Due], bytes_max: float) -> _Taken:
+        """Lease the first of `due`: as many as have quickly read states, or states of `bytes_max` bytes."""
         places = [(row.id, row.step) for row in due]
-        states = read_states(transaction, places, known=self._first_states.take(places))
+        states = read_states(transaction, places, self._first_states.take(places), bytes_max)
         taken = due[: len(states)]
         self._take_all(transaction, taken)
         claimed = self._runs(transaction, taken, states)
         return _Taken(taken, claimed, has_more=len(taken) < len(due))
 
-    def _take_unlocked(self, transaction: Transaction, due: Sequence[Due]) -> _Taken:
+    def _take_unlocked(self, transaction: Transaction, due: Sequence[Due], bytes_max: float) -> _Taken:
         """Lease runs like `_take`, but put off those that need a locked table, so that others come next.
 
         The runs' own rows are not locked: `_DUE` skips locked rows, and every command that writes rows of a run locks
@@ -201,7 +210,7 @@ class ClaimCommands:
             by_tables[row.crashed, row.may_have_waited, counts_visits].append(row)
         taken = _Taken([], [], has_more=False)
         for rows in by_tables.values():
-            some = transaction.unless_locked(partial(self._take, transaction, rows))
+            some = transaction.unless_locked(partial(self._take, transaction, rows, bytes_max))
             if some is None:
                 put_off(transaction, [row.id for row in rows], LOCKED_S)
                 some = _Taken([], [], has_more=True)
