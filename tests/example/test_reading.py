@@ -41,6 +41,11 @@ REFUSED_ROWS: list[Any] = [[], [1], {}, [{}], [{"a": "x\0"}]]
         ("a,b\n,1\n,2\n,NA\n", 3, 0),
         ("v\n1\n\n3\n", 3, 0),
         ("a,b\n1,\x1d\x1e\x1f\n2,y\n", 2, 0),
+        ("sep=;\nid;v\n1;5\n2;6\n", 2, 0),
+        ("é,b\n1,2\n".encode("utf-32"), 1, 0),
+        ("a,b\r\r\n1,2\r\r\n3,4\r\r\n", 2, 0),
+        ("id,v\n0,é\n1,é\n2,é\n".encode() + b'3,"a\xe9\nb"\n4,"c"\n', 4, 1),
+        ("id,v\n0,é\n1,é\n2,é\n".encode() + b'3,"a\nb\xe9"\n4,"c"\n', 4, 1),
         (",".join(f"c{i}" for i in range(200)) + "\n" + ",".join("x" * 200) + "\n", 1, 0),
     ],
 )
@@ -62,6 +67,19 @@ def test_a_refused_line_is_listed_with_its_number_and_its_text(from_csv: Start) 
     assert walk.cleaned() == [["1", "2"], ["5", "6"], ["8", "é"]]
 
 
+@pytest.mark.parametrize("first", ["$5.00", "10:30", "1e5", "AB-125", "a@x.org", "NA", "2024-01-05"])
+def test_a_first_record_that_looks_like_data_is_said(from_csv: Start, first: str) -> None:
+    rows = {"$5.00": "$7.10", "10:30": "11:45", "1e5": "2e5", "AB-125": "CD-7", "a@x.org": "bob@y.org"}
+    under = rows.get(first, "2024-01-06")
+    assert from_csv(f"{first},x\n{under},y\n{under},z\n").to_the_end().flags("header")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_line_ends_within_quotes_stay(from_csv: Start, end: str) -> None:
+    walk = from_csv(end.join(["n,text", '1,"one', 'two"', "2,x", ""])).to_the_end()
+    assert walk.column("text") == [f"one{end}two", "x"]
+
+
 def test_every_cell_comes_back_as_it_is(from_csv: Start) -> None:
     cells = ["x", "a,b", 'say "no"', "two\nlines", "\u2028", "\x1d\x1e\x1f", "ünï", "007", "1.10", "back\\slash", "'"]
     lines = "".join('{},"{}"\n'.format(number, cell.replace('"', '""')) for number, cell in enumerate(cells))
@@ -72,7 +90,13 @@ def test_every_cell_comes_back_as_it_is(from_csv: Start) -> None:
     ("content", "message"),
     [
         ("", "empty"),
-        ("a,b\n", "no rows"),
+        ("a;b\r\n", r"line 1: .*no rows.*`header`"),
+        (",,\nid,v,w\n1,5,6\n", r"line 1: .*no column.*`header`"),
+        ('id,"v\n1,5\n2,6\n', r"line 1: .*`quote`"),
+        (b"id,na\xefve\n1,\xc3\xa9\n2,\xc3\xa9\n", r"line 1: .*`encoding`"),
+        (b"a,b\n" + b"1,2\n" * 300_000 + b"1,\0\n", r"line 300002: .*`encoding`"),
+        ("a b c\n1 2 3\n4 5 6\n", r"line 1: .*`delimiter`"),
+        ("a^b\n1^2\n4^5\n", r"line 1: .*`delimiter`"),
         ('[{"a": 1}]', "no CSV"),
         ("<!DOCTYPE html><p>", "no CSV"),
         (b"%PDF-1.7\n", "no CSV"),

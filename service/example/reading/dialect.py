@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from service.example.judging.texts import shape
 from service.example.reading.options import Options, Uncertain
 from service.example.tables.database import LINE_BYTES_MAX
 
@@ -22,8 +23,14 @@ TEXT_LINES = 100
 PREAMBLE_LINES_MAX = 50
 NOT_CSV = re.compile(r'\s*(<!doctype|<html|<\?xml|%PDF|[\[{]\s*["{\]}])', re.IGNORECASE)
 DELIMITERS = ",;\t|"
-VALUE = re.compile(r"[-+]?\d+([.,]\d+)*%?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*")
-"""A number or a date, which is rarely the name of a column."""
+UNUSUAL_DELIMITERS = ":^~!& "
+SEPARATOR_LINE = re.compile(r'"?sep=([\x20-\x7e\t])"?[\r\n]*')
+"""The first line by which Excel is told the delimiter."""
+VALUE = re.compile(
+    r"[-+−]?[$€£¥]?\d+([.,]\d+)*([eE][-+]?\d+)?\s?[%€]?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*|\d{1,2}:\d{2}(:\d{2})?"
+)
+"""A number, a date or a time, which is rarely the name of a column."""
+MISSING_NAMES = ("na", "n/a", "nan", "null", "none", "-", "?")
 
 csv.field_size_limit(LINE_BYTES_MAX)
 
@@ -50,26 +57,33 @@ class _Record:
     line: int
     cells: list[str]
     lines: int = 1
+    is_malformed: bool = False
+    """Whether its quotes are not closed or not doubled, so that it was split at each delimiter."""
 
 
 def find_dialect(path: Path, options: Options) -> Dialect:
     """Return the dialect. Raise Uncertain if several would fit, ValueError if the file is not a table."""
     with path.open("rb") as file:
-        head = [line.decode("utf-8", errors="replace") for line in islice(file, (options.skip or 0) + HEAD_LINES)]
+        head = [line.decode(errors="surrogateescape") for line in islice(file, (options.skip or 0) + HEAD_LINES)]
     if head:
         head[0] = head[0].removeprefix("\ufeff")
     skip = min(options.skip or 0, len(head))
+    separator = options.delimiter
+    if separator is None and (said := head[skip:] and SEPARATOR_LINE.fullmatch(head[skip])):
+        separator, skip = said[1], skip + 1
     lines = head[skip:]
     blank = next((index for index, line in enumerate(lines) if line.strip()), None)
     if blank is None:
         raise ValueError("the file is empty" + (f" beyond the {skip} lines that `skip` leaves out" if skip else ""))
-    if options.delimiter is None and NOT_CSV.match(lines[blank]):
+    if separator is None and NOT_CSV.match(lines[blank]):
         raise ValueError("this is no CSV file: it starts like a document of another kind")
     quote = '"' if options.quote is None else options.quote
-    delimiter = options.delimiter or _find_delimiter(lines[blank:], quote, skip + blank + 1)
+    delimiter = separator or _find_delimiter(lines[blank:], quote, skip + blank + 1)
     records = _records(lines[blank:], delimiter, quote, skip + blank + 1)
     width = _find_width(records, options)
     has_header = options.header is not False
+    if has_header:
+        _refuse_header(records[0])
     return Dialect(
         delimiter,
         quote,
@@ -80,6 +94,22 @@ def find_dialect(path: Path, options: Options) -> Dialect:
         _doubt(records, width) if options.header is None else None,
         blank,
     )
+
+
+def _refuse_header(header: _Record) -> None:
+    """Raise Uncertain if the first record cannot be read as names."""
+    if header.is_malformed:
+        raise Uncertain(
+            header.line,
+            "a quote in the header is not closed, or not doubled within quotes",
+            "the option `quote` says which character quotes a text; empty, none does",
+        )
+    if any("\udc80" <= letter <= "\udcff" for name in header.cells for letter in name):
+        raise Uncertain(
+            header.line, "a name in the header is no UTF-8", "the option `encoding` says how the file is written"
+        )
+    if not any(name.strip() for name in header.cells):
+        raise Uncertain(header.line, "it names no column", "the options `header` and `skip` say where the table begins")
 
 
 def _find_delimiter(lines: Sequence[str], quote: str, first: int) -> str:
@@ -104,7 +134,10 @@ def _find_delimiter(lines: Sequence[str], quote: str, first: int) -> str:
 
 
 def _refuse_one_column(lines: Sequence[str], quote: str, first: int) -> None:
-    """Raise Uncertain if most lines have one field, but the header and another line have the same larger width."""
+    """Raise Uncertain if the lines seem to have several fields.
+
+    The header and another line have the same larger width, or another mark gives all lines the same width.
+    """
     for delimiter in DELIMITERS:
         header, *body = _records(lines, delimiter, quote, first)
         width = len(header.cells)
@@ -115,6 +148,20 @@ def _refuse_one_column(lines: Sequence[str], quote: str, first: int) -> None:
                 f"it has {_fields(len(odd.cells))}, as most lines have, and the first one has {width}",
                 "the option `delimiter` says what separates fields",
             )
+    for mark in UNUSUAL_DELIMITERS if len(lines) > 1 else "":
+        records = _records(lines, mark, quote, first)
+        width = len(records[0].cells)
+        if width > 1 and all(len(record.cells) == width for record in records) and _may_part(mark, records[1:]):
+            raise Uncertain(
+                first,
+                f"{mark!r} gives all lines {width} fields, and no usual delimiter does",
+                "the option `delimiter` says what separates fields",
+            )
+
+
+def _may_part(mark: str, body: Sequence[_Record]) -> bool:
+    """Return whether a mark may separate fields. A space rather separates the words of a text."""
+    return mark != " " or (len(body[0].cells) > 2 and any(_is_value(cell) for record in body for cell in record.cells))
 
 
 def _records(lines: Sequence[str], delimiter: str, quote: str, first: int) -> list[_Record]:
@@ -125,12 +172,14 @@ def _records(lines: Sequence[str], delimiter: str, quote: str, first: int) -> li
         line = lines[position].rstrip("\r\n")
         cells, taken = _cells(lines, position, delimiter, quote)
         if not is_blank(line, delimiter):
-            records.append(_Record(first + position, cells, taken))
+            whole = line.split(delimiter) if cells is None else cells
+            records.append(_Record(first + position, whole, taken, cells is None))
         position += taken
     return records
 
 
-def _cells(lines: Sequence[str], position: int, delimiter: str, quote: str) -> tuple[list[str], int]:
+def _cells(lines: Sequence[str], position: int, delimiter: str, quote: str) -> tuple[list[str] | None, int]:
+    """Return the cells of the record that begins at a line, None if it is malformed, and the lines that it takes."""
     line = lines[position].rstrip("\r\n")
     quotes = line.count(quote) if quote else 0
     if not quotes:
@@ -140,7 +189,7 @@ def _cells(lines: Sequence[str], position: int, delimiter: str, quote: str) -> t
         quotes += lines[position + taken].count(quote)
         taken += 1
     cells = parse("".join(lines[position : position + taken]).rstrip("\r\n"), delimiter, quote)
-    return (cells, taken) if cells else (line.split(delimiter), 1)
+    return (cells, taken) if cells else (None, 1)
 
 
 def parse(text: str, delimiter: str, quote: str) -> list[str] | None:
@@ -182,7 +231,8 @@ def _find_width(records: Sequence[_Record], options: Options) -> int:
             raise Uncertain(
                 first.line,
                 f"it has {_fields(len(first.cells))}, and most records have {width}",
-                f"the option `skip` leaves lines out that stand before the table, such as skip={start.line - 1}",
+                f"the option `skip` leaves lines out that stand before the table, such as skip={start.line - 1}, and"
+                " `delimiter` says what separates fields",
             )
     if has_header and len(first.cells) < width and _rest_is_empty(body, len(first.cells)):
         return width
@@ -211,6 +261,14 @@ def _doubt(records: Sequence[_Record], width: int) -> str | None:
         column = [cells[index].strip() for cells in body if index < len(cells) and cells[index].strip()]
         if VALUE.fullmatch(name.strip()) and column and sum(map(_is_value, column)) > len(column) / 2:
             return f"{name.strip()!r} stands where a name should, over a column of such values"
+        if name.strip().casefold() in MISSING_NAMES:
+            return f"{name.strip()!r} names no column"
+        if any(letter.isdigit() or letter in "@:/" for letter in name) and len(name.strip()) > 2:
+            alike = sum(shape(cell) == shape(name.strip()) for cell in column)
+            if len(column) > 1 and alike > len(column) / 2:
+                return f"{name.strip()!r} is written like the values of the column below it"
+    if first.cells and body and all(_is_value(name.strip()) for name in first.cells):
+        return f"all of its names are values, such as {first.cells[0].strip()!r}"
     repeated = [name for index, name in enumerate(first.cells) if name.strip() and _repeats(name, index, body)]
     if repeated:
         return f"{repeated[0]!r} is also a value of the column below it"

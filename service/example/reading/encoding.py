@@ -21,7 +21,13 @@ WESTERN = "cp1252"
 _MANY_IN_A_ROW = re.compile(r"[^\W\d_a-zA-Z]{3}")
 _CAPITAL_WITHIN = re.compile(r"[a-z][À-ÞŠŽŸ]")
 _ODD_WESTERN = re.compile(r"[\x81\x8d\x8f\x90\x9dƒˆ˜‰¤¦¨¬¯¸¹þÞðÐ]")
-_DECLARED = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_DECLARED = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # Before UTF-16, whose mark is the first half of this one.
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ def as_utf8(path: Path, options: Options, folder: Path) -> Iterator[Text]:
     old_lines = b"\r" in head and b"\n" not in head
     if encoding == "utf-8" and not old_lines:
         if b"\0" in head:
-            raise Uncertain(_line_of(head, head.index(b"\0")), "it holds NUL, which no text has", _remedy())
+            raise has_nul(_line_of(head, head.index(b"\0")))
         yield Text(path, encoding, is_said)
         return
     draft = draft_in(folder, "utf8")
@@ -100,12 +106,17 @@ def _transcode(path: Path, draft: Path, encoding: str) -> None:
                 line = lines + error.object[: error.start].decode(encoding, errors="replace").count("\n")
                 raise Uncertain(line, f"its bytes are no {encoding}", _remedy()) from error
             if "\0" in text:
-                raise Uncertain(lines, "it holds NUL, which no text has", _remedy())
+                raise has_nul(lines + text.count("\n", 0, text.index("\0")))
             has_new_lines = has_new_lines or "\n" in text
             out.write((text if has_new_lines else text.replace("\r", "\n")).encode("utf-8", errors="replace"))
             lines += text.count("\n")
             if not block:
                 return
+
+
+def has_nul(line: int) -> Uncertain:
+    """Return the error for a line with a NUL character."""
+    return Uncertain(line, "it holds NUL, which no text has", _remedy())
 
 
 def _line_of(data: bytes, position: int) -> int:

@@ -6,6 +6,7 @@ is accepted only if it is closed properly, and if its lines do not look like rec
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,9 +24,14 @@ REFUSED_SHARE_MAX = 0.5
 BLANK = "a blank line"
 
 
+_UNDECODED = re.compile("[\udc80-\udcff]")
+
+
 class Line(NamedTuple):
     number: int
     text: str
+    """The text without its line end. A byte that is no UTF-8 stands as a lone surrogate (PEP 383)."""
+    end: str = "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,12 @@ class Scanner:
 
     def _fitting(self, line: Line, cells: list[str], text: str | None = None) -> list[str] | None:
         width = self._dialect.width
+        if bad := _UNDECODED.search(text or line.text):
+            self._refuse(
+                Line(line.number, text or line.text),
+                f"byte 0x{ord(bad[0]) - 0xDC00:02X} is no UTF-8; the option `encoding` says how the file is written",
+            )
+            return None
         if len(cells) == width and "\r" not in line.text:
             if len(self._learnt) < PATTERN_RECORDS:
                 self._learnt.append(cells)
@@ -79,17 +91,18 @@ class Scanner:
         return None
 
     def _refuse(self, line: Line, reason: str) -> None:
-        self.refused.append(Refused(line.number, line.text, reason))
+        text = line.text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        self.refused.append(Refused(line.number, text, reason))
 
     def _quoted(self, line: Line) -> list[str] | None:
         """Return a record whose line has an unmatched quote: it continues on the next lines, or it is refused."""
         taken = self._closing(line)
         if taken is not None:
-            text = "\n".join(each.text for each in (line, *taken))
+            text = "".join(each.text + each.end for each in (line, *taken[:-1])) + taken[-1].text
             cells = parse(text, self._dialect.delimiter, self._dialect.quote)
             if cells is not None and len(cells) == self._dialect.width:
                 self._hold_against_lines(line, taken)
-                return cells
+                return self._fitting(line, cells, text)
             self._ahead.extendleft(reversed(taken))
         if len(line.text.split(self._dialect.delimiter)) == self._dialect.width:
             self._refuse(
@@ -105,10 +118,10 @@ class Scanner:
     def _closing(self, line: Line) -> list[Line] | None:
         """Take the following lines up to the one that closes the quote; take nothing and return None if none does."""
         taken: list[Line] = []
-        text = line.text
+        text, end = line.text, line.end
         for following in self:
             taken.append(following)
-            text += "\n" + following.text
+            text, end = text + end + following.text, following.end
             if len(taken) > TEXT_LINES_MAX or len(text) > TEXT_CHARS_MAX:
                 break
             if self._dialect.quote in following.text and parse(text, self._dialect.delimiter, self._dialect.quote):

@@ -19,7 +19,7 @@ from typing import Any
 from service.core.tool import JsonObject
 from service.example.datasets import DATASETS
 from service.example.reading.dialect import Dialect, find_dialect
-from service.example.reading.encoding import as_utf8
+from service.example.reading.encoding import as_utf8, has_nul
 from service.example.reading.names import unique_names
 from service.example.reading.options import Options, Uncertain
 from service.example.reading.scanner import BLANK, REFUSED_SHARE_MAX, Line, Refused, Scanner
@@ -73,10 +73,14 @@ def _load_csv(path: Path, options: Options, folder: Path, table: Path, refused: 
         opened.callback(records.unlink, missing_ok=True)
         with records.open("w", encoding="utf-8", newline="") as out:
             refusals = _write_records(text.path, dialect, out, read)
-        if not read.row_count:
-            raise ValueError("the file has a header and no rows" if dialect.header else "the file has no rows")
-        read.refused_count = len(refusals)
         _hold_against_rows(read.row_count, [each for each in refusals if each.reason != BLANK])
+        if not read.row_count:
+            raise Uncertain(
+                dialect.first_line - 1,
+                "the file has a header and no rows",
+                "the option `header` says whether the first record is one",
+            )
+        read.refused_count = len(refusals)
         _write_refused(refused, refusals)
         _load_records(folder, records, table, read.row_count)
     _note_reading(read, dialect, text.is_said)
@@ -114,10 +118,9 @@ def _note_reading(read: Source, dialect: Dialect, is_encoding_said: bool) -> Non
 
 def _write_records(path: Path, dialect: Dialect, out: Any, read: Source) -> list[Refused]:
     """Write the records in the form that DuckDB loads; return the refused lines."""
-    undecodable: list[Refused] = []
-    scanner = Scanner(dialect, _lines(path, dialect, undecodable))
+    scanner = Scanner(dialect, _lines(path, dialect))
     delimiter, delimiters = dialect.delimiter, dialect.width - 1
-    is_special = re.compile(f"[{_SPECIAL}{re.escape(dialect.quote)}]").search
+    is_special = re.compile(f"[{_SPECIAL}\udc80-\udcff{re.escape(dialect.quote)}]").search
     batch: list[str] = []
     last = 0
     for line in scanner:
@@ -134,8 +137,7 @@ def _write_records(path: Path, dialect: Dialect, out: Any, read: Source) -> list
             read.row_count += _flush(batch, out)
     read.row_count += _flush(batch, out)
     # Blank lines at the end of the file are not refused records.
-    refusals = [each for each in scanner.refused if each.reason != BLANK or each.line < last]
-    return sorted([*refusals, *undecodable], key=lambda each: each.line)
+    return [each for each in scanner.refused if each.reason != BLANK or each.line < last]
 
 
 def _flush(batch: list[str], out: Any) -> int:
@@ -152,28 +154,18 @@ def encoded(cells: Sequence[str]) -> str:
     return line or EMPTY
 
 
-def _lines(path: Path, dialect: Dialect, undecodable: list[Refused]) -> Iterator[Line]:
-    """Yield the file's lines from the first record on, and refuse those that are not UTF-8."""
+def _lines(path: Path, dialect: Dialect) -> Iterator[Line]:
+    """Yield the file's lines from the first record on."""
     with path.open("rb") as file:
         number = dialect.first_line
         deque(islice(file, dialect.first_line - 1), maxlen=0)
         for raw in file:
-            try:
-                text = raw.decode()
-            except UnicodeDecodeError as error:
-                shown = raw.decode(errors="backslashreplace").rstrip("\r\n")
-                reason = (
-                    f"byte 0x{raw[error.start]:02X} is no UTF-8; the option `encoding` says how the file is written"
-                )
-                undecodable.append(Refused(number, shown, reason))
-            else:
-                if text.endswith("\r\n"):
-                    text = text[:-2]
-                elif text.endswith("\n"):
-                    text = text[:-1]
-                if number == 1:
-                    text = text.removeprefix("\ufeff")
-                yield Line(number, text)
+            if b"\0" in raw:
+                raise has_nul(number)
+            whole = raw.decode(errors="surrogateescape")
+            text = whole.rstrip("\r\n")
+            end = whole[len(text) :]
+            yield Line(number, text.removeprefix("\ufeff") if number == 1 else text, end)
             number += 1
 
 
