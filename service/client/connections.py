@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 from service.client.errors import ServerUnreachable
 from service.client.events import EventReader
@@ -47,6 +48,7 @@ class Connection:
         self._is_own = http is None
         self._timeout_s = timeout_s
         self._http: BlockingHttp = http or httpx.Client(**_options(url, token, timeout_s))
+        self._prefix = "" if self._is_own else urlsplit(url).path.rstrip("/")
         self._library = library_of(self._http)
 
     def close(self) -> None:
@@ -56,7 +58,7 @@ class Connection:
     def send(self, request: Request) -> Answer:
         """Make a call once."""
         with _told(self._url, self._library):
-            answer = self._http.request(**arguments_of(request))
+            answer = self._http.request(**arguments_of(request, self._prefix))
         return Answer(answer.status_code, answer.content)
 
     def ask(self, request: Request, patience_s: float) -> Answer:
@@ -79,7 +81,9 @@ class Connection:
         reader = EventReader()
         with (
             _told(self._url, self._library),
-            self._http.stream(**arguments_of(request), timeout=max(self._timeout_s, 2 * KEEPALIVE_S)) as stream,
+            self._http.stream(
+                **arguments_of(request, self._prefix), timeout=max(self._timeout_s, 2 * KEEPALIVE_S)
+            ) as stream,
         ):
             if stream.status_code != 200:
                 body = stream.read()
@@ -102,6 +106,7 @@ class AsyncConnection:
         self._is_own = http is None
         self._timeout_s = timeout_s
         self._http = http or httpx.AsyncClient(**_options(url, token, timeout_s))
+        self._prefix = "" if self._is_own else urlsplit(url).path.rstrip("/")
         self._library = library_of(self._http)
 
     async def close(self) -> None:
@@ -111,7 +116,7 @@ class AsyncConnection:
     async def send(self, request: Request) -> Answer:
         """Make a call once."""
         with _told(self._url, self._library):
-            answer = await self._http.request(**arguments_of(request))
+            answer = await self._http.request(**arguments_of(request, self._prefix))
         return Answer(answer.status_code, answer.content)
 
     async def ask(self, request: Request, patience_s: float) -> Answer:
@@ -129,7 +134,7 @@ class AsyncConnection:
     @asynccontextmanager
     async def events(self, request: Request) -> AsyncIterator[AsyncIterator[dict[str, Any]] | None]:
         """Yield an iterator of events, or None if there is nothing more to come."""
-        options = arguments_of(request)
+        options = arguments_of(request, self._prefix)
         with _told(self._url, self._library):
             async with self._http.stream(**options, timeout=max(self._timeout_s, 2 * KEEPALIVE_S)) as stream:
                 if stream.status_code == 200:
@@ -161,12 +166,12 @@ def _options(url: str, token: str | bytes | None, timeout_s: float) -> dict[str,
     }
 
 
-def arguments_of(request: Request) -> dict[str, Any]:
-    """Return the keyword arguments with which an httpx client makes the call."""
+def arguments_of(request: Request, prefix: str = "") -> dict[str, Any]:
+    """Return the keyword arguments with which an httpx client makes the call, below a path that is its prefix."""
     content = {"content": request.content} if request.content else {}
     return {
         "method": request.method,
-        "url": request.path,
+        "url": prefix + request.path,
         "params": dict(request.params),
         "headers": dict(request.headers),
         **content,

@@ -30,18 +30,8 @@ def embedded(folder: Path, **more: Any) -> Any:
 
 
 def finished(client: Any, prefix: str = "") -> dict[str, Any]:
-    with rungraph.Client(http=Prefixed(client, prefix)) as asked:  # type: ignore[arg-type]
+    with rungraph.Client(prefix, http=client) as asked:
         return dict(asked.wait(asked.start(GRAPH, {"n": 21}), timeout_s=60))
-
-
-class Prefixed:
-    """A TestClient whose calls all have a prefix."""
-
-    def __init__(self, client: Any, prefix: str) -> None:
-        self._client, self._prefix = client, prefix
-
-    def request(self, *, url: str, **options: Any) -> Any:
-        return self._client.request(url=self._prefix + url, **options)
 
 
 def test_a_mounted_application_runs_with_the_one_around_it(tmp_path: Path) -> None:
