@@ -112,6 +112,8 @@ def target_of(url: str) -> Target | str:
         return "must not contain a user or a password"
     if "#" in url:
         return "must not have a fragment"
+    if port == 0:
+        return "has no valid port"
     host = _host(parts.hostname or "")
     if host is None:
         return "has no valid host"
@@ -120,6 +122,8 @@ def target_of(url: str) -> Target | str:
 
 
 def _entry(text: str) -> tuple[str, int | None]:
+    if (address := address_of(text)) is not None:  # An IPv6 address needs brackets only before a port.
+        return str(address), None
     try:
         host, port = urlsplit(f"//{text}").hostname, urlsplit(f"//{text}").port
     except ValueError:

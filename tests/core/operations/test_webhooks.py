@@ -8,7 +8,7 @@ import pytest
 
 from service.core.operations.webhooks import AllowedHosts, Target, is_public, key_of, signed_headers, target_of
 
-HOSTS = AllowedHosts(["hooks.example.com", "Other.Example:8443", "127.0.0.1", "localhost", "[::1]:80"])
+HOSTS = AllowedHosts(["hooks.example.com", "Other.Example:8443", "127.0.0.1", "localhost", "[::1]:80", "2001:DB8::2"])
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,7 @@ HOSTS = AllowedHosts(["hooks.example.com", "Other.Example:8443", "127.0.0.1", "l
             "http://localhost:9/",
             "http://[::1]/",
             "http://[0::1]:80",
+            "http://[2001:db8::2]:8080/",
         ),
     ],
 )
@@ -43,6 +44,7 @@ def test_a_host_of_the_setting_is_allowed(url: str) -> None:
         ("https://hooks.exämple.com/", "ASCII"),
         ("https://hooks.example.com/#a", "fragment"),
         ("https://hooks.example.com:99999/", "is no URL"),
+        ("https://hooks.example.com:0/", "port"),
         ("https://[::1", "is no URL"),
         ("ftp://hooks.example.com/", "must begin with"),
         ("hooks.example.com", "must begin with"),

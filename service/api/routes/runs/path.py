@@ -21,7 +21,7 @@ async def get_path(run_id: RunId, services: ServicesDep) -> Json:
         name: {
             "visits": node.visits,
             "failures": node.failures,
-            "total_ms": node.total_ms,
+            "total_ms": round(node.total_ms, 3),
             "last_step": node.last_step,
         }
         for name, node in path.nodes.items()
