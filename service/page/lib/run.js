@@ -1,6 +1,8 @@
 import { Numbered, at, cachedGraph, enc, get, parse, signal } from "lib";
 
 const REFRESH_MS = 400;
+/** How much longer than a refresh the rest after it is, so that the page of a long run leaves the server time. */
+const REST_FACTOR = 9;
 const RETRY_MS = 1500;
 const STATES_MAX = 40;
 export const isOver = (status) => ["completed", "failed", "cancelled"].includes(status);
@@ -27,6 +29,7 @@ export class RunModel {
 	async open() {
 		clearTimeout(this.timer);
 		this.timer = null;
+		const begun = performance.now();
 		try {
 			const [run, why, path] = await Promise.all(["", "/why", "/path"].map((what) => get(this.base + what)));
 			this.graph.value ??= await cachedGraph(run.graph_id);
@@ -35,6 +38,7 @@ export class RunModel {
 			Object.entries({ run, why, path, error: null }).forEach(([name, value]) => (this[name].value = value));
 			this.lastSeq.value = Math.max(this.lastSeq.peek(), run.last_seq);
 			this.seen ??= run.last_seq;
+			this.restMs = Math.max(REFRESH_MS, REST_FACTOR * (performance.now() - begun));
 			this.#connect();
 		} catch (error) {
 			this.error.value = error;
@@ -48,7 +52,7 @@ export class RunModel {
 		clearTimeout(this.timer);
 	}
 
-	#soon(ms = REFRESH_MS) {
+	#soon(ms = this.restMs ?? REFRESH_MS) {
 		if (!this.isClosed) this.timer ??= setTimeout(() => this.open(), ms);
 	}
 
