@@ -89,17 +89,7 @@ def _move_along(run: Run, changes: Changes, state: State, decision: Decision) ->
     visits = run.visits
     if run.graph.nodes[node].max_visits is not None:
         visits = {**visits, node: visits.get(node, 0) + 1}
-    there = run._replace(
-        status=Status.RUNNING,
-        step=number,
-        node=decision.to,
-        state=state,
-        attempt=1,
-        crashes=0,
-        failures=0,
-        visits=visits,
-        waited=None,
-    )
+    there = run.moved_to(decision.to, state, visits)
     line = Line(
         Event.STEP_COMPLETED,
         f"{node:.200} → {decision.to or 'end':.200} ({decision.reason})",

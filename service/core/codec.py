@@ -24,6 +24,7 @@ INT_DIGITS_MAX = 4300
 """The longest integer that CPython converts from text by default."""
 
 _INT_BOUND = 10**INT_DIGITS_MAX
+_SMALL_INT_BOUND = 2**63
 
 
 class ValueUnfit(ValueError):
@@ -80,8 +81,11 @@ def loads(text: str) -> Any:
 
 def encode(value: Any) -> str:
     """Return the compact JSON text of a value that has passed `check`."""
-    # A shortcut for integers: `json` makes a new encoder for each value but a string, and most steps change counters.
-    return int.__repr__(value) if type(value) is int else _encoder.encode(value)
+    # Shortcuts for numbers: `json` makes a new encoder for each value but a string, and most steps change counters.
+    kind = type(value)
+    if kind is int:
+        return int.__repr__(value)
+    return float.__repr__(value) if kind is float else _encoder.encode(value)
 
 
 def canonical(value: Any) -> str:
@@ -103,6 +107,16 @@ def check(value: Any, *, depth: int = 1, depth_max: int = DEPTH_MAX, bytes_max: 
     memory and huge as text.
     """
     _Check(depth_max, bytes_max).value(value, depth)
+
+
+def is_fit_scalar(value: Any) -> bool:
+    """Return True for most scalars that pass `check`: those that are quickly recognized."""
+    kind = type(value)
+    if kind is int:
+        return -_SMALL_INT_BOUND < value < _SMALL_INT_BOUND
+    if kind is str:
+        return bool(value.isascii() and "\0" not in value)
+    return value is None or kind is bool or (kind is float and math.isfinite(value))
 
 
 def is_longer(value: Any, bytes_max: int) -> bool:

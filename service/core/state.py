@@ -30,6 +30,8 @@ class Changes(NamedTuple):
 
     set: Mapping[str, Entry]
     unset: tuple[str, ...] = ()
+    scalars: Mapping[str, Any] = {}
+    """The values of those keys in `set` that are strings, numbers, booleans or null, as far as they are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class State:
         than `bytes_max` bytes in UTF-8.
         """
         changed: dict[str, Entry] = {}
+        scalars: dict[str, Any] = {}
         free: int | None = None  # The first position after all others; computed when the first new key is found.
         size = len("{}") + max(len(after) - 1, 0)
         for key, value in after.items():
@@ -92,10 +95,12 @@ class State:
                 entry = Entry(text, old.position if old else free or 0, codec.byte_length(text))
                 if old is None or old.text != text:
                     changed[_base(key)] = entry
-            size += codec.byte_length(codec.encode(key)) + len(":") + entry.byte_length
+                    if type(value) in _SCALARS:
+                        scalars[_base(key)] = value
+            size += _key_length(key) + entry.byte_length
             if size > bytes_max:
                 raise StateInvalid(f"the state has more than {bytes_max} bytes")
-        return Changes(changed, tuple([key for key in self.entries if key not in after]))
+        return Changes(changed, tuple([key for key in self.entries if key not in after]), scalars)
 
     def _free_position(self) -> int:
         return 1 + max((entry.position for entry in self.entries.values()), default=-1)
@@ -123,7 +128,7 @@ class State:
         if first not in self.entries:
             return path.MISSING, _names(self.entries)
         if first not in decoded:
-            decoded[first] = codec.loads(self.entries[first].text)
+            decoded[first] = self._decoded(first, self.entries[first].text)
         value = decoded[first]
         for depth, segment in enumerate(rest):
             inner = path.step_into(value, segment)
@@ -148,6 +153,7 @@ class State:
         """Return the state after `changes`."""
         entries = {**self.entries, **changes.set}
         scalars = {key: value for key, value in self._scalars.items() if key not in changes.set}
+        scalars.update(changes.scalars)
         for key in changes.unset:
             del entries[key]
             scalars.pop(key, None)
@@ -163,7 +169,14 @@ _SCALARS = (str, int, float, bool, type(None))
 
 def _member_length(key: str, entry: Entry) -> int:
     """Return the bytes of an encoded member, including the comma after it."""
-    return codec.byte_length(codec.encode(key)) + len(":,") + entry.byte_length
+    return _key_length(key) + len(",") + entry.byte_length
+
+
+def _key_length(key: str) -> int:
+    """Return the bytes of an encoded key, including the colon after it."""
+    if key.isascii() and key.isidentifier():
+        return len(key) + len('"":')  # No character of an identifier is escaped.
+    return codec.byte_length(codec.encode(key)) + len(":")
 
 
 def _base(key: str) -> str:
@@ -172,6 +185,8 @@ def _base(key: str) -> str:
 
 
 def _encode_member(key: Any, value: Any, bytes_max: int) -> str:
+    if type(key) is str and codec.is_fit_scalar(key) and codec.is_fit_scalar(value):
+        return codec.encode(value)
     try:
         # The state itself is level 1, so a member's value is level 2.
         codec.check({key: value}, bytes_max=bytes_max)

@@ -86,6 +86,8 @@ _ORDERINGS: dict[Op, Callable[[Any, Any], bool]] = {
 
 
 def _ordered(ordering: Callable[[Any, Any], bool], left: Any, right: Any, work: WorkBudget) -> bool | None:
+    if type(left) is type(right) is int:
+        return ordering(left, right)
     kind = json_type(left)
     if kind not in ("number", "string") or kind != json_type(right):
         return None

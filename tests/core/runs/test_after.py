@@ -24,6 +24,7 @@ from service.core.moves import (
 from service.core.routing.conditions import Reason
 from service.core.run import Event, Level, RunError, Transition, WaitKind
 from service.core.state import Changes
+from service.core.syntax.trace_context import Trace
 from service.core.transitions import Status, is_legal
 from tests.support.core.runs import came_out, node_of, run_of, succeed, waited
 
@@ -51,6 +52,21 @@ def test_a_success_commits_the_next_step_and_forgets_attempts_failures_and_crash
     assert (transition.error, transition.wait, transition.ends_wait) == (None, None, True)
     # A backoff is no part of the attempt that follows it.
     assert transition.since_us is None
+
+
+def test_a_run_keeps_from_step_to_step_what_is_not_the_steps() -> None:
+    kept: dict[str, Any] = {"patches": 2, "max_steps": 9, "claimed_us": 3, "parent_id": "p", "depth": 4, "priority": 5}
+    run = run_of(LOOP, attempt=3, crashes=4, failures=2)._replace(trace=Trace("00-1-2-01", None), **kept)
+    state = run.state.with_text("n", "1")
+    begun_anew: dict[str, Any] = {
+        "status": Status.RUNNING,
+        "step": 1,
+        "attempt": 1,
+        "crashes": 0,
+        "failures": 0,
+        "waited": None,
+    }
+    assert run.moved_to("b", state, {"a": 1}) == run._replace(node="b", state=state, visits={"a": 1}, **begun_anew)
 
 
 def test_a_run_without_a_way_on_is_completed() -> None:
