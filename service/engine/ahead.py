@@ -70,7 +70,7 @@ class Ahead:
     def add(self, moved: Moved) -> bool:
         """Add a step, or return False if the steps before it are being committed: `settle` first."""
         if (chain := self._chain) is not None:
-            if _outcome(chain) is _Outcome.COMMITTED:
+            if chain.future.done() and _outcome(chain) is _Outcome.COMMITTED:
                 self._finish(chain)
             elif not chain.add(moved):
                 return False
@@ -80,6 +80,11 @@ class Ahead:
             self._chain.future.add_done_callback(self._decided)
         self._byte_count += _byte_count(moved)
         return True
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether the steps have waited for OVERDUE_S."""
+        chain = self._chain
+        return chain is not None and now - chain.queued_at >= OVERDUE_S
 
     def is_full(self, now: float) -> bool:
         """Whether the steps must be committed before another one is made."""
@@ -142,9 +147,7 @@ class Ahead:
         self._chain = None
         if chain.future.result() is None:
             return
-        now = time.monotonic()
-        for transition, started, finished, _ in chain.moves:
-            self._figures.note(transition, now - started, finished - started)
+        self._figures.note_chain(chain.moves, time.monotonic())
 
 
 class _Outcome(Enum):
@@ -168,6 +171,10 @@ def _outcome(chain: Chain) -> _Outcome | None:
 
 
 def _byte_count(moved: Moved) -> int:
-    step, lines = moved.transition.step, moved.lines
-    count = sum([len(line.message) + len(line.data) for line in lines])
-    return count if step is None else count + sum([entry.byte_length for entry in step.changes.set.values()])
+    count = 0
+    for line in moved.lines:
+        count += len(line.message) + len(line.data)
+    if (step := moved.transition.step) is not None:
+        for entry in step.changes.set.values():
+            count += entry.byte_length
+    return count

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from service.core.metrics import Histogram, Metric
 from service.core.run import Transition
 from service.core.transitions import OVER, Status
+from service.store.commands.commit import Moved
 
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 TYPES_MAX = 50
@@ -35,6 +36,16 @@ class Figures:
                 self._steps.observe(seconds)
             if transition.error is not None or transition.run.status is not Status.RUNNING:
                 self._count(transition)
+
+    def note_chain(self, moves: Sequence[Moved], now: float) -> None:
+        """Count the steps of a chain that was committed at `now`, a monotonic time."""
+        with self._lock:
+            for transition, started, finished, _ in moves:
+                self._attempts.observe(finished - started)
+                if transition.step is not None:
+                    self._steps.observe(now - started)
+                if transition.error is not None or transition.run.status is not Status.RUNNING:
+                    self._count(transition)
 
     def _count(self, transition: Transition) -> None:
         """Count a committed transition that is no plain step: a failed attempt, or the end of a run."""

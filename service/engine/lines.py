@@ -94,6 +94,11 @@ class LineBuffer:
                 self._lines.append(self._line(message, Level.WARNING, "{}", time.monotonic()))
             self._closed = True
 
+    @property
+    def has_submitted(self) -> bool:
+        """Whether lines were submitted, so that `settle` may have to wait."""
+        return bool(self._submitted)
+
     async def settle(self) -> None:
         """Wait until all submitted lines are stored or taken back."""
         for known in self._submitted:

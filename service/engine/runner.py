@@ -70,6 +70,8 @@ class Runner:
         # A server that died may have lost up to STEPS_MAX steps. These are committed one by one, so that a step which
         # ends its server is found: it has no commit before it.
         self._alone_until = self._run.step + ahead.STEPS_MAX if self._run.crashes else 0
+        self._free_nodes: dict[str, bool] = {}
+        """Whether the tools of the nodes are pure and without a limit, as far as that was asked."""
         self._ahead = Ahead(self.lease, store, attempts.figures, is_alone, self._abandon)
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -240,10 +242,14 @@ class Runner:
 
     def _may_run_ahead(self, move: Move) -> bool:
         """Return whether `move` may be made before all earlier steps are committed."""
-        if not isinstance(move, CallTool) or not self._attempts.is_pure(move) or self._run.step < self._alone_until:
-            return False
+        run = self._run
         # The span of a step means that the step is committed. So a traced run does not get ahead.
-        return self._spans is None and self._slot.limit is None and not self._slot.is_needed(self._run)
+        if not isinstance(move, CallTool) or self._spans is not None or run.step < self._alone_until:
+            return False
+        if (is_free := self._free_nodes.get(move.node)) is None:
+            is_free = self._attempts.is_pure(move) and self._attempts.limit_of(run) is None
+            self._free_nodes[move.node] = is_free
+        return is_free and self._slot.limit is None and run.waited_for_slot is None
 
     async def _go_ahead(self, transition: Transition, started: float, finished: float) -> Run:
         """Return the run after `transition`, which is committed later. If the run rests then, commit it now."""
@@ -256,7 +262,8 @@ class Runner:
         self._run = transition.run
         if self._logs_events:
             self._unlogged.append(transition)
-        self._store.steps.commit_overdue(finished)
+        if self._ahead.is_overdue(finished):
+            self._store.steps.commit_overdue(finished)
         if transition.run.status is not Status.RUNNING or self._ahead.is_full(finished):
             return await self._settle()
         return transition.run
@@ -305,12 +312,13 @@ class Runner:
             events.info("run %s: %s: %s", self.lease.run_id, line.event.value, line.message, extra=fields)
 
     async def _call(self, move: CallTool) -> Outcome:
-        self.lines = LineBuffer(move, self.lease.run_id)
-        outcome = await self._attempts.attempt(self._run, move, self.lines, carrier=self, spans=self._spans)
+        lines = self.lines = LineBuffer(move, self.lease.run_id)
+        outcome = await self._attempts.attempt(self._run, move, lines, carrier=self, spans=self._spans)
         if self._spans is not None:
             self._spans.end_attempt(outcome)
-        self.lines.close()
-        await self.lines.settle()
+        lines.close()
+        if lines.has_submitted:
+            await lines.settle()
         return outcome
 
     async def _observe(self, move: Move) -> Outcome | None:

@@ -90,15 +90,9 @@ class Chain:
         self._lock = threading.Lock()
         self._is_sealed = False
         self._write: QueuedWrite[Run | None]
-
-    @property
-    def future(self) -> asyncio.Future[Run | None]:
-        assert isinstance(self._write.future, asyncio.Future)
-        return self._write.future
-
-    @property
-    def queued_at(self) -> float:
-        return self._write.queued_at
+        self.future: asyncio.Future[Run | None]
+        self.queued_at: float
+        """When it was queued, on the monotonic clock."""
 
     def add(self, moved: Moved) -> bool:
         """Append a transition, or return False if the commit has begun."""
@@ -121,6 +115,9 @@ class Chain:
         touched = (name for moved in self.moves for name in _touched(moved.transition))
         self._write = writer.defer(commit_all, self, touches=(self._lease.run_id, *touched))
         self._write.weight = len(self.moves)
+        assert isinstance(self._write.future, asyncio.Future)
+        self.future = self._write.future
+        self.queued_at = self._write.queued_at
 
 
 def _touched(transition: Transition) -> Touches:
