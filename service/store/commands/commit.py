@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, null, select, update
 
 from service.core import codec
 from service.core.run import Line, Run, RunError, Step, Transition
+from service.core.state import Changes
 from service.core.transitions import OVER, Status
 from service.store.commands.control import apply_pauses
 from service.store.commands.queueing.admission import Asking, admit, after_slot
@@ -22,12 +23,12 @@ from service.store.database.statements import ForRows, Statement, constant
 from service.store.database.transaction import Row, Transaction
 from service.store.rows.family import lock_runs
 from service.store.rows.fence import IS_RUNNING
-from service.store.rows.log_lines import rows_of_lines
+from service.store.rows.log_lines import NewLine, insert_lines, rows_of_lines
 from service.store.rows.operations.deliveries import announce
 from service.store.rows.park_and_wake import due_text, wake_those_ready
 from service.store.rows.records import Lease
 from service.store.rows.steps import NewStep, evaluated_text, insert_steps
-from service.store.schema.models import attempts, log_lines, runs
+from service.store.schema.models import attempts, runs
 
 _RETURNED = (runs.c.id, runs.c.lease_token, runs.c.last_seq, runs.c.pause_asked)
 
@@ -217,31 +218,33 @@ def _as_found(transaction: Transaction, commit: Commit, is_updated: bool, paused
 
 def _write(transaction: Transaction, commits: Sequence[tuple[Commit, int]]) -> None:
     """Insert the rows of commits whose runs were updated, each with the last `seq` of its lines."""
-    steps: list[NewStep] = []
+    steps: list[tuple[NewStep, Changes]] = []
     failed: list[Row] = []
-    lines: list[Row] = []
+    lines: list[NewLine] = []
     for commit, last_seq in commits:
-        for moved, reached, at in _seqs(commit, last_seq):
+        for moved, reached in _seqs(commit, last_seq):
             transition = moved.transition
+            finished_at = transaction.moment.at(moved.finished)
+            # A run that gets ahead logs its next lines before this commit, and lines are in the order of their times.
+            goes_on = commit.is_ahead and transition.run.status is Status.RUNNING
+            at = finished_at if goes_on else None
             lines += rows_of_lines(transaction, commit.lease.run_id, moved.lines, reached, at)
-            if transition.step is not None:
-                steps.append(_new_step(transaction, commit.lease, moved, transition.step))
+            if (step := transition.step) is not None:
+                steps.append((_new_step(transaction, commit.lease, moved, step, finished_at), step.changes))
             if transition.error is not None:
-                failed.append(_failed_attempt(transaction, commit.lease, moved, transition.error))
+                failed.append(_failed_attempt(transaction, commit.lease, moved, transition.error, finished_at))
     insert_steps(transaction, steps)
     transaction.insert(attempts, failed)
-    transaction.insert(log_lines, lines)
+    insert_lines(transaction, lines)
 
 
-def _seqs(commit: Commit, last_seq: int) -> Iterator[tuple[Moved, int, float | None]]:
-    """Yield each transition, the `seq` of its last line, and the time of its lines; None: that of the commit."""
+def _seqs(commit: Commit, last_seq: int) -> Iterator[tuple[Moved, int]]:
+    """Yield each transition and the `seq` of its last line."""
     moves = commit.moves
     reached = last_seq - sum([len(moved.lines) for moved in moves])
     for moved in moves:
         reached += len(moved.lines)
-        # A run that gets ahead logs its next lines before this commit, and lines are in the order of their times.
-        goes_on = commit.is_ahead and moved.transition.run.status is Status.RUNNING
-        yield moved, reached, moved.finished if goes_on else None
+        yield moved, reached
 
 
 def _update_all(transaction: Transaction, commits: Sequence[Commit]) -> tuple[list[Any], set[str]]:
@@ -287,24 +290,13 @@ def _place_of_rest(transaction: Transaction, commit: Commit, now: str) -> dict[s
     }
 
 
-def _new_step(transaction: Transaction, lease: Lease, moved: Moved, step: Step) -> NewStep:
+def _new_step(transaction: Transaction, lease: Lease, moved: Moved, step: Step, finished_at: str) -> NewStep:
     started_at, duration_ms = _span(transaction, moved)
-    evaluated, is_abridged = evaluated_text(step.decision)
-    return NewStep(
-        run_id=lease.run_id,
-        step=moved.transition.run.step,
-        node=step.node,
-        attempt=step.attempt,
-        lease_token=lease.token,
-        next_node=step.decision.to,
-        reason=step.decision.reason.value,
-        evaluated=evaluated,
-        is_abridged=int(is_abridged),
-        started_at=started_at,
-        finished_at=transaction.moment.at(moved.finished),
-        duration_ms=duration_ms,
-        changes=step.changes,
-    )
+    decision = step.decision
+    evaluated, is_abridged = evaluated_text(decision)
+    where = (lease.run_id, moved.transition.run.step, step.node, step.attempt, lease.token)
+    why = (decision.to, decision.reason._value_, evaluated, int(is_abridged))
+    return NewStep(*where, *why, started_at, finished_at, duration_ms)
 
 
 def _span(transaction: Transaction, moved: Moved) -> tuple[str, float]:
@@ -315,14 +307,16 @@ def _span(transaction: Transaction, moved: Moved) -> tuple[str, float]:
     return moment.at(moved.started), round((moved.finished - moved.started) * 1000, 3)
 
 
-def _failed_attempt(transaction: Transaction, lease: Lease, moved: Moved, error: RunError) -> dict[str, Any]:
+def _failed_attempt(
+    transaction: Transaction, lease: Lease, moved: Moved, error: RunError, finished_at: str
+) -> dict[str, Any]:
     return {
         "run_id": lease.run_id,
         "step": error.step,
         "attempt": error.attempt,
         "error": codec.encode({"type": error.type, "message": error.message}),
         "started_at": _span(transaction, moved)[0],
-        "finished_at": transaction.moment.at(moved.finished),
+        "finished_at": finished_at,
     }
 
 

@@ -23,7 +23,7 @@ from service.store.database.statements import ForRows, Statement, constant
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
 from service.store.rows.family import lock_runs
-from service.store.rows.log_lines import rows_of_lines
+from service.store.rows.log_lines import insert_lines, rows_of_lines
 from service.store.rows.operations.deliveries import announce
 from service.store.rows.park_and_wake import delete_waits, wake_those_ready
 from service.store.rows.states import STATE_AT, state_of
@@ -293,7 +293,7 @@ def apply_pauses(transaction: Transaction, leases: Collection[tuple[str, int]]) 
 def _insert_lines(transaction: Transaction, lines: Sequence[tuple[str, int, Line]]) -> None:
     """Insert one line for each run, which has counted it as its `last_seq`."""
     rows = [row for run_id, last_seq, line in lines for row in rows_of_lines(transaction, run_id, [line], last_seq)]
-    transaction.insert(log_lines, rows)
+    insert_lines(transaction, rows)
 
 
 def _patched(transaction: Transaction, run_id: str, run: _Run, patch: Patch) -> Changes | Invalid:
@@ -333,7 +333,7 @@ def _resumed(
         now=now,
         count=len(lines),
     )
-    transaction.insert(log_lines, rows_of_lines(transaction, run_id, lines, last_seq))
+    insert_lines(transaction, rows_of_lines(transaction, run_id, lines, last_seq))
     wake_those_ready(transaction, [run_id])
     if notify is not None:
         announce(transaction, [run_id])
@@ -357,8 +357,7 @@ def _insert_patch(transaction: Transaction, run_id: str, run: _Run, patch: Chang
         started_at=now,
         finished_at=now,
         duration_ms=0.0,
-        changes=patch,
     )
-    insert_steps(transaction, [step])
+    insert_steps(transaction, [(step, patch)])
     delete_waits(transaction, [run_id])
     cancel_children(transaction, [run_id])

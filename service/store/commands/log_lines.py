@@ -14,9 +14,9 @@ from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
 from service.store.rows.fence import HELD
-from service.store.rows.log_lines import rows_of_lines
+from service.store.rows.log_lines import insert_lines, rows_of_lines
 from service.store.rows.records import Lease
-from service.store.schema.models import log_lines, runs
+from service.store.schema.models import runs
 
 _COUNT_UP = Statement(
     update(runs).where(*HELD).values(last_seq=runs.c.last_seq + bindparam("count")).returning(runs.c.last_seq)
@@ -47,7 +47,7 @@ class LogCommands:
             if row is None:
                 return Executed(False)
             reached = row[0]
-            transaction.insert(log_lines, rows_of_lines(transaction, lease.run_id, lines, reached))
+            insert_lines(transaction, rows_of_lines(transaction, lease.run_id, lines, reached))
             return Executed(True, lambda transaction: _has_reached(transaction, place, reached))
 
         return self._writer.submit(repeatable(append), touches=(lease.run_id,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -107,16 +108,18 @@ class Transaction:
 
     def insert(self, into: Table, rows: Sequence[Row]) -> None:
         """Write `rows`, each of which has every column, at the latest before the COMMIT."""
+        self.insert_tuples(into, list(map(_values_of(into), rows)))
+
+    def insert_tuples(self, into: Table, rows: Sequence[Sequence[Any]]) -> None:
+        """Write `rows`, each of which has a value for every column, in their order, at the latest before the COMMIT."""
         if len(rows) == 1:
-            self.inserts.append((insert_into(into, self.dialect, 1), _values_of(into)(rows[0])))
+            self.inserts.append((insert_into(into, self.dialect, 1), rows[0]))
         elif rows and self.dialect == "postgresql":
-            arrays = [array_of([row[name] for row in rows]) for name in into.c.keys()]  # noqa: SIM118  # no mapping
+            arrays = [array_of(column) for column in zip(*rows, strict=True)]
             self.inserts.append((insert_into(into, self.dialect, None), arrays))
         else:
-            values_of = _values_of(into)
             for part in _parts_of(rows):
-                values = [value for row in part for value in values_of(row)]
-                self.inserts.append((insert_into(into, self.dialect, len(part)), values))
+                self.inserts.append((insert_into(into, self.dialect, len(part)), [*chain.from_iterable(part)]))
 
     def _execute(self, text: str, parameters: Any) -> Any:
         if self.inserts:
@@ -145,7 +148,7 @@ def _values_of(table: Table) -> Callable[[Row], Sequence[Any]]:
     return itemgetter(*table.c.keys())
 
 
-def _parts_of(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+def _parts_of(rows: Sequence[T]) -> Iterator[Sequence[T]]:
     """Split `rows` into parts of ROWS_MAX, and what is left into parts of a half, a quarter and so on of it."""
     begin, size = 0, ROWS_MAX
     while begin < len(rows):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import Table, select
 
 from service.core.state import Changes
 from service.store.database.statements import ForRows
-from service.store.database.transaction import Row, Transaction
+from service.store.database.transaction import Transaction
 from service.store.rows.states import slot_of
 from service.store.schema.models import changes, shared_values
 
@@ -26,32 +26,46 @@ _KNOWN = ForRows(
 )
 
 
+class NewChange(NamedTuple):
+    """A row of `changes`, in the order of its columns."""
+
+    run_id: str
+    key: str
+    step: int
+    value: str | None
+    position: int
+    long_key: str | None
+    shared_digest: str | None
+
+
+class _SharedValueRow(NamedTuple):
+    """A row of `shared_values`, in the order of its columns."""
+
+    run_id: str
+    digest: str
+    value: str
+
+
 def rows_of_changes(
     transaction: Transaction, run_id: str, step: int, changed: Changes, shared: Mapping[str, str] = _NONE
-) -> list[dict[str, Any]]:
+) -> list[NewChange]:
     """Return a row for each key that `changed` sets or removes.
 
     The values of the keys in `shared` are left to `shared_values`, under the digests that it maps them to.
     """
 
-    def row(key: str, value: str | None, position: int) -> dict[str, Any]:
+    rows = []
+    for key, (text, position, _) in changed.set.items():
+        slot, digest = slot_of(key, transaction.dialect), shared.get(key)
+        value = text if digest is None else None
+        rows.append(NewChange(run_id, slot, step, value, position, None if slot == key else key, digest))
+    for key in changed.unset:
         slot = slot_of(key, transaction.dialect)
-        digest = shared.get(key)
-        return {
-            "run_id": run_id,
-            "key": slot,
-            "step": step,
-            "value": value if digest is None else None,
-            "position": position,
-            "long_key": None if slot == key else key,
-            "shared_digest": digest,
-        }
-
-    rows = [row(key, entry.text, entry.position) for key, entry in changed.set.items()]
-    return rows + [row(key, None, 0) for key in changed.unset]
+        rows.append(NewChange(run_id, slot, step, None, 0, None if slot == key else key, None))
+    return rows
 
 
-def insert_changes(transaction: Transaction, rows: Sequence[Row]) -> None:
+def insert_changes(transaction: Transaction, rows: Sequence[NewChange]) -> None:
     """Insert rows of `rows_of_changes`."""
     _insert_by_size(transaction, changes, rows)
 
@@ -63,16 +77,16 @@ def insert_shared_values(transaction: Transaction, values: Mapping[tuple[str, st
     """
     asked = [{"run_id": run_id, "digest": digest} for run_id, digest in values]
     known = {(run_id, digest) for run_id, digest in transaction.each(_KNOWN, asked)}
-    new = [row | {"value": values[place]} for row in asked if (place := (row["run_id"], row["digest"])) not in known]
+    new = [_SharedValueRow(*place, value) for place, value in values.items() if place not in known]
     _insert_by_size(transaction, shared_values, new)
 
 
-def _insert_by_size(transaction: Transaction, into: Table, rows: Sequence[Row]) -> None:
+def _insert_by_size(transaction: Transaction, into: Table, rows: Sequence[NewChange | _SharedValueRow]) -> None:
     """Insert small values together and large ones one by one: a prepared statement keeps its last parameters."""
-    small: list[Row] = []
-    large: list[Row] = []
+    small: list[NewChange | _SharedValueRow] = []
+    large: list[NewChange | _SharedValueRow] = []
     for row in rows:
-        (small if row["value"] is None or len(row["value"]) <= TOGETHER_LENGTH_MAX else large).append(row)
-    transaction.insert(into, small)
+        (small if row.value is None or len(row.value) <= TOGETHER_LENGTH_MAX else large).append(row)
+    transaction.insert_tuples(into, small)
     for row in large:
-        transaction.insert(into, [row])
+        transaction.insert_tuples(into, [row])

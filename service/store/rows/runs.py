@@ -17,7 +17,7 @@ from service.core.transitions import Status
 from service.store.database import local_events
 from service.store.database.statements import ForRows, Statement, constant, insert_of
 from service.store.database.transaction import Row, Transaction
-from service.store.rows.changes import insert_changes, insert_shared_values, rows_of_changes
+from service.store.rows.changes import NewChange, insert_changes, insert_shared_values, rows_of_changes
 from service.store.rows.states import slot_of
 from service.store.schema.models import graphs, run_tags, runs
 
@@ -104,7 +104,7 @@ def insert_runs(transaction: Transaction, new: Sequence[NewRun]) -> set[str]:
     now = transaction.moment.text()
     rows = transaction.each(_INSERT[transaction.dialect], [_row(run, now) for run in new])
     inserted = {run_id for (run_id,) in rows}
-    changed: list[Row] = []
+    changed: list[NewChange] = []
     tags: list[Row] = []
     shared = _Shared()
     for run in new:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from service.core import codec
 from service.core.routing.conditions import Decision, abridge
 from service.core.state import Changes
-from service.store.database.transaction import Row, Transaction
-from service.store.rows.changes import insert_changes, rows_of_changes
+from service.store.database.transaction import Transaction
+from service.store.rows.changes import NewChange, insert_changes, rows_of_changes
 from service.store.schema.models import snapshots
 
 EVALUATED_BYTES_MAX = 1024
@@ -17,7 +17,7 @@ EVALUATED_BYTES_MAX = 1024
 
 
 class NewStep(NamedTuple):
-    """A step to be inserted; the columns of `snapshots` tell what each value means."""
+    """A row of `snapshots`, in the order of its columns, which tell what each value means."""
 
     run_id: str
     step: int
@@ -31,16 +31,15 @@ class NewStep(NamedTuple):
     started_at: str
     finished_at: str
     duration_ms: float
-    changes: Changes
 
 
-def insert_steps(transaction: Transaction, steps: Sequence[NewStep]) -> None:
-    """Insert `steps` and what they changed of their runs' states."""
-    changed: list[Row] = []
-    for step in steps:
-        changed += rows_of_changes(transaction, step.run_id, step.step, step.changes)
+def insert_steps(transaction: Transaction, steps: Sequence[tuple[NewStep, Changes]]) -> None:
+    """Insert `steps`, each with what it changed of its run's state."""
+    changed: list[NewChange] = []
+    for row, changes in steps:
+        changed += rows_of_changes(transaction, row.run_id, row.step, changes)
     insert_changes(transaction, changed)
-    transaction.insert(snapshots, [step._asdict() for step in steps])
+    transaction.insert_tuples(snapshots, [row for row, _ in steps])
 
 
 def evaluated_text(decision: Decision) -> tuple[str, bool]:

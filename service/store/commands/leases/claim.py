@@ -31,12 +31,12 @@ from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
 from service.store.rows.fence import RENEW, is_held
 from service.store.rows.first_states import FirstStates
-from service.store.rows.log_lines import rows_of_lines
+from service.store.rows.log_lines import insert_lines, rows_of_lines
 from service.store.rows.park_and_wake import waits_of
 from service.store.rows.records import Claimed, Lease
 from service.store.rows.states import read_states
 from service.store.rows.visits import visits_of
-from service.store.schema.models import graphs, log_lines, runs
+from service.store.schema.models import graphs, runs
 
 logger = logging.getLogger(__name__)
 
@@ -249,7 +249,7 @@ class ClaimCommands:
             for row in due
             if (opening := _opening_lines(row))
         ]
-        transaction.insert(log_lines, [line for of_run in lines for line in of_run])
+        insert_lines(transaction, [line for of_run in lines for line in of_run])
 
     def _lease(self, due: Due, now: str, until: str) -> dict[str, Any]:
         return {
