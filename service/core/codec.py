@@ -113,7 +113,7 @@ def is_fit_scalar(value: Any) -> bool:
     """Return True for most scalars that pass `check`: those that are quickly recognized."""
     kind = type(value)
     if kind is int:
-        return -_SMALL_INT_BOUND < value < _SMALL_INT_BOUND
+        return bool(-_SMALL_INT_BOUND < value < _SMALL_INT_BOUND)
     if kind is str:
         return bool(value.isascii() and "\0" not in value)
     return value is None or kind is bool or (kind is float and math.isfinite(value))
