@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.checkout import CHECKOUT
-from tests.support.page.chromium import report_without_browser
+from tests.support.page.programs import report_missing
 from tests.support.postgres import Databases, databases, remove_cluster
 
 settings.register_profile("rungraph", deadline=None, max_examples=40)
@@ -29,7 +29,7 @@ def pytest_sessionfinish() -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     # Not in the folder of the page: with pytest-xdist, the process that reports does not load the conftest there.
-    report_without_browser(terminalreporter)
+    report_missing(terminalreporter)
 
 
 @pytest.fixture(scope="session")

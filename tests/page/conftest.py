@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.support.page.browser import Watch, browser, watched
-from tests.support.page.chromium import NO_BROWSER, chromium
 from tests.support.page.graphs import TOOLS
+from tests.support.page.programs import NO_BROWSER, chromium
 from tests.support.system.process import Server
 
 

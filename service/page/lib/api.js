@@ -10,16 +10,21 @@ export const isOffline = signal(false);
 let entered = null;
 
 class Problem extends Error {
-	constructor(status, { detail, title, errors = [] }) {
+	constructor(status, { detail = "", title, errors = [] }) {
 		super(detail || title || `status ${status}`);
 		Object.assign(this, { status, errors });
 	}
 }
 
-/** Return the URL of a path below the root; a query value may be a list, and null leaves it out. */
+/** Add values to a query; one may be a list, and null leaves it out. */
+export function add(query, values) {
+	for (const [name, value] of Object.entries(values)) for (const one of [value].flat()) if (one != null && one !== "") query.append(name, one);
+}
+
+/** Return the URL of a path below the root. */
 export function at(path, query = {}) {
 	const url = new URL(path, ROOT);
-	for (const [name, value] of Object.entries(query)) for (const one of [value].flat()) if (one != null && one !== "") url.searchParams.append(name, one);
+	add(url.searchParams, query);
 	return url;
 }
 
@@ -49,8 +54,8 @@ async function problemOf(answer) {
 export const getText = async (path, query) => (await send(at(path, query))).text();
 export const get = async (path, query) => parse(await getText(path, query));
 
-export async function post(path, body, { query, type } = {}) {
-	const init = { method: "POST", headers: { "Content-Type": type ?? "application/json" }, body: body instanceof Blob ? body : text(body) };
+export async function post(path, body, query = {}, type = "application/json") {
+	const init = { method: "POST", headers: { "Content-Type": type }, body: body instanceof Blob ? body : text(body) };
 	const source = await (await send(at(path, query), init)).text();
 	return source && parse(source);
 }

@@ -49,7 +49,7 @@ const TESTS = {
 };
 
 /** Return whether a comparison holds between two values, or null where the state lacks one of them. */
-export function holds({ op, value }, left, right) {
+export function holds({ op, value = null }, left, right) {
 	if (op === "exists") return (left !== MISSING) === (value !== false);
 	return left === MISSING || right === MISSING ? null : TESTS[op](left, right);
 }
@@ -69,7 +69,7 @@ export function evaluate(condition, state) {
 	return Boolean(condition.all);
 }
 
-/** Return the comparisons that were asked, with their values: `operands` maps each path that was read to its value. */
+/** Return the comparisons that were asked, with their values: `operands` maps each path read to its value. */
 export const asked = (condition, operands) =>
 	comparisons(condition).filter(({ key, op }) => op === "exists" || Object.hasOwn(operands, key)).map((comparison) => {
 		const [left, right] = sides(comparison, (path) => (Object.hasOwn(operands, path) ? operands[path] : MISSING));

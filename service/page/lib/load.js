@@ -34,7 +34,9 @@ export class Numbered {
 	error = signal(null);
 
 	constructor(fetch, number, size) {
-		Object.assign(this, { fetch, number, size });
+		this.fetch = fetch;
+		this.number = number;
+		this.size = size;
 	}
 
 	get(n) {

@@ -1,4 +1,4 @@
-import { ROOT } from "./api.js";
+import { ROOT, add } from "./api.js";
 import { signal } from "./html.js";
 
 const UI = new URL("ui/", ROOT);
@@ -13,24 +13,22 @@ export const route = signal(here());
 
 export function href(parts, query = {}) {
 	const url = new URL(parts.map(encodeURIComponent).join("/"), UI);
-	url.search = query instanceof URLSearchParams ? query : new URLSearchParams(Object.entries(query).filter(([, value]) => value != null));
+	url.search = String(query instanceof URLSearchParams ? query : new URLSearchParams(Object.entries(query).filter(([, value]) => value != null)));
 	return url.href;
 }
 
-export function go(url, { replace } = {}) {
+export function go(url, replace = false) {
 	if (url === location.href) return;
 	history[replace ? "replaceState" : "pushState"](null, "", url);
 	route.value = here();
 }
 
 /** Change parameters of this view's URL; null removes one. */
-export function setQuery(changes, options = { replace: true }) {
+export function setQuery(changes, replace = true) {
 	const query = new URLSearchParams(location.search);
-	for (const [name, value] of Object.entries(changes)) {
-		query.delete(name);
-		for (const one of [value].flat()) if (one != null && one !== "") query.append(name, one);
-	}
-	go(href(route.peek().parts, query), options);
+	for (const name of Object.keys(changes)) query.delete(name);
+	add(query, changes);
+	go(href(route.peek().parts, query), replace);
 }
 
 addEventListener("popstate", () => (route.value = here()));

@@ -23,8 +23,8 @@ function candidates({ op, value }, left, right, wanted) {
 	}
 }
 
-/** Return a copy of `inside` with a value set (or, MISSING, taken out) below it, or null where no such place is. */
-function withValue(inside, [key, ...keys], value) {
+/** Return a copy of `inside` with a value set below it (MISSING removes it), or null if there is no such place. */
+function withValue(inside, [key, ...keys] = [], value) {
 	const isArray = Array.isArray(inside);
 	if (isArray ? !/^\d+$/.test(key) || Number(key) >= inside.length || (!keys.length && value === MISSING) : inside !== undefined && !isObject(inside)) return null;
 	const entries = new Map(Object.entries(inside ?? {}));
@@ -48,7 +48,7 @@ function solutions(condition, state, wanted) {
 	return changed.filter((one) => one !== null && evaluate(condition, one) === wanted);
 }
 
-/** Return `{patch, changes}`, the fewest changes after which edge `index` is taken, as evaluating all shows; or null. */
+/** Return `{patch, changes}`, the fewest changes after which edge `index` is taken, or null. */
 export function solve(edges, index, state) {
 	const before = edges.slice(0, index).filter((edge) => edge.on_error == null);
 	const { condition } = edges[index];

@@ -2,7 +2,7 @@ import { bytes, go, href, html, post, useEffect, useState } from "lib";
 import { Dialog, Fault, say } from "./basics.js";
 
 async function startDemo(file, query) {
-	const { run_id } = await post("demo/run_data_quality", file ?? {}, file && { type: "text/csv", query });
+	const { run_id } = await post("demo/run_data_quality", file ?? {}, query, file && "text/csv");
 	go(href(["runs", run_id]));
 }
 

@@ -61,7 +61,7 @@ function JsonEditor({ label, value, onInput, faults = [], rows = 12 }) {
  * `refuse` takes the problem of a refused call, whose faults are shown at their places; `fault` shows what has none.
  * `check` throws an Error for a value that cannot be sent. An empty text is no value where it `mayBeEmpty`.
  */
-export function useJson(initial, { prefix = "", isAny, mayBeEmpty, check, onInput } = {}) {
+export function useJson(initial, { prefix = "", isAny = false, mayBeEmpty = false, check = null, onInput = null } = {}) {
 	const [typed, setTyped] = useState(null);
 	const [problem, refuse] = useState(null);
 	const source = typed ?? initial;

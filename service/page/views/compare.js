@@ -20,9 +20,9 @@ const offsets = (...pair) => pair.map(({ run }, at) => {
 	return other?.run_id === run.run_id ? other.step : 0;
 });
 
-/** Return the first row (from 1, after the offsets) in which the two go, or else change the state, differently; or null. */
-function parting(a, b, [x, y], length) {
-	const rows = Array.from({ length }, (_, row) => [a.steps[x + row], b.steps[y + row]]);
+/** Return the first row, from 1, at which the two go or change the state differently, or null. */
+function parting(a, b, shift, length) {
+	const rows = Array.from({ length }, (_, row) => [a.steps[shift[0] + row], b.steps[shift[1] + row]]);
 	const went = rows.findIndex(([one, other]) => one?.node !== other?.node || one.decision.to !== other.decision.to);
 	const found = went >= 0 ? went : rows.findIndex(([one, other]) => !same(one.changes, other.changes));
 	return found < 0 ? null : found + 1;

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
-from tests.support.page.chromium import chromium
+from tests.support.page.programs import chromium
 
 ARGUMENTS = (
     "--no-sandbox",

@@ -2,7 +2,7 @@ import { get, href, html, isOver, own, short, useInterval, useLoad } from "lib";
 import { Elapsed, Hint, Status, Table } from "parts";
 
 const SHOWN = 100;
-const starts = ({ graph, graphs } = {}) => graph || graphs;
+const starts = ({ graph = 0, graphs = 0 } = {}) => graph || graphs;
 
 export function Children({ run, definition, step }) {
 	const mayHave = Object.values(definition.nodes).some(starts);

@@ -9,7 +9,7 @@ export const filtersOf = (query) =>
 	Object.fromEntries(Object.keys(WORDS).filter((name) => query.has(name)).map((name) => [name, SEVERAL.includes(name) ? query.getAll(name) : query.get(name)]));
 
 function set(changes) {
-	setQuery(changes, {});
+	setQuery(changes, false);
 	remember("filters", filtersOf(route.peek().query));
 }
 
