@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from service.api.connections import MESSAGE_BYTES_MAX, HttpProtocol
+from service.api.connections import uvicorn_config
 from service.client import Client
 from service.core.errors import StartRefused
 from service.embedding import create_app
@@ -74,10 +74,7 @@ def _serving(app: Any, listener: socket.socket) -> Iterator[None]:
             await super().startup(sockets)
             started.set()
 
-    config = uvicorn.Config(
-        app, log_level="warning", http=HttpProtocol, lifespan="on", ws_max_size=MESSAGE_BYTES_MAX, timeout_keep_alive=1
-    )
-    running = Announcing(config)
+    running = Announcing(uvicorn_config(app, log_level="warning", lifespan="on", timeout_keep_alive=1))
 
     def run() -> None:
         with suppress(SystemExit):  # uvicorn's answer to a start that fails.

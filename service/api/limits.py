@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-NUMBER_MAX = 2**63 - 1
-"""The highest number that a client may send where a count is expected."""
 LIMIT_MAX = 1000
 """The most items of a page."""
 TAGS_MAX = 100

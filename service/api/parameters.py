@@ -24,11 +24,11 @@ from starlette.types import Scope
 
 import service.api.any_text  # noqa: F401  # registers the converter
 from service.api import large_bodies
-from service.api.limits import LIMIT_MAX, NUMBER_MAX
+from service.api.limits import LIMIT_MAX
 from service.api.services import ApiSettings, Services
-from service.core import codec
-from service.core.errors import Fault, Invalid, NotFound
-from service.core.syntax.ids import is_graph_id, is_run_id
+from service.core.errors import Fault, Invalid
+from service.core.syntax.ids import is_graph_id, is_run_id, parse_graph_id, parse_run_id
+from service.core.syntax.numbers import NUMBER_MAX
 from service.core.validation.spelling import closest_field
 
 _INTEGER = re.compile("0|[1-9][0-9]{0,18}")
@@ -47,20 +47,6 @@ def new_run_id() -> str:
     value = value & ~(0xF << 76) | 7 << 76
     value = value & ~(0b11 << 62) | 0b10 << 62
     return str(uuid.UUID(int=value))
-
-
-def parse_run_id(text: str) -> str:
-    """Return `text` if it has the form of a run's id. Raise NotFound otherwise."""
-    if not is_run_id(text):
-        raise NotFound("run", text[:100])
-    return text
-
-
-def parse_graph_id(text: str) -> str:
-    """Return `text` if it has the form of a graph's id. Raise NotFound otherwise."""
-    if not is_graph_id(text):
-        raise NotFound("graph", text[:100])
-    return text
 
 
 def _integer(text: Any) -> Any:
@@ -89,15 +75,6 @@ def _cursor(is_id: Callable[[str], bool]) -> AfterValidator:
 
 def _is_place(text: str) -> bool:
     return is_run_id(text.rpartition("/")[2])  # The store reads the rest.
-
-
-def _plain(text: str) -> str:
-    codec.check(text)
-    return text
-
-
-PlainText = Annotated[str, AfterValidator(_plain), Field(json_schema_extra={"pattern": "^[^\0]*$"})]
-"""Text that a state could hold, and so could the database."""
 
 
 def services_in(connection: HTTPConnection) -> Services:

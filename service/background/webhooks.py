@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import to_thread
 
 from service.core.errors import Unavailable
-from service.core.operations.webhooks import AllowedHosts, Target, address_of, is_public, signed_headers, target_of
+from service.core.operations.webhooks import AllowedHosts, Target, address_of, is_public, signed_headers
 from service.store import Store
 from service.store.commands.operations.deliveries import Answer, Delivery
 from service.store.database.local_events import DELIVERABLE
@@ -67,10 +67,9 @@ class Sender:
             return Answer(None, f"{type(error).__name__}: {error}".rstrip(": "))
 
     async def _post(self, delivery: Delivery) -> Answer:
-        fault = self._hosts.fault_of(delivery.url)
-        target = target_of(delivery.url)
-        if fault is not None or not isinstance(target, Target):
-            return Answer(None, fault or "the URL is invalid")
+        target = self._hosts.target_of(delivery.url)
+        if isinstance(target, str):
+            return Answer(None, target)
         addresses = await _addresses(target)
         if isinstance(addresses, Answer):
             return addresses

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from service.core.errors import StartRefused
 from service.core.queueing.limits import PRIORITY_MAX, PRIORITY_MIN
+from service.core.syntax.numbers import NUMBER_MAX
 from service.core.transitions import OVER, Status
 from service.settings import read_duration_s
 from service.version import VERSION
@@ -251,7 +252,7 @@ def _integer(least: int, most: int) -> Callable[[str], int]:
 
 
 _count: Callable[[str], Any] = _integer(1, COUNT_MAX)
-_number: Callable[[str], Any] = _integer(0, 2**63 - 1)
+_number: Callable[[str], Any] = _integer(0, NUMBER_MAX)
 
 
 def _priority(text: str) -> int:

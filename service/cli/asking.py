@@ -24,9 +24,10 @@ from service.cli.held import TOLD_MAX, Holding
 from service.cli.text import shown
 from service.client import ApiError, AsyncConnection, NotRungraph, ServerUnreachable, calls
 from service.client.connections import bearer
+from service.client.following import MOVING, items_of
 from service.client.messages import Answer, Request, read_object
 from service.core.errors import NotFound, StartRefused, Unavailable
-from service.core.syntax.ids import is_graph_id, is_run_id
+from service.core.syntax.ids import is_graph_id, parse_run_id
 from service.settings import Settings
 from service.store.database.protocol import Database
 from service.store.database.sqlite.connections import Sqlite
@@ -46,7 +47,6 @@ HELD_EVERY_S = 0.5
 """How often to ask what a silent run waits for."""
 
 _ENDINGS = frozenset({"run_completed", "run_failed", "run_cancelled", "run_paused"})
-_MOVING = frozenset({"queued", "running", "waiting"})
 
 Show = Callable[[dict[str, Any]], str | None]
 """Returns what is printed of a line of the log, or None for nothing."""
@@ -94,6 +94,10 @@ class ServerClient:
             if error.status >= 500:
                 raise Unavailable(error.reason) from error
             raise StartRefused(f"{what} was refused: {error.reason}" if what else error.reason) from error
+
+    def items(self, page_after: Callable[[Any], Request]) -> AsyncIterator[dict[str, Any]]:
+        """Yield the items of all pages; `page_after` returns the call for the page after a cursor."""
+        return items_of(self.ask, page_after)
 
     async def ask_again(self, request: Request) -> dict[str, Any]:
         """Return the answer of a server that answered before. If it is gone, wait for it: it may be starting again."""
@@ -246,31 +250,78 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         raise KeyboardInterrupt from None
 
 
+def read(settings: Settings, request: Request, *, with_tools: bool = False) -> dict[str, Any]:
+    """Make a call that reads, and return its answer."""
+
+    async def ask() -> dict[str, Any]:
+        async with reading(settings, with_tools=with_tools) as server:
+            return await server.ask(request)
+
+    return run(ask())
+
+
+def read_items(
+    settings: Settings, page_after: Callable[[Any], Request], limit: int | None = None
+) -> list[dict[str, Any]]:
+    """Return the items of all pages, or the first `limit` of them."""
+
+    async def ask() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        async with reading(settings) as server:
+            async for item in server.items(page_after):
+                found.append(item)
+                if len(found) == limit:
+                    break
+        return found
+
+    return run(ask())
+
+
+def change(
+    settings: Settings,
+    command: str,
+    request: Request,
+    *,
+    what: str = "the call",
+    must_exist: bool = True,
+    then: str | None = None,
+) -> dict[str, Any]:
+    """Make a call that writes, and return its answer. `then` is what goes on only once a server runs.
+
+    `what` is refused, in the error if the call is refused. The database is made if it is missing, unless `must_exist`.
+    """
+
+    async def ask() -> dict[str, Any]:
+        async with executing(settings, command, must_exist=must_exist) as server:
+            answer = await server.ask(request, what=what)
+            if server.address is None and then is not None:
+                note(f"no server runs on this database; {then} as soon as one does: rungraph serve")
+            return answer
+
+    return run(ask())
+
+
 def known_run_id(text: str) -> str:
     """Return `text` if it has the form of a run's id; otherwise no run has it, and no server need be asked."""
-    if not is_run_id(text):
-        raise StartRefused(str(NotFound("run", text[:100])))
-    return text
+    try:
+        return parse_run_id(text)
+    except NotFound as error:
+        raise StartRefused(str(error)) from error
 
 
 async def graph_id_of(server: ServerClient, graph: str) -> str:
     """Return `graph` if it is the id of a graph, or else the id of the latest graph that has it as its name."""
     if is_graph_id(graph):
         return graph
-    cursor: str | None = None
-    while True:
-        page = await server.ask(calls.graphs(cursor))  # The newest first.
-        for each in page["items"]:
-            if each["name"] == graph:
-                return str(each["graph_id"])
-        if page["next_cursor"] is None:
-            raise StartRefused(f"no graph has the name {graph!r:.200}, or the id")
-        cursor = page["next_cursor"]
+    async for each in server.items(calls.graphs):  # The newest first.
+        if each["name"] == graph:
+            return str(each["graph_id"])
+    raise StartRefused(f"no graph has the name {graph!r:.200}, or the id")
 
 
 def is_moving(run: dict[str, Any]) -> bool:
     """Return whether the run goes on by itself."""
-    return run["status"] in _MOVING
+    return run["status"] in MOVING
 
 
 def note(message: str) -> None:

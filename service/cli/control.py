@@ -11,22 +11,25 @@ from service.core import codec
 from service.core.errors import StartRefused
 from service.settings import Settings
 
+_GOES_ON = "the run goes on"
+
 
 def create(settings: Settings, arguments: argparse.Namespace) -> int:
     """Store a graph, and print its id and what looks wrong with it."""
     content = inputs.graph_of(arguments.file)
-    created = _ask(settings, arguments, calls.create(content), what=str(arguments.file))
+    name, request = str(arguments.file), calls.create(content)
+    created = asking.change(settings, arguments.command, request, what=name, must_exist=False)
     for warning in [] if arguments.json else created["warnings"]:
         asking.note(f"{warning['pointer']}: {warning['message']}")
-    return _print(arguments, created, f"graph {created['graph_id']}")
+    return output.print_answer(arguments, created, f"graph {created['graph_id']}")
 
 
 def signal(settings: Settings, arguments: argparse.Namespace) -> int:
     """Send a run a signal with a payload, `null` by default."""
     payload = inputs.json_of("the payload", arguments.payload)
     run_id = asking.known_run_id(arguments.run_id)
-    sent = _ask(settings, arguments, calls.signal(run_id, arguments.name, payload))
-    return _print(arguments, sent, f"run {run_id} has the signal {arguments.name!r:.200}")
+    sent = asking.change(settings, arguments.command, calls.signal(run_id, arguments.name, payload), then=_GOES_ON)
+    return output.print_answer(arguments, sent, f"run {run_id} has the signal {arguments.name!r:.200}")
 
 
 def cancel(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -40,29 +43,30 @@ def pause(settings: Settings, arguments: argparse.Namespace) -> int:
 def resume(settings: Settings, arguments: argparse.Namespace) -> int:
     """Let a paused run go on, or a failed one try its node again; with a patch of its state if one is given."""
     run_id = asking.known_run_id(arguments.run_id)
-    return _steer(settings, arguments, calls.resume(run_id, _patch_of(arguments), arguments.max_steps))
+    request = calls.resume(run_id, _patch_of(arguments), arguments.max_steps)
+    return _steer(settings, arguments, request, then=_GOES_ON)
 
 
 def fork(settings: Settings, arguments: argparse.Namespace) -> int:
     """Start a new run from the state of another one after a step."""
     run_id = asking.known_run_id(arguments.run_id)
     request = calls.fork(run_id, arguments.step, _patch_of(arguments), arguments.graph, arguments.node)
-    forked = _ask(settings, arguments, request, what="the fork")
-    return _print(arguments, forked, f"run {forked['run_id']}")
+    forked = asking.change(settings, arguments.command, request, what="the fork", then=_GOES_ON)
+    return output.print_answer(arguments, forked, f"run {forked['run_id']}")
 
 
 def backtest(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print where the runs of one graph would have gone by the edges of another one."""
     runs = {"graph_id": arguments.runs, "status": arguments.status, "limit": arguments.limit}
-    found = _ask(settings, arguments, calls.backtest(arguments.graph, runs))
-    if arguments.json:
-        output.print_json(found)
-        return 0
-    output.print_facts({name: found[name] for name in ("runs", "steps", "diverging_runs")})
-    head = ["run_id", "step", "node", "went", "would_go", "because"]
-    rows = [[str(each[name] if each[name] is not None else "end") for name in head] for each in found["examples"]]
-    output.print_table(["id", *head[1:]], rows, nothing="no run would have gone another way")
-    return 0
+    found = asking.change(settings, arguments.command, calls.backtest(arguments.graph, runs))
+
+    def show() -> None:
+        output.print_facts({name: found[name] for name in ("runs", "steps", "diverging_runs")})
+        head = ["run_id", "step", "node", "went", "would_go", "because"]
+        rows = [[str(each[name] if each[name] is not None else "end") for name in head] for each in found["examples"]]
+        output.print_table(["id", *head[1:]], rows, nothing="no run would have gone another way")
+
+    return output.print_answer(arguments, found, show)
 
 
 def limits(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -73,36 +77,28 @@ def limits(settings: Settings, arguments: argparse.Namespace) -> int:
     if is_list:
         return _list_limits(settings, arguments)
     if arguments.action == "delete":
-        gone = _ask(settings, arguments, calls.delete_limit(name))
-        return _print(arguments, gone, f"the limit {name!r:.200} is deleted")
-    made = _ask(settings, arguments, calls.put_limit(name, arguments.max, arguments.per), what="the limit")
+        gone = asking.change(settings, arguments.command, calls.delete_limit(name))
+        return output.print_answer(arguments, gone, f"the limit {name!r:.200} is deleted")
+    request = calls.put_limit(name, arguments.max, arguments.per)
+    made = asking.change(settings, arguments.command, request, what="the limit", must_exist=False)
     period = "at once" if made["per_s"] is None else f"within any {made['per_s']:g} s"
-    return _print(arguments, made, f"the limit {name!r:.200} is {made['max']} {period}")
+    return output.print_answer(arguments, made, f"the limit {name!r:.200} is {made['max']} {period}")
 
 
 def _list_limits(settings: Settings, arguments: argparse.Namespace) -> int:
-    async def ask() -> list[dict[str, Any]]:
-        async with asking.reading(settings) as server:
-            page = await server.ask(calls.limits())
-            found: list[dict[str, Any]] = page["items"]
-            while page["next_cursor"] is not None:
-                page = await server.ask(calls.limits(page["next_cursor"]))
-                found += page["items"]
-            return found
+    found = asking.read_items(settings, calls.limits)
 
-    found = asking.run(ask())
-    if arguments.json:
-        output.print_json(found)
-        return 0
-    head = ["name", "max", "per_s", "in_use", "waiting"]
-    rows = [[text.cell("" if each[name] is None else str(each[name])) for name in head] for each in found]
-    output.print_table(head, rows, nothing="no limits")
-    return 0
+    def show() -> None:
+        head = ["name", "max", "per_s", "in_use", "waiting"]
+        rows = [[text.cell("" if each[name] is None else str(each[name])) for name in head] for each in found]
+        output.print_table(head, rows, nothing="no limits")
+
+    return output.print_answer(arguments, found, show)
 
 
-def _steer(settings: Settings, arguments: argparse.Namespace, request: Request) -> int:
-    answer = _ask(settings, arguments, request)
-    return _print(arguments, answer, f"run {arguments.run_id} is {answer['status']}")
+def _steer(settings: Settings, arguments: argparse.Namespace, request: Request, then: str | None = None) -> int:
+    answer = asking.change(settings, arguments.command, request, then=then)
+    return output.print_answer(arguments, answer, f"run {arguments.run_id} is {answer['status']}")
 
 
 def _patch_of(arguments: argparse.Namespace) -> Any:
@@ -112,23 +108,3 @@ def _patch_of(arguments: argparse.Namespace) -> Any:
     if not isinstance(patch, dict):
         raise StartRefused("--patch is no JSON object, and a patch of a state is one")
     return patch
-
-
-def _ask(settings: Settings, arguments: argparse.Namespace, request: Request, what: str = "the call") -> dict[str, Any]:
-    async def ask() -> dict[str, Any]:
-        must_exist = arguments.command != "create" and request.method != "PUT"
-        async with asking.executing(settings, arguments.command, must_exist=must_exist) as server:
-            answer = await server.ask(request, what=what)
-            if server.address is None and arguments.command in ("signal", "resume", "fork"):
-                asking.note("no server runs on this database; the run goes on as soon as one does: rungraph serve")
-            return answer
-
-    return asking.run(ask())
-
-
-def _print(arguments: argparse.Namespace, answer: dict[str, Any], shown: str) -> int:
-    if arguments.json:
-        output.print_json(answer)
-    else:
-        print(shown, flush=True)
-    return 0

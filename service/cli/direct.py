@@ -14,16 +14,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from service.api.filtering import checked_filter
+from service.api.limits import FILTERS_MAX
 from service.api.responses import texts
 from service.api.responses.texts import Text
 from service.cli import within
 from service.client import calls
 from service.client.messages import Answer, Request
-from service.core import codec
 from service.core.errors import RungraphError
-from service.core.syntax.ids import is_graph_id, is_run_id
-from service.core.syntax.tags import tag_of
-from service.core.transitions import Status
+from service.core.syntax.ids import parse_graph_id, parse_run_id
+from service.core.syntax.numbers import NUMBER_MAX
 from service.settings import Settings
 from service.store.database.protocol import Database
 from service.store.queries.runs.filter import RunFilter
@@ -78,79 +78,62 @@ async def _answer(store: Reading, path: str, params: Params) -> Text | None:
 
 
 async def _runs(store: Reading, *, limit: int, cursor: str | None = None, **filters: Any) -> Text:
-    which = _filter(**filters)
-    page = await store.lists.page(which, _checked(limit, calls.PAGE_MAX, least=1), cursor)
-    if not page.items and (which.graph_id or which.parent_id):
+    which = _filter(filters)
+    page = await store.lists.page(which, _limit(limit), cursor)
+    if not page.items and (which.graph_id or which.parent_id or which.forked_from):
         raise ValueError("there may be no such graph or run")
     return texts.page(map(texts.listed_run, page.items), page.next_cursor)
 
 
-def _filter(
-    *,
-    status: Sequence[str] = (),
-    graph_id: str | None = None,
-    graph: str | None = None,
-    tag: Sequence[str] = (),
-    parent_id: str | None = None,
-) -> RunFilter:
-    """Return the filter of these query parameters. Raise ValueError if the application must check a parameter."""
-    is_root = parent_id == "none"
-    for text in tag:
-        codec.check(text)
-    is_usual = (
-        (graph_id is None or is_graph_id(graph_id))
-        and (parent_id is None or is_root or is_run_id(parent_id))
-        and all(tag_of(text.removeprefix("!")) is not None for text in tag)
-    )
-    if not is_usual:
-        raise ValueError("the application checks it")
-    codec.check(graph)
-    return RunFilter(
-        statuses=tuple(dict.fromkeys(Status(each).value for each in status)),
-        graph_id=graph_id,
-        graph_name=graph,
-        tags=tuple(text for text in tag if not text.startswith("!")),
-        without_tags=tuple(text[1:] for text in tag if text.startswith("!")),
-        parent_id=None if is_root else parent_id,
-        is_child=False if is_root else None,
-    )
+def _filter(filters: Mapping[str, Any]) -> RunFilter:
+    """Return the filter of query parameters. A parameter that may be repeated may have one value or a list."""
+    values = dict(filters)
+    for name in {"status", "tag"} & set(values):
+        values[name] = [values[name]] if isinstance(values[name], str) else values[name]
+        if len(values[name]) > FILTERS_MAX:
+            raise ValueError("the application checks it")
+    return checked_filter(values, "")
+
+
+async def _graphs(store: Reading, *, limit: int, cursor: str | None = None) -> Text:
+    page = await store.graphs.page(_limit(limit), cursor and parse_graph_id(cursor))
+    return texts.page(map(texts.graph, page.items), page.next_cursor)
 
 
 async def _lines(store: Reading, run_id: str, *, limit: int, after_seq: int = 0) -> Text:
-    page = await store.logs.page(_run_id(run_id), _checked(after_seq), _checked(limit, calls.PAGE_MAX, least=1))
+    page = await store.logs.page(parse_run_id(run_id), _checked(after_seq), _limit(limit))
     lines, last_seq, _ = page
     return texts.write({"items": texts.array(map(texts.line, lines)), "last_seq": last_seq})
 
 
 async def _run(store: Reading, run_id: str, *, limit: int, after_seq: int = 0) -> Text:
-    limit = _checked(limit, calls.PAGE_MAX, least=1)
-    return texts.run(*await store.runs.whole(_run_id(run_id), _checked(after_seq), limit))
+    limit = _limit(limit)
+    return texts.run(*await store.runs.whole(parse_run_id(run_id), _checked(after_seq), limit))
 
 
-async def _state(store: Reading, run_id: str, *, step: int) -> Text:
-    number, state = await store.history.state_at(_run_id(run_id), _checked(step))
+async def _state(store: Reading, run_id: str, *, step: int | None = None) -> Text:
+    number, state = await store.history.state_at(parse_run_id(run_id), None if step is None else _checked(step))
     return texts.write({"step": number, "state": Text(state.to_text())})
 
 
 async def _steps(store: Reading, run_id: str, *, after_step: int = 0, limit: int) -> Text:
-    page = await store.history.page(_run_id(run_id), _checked(after_step), _checked(limit, calls.PAGE_MAX, least=1))
+    page = await store.history.page(parse_run_id(run_id), _checked(after_step), _limit(limit))
     return texts.page(map(texts.step, page.items), page.next_cursor)
 
 
 async def _why(store: Reading, run_id: str) -> Text:
     from service.api.responses.explanation import explain  # imports the graph's types
 
-    return texts.write(explain(await store.history.why(_run_id(run_id))))
+    return texts.write(explain(await store.history.why(parse_run_id(run_id))))
 
 
 async def _graph(store: Reading, graph_id: str) -> Text:
-    if not is_graph_id(graph_id):
-        raise ValueError("no id of a graph")
-    return texts.graph(await store.graphs.get(graph_id))
+    return texts.graph(await store.graphs.get(parse_graph_id(graph_id)))
 
 
 _ANSWERS: dict[str, Callable[..., Awaitable[Text]]] = {
     "/runs": _runs,
+    "/graphs": _graphs,
     f"/runs/{_ID}/logs": _lines,
     f"/graph/state/{_ID}": _run,
     f"/runs/{_ID}/state": _state,
@@ -161,13 +144,11 @@ _ANSWERS: dict[str, Callable[..., Awaitable[Text]]] = {
 """The functions that answer, by the path of the call. Each takes the call's parameters by name."""
 
 
-def _run_id(text: str) -> str:
-    if not is_run_id(text):
-        raise ValueError("no id of a run")
-    return text
+def _limit(number: Any) -> int:
+    return _checked(number, calls.PAGE_MAX, least=1)
 
 
-def _checked(number: Any, most: int = 2**63 - 1, *, least: int = 0) -> int:
+def _checked(number: Any, most: int = NUMBER_MAX, *, least: int = 0) -> int:
     if type(number) is not int or not least <= number <= most:
         raise ValueError("the application checks it")
     return number

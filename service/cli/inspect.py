@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from service.cli import asking, output, text
-from service.client import Request, calls
+from service.client import calls
 from service.settings import Settings
 
 
@@ -14,9 +14,9 @@ def state(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print where a run is and what its state is, or its state after a step."""
     run_id = asking.known_run_id(arguments.run_id)
     if arguments.step is not None:
-        found = _get(settings, calls.state(run_id, arguments.step))
-        return _print(arguments, found, lambda: output.print_state(found["state"]))
-    found = _get(settings, calls.tail(run_id))
+        found = asking.read(settings, calls.state(run_id, arguments.step))
+        return output.print_answer(arguments, found, lambda: output.print_state(found["state"]))
+    found = asking.read(settings, calls.tail(run_id))
     found.pop("logs")
 
     def show() -> None:
@@ -24,12 +24,12 @@ def state(settings: Settings, arguments: argparse.Namespace) -> int:
         output.print_facts({name: found[name] for name in shown if found[name] is not None})
         output.print_state(found["state"])
 
-    return _print(arguments, found, show)
+    return output.print_answer(arguments, found, show)
 
 
 def why(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print in a sentence why a run is where it is, its last decision and the attempts of the current step."""
-    found = _get(settings, calls.why(asking.known_run_id(arguments.run_id)))
+    found = asking.read(settings, calls.why(asking.known_run_id(arguments.run_id)))
 
     def show() -> None:
         last = found["last_decision"]
@@ -39,19 +39,17 @@ def why(settings: Settings, arguments: argparse.Namespace) -> int:
         facts |= {f"attempt {each['attempt']}": each["error"] or "no error" for each in found["attempts"]}
         output.print_facts({name: value for name, value in facts.items() if value is not None})
 
-    return _print(arguments, found, show)
+    return output.print_answer(arguments, found, show)
 
 
 def steps(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print the committed steps of a run: what each changed, and where the run went."""
     run_id = asking.known_run_id(arguments.run_id)
-    found: list[dict[str, Any]] = []
-    after: int | None = arguments.after
-    while after is not None and len(found) < arguments.limit:
-        size = min(calls.PAGE_MAX, arguments.limit - len(found))
-        page = _get(settings, calls.steps(run_id, after, size))
-        found += page["items"]
-        after = page["next_cursor"]
+    limit = arguments.limit
+    size = min(calls.PAGE_MAX, limit + 1)
+    # One more step says whether there are more.
+    read = asking.read_items(settings, lambda after: calls.steps(run_id, after or arguments.after, size), limit + 1)
+    found = read[:limit]
 
     def show() -> None:
         rows = []
@@ -63,7 +61,8 @@ def steps(settings: Settings, arguments: argparse.Namespace) -> int:
             rows.append([str(step["step"]), *map(text.cell, cells), f"{step['duration_ms']:,} ms"])
         output.print_table(["step", "node", "changed", "went to", "took"], rows, nothing="no steps")
 
-    return _print(arguments, {"items": found, "next_cursor": after}, show)
+    after = found[-1]["step"] if len(read) > limit else None
+    return output.print_answer(arguments, {"items": found, "next_cursor": after}, show)
 
 
 def show_graph(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -79,17 +78,12 @@ def show_graph(settings: Settings, arguments: argparse.Namespace) -> int:
         output.print_facts({"graph": found["graph_id"], "name": found["name"], "created at": found["created_at"]})
         output.print_state(found["definition"])
 
-    return _print(arguments, found, show)
+    return output.print_answer(arguments, found, show)
 
 
 def tools(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print the tools that the server has."""
-
-    async def ask() -> dict[str, Any]:
-        async with asking.reading(settings, with_tools=True) as server:
-            return await server.ask(calls.tools())
-
-    found = asking.run(ask())
+    found = asking.read(settings, calls.tools(), with_tools=True)
 
     def show() -> None:
         rows = [
@@ -102,7 +96,7 @@ def tools(settings: Settings, arguments: argparse.Namespace) -> int:
         ]
         output.print_table(["tool", "takes", "description"], rows, nothing="no tools")
 
-    return _print(arguments, found, show)
+    return output.print_answer(arguments, found, show)
 
 
 def schema(_: Settings, __: argparse.Namespace) -> int:
@@ -112,21 +106,4 @@ def schema(_: Settings, __: argparse.Namespace) -> int:
     from service.api.responses.graph_schema import schema_document  # slow to import
 
     print(json.dumps(schema_document(), indent=2, ensure_ascii=False))
-    return 0
-
-
-def _get(settings: Settings, request: Request) -> dict[str, Any]:
-    async def ask() -> dict[str, Any]:
-        async with asking.reading(settings) as server:
-            return await server.ask(request)
-
-    return asking.run(ask())
-
-
-def _print(arguments: argparse.Namespace, document: Any, show: Any) -> int:
-    """Print `document` as JSON if that was asked for; otherwise call `show`, which prints it for people."""
-    if arguments.json:
-        output.print_json(document)
-    else:
-        show()
     return 0

@@ -5,8 +5,9 @@ rich is imported only if stdout is a terminal. It follows NO_COLOR and the termi
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,17 @@ _STYLES = {
 
 def is_terminal() -> bool:
     return sys.stdout.isatty()
+
+
+def print_answer(arguments: argparse.Namespace, document: Any, show: Callable[[], None] | str) -> int:
+    """Print `document` as JSON if that was asked for; otherwise print the text `show`, or call it. Return 0."""
+    if arguments.json:
+        print_json(document)
+    elif isinstance(show, str):
+        print(show, flush=True)
+    else:
+        show()
+    return 0
 
 
 def print_json(document: Any) -> None:

@@ -6,10 +6,12 @@ import argparse
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from service.cli import asking, inputs, output, text
 from service.client import calls
+from service.client.following import Cursor
 from service.core import codec
 from service.core.errors import StartRefused
 from service.settings import Settings
@@ -28,10 +30,8 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     async def start(server: asking.ServerClient) -> str:
         if server.address and arguments.tools:
             asking.note(f"the server at {server.address} executes the run, with its own tools and not with --tools")
-        graph_id = (
-            await asking.graph_id_of(server, arguments.graph or "") if graph is None else await create(server, graph)
-        )
-        asked = calls.start(graph_id, state, tags, None, {"priority": arguments.priority})
+        which = arguments.graph if graph is None else await create(server, graph)
+        asked = calls.start(which, state, tags, None, {"priority": arguments.priority})
         started = await server.ask(asked, what="the run")
         return str(started["run_id"])
 
@@ -52,10 +52,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
 
     ended = asking.run(asking.start_and_follow(settings, "run", start, show, is_quiet=arguments.json))
     ended.pop("logs")
-    if arguments.json:
-        output.print_json(ended)
-    else:
-        output.print_state(ended["state"])
+    output.print_answer(arguments, ended, lambda: output.print_state(ended["state"]))
     return 0 if ended["status"] == "completed" else _explain_rest(ended, last, trace)
 
 
@@ -73,26 +70,28 @@ def list_runs(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print the newest runs that the filters let through."""
     wanted = {"status": arguments.status, "graph_id": arguments.graph_id, "graph": arguments.graph}
     wanted |= {"tag": arguments.tag, "parent_id": arguments.parent, "id_prefix": arguments.id_prefix}
-    found, names = asking.run(_newest(settings, arguments.limit, {k: v for k, v in wanted.items() if v is not None}))
-    if arguments.json:
-        output.print_json(found)
-        return 0
-    head = ["id", "graph", "status", "step", "node", "started (UTC)", "duration"]
-    now = datetime.now(UTC)
-    rows = [_row(each, names.get(each["graph_id"]), now) for each in found]
-    if any(each.get("children") for each in found):
-        head.append("children")
-        rows = [[*row, str(each.get("children") or "")] for row, each in zip(rows, found, strict=True)]
-    output.print_table(head, rows, nothing="no runs")
-    return 0
+    filters = {name: value for name, value in wanted.items() if value is not None}
+    size = min(calls.PAGE_MAX, arguments.limit)
+    found = asking.read_items(settings, partial(calls.runs, filters, size), arguments.limit)
+
+    def show() -> None:
+        head = ["id", "graph", "status", "step", "node", "started (UTC)", "duration"]
+        now = datetime.now(UTC)
+        rows = [_row(each, now) for each in found]
+        if any(each["children"] for each in found):
+            head.append("children")
+            rows = [[*row, str(each["children"] or "")] for row, each in zip(rows, found, strict=True)]
+        output.print_table(head, rows, nothing="no runs")
+
+    return output.print_answer(arguments, found, show)
 
 
-def _row(run: dict[str, Any], graph_name: str | None, now: datetime) -> list[str]:
+def _row(run: dict[str, Any], now: datetime) -> list[str]:
     started_at = run["started_at"]
     return [
         run["run_id"],
         # A graph need not have a name, but it always has an id.
-        text.cell(run.get("graph_name") or graph_name or run["graph_id"][:8]),
+        text.cell(run["graph_name"] or run["graph_id"][:8]),
         run["status"],
         str(run["step"]),
         text.cell(run["current_node"] or ""),
@@ -108,32 +107,12 @@ def logs(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _newest(
-    settings: Settings, limit: int, params: dict[str, Any]
-) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Return up to `limit` runs, the newest first, and the names of their graphs by id if the runs do not have them."""
-    found: list[dict[str, Any]] = []
-    cursor: str | None = None
-    async with asking.reading(settings) as server:
-        while len(found) < limit:
-            page = await server.ask(calls.runs(params, min(calls.PAGE_MAX, limit - len(found)), cursor))
-            found += page["items"]
-            if page["next_cursor"] is None:
-                break
-            cursor = page["next_cursor"]
-        ids = dict.fromkeys(each["graph_id"] for each in found if "graph_name" not in each)
-        return found, {graph_id: (await server.ask(calls.graph(graph_id)))["name"] for graph_id in ids}
-
-
 async def _print_lines(settings: Settings, run_id: str, show: Callable[[dict[str, Any]], str]) -> None:
     """Print all lines that the run has when this begins."""
     async with asking.reading(settings) as server:
-        after_seq, last_seq = 0, None
-        while last_seq is None or after_seq < last_seq:
-            page = await server.ask(calls.logs(run_id, after_seq))
-            last_seq = page["last_seq"] if last_seq is None else last_seq
-            for line in page["items"]:
-                after_seq = line["seq"]
+        cursor = Cursor(0)
+        while not cursor.is_at_end:
+            for line in cursor.take(await server.ask(calls.logs(run_id, cursor.seq))):
                 print(show(line), flush=True)
 
 

@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from service import example, logs
-from service.api.connections import MESSAGE_BYTES_MAX, HttpProtocol, backlog, raise_descriptor_limit
+from service.api.connections import backlog, raise_descriptor_limit, uvicorn_config
 from service.core.errors import StartRefused
 from service.main import create_app, execute
 from service.process import freeze_collector, url_of
@@ -50,16 +50,12 @@ def serve(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _config(app: FastAPI, root_path: str, log_level: str) -> uvicorn.Config:
     raise_descriptor_limit()
-    return uvicorn.Config(
+    return uvicorn_config(
         app,
         log_config=None,  # Its lines go to our handler, so that all have one format.
         log_level=log_level,
-        http=HttpProtocol,
         backlog=backlog(),
         root_path=root_path,
-        # The application bounds what a client sends on a log stream; this is in front of it.
-        ws_max_size=MESSAGE_BYTES_MAX,
-        ws_per_message_deflate=False,
     )
 
 

@@ -11,7 +11,7 @@ from service.client import calls
 from service.client.client import LINES_SHOWN
 from service.client.connections import AsyncConnection
 from service.client.errors import ApiError, ServerUnreachable
-from service.client.following import Cursor, Polling
+from service.client.following import Cursor, Polling, items_of
 from service.client.messages import Answer, JsonObject, Request, read_bytes, read_object
 from service.client.shown import RunState, RunView
 
@@ -197,12 +197,5 @@ class AsyncClient:
         """Delete a run that is over."""
         read_bytes(await self._ask(calls.delete(run_id)))
 
-    async def _items(self, page_after: Callable[[Any], Request]) -> AsyncIterator[JsonObject]:
-        """Yield the items of all pages; `page_after` returns the call for the page after a cursor."""
-        cursor = None
-        while True:
-            page = await self.call(page_after(cursor))
-            for item in page["items"]:
-                yield item
-            if (cursor := page["next_cursor"]) is None:
-                return
+    def _items(self, page_after: Callable[[Any], Request]) -> AsyncIterator[JsonObject]:
+        return items_of(self.call, page_after)

@@ -9,10 +9,9 @@ from urllib.parse import quote
 
 from service.client.messages import JSON_TYPE, Request, json_body
 from service.core.syntax.ids import is_graph_id
+from service.core.syntax.numbers import NUMBER_MAX
 
 PAGE_MAX = 1000
-NUMBER_MAX = 2**63 - 1
-"""The largest number that a call takes."""
 
 IDEMPOTENCY_KEY = "idempotency-key"
 

@@ -1,18 +1,32 @@
-"""Follow a run: how far its log has been read, and how long to wait until it is asked for again."""
+"""Read what takes several calls: the pages of a list, and the log of a run while it goes on."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
 
 from service.client.errors import ApiError, ServerUnreachable
-from service.client.messages import JsonObject
+from service.client.messages import JsonObject, Request
 from service.client.retrying import NOT_NOW, PAUSE_S_MAX, PAUSE_S_MIN
 from service.core.errors import NotFound
 
 MOVING = frozenset({"queued", "running", "waiting"})
 """Statuses in which a run goes on by itself."""
 POLL_S_MIN, POLL_S_MAX = 0.02, 0.5
+
+
+async def items_of(
+    ask: Callable[[Request], Awaitable[JsonObject]], page_after: Callable[[Any], Request]
+) -> AsyncIterator[JsonObject]:
+    """Yield the items of all pages. `page_after` returns the call for the page after a cursor, None being the first."""
+    cursor = None
+    while True:
+        page = await ask(page_after(cursor))
+        for item in page["items"]:
+            yield item
+        if (cursor := page["next_cursor"]) is None:
+            return
 
 
 class Cursor:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from service.core import codec
 from service.core.moves import NoSignal, Received
 from service.core.run import Line, Run, RunError, Transition, Wait, Waited
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from service.store.database.clock import text_of
 
 JsonObject = dict[str, Any]
 
@@ -113,9 +111,3 @@ class Member:
             }
         )
         self.attempts = []
-
-
-def text_of(us: int) -> str:
-    """Return a time in ISO 8601, in UTC with milliseconds."""
-    moment = _EPOCH + timedelta(milliseconds=us // 1000)
-    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

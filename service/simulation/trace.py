@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from service.simulation.member import JsonObject, Member, text_of
+from service.simulation.member import JsonObject, Member
+from service.store.database.clock import text_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,10 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ("/runs", {"limit": 10, "parent_id": CHILD_OF}),
     ("/runs", {"limit": 10, "parent_id": "none", "graph_id": LEAF.id}),
     ("/runs", {"limit": 10, "graph": "no such"}),
+    ("/runs", {"limit": 10, "status": "failed", "tag": "!k:v"}),
+    ("/runs", {"limit": 10, "id_prefix": "0000", "waiting_for": "signal", "created_after": "2020-01-01"}),
+    ("/graphs", {"limit": 1}),
+    (f"/runs/{TAGGED}/state", {}),
     (f"/runs/{TAGGED}/logs", {"limit": 1}),
     (f"/runs/{TAGGED}/logs", {"limit": 10, "after_seq": 1}),
     (f"/graph/state/{FAILED}", {"limit": 1}),
@@ -59,8 +63,13 @@ LEFT_TO_THE_APPLICATION: list[tuple[str, dict[str, Any]]] = [
     ("/runs", {"limit": 10, "status": ["odd"]}),
     ("/runs", {"limit": 10, "tag": ["no colon"]}),
     ("/runs", {"limit": 10, "parent_id": NOBODY}),
-    ("/runs", {"limit": 10, "id_prefix": "0000"}),
+    ("/runs", {"limit": 10, "parent_id": "odd"}),
+    ("/runs", {"limit": 10, "id_prefix": "odd"}),
+    ("/runs", {"limit": 10, "waiting_for": "odd"}),
+    ("/runs", {"limit": 10, "tag": ["k:v"] * 21}),
+    ("/runs", {"limit": 10, "odd": "x"}),
     ("/runs", {"limit": 10, "cursor": "odd"}),
+    ("/graphs", {"limit": 10, "cursor": "odd"}),
     (f"/runs/{NOBODY}/why", {}),
     (f"/runs/{RUN}/state", {"step": 99}),
     (f"/graph/{NOBODY}", {}),
@@ -118,5 +127,13 @@ async def test_a_listing_imports_neither_the_framework_nor_the_types_of_graphs(d
     assert RUN in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "service.store.reading" in imported
-    heavy = {"fastapi", "starlette", "pydantic", "httpx", "sqlalchemy.dialects.postgresql", "service.store.commands"}
+    heavy = {
+        "mcp",
+        "fastapi",
+        "starlette",
+        "pydantic",
+        "httpx",
+        "sqlalchemy.dialects.postgresql",
+        "service.store.commands",
+    }
     assert not imported & heavy

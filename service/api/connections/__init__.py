@@ -1,5 +1,6 @@
 """Limits on connections that apply before the access rules: their number, their duration and what each may send.
 
+configuration       uvicorn's options that every server has
 http                bounds of the HTTP parser: bytes, lines and time of a head, pace of a body, pipelined requests
 open_connections    all connections of a server: which to admit, which to close
 inbound_limit       what a client may send on a log stream
@@ -9,9 +10,9 @@ log_rate            log records that clients can cause: at most one per second o
 
 from __future__ import annotations
 
+from service.api.connections.configuration import uvicorn_config
 from service.api.connections.descriptors import backlog, raise_descriptor_limit
 from service.api.connections.http import HttpProtocol
-from service.api.connections.inbound_limit import MESSAGE_BYTES_MAX
 from service.api.connections.log_rate import rate_limited_logs
 
-__all__ = ["MESSAGE_BYTES_MAX", "HttpProtocol", "backlog", "raise_descriptor_limit", "rate_limited_logs"]
+__all__ = ["HttpProtocol", "backlog", "raise_descriptor_limit", "rate_limited_logs", "uvicorn_config"]

@@ -21,6 +21,7 @@ from service.core.graph import (
 )
 from service.core.join import CHILDREN_MAX
 from service.core.queueing.limits import LIMIT_NAME_CHARS_MAX
+from service.core.syntax.numbers import NUMBER_MAX
 
 _REF = "#/components/schemas/"
 
@@ -42,7 +43,7 @@ def _object(properties: dict[str, Any], required: tuple[str, ...] = (), **more: 
 
 
 _PATH = {**_NAME, "description": "A place in the state: a dotted path, or a JSON Pointer if it starts with `/`."}
-_COUNT = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
+_COUNT = {"type": "integer", "minimum": 1, "maximum": NUMBER_MAX}
 _SECONDS = {"type": "number", "minimum": 0, "maximum": SECONDS_MAX}
 _INTO = {**_NAME, "description": "The key of the state that gets the result."}
 _CHILD_GRAPH = {

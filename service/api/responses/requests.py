@@ -4,22 +4,32 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, GetJsonSchemaHandler, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from service.api.limits import (
     FILTERS_MAX,
     LIMIT_MAX,
-    NUMBER_MAX,
     SCHEDULE_EVERY_S_MIN,
     TAG_KEY_CHARS_MAX,
     TAG_VALUE_CHARS_MAX,
     TAGS_MAX,
 )
+from service.core import codec
 from service.core.graph import SECONDS_MAX
 from service.core.queueing.limits import PER_S_MIN, PRIORITY_MAX, PRIORITY_MIN
 from service.core.run import WaitKind
+from service.core.syntax.numbers import NUMBER_MAX
 from service.core.transitions import Status
 
 JsonObject = dict[str, Any]
@@ -83,6 +93,15 @@ TagList = Annotated[
     BeforeValidator(_listed),
     WithJsonSchema(_one_or_many({"type": "string", "pattern": "^[^\0]*:[^\0]*$"})),
 ]
+
+
+def _check_text(text: str) -> str:
+    codec.check(text)
+    return text
+
+
+PlainText = Annotated[str, AfterValidator(_check_text), Field(json_schema_extra={"pattern": "^[^\0]*$"})]
+"""Text that a state could hold, and so could the database."""
 
 
 class EmptyRequest(StrictModel):
@@ -201,8 +220,7 @@ class DemoRequest(StrictModel):
     keep: list[str] = Field([], description="Columns that are never changed.")
 
 
-# `run_filters` checks these; their schemas are for OpenAPI.
-PlainText = Annotated[str, Field(json_schema_extra={"pattern": "^[^\0]*$"})]
+# `filtering` checks these; their schemas are for OpenAPI.
 WaitName = Annotated[str, Field(json_schema_extra={"enum": [kind.value for kind in WaitKind]})]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 IdPrefix = Annotated[str, Field(json_schema_extra={"pattern": "^[0-9a-f-]{4,36}$"})]

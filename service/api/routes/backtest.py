@@ -8,13 +8,14 @@ from dataclasses import asdict
 from fastapi import Request
 
 from service.api.body import read_json, validate
-from service.api.parameters import GraphId, ServicesDep, SettingsDep, parse_graph_id, parse_run_id, strict_router
+from service.api.parameters import GraphId, ServicesDep, SettingsDep, strict_router
 from service.api.responses import answers, requests
 from service.api.responses.openapi import BACKTEST_BODY, refusals
 from service.api.responses.rendering import Json
 from service.api.services import Services
 from service.core.errors import Invalid
 from service.core.graph import Graph
+from service.core.syntax.ids import parse_graph_id, parse_run_id
 from service.core.transitions import Status
 from service.store.queries.runs.filter import RunFilter
 from service.store.rows.records import RunRecord

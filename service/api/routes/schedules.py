@@ -14,7 +14,7 @@ from service.api.any_text import check_name
 from service.api.body import read_json, validate
 from service.api.large_bodies import off_loop
 from service.api.limits import SCHEDULE_NAME_CHARS_MAX, SCHEDULE_NEXT
-from service.api.parameters import Limit, ServicesDep, SettingsDep, new_run_id, parse_graph_id, strict_router
+from service.api.parameters import Limit, ServicesDep, SettingsDep, new_run_id, strict_router
 from service.api.responses import answers, operations, rendering, requests, texts
 from service.api.responses.openapi import SCHEDULE_BODY, refusals
 from service.api.responses.rendering import Json
@@ -23,6 +23,7 @@ from service.api.services import WRITE_WITHIN_S, Services
 from service.core import codec
 from service.core.errors import Fault, Invalid, NotFound
 from service.core.operations.schedule import CatchUp, Overlap
+from service.core.syntax.ids import parse_graph_id
 from service.store.database.clock import microseconds, text_of
 from service.store.rows.operations.schedules import Plan, ScheduleRecord
 from service.store.rows.operations.timetable import Timetable, cron_fault, zone_fault

@@ -19,6 +19,7 @@ from service.client.messages import JsonObject
 from service.core import codec
 from service.core.errors import RungraphError
 from service.core.syntax import path as paths
+from service.core.syntax.numbers import NUMBER_MAX
 from service.core.syntax.pointer import pointer
 from service.core.transitions import Status
 from service.settings import Settings
@@ -112,7 +113,7 @@ class Looks:
     ) -> str:
         """Return lines of a run's log: without a `seq`, the newest first. A smaller limit shows more of long lines."""
         if after_seq is None and before_seq is None:
-            before_seq = calls.NUMBER_MAX
+            before_seq = NUMBER_MAX
         filters = {"before_seq": before_seq, "level": level, "text": text}
         async with self._server() as server:
             return _page(await server.ask(calls.logs(asking.known_run_id(run_id), after_seq or 0, limit, **filters)))

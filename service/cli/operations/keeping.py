@@ -25,13 +25,8 @@ def prune(settings: Settings, arguments: argparse.Namespace) -> int:
     rule = {"older_than_s": arguments.older_than, "status": arguments.status, "graph": arguments.graph}
     rule |= {"keep_last": arguments.keep_last, "dry_run": arguments.dry_run}
     found = asking.run(_prune(settings, {name: value for name, value in rule.items() if value is not None}))
-    if arguments.json:
-        output.print_json(found)
-    elif arguments.dry_run:
-        print(f"{found['matched']:,} runs would be deleted")
-    else:
-        print(f"{found['done']:,} runs were deleted")
-    return 0
+    dry, done = f"{found['matched']:,} runs would be deleted", f"{found['done']:,} runs were deleted"
+    return output.print_answer(arguments, found, dry if arguments.dry_run else done)
 
 
 async def _prune(settings: Settings, rule: dict[str, Any]) -> dict[str, int]:

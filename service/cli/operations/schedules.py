@@ -25,35 +25,27 @@ def schedules(settings: Settings, arguments: argparse.Namespace) -> int:
     if action == "list":
         return _list(settings, arguments)
     if action == "show":
-        found = asking.run(_read(settings, calls.schedule(name)))
-    else:
-        found = asking.run(_change(settings, arguments, _request_of(arguments)))
-    if arguments.json:
-        output.print_json(found)
-    elif action == "show":
-        output.print_facts({key: found[key] for key in _SHOWN if found[key] is not None})
-    else:
-        print(_told(action, name, found), flush=True)
-    return 0
+        found = asking.read(settings, calls.schedule(name))
+        facts = {key: found[key] for key in _SHOWN if found[key] is not None}
+        return output.print_answer(arguments, found, lambda: output.print_facts(facts))
+    then = "runs start" if action in ("set", "resume", "trigger") else None
+    found = asking.change(settings, arguments.command, _request_of(arguments), what=f"schedules {action}", then=then)
+    return output.print_answer(arguments, found, _told(action, name, found))
 
 
 def _list(settings: Settings, arguments: argparse.Namespace) -> int:
-    page = asking.run(_read(settings, calls.schedules()))
-    found: list[dict[str, Any]] = page["items"]
-    while page["next_cursor"] is not None:
-        page = asking.run(_read(settings, calls.schedules(page["next_cursor"])))
-        found += page["items"]
-    if arguments.json:
-        output.print_json(found)
-        return 0
-    rows = []
-    for each in found:
-        times = each["cron"] or f"every {each['every_s']:g} s"
-        next_at = "paused" if each["paused"] else (each["next_at"] or "never")[:19].replace("T", " ")
-        cells = (each["name"], each["graph"] or each["graph_id"][:8], times, each["timezone"])
-        rows.append([*map(text.cell, cells), next_at, each["last_run_id"] or ""])
-    output.print_table(["name", "graph", "times", "zone", "next (UTC)", "last run"], rows, nothing="no schedules")
-    return 0
+    found = asking.read_items(settings, calls.schedules)
+
+    def show() -> None:
+        rows = []
+        for each in found:
+            times = each["cron"] or f"every {each['every_s']:g} s"
+            next_at = "paused" if each["paused"] else (each["next_at"] or "never")[:19].replace("T", " ")
+            cells = (each["name"], each["graph"] or each["graph_id"][:8], times, each["timezone"])
+            rows.append([*map(text.cell, cells), next_at, each["last_run_id"] or ""])
+        output.print_table(["name", "graph", "times", "zone", "next (UTC)", "last run"], rows, nothing="no schedules")
+
+    return output.print_answer(arguments, found, show)
 
 
 def _body_of(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -73,11 +65,6 @@ def _body_of(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-async def _read(settings: Settings, request: Request) -> dict[str, Any]:
-    async with asking.reading(settings) as server:
-        return await server.ask(request)
-
-
 def _request_of(arguments: argparse.Namespace) -> Request:
     match arguments.action:
         case "set":
@@ -86,15 +73,6 @@ def _request_of(arguments: argparse.Namespace) -> Request:
             return calls.delete_schedule(arguments.name)
         case action:
             return calls.steer_schedule(arguments.name, action)
-
-
-async def _change(settings: Settings, arguments: argparse.Namespace, request: Request) -> dict[str, Any]:
-    action = arguments.action
-    async with asking.executing(settings, arguments.command, must_exist=True) as server:
-        answer = await server.ask(request, what=f"schedules {action}")
-        if server.address is None and action in ("set", "resume", "trigger"):
-            asking.note("no server runs on this database; runs start as soon as one does: rungraph serve")
-        return answer
 
 
 def _told(action: str, name: str, answer: dict[str, Any]) -> str:

@@ -85,14 +85,12 @@ class AllowedHosts:
     def __hash__(self) -> int:
         return hash(self._entries)
 
-    def fault_of(self, url: str) -> str | None:
-        """Return why `url` may not be notified, or None if it may."""
+    def target_of(self, url: str) -> Target | str:
+        """Return where `url` leads, or why it may not be notified."""
         target = target_of(url)
-        if isinstance(target, str):
+        if isinstance(target, str) or {(target.host, None), (target.host, target.port)} & self._entries:
             return target
-        if not {(target.host, None), (target.host, target.port)} & self._entries:
-            return f"the host {target.host!r:.200} is not in the server's RUNGRAPH_WEBHOOK_HOSTS"
-        return None
+        return f"the host {target.host!r:.200} is not in the server's RUNGRAPH_WEBHOOK_HOSTS"
 
 
 def target_of(url: str) -> Target | str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 
+from service.core.errors import NotFound
+
 _RUN_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _GRAPH_ID = re.compile("[0-9a-f]{32}")
 
@@ -17,6 +19,20 @@ def is_run_id(text: str) -> bool:
 def is_graph_id(text: str) -> bool:
     """Return whether `text` has the form of a graph's id."""
     return _GRAPH_ID.fullmatch(text) is not None
+
+
+def parse_run_id(text: str) -> str:
+    """Return `text` if it has the form of a run's id. Raise NotFound otherwise."""
+    if not is_run_id(text):
+        raise NotFound("run", text[:100])
+    return text
+
+
+def parse_graph_id(text: str) -> str:
+    """Return `text` if it has the form of a graph's id. Raise NotFound otherwise."""
+    if not is_graph_id(text):
+        raise NotFound("graph", text[:100])
+    return text
 
 
 def derived_run_id(time: str, *origin: object) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from service.core import codec
 from service.core.errors import Fault
 from service.core.syntax import path
+from service.core.syntax.numbers import NUMBER_MAX
 from service.core.syntax.pointer import pointer
 from service.core.validation import spelling
 from service.core.validation.spelling import closest_field
@@ -17,7 +18,6 @@ FAULTS_LENGTH_MAX = 2**20
 """Characters of all faults together, since one long name may appear in every pointer."""
 _COMPARISONS_MAX = 400
 """Comparisons of names for suggestions in one document; each takes up to a millisecond."""
-NUMBER_MAX = 2**63 - 1
 
 Place = tuple[str | int, ...]
 """A place in the document, as the segments of a JSON Pointer, which is built only for faults."""

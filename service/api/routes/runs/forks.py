@@ -11,7 +11,7 @@ from fastapi import Request
 from service.api.body import read_json, validate
 from service.api.folders.copying import copy_folder
 from service.api.folders.unfinished import unfinished
-from service.api.parameters import RunId, ServicesDep, SettingsDep, new_run_id, parse_graph_id, strict_router
+from service.api.parameters import RunId, ServicesDep, SettingsDep, new_run_id, strict_router
 from service.api.responses import answers, requests
 from service.api.responses.openapi import FORK_BODY, refusals
 from service.api.responses.rendering import Json
@@ -20,6 +20,7 @@ from service.api.routes.runs.start import started, trace_of
 from service.api.services import WRITE_WITHIN_S, Services
 from service.core.errors import Conflict, Invalid, NotFound, Unavailable
 from service.core.graph import Graph
+from service.core.syntax.ids import parse_graph_id
 from service.store.commands.start import Start
 from service.store.rows.records import Branch
 

@@ -22,7 +22,6 @@ from service.api.parameters import (
     BeforeSeq,
     Limit,
     Number,
-    PlainText,
     RunId,
     ServicesDep,
     refuse_unknown_query,
@@ -31,6 +30,7 @@ from service.api.parameters import (
 from service.api.responses import answers, texts
 from service.api.responses.openapi import EVENTS, refusals
 from service.api.responses.rendering import Json
+from service.api.responses.requests import PlainText
 from service.api.services import Services
 from service.api.stop import INBOUND_LIMIT
 from service.core.run import Level

@@ -10,13 +10,7 @@ from fastapi import Request
 from service.api.body import read_json, validate
 from service.api.idempotency import key_of, keyed
 from service.api.large_bodies import off_loop
-from service.api.parameters import (
-    new_run_id,
-    parse_graph_id,
-    services_in,
-    settings_in,
-    strict_router,
-)
+from service.api.parameters import new_run_id, services_in, settings_in, strict_router
 from service.api.prefix import prefix
 from service.api.responses import answers, requests
 from service.api.responses.openapi import RUN_BODY, refusals
@@ -25,6 +19,7 @@ from service.api.services import WRITE_WITHIN_S, ApiSettings, Services
 from service.core import codec
 from service.core.errors import Invalid, NotFound, StateInvalid
 from service.core.state import State
+from service.core.syntax.ids import parse_graph_id
 from service.core.syntax.trace_context import Trace
 from service.spans import trace_of_start
 from service.store.commands.start import Start
@@ -88,9 +83,9 @@ def _body_of(asked: requests.RunRequest) -> dict[str, Any]:
 
 def _notify(asked: requests.Notify, settings: ApiSettings) -> str:
     """Return the `notify` of a run as it is stored. Raise Invalid if its URL may not be notified."""
-    fault = settings.webhook_hosts.fault_of(asked.url)
-    if fault is not None:
-        raise Invalid.at("/notify/url", fault)
+    target = settings.webhook_hosts.target_of(asked.url)
+    if isinstance(target, str):
+        raise Invalid.at("/notify/url", target)
     if not settings.can_sign_webhooks:
         raise Invalid.at("/notify", "the server has no RUNGRAPH_WEBHOOK_SECRET, and sends nothing unsigned")
     return notify_of(asked.url, dict.fromkeys(asked.on))

@@ -6,10 +6,11 @@ from typing import Annotated
 
 from fastapi import Query
 
-from service.api.parameters import AfterStep, BeforeStep, Limit, PlainText, RunId, ServicesDep, strict_router
+from service.api.parameters import AfterStep, BeforeStep, Limit, RunId, ServicesDep, strict_router
 from service.api.responses import answers, rendering, texts
 from service.api.responses.openapi import refusals
 from service.api.responses.rendering import Json
+from service.api.responses.requests import PlainText
 
 router = strict_router(tags=["runs"])
 
