@@ -1,5 +1,7 @@
 # PYTHON_ARGCOMPLETE_OK
-"""`python -m service` is `rungraph`; `python -m service isolated` is a process in which a server calls tools."""
+"""`python -m service` is `rungraph`. With `isolated` it is a process in which a server calls tools, with `cluster` a
+cluster of this machine.
+"""
 
 import sys
 
@@ -16,10 +18,19 @@ def isolated() -> None:
     serve(lambda taken: registry.load_snapshot(taken, built_in=example.TOOLS))
 
 
+def cluster() -> None:
+    """Run the cluster of this machine for a server. Nobody types it either."""
+    from service.engine.cluster.local_main import serve
+
+    serve()
+
+
 # Not where a tool's multiprocessing imports this module once more.
 if __name__ == "__main__":
     if sys.argv[1:2] == ["isolated"]:
         isolated()
+    elif sys.argv[1:2] == ["cluster"]:
+        cluster()
     else:
         from service.cli import main
 

@@ -17,13 +17,14 @@ from service.background.retention import deleting
 from service.background.webhooks import Sender, delivering
 from service.core.errors import Unavailable
 from service.core.operations.webhooks import key_of
-from service.core.tool import Tool, Tools
+from service.core.tool import CLUSTER, Tool, Tools
 from service.core.validation import read_graph
+from service.engine.cluster.settings import ClusterSettings, check_installed
 from service.engine.engine import Engine, EngineSettings
 from service.engine.guard import forks
 from service.engine.guard.watchdog import Watchdog, end_process, report_trouble
 from service.process import default_active_bytes_max
-from service.settings import Settings
+from service.settings import LOCAL_CLUSTER, Settings
 from service.store import Store
 from service.store.database.protocol import Ownership
 from service.store.schema.migrate import migrate
@@ -76,6 +77,7 @@ async def serving(
     Raise StartRefused if a setting, a tool file or another owner forbids the start.
     """
     tools = load_tools(settings) if tools is None else tools
+    tools = tools.with_cluster(is_there=settings.cluster is not None)
     database = settings.database()
     ownership = owned or database.own(address)
     watchdog = Watchdog(end_process if is_own_process else report_trouble)
@@ -140,7 +142,7 @@ async def report_missing_tools(store: Store, tools: Tools) -> None:
         return
     if missing.runs:
         ranked = sorted(missing.runs.items(), key=lambda each: (-each[1], each[0]))
-        listed = ", ".join(f"{tool!r:.200} ({count})" for tool, count in ranked[:MISSING_TOOLS_SHOWN_MAX])
+        listed = ", ".join(f"{_named(tool)} ({count})" for tool, count in ranked[:MISSING_TOOLS_SHOWN_MAX])
         more = len(ranked) - MISSING_TOOLS_SHOWN_MAX
         logger.warning(
             "%sruns in flight need tools that this server lacks, and wait for servers that have them: %s%s",
@@ -148,6 +150,10 @@ async def report_missing_tools(store: Store, tools: Tools) -> None:
             listed,
             f" and {more} more" if more > 0 else "",
         )
+
+
+def _named(tool: str) -> str:
+    return "a cluster" if tool == CLUSTER else f"{tool!r:.200}"
 
 
 def engine_settings(settings: Settings, runs_folder: Path, tools: Tools) -> EngineSettings:
@@ -158,10 +164,20 @@ def engine_settings(settings: Settings, runs_folder: Path, tools: Tools) -> Engi
         state_bytes_max=settings.state_bytes_max,
         active_bytes_max=settings.active_bytes_max or default_active_bytes_max(settings.state_bytes_max),
         lease_s=settings.lease_seconds,
+        cluster=_cluster_settings(settings, tools),
         # -P: modules are found where this process finds them, and not in the working directory before all else.
         isolated_command=(sys.executable, "-P", "-m", "service", "isolated"),
         isolated_tools=partial(registry.snapshot, tools),
     )
+
+
+def _cluster_settings(settings: Settings, tools: Tools) -> ClusterSettings | None:
+    """Return the settings of the cluster, if one is configured. Raise StartRefused if Dask is not installed."""
+    if settings.cluster is None:
+        return None
+    check_installed()
+    address = None if settings.cluster == LOCAL_CLUSTER else settings.cluster
+    return ClusterSettings(address, settings.cluster_calls, partial(registry.snapshot, tools))
 
 
 def built_in_example(tools: Mapping[str, Tool]) -> Example:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,15 @@ if TYPE_CHECKING:
     from service.store.database.protocol import Database
 
 MIB = 2**20
+LOCAL_CLUSTER = "local"
+"""The value of RUNGRAPH_CLUSTER for a cluster of processes of this machine, which the server starts."""
 SECONDS_OF_UNIT = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
+
+
+_SCHEDULER = re.compile(
+    r"(?:(?:tcp|tls|ucx|ucxx)://)?[^\s/:]+:\d{1,5}|(?:tcp|tls|ucx|ucxx)://\[[0-9A-Fa-f:.]+\]:\d{1,5}|wss?://\S+"
+)
+"""The addresses of schedulers that Dask understands."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,10 @@ class Settings:
     lease_seconds: float = 15.0
     max_active_runs: int = 1000
     tool_threads: int = 64
+    cluster: str | None = None
+    """The address of the scheduler of a Dask cluster, or LOCAL_CLUSTER; None: there is no cluster."""
+    cluster_calls: int = 200
+    """How many calls this server may have on the cluster at a time; more wait."""
     body_bytes_max: int = 1 * MIB
     state_bytes_max: int = 16 * MIB
     upload_bytes_max: int = 256 * MIB
@@ -67,6 +80,8 @@ class Settings:
             lease_seconds=given.number("LEASE_SECONDS", cls.lease_seconds, 1, 3600),
             max_active_runs=given.integer("MAX_ACTIVE_RUNS", cls.max_active_runs, 1, 100_000),
             tool_threads=given.integer("TOOL_THREADS", cls.tool_threads, 1, 10_000),
+            cluster=given.cluster("CLUSTER"),
+            cluster_calls=given.integer("CLUSTER_CALLS", cls.cluster_calls, 1, 100_000),
             body_bytes_max=given.integer("BODY_BYTES_MAX", cls.body_bytes_max, 1, 2**40),
             state_bytes_max=given.integer("STATE_BYTES_MAX", cls.state_bytes_max, 2, 2**30),
             upload_bytes_max=given.integer("UPLOAD_BYTES_MAX", cls.upload_bytes_max, 1, 2**50),
@@ -146,6 +161,17 @@ class _Variables:
     def path(self, name: str) -> Path | None:
         text = self.text(name)
         return None if text is None else Path(text)
+
+    def cluster(self, name: str) -> str | None:
+        """Return the address of a scheduler, or LOCAL_CLUSTER."""
+        text = self.text(name)
+        if text is None or text == LOCAL_CLUSTER:
+            return text
+        if not _SCHEDULER.fullmatch(text):
+            raise StartRefused(
+                f"RUNGRAPH_{name} is {text!r}; it takes an address such as tcp://scheduler:8786, or {LOCAL_CLUSTER}"
+            )
+        return text
 
     def flag(self, name: str) -> bool:
         text = (self.text(name) or "0").lower()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 from service.core.run import WaitKind
+from service.core.tool import CLUSTER
 from service.core.transitions import Status
 from service.store.rows.records import HeldRecord
 
@@ -41,6 +42,9 @@ class Holding:
         if held.run_id != self._run_id:
             which += f", a child below {self._run_id},"
         until = "" if held.due_at is None else f" until {held.due_at} at the latest"
+        if held.missing_tool == CLUSTER:
+            needs = f"{which} needs a cluster, and none is configured here"
+            return f"{needs}; a server on this database that has one goes on with the run: RUNGRAPH_CLUSTER=…"
         if held.missing_tool is not None:
             needs = f"{which} needs the tool {held.missing_tool!r:.200}, which is not loaded here"
             return f"{needs}; a server on this database that has it goes on with the run: rungraph serve --tools …"

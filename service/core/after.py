@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from service.core import codec
 from service.core.errors import AttemptError, StateInvalid
-from service.core.graph import SECONDS_MAX, GraphNode, SignalNode, SleepNode, Until
+from service.core.graph import SECONDS_MAX, WORKER_LOST, GraphNode, SignalNode, SleepNode, Until
 from service.core.join import join_states, plan_starts
 from service.core.moves import (
     CallTool,
@@ -25,6 +25,7 @@ from service.core.moves import (
     Received,
     Sleep,
     Succeeded,
+    WorkerLost,
     is_suspect,
     limit_reached,
 )
@@ -35,6 +36,10 @@ from service.core.run import Event, Level, Line, Run, RunError, Step, Transition
 from service.core.state import Changes, State
 from service.core.transitions import Status
 
+WORKERS_LOST_MAX = 3
+"""A node fails when it has lost so many workers in a row."""
+WORKER_PAUSE_S = 1.0
+"""The pause before an attempt is repeated after a lost worker; it grows by as much with each one in a row."""
 AHEAD_MAX_US = SECONDS_MAX * 1_000_000
 """The furthest moment in the future until which a run may sleep."""
 
@@ -62,6 +67,8 @@ def _transition_after(run: Run, move: Move, outcome: Outcome | None, state_bytes
             return _complete_step(run, changes)
         case CallTool(), ProcessDied(message=message):
             return _fail(run, Failed("crash_loop" if is_suspect(run) else "tool_error", message), state_bytes_max)
+        case CallTool(), WorkerLost():
+            return _lose_worker(run, outcome, state_bytes_max)
         case CallTool(), NoSlot(limit=limit):
             return _wait_for_slot(run, limit)
         case PauseRun(because=because), None:
@@ -247,6 +254,22 @@ def _fail(run: Run, failure: Failed, state_bytes_max: int) -> Transition:
         error = error._replace(type=broken.type, message=str(broken))
         line = _failure_line(error)
     return _end_run(run, error, line)
+
+
+def _lose_worker(run: Run, lost: WorkerLost, state_bytes_max: int) -> Transition:
+    """Repeat the attempt, which does not count for `retry`. Fail the node when it has lost too many workers in a row.
+
+    If `retry` names the error type, the loss is a failure like any other.
+    """
+    failure = Failed(WORKER_LOST, lost.message)
+    retry = run.graph.nodes[_node_of(run)].retry
+    is_counted = retry is not None and retry.on is not None and WORKER_LOST in retry.on
+    # Multiples: a run that is resumed after it failed with this error may lose as many workers again.
+    if is_counted or lost.losses % WORKERS_LOST_MAX == 0:
+        return _fail(run, failure, state_bytes_max)
+    error = RunError(failure.type, failure.message, _node_of(run), run.step + 1, run.attempt)
+    seconds = WORKER_PAUSE_S * lost.losses
+    return _retry(run._replace(crashes=0), error, _failure_line(error), seconds, run.failures)
 
 
 def _retry(run: Run, error: RunError, line: Line, seconds: float, failures: int) -> Transition:

@@ -23,10 +23,16 @@ ERROR_INTO_DEFAULT = "error"
 SECONDS_MAX = 36_525 * 24 * 3600
 """The longest time in the contract, such as a sleep: a hundred years, including leap days."""
 
+WORKER_LOST = "worker_lost"
+"""The error type of an attempt whose worker died, or left the cluster."""
+AMOUNT_MAX = 2**53
+"""The largest amount of a resource that a call can demand. Clusters keep amounts as floats."""
+
 ERROR_TYPES = (
     *("tool_error", "invalid_state", "condition_error", "timeout", "tool_missing", "crash_loop", "child_failed"),
+    WORKER_LOST,
 )
-UNRETRIED = frozenset({"condition_error", "tool_missing", "crash_loop"})
+UNRETRIED = frozenset({"condition_error", "tool_missing", "crash_loop", WORKER_LOST})
 """Error types that are retried only if `retry.on` names them, since another attempt rarely helps."""
 
 
@@ -126,8 +132,24 @@ class Options(Frozen):
         return {name: value for name, value in given.items() if value is not None}
 
 
+class Demands(Frozen):
+    """What a call demands of the worker that makes it."""
+
+    resources: dict[str, int | float] = {}
+    """Amounts of the resources that workers declare, by name."""
+
+
+class On(Frozen):
+    """The place where a tool is called, if that is not the server."""
+
+    cluster: Demands
+
+    def document(self) -> dict[str, Any]:
+        return {"cluster": {"resources": self.cluster.resources}}
+
+
 class ToolNode(Options):
-    """Calls a tool with the state and `metadata`; with `isolate`, in a separate process."""
+    """Calls a tool with the state and `metadata`; with `isolate`, in a separate process; with `on`, on a cluster."""
 
     tool: str
     metadata: dict[str, Any] = {}
@@ -136,12 +158,15 @@ class ToolNode(Options):
     """Whether the tool may count as pure here, if it was declared so. A document can only say false."""
     limit: str | None = None
     """The name of the limit that its attempts need a slot of; None leaves it to the tool."""
+    on: On | None = None
 
     def document(self) -> dict[str, Any]:
         isolated = {"isolate": True} if self.isolate else {}
         impure = {} if self.pure else {"pure": False}
         limited = {} if self.limit is None else {"limit": self.limit}
-        return {"tool": self.tool, "metadata": self.metadata, **isolated, **impure, **limited, **self.options()}
+        placed = {} if self.on is None else {"on": self.on.document()}
+        changed = {**isolated, **impure, **limited, **placed}
+        return {"tool": self.tool, "metadata": self.metadata, **changed, **self.options()}
 
 
 class Until(Frozen):
@@ -284,10 +309,10 @@ class Graph(Frozen):
         reached = self._reached_from(self.start_node)
         return [name for name in self.nodes if name not in reached]
 
-    def tools_from(self, node: str) -> set[str]:
-        """Return the tools of `node` and of all nodes that can be reached from it."""
+    def tool_nodes_from(self, node: str) -> list[ToolNode]:
+        """Return the nodes with a tool among `node` and all nodes that can be reached from it."""
         reached = (self.nodes[name] for name in self._reached_from(node))
-        return {each.tool for each in reached if isinstance(each, ToolNode)}
+        return [each for each in reached if isinstance(each, ToolNode)]
 
     def _reached_from(self, node: str) -> set[str]:
         reached = {node}

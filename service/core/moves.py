@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, assert_never
 
 from service.core.graph import GraphNode, SignalNode, SleepNode, ToolNode
@@ -29,6 +29,8 @@ class CallTool(NamedTuple):
     """Whether the node lets the tool count as pure, if it was declared so."""
     limit: str | None = None
     """The limit that the node names; None leaves it to the tool."""
+    resources: Mapping[str, int | float] | None = None
+    """What the call demands of a worker of the cluster; None if the server makes it."""
 
 
 class PauseRun(NamedTuple):
@@ -77,6 +79,14 @@ class ProcessDied(NamedTuple):
     message: str
 
 
+class WorkerLost(NamedTuple):
+    """Outcome of a CallTool on a cluster: the worker died, or left the cluster, during the call."""
+
+    message: str
+    losses: int = 1
+    """How many attempts of the step in a row have ended so, with this one."""
+
+
 class NoSlot(NamedTuple):
     """Outcome of CallTool: the limit has no free slot for the attempt, so the tool was not called."""
 
@@ -115,7 +125,7 @@ class Gathered(NamedTuple):
     """The run id of the child in `failed`."""
 
 
-Outcome = Succeeded | Failed | ProcessDied | NoSlot | Moment | Received | NoSignal | Gathered
+Outcome = Succeeded | Failed | ProcessDied | WorkerLost | NoSlot | Moment | Received | NoSignal | Gathered
 
 
 def next_move(run: Run) -> Move | None:
@@ -128,9 +138,10 @@ def next_move(run: Run) -> Move | None:
     node = run.graph.nodes[run.node]
     match node:
         case ToolNode():
-            isolate = node.isolate or is_suspect(run)
+            resources = None if node.on is None else node.on.cluster.resources
+            isolate = node.isolate or (is_suspect(run) and resources is None)
             place = (run.step + 1, run.attempt, node.timeout_s)
-            return CallTool(run.node, node.tool, node.metadata, *place, isolate, node.pure, node.limit)
+            return CallTool(run.node, node.tool, node.metadata, *place, isolate, node.pure, node.limit, resources)
         case SleepNode():
             return Sleep(node)
         case SignalNode():

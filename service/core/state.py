@@ -118,6 +118,27 @@ class State:
             raise StateInvalid(f"the state has more than {bytes_max} bytes")
         return Changes({key: entry})
 
+    def checked(self, changes: Changes, bytes_max: int) -> Changes:
+        """Return `changes`, which another machine has computed, with their values decoded, checked and encoded anew.
+
+        Raise StateInvalid if one is not a value, or if the state would be invalid.
+        """
+        free = self._free_position()
+        made: dict[str, Entry] = {}
+        for key, entry in changes.set.items():
+            try:
+                text = _encode_member(key, codec.loads(entry.text), bytes_max)
+            except (ValueError, TypeError, RecursionError) as error:
+                raise StateInvalid(f"the value at {key!r:.200} is not JSON: {error}") from error
+            old = self.entries.get(key)
+            made[key] = Entry(text, free if old is None else old.position, codec.byte_length(text))
+            free += old is None
+        unset = tuple([key for key in self.entries if key in changes.unset and key not in made])
+        after = {**self.entries, **made}
+        if len("{}") + sum(_member_length(key, after[key]) for key in after if key not in unset) - 1 > bytes_max:
+            raise StateInvalid(f"the state has more than {bytes_max} bytes")
+        return Changes(made, unset)
+
     def look_up(self, place: str, decoded: dict[str, Any] | None = None) -> tuple[Any, str]:
         """Return the value at the path `place`, or MISSING and a description of what is there instead.
 

@@ -121,9 +121,15 @@ class Tools(Mapping[str, Tool]):
     """The tools of a server by name, and the sources that they were loaded from."""
 
     def __init__(
-        self, tools: Mapping[str, Tool], sources: Collection[Source] = (), functions: Collection[Tool] = ()
+        self,
+        tools: Mapping[str, Tool],
+        sources: Collection[Source] = (),
+        functions: Collection[Tool] = (),
+        has_cluster: bool = True,
     ) -> None:
         self._tools = dict(tools)
+        self.has_cluster = has_cluster
+        """Whether they can be called on a cluster as well."""
         self.sources = tuple(sources)
         self.functions = tuple(functions)
         """The tools that a program has passed as functions."""
@@ -136,6 +142,10 @@ class Tools(Mapping[str, Tool]):
 
     def __len__(self) -> int:
         return len(self._tools)
+
+    def with_cluster(self, *, is_there: bool) -> Tools:
+        """Return the same tools of a server that has a cluster, or has none."""
+        return Tools(self._tools, self.sources, self.functions, is_there)
 
     def why_missing(self, name: str) -> str:
         """Return the likely reason why the tool `name` is missing, as the end of a sentence."""
@@ -155,8 +165,19 @@ class Tools(Mapping[str, Tool]):
         return f"; loaded: {_listed([f'{source.name} ({source.tools})' for source in self.sources])}"
 
 
+CLUSTER = ""
+"""Stands for a cluster among the names of tools, where a run waits for a server that has one. No tool has this name."""
+
+
+def is_without_cluster(tools: Collection[str]) -> bool:
+    """Return whether these are the tools of a server that has no cluster."""
+    return isinstance(tools, Tools) and not tools.has_cluster
+
+
 def describe_missing(name: str, tools: Mapping[str, Tool]) -> str:
-    """Return the error message for a run that needs a tool which this server lacks."""
+    """Return the error message for a run that needs a tool, or a cluster, which this server lacks."""
+    if name == CLUSTER:
+        return "no cluster is configured on this server: set RUNGRAPH_CLUSTER"
     match = difflib.get_close_matches(name[:100], list(tools), n=1)
     closest = f"; did you mean {match[0]!r}?" if match else ""
     hint = tools.why_missing(name) if isinstance(tools, Tools) else ""

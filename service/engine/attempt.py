@@ -12,7 +12,7 @@ from typing import Any
 from service.core.graph import ToolNode
 from service.core.moves import CallTool, Move, Outcome
 from service.core.run import Run
-from service.core.tool import Tool
+from service.core.tool import CLUSTER, Tool
 from service.engine import guard
 from service.engine.figures import Figures
 from service.engine.isolation.pool import ProcessPool
@@ -24,7 +24,7 @@ from service.spans import RunSpans
 
 
 class Attempts:
-    """Calls async tools on the tools' loop, plain tools on threads, and isolated tools in processes."""
+    """Calls tools on the tools' loop, on threads, in processes and on a cluster."""
 
     def __init__(
         self,
@@ -34,7 +34,9 @@ class Attempts:
         state_bytes_max: int,
         isolation: ProcessPool,
         tool_loop: ToolLoop,
+        on_cluster: Way | None = None,
     ) -> None:
+        """`on_cluster` is None if no cluster is configured."""
         guard.install()
         self.tools = tools
         self._runs_folder = runs_folder
@@ -43,12 +45,19 @@ class Attempts:
         self._on_loop = OnLoop(tool_loop)
         self._on_thread = OnThread(threads, tool_loop)
         self._in_process = InProcess(isolation)
+        self._on_cluster = on_cluster
         self.figures = Figures()
+
+    def lacks(self, move: CallTool) -> str | None:
+        """Return the tool of `move`, or CLUSTER, if this server lacks it."""
+        if move.tool not in self.tools:
+            return move.tool
+        return None if move.resources is None or self._on_cluster is not None else CLUSTER
 
     def is_pure(self, move: CallTool) -> bool:
         """Return whether the tool of `move` is declared as pure, and its node does not withdraw that."""
         tool = self.tools.get(move.tool)
-        return tool is not None and tool.is_pure and move.may_be_pure
+        return tool is not None and tool.is_pure and move.may_be_pure and move.resources is None
 
     def limit_of(self, run: Run) -> str | None:
         """Return the limit that the next attempt of `run` needs a slot of: its node's, or else its tool's."""
@@ -65,7 +74,8 @@ class Attempts:
         if not isinstance(move, CallTool):
             return None
         tool = self.tools.get(move.tool)
-        return tool is not None and tool.is_async and not move.isolate and move.timeout_s is None
+        is_elsewhere = move.isolate or move.resources is not None or move.timeout_s is not None
+        return tool is not None and tool.is_async and not is_elsewhere
 
     def attempt(
         self, run: Run, move: CallTool, lines: LineBuffer, carrier: Carrier, spans: RunSpans | None = None
@@ -79,6 +89,8 @@ class Attempts:
         return self._way(move, tool).call(attempt)
 
     def _way(self, move: CallTool, tool: Tool) -> Way:
+        if move.resources is not None and self._on_cluster is not None:
+            return self._on_cluster
         if move.isolate:
             return self._in_process
         return self._on_loop if tool.is_async else self._on_thread

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from service.core import codec, traces
 from service.core.errors import StateInvalid
@@ -33,6 +33,16 @@ from service.engine.lines import Lines, current
 logger = logging.getLogger(__name__)
 
 
+class CallInterrupted(Exception):
+    """Something other than the tool ended the call, and it is unknown how far it came: another attempt is made."""
+
+
+class Unshared(NamedTuple):
+    """Stands for the folder of runs on a machine that does not have it."""
+
+    because: str
+
+
 @dataclass(frozen=True, slots=True)
 class AttemptContext:
     """The `context` of a tool; see core's Context."""
@@ -41,7 +51,7 @@ class AttemptContext:
     step: int
     attempt: int
     node: str
-    _runs_folder: Path
+    _runs_folder: Path | Unshared
     _lines: Lines
 
     @property
@@ -50,6 +60,8 @@ class AttemptContext:
 
     @property
     def folder(self) -> Path:
+        if isinstance(self._runs_folder, Unshared):
+            raise FileNotFoundError(self._runs_folder.because)
         folder = self._runs_folder / self.run_id
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -74,7 +86,7 @@ class Call:
         before: State,
         move: CallTool,
         lines: Lines,
-        runs_folder: Path,
+        runs_folder: Path | Unshared,
         state_bytes_max: int,
     ) -> None:
         self._tool = tool

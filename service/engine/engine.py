@@ -20,6 +20,8 @@ from service.core.errors import StartRefused, Unavailable
 from service.core.metrics import Metric
 from service.core.tool import Tool
 from service.engine.attempt import Attempts
+from service.engine.cluster.link import ClusterLink
+from service.engine.cluster.settings import ClusterSettings
 from service.engine.guard import forks
 from service.engine.guard.block_detector import BlockDetector
 from service.engine.guard.lifeline import Lifeline
@@ -30,6 +32,7 @@ from service.engine.isolation.pool import ProcessPool
 from service.engine.supervisor import Supervisor
 from service.engine.threads import Threads
 from service.engine.tool_loop import ToolLoop
+from service.engine.ways.on_cluster import OnCluster
 from service.store import Store
 
 logger = logging.getLogger(__name__)
@@ -55,6 +58,8 @@ class EngineSettings:
     """Returns what such a process has to load, as JSON."""
     active_bytes_max: float = math.inf
     """The most bytes of the states of all runs that are executed at a time."""
+    cluster: ClusterSettings | None = None
+    """None: there is no cluster."""
 
 
 class Engine:
@@ -71,6 +76,9 @@ class Engine:
         self._isolation = ProcessPool(
             settings.isolated_command, settings.state_bytes_max, settings.isolated_tools, secrets_of(store.is_shared)
         )
+        self._cluster = None
+        if settings.cluster is not None:
+            self._cluster = ClusterLink(settings.cluster, secrets_of(store.is_shared))
         self._supervisor: Supervisor | None = None
         self._heartbeat: Heartbeat | None = None
         self._tool_loop: ToolLoop | None = None
@@ -109,6 +117,8 @@ class Engine:
         await self._leave()
         if self._tool_loop is not None:
             await asyncio.to_thread(self._tool_loop.close)
+        if self._cluster is not None:
+            await asyncio.to_thread(self._cluster.close)
         await asyncio.to_thread(self._isolation.close)
         await asyncio.to_thread(self._threads.close)
         forks.tie_children(None)
@@ -198,6 +208,7 @@ class Engine:
             settings.state_bytes_max,
             self._isolation,
             tool_loop,
+            self._start_cluster(),
         )
         self._supervisor = Supervisor(
             self._store, attempts, settings.active_runs_max, settings.active_bytes_max, self._family
@@ -220,6 +231,12 @@ class Engine:
                 await self._supervisor.run()
         finally:
             heartbeat.stop()
+
+    def _start_cluster(self) -> OnCluster | None:
+        if self._cluster is None or self._settings.cluster is None:
+            return None
+        self._cluster.start()
+        return OnCluster(self._cluster, self._settings.cluster.calls_max)
 
 
 def _answer(future: asyncio.Future[None]) -> None:

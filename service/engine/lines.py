@@ -69,6 +69,13 @@ class LineBuffer:
                 self._lines.append(line)
             return True
 
+    def note(self, message: str, level: Level, data: dict[str, Any]) -> None:
+        """Keep a line of the engine's, which does not count among those that the attempt may write."""
+        text, data_text = fitted(message, data)
+        with self._lock:
+            if not self._closed:
+                self._lines.append(self._line(text, level, data_text, time.monotonic()))
+
     def leave_out(self, count: int) -> None:
         """Count lines that were left out by the process of the tool."""
         with self._lock:

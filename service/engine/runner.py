@@ -19,7 +19,7 @@ from service.core.after import after
 from service.core.errors import AttemptError, LeaseLost, Unavailable
 from service.core.graph import SignalNode, SleepNode, Until
 from service.core.join import count_children
-from service.core.moves import CallTool, Failed, Gather, Move, Outcome, Receive, Sleep, next_move
+from service.core.moves import CallTool, Failed, Gather, Move, Outcome, Receive, Sleep, WorkerLost, next_move
 from service.core.run import Event, Level, Line, Run, Transition
 from service.core.transitions import Status
 from service.engine import ahead
@@ -82,7 +82,7 @@ class Runner:
         self.lines: LineBuffer | None = None
         """The lines of the current attempt."""
         self.missing_tool: str | None = None
-        """The tool that the run needs next and this server lacks. Servers that have it go on with the run."""
+        """The tool that the run needs next, or CLUSTER, if this server lacks it. Servers that have it go on."""
 
     @property
     def run_id(self) -> str:
@@ -160,8 +160,8 @@ class Runner:
     async def _carry_on(self, other_loop: bool) -> None:
         needs_tool_loop = self._attempts.needs_tool_loop
         while not self._stopping and (move := next_move(self._run)) is not None:
-            if isinstance(move, CallTool) and move.tool not in self._attempts.tools:
-                self.missing_tool = move.tool
+            if isinstance(move, CallTool) and (missing := self._attempts.lacks(move)) is not None:
+                self.missing_tool = missing
                 return
             if needs_tool_loop(move) is other_loop:
                 return
@@ -319,7 +319,16 @@ class Runner:
         lines.close()
         if lines.has_submitted:
             await lines.settle()
-        return outcome
+        return await self._count_losses(move, outcome) if isinstance(outcome, WorkerLost) else outcome
+
+    async def _count_losses(self, move: CallTool, lost: WorkerLost) -> WorkerLost:
+        """Count how many attempts of the step in a row have lost their worker."""
+        pause = self._pause()
+        while True:
+            try:
+                return lost._replace(losses=1 + await self._store.history.losses(self.run_id, move.step))
+            except Unavailable as error:
+                await pause(error)
 
     async def _observe(self, move: Move) -> Outcome | None:
         """Return the outcome of a move that calls no tool: read the state, the mailbox or the children."""

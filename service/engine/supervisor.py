@@ -15,8 +15,9 @@ from contextlib import suppress
 from service.core.errors import LeaseLost, Unavailable
 from service.core.metrics import Metric
 from service.engine.attempt import Attempts
+from service.engine.call import CallInterrupted
+from service.engine.heartbeat import flush
 from service.engine.runner import Runner
-from service.engine.tool_loop import ToolLoopBroken
 from service.store import Store
 from service.store.commands.servers import AHEAD_MAX
 from service.store.database.local_events import CLAIMABLE, REVOKED
@@ -230,16 +231,19 @@ class Supervisor:
                 del self._carried[run_id]
 
     async def _carry_to_rest(self, lease: Lease, runner: Runner) -> None:
-        is_interrupted = False
+        interruption: str | None = None
         try:
             await runner.carry()
-        except ToolLoopBroken as error:
+        except CallInterrupted as error:
             logger.warning("run %s goes on from its last commit: %s", lease.run_id, error, extra={"run": lease.run_id})
-            is_interrupted = runner.is_attempting
+            flush(self._store, runner)
+            interruption = str(error) if runner.is_attempting else None
         if (tool := runner.missing_tool) is not None:
             self._store.leases.tell_missing(tool, self._attempts.tools)
         if runner.is_unfinished:
-            await self._store.leases.release(lease, interrupted=is_interrupted, missing_tool=tool)
+            await self._store.leases.release(
+                lease, interrupted=interruption is not None, because=interruption, missing_tool=tool
+            )
 
     def _is_alone(self) -> bool:
         return len(self._carried) == 1

@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from service.engine.call import CallInterrupted
 from service.engine.guard import forks
 from service.engine.guard.own_context import Running, make_task, running_on
 
@@ -32,7 +33,7 @@ REBUILD_S = 0.1
 """The pause before a broken loop is rebuilt."""
 
 
-class ToolLoopBroken(Exception):
+class ToolLoopBroken(CallInterrupted):
     """A tool ended the loop, or cancelled tasks of others on it: it is unknown how far they came."""
 
 

@@ -111,6 +111,9 @@ def test_where_an_errors_record_goes_by_default_makes_no_difference() -> None:
             [
                 {"isolate": True},
                 {"pure": False},
+                {"on": "cluster"},
+                {"on": {"cluster": {"resources": {"GPU": 1}}}},
+                {"on": {"cluster": {"resources": {"GPU": 1.0}}}},
                 {"timeout_s": 1},
                 {"timeout_s": 1.0},
                 {"max_visits": 1},

@@ -8,6 +8,7 @@ from service.api.responses import texts
 from service.core import codec
 from service.core.routing.conditions import Reason
 from service.core.run import WaitKind
+from service.core.tool import CLUSTER
 from service.core.transitions import Status
 from service.store.rows.records import StepRecord, WaitRecord, WhyRecord
 
@@ -22,6 +23,8 @@ def explain(why: WhyRecord) -> dict[str, Any]:
         answer["waiting_for"] = _waiting_for(wait)
         if wait.due_at is not None:
             answer["due_at"] = wait.due_at
+    if (place := _on_cluster(why)) is not None and "worker" in place:
+        answer["worker"] = place
     answer["last_decision"] = last and {"step": last.step, "node": last.node, **texts.decision(last)}
     answer["attempts"] = texts.attempts(why.attempts)
     return answer
@@ -31,6 +34,11 @@ def because(why: WhyRecord) -> str:
     """Return one sentence that explains to a person why the run is where it is."""
     run, wait = why.run, _wait_of(why)
     match Status(run.status):
+        case Status.QUEUED if why.missing_tool == CLUSTER:
+            return (
+                f"It waits since {why.queued_since} for a server that has a cluster,"
+                f" on which {_node(run.current_node)} calls its tool."
+            )
         case Status.QUEUED if why.missing_tool is not None:
             return (
                 f"It waits since {why.queued_since} for a server that has the tool {why.missing_tool!r:.200},"
@@ -40,7 +48,7 @@ def because(why: WhyRecord) -> str:
             return f"It is ready to run {_node(run.current_node)}, and waits for a server since {why.queued_since}."
         case Status.RUNNING:
             pauses = "; it pauses as soon as that is done" if why.pause_asked else ""
-            return f"{_running(why)}{_blocked(why)}{pauses}."
+            return f"{_running(why)}{_blocked(why)}{_describe_cluster(why)}{pauses}."
         case Status.WAITING:
             waits = "is to be looked at" if wait is None else _waits(why, wait)
             return f"{_node(run.current_node, begins=True)} {waits}."
@@ -107,6 +115,25 @@ def _blocked(why: WhyRecord) -> str:
             if run_id == why.run.run_id:
                 return f", whose async tool {tool!r:.200} blocks all async tools: it does not await"
             return f", and waits for the async tool {tool!r:.200} of run {run_id:.200}, which blocks all async tools"
+        case _:
+            return ""
+
+
+def _on_cluster(why: WhyRecord) -> dict[str, str] | None:
+    """Return which worker calls the tool, or what the call waits for. A tool can write such a line as well."""
+    match codec.loads(why.on_cluster or "{}"):
+        case {"cluster": dict(place)} if all(isinstance(value, str) for value in place.values()):
+            return place
+        case _:
+            return None
+
+
+def _describe_cluster(why: WhyRecord) -> str:
+    match _on_cluster(why):
+        case {"worker": worker, "address": address}:
+            return f", on the worker {worker:.200} ({address:.200})"
+        case {"waits_for": what}:
+            return f", and waits for {what:.{_MESSAGE_CHARS_MAX}}"
         case _:
             return ""
 

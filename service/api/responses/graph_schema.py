@@ -10,6 +10,7 @@ from typing import Any
 
 from service.core.codec import JSON_TYPES
 from service.core.graph import (
+    AMOUNT_MAX,
     ERROR_INTO_DEFAULT,
     ERROR_TYPES,
     MAX_STEPS_DEFAULT,
@@ -44,6 +45,13 @@ def _object(properties: dict[str, Any], required: tuple[str, ...] = (), **more: 
 
 _PATH = {**_NAME, "description": "A place in the state: a dotted path, or a JSON Pointer if it starts with `/`."}
 _COUNT = {"type": "integer", "minimum": 1, "maximum": NUMBER_MAX}
+_RESOURCES = {
+    "type": "object",
+    "description": "Amounts of the resources that the worker must have declared, by name.",
+    "additionalProperties": {"type": "number", "exclusiveMinimum": 0, "maximum": AMOUNT_MAX},
+    "propertyNames": _NAME,
+    "default": {},
+}
 _SECONDS = {"type": "number", "minimum": 0, "maximum": SECONDS_MAX}
 _INTO = {**_NAME, "description": "The key of the state that gets the result."}
 _CHILD_GRAPH = {
@@ -121,11 +129,17 @@ GRAPH_SCHEMAS: dict[str, Any] = {
                 "maxLength": LIMIT_NAME_CHARS_MAX,
                 "description": "The limit that its attempts need a slot of; the tool's if omitted.",
             },
+            "on": _of("On"),
             **_OPTIONS,
         },
         ("tool",),
         description="Calls a tool.",
+        **{"not": {"properties": {"isolate": {"const": True}}, "required": ["on", "isolate"]}},
     ),
+    "On": {
+        "description": "Where the tool is called: on the cluster of RUNGRAPH_CLUSTER.",
+        "anyOf": [{"const": "cluster"}, _object({"cluster": _object({"resources": _RESOURCES}, ())}, ("cluster",))],
+    },
     "SleepNode": _object(
         {"sleep": {"anyOf": [_SECONDS, _object({"until": _PATH}, ("until",))]}, **_OPTIONS},
         ("sleep",),

@@ -6,10 +6,13 @@ from collections.abc import Collection
 from typing import Any
 
 from service.core.graph import (
+    AMOUNT_MAX,
     ERROR_TYPES,
     SECONDS_MAX,
+    Demands,
     GraphNode,
     Node,
+    On,
     Options,
     Retry,
     SignalNode,
@@ -18,7 +21,7 @@ from service.core.graph import (
     Until,
 )
 from service.core.queueing.limits import LIMIT_NAME_CHARS_MAX
-from service.core.tool import Tools
+from service.core.tool import Tools, is_without_cluster
 from service.core.validation.faults import Faults, Place
 
 _KINDS: dict[str, type[Options]] = {
@@ -75,8 +78,43 @@ def _tool_node(
         why = ": a node cannot declare its tool pure, only `@tool(pure=True)` can" if pure is True else ""
         faults.add((*at, "pure"), f"`pure` must be false or left out{why}")
     limit = _limit(node["limit"], (*at, "limit"), faults) if "limit" in node else None
+    on = _on(node["on"], (*at, "on"), tools, faults) if "on" in node else None
+    if on is not None and isolate:
+        faults.add((*at, "isolate"), "`isolate` does not go with `on`: a worker calls each tool in a separate process")
     tool = _tool(node["tool"], (*at, "tool"), tools, faults)
-    return ToolNode(tool=tool, metadata=metadata, isolate=isolate, pure="pure" not in node, limit=limit, **options)
+    may_be_pure = "pure" not in node
+    return ToolNode(tool=tool, metadata=metadata, isolate=isolate, pure=may_be_pure, limit=limit, on=on, **options)
+
+
+def _on(on: Any, at: Place, tools: Collection[str], faults: Faults) -> On:
+    """Read the place where a tool is called."""
+    if is_without_cluster(tools):
+        faults.add(at, "this server has no cluster: set RUNGRAPH_CLUSTER to the address of one, or to `local`")
+    demands: Any = {}
+    if isinstance(on, dict) and faults.is_object(on, at, "`on`", tuple(On.model_fields)):
+        if "cluster" not in on:
+            faults.add(at, '`on` must be "cluster" or {"cluster": {"resources": {NAME: NUMBER}}}')
+        demands = on.get("cluster", {})
+    elif on != "cluster" and not isinstance(on, dict):
+        faults.add(at, '`on` must be "cluster" or {"cluster": {"resources": {NAME: NUMBER}}}')
+    at = (*at, "cluster")
+    if not faults.is_object(demands, at, "`cluster`", tuple(Demands.model_fields)):
+        return On(cluster=Demands())
+    return On(cluster=Demands(resources=_resources(demands.get("resources", {}), (*at, "resources"), faults)))
+
+
+def _resources(resources: Any, at: Place, faults: Faults) -> dict[str, int | float]:
+    if not isinstance(resources, dict):
+        faults.add(at, "`resources` must be an object: amounts by the names of resources")
+        return {}
+    given: dict[str, int | float] = {}
+    for name, amount in resources.items():
+        faults.text(name, (*at, name), "a resource's name")
+        if type(amount) not in (int, float) or not 0 < amount <= AMOUNT_MAX:
+            faults.add((*at, name), f"it must be a number above 0 up to {AMOUNT_MAX}")
+        else:
+            given[name] = amount
+    return given
 
 
 def _limit(value: Any, at: Place, faults: Faults) -> str:

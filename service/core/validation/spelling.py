@@ -54,6 +54,8 @@ _CALLED: dict[str, str] = {
     "value": "right equals literal than",
     "key": "path field left name",
     "isolate": "sandbox process",
+    "on": "where place executor runs_on worker cluster",
+    "resources": "requests needs gpus",
     "pure": "idempotent deterministic side_effects",
 }
 """Names that other systems use for our fields."""

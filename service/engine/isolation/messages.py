@@ -24,6 +24,7 @@ from service.core.moves import CallTool, Failed, Outcome, Succeeded
 from service.core.run import Run
 from service.core.state import Changes, Entry, State
 from service.core.syntax.trace_context import Trace
+from service.engine.call import Unshared
 
 Message = list[Any]
 
@@ -121,13 +122,18 @@ def encode_call(
     return ["call", run.id, dict(run.state.entries), *place, str(runs_folder), state_bytes_max, trace]
 
 
+def without_folder(message: Message, because: str) -> Message:
+    """Return the `call` message of a process that cannot use the folder of runs. Its tools are told `because`."""
+    return [*message[:-3], {"unshared": because}, *message[-2:]]
+
+
 class IsolatedCall(NamedTuple):
     """A call as the process receives it."""
 
     run_id: str
     state: State
     move: CallTool
-    runs_folder: Path
+    runs_folder: Path | Unshared
     state_bytes_max: int
     trace: Trace | None
     """The span of the attempt, if somebody traces."""
@@ -137,7 +143,8 @@ def decode_call(message: Message) -> IsolatedCall:
     _, run_id, entries, node, tool, metadata, step, attempt, runs_folder, state_bytes_max, trace = message
     state = State({key: Entry(*entry) for key, entry in entries.items()})
     move = CallTool(node, tool, metadata, step, attempt)
-    return IsolatedCall(run_id, state, move, Path(runs_folder), state_bytes_max, trace and Trace(*trace))
+    folder = Path(runs_folder) if isinstance(runs_folder, str) else Unshared(runs_folder["unshared"])
+    return IsolatedCall(run_id, state, move, folder, state_bytes_max, trace and Trace(*trace))
 
 
 def encode_outcome(outcome: Outcome) -> Message:

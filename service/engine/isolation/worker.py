@@ -24,7 +24,6 @@ from service.core.run import Level
 from service.engine.guard.lifeline import Lifeline
 from service.engine.isolation.launcher import Launcher
 from service.engine.isolation.messages import EXIT_DISCONNECTED, Connection, Message, decode_outcome
-from service.engine.lines import LineBuffer
 
 START_S = 60.0
 """A process that takes longer to load its tools, or to begin a call, is killed."""
@@ -40,12 +39,19 @@ class NotStarted(NamedTuple):
     message: str
 
 
+class SentLines(Protocol):
+    """Takes the lines that a process sends."""
+
+    def keep(self, message: str, level: Level, data: str, at: float) -> object: ...
+    def leave_out(self, count: int) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ProcessCall:
     """A call for a process to make; `outcome` is set once, unless the call is given up before."""
 
     request: Message
-    lines: LineBuffer
+    lines: SentLines
     timeout_s: float | None
     on_timeout: Failed
     outcome: Future[Outcome | NotStarted] = field(default_factory=Future)

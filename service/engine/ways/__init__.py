@@ -1,4 +1,4 @@
-"""The ways of calling a tool: on a loop, on a thread, in a process. Each implements the protocol Way."""
+"""The ways of calling a tool: on a loop, on a thread, in a process, on a cluster. Each implements the protocol Way."""
 
 from service.engine.ways.in_process import InProcess
 from service.engine.ways.on_loop import OnLoop

@@ -55,5 +55,5 @@ class Way(Protocol):
         """Await `attempt.carrier.begin()`, call the tool, and return its outcome.
 
         Enforce the timeout of the move. If the caller is cancelled, give the call up and refuse its result. Raise
-        nothing but that cancel, ToolLoopBroken, and what `begin` raises.
+        nothing but that cancel, CallInterrupted, and what `begin` raises.
         """

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from itertools import takewhile
 from typing import Any
 
 from sqlalchemy import Select, Table, and_, bindparam, func, select
 
 from service.core import codec
 from service.core.errors import NotFound
-from service.core.graph import Graph
+from service.core.graph import WORKER_LOST, Graph
 from service.core.routing.conditions import Reason, complete
 from service.core.run import Event, WaitKind
 from service.core.state import State
@@ -78,6 +79,12 @@ _WHY = select(
 _ATTEMPTS_OF_STEP = select(attempts).where(
     attempts.c.run_id == bindparam("run_id"), attempts.c.step == bindparam("step")
 )
+_LAST_ERRORS = (
+    select(attempts.c.error)
+    .where(attempts.c.run_id == bindparam("run_id"), attempts.c.step == bindparam("step"))
+    .order_by(attempts.c.attempt.desc())
+    .limit(100)
+)
 _WAIT = select(waits).where(waits.c.run_id == bindparam("run_id"))
 
 # The last line of a paused run tells why it was paused.
@@ -96,6 +103,19 @@ _BLOCKED_BY = (
         log_lines.c.step == bindparam("next_step"),
         log_lines.c.ts >= bindparam("since"),
         log_lines.c.data.like('{"blocked_by":%'),
+    )
+    .order_by(log_lines.c.seq.desc())
+    .limit(1)
+)
+# Likewise. The tool may have written any number of lines since.
+_ON_CLUSTER = (
+    select(log_lines.c.data)
+    .where(
+        log_lines.c.run_id == bindparam("run_id"),
+        log_lines.c.step == bindparam("next_step"),
+        log_lines.c.attempt == bindparam("next_attempt"),
+        log_lines.c.ts >= bindparam("since"),
+        log_lines.c.data.like('{"cluster":%'),
     )
     .order_by(log_lines.c.seq.desc())
     .limit(1)
@@ -148,6 +168,12 @@ class History:
             rows = await snapshot.all(RESTING, family=run_id, count=limit)
         return [HeldRecord(row.id, row.status, row.kind, row.name, shown(row.due_at), row.missing_tool) for row in rows]
 
+    async def losses(self, run_id: str, step: int) -> int:
+        """Return how many attempts at `step`, up to the last one that is stored, have lost their worker in a row."""
+        async with self._reader.snapshot() as snapshot:
+            rows = await snapshot.all(_LAST_ERRORS, run_id=run_id, step=step)
+        return len(list(takewhile(lambda row: codec.loads(row.error)["type"] == WORKER_LOST, rows)))
+
     async def why(self, run_id: str) -> WhyRecord:
         """Return everything that explains why the run is where it is. Raises NotFound."""
         async with self._reader.snapshot() as snapshot:
@@ -160,7 +186,9 @@ class History:
             tried = await snapshot.all(_ATTEMPTS_OF_STEP, run_id=run_id, step=tried_step)
             paused = await snapshot.one(_LAST_PAUSE, run_id=run_id, last_seq=run.last_seq)
             wait = await _wait(snapshot, run)
-            blocked = await _blocked_by(snapshot, run) if run.status == Status.RUNNING else None
+            is_running = run.status == Status.RUNNING
+            blocked = await _blocked_by(snapshot, run) if is_running else None
+            on_cluster = await _on_cluster(snapshot, run) if is_running else None
         return WhyRecord(
             run=run_record(run),
             wait=wait,
@@ -172,6 +200,7 @@ class History:
             queued_since=shown(run.moved_at) or "",
             missing_tool=run.missing_tool,
             blocked_by=blocked,
+            on_cluster=on_cluster,
         )
 
 
@@ -193,6 +222,12 @@ async def _wait(snapshot: Snapshot, run: Any) -> WaitRecord | None:
         place = {"run_id": run.id, "next_step": run.step + 1, "next_attempt": run.attempt}
         (count,) = await snapshot.one(_COUNT_OF_OPEN, **place) or (None,)
     return WaitRecord(wait.kind, wait.name, shown(wait.since) or "", shown(wait.due_at), count)
+
+
+async def _on_cluster(snapshot: Snapshot, run: Any) -> str | None:
+    place = {"run_id": run.id, "next_step": run.step + 1, "next_attempt": run.attempt, "since": run.moved_at}
+    row = await snapshot.one(_ON_CLUSTER, **place)
+    return None if row is None else str(row[0])
 
 
 async def _blocked_by(snapshot: Snapshot, run: Any) -> str | None:

@@ -164,6 +164,8 @@ class WhyRecord:
     """For a queued run: the tool that servers lacked, so that it waits for one that has it."""
     blocked_by: str | None = None
     """For a running run: the data of the last line that says which async tool blocks it, or that none does any more."""
+    on_cluster: str | None = None
+    """For a running run: the data of the last line that says which worker calls its tool, or what that waits for."""
 
 
 @dataclass(frozen=True, slots=True)

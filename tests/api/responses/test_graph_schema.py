@@ -82,6 +82,8 @@ WRONG: list[Any] = [
     *(node({**kind, "x": 1}) for kind in (TOOL, SLEEP, SIGNAL, GRAPH)),
     *(node({**kind, "tool": "add"}) for kind in (SLEEP, SIGNAL, GRAPH)),
     *(node({**kind, "into": "x"}) for kind in (TOOL, SLEEP)),
+    *(node({**TOOL, "on": on}) for on in (None, "x", {}, {"cluster": 1}, {"cluster": {"resources": {"GPU": 0}}})),
+    node({**TOOL, "on": "cluster", "isolate": True}),
     *(node({**kind, "isolate": True}) for kind in (SLEEP, SIGNAL, GRAPH)),
     *(node({**kind, "metadata": {}}) for kind in (SLEEP, SIGNAL, GRAPH)),
     *(node({**kind, "for_each": "x"}) for kind in (TOOL, SLEEP, SIGNAL)),

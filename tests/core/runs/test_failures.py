@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.core.graph import ERROR_TYPES
-from service.core.moves import Failed, ProcessDied, Succeeded, next_move
+from service.core.moves import Failed, ProcessDied, Succeeded, WorkerLost, next_move
 from service.core.routing.conditions import Reason
 from service.core.run import Event, Level, Run, RunError, Transition, Wait, WaitKind
 from service.core.state import Changes
@@ -244,3 +244,33 @@ def test_a_timeout_can_be_caught_of_a_node_of_any_kind(node: Any, kind: WaitKind
     transition = came_out(waited(run, kind, due_us=NOW_US, is_over=True), outcome)
     assert caught(transition) == "b"
     assert (transition.ends_wait, transition.since_us) == (True, NOW_US - HOUR_US)
+
+
+def lost(losses: int) -> WorkerLost:
+    return WorkerLost("the worker one was lost", losses)
+
+
+def test_a_lost_worker_is_no_failure_that_retry_counts() -> None:
+    run = failing(retry={"max_attempts": 2, "backoff_s": 7})
+    for losses in (1, 2):
+        transition = came_out(run, lost(losses))
+        assert (transition.run.status, transition.run.failures) == (Status.WAITING, 0)
+        assert transition.wait == Wait(WaitKind.BACKOFF, later_s=losses)
+        assert transition.error == RunError("worker_lost", "the worker one was lost", "a", 1, losses)
+        assert transition.lines[0].event is Event.STEP_RETRYING
+        run = resumed(transition, is_over=True)
+    failed = came_out(run, lost(3))
+    assert (failed.run.status, error_of(failed), failed.run.attempt) == (Status.FAILED, "worker_lost", 3)
+    # After a resume it may lose as many again.
+    assert [came_out(run, lost(losses)).wait is None for losses in (4, 5, 6)] == [False, False, True]
+
+
+def test_a_lost_worker_counts_where_retry_names_it() -> None:
+    run = failing(retry={"max_attempts": 2, "backoff_s": 7, "on": ["worker_lost"]})
+    transition = came_out(run, lost(1))
+    assert (transition.wait, transition.run.failures) == (Wait(WaitKind.BACKOFF, later_s=7), 1)
+    assert error_of(came_out(resumed(transition, is_over=True), lost(2))) == "worker_lost"
+
+
+def test_an_error_edge_catches_a_lost_worker() -> None:
+    assert caught(came_out(failing({"to": "b", "on_error": ["worker_lost"]}), lost(3))) == "b"

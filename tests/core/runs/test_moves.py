@@ -25,6 +25,11 @@ CHILD = GraphNode(graph="g", into="g")
         ({"tool": "add", "timeout_s": 2.5}, CallTool("a", "add", {}, 5, 2, timeout_s=2.5)),
         ({"tool": "add", "isolate": True}, CallTool("a", "add", {}, 5, 2, isolate=True)),
         ({"tool": "add", "pure": False}, CallTool("a", "add", {}, 5, 2, may_be_pure=False)),
+        ({"tool": "add", "on": "cluster"}, CallTool("a", "add", {}, 5, 2, resources={})),
+        (
+            {"tool": "add", "on": {"cluster": {"resources": {"GPU": 1}}}},
+            CallTool("a", "add", {}, 5, 2, resources={"GPU": 1}),
+        ),
         ({"sleep": 5}, Sleep(SLEEP)),
         ({"signal": "go"}, Receive(SIGNAL)),
         ({"graph": "g", "into": "g"}, Gather(CHILD, 5, 2)),

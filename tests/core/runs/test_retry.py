@@ -74,5 +74,5 @@ def test_some_errors_are_tried_again_only_where_they_are_named(error_type: str) 
 
 
 def test_the_errors_that_need_a_name_are_those_of_the_contract() -> None:
-    assert {"condition_error", "tool_missing", "crash_loop"} == UNRETRIED
+    assert {"condition_error", "tool_missing", "crash_loop", "worker_lost"} == UNRETRIED
     assert set(ERROR_TYPES) == UNRETRIED | {"tool_error", "invalid_state", "timeout", "child_failed"}

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from service.core.graph import SECONDS_MAX, GraphNode, Node, Retry, SignalNode, SleepNode, ToolNode, Until
+from service.core.errors import Invalid
+from service.core.graph import SECONDS_MAX, Demands, GraphNode, Node, On, Retry, SignalNode, SleepNode, ToolNode, Until
+from service.core.tool import Tool, Tools
 from service.core.validation import read_graph
 from tests.support.core.reading import GOOD, faults, node, pointers
 from tests.support.core.strategies import TOOLS
@@ -24,11 +26,16 @@ def read(document: Any) -> Node:
     return read_graph(node(document), TOOLS).nodes["a"]
 
 
+DEMANDING = On(cluster=Demands(resources={"GPU": 1, "MB": 0.5}))
+
 READ: list[tuple[Any, Node]] = [
     ("add", ToolNode(tool="add")),
     ({**TOOL, "isolate": True}, ToolNode(tool="add", isolate=True)),
     ({**TOOL, "isolate": False}, ToolNode(tool="add")),
     ({**TOOL, "pure": False}, ToolNode(tool="add", pure=False)),
+    ({**TOOL, "on": "cluster"}, ToolNode(tool="add", on=On(cluster=Demands()))),
+    ({**TOOL, "on": {"cluster": {"resources": {}}}}, ToolNode(tool="add", on=On(cluster=Demands()))),
+    ({**TOOL, "on": {"cluster": {"resources": {"GPU": 1, "MB": 0.5}}}}, ToolNode(tool="add", on=DEMANDING)),
     ({"sleep": 0}, SleepNode(sleep=0)),
     ({"sleep": 0.5}, SleepNode(sleep=0.5)),
     ({"sleep": SECONDS_MAX}, SleepNode(sleep=SECONDS_MAX)),
@@ -73,6 +80,7 @@ NO_KEY: list[Any] = ["", None, 1, ["k"], "\0"]
 NO_PATH: list[Any] = ["", "/~2", None, 1, ["p"]]
 NO_LIST: list[Any] = [None, "k", {"k": 1}, 1, True]
 NO_RATE: list[Any] = [0, 0.99, 1001, "2", None]
+NO_ON: list[Any] = [None, "", "Cluster", 1, True, ["cluster"], {}]
 NO_RETRY: list[Any] = [None, True, 3, [], "always"]
 NO_TYPES: list[Any] = [[], None, True, "timeout", {"timeout": 1}]
 NO_TYPE: list[Any] = ["", "time_out", "Timeout", None, 1, ["timeout"]]
@@ -87,6 +95,18 @@ REFUSED: list[tuple[Any, list[str]]] = [
     ({"tool": "add", "isolate": None}, ["/isolate"]),
     *(({"tool": "add", "pure": wrong}, ["/pure"]) for wrong in (True, None, 0, "false")),
     ({"sleep": 1, "pure": False}, ["/pure"]),
+    *(({**TOOL, "on": wrong}, ["/on"]) for wrong in NO_ON),
+    ({**TOOL, "on": {"server": {}}}, ["/on/server", "/on"]),
+    *(({**TOOL, "on": {"cluster": wrong}}, ["/on/cluster"]) for wrong in NO_LIST if wrong != {"k": 1}),
+    ({**TOOL, "on": {"cluster": {"GPU": 1}}}, ["/on/cluster/GPU"]),
+    *(({**TOOL, "on": {"cluster": {"resources": wrong}}}, ["/on/cluster/resources"]) for wrong in NO_RETRY),
+    *(
+        ({**TOOL, "on": {"cluster": {"resources": {"GPU": wrong}}}}, ["/on/cluster/resources/GPU"])
+        for wrong in (0, -1, None, True, "1", math.inf, math.nan, 2**53 + 1)
+    ),
+    ({**TOOL, "on": {"cluster": {"resources": {"": 1}}}}, ["/on/cluster/resources/"]),
+    ({**TOOL, "on": "cluster", "isolate": True}, ["/isolate"]),
+    ({"sleep": 1, "on": "cluster"}, ["/on"]),
     ({"sleep": "x", "timeout_s": "y"}, ["/timeout_s", "/sleep"]),
     *(({"sleep": value}, ["/sleep"]) for value in NO_SECONDS),
     ({"sleep": {}}, ["/sleep"]),
@@ -126,6 +146,7 @@ def test_each_fault_of_a_node_points_to_its_place(document: Any, expected: list[
 OF_KINDS = {
     "isolate": {"tool"},
     "pure": {"tool"},
+    "on": {"tool"},
     "metadata": {"tool"},
     "into": {"signal", "graph"},
     "for_each": {"graph"},
@@ -179,4 +200,17 @@ def test_all_faults_of_all_nodes_come_back_at_once() -> None:
     assert sorted(found) == sorted(
         [f"/nodes/a/{at}" for at in ("signal", "into", "timeout_s", "retry/on/0", "retry/max_attempts", "y")]
         + ["/nodes/b", *(f"/nodes/b/{at}" for at in ("graph", "input/0", "input/1", "max_parallel"))]
+    )
+
+
+def test_a_server_without_a_cluster_refuses_a_node_on_one() -> None:
+    tools = Tools({name: Tool.of(lambda: None, name) for name in TOOLS})
+    document = node({**TOOL, "on": "cluster"})
+    assert read_graph(document, tools.with_cluster(is_there=True)).nodes["a"] == read(document["nodes"]["a"])
+    with pytest.raises(Invalid) as refused:
+        read_graph(document, tools.with_cluster(is_there=False))
+    [fault] = refused.value.faults
+    assert (fault.pointer, fault.message) == (
+        "/nodes/a/on",
+        "this server has no cluster: set RUNGRAPH_CLUSTER to the address of one, or to `local`",
     )

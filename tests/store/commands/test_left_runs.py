@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import pytest
 
-from service.core.tool import Tool
+from service.api.responses.explanation import because
+from service.core.tool import CLUSTER, Tool, Tools
 from service.core.transitions import Status
 from service.store import Store
 from service.store.commands.operations import left_runs
@@ -29,11 +31,11 @@ ASKING = single("ask")
 THEN_ASK = graph({"start_node": "a", "nodes": {"a": "add", "b": "ask"}, "edges": {"a": "b"}})
 
 
-async def claimed(store: Store, of: dict[str, Tool], count: int = 10, family: str | None = None) -> list[str]:
+async def claimed(store: Store, of: Mapping[str, Tool], count: int = 10, family: str | None = None) -> list[str]:
     return [each.run.id for each in await store.leases.claim(count, family=family, tools=of)]
 
 
-async def looking(store: Store, clock: Clock, of: dict[str, Tool], count: int = 10) -> list[str]:
+async def looking(store: Store, clock: Clock, of: Mapping[str, Tool], count: int = 10) -> list[str]:
     """Claim twice, half a second later, so that one of the claims looks for runs that were left."""
     clock.advance(left_runs.LOOK_EVERY_S)
     return await claimed(store, of, count) + await claimed(store, of, count)
@@ -179,3 +181,21 @@ async def test_runs_that_were_left_are_found_by_their_index(file: Sqlite) -> Non
     assert_searches(file, _LEFT, "SEARCH runs USING INDEX runs_left (missing_tool=?)")
     assert_in_order(file, _LEFT)
     assert_searches(file, _WAITED_FOR, "SEARCH runs USING COVERING INDEX runs_left (missing_tool=?)")
+
+
+async def test_a_run_whose_tool_is_called_on_a_cluster_is_left_to_a_server_that_has_one(
+    database: Database, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    document = graph({"start_node": "a", "nodes": {"a": {"tool": "add", "on": "cluster"}}})
+    without, having = (Tools(ADD).with_cluster(is_there=is_there) for is_there in (False, True))
+    async with opened(database, clock) as store:
+        await start(store, "r", document)
+        assert (await store.needed_tools.missing(without)).runs == {CLUSTER: 1}
+        assert (await store.needed_tools.missing(having)).runs == {}
+        with caplog.at_level(logging.WARNING):
+            assert await looking(store, clock, without) == []
+        said = "no cluster is configured on this server: set RUNGRAPH_CLUSTER"
+        assert caplog.messages == [f"{said}; runs that need it are left to servers that have it"]
+        why = because(await store.history.why("r"))
+        assert why.endswith(" for a server that has a cluster, on which node 'a' calls its tool.")
+        assert await looking(store, clock, having) == ["r"]

@@ -79,10 +79,15 @@ _options: dict[str, Any] = {
     "timeout_s": st.integers(1, SECONDS_MAX) | st.floats(0, SECONDS_MAX, exclude_min=True),
     "max_visits": _counts,
 }
+_amounts = st.integers(1, 100) | st.floats(0, 100, exclude_min=True)
+_on = st.just("cluster") | st.dictionaries(_state_keys, _amounts, max_size=2).map(
+    lambda resources: {"cluster": {"resources": resources}}
+)
 _tools = st.sampled_from(TOOLS)
 nodes: st.SearchStrategy[Any] = (
     _tools
     | _with({"tool": _tools}, metadata=states, isolate=st.booleans(), pure=st.just(False), **_options)
+    | _with({"tool": _tools}, metadata=states, on=_on, **_options)
     | _with({"sleep": _seconds | _with({"until": _paths})}, **_options)
     | _with({"signal": _state_keys}, into=_state_keys, **_options)
     | _with(

@@ -24,6 +24,7 @@ from service.engine.isolation.pool import ProcessPool
 from service.engine.lines import LineBuffer
 from service.engine.threads import Threads
 from service.engine.tool_loop import ToolLoop
+from service.engine.ways import Way
 from tests.support.engine import hostile
 
 STATE_BYTES_MAX = 2**24
@@ -101,13 +102,14 @@ class Calls:
         tool: str,
         *,
         isolate: bool = True,
+        resources: dict[str, int | float] | None = None,
         timeout_s: float | None = None,
         metadata: dict[str, Any] | None = None,
         **state: Any,
     ) -> Made:
         before = State.of(state, STATE_BYTES_MAX) if state else self.state
         run = Run("r", GRAPH, Status.RUNNING, 6, "a", before)
-        move = CallTool("a", tool, metadata or {}, 7, 2, timeout_s, isolate)
+        move = CallTool("a", tool, metadata or {}, 7, 2, timeout_s, isolate, resources=resources)
         lines, carrier = Heard(move), Carrier()
         attempt = self.attempts.attempt(run, move, lines, carrier)
         return Made(asyncio.get_running_loop().create_task(attempt), lines, carrier)
@@ -130,11 +132,12 @@ def calls(
     command: Sequence[str] = COMMAND,
     loads: Callable[[], Any] = dict,
     threads: int = 4,
+    on_cluster: Callable[[], Way] = lambda: None,  # type: ignore[assignment, return-value]
 ) -> Iterator[Calls]:
     isolation = ProcessPool(command, STATE_BYTES_MAX, loads)
     tool_loop = ToolLoop(nullcontext)
     tool_loop.start()
-    attempts = Attempts(tools, Threads(threads), folder / "runs", STATE_BYTES_MAX, isolation, tool_loop)
+    attempts = Attempts(tools, Threads(threads), folder / "runs", STATE_BYTES_MAX, isolation, tool_loop, on_cluster())
     try:
         yield Calls(attempts, isolation)
     finally:

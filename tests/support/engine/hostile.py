@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import fcntl
+import inspect
 import logging
 import os
 import signal
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,21 @@ def nan() -> dict[str, Any]:
 
 def five() -> int:
     return 5
+
+
+def too_deep() -> dict[str, Any]:
+    deep: list[Any] = []
+    for _ in range(100):
+        deep = [deep]
+    return {"deep": deep}
+
+
+def too_large() -> dict[str, Any]:
+    return {"large": "x" * 2**24}
+
+
+def a_set() -> dict[str, Any]:
+    return {"bad": {1}}
 
 
 def value_error() -> None:
@@ -217,6 +234,27 @@ def starts_others(context: Any) -> None:
         assert child.stdout is not None
         context.log("begun", pid=child.pid, deep=int(child.stdout.readline()))
         time.sleep(600)
+
+
+def _awaiting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """An async version of a plain tool, which calls it on a thread."""
+
+    async def awaiting(**given: Any) -> Any:
+        return await asyncio.to_thread(function, **given)
+
+    awaiting.__name__ = f"{name}_awaiting"
+    awaiting.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    return awaiting
+
+
+for _name in (
+    *("large", "place", "value_error", "nan", "five", "too_deep", "too_large", "a_set", "floods", "waits_for_a_file"),
+):
+    globals()[f"{_name}_awaiting"] = _awaiting(_name, globals()[_name])
+
+
+async def system_exit_awaiting() -> None:
+    raise SystemExit(3)
 
 
 TOOLS = {

@@ -94,10 +94,12 @@ class LeaseCommands:
             self._servers.tell(len(leases) if has_room else None)
         return self._writer.submit(renew, touches=("leases",))
 
-    async def release(self, lease: Lease, *, interrupted: bool, missing_tool: str | None = None) -> None:
+    async def release(
+        self, lease: Lease, *, interrupted: bool, because: str | None = None, missing_tool: str | None = None
+    ) -> None:
         """Give up a run, so that any server can go on at once, or any that has `missing_tool`.
 
-        `interrupted` says that an attempt was under way.
+        `interrupted` says that an attempt was under way, and `because` what ended it if the server goes on.
         """
 
         def release(transaction: Transaction) -> None:
@@ -109,7 +111,8 @@ class LeaseCommands:
             row = transaction.one(_RELEASE, **parameters)
             if row is not None and interrupted:
                 step, attempt, moved_at = row
-                lost = row_of_lost_attempt(transaction, lease.run_id, step + 1, attempt - 1, moved_at, INTERRUPTED)
+                error = INTERRUPTED if because is None else {**INTERRUPTED, "message": because}
+                lost = row_of_lost_attempt(transaction, lease.run_id, step + 1, attempt - 1, moved_at, error)
                 transaction.insert(attempts, [lost])
             if row is not None:
                 apply_pauses(transaction, [lease])

@@ -1,5 +1,7 @@
 """Leave runs whose tool this server lacks to servers that have it, and claim those that other servers have left.
 
+A run whose next tool is called on a cluster is left in the same way by servers that have none.
+
 A run that is left is queued, with the tool in `missing_tool` and a due time that never comes. So it is not among the
 runs that are due, and no claim passes over it. A server that has the tool finds it by an index on `missing_tool`.
 """
@@ -12,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlalchemy import bindparam, exists, select, update
 
 from service.core.graph import Graph, ToolNode
-from service.core.tool import Tool, describe_missing
+from service.core.tool import CLUSTER, Tool, describe_missing, is_without_cluster
 from service.core.transitions import Status
 from service.store.commands.leases.due import CLAIMED, Due, DueRuns
 from service.store.database.statements import ForRows, Statement, constant
@@ -85,7 +87,8 @@ class LeftRuns:
             return []
         self._has_looked = True
         self._next_look_us = now_us + round(LOOK_EVERY_S * 1e6)
-        slots = {slot_of(tool, transaction.dialect) for tool in which.tools}
+        others = () if is_without_cluster(which.tools) else (CLUSTER,)
+        slots = {slot_of(tool, transaction.dialect) for tool in (*which.tools, *others)}
         if which.family is not None:
             rows = transaction.all(_LEFT_OF_FAMILY[transaction.dialect], family=which.family)
             found = [due for due in (Due(*row) for row in rows) if due.missing_tool in slots]
@@ -116,7 +119,7 @@ class LeftRuns:
         graphs: Mapping[str, Graph | None],
         tools: Mapping[str, Tool] | None,
     ) -> list[Due]:
-        """Leave the queued ones of `due` whose tool is missing to other servers, and return the rest.
+        """Leave the queued ones of `due` whose tool or cluster is missing to other servers, and return the rest.
 
         A run that is not queued is claimed, and its runner leaves it: how it waited or crashed has to be noted first.
         """
@@ -124,8 +127,8 @@ class LeftRuns:
             return list(due)
         missing: dict[str, str] = {}
         for row in due:
-            tool = _tool_of(row, graphs[row.graph_id])
-            if row.status == Status.QUEUED and tool is not None and tool not in tools:
+            tool = _missing_of(row, graphs[row.graph_id], tools)
+            if row.status == Status.QUEUED and tool is not None:
                 missing[row.id] = tool
         if not missing:
             return list(due)
@@ -138,13 +141,17 @@ class LeftRuns:
         return [row for row in due if row.id not in missing]
 
     def tell(self, tool: str, tools: Mapping[str, Tool]) -> None:
-        """Log that this server lacks `tool`, once."""
+        """Log that this server lacks `tool`, or a cluster, once."""
         if tool not in self._told and len(self._told) < TOLD_MAX:
             self._told.add(tool)
             logger.warning("%s; runs that need it are left to servers that have it", describe_missing(tool, tools))
 
 
-def _tool_of(due: Due, graph: Graph | None) -> str | None:
-    """Return the tool that the run's next node calls, if it calls one."""
+def _missing_of(due: Due, graph: Graph | None, tools: Mapping[str, Tool]) -> str | None:
+    """Return the tool that the run's next node calls, or CLUSTER, if this server lacks it."""
     node = None if graph is None else graph.nodes[due.current_node]
-    return node.tool if isinstance(node, ToolNode) else None
+    if not isinstance(node, ToolNode):
+        return None
+    if node.tool not in tools:
+        return node.tool
+    return CLUSTER if node.on is not None and is_without_cluster(tools) else None

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, func, select
 
 from service.core.graph import Graph
+from service.core.tool import CLUSTER, is_without_cluster
 from service.store.database.reader import Reader
 from service.store.schema.kept import OPEN, is_kept
 from service.store.schema.models import graphs, runs
@@ -33,7 +34,7 @@ _DEFINITION = select(graphs.c.definition).where(graphs.c.id == bindparam("graph_
 
 
 class MissingTools(NamedTuple):
-    """The tools that a server lacks, each with the number of runs that may come to a node which calls it."""
+    """The tools that a server lacks, or CLUSTER, each with the number of runs that may come to a node that needs it."""
 
     runs: dict[str, int]
     is_partial: bool
@@ -45,7 +46,7 @@ class NeededTools:
         self._reader = reader
 
     async def missing(self, tools: Collection[str]) -> MissingTools:
-        """Return the tools that unfinished runs may still call and that are not in `tools`."""
+        """Return the tools that unfinished runs may still call and that are not in `tools`, and CLUSTER likewise."""
         async with self._reader.snapshot() as snapshot:
             positions = await snapshot.all(POSITIONS)
             wanted = list(dict.fromkeys(row.graph_id for row in positions))
@@ -57,8 +58,11 @@ class NeededTools:
         missing: Counter[str] = Counter()
         for row in positions:
             if row.graph_id in loaded:
-                needed = loaded[row.graph_id].tools_from(row.current_node)
-                missing.update(dict.fromkeys(needed.difference(tools), row.runs))
+                nodes = loaded[row.graph_id].tool_nodes_from(row.current_node)
+                needed = {node.tool for node in nodes}.difference(tools)
+                if is_without_cluster(tools) and any(node.on is not None for node in nodes):
+                    needed.add(CLUSTER)
+                missing.update(dict.fromkeys(needed, row.runs))
         is_partial = len(wanted) > GRAPHS_MAX or sum(row.runs for row in positions) >= RUNS_MAX
         return MissingTools(dict(missing), is_partial)
 

@@ -117,6 +117,18 @@ SELECT attempts.run_id, attempts.step, attempts.attempt, attempts.error, attempt
 FROM attempts
 WHERE attempts.run_id = :run_id::VARCHAR COLLATE "C" AND attempts.step = :step::BIGINT;
 
+-- _LAST_ERRORS
+-- on sqlite
+SELECT attempts.error
+FROM attempts
+WHERE attempts.run_id = :run_id AND attempts.step = :step
+ORDER BY attempts.attempt DESC LIMIT :param_1 OFFSET :param_2;
+-- on postgresql
+SELECT attempts.error
+FROM attempts
+WHERE attempts.run_id = :run_id::VARCHAR COLLATE "C" AND attempts.step = :step::BIGINT
+ORDER BY attempts.attempt DESC LIMIT :param_1::INTEGER;
+
 -- _WAIT
 -- on sqlite
 SELECT waits.run_id, waits.kind, waits.name, waits.since, waits.due_at, waits.open_max, waits.rank
@@ -150,6 +162,21 @@ SELECT log_lines.data
 FROM log_lines
 WHERE log_lines.run_id = :run_id::VARCHAR COLLATE "C" AND log_lines.seq > :after_seq::BIGINT
     AND log_lines.step = :next_step::BIGINT AND log_lines.ts >= :since::TIMESTAMP WITH TIME ZONE
+    AND log_lines.data LIKE :data_1::VARCHAR
+ORDER BY log_lines.seq DESC LIMIT :param_1::INTEGER;
+
+-- _ON_CLUSTER
+-- on sqlite
+SELECT log_lines.data
+FROM log_lines
+WHERE log_lines.run_id = :run_id AND log_lines.step = :next_step AND log_lines.attempt = :next_attempt
+    AND log_lines.ts >= :since AND log_lines.data LIKE :data_1
+ORDER BY log_lines.seq DESC LIMIT :param_1 OFFSET :param_2;
+-- on postgresql
+SELECT log_lines.data
+FROM log_lines
+WHERE log_lines.run_id = :run_id::VARCHAR COLLATE "C" AND log_lines.step = :next_step::BIGINT
+    AND log_lines.attempt = :next_attempt::BIGINT AND log_lines.ts >= :since::TIMESTAMP WITH TIME ZONE
     AND log_lines.data LIKE :data_1::VARCHAR
 ORDER BY log_lines.seq DESC LIMIT :param_1::INTEGER;
 

@@ -1,0 +1,118 @@
+"""One call on the cluster, as the server follows it: its lines, the worker that makes it, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from service.core import codec
+from service.core.run import Level
+from service.engine.cluster.messages import Ended, Request
+from service.engine.lines import LineBuffer, fitted
+
+ARRIVE_S = 10.0
+"""How long to wait for lines that were sent before the end of their call."""
+
+
+class Lost(NamedTuple):
+    """The worker that makes the call has died or left the cluster."""
+
+    worker: str
+    because: str
+
+
+class Disconnected(NamedTuple):
+    """The scheduler has gone, or has forgotten the call."""
+
+    because: str
+
+
+class Overdue(NamedTuple):
+    """The worker has not enforced the timeout."""
+
+
+class ClusterCall:
+    """Used on the loop of the cluster's connection."""
+
+    def __init__(self, request: Request, resources: Mapping[str, int | float], lines: LineBuffer) -> None:
+        self.request = request
+        self.resources = resources
+        self.lines = lines
+        self.worker: str | None = None
+        """The address of the worker that makes the call, since it has begun."""
+        self.ended: asyncio.Future[Lost | Disconnected | Overdue] = asyncio.get_running_loop().create_future()
+        """Set if the call ends without an answer."""
+        self.is_told = False
+        """Whether the run's log says what the call waits for."""
+        self._execution = ""
+        self._name = ""
+        self._batches = 0
+        self._arrived = asyncio.Event()
+
+    @property
+    def has_begun(self) -> bool:
+        return self.worker is not None
+
+    def renew(self) -> None:
+        """Make the call ready to be submitted again. It has not begun."""
+        self.ended = asyncio.get_running_loop().create_future()
+
+    def end(self, how: Lost | Disconnected | Overdue) -> None:
+        if not self.ended.done():
+            self.ended.set_result(how)
+
+    def lose(self, because: str) -> None:
+        """End the call, because its worker is lost."""
+        self.end(Lost(f"{self._name} ({self.worker})", because))
+
+    def note(self, message: str, place: dict[str, str], level: Level = Level.INFO) -> None:
+        """Add a line that says where the call is; `GET /runs/{id}/why` reads the last one."""
+        self.lines.note(message, level, {"cluster": place})
+
+    def take(self, event: Mapping[str, Any], dashboard: str) -> None:
+        """Take an event that a worker has sent. Ignore what is malformed."""
+        match event:
+            case {"kind": "begun", "execution": str(execution), "name": str(name), "address": str(address)}:
+                self._begin(execution, name, address, dashboard)
+            case {"kind": "lines", "execution": self._execution, "number": int(number), "lines": str(lines)}:
+                if number == self._batches + 1:
+                    self._batches = number
+                    self._keep(codec.loads(lines))
+                    self._arrived.set()
+
+    async def finish(self, answer: Ended) -> bool:
+        """Take the last lines. Return whether the answer is that of the execution which has begun first."""
+        if answer.execution != self._execution:
+            return False
+        try:
+            async with asyncio.timeout(ARRIVE_S):
+                while self._batches < answer.batches:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            self.lines.add(f"lines of this step were lost: {answer.batches - self._batches} batches", Level.WARNING)
+        self._keep(answer.lines)
+        self.lines.leave_out(answer.left_out)
+        return True
+
+    def _begin(self, execution: str, name: str, address: str, dashboard: str) -> None:
+        if self.has_begun:
+            # Dask makes the call of a dead worker again. This attempt ends, and the next one makes it.
+            self.lose("its call was begun by another worker")
+            return
+        self.worker, self._name, self._execution = address, name[:200], execution
+        link = {"dashboard": dashboard} if dashboard else {}
+        self.note(f"called on the worker {self._name} ({address})", {"worker": self._name, "address": address, **link})
+        if (timeout_s := self.request.timeout_s) is not None:
+            asyncio.get_running_loop().call_later(timeout_s + ARRIVE_S, self.end, Overdue())
+
+    def _keep(self, lines: Any) -> None:
+        now = time.monotonic()
+        for line in lines if isinstance(lines, list) else ():
+            match line:
+                case [str(message), str(level), str(data), int(age) | float(age)] if level in tuple(Level):
+                    values = codec.loads(data)
+                    text, data = fitted(message, values if isinstance(values, dict) else {"data": values})
+                    self.lines.keep(text, Level(level), data, now - max(0.0, age))

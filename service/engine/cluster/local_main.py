@@ -1,0 +1,38 @@
+"""The main function of the process that has the cluster of this machine; see local.py."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import NoReturn
+
+from service.core.errors import StartRefused
+from service.engine.guard.lifeline import tie
+from service.engine.isolation.messages import LIFELINE, PYTHONPATH_GIVEN, Connection
+
+
+def serve() -> NoReturn:
+    """Run a scheduler and a worker for each processor until the server is gone."""
+    reading = int(os.environ.pop(LIFELINE, "-1"))
+    if reading < 0:
+        raise StartRefused("this command is only for a server to start")
+    tie(reading, group=os.getpgrp() == os.getpid())
+    os.environ.pop(PYTHONPATH_GIVEN, None)  # The workers keep our PYTHONPATH, and find the modules that we find.
+    end = socket.socket(fileno=os.dup(0))
+    connection = Connection(end, sys.maxsize)
+    try:
+        import dask
+        from distributed import LocalCluster
+
+        # The server repeats the call of a lost worker, so that this is another attempt.
+        dask.config.set({"distributed.scheduler.allowed-failures": 0})
+        with LocalCluster(
+            n_workers=os.cpu_count() or 1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+        ) as cluster:
+            connection.send(["ready", cluster.scheduler_address])
+            end.recv(1)
+    except (OSError, ImportError, RuntimeError) as error:
+        connection.send(["refused", f"{type(error).__name__}: {error}"])
+    finally:
+        os._exit(0)

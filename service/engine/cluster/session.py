@@ -1,0 +1,239 @@
+"""One connection with the scheduler of a cluster: it submits calls, and follows their events."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import warnings
+from collections.abc import Awaitable, Mapping
+from concurrent import futures
+from contextlib import suppress
+from typing import Any, cast
+
+from distributed import Client, Future, KilledWorker
+
+from service.engine.cluster.call import ClusterCall, Disconnected, Lost, Overdue
+from service.engine.cluster.messages import Answer, Unfit, decode_answer
+from service.engine.cluster.versions import describe_misfit, versions_here, versions_of_report
+from service.engine.cluster.worker import make_call
+
+logger = logging.getLogger(__name__)
+
+CONNECT_S = 5.0
+CLOSE_S = 1.0
+WATCH_S = 0.2
+"""How soon a lost connection is noticed if no call is in flight."""
+TELL_S = 1.0
+"""A call that has not begun after so long says in its run's log what it waits for."""
+
+
+class NotConnected(Exception):
+    """The scheduler cannot be reached; the message says why."""
+
+
+class Session:
+    """Used on one loop, from `connect` until `close`. A session that was lost is not used again."""
+
+    def __init__(self, client: Client, name: str, topic: str) -> None:
+        self._client = client
+        self._name = name
+        self._topic = topic
+        self._stream = client.scheduler_comm
+        self._calls: dict[str, ClusterCall] = {}
+        self._unfit: dict[str, str] = {}
+        """Why workers cannot make calls of this server, by their addresses."""
+        self._workers: set[str] = set()
+        self._changed = asyncio.Event()
+        """Set whenever workers come, go or turn out to be unfit."""
+        self._checks: set[asyncio.Task[None]] = set()
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        """Set to the reason when the connection is lost."""
+
+    @classmethod
+    async def connect(cls, address: str, name: str, topic: str) -> Session:
+        """Connect to the scheduler. Raise NotConnected if that fails."""
+        client: Client | None = None
+        try:
+            async with asyncio.timeout(2 * CONNECT_S):
+                with warnings.catch_warnings(
+                    action="ignore"
+                ):  # For example of other versions, which are checked below.
+                    client = Client(
+                        address, asynchronous=True, timeout=CONNECT_S, set_as_default=False, name="rungraph"
+                    )
+                    await client
+                session = cls(client, name, topic)
+                await session._begin()
+                return session
+        except (Exception, asyncio.CancelledError) as error:
+            if client is not None:
+                await _close(client)
+            if isinstance(error, NotConnected) or ((task := asyncio.current_task()) and task.cancelling()):
+                raise
+            raise NotConnected(f"{error}" or type(error).__name__) from error
+
+    async def close(self) -> None:
+        self.lose("the connection was closed")
+        for check in self._checks:
+            check.cancel()
+        await _close(self._client)
+
+    async def watch(self) -> str:
+        """Return the reason when the connection is lost."""
+        while not self.lost.done():
+            if self._client.status != "running" or self._client.scheduler_comm is not self._stream:
+                self.lose("the connection with the scheduler was lost")
+            await asyncio.wait([self.lost], timeout=WATCH_S)
+        return self.lost.result()
+
+    def lose(self, because: str) -> None:
+        if not self.lost.done():
+            self.lost.set_result(because)
+        for call in list(self._calls.values()):
+            call.end(Disconnected(because))
+
+    async def call(self, call: ClusterCall, tools: str | None) -> Answer | Lost | Disconnected | Overdue:
+        """Have a worker make the call, and return how it ended. If cancelled, the worker ends the call."""
+        self._calls[call.request.call_id] = call
+        future: Future[Any] | None = None
+        teller = asyncio.get_running_loop().call_later(TELL_S, self._tell, call)
+        try:
+            workers = await self._fitting_workers()
+            if self.lost.done():
+                return Disconnected(self.lost.result())
+            future = self._submit(call, tools, workers)
+            result = asyncio.ensure_future(_result(future))
+            ends: list[asyncio.Future[Any]] = [result, call.ended]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if call.ended.done():
+                result.cancel()
+                return call.ended.result()
+            return self._noted(result.result())
+        finally:
+            teller.cancel()
+            if future is not None:
+                future.release()
+            del self._calls[call.request.call_id]
+
+    def _submit(self, call: ClusterCall, tools: str | None, workers: list[str] | None) -> Future[Any]:
+        text = call.request.encode()
+        key = f"{call.request.tool:.100}-{secrets.token_hex(16)}"  # The dashboard groups keys by their beginnings.
+        with warnings.catch_warnings(action="ignore"):  # Dask warns of large arguments.
+            return self._client.submit(
+                make_call,
+                text,
+                tools,
+                key=key,
+                pure=False,
+                resources=dict(call.resources) or None,
+                workers=workers,
+            )
+
+    async def _fitting_workers(self) -> list[str] | None:
+        """Wait until a worker fits if none does. Return those that fit, or None if all do."""
+        while self._unfit and not self.lost.done():
+            if fitting := sorted(self._workers - set(self._unfit)):
+                return fitting
+            self._changed.clear()
+            change = asyncio.ensure_future(self._changed.wait())
+            ends: list[asyncio.Future[Any]] = [change, self.lost]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            change.cancel()
+        return None
+
+    def _tell(self, call: ClusterCall) -> None:
+        """Say in the run's log what a call waits for that has not begun."""
+        if call.has_begun or call.is_told:
+            return
+        call.is_told = True
+        demands = ", ".join(f"{name} {amount:g}" for name, amount in call.resources.items())
+        what = f"a worker of {self._name}" + (f" with {demands}" if demands else "")
+        for address, because in list(self._unfit.items())[:3]:
+            what += f"; the worker {address} cannot be used: {because}"
+        call.note(f"waits for {what}", {"waits_for": what})
+
+    def _noted(self, answer: Answer | Lost | Disconnected) -> Answer | Lost | Disconnected:
+        if isinstance(answer, Unfit) and answer.worker:
+            self._refuse(answer.worker, answer.because)
+        return answer
+
+    def _refuse(self, worker: str, because: str) -> None:
+        if worker not in self._unfit:
+            logger.warning("the worker %s of %s cannot be used: %s", worker, self._name, because)
+        self._unfit[worker] = because
+        self._workers.add(worker)
+        self._changed.set()
+
+    async def _begin(self) -> None:
+        self._client.subscribe_topic(self._topic, self._take)
+        self._client.subscribe_topic("all", self._hear)
+        await self._check_versions()
+
+    async def _check_versions(self) -> None:
+        """Compare the versions of all workers with ours. Raise NotConnected if the scheduler's do not fit."""
+        ours = versions_here()
+        reports: Any = await cast(Awaitable[Any], self._client.get_versions(packages=["rungraph"]))
+        theirs = versions_of_report(reports["scheduler"])
+        if misfit := describe_misfit({name: ours[name] for name in ("dask", "distributed")}, theirs):
+            raise NotConnected(f"its scheduler does not fit: {misfit}")
+        self._workers = set(reports["workers"])
+        # Without an installation, a worker may find Rungraph on its path as we do. It compares the version itself.
+        is_installed = versions_of_report(reports["client"])["rungraph"] is not None
+        known = {name: version for name, version in ours.items() if name != "rungraph" or is_installed}
+        for address, report in reports["workers"].items():
+            found = versions_of_report(report)
+            if misfit := describe_misfit(known, found):
+                self._refuse(address, misfit)
+
+    def _take(self, event: tuple[float, Any]) -> None:
+        """Take an event that a worker has sent to this server, or to another one with the same topic."""
+        message = event[1]
+        call = self._calls.get(message.get("call", "")) if isinstance(message, Mapping) else None
+        if call is not None:
+            call.take(message, self._dashboard())
+
+    def _hear(self, event: tuple[float, Any]) -> None:
+        """Hear that a worker has come or gone."""
+        match event[1]:
+            case {"action": "add-worker", "worker": str()}:
+                check = asyncio.ensure_future(self._check_again())
+                self._checks.add(check)
+                check.add_done_callback(self._checks.discard)
+            case {"action": "remove-worker", "worker": str(worker)}:
+                self._workers.discard(worker)
+                self._unfit.pop(worker, None)
+                self._changed.set()
+                for call in list(self._calls.values()):
+                    if call.worker == worker:
+                        call.lose("it has left the cluster")
+
+    async def _check_again(self) -> None:
+        with suppress(OSError, NotConnected):  # If the connection is lost, `watch` tells.
+            await self._check_versions()
+        self._changed.set()
+
+    def _dashboard(self) -> str:
+        try:
+            return str(self._client.dashboard_link or "")
+        except Exception:  # It is made of what the scheduler says of itself, and of the configuration.
+            return ""
+
+
+async def _result(future: Future[Any]) -> Answer | Lost | Disconnected:
+    try:
+        return decode_answer(await future)
+    except KilledWorker as error:
+        return Lost("", f"{error}")
+    except futures.CancelledError as error:  # The future was cancelled, and not this task.
+        return Disconnected(f"the cluster has dropped the call: {error}")
+    except ValueError as error:
+        return Disconnected(f"a worker has sent a malformed answer: {error}")
+    except Exception as error:  # Whatever prevents a worker from running our function.
+        return Unfit("", f"{type(error).__name__}: {error}")
+
+
+async def _close(client: Client) -> None:
+    with suppress(Exception):  # For example because the scheduler has gone.
+        async with asyncio.timeout(CLOSE_S):
+            await client.close(timeout=CLOSE_S)

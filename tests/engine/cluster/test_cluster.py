@@ -1,0 +1,162 @@
+"""What becomes of a call when its tool, its worker or its scheduler ends, and which workers are used."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.core.moves import Failed, ProcessDied, Succeeded, WorkerLost
+from service.engine.call import CallInterrupted
+from service.engine.cluster.link import ClusterLink
+from service.engine.cluster.versions import versions_here
+from service.engine.ways.on_cluster import OnCluster
+from tests.support.engine.calls import DEADLINE_S, Calls, Made, in_calls, until_dead
+from tests.support.engine.cluster import Dask, dask, linked
+
+
+def on(link: ClusterLink, folder: Path, script: Callable[[Calls], Awaitable[Any]], calls_max: int = 100) -> Any:
+    (folder / "runs").mkdir(exist_ok=True)
+    return in_calls(folder, script, on_cluster=lambda: OnCluster(link, calls_max))
+
+
+def begin(made: Calls, tool: str, resources: dict[str, int | float] | None = None, **options: Any) -> Made:
+    return made.begin(tool, isolate=False, resources=resources or {}, **options)
+
+
+def places(made: Made) -> list[str]:
+    """The lines that say where the call is."""
+    return [line.message for line in made.lines.rest() if line.data.startswith('{"cluster":')]
+
+
+async def until_told(made: Made, text: str) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while not any(text in message for message in places(made)):
+        assert time.monotonic() < end, places(made)
+        await asyncio.to_thread(time.sleep, 0.02)
+
+
+def test_a_tool_that_ends_its_process_leaves_the_worker_alone(cluster: Dask, tmp_path: Path) -> None:
+    async def script(made: Calls) -> None:
+        for tool, because in (("segfaults", "it was killed by SIGSEGV"), ("exits", "it ended with exit code 3")):
+            call = begin(made, tool)
+            assert await call.outcome() == ProcessDied(f"the tool's process died: {because}")
+            assert places(call)[-1].startswith("called on the worker one (tcp://127.0.0.1:")
+        call = begin(made, "spins", timeout_s=0.2)
+        assert await call.outcome() == Failed("timeout", "the tool took longer than 0.2 s")
+        await asyncio.to_thread(until_dead, await call.pid())
+        assert isinstance(await begin(made, "place").outcome(), Succeeded)
+
+    with linked(cluster.address) as link:
+        on(link, tmp_path, script)
+
+
+def test_further_calls_wait_and_hold_no_thread(cluster: Dask, tmp_path: Path) -> None:
+    async def script(made: Calls) -> None:
+        go = {"until": str(tmp_path / "go")}
+        first = begin(made, "waits_for_a_file", metadata=go)
+        await first.pid()
+        further = [begin(made, "place") for _ in range(5)]
+        await asyncio.sleep(0)
+        assert [call.carrier.begun for call in further] == [0] * 5
+        (tmp_path / "go").touch()
+        for call in (first, *further):
+            assert isinstance(await call.outcome(), Succeeded)
+
+    with linked(cluster.address) as link:
+        on(link, tmp_path, script, calls_max=1)
+
+
+def test_a_folder_that_is_not_shared_is_told_to_the_tool_that_uses_it(
+    cluster: Dask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.engine.ways.on_cluster.mark_of", lambda _: "another mark")
+
+    async def script(made: Calls) -> None:
+        outcome = await begin(made, "place").outcome()
+        assert isinstance(outcome, Failed)
+        assert f"context.folder: {tmp_path / 'runs'} of the server is not shared with the worker one" in outcome.message
+        assert isinstance(await begin(made, "logs").outcome(), Succeeded)
+
+    with linked(cluster.address) as link:
+        on(link, tmp_path, script)
+
+
+def test_a_call_whose_demands_no_worker_meets_waits(cluster: Dask, tmp_path: Path) -> None:
+    async def script(made: Calls) -> None:
+        call = begin(made, "place", {"GPU": 1, "disk": 0.5})
+        await until_told(call, f"waits for a worker of the cluster {cluster.address} with GPU 1, disk 0.5")
+        call.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call.outcome()
+
+    with linked(cluster.address) as link:
+        on(link, tmp_path, script)
+
+
+@pytest.mark.parametrize("module", ["session", "link"])
+def test_a_worker_of_other_versions_is_not_used(
+    cluster: Dask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    """The server compares the versions of each worker, and the worker compares them once more."""
+    versions = {**versions_here(), "python": "2.7"}
+    monkeypatch.setattr(f"service.engine.cluster.{module}.versions_here", lambda: versions)
+
+    async def script(made: Calls) -> None:
+        call = begin(made, "place")
+        await until_told(call, "and this server has Python 2.7")
+        assert "cannot be used: it has Python 3." in places(call)[-1]
+        call.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call.outcome()
+
+    with linked(cluster.address) as link:
+        on(link, tmp_path, script)
+
+
+def test_tools_that_cannot_be_loaded_there_fail_their_attempts(cluster: Dask, tmp_path: Path) -> None:
+    async def script(made: Calls) -> None:
+        outcome = await begin(made, "place").outcome()
+        assert isinstance(outcome, Failed)
+        assert outcome.type == "tool_error"
+        assert "the tools cannot be loaded on the worker one (tcp://" in outcome.message
+        assert "No module named 'only_on_the_server'" in outcome.message
+
+    missing = "from service.core.errors import StartRefused\nfrom service.engine.isolation.main import serve\n"
+    missing += "def load(taken): raise StartRefused(\"No module named 'only_on_the_server'\")\nserve(load)"
+    with linked(cluster.address, tool_arguments=("-P", "-c", missing)) as link:
+        on(link, tmp_path, script)
+
+
+def test_a_worker_that_dies_is_lost_and_so_is_the_scheduler(tmp_path: Path) -> None:
+    """A server that dies, and one that goes on, are for tests/system."""
+
+    async def loses_its_worker(made: Calls) -> None:
+        call = begin(made, "spins")
+        pid = await call.pid()
+        broken.kill_worker("one")
+        outcome = await call.outcome()
+        assert isinstance(outcome, WorkerLost)
+        assert "the worker one (tcp://" in outcome.message
+        await asyncio.to_thread(until_dead, pid)
+
+    async def loses_its_scheduler(made: Calls) -> None:
+        broken.start_worker("two")
+        call = begin(made, "spins")
+        pid = await call.pid()
+        broken.kill_scheduler()
+        with pytest.raises(CallInterrupted, match="was lost during this attempt"):
+            await call.outcome()
+        await asyncio.to_thread(until_dead, pid)
+        waiting = begin(made, "place")
+        await until_told(waiting, f"waits for the cluster {broken.address} (")
+        assert waiting.carrier.begun == 0
+        waiting.task.cancel()
+
+    with dask(tmp_path, "one") as broken, linked(broken.address) as link:
+        on(link, tmp_path, loses_its_worker)
+        on(link, tmp_path, loses_its_scheduler)

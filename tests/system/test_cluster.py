@@ -1,0 +1,124 @@
+"""A real server and a real cluster: runs on it, what the log and `why` say of it, and who takes what it cannot do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.engine.calls import is_alive, until_dead
+from tests.support.engine.cluster import dask
+from tests.support.system.process import Server, serving, until
+
+TOOLS = """
+import os, time
+from service import tool
+
+@tool
+def square(state, context):
+    context.log("squaring", item=state["item"])
+    return {"square": state["item"] ** 2}
+
+@tool
+def hold(context, metadata):
+    context.log("holding", pid=os.getpid())
+    while not os.path.exists(metadata["until"]):
+        time.sleep(0.01)
+    (context.folder / "done.txt").write_text("done")
+    return {"done": True}
+"""
+
+
+def on_cluster(tool: str, **options: Any) -> dict[str, Any]:
+    return {"start_node": "a", "nodes": {"a": {"tool": tool, "on": "cluster", **options}}}
+
+
+def lines(server: Server, run_id: str) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = server.call("GET", f"/runs/{run_id}/logs").json()["items"]
+    return items
+
+
+def why(server: Server, run_id: str) -> dict[str, Any]:
+    answer: dict[str, Any] = server.call("GET", f"/runs/{run_id}/why").json()
+    return answer
+
+
+def held(server: Server, run_id: str, attempt: int = 1) -> int:
+    """The process that holds, of that attempt."""
+
+    def found() -> list[int]:
+        said = [line for line in lines(server, run_id) if line["message"] == "holding" and line["attempt"] == attempt]
+        return [line["data"]["pid"] for line in said]
+
+    until(found)
+    return found()[0]
+
+
+def test_runs_go_on_a_cluster_whatever_dies(tmp_path: Path) -> None:
+    tools = tmp_path / "heavy.py"
+    tools.write_text(TOOLS)
+    with dask(tmp_path, "one") as cluster:
+        settings = {"RUNGRAPH_CLUSTER": cluster.address, "RUNGRAPH_LEASE_SECONDS": "1"}
+        with serving(tmp_path, tools=[tools], **settings) as server:
+            child = server.create(on_cluster("square"))
+            node = {"graph": child, "for_each": "items", "into": "squares"}
+            joined = server.follow(
+                server.run(server.create({"start_node": "m", "nodes": {"m": node}}), items=[*range(20)])
+            )
+            assert [each["square"] for each in joined["state"]["squares"]] == [number**2 for number in range(20)]
+
+            run_id = server.run(server.create(on_cluster("hold", metadata={"until": str(tmp_path / "go")})))
+            pid = held(server, run_id)
+            explained = why(server, run_id)
+            assert "on the worker one (tcp://127.0.0.1:" in explained["because"]
+            assert explained["worker"]["worker"] == "one"
+
+            cluster.kill_worker("one")
+            until_dead(pid)
+            cluster.start_worker("two")
+            second = held(server, run_id, attempt=2)
+            tried = why(server, run_id)["attempts"]
+            assert [attempt["error"]["type"] for attempt in tried] == ["worker_lost"]
+            server.kill()
+            until_dead(second)
+
+        with serving(tmp_path, tools=[tools], **settings) as server:
+            third = held(server, run_id, attempt=3)
+            cluster.kill_scheduler()
+            until_dead(third)
+            until(lambda: "waits for the cluster tcp://127.0.0.1:" in why(server, run_id)["because"])
+            assert server.call("GET", f"/graph/state/{run_id}").json()["status"] == "running"
+            cluster.start_scheduler()
+            cluster.start_worker("three")
+            fourth = held(server, run_id, attempt=4)
+            assert is_alive(fourth)
+            (tmp_path / "go").touch()
+            ended = server.follow(run_id)
+            assert (ended["status"], ended["state"], ended["step"]) == ("completed", {"done": True}, 1)
+            assert server.call("GET", f"/runs/{run_id}/files/done.txt").text == "done"
+            assert [line["seq"] for line in lines(server, run_id)] == [*range(1, ended["last_seq"] + 1)]
+
+
+def test_a_server_without_a_cluster_refuses_such_graphs_and_leaves_such_runs(tmp_path: Path) -> None:
+    tools = tmp_path / "heavy.py"
+    tools.write_text(TOOLS)
+    document = on_cluster("square")
+    with serving(
+        tmp_path, tools=[tools], RUNGRAPH_CLUSTER="127.0.0.1:9", what=("serve", "--port", "0", "--no-engine")
+    ) as server:
+        run_id = server.run(server.create(document), item=2)
+    with serving(tmp_path, tools=[tools]) as server:
+        refused = server.call("POST", "/graph/create", json=document)
+        assert refused.status_code == 422
+        assert [fault["pointer"] for fault in refused.json()["errors"]] == ["/nodes/a/on"]
+        until(lambda: "for a server that has a cluster" in why(server, run_id)["because"])
+        assert "runs in flight need tools that this server lacks" in server.said
+
+
+@pytest.mark.parametrize("wrong", ["nowhere", "tcp://", "local cluster:1"])
+def test_a_wrong_address_stops_the_start(tmp_path: Path, wrong: str) -> None:
+    server = Server(tmp_path, RUNGRAPH_CLUSTER=wrong)
+    with pytest.raises(AssertionError, match=f"RUNGRAPH_CLUSTER is {json.dumps(wrong)[1:-1]!r}; it takes an address"):
+        server.start()
