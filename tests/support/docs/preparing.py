@@ -17,6 +17,7 @@ PAGES = [
     "docs/testing.md",
     "docs/http.md",
     "docs/limits.md",
+    "docs/cluster.md",
     "docs/schedules.md",
     "docs/webhooks.md",
     "docs/operations.md",
