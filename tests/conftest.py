@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import compileall
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -12,15 +15,39 @@ from tests.support.checkout import CHECKOUT
 from tests.support.page.programs import report_missing
 from tests.support.postgres import Databases, databases, remove_cluster
 
+_TESTS = Path(__file__).resolve().parent
+
 settings.register_profile("rungraph", deadline=None, max_examples=40)
 settings.load_profile("rungraph")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Compile the service once: some two hundred processes of the tests import it, and some may write no bytecode."""
-    if not hasattr(config, "workerinput"):
+    worker: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if worker is None:
         for folder in ("rungraph", "service", "migrations"):
             compileall.compile_dir(CHECKOUT / folder, quiet=1)
+    elif [(CHECKOUT / name).resolve() for name in config.args] == [_TESTS]:
+        # Each worker begins with other folders, so that it finds the bytecode of most tests as another one wrote it.
+        folders = sorted(str(each) for each in _TESTS.iterdir() if each.is_dir() and not each.name.startswith("__"))
+        first = int(worker["workerid"].removeprefix("gw")) * len(folders) // worker["workercount"]
+        config.args = [*folders[first:], *folders[:first], *sorted(map(str, _TESTS.glob("test_*.py")))]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the bytecode of the tests, whatever the environment says: to compile them takes half of the collection."""
+    may_not, sys.dont_write_bytecode = sys.dont_write_bytecode, False
+    try:
+        return (yield)
+    finally:
+        sys.dont_write_bytecode = may_not
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give all workers the same order."""
+    items.sort(key=lambda item: item.path)
 
 
 def pytest_sessionfinish() -> None:
