@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,21 +10,23 @@ import pytest
 from service.store.database.opening import database_at
 from service.store.database.protocol import Database
 from service.store.database.sqlite.connections import Sqlite
-from service.store.schema.migrate import migrate
+from tests.support.migrated import copy_to
 from tests.support.postgres import Databases
 from tests.support.store.harness import Clock
 
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    database = Sqlite(tmp_path_factory.mktemp("migrated") / "rungraph.db")
-    migrate(database)
-    return database.file
+    file = tmp_path_factory.mktemp("migrated") / "rungraph.db"
+    copy_to(file)
+    return file
 
 
 @pytest.fixture
-def file(migrated: Path, tmp_path: Path) -> Sqlite:
-    return Sqlite(Path(shutil.copy(migrated, tmp_path / "rungraph.db")))
+def file(tmp_path: Path) -> Sqlite:
+    database = Sqlite(tmp_path / "rungraph.db")
+    copy_to(database.file)
+    return database
 
 
 @pytest.fixture

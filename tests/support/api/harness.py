@@ -31,7 +31,7 @@ from service.store import Store
 from service.store.database.opening import database_at
 from service.store.database.protocol import Database
 from service.store.rows.records import Lease
-from service.store.schema.migrate import migrate
+from tests.support.migrated import bring_up
 
 T = TypeVar("T")
 
@@ -171,7 +171,7 @@ def serving(
     `within` makes the application that ours is a part of; `options` are uvicorn's.
     """
     database = database_at(f"sqlite:///{folder / 'rungraph.db'}")
-    migrate(database)
+    bring_up(database)
     made: list[Server] = []
     reason: list[str] = []
     open_now = threading.Event()

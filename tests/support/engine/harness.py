@@ -19,7 +19,7 @@ from service.store.commands.start import Start
 from service.store.database.clock import Override
 from service.store.database.opening import database_at
 from service.store.rows.records import LineRecord, RunRecord
-from service.store.schema.migrate import migrate
+from tests.support.migrated import bring_up
 
 STATE_BYTES_MAX = 2**20
 
@@ -79,7 +79,7 @@ async def bench(
 ) -> AsyncIterator[Bench]:
     """A store without an engine; without `url`, that of a file in `folder`."""
     database = database_at(url or f"sqlite:///{folder / 'rungraph.db'}")
-    migrate(database)
+    bring_up(database)
     store = Store(database, server_id=server_id, address="test", lease_s=lease_s, clock=clock)
     store.open()
     try:
