@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import inspect
 import json
 import os
 import runpy
@@ -38,7 +39,12 @@ MODULES = (
         "uvicorn.protocols.websockets.websockets_sansio_impl",
         "uvicorn.lifespan.on",
     ),
-    *("alembic.command", "alembic.runtime.environment", "sqlalchemy.dialects.sqlite.aiosqlite", "psycopg"),
+    *("uvicorn.loops.asyncio", "uvicorn.protocols.websockets.auto", "fastapi.telemetry._runtime"),
+    *("anyio._backends._asyncio", "anyio.streams.memory", "anyio.streams.tls"),
+    *("alembic.command", "alembic.config", "alembic.runtime.environment"),
+    *("sqlalchemy.dialects.sqlite.aiosqlite", "aiosqlite", "psycopg"),
+    *("service.store.database.opening", "service.store.database.postgres.listen"),
+    *("service.store.database.postgres.connections", "service.store.database.postgres.session"),
 )
 """What a server has imported once it serves."""
 SPECIAL = ("PYTHON", "LD_", "MALLOC_", "TZ", "LANG", "LC_")
@@ -234,6 +240,7 @@ class Forking:
 def _preload() -> None:
     for module in MODULES:
         importlib.import_module(module)
+    inspect.getsource(_preload)  # Compiles the tokenizer, by which FastAPI reads an endpoint at its first call.
     gc.collect()
     gc.freeze()
 
