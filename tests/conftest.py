@@ -1,4 +1,4 @@
-"""What holds for every test: Hypothesis sets no deadline, since other processes may have the cores, and is brief."""
+"""What holds for every test: Hypothesis bounds no time, since other processes may have the cores, and is brief."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.support.checkout import CHECKOUT
 from tests.support.page.programs import report_missing
@@ -17,7 +17,7 @@ from tests.support.postgres import Databases, databases, remove_cluster
 
 _TESTS = Path(__file__).resolve().parent
 
-settings.register_profile("rungraph", deadline=None, max_examples=40)
+settings.register_profile("rungraph", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("rungraph")
 
 

@@ -201,7 +201,9 @@ cells = st.one_of(
 )
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(st.integers(1, 4).flatmap(lambda n: st.lists(st.lists(cells, min_size=n, max_size=n), min_size=2, max_size=12)))
 def test_any_table_comes_to_its_end_and_is_accounted_for(
     tmp_path_factory: pytest.TempPathFactory, table: list[list[str]]
@@ -222,7 +224,9 @@ def quoted(cell: str) -> str:
 
 
 @pytest.mark.parametrize("write", [quoted, str])
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(table=st.lists(st.lists(cells, min_size=1, max_size=4), min_size=1, max_size=8))
 def test_any_csv_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, write: Callable[[str], str], table: list[list[str]]

@@ -31,7 +31,7 @@ def connection(server_database: Postgres) -> Any:
 
 @pytest.mark.parametrize("kind", columns)
 @given(data=st.data())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 def test_an_array_is_read_as_it_was_written(connection: Any, kind: str, data: st.DataObject) -> None:
     of = columns[kind]
     values = data.draw(st.lists(of) | st.lists(of | st.none()))
