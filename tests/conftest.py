@@ -16,6 +16,8 @@ from tests.support.page.programs import report_missing
 from tests.support.postgres import Databases, databases, remove_cluster
 
 _TESTS = Path(__file__).resolve().parent
+_LONG = {_TESTS / name for name in ("system", "page", "faults")}
+"""Folders of tests that wait for processes."""
 
 settings.register_profile("rungraph", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("rungraph")
@@ -46,8 +48,12 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give all workers the same order."""
-    items.sort(key=lambda item: item.path)
+    """Give all workers the same order, which begins with the tests that wait for processes.
+
+    The first worker begins with these, the others with tests that need a core. At the end short tests are left, which
+    the workers can share, and nobody waits for a worker that has begun a long one last.
+    """
+    items.sort(key=lambda item: (_LONG.isdisjoint(item.path.parents), item.path))
 
 
 def pytest_sessionfinish() -> None:
