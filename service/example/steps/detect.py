@@ -15,7 +15,7 @@ from service.example.graph import stop_reason
 from service.example.judging.findings import Kind, Repair, shown
 from service.example.judging.table import Judge
 from service.example.steps.run import Asked, changes_file, columns_of, names_of, repairs_file
-from service.example.tables.database import Connection, load, opened, parquet, write
+from service.example.tables.database import Connection, forget, load, opened, parquet, write
 from service.example.tables.files import inside, remove_drafts
 from service.example.writing.output import write_output
 
@@ -53,6 +53,7 @@ def detect_anomalies(state: dict[str, Any], context: Context) -> JsonObject:
         if reason is None:
             return changes
         output = write_output(db, judge, found, state | changes, context)
+    forget(folder)
     return changes | {"stopped_because": reason} | output
 
 

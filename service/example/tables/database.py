@@ -1,6 +1,6 @@
 """Connections to DuckDB, and the quoting of names and values in SQL.
 
-A connection serves one step and can open files in the run's folder only. Names and values of columns come from users,
+A session serves one step and can open files in the run's folder only. Names and values of columns come from users,
 and a client may post any state. Their texts enter SQL only through `quote` and `literal`. If one entered unquoted, the
 connection still could not open any other file.
 """
@@ -8,10 +8,12 @@ connection still could not open any other file.
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from service.example.tables.files import draft_in, inside, replacing
@@ -27,37 +29,85 @@ else:
 MEMORY_LIMIT = "512MB"
 THREADS = 2
 LINE_BYTES_MAX = 32 << 20
+KEPT_MAX = 4
+"""The most instances that are kept between steps."""
+_kept: dict[tuple[int, Path], tuple[Connection, Path]] = {}
+"""The instances that no step uses, with their folders for temporary files; those of a parent process stay untouched."""
+_lock = Lock()
 
 
 @contextmanager
 def database(folder: Path) -> Iterator[Connection]:
-    """Yield an empty database that can access only `folder`, where it also puts its temporary files."""
+    """Yield an empty database that can access only `folder`, where it also puts its temporary files.
+
+    To open an instance of DuckDB takes longer than most queries of a small table. So the instance of a step that has
+    succeeded is kept for the run's next step, and each step has a session of its own, which takes its tables with it.
+    """
+    key = (os.getpid(), folder)
+    with _lock:
+        instance, spill = _kept.pop(key, None) or (None, draft_in(folder, "spill"))
+    if instance is None:
+        instance = _open(folder, spill)
+    try:
+        with instance.cursor() as session:
+            yield session
+    except BaseException:
+        _close(instance, spill)
+        raise
+    _keep(key, instance, spill)
+
+
+def _open(folder: Path, spill: Path) -> Connection:
     import duckdb
 
-    spill = draft_in(folder, "spill")
-    spill.mkdir()
-    try:
-        with duckdb.connect(":memory:", config={"threads": THREADS, "memory_limit": MEMORY_LIMIT}) as db:
-            for setting in (
-                f"temp_directory = {literal(str(spill))}",
-                "TimeZone = 'UTC'",
-                "autoinstall_known_extensions = false",
-                "autoload_known_extensions = false",
-                f"allowed_directories = [{literal(str(folder))}]",
-                "enable_external_access = false",
-                "lock_configuration = true",
-            ):
-                db.execute(f"SET {setting}")
-            yield db
-    finally:
-        shutil.rmtree(spill, ignore_errors=True)
+    instance = duckdb.connect(":memory:", config={"threads": THREADS, "memory_limit": MEMORY_LIMIT})
+    for setting in (
+        f"temp_directory = {literal(str(spill))}",
+        "GLOBAL TimeZone = 'UTC'",
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        f"allowed_directories = [{literal(str(folder))}]",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        instance.execute(f"SET {setting}")
+    return instance
+
+
+def _keep(key: tuple[int, Path], instance: Connection, spill: Path) -> None:
+    """Keep an instance for the next step, unless it has spilled: then it holds memory and files."""
+    with _lock:
+        replaced = _kept.pop(key, None)
+        has_spilled = spill.exists()
+        if not has_spilled:
+            _kept[key] = instance, spill
+        closed = [replaced] if replaced else []
+        while len(_kept) > KEPT_MAX:
+            closed.append(_kept.pop(next(iter(_kept))))
+    if has_spilled:
+        closed.append((instance, spill))
+    for each in closed:
+        _close(*each)
+
+
+def forget(folder: Path) -> None:
+    """Close the instance that is kept for a folder, at the end of its run."""
+    with _lock:
+        kept = _kept.pop((os.getpid(), folder), None)
+    if kept:
+        _close(*kept)
+
+
+def _close(instance: Connection, spill: Path) -> None:
+    instance.close()
+    shutil.rmtree(spill, ignore_errors=True)
 
 
 @contextmanager
 def opened(folder: Path, table: str) -> Iterator[Connection]:
     """Yield a database whose view `input` shows a table file: `row`, from 1, and `cells`, a list of texts."""
     with database(folder) as db:
-        db.execute(f"CREATE VIEW input AS FROM {parquet(inside(folder, table))}")
+        db.execute(f"CREATE TEMP VIEW input AS FROM {parquet(inside(folder, table))}")
         yield db
 
 
