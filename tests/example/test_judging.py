@@ -78,12 +78,30 @@ def test_infinities_are_placeholders_where_few_and_ends_of_intervals_where_many(
         (["12/31/2023", "12/25/2023", "03/04/2023"], ["2023-12-31", "2023-12-25", "2023-03-04"]),
         (["31/12/2023", "12/31/2023", "03/04/2023"], ["2023-12-31", "2023-12-31", "03/04/2023"]),
         (["5 Mar 2024", "March 6, 2024", "2024-03-07"], ["2024-03-05", "2024-03-06", "2024-03-07"]),
+        (
+            ["1/25/2024 9:00", "1/5/2024, 1:15 PM", "12/31/2024 10:30"],
+            ["2024-01-25 09:00", "2024-01-05 13:15", "2024-12-31 10:30"],
+        ),
+        (["₹12,34,567.50", "₹99,999.25", "₹5.75"], ["1234567.50", "99999.25", "5.75"]),
+        (["−5", "3", "7"], ["-5", "3", "7"]),
+        (["1’234", "12", "5’678"], ["1234", "12", "5678"]),
     ],
 )
 def test_the_same_value_written_otherwise_is_written_as_the_others_are(
     from_csv: Start, cells: list[str], expected: list[str]
 ) -> None:
     assert mended(from_csv, cells) == expected
+
+
+def test_what_does_not_fit_a_column_of_dates_is_a_flag(from_csv: Start) -> None:
+    days = [f"2024-01-{day:02}" for day in range(1, 31)]
+    table = [*zip(days, [f"{day} 10:00:00" for day in days], [f"{day}T10:00Z" for day in days], strict=True)]
+    table[3] = ("45310", "2024-01-04", "2024-01-04T10:00")
+    walk = from_csv("a,b,c\n" + "".join(f"{','.join(row)}\n" for row in table)).to_the_end()
+    assert walk.changes() == []
+    assert [flag[:3] for flag in walk.flags("format")] == [
+        ("4", name, cell) for name, cell in zip("abc", table[3], strict=True)
+    ]
 
 
 def test_percents_among_fractions_are_taken_for_what_fits_the_others(from_csv: Start) -> None:
@@ -122,6 +140,10 @@ def test_yes_and_no_are_written_as_most_are(from_csv: Start) -> None:
         ["192.168.0.1", "10.0.0.1", "1.2.3.4"],
         ["12.5 oz. Silo Can", "12 oz. can", "8 oz. cup"],
         ["0001", "0100", "0011"],
+        ["130 123 456", "140 987 654", "189 111 222"],
+        ["9th", "10th", "11th"],
+        ["1.5M", "2.5M", "3.5M"],
+        ["5k", "7k", "12k"],
     ],
 )
 def test_what_could_mean_two_things_stays_as_it_is(from_csv: Start, cells: list[str]) -> None:

@@ -59,6 +59,8 @@ TABLES = {
     "dates": "id,day\n" + "".join(f"{i},2024-01-{i % 28 + 1:02}\n" for i in range(40)) + '40,"Jan 5, 2024"\n',
     "times": "id,at\n" + "".join(f"{i},2024-01-01 10:{i:02}:00\n" for i in range(40)) + "40,NA\n",
     "flags": "id,ok\n" + "".join(f"{i},{'true' if i % 3 else 'false'}\n" for i in range(40)) + "40,Yes\n",
+    "booleans": "id,ok\n" + "".join(f"{i},{'true' if i % 3 else 'false'}\n" for i in range(40)) + "40,1\n",
+    "written dates": "id,day\n" + "".join(f"{i},{i % 28 + 1}.01.2024\n" for i in range(40)),
     "odd names": 'id,"se""lect",\'\'\n'
     + "".join(f"{i},x y,{i}\n" for i in range(40))
     + "40,'; DROP TABLE cleaned,NA\n",
@@ -93,6 +95,18 @@ def test_pandera_takes_the_cleaned_table_and_refuses_the_raw_one(from_csv: Start
     walk.validate(walk.file("table_csv"))
     with pytest.raises(schema_errors()):
         walk.validate(walk.attempt.folder / "upload.csv", dtype=str, keep_default_na=False)
+
+
+def test_pandera_takes_texts_that_pandas_reads_as_something_else(from_csv: Start) -> None:
+    rows = [("NA", "01067", "1.10", "0001-01-01", "2024-01-01T10:00", "TRUE", "-0")] * 20
+    rows += [("DE", "10115", "1.1", "2024-01-01", "2024-01-02 11:00", "FALSE", "0")] * 20
+    rows[3] = ("FR", "20095", "1.2", "9999-12-31", "2024-01-03 12:00", "FALSE", "1")
+    names = ["iso", "zip", "version", "day", "at", "flag", "zero"]
+    walk = from_csv("\n".join([",".join(names), *map(",".join, rows)]) + "\n").to_the_end()
+    assert walk.changes() == []
+    walk.validate(walk.file("table_csv"))
+    walk = from_csv("nr,version\n1,1.10\n2,1.1\n3,1.2\n").to_the_end()
+    walk.validate(walk.file("table_csv"))
 
 
 def test_the_rules_say_what_was_learnt(from_csv: Start) -> None:

@@ -13,19 +13,21 @@ from datetime import date, time
 from typing import NamedTuple
 
 from service.example.judging.findings import Flag, Judgement, Kind, Repair, shown
-from service.example.tables.columns import DATE, Facts
+from service.example.tables.columns import DATE, MOMENT, Facts
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 FULL_MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
                "november", "december")  # fmt: skip
 SHARE_MIN = 0.95
 PROOF_MIN = 2
+MIXED_SHARE_MAX = 0.1
 
 _YEAR_FIRST = re.compile(r"(\d{4})([-/. ])(\d{1,2})\2(\d{1,2})")
 _YEAR_LAST = re.compile(r"(\d{1,2})([-/. ])(\d{1,2})\2(\d{4})")
 _SHORT_YEAR = re.compile(r"\d{1,2}([-/. ])\d{1,2}\1\d{2}")
 _NAMED_DAY_FIRST = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?[-/. ]*([A-Za-z]{3,9})[-/., ]+(\d{4})")
 _NAMED_MONTH_FIRST = re.compile(r"([A-Za-z]{3,9})\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})")
+_WITH_TIME = re.compile(r"(.*\d),?[T ]+(\d{1,2}:\d{2}(?::\d{2})?(?:\s*[AaPp]\.?[Mm]\.?)?)")
 _TIME = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?(?:\s*([AaPp])(\.?)[Mm](\.?))?")
 
 
@@ -36,9 +38,18 @@ class Read(NamedTuple):
     year: int
     first: int
     second: int
+    clock: str = ""
+    """The time after the date as `HH:MM` or `HH:MM:SS`; empty if there is none."""
 
 
 def read_date(text: str) -> Read | None:
+    if (match := _WITH_TIME.fullmatch(text)) and (each := _read_day(match[1])) and (read := read_time(match[2])):
+        moment, clock = read
+        return each._replace(clock=f"{moment:%H:%M:%S}" if clock.has_seconds else f"{moment:%H:%M}")
+    return _read_day(text)
+
+
+def _read_day(text: str) -> Read | None:
     if match := _YEAR_FIRST.fullmatch(text):
         return Read("ymd", int(match[1]), int(match[3]), int(match[4]))
     if match := _YEAR_LAST.fullmatch(text):
@@ -66,7 +77,7 @@ def judge_dates(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
     read = {text: each for text, _ in texts if (each := read_date(text))}
     counts = dict(texts)
     dates = sum(counts[text] for text in read) + sum(n for text, n in texts if _SHORT_YEAR.fullmatch(text))
-    if facts.date + facts.moment + facts.zoned + dates < SHARE_MIN * facts.present or not read:
+    if facts.date + facts.moment + facts.zoned + dates < SHARE_MIN * facts.present:
         return found
     order = _order(read, counts)
     for text, n in texts:
@@ -84,8 +95,11 @@ def judge_dates(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
             found.repairs.append(
                 Repair(facts.column, None, text, iso, Kind.FORMAT, f"the same date; {reason} ({n:,} cells)")
             )
-    if found.repairs and facts.moment + facts.zoned > facts.date:
-        return Judgement(flags=[_flag(facts, text, "it lacks the time that the others have") for text in read])
+    timed = facts.moment + facts.zoned + sum(counts[text] for text, each in read.items() if each.clock)
+    if 2 * timed > facts.present:
+        short = {text for text, each in read.items() if not each.clock}
+        found.repairs = [repair for repair in found.repairs if repair.before not in short]
+        found.flags += [_flag(facts, text, "it lacks the time that the others have") for text in short]
     return found
 
 
@@ -116,9 +130,22 @@ def _iso(each: Read, order: str | None) -> tuple[str | None, str]:
         else:
             why = "the month comes first in this column"
     try:
-        return date(each.year, month, day).isoformat(), why
+        return f"{date(each.year, month, day)} {each.clock}".strip(), why
     except ValueError:
         return None, "there is no such date"
+
+
+def judge_mixed_moments(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
+    """Flag dates without a time, or times without a zone, in a column where nearly all others have one."""
+    found = Judgement()
+    for few, many, pattern, what in (
+        (facts.date, facts.moment + facts.zoned, DATE, "time"),
+        (facts.moment, facts.zoned, MOMENT, "zone"),
+    ):
+        if 0 < few <= MIXED_SHARE_MAX * many:
+            lacking = [text for text, _ in texts if re.fullmatch(pattern, text)]
+            found.flags += [_flag(facts, text, f"it lacks the {what} that the others have") for text in lacking]
+    return found
 
 
 def judge_impossible_dates(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:

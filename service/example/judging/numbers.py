@@ -15,14 +15,19 @@ from service.example.judging.findings import Flag, Judgement, Kind, Repair, show
 from service.example.tables.columns import DIGITS_EXACT, PLAIN, Facts
 
 _NUMBER = re.compile(
-    r"(?P<open>\()?\s*(?P<sign1>[-+])?\s*(?P<before>[$€£¥₹]|[A-Z]{1,3}\s?[$€£¥₹]|(?:USD|EUR|GBP|CHF|JPY|CAD|AUD)\s?)?"
-    r"\s*(?P<sign2>[-+])?(?P<digits>\d[\d.,'\u2019\u00a0\u202f ]*\d|\d|[.,]\d+)\s*"
+    r"(?P<open>\()?\s*(?P<sign1>[-+−])?\s*(?P<before>[$€£¥₹]|[A-Z]{1,3}\s?[$€£¥₹]|(?:USD|EUR|GBP|CHF|JPY|CAD|AUD)\s?)?"
+    r"\s*(?P<sign2>[-+−])?(?P<digits>\d[\d.,'\u2019\u00a0\u202f ]*\d|\d|[.,]\d+)\s*"
     r"(?P<after>[%‰°€£$¥₹]|[^\W\d_](?:[^\W\d_]|[/.°% -])*[²³23]?)?(?P<close>\))?"
 )
+_ORDINALS = ("st", "nd", "rd", "th")
+_MAGNITUDES = ("k", "M", "m", "B", "b", "bn", "mn", "mio", "mrd", "million", "billion", "thousand")
+"""Letters after a number that multiply it. They are no unit, unless the column's other texts say so."""
 _GROUPS = {
     mark: re.compile(rf"\d{{1,3}}(?:{re.escape(mark)}\d{{3}})+")
     for mark in (",", ".", "'", "\u2019", " ", "\u00a0", "\u202f")
 }
+_INDIAN = re.compile(r"\d{1,2}(?:,\d{2})+,\d{3}")
+"""Digits grouped by two above the last three, as in 12,34,567."""
 _UNITS = {
     "oz": "oz ounce ounces", "lb": "lb lbs pound pounds", "kg": "kg kgs kilo kilos kilogram kilograms kilogramme",
     "g": "g gr gram grams gramme grammes", "in": "in inch inches", "ft": "ft foot feet", "yd": "yd yard yards",
@@ -42,6 +47,7 @@ NO_NUMBER = "it is no number, and the column holds numbers"
 PLAIN_MIN = 5
 TEXTS_MIN = 3
 """The fewest texts that are evidence of how a column is written."""
+CODE_DIGITS_MIN = 8
 NOISELESS_DIGITS_MAX = 8
 FAR = 8.0
 """How many times closer to the other numbers a reading must be than its alternative to be accepted."""
@@ -65,9 +71,9 @@ def read_number(text: str) -> Number | None:
     before, after = (match["before"] or "").strip(), (match["after"] or "").strip()
     if (before and after) or (match["sign1"] and match["sign2"]):
         return None
-    sign = "-" if match["open"] or "-" in (match["sign1"], match["sign2"]) else ""
-    if re.match(r"[eE][-+\d]", after):
-        return None  # This is an exponent, not a unit.
+    sign = "-" if match["open"] or {match["sign1"], match["sign2"]} & {"-", "−"} else ""
+    if re.match(r"[eE][-+\d]", after) or after.casefold() in _ORDINALS:
+        return None  # This is an exponent or an ordinal, not a unit.
     unit, remark = unit_of(before or after)
     return Number(sign, match["digits"], unit, remark)
 
@@ -127,11 +133,15 @@ def find_marks(digits: Sequence[str], plain: Facts) -> Marks | None:
 def _role(digits: str, mark: str) -> str:
     """Return what a single kind of mark means: it groups 1,234,567, begins the decimals of 3,5, or either in 1,234."""
     if digits.count(mark) > 1:
-        return "group" if _GROUPS[mark].fullmatch(digits) else "neither"
+        return "group" if _is_grouping(mark, digits) else "neither"
     whole, _, rest = digits.partition(mark)
     return (
         "either" if len(rest) == 3 and 1 <= len(whole) <= 3 and not whole.startswith("0") and mark == "," else "decimal"
     )
+
+
+def _is_grouping(mark: str, digits: str) -> bool:
+    return bool(_GROUPS[mark].fullmatch(digits) or (mark == "," and _INDIAN.fullmatch(digits)))
 
 
 def rewritten(number: Number, marks: Marks) -> str | None:
@@ -140,7 +150,7 @@ def rewritten(number: Number, marks: Marks) -> str | None:
     if marks.decimal and marks.decimal in whole:
         whole, point, rest = whole.rpartition(marks.decimal)
     for mark in (marks.group, "'", "\u2019", " ", "\u00a0", "\u202f"):
-        if mark and mark in whole and _GROUPS[mark].fullmatch(whole):
+        if mark and mark in whole and _is_grouping(mark, whole):
             whole = whole.replace(mark, "")
             break
     text = number.sign + (whole or "0") + ("." + rest if point else "")
@@ -168,6 +178,8 @@ def judge_numbers(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
     marks = find_marks([number.digits for number in read.values()], facts)
     if marks and any(_is_grouped(number) and rewritten(number, marks) is None for number in read.values()):
         problem = problem or "not all marks in the column's numbers group their digits by three"
+    elif _are_codes(read, facts):
+        problem = problem or "digits in groups, as many in each text, may be a code, such as a telephone number"
     for text, number in read.items():
         if number.remark:
             found.flags.append(_flag(facts, text, f"it says more than a number and its unit: {number.remark!r}"))
@@ -193,6 +205,19 @@ def judge_numbers(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
     return found
 
 
+def _are_codes(read: dict[str, Number], facts: Facts) -> bool:
+    """Return whether all texts of a column are digits grouped by space, with the same number of digits."""
+    digits = {re.sub(r"\D", "", number.digits) for number in read.values()}
+    has_space = all(re.search(r"[ \u00a0\u202f]", number.digits) and not number.unit for number in read.values())
+    return (
+        not facts.plain
+        and has_space
+        and len(digits) > 1
+        and {len(each) for each in digits} == {len(min(digits))}
+        and len(min(digits)) >= CODE_DIGITS_MIN
+    )
+
+
 def _common_unit(read: dict[str, Number], counts: dict[str, int], facts: Facts) -> tuple[str | None, str | None]:
     """Return the single unit of a column's numbers, and the reason why it must not be removed, or None."""
     units = Counter[str]()
@@ -205,6 +230,8 @@ def _common_unit(read: dict[str, Number], counts: dict[str, int], facts: Facts) 
         named = ", ".join(map(repr, sorted(units)[:3]))
         return None, f"the column's numbers have several units ({named})"
     (unit,) = units
+    if unit in _MAGNITUDES and not (unit == "m" and not facts.plain):
+        return None, f"{unit!r} may multiply the number"
     if unit not in _UNITS and facts.plain and len(unit) < 2:
         return None, f"{unit!r} may be part of the value"
     return unit, None

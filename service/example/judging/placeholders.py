@@ -12,18 +12,28 @@ from collections.abc import Sequence
 from service.example.judging.findings import Flag, Judgement, Kind, Repair, shown
 from service.example.tables.columns import Facts
 
-WORDS = ("na", "nan", "null", "nil", "none", "missing", "unknown", "tbd", "undefined", "unavailable")
+WORDS = (
+    "na", "nan", "nat", "null", "nil", "none", "missing", "unknown", "tbd", "undefined", "unavailable", "empty",
+    "blank", "unspecified",
+)  # fmt: skip
 MARKED = (
     "n/a", "#n/a", "n.a.", "n.a", "<na>", "(na)", "[na]", "<null>", "(null)", "[null]", "\\n", "#null!", "#value!",
-    "#ref!", "#div/0!", "#name?", "#num!", "#n/a n/a", "not available", "no data", "not applicable",
+    "#ref!", "#div/0!", "#name?", "#num!", "#n/a n/a", "not available", "no data", "not applicable", "n/d", "#n/d",
+    "k.a.", "k. a.", "(none)", "<none>", "(blank)", "not reported", "not specified", "not known",
 )  # fmt: skip
 """Placeholders with a mark or a space that real values rarely have."""
-MARKS = ("-", "--", "---", "----", "–", "—", "?", "??", "???", ".", "..", "...", "*", "_", "/", "#")
+MARKS = (
+    "-", "--", "---", "----", "–", "—", "−", "‐", "‒", "―", "?", "??", "???", ".", "..", "...", "…", "*", "_", "/", "#",
+    "~", "·",
+)  # fmt: skip
 INFINITIES = ("inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
 LEXICON = (*WORDS, *MARKED, *MARKS, *INFINITIES)
 CHARS_MAX = 14
 
-VAGUE = ("none", "nil", "undefined", "unavailable", "not applicable", "unknown", "missing", "tbd", "no data")
+VAGUE = (
+    "none", "nil", "undefined", "unavailable", "not applicable", "unknown", "missing", "tbd", "no data", "empty",
+    "blank", "unspecified", "(none)", "<none>", "not reported", "not specified", "not known",
+)  # fmt: skip
 """Words that may be real answers, such as an unknown gender."""
 ZERO = ("none", "nil")
 """Words that may mean zero among numbers."""
@@ -93,7 +103,7 @@ def _among_texts(text: str, others: Sequence[tuple[str, int]]) -> str | None:
     if word in INFINITIES:
         return ""
     if word in VAGUE:
-        return "it may be an answer of its own" if word in ("unknown", "missing", "tbd", "no data") else ""
+        return "it may be an answer of its own"
     if word in MARKS:
         short = [other for other, _ in others if len(other.strip()) == 1 or not any(map(str.isalnum, other))]
         return f"other values are as short, such as {shown(short[0])}" if short else None

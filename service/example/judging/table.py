@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from service.example.judging.dates import judge_dates, judge_impossible_dates, judge_times, judge_words
+from service.example.judging.dates import (
+    judge_dates,
+    judge_impossible_dates,
+    judge_mixed_moments,
+    judge_times,
+    judge_words,
+)
 from service.example.judging.dependencies import candidates, find_dependencies, judge_dependencies
 from service.example.judging.findings import Flag, Judgement, Kind, Repair
 from service.example.judging.numbers import judge_numbers, read_number
@@ -98,6 +104,7 @@ class Judge:
         iso = " AND ".join(map(full, (DATE, MOMENT, ZONED)))
         wrong = f"(({iso}) OR (regexp_full_match(value, '{DATE}') AND TRY_CAST(value AS DATE) IS NULL))"
         asked: list[tuple[Callable[[Facts], bool], str, Callable[[Facts, Sequence[tuple[str, int]]], Judgement]]] = [
+            (_holds_mixed_moments, full(ZONED), judge_mixed_moments),
             (_holds_dates, wrong, _judge_all_dates),
             (_holds_times, "TRUE", judge_times),
             (_holds_words, "TRUE", judge_words),
@@ -246,6 +253,11 @@ def _judge_all_dates(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgemen
 def _holds_dates(facts: Facts) -> bool:
     dates = max(facts.loose_date, facts.date + facts.moment + facts.zoned)
     return dates >= LOOSE_MIN * facts.present and facts.date + facts.moment + facts.zoned < facts.present + 1
+
+
+def _holds_mixed_moments(facts: Facts) -> bool:
+    kinds = (facts.date, facts.moment, facts.zoned)
+    return sum(kinds) == facts.present and max(kinds) < facts.present
 
 
 def _holds_times(facts: Facts) -> bool:

@@ -16,13 +16,14 @@ DIGITS_EXACT = 15
 NUMBERS_MIN = 5
 """The fewest numbers whose spread is measured."""
 PLAIN = r"[+-]?(0|[1-9][0-9]*)(\.[0-9]+)?|[+-]?\.[0-9]+"
-INTEGER = "-?(0|[1-9][0-9]{0,17})"
+INTEGER = "0|-?[1-9][0-9]{0,17}"
+"""An integer that BIGINT holds without loss; it has no minus zero."""
 SCIENTIFIC = r"[+-]?[0-9]\.[0-9]+[eE][+-]?[0-9]{1,3}|[+-]?[0-9](\.[0-9]+)?[eE]-[0-9]{1,3}|[+-]?[0-9][eE][+][0-9]{1,3}"
 """A number with an exponent. It must have a point or a signed exponent, unlike an article number such as 12E3."""
 LEADING_ZERO = "-?0[0-9]+"
 LOOSE = (
-    r"[-+(]?\s*([$€£¥₹]|[A-Z]{1,2}[$€£¥₹]|USD|EUR|GBP|CHF|JPY|CAD|AUD)?\s*"
-    r"[-+]?[0-9]([0-9.,'\x{a0}\x{202f} ]*[0-9.])?\s*"
+    r"[-+(−]?\s*([$€£¥₹]|[A-Z]{1,2}[$€£¥₹]|USD|EUR|GBP|CHF|JPY|CAD|AUD)?\s*"
+    r"[-+−]?[0-9]([0-9.,'’\x{a0}\x{202f} ]*[0-9.])?\s*"
     r"([%‰°€£$¥₹]|[A-Za-zµ°][A-Za-z0-9µ²³/.°% -]{0,29})?\)?"
 )
 """A possible number with a currency, separators or a unit; a quick filter before texts are parsed in detail."""

@@ -19,6 +19,11 @@ ALLOWED_SHARE_MAX = 0.1
 ALLOWED_ROWS_MIN = 5
 """The fewest rows, on average, for each text of a closed set."""
 REFUSED_MAX = 200
+READ_AS_MISSING = (
+    "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL",
+    "NaN", "None", "n/a", "nan", "null",
+)  # fmt: skip
+"""Texts that pandas takes for missing cells."""
 
 
 @dataclass(slots=True)
@@ -37,6 +42,8 @@ class Rule:
     high: float | None = None
     """The extremes that were seen. A value beyond them is worth a flag but not an error."""
     learnt: JsonObject = field(default_factory=dict)
+    hazards: frozenset[str] = frozenset()
+    """What pandas would misread in a CSV file of the column: `missing`, `range` or `shapes`, as `HAZARDS` says."""
 
     def as_json(self) -> JsonObject:
         """Return the rule as JSON, without empty parts."""
@@ -64,6 +71,7 @@ def learn_rules(db: Connection, columns: Sequence[Facts], row_count: int, learnt
         for col, value in db.execute(query).fetchall():
             allowed[col].append(value)
     refused = _refused(db)
+    hazards = _hazards(db, columns)
     return [
         Rule(
             facts.name,
@@ -74,9 +82,26 @@ def learn_rules(db: Connection, columns: Sequence[Facts], row_count: int, learnt
             refused.get(facts.column, []),
             *_extremes(facts),
             learnt.get(facts.column, {}),
+            hazards.get(facts.column, frozenset()),
         )
         for facts in columns
     ]
+
+
+def _hazards(db: Connection, columns: Sequence[Facts]) -> dict[int, frozenset[str]]:
+    times = [facts.column for facts in columns if facts.type in ("DATE", "TIMESTAMP", "TIMESTAMPTZ")]
+    found: dict[int, set[str]] = defaultdict(set)
+    query = f"SELECT DISTINCT col FROM spelled WHERE value IN ({literals(READ_AS_MISSING)})"
+    for (col,) in db.execute(query).fetchall():
+        found[col].add("missing")
+    shape = "regexp_replace(regexp_replace(value, '(Z|[+-][0-9:]+)$', ''), '[0-9]+', '9', 'g')"
+    rows = db.execute(
+        f"""SELECT col, min(value) < '1678' OR max(value) >= '2262', count(DISTINCT {shape}) FROM spelled
+        WHERE col IN ({literals(times) or "NULL"}) GROUP BY col"""
+    ).fetchall()
+    for col, is_far, shapes in rows:
+        found[col] |= {name for name, holds in (("range", is_far), ("shapes", shapes > 1)) if holds}
+    return {col: frozenset(names) for col, names in found.items()}
 
 
 def _refused(db: Connection) -> dict[int, list[str]]:

@@ -20,6 +20,11 @@ PANDAS_TYPES = {
     "TIMESTAMP": "datetime64[us]",
     "TIMESTAMPTZ": "datetime64[us, UTC]",
 }
+TIMES = {
+    "DATE": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}( 00:00:00)?$",
+    "TIMESTAMP": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}",
+    "TIMESTAMPTZ": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}",
+}
 NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 READ_AS_NUMBERS = re.compile(r"\s*[+-]?(nan|inf|infinity)\s*|\s.*|.*\s", re.IGNORECASE | re.DOTALL)
 """Texts that pandas converts to numbers."""
@@ -33,25 +38,38 @@ def schema_yaml(columns: Sequence[Facts], rules: Sequence[Rule]) -> str:
     for facts, rule in zip(columns, rules, strict=True):
         schema["columns"][facts.name] = {
             "dtype": "string" if _is_checked_as_text(rule) else PANDAS_TYPES[rule.type],
-            "nullable": not rule.is_required,
-            "unique": rule.is_unique,
-        } | _checks(rule)
+            "nullable": not rule.is_required or "missing" in rule.hazards,
+            "unique": rule.is_unique and not _may_be_reread(facts),
+        } | _checks(facts, rule)
     return "\n".join(_yaml_lines(schema)) + "\n"
 
 
 def _is_checked_as_text(rule: Rule) -> bool:
-    """Return whether pandas would read a repaired text as a number, so that only a check of its text can refuse it."""
+    """Return whether pandas would read a repaired text as a value, so that only a check of its text can refuse it.
+
+    pandas also fails to read dates beyond the range of nanoseconds, and times in several forms.
+    """
+    if rule.type in TIMES:
+        return bool(rule.hazards & {"range", "shapes"}) or any(any(map(str.isdigit, text)) for text in rule.refused)
     return rule.type in ("DOUBLE", "BIGINT") and any(READ_AS_NUMBERS.fullmatch(text) for text in rule.refused)
 
 
-def _checks(rule: Rule) -> JsonObject:
+def _may_be_reread(facts: Facts) -> bool:
+    """Return whether pandas reads texts of a CSV file as numbers or booleans, and so loses what they look like."""
+    numbers = facts.plain + facts.scientific + facts.leading_zero
+    return facts.type == TEXT and facts.present in (numbers, facts.word)
+
+
+def _checks(facts: Facts, rule: Rule) -> JsonObject:
+    if _is_checked_as_text(rule) and rule.type in TIMES:
+        return {"checks": {"str_matches": {"pattern": TIMES[rule.type]}}}
     if _is_checked_as_text(rule):
         return {"checks": {"str_matches": {"pattern": NUMBER}}}
     if rule.type == "DOUBLE":
         return {"checks": {"in_range": {"min_value": -1.7976931348623157e308, "max_value": 1.7976931348623157e308}}}
     if rule.type != TEXT:
         return {}
-    if rule.allowed:
+    if rule.allowed and not _may_be_reread(facts):
         return {"checks": {"isin": {"allowed_values": rule.allowed}}}
     return {"checks": {"notin": {"forbidden_values": rule.refused}}} if rule.refused else {}
 

@@ -84,7 +84,8 @@ def _checks(name: str, rule: Rule) -> list[str]:
         case "TIMESTAMP" | "TIMESTAMPTZ":
             return [f"CAST({name} AS VARCHAR(60)) LIKE '____-__-__%:%'"]
         case "BOOLEAN":
-            return [f"CAST({name} AS VARCHAR(5)) IN ('true', 'false', '1', '0')"]
+            numbers = "" if _is_kept_as_text(rule) else ", '1', '0'"
+            return [f"CAST({name} AS VARCHAR(5)) IN ('true', 'false'{numbers})"]
     if rule.allowed:
         return [f"{name} IN ({literals(rule.allowed)})"]
     return [f"{name} NOT IN ({literals(rule.refused)})"] if rule.refused else []
