@@ -52,11 +52,13 @@ class Walk:
     nodes: list[str] = field(default_factory=list)
     before: dict[str, Any] = field(default_factory=dict)
     """The state that the last step started from."""
+    before_each: Callable[[Walk, str], None] = lambda _walk, _node: None
     after_each: Callable[[Walk, str], None] = lambda _walk, _node: None
 
     def to_the_end(self) -> Walk:
         node: str | None = READ_GRAPH.start_node
         while node:
+            self.before_each(self, node)
             self.take(node)
             self.after_each(self, node)
             node = decide(READ_GRAPH.edges_from(node), State.of(self.state, 1 << 24)).to
