@@ -85,7 +85,7 @@ class Starting:
         given: dict[str, Any] = {"json": self._body(key), "headers": {"Idempotency-Key": key}, "timeout": patience_s}
         try:
             answer = server.ask("POST", "/graph/run", **given)
-        except httpx.TimeoutException:
+        except httpx.TransportError:
             return None
         return None if answer.status_code == 503 else answer
 

@@ -159,12 +159,13 @@ class RunListQueries:
 
     async def counts(self, which: RunFilter) -> dict[str, int]:
         """Return the number of runs of each status, up to COUNTED_MAX."""
-        statuses = which.wanted_statuses
         counts = dict.fromkeys((status.value for status in Status), 0)
+        wanted = which.wanted_statuses
+        statuses = tuple(counts) if wanted is None else wanted
         async with self._reader.snapshot() as snapshot:
             graph_ids = await _graph_ids(snapshot, which)
-            which, rare = await _rarest(snapshot, which, graph_ids)
-            for status in counts if statuses is None else statuses:
+            which, rare = await _rarest(snapshot, replace(which, statuses=statuses), graph_ids)
+            for status in statuses:
                 one = replace(which, statuses=(status,))
                 query = matching(one, snapshot.dialect, COUNTED_MAX, graph_ids=graph_ids, rare=rare)
                 row = await snapshot.one(_count(query))
