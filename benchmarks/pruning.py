@@ -78,18 +78,18 @@ def measure(given: argparse.Namespace, folder: Path, url: str) -> None:
             server.post("/graph/run", {"graph_id": graph_id, "initial_state": {"count": 0}})
         for _ in range(given.rounds):
             time.sleep(SETTLE_S)
-            without = steps_per_s(server)
+            without, without_cpu = rates(server)
             with Pruning(server) as pruning:
                 time.sleep(1)
                 before, begun = pruning.done, time.monotonic()
-                beside = steps_per_s(server)
+                beside, beside_cpu = rates(server)
                 rate = (pruning.done - before) / (time.monotonic() - begun)
-            ratios.append(beside / without)
+            ratios.append((beside / without, beside_cpu / without_cpu))
             print(
-                f"{without:,.0f} steps/s; beside a prune of {rate:,.0f} runs/s {beside:,.0f}: {ratios[-1]:.3f}",
+                f"{without:,.0f} steps/s; beside a prune of {rate:,.0f} runs/s {beside:,.0f}: {ratios[-1][0]:.3f}",
                 flush=True,
             )
-        print(f"ratio: median {statistics.median(ratios):.3f}  min {min(ratios):.3f}  max {max(ratios):.3f}")
+        show(ratios)
         with Pruning(server):
             time.sleep(3)
             server.kill()
@@ -161,11 +161,18 @@ def steps_of(server: Server) -> int:
     return int(float(line.split()[-1]))
 
 
-def steps_per_s(server: Server) -> float:
-    begun, before = time.monotonic(), steps_of(server)
+def rates(server: Server) -> tuple[float, float]:
+    """Return the steps for each second, and for each second of the server's processor time."""
+    begun, cpu_s, steps = time.monotonic(), server.cpu_s(), steps_of(server)
     time.sleep(WINDOW_S)
-    after = steps_of(server)
-    return (after - before) / (time.monotonic() - begun)
+    done = steps_of(server) - steps
+    return done / (time.monotonic() - begun), done / (server.cpu_s() - cpu_s)
+
+
+def show(ratios: list[tuple[float, float]]) -> None:
+    """Print the ratios of both rates. On a machine with other work the second one tells more."""
+    for name, found in zip(("steps/s", "steps for each s of processor time"), zip(*ratios, strict=True), strict=True):
+        print(f"{name}: median {statistics.median(found):.3f}  min {min(found):.3f}  max {max(found):.3f}")
 
 
 def ask(url: str, query: str) -> list[Any]:

@@ -43,23 +43,29 @@ async def finish(store: Store, runs_folder: Path, *, left: int = 0) -> None:
 
     More are left if another server is deleting them now.
     """
+    count = ROWS_MIN
     async with store.deletions.turn:
         while len(run_ids := await store.runs.marked(left + MARKED_MAX)) > left:
-            await _finish(store, runs_folder, run_ids[:MARKED_MAX])
+            count = await _finish(store, runs_folder, run_ids[:MARKED_MAX], count)
             if run_ids == await store.runs.marked(left + MARKED_MAX):
                 return
 
 
-async def _finish(store: Store, runs_folder: Path, run_ids: list[str]) -> None:
-    """Delete the folders of `run_ids`, and their rows in short transactions with pauses between them."""
+async def _finish(store: Store, runs_folder: Path, run_ids: list[str], count: int) -> int:
+    """Delete the folders of `run_ids`, and their rows in short transactions with pauses between them.
+
+    The first transaction deletes `count` rows. Return how many the next one should delete.
+    """
     await to_thread.run_sync(_remove_folders, runs_folder, run_ids)
-    count, is_done = ROWS_MIN, False
+    is_done = False
     while not is_done:
         is_done, seconds, is_alone = await store.deletions.sweep(run_ids, count)
         await asyncio.sleep(0 if is_alone else seconds * PAUSE_FACTOR)
-        # Twice as many at most: a row may be much larger than the last ones.
-        fitting = count * 2 if seconds <= 0 else int(count * min(2.0, TRANSACTION_S / seconds))
-        count = max(ROWS_MIN, min(ROWS_MAX, fitting))
+        if not is_done:
+            # Twice as many at most: a row may be much larger than the last ones.
+            fitting = count * 2 if seconds <= 0 else int(count * min(2.0, TRANSACTION_S / seconds))
+            count = max(ROWS_MIN, min(ROWS_MAX, fitting))
+    return count
 
 
 async def prune(
