@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from service.core.graph import ERROR_TYPES
 from service.core.moves import CallTool, Failed, Outcome
 from service.core.run import Line, Run
 from service.core.tool import Tool, describe_missing
+from service.core.validation.spelling import closest
 from service.engine.call import Call
 from service.engine.guard import log_capture
 from service.engine.lines import LineBuffer
@@ -27,8 +28,11 @@ Failures = Mapping[Any, Failure | Sequence[Failure]]
 class InjectedFailures:
     """The failures that are still to come."""
 
-    def __init__(self, failures: Failures) -> None:
-        """Raise ValueError for a type of error that does not exist."""
+    def __init__(self, failures: Failures, nodes: Collection[str]) -> None:
+        """Raise ValueError for a type of error or a node that does not exist. `nodes` are those of all graphs."""
+        for place in failures:
+            if not isinstance(place, int) and place not in nodes:
+                raise ValueError(f"there is no node {place!r:.200} to fail{closest(str(place), nodes)}")
         self._left: dict[int | str, list[Failure]] = {
             place: [found] if isinstance(found, str | Exception) else [*found] for place, found in failures.items()
         }

@@ -38,6 +38,11 @@ class PostedGraphs:
         for alias, document in aliased:
             self.post(document, alias)
 
+    @property
+    def nodes(self) -> set[str]:
+        """The names of the nodes of all graphs."""
+        return {name for graph in self._by_id.values() for name in graph.nodes}
+
     def get(self, graph_id: str) -> Graph:
         return self._by_id[graph_id]
 

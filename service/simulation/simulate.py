@@ -12,7 +12,9 @@ from typing import Any
 
 from service.core import codec
 from service.core.errors import Invalid, StateInvalid
+from service.core.graph import Graph, SignalNode
 from service.core.state import State
+from service.core.validation.spelling import closest
 from service.simulation.attempts import Failures, InjectedFailures, ToolCalls
 from service.simulation.family import Family
 from service.simulation.graphs import Graphs, PostedGraphs
@@ -49,17 +51,18 @@ def simulate(
     - `graphs` are the graphs that nodes start as children, in the order in which they would be posted.
     - `folder` keeps the files that tools leave in the run's folder; without it they are removed.
 
-    Raise Invalid if a graph or the state is invalid.
+    Raise Invalid if a graph or the state is invalid, or if no node waits for one of the signals.
     """
     known = tools_of(tools)
     posted = PostedGraphs(known)
     posted.post_all(graphs)
     read = posted.post(dict(graph))
+    sent = _deliveries(signals, read)
     place = _temporary() if folder is None else Path(folder)
     calls = ToolCalls(known, place, STATE_BYTES_MAX)
-    family = Family(posted, calls, InjectedFailures(failures or {}), _microseconds(now), STATE_BYTES_MAX)
+    family = Family(posted, calls, InjectedFailures(failures or {}, posted.nodes), _microseconds(now), STATE_BYTES_MAX)
     root = family.start(run_id, read, _state_of(state or {}))
-    family.deliver(_deliveries(signals))
+    family.deliver(sent)
     try:
         family.execute(root)
     finally:
@@ -81,10 +84,14 @@ def _state_of(value: Mapping[str, Any]) -> State:
         raise Invalid.at("/state", str(error)) from error
 
 
-def _deliveries(signals: Signals) -> list[tuple[float, str, str]]:
+def _deliveries(signals: Signals, graph: Graph) -> list[tuple[float, str, str]]:
     given = signals.items() if isinstance(signals, Mapping) else signals
+    expected = {node.signal for node in graph.nodes.values() if isinstance(node, SignalNode)}
     found = []
     for name, payload, *after_s in given:
+        if name not in expected:  # A server refuses it too.
+            fault = f"no node of the graph waits for the signal {name!r:.200}{closest(name, expected)}"
+            raise Invalid.at(f"/signals/{name}", fault)
         try:
             codec.check(payload)
         except codec.ValueUnfit as unfit:

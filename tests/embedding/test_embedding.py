@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -126,7 +126,7 @@ def test_an_isolated_function_is_found_by_its_module(tmp_path: Path) -> None:
 
     node = {"tool": "double", "isolate": True}
     app = rungraph.create_app(tools=[double, inner], database_url=f"sqlite:///{tmp_path / 'a.db'}")
-    with TestClient(app) as test_client, rungraph.Client(http=test_client) as client:
+    with TestClient(app) as test_client, rungraph.Client(http=cast(Any, test_client)) as client:
         done = client.wait(client.start({"start_node": "a", "nodes": {"a": node}}, {"n": 1}), 60)
         assert (done["status"], done["state"]) == ("completed", {"n": 2})
         graph = {"start_node": "a", "nodes": {"a": {"tool": "inner", "isolate": True}}}

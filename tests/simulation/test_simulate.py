@@ -63,7 +63,7 @@ def test_tools_are_replaced_by_functions_and_canned_results() -> None:
 
 
 def test_failures_are_injected_at_steps_and_nodes() -> None:
-    given: list[dict[Any, Any]] = [{1: "timeout"}, {"a": ["timeout"]}, {1: "timeout", "b": "tool_error"}]
+    given: list[dict[Any, Any]] = [{1: "timeout"}, {"a": ["timeout"]}, {1: "timeout", 7: "tool_error"}]
     for failures in given:
         trace = simulate(RETRIED, tools=[add], failures=failures)
         assert trace.attempts == [("a", 1, "timeout"), ("a", 2, None)]
@@ -80,6 +80,8 @@ def test_failures_are_injected_at_steps_and_nodes() -> None:
         assert simulate(node(other), failures={1: "timeout"}).status == "failed"
     with pytest.raises(ValueError, match="no type of error"):
         simulate(ADD, tools=[add], failures={1: "tiemout"})
+    with pytest.raises(ValueError, match="no node 'ad' to fail"):
+        simulate(ADD, tools=[add], failures={"ad": "timeout"})
 
 
 def test_time_is_a_parameter_and_passes_at_once() -> None:
@@ -96,6 +98,8 @@ def test_time_is_a_parameter_and_passes_at_once() -> None:
 def test_signals_come_at_the_start_or_later() -> None:
     waits = node({"signal": "ok", "timeout_s": 10})
     assert simulate(waits, signals={"ok": {"by": "me"}}).state == {"ok": {"by": "me"}}
+    with pytest.raises(Invalid, match="no node of the graph waits for the signal 'okay'; did you mean 'ok'"):
+        simulate(waits, signals={"okay": 1})
     late = simulate(waits, signals=[("ok", 1, 5)])
     assert (late.state, late.ended_at) == ({"ok": 1}, "2030-01-01T00:00:05.000Z")
     assert simulate(waits, signals=[("ok", 1, 11)]).error == simulate(waits).error != None  # noqa: E711

@@ -131,5 +131,6 @@ def cases(draw: st.DrawFn) -> Case:
             optional={"n": st.integers(0, 3), "items": st.lists(st.integers(0, 9), max_size=3), "x": st.just(1)},
         )
     )
-    signals = draw(st.lists(st.tuples(st.sampled_from("st"), st.integers(0, 3)), max_size=3))
+    names = sorted({node["signal"] for node in graph["nodes"].values() if isinstance(node, dict) and "signal" in node})
+    signals = draw(st.lists(st.tuples(st.sampled_from(names), st.integers(0, 3)), max_size=3)) if names else []
     return Case(graph, state, signals)
