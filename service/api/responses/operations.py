@@ -9,7 +9,7 @@ from pydantic import Field
 from service.api.responses.requests import JsonObject, StrictModel
 
 
-class ListedSchedule(StrictModel):
+class Schedule(StrictModel):
     name: str
     graph_id: str | None
     graph: str | None = Field(description="The latest graph of this name, at each tick.")
@@ -27,14 +27,11 @@ class ListedSchedule(StrictModel):
     last_run_id: str | None = Field(description="The run that it started last; null if there is none any more.")
     created_at: str
     updated_at: str
-
-
-class Schedule(ListedSchedule):
     next: list[str] = Field(description="The next five ticks; none if it is paused.")
 
 
 class SchedulePage(StrictModel):
-    items: list[ListedSchedule]
+    items: list[Schedule]
     next_cursor: str | None
 
 

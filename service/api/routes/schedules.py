@@ -86,9 +86,10 @@ async def put_schedule(name: NewName, request: Request, services: ServicesDep, s
 
 @router.get("/schedules", response_model=operations.SchedulePage, responses=refusals())
 async def list_schedules(services: ServicesDep, limit: Limit = 100, cursor: Cursor | None = None) -> Json:
-    """List all schedules in the order of their names."""
+    """List all schedules in the order of their names, each with its next five ticks."""
     page = await services.store.schedules.page(limit, cursor)
-    return rendering.page((texts.write(_members(record)) for record in page.items), page.next_cursor)
+    items = await to_thread.run_sync(lambda: [texts.write(_shown_members(record)) for record in page.items])
+    return rendering.page(items, page.next_cursor)
 
 
 @router.get("/schedules/{name}", response_model=operations.Schedule, responses=refusals(404))
@@ -115,7 +116,10 @@ async def pause_schedule(name: ScheduleName, request: Request, services: Service
 
 
 @router.post(
-    "/schedules/{name}/resume", status_code=202, response_model=operations.Schedule, responses=refusals(404, 413, 415)
+    "/schedules/{name}/resume",
+    status_code=202,
+    response_model=operations.Schedule,
+    responses=refusals(404, 409, 413, 415),
 )
 async def resume_schedule(name: ScheduleName, request: Request, services: ServicesDep, settings: SettingsDep) -> Json:
     """Resume a paused schedule. The ticks that came meanwhile start no run."""
@@ -168,15 +172,22 @@ def _faults_of_times(asked: requests.ScheduleRequest) -> list[Fault]:
 
 async def _shown(services: Services, name: str, status_code: int = 200) -> Json:
     record = await services.store.schedules.get(name)
-    upcoming = await to_thread.run_sync(_next, record)
-    return Json({**_members(record), "next": upcoming}, status_code)
+    return Json(await to_thread.run_sync(_shown_members, record), status_code)
+
+
+def _shown_members(record: ScheduleRecord) -> dict[str, Any]:
+    """Return a schedule with its next ticks, which take up to some milliseconds to find."""
+    return {**_members(record), "next": _next(record)}
 
 
 def _next(record: ScheduleRecord) -> list[str]:
     if record.next_at is None:
         return []
     later = record.plan.timetable.after(microseconds(record.next_at))
-    return [record.next_at, *map(text_of, islice(later, SCHEDULE_NEXT - 1))]
+    try:
+        return [record.next_at, *map(text_of, islice(later, SCHEDULE_NEXT - 1))]
+    except (KeyError, ValueError, OSError):  # This server does not know the time zone; the one that set it did.
+        return [record.next_at]
 
 
 def _members(record: ScheduleRecord) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.support.api.harness import Server, eventually
+from tests.support.store.harness import sql
 
 GRAPH = {"name": "scheduled", "start_node": "a", "nodes": {"a": "add"}}
 BODY = {"graph": "scheduled", "cron": "30 2 * * *", "timezone": "Europe/Berlin", "initial_state": {"n": 1}}
@@ -42,11 +43,23 @@ def test_schedules_are_listed_by_name(client: httpx.Client) -> None:
     listed = client.get("/schedules").json()
     names = [each["name"] for each in listed["items"] if each["name"].startswith("list")]
     assert names == ["list a", "list b", "list ü"]
-    assert "next" not in listed["items"][0]
+    assert listed["items"][0] == client.get(f"/schedules/{listed['items'][0]['name']}").json()
     page = client.get("/schedules", params={"limit": 1}).json()
     assert len(page["items"]) == 1
     rest = client.get("/schedules", params={"cursor": page["next_cursor"]}).json()
     assert page["items"] + rest["items"] == listed["items"]
+
+
+def test_a_schedule_in_a_zone_that_this_server_does_not_know_is_shown(client: httpx.Client, server: Server) -> None:
+    next_at = client.put("/schedules/far", json=BODY).json()["next_at"]
+    with sql(server.database) as session:
+        session.execute("UPDATE schedules SET timezone = 'Mars/Olympus' WHERE name = 'far'")
+    assert client.get("/schedules/far").json()["next"] == [next_at]
+    assert client.get("/schedules").status_code == 200
+    assert client.post("/schedules/far/pause").status_code == 202
+    assert client.post("/schedules/far/resume").status_code == 409
+    assert client.post("/schedules/far/trigger").status_code == 202
+    assert client.delete("/schedules/far").status_code == 204
 
 
 def test_a_trigger_and_a_pause(server: Server, client: httpx.Client) -> None:

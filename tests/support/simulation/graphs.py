@@ -118,7 +118,7 @@ def _edges(draw: st.DrawFn) -> list[JsonObject]:
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    graph = {
+    graph: dict[str, Any] = {
         "name": "case",
         "start_node": "a",
         "max_steps": draw(st.integers(1, 10)),

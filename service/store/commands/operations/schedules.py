@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import bindparam, delete, null, select, update
 
-from service.core.errors import NotFound
+from service.core.errors import Conflict, NotFound
 from service.store.commands.repeatable import Executed, repeatable
 from service.store.database.clock import microseconds, text_of
 from service.store.database.statements import Statement, constant, every_column
@@ -107,9 +107,12 @@ class ScheduleCommands:
         )
 
     async def resume(self, name: str, *, within_s: float | None = None) -> None:
-        """Let a paused schedule start runs again, from its next tick on. Raise NotFound if there is none."""
+        """Let a paused schedule start runs again, from its next tick on. Raise NotFound if there is none.
 
-        def resume(transaction: Transaction) -> NotFound | None:
+        Raise Conflict if this server does not know its time zone.
+        """
+
+        def resume(transaction: Transaction) -> NotFound | Conflict | None:
             stored = _locked(transaction, name)
             if stored is None:
                 return NotFound("schedule", name)
@@ -118,8 +121,11 @@ class ScheduleCommands:
                 return None
             moment, timetable = transaction.moment, stored.timetable
             next_us = None if stored.next_at is None else microseconds(stored.next_at)
-            if next_us is not None:
-                next_us = timetable.resumed(next_us, clock_of(moment, timetable))
+            try:
+                if next_us is not None:
+                    next_us = timetable.resumed(next_us, clock_of(moment, timetable))
+            except (KeyError, ValueError, OSError):
+                return Conflict(f"this server does not know the time zone {timetable.zone!r:.200}: call another one")
             times = {"next": next_us, "due": due_of(moment, timetable, next_us), "now": moment.now_us}
             transaction.execute(_RESUME, of=name, **_texts(times))
             return None
@@ -158,10 +164,12 @@ class ScheduleCommands:
 
         await self._done(name, delete, within_s)
 
-    async def _done(self, name: str, command: Callable[[Transaction], T | NotFound], within_s: float | None) -> T:
+    async def _done(
+        self, name: str, command: Callable[[Transaction], T | Conflict | NotFound], within_s: float | None
+    ) -> T:
         # Refusals are returned, not raised: they have written nothing, and the rest of the batch goes on.
         outcome = await self._writer.write(command, touches=(f"schedule {name}", schedules.name), within_s=within_s)
-        if isinstance(outcome, NotFound):
+        if isinstance(outcome, Conflict | NotFound):
             raise outcome
         return outcome
 
