@@ -16,7 +16,7 @@ from typing import Any
 LAST_RESORT_S = 14.0
 """A stop that takes longer ends the process. Everything acknowledged is on disk by then."""
 
-ACTIVE_SHARE = 8
+ACTIVE_SHARE = 16
 """The states of the runs that a server executes may take one part in so many of its memory."""
 
 _UVICORN_DEFAULTS = {"host": "127.0.0.1", "port": "8000"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 
@@ -47,7 +48,8 @@ class Ahead:
         self._steps = store.steps
         self._figures = figures
         self._is_alone = is_alone
-        self._abandon = abandon
+        # Weak: the runner has this object, and the state of a run that is over must not wait for the garbage collector.
+        self._abandon = weakref.WeakMethod(abandon)
         self._chain: Chain | None = None
         self._byte_count = 0
         self._is_settling = False
@@ -128,7 +130,8 @@ class Ahead:
             case _Outcome.COMMITTED:
                 self._finish(chain)
             case _Outcome.ENDED:
-                self._abandon()
+                if (abandon := self._abandon()) is not None:
+                    abandon()
 
     def close(self) -> None:
         """Try no more to commit the steps in the background, because the run is no longer carried."""

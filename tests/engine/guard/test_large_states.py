@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from pathlib import Path
 from typing import Any
 
+from service.core.tool import Tool
+from service.engine.runner import Runner
 from tests.support.engine.harness import Bench, loop_until, running
 
 TEXT = "x" * 10_000
@@ -77,3 +80,28 @@ async def test_runs_that_have_grown_make_room(tmp_path: Path) -> None:
 
 async def queued(made: Bench, run_ids: list[str]) -> int:
     return [(await made.store.runs.get(run_id)).status for run_id in run_ids].count("queued")
+
+
+async def test_runs_that_are_over_leave_nothing_to_the_garbage_collector(tmp_path: Path) -> None:
+    """The collector counts objects and not their bytes, so a few large states could fill the memory."""
+
+    async def step(state: dict[str, Any]) -> dict[str, Any]:
+        return {"n": state["n"] + 1}
+
+    async def fail() -> None:
+        raise ValueError("no")
+
+    edges = {"a": "p", "p": "f", "f": {"to": "z", "on_error": True}}
+    document = {"start_node": "a", "nodes": {"a": "step", "p": "ahead", "f": "fail", "z": {"sleep": 0}}, "edges": edges}
+    async with running(tmp_path, step, fail, Tool.of(step, name="ahead", pure=True)) as made:
+        gc.collect()
+        gc.disable()
+        try:
+            for run_id in await start(made, 10, document, text=TEXT):
+                assert (await made.over(run_id)).status == "completed"
+            async with asyncio.timeout(60):
+                # The last one may still be a local variable.
+                while sum(isinstance(each, Runner) for each in gc.get_objects()) > 1:
+                    await asyncio.to_thread(lambda: None)
+        finally:
+            gc.enable()
