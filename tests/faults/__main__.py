@@ -2,6 +2,8 @@
 
 Each row of the matrix is a kind of fault on a database: how often it was injected, how many runs were acknowledged
 meanwhile, and what was lost, doubled, full of holes, or answered by a 5xx other than 503. Exit code 1: anything was.
+
+`python -m tests.faults --attacks --seconds 60` attacks a server of 512 MiB in each way, and prints another matrix.
 """
 
 from __future__ import annotations
@@ -12,9 +14,10 @@ import sys
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
+from tests.faults.attacks.campaign import attack_all
 from tests.support.faults.kinds import ON_POSTGRESQL, ON_SQLITE
 from tests.support.faults.rounds import Fault, Outcome, play
 from tests.support.postgres import Databases, own_server
@@ -29,7 +32,12 @@ def main() -> int:
     parser.add_argument("--fault", help="only this kind")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--round-s", type=float, default=ROUND_S, help="seconds of faults in one round")
+    parser.add_argument("--attacks", action="store_true", help="attack a server of 512 MiB instead")
+    parser.add_argument("--attack", nargs="*", default=[], help="only these attacks")
+    parser.add_argument("--seconds", type=float, default=60.0, help="the time of each attack")
     given = parser.parse_args()
+    if given.attacks or given.attack:
+        return _attack(given.attack, given.seconds, given.database)
     outcomes: list[Outcome] = []
     broken: list[str] = []
     end = time.monotonic() + given.hours * 3600
@@ -55,6 +63,16 @@ def main() -> int:
     _print_matrix(outcomes)
     print(f"{len(broken)} rounds did not come to their end")
     return 1 if broken or any(outcome.found for outcome in outcomes) else 0
+
+
+def _attack(only: Sequence[str], seconds: float, database: str) -> int:
+    results = []
+    if database != "postgresql":
+        results += attack_all(only, seconds)
+    if database != "sqlite":
+        with own_server(max_connections="200") as postgres:
+            results += attack_all(only, seconds, Databases(postgres.url).migrated)
+    return 1 if any(result.wrong for result in results) else 0
 
 
 def _kinds(database: str, only: str | None) -> Iterator[tuple[Fault, bool]]:

@@ -1,0 +1,1 @@
+"""Attacks of hostile clients on a server with little memory."""
