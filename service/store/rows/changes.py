@@ -38,7 +38,7 @@ class NewChange(NamedTuple):
     shared_digest: str | None
 
 
-class _SharedValueRow(NamedTuple):
+class NewSharedValue(NamedTuple):
     """A row of `shared_values`, in the order of its columns."""
 
     run_id: str
@@ -77,14 +77,14 @@ def insert_shared_values(transaction: Transaction, values: Mapping[tuple[str, st
     """
     asked = [{"run_id": run_id, "digest": digest} for run_id, digest in values]
     known = {(run_id, digest) for run_id, digest in transaction.each(_KNOWN, asked)}
-    new = [_SharedValueRow(*place, value) for place, value in values.items() if place not in known]
+    new = [NewSharedValue(*place, value) for place, value in values.items() if place not in known]
     _insert_by_size(transaction, shared_values, new)
 
 
-def _insert_by_size(transaction: Transaction, into: Table, rows: Sequence[NewChange | _SharedValueRow]) -> None:
+def _insert_by_size(transaction: Transaction, into: Table, rows: Sequence[NewChange | NewSharedValue]) -> None:
     """Insert small values together and large ones one by one: a prepared statement keeps its last parameters."""
-    small: list[NewChange | _SharedValueRow] = []
-    large: list[NewChange | _SharedValueRow] = []
+    small: list[NewChange | NewSharedValue] = []
+    large: list[NewChange | NewSharedValue] = []
     for row in rows:
         (small if row.value is None or len(row.value) <= TOGETHER_LENGTH_MAX else large).append(row)
     transaction.insert_tuples(into, small)
