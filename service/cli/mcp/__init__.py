@@ -1,7 +1,7 @@
 """A server of the Model Context Protocol, through which an assistant looks at runs, starts them and sends signals.
 
 serve    the command `rungraph mcp`
-looks    the tools that only read
-writes   the tools that start runs and send signals, served only with --allow-writes
+reading  the tools that only read
+writing  the tools that start runs and send signals, served only with --allow-writes
 cutting  shorten a large result, and say what is missing
 """

@@ -13,8 +13,8 @@ try:
 except ImportError as error:
     raise StartRefused("rungraph mcp needs an extra: pip install 'rungraph[mcp]'") from error
 
-from service.cli.mcp.looks import Looks
-from service.cli.mcp.writes import Writes
+from service.cli.mcp.reading import ReadingTools
+from service.cli.mcp.writing import WritingTools
 from service.version import VERSION
 
 INSTRUCTIONS = """\
@@ -34,19 +34,19 @@ def serve(settings: Settings, arguments: argparse.Namespace) -> int:
 def server_of(settings: Settings, *, allow_writes: bool) -> MCPServer[None]:
     """Return the server with its tools."""
     server: MCPServer[None] = MCPServer("rungraph", instructions=INSTRUCTIONS, version=VERSION, log_level="WARNING")
-    looks = Looks(settings)
-    for look in (
-        looks.list_graphs,
-        looks.show_graph,
-        looks.list_runs,
-        looks.explain_run,
-        looks.read_state,
-        looks.list_steps,
-        looks.read_log,
+    reading = ReadingTools(settings)
+    for read in (
+        reading.list_graphs,
+        reading.show_graph,
+        reading.list_runs,
+        reading.explain_run,
+        reading.read_state,
+        reading.list_steps,
+        reading.read_log,
     ):
-        server.add_tool(look, annotations=_READS, structured_output=False)
+        server.add_tool(read, annotations=_READS, structured_output=False)
     if allow_writes:
-        writes = Writes(settings)
-        for write in (writes.start_run, writes.send_signal):
+        writing = WritingTools(settings)
+        for write in (writing.start_run, writing.send_signal):
             server.add_tool(write, annotations=_WRITES, structured_output=False)
     return server

@@ -33,7 +33,7 @@ RunId = Annotated[str, Field(description="The id of a run, as list_runs returns 
 Number = Annotated[int, Field(ge=0)]
 
 
-class Looks:
+class ReadingTools:
     """The reading tools, on the server or the database that `settings` name."""
 
     def __init__(self, settings: Settings) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from service.cli import asking
-from service.cli.mcp.looks import RunId, told_refusals
+from service.cli.mcp.reading import RunId, told_refusals
 from service.client import Request, calls
 from service.core import codec
 from service.settings import Settings
@@ -18,7 +18,7 @@ Key = Annotated[
 ]
 
 
-class Writes:
+class WritingTools:
     """The writing tools, on the server or the database that `settings` name."""
 
     def __init__(self, settings: Settings) -> None:
