@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from service.api.filtering import checked_filter
+from service.api.filters.values import checked_filter
 from service.api.limits import FILTERS_MAX
 from service.api.responses import texts
 from service.api.responses.texts import Text

@@ -220,7 +220,7 @@ class DemoRequest(StrictModel):
     keep: list[str] = Field([], description="Columns that are never changed.")
 
 
-# `filtering` checks these; their schemas are for OpenAPI.
+# `filters.values` checks these; their schemas are for OpenAPI.
 WaitName = Annotated[str, Field(json_schema_extra={"enum": [kind.value for kind in WaitKind]})]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 IdPrefix = Annotated[str, Field(json_schema_extra={"pattern": "^[0-9a-f-]{4,36}$"})]

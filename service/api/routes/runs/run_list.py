@@ -7,11 +7,11 @@ import asyncio
 from fastapi import Request
 
 from service.api.body import read_json, validate
+from service.api.filters.reading import FilterDep, check_ids, filter_of_where
 from service.api.parameters import Limit, RunCursor, ServicesDep, SettingsDep, strict_router
 from service.api.responses import answers, rendering, requests, texts
 from service.api.responses.openapi import ACTION_BODY, refusals
 from service.api.responses.rendering import Json
-from service.api.run_filters import FilterDep, check_ids, filter_of_where
 from service.api.services import WRITE_WITHIN_S, Services
 from service.core.errors import Conflict, NotFound
 from service.store.queries.runs.listing import COUNTED_MAX

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Query
 from pydantic import AfterValidator, Field
 
-from service.api.filtering import (
+from service.api.filters.values import (
     ID_PREFIX_PATTERN,
     check_id_prefix,
     check_tag,
