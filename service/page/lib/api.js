@@ -16,15 +16,18 @@ class Problem extends Error {
 	}
 }
 
-/** Add values to a query; one may be a list, and null leaves it out. */
-export function add(query, values) {
-	for (const [name, value] of Object.entries(values)) for (const one of [value].flat()) if (one != null && one !== "") query.append(name, one);
+/** Set values of a query; one may be a list, and null removes it. */
+export function set(query, values) {
+	for (const [name, value] of Object.entries(values)) {
+		query.delete(name);
+		for (const one of [value].flat()) if (one != null && one !== "") query.append(name, one);
+	}
 }
 
 /** Return the URL of a path below the root. */
 export function at(path, query = {}) {
 	const url = new URL(path, ROOT);
-	add(url.searchParams, query);
+	set(url.searchParams, query);
 	return url;
 }
 

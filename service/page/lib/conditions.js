@@ -48,7 +48,7 @@ const TESTS = {
 	is_type: (a, b) => typeOf(a) === b,
 };
 
-/** Return whether a comparison holds between two values, or null where the state lacks one of them. */
+/** Return whether a comparison holds between two values, or null if the state lacks one. */
 export function holds({ op, value = null }, left, right) {
 	if (op === "exists") return (left !== MISSING) === (value !== false);
 	return left === MISSING || right === MISSING ? null : TESTS[op](left, right);
@@ -56,7 +56,7 @@ export function holds({ op, value = null }, left, right) {
 
 const sides = ({ key, value, value_from }, lookup) => [lookup(key), value_from === undefined ? value : lookup(value_from)];
 
-/** Return whether a condition is true over a state; null where a key that it asks for is missing. */
+/** Return whether a condition is true over a state, or null if it lacks a key. */
 export function evaluate(condition, state) {
 	if (!condition) return true;
 	const parts = partsOf(condition);
@@ -80,7 +80,7 @@ export const asked = (condition, operands) =>
 
 export const edgesFrom = (definition, node) => own(definition.edges, node) ?? [];
 
-/** Return what a step's decision says of each edge that was asked, by the edge's index among all of its node. */
+/** Return what a step's decision says of each edge that was asked, by the edge's index. */
 export function cellsOf(definition, { node, decision: { reason, evaluated } }) {
 	const edges = edgesFrom(definition, node);
 	let at = -1;

@@ -1,4 +1,4 @@
-import { ROOT, add } from "./api.js";
+import { ROOT, at, set } from "./api.js";
 import { signal } from "./html.js";
 
 const UI = new URL("ui/", ROOT);
@@ -11,11 +11,7 @@ function here() {
 
 export const route = signal(here());
 
-export function href(parts, query = {}) {
-	const url = new URL(parts.map(encodeURIComponent).join("/"), UI);
-	url.search = String(query instanceof URLSearchParams ? query : new URLSearchParams(Object.entries(query).filter(([, value]) => value != null)));
-	return url.href;
-}
+export const href = (parts, query = {}) => at(`ui/${parts.map(encodeURIComponent).join("/")}`, query).href;
 
 export function go(url, replace = false) {
 	if (url === location.href) return;
@@ -25,10 +21,10 @@ export function go(url, replace = false) {
 
 /** Change parameters of this view's URL; null removes one. */
 export function setQuery(changes, replace = true) {
-	const query = new URLSearchParams(location.search);
-	for (const name of Object.keys(changes)) query.delete(name);
-	add(query, changes);
-	go(href(route.peek().parts, query), replace);
+	const url = new URL(href(route.peek().parts));
+	url.search = location.search;
+	set(url.searchParams, changes);
+	go(url.href, replace);
 }
 
 addEventListener("popstate", () => (route.value = here()));

@@ -1,7 +1,7 @@
 import { Numbered, at, cachedGraph, enc, get, parse, signal } from "lib";
 
 const REFRESH_MS = 400;
-/** How much longer than a refresh the rest after it is, so that the page of a long run leaves the server time. */
+/** The rest after a refresh, in durations of it: a long run leaves the server time. */
 const REST_FACTOR = 9;
 const RETRY_MS = 1500;
 const STATES_MAX = 40;
