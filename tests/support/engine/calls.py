@@ -35,7 +35,7 @@ COMMAND = (
     "from service.engine.isolation.main import serve; from tests.support.engine.hostile import TOOLS; "
     "serve(lambda _: TOOLS)",
 )
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 GRAPH = read_graph({"start_node": "a", "nodes": {"a": "tool"}}, ["tool"])
 
 
