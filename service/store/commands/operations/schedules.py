@@ -76,7 +76,7 @@ class ScheduleCommands:
         A schedule whose times stay the same keeps its next tick. One that is paused stays so.
         """
 
-        def set_(transaction: Transaction) -> Executed[bool | NotFound]:
+        def set_(transaction: Transaction) -> Executed[bool | Conflict | NotFound]:
             if graph_of(transaction, plan.graph_id, plan.graph_name) is None:
                 return Executed(NotFound("graph", (plan.graph_id or plan.graph_name or "")[:100]))
             is_new = _set(transaction, name, plan)
