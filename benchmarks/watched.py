@@ -28,8 +28,8 @@ from websockets.exceptions import ConnectionClosed
 BUSY = 50
 LINES_PER_S = 1000
 LIST_EVERY_S, COUNTS_EVERY_S = 2.0, 6.0
-REFRESH_S, REST_FACTOR = 0.4, 9
-"""As `REFRESH_MS` and `REST_FACTOR` of `service/page/lib/run.js`."""
+REFRESH_S, REST_FACTOR, REST_S_MAX = 0.4, 9, 5.0
+"""As `REFRESH_MS`, `REST_FACTOR` and `REST_MS_MAX` of `service/page/lib/run.js`."""
 TOOLS = """
 import asyncio
 
@@ -153,7 +153,7 @@ async def show_run(client: httpx.AsyncClient, at: str, run_id: str) -> None:
             step = run.json()["step"]
             await client.get(f"/runs/{run_id}/steps?after_step={step - 12}&limit=12")
             arrived.clear()
-            await asyncio.sleep(max(REFRESH_S, REST_FACTOR * (time.monotonic() - begun)))
+            await asyncio.sleep(min(REST_S_MAX, max(REFRESH_S, REST_FACTOR * (time.monotonic() - begun))))
 
 
 if __name__ == "__main__":

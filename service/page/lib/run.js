@@ -3,6 +3,7 @@ import { Numbered, at, cachedGraph, enc, get, parse, signal } from "lib";
 const REFRESH_MS = 400;
 /** The rest after a refresh, in durations of it: a long run leaves the server time. */
 const REST_FACTOR = 9;
+const REST_MS_MAX = 5000;
 const RETRY_MS = 1500;
 const STATES_MAX = 40;
 export const isOver = (status) => ["completed", "failed", "cancelled"].includes(status);
@@ -38,7 +39,7 @@ export class RunModel {
 			Object.entries({ run, why, path, error: null }).forEach(([name, value]) => (this[name].value = value));
 			this.lastSeq.value = Math.max(this.lastSeq.peek(), run.last_seq);
 			this.seen ??= run.last_seq;
-			this.restMs = Math.max(REFRESH_MS, REST_FACTOR * (performance.now() - begun));
+			this.restMs = Math.min(REST_MS_MAX, Math.max(REFRESH_MS, REST_FACTOR * (performance.now() - begun)));
 			this.#connect();
 		} catch (error) {
 			this.error.value = error;
@@ -71,7 +72,9 @@ export class RunModel {
 		};
 		this.socket.onclose = ({ code }) => {
 			this.socket = null;
-			this.#soon();
+			clearTimeout(this.timer);
+			this.timer = null;
+			this.#soon(REFRESH_MS);
 			this.link.value = code === 1000 ? "over" : "connecting";
 		};
 	}
