@@ -270,7 +270,7 @@ def inject(kind: str, clean: Table, chance: random.Random) -> tuple[str, dict[tu
                 rows[one][place], rows[other][place] = rows[other][place], rows[one][place]
     elif kind == "shifted":
         for row in chosen:
-            truth |= {(row, place): cell for place, cell in enumerate(rows[row])}
+            truth |= {(row, place): cell if place else "" for place, cell in enumerate(rows[row])}
             rows[row] = [*rows[row][1:], ""]
     elif kind == "repeated row":
         for row in chosen:
@@ -288,7 +288,7 @@ def inject(kind: str, clean: Table, chance: random.Random) -> tuple[str, dict[tu
     return text, truth
 
 
-def injected(_arguments: argparse.Namespace) -> None:
+def injected(arguments: argparse.Namespace) -> None:
     clean: dict[str, Table] = {}
     for name, content in packaged():
         if content and name.rpartition("/")[2] in BASES:
@@ -302,7 +302,7 @@ def injected(_arguments: argparse.Namespace) -> None:
     print(f"{len(clean)} tables: {', '.join(clean)}")
     heads = " ".join(f"{key:>7}" for key in ("errors", "changed", "right", "flagged"))
     print(f"{'kind':16} {heads} {'precision':>10} {'recall':>7} {'seen':>6}")
-    for kind in KINDS:
+    for kind in arguments.kind or KINDS:
         counts: Counter[str] = Counter()
         for table in clean.values():
             counts += _judged(kind, table)
@@ -352,6 +352,7 @@ def main() -> None:
     command.add_argument("folder", type=Path)
     command.set_defaults(run=truth)
     command = commands.add_parser("injected")
+    command.add_argument("--kind", action="append", choices=KINDS, help="repeatable; by default all kinds")
     command.set_defaults(run=injected)
     arguments = parser.parse_args()
     arguments.run(arguments)

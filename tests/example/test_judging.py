@@ -37,6 +37,7 @@ def test_a_placeholder_among_numbers_dates_or_other_words_becomes_missing(from_c
         ("null", ["void", "zero", "some"]),
         ("None", ["Rural", "Urban"]),
         ("none", ["1", "2", "3"]),
+        ("empty", ["1", "2", "3"]),
         ("Unknown", ["Male", "Female"]),
         ("-", ["+", "±"]),
         ("-", ["A", "B", "C"]),
@@ -239,6 +240,40 @@ def test_a_value_in_the_cell_beside_its_own_is_put_back(from_csv: Start) -> None
     rows = [f"{city},{state}" for city, state in cities] + ["Portland OR,", "Denver CO,", "Austin TX,", "Boise CO,"]
     walk = from_csv("city,state\n" + "\n".join(rows) + "\n").to_the_end()
     assert walk.cleaned()[-4:] == [["Portland", "OR"], ["Denver", "CO"], ["Austin", "TX"], ["Boise", "CO"]]
+
+
+def test_a_date_that_does_not_exist_is_mended_where_each_day_follows_the_one_before(from_csv: Start) -> None:
+    days = [f"2024-03-{day:02}" for day in range(1, 31)]
+    walk = from_csv(one_column([*days[:8], "2024-02-30", "2024-02-31", *days[10:]])).to_the_end()
+    assert walk.column("v") == days
+    days = [f"2024-03-{day * 7 % 30 + 1:02}" for day in range(30)]
+    assert mended(from_csv, [*days[:8], "2024-02-30", *days[9:]])[8] == "2024-02-30"
+
+
+def rows_of_four() -> list[list[str]]:
+    return [[f"k{n}", f"{n * 37}", ["red", "green"][n % 2], f"2024-01-{n % 28 + 1:02}"] for n in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("shifted", "right"),
+    [
+        (["88", "red", "2024-01-05", ""], ["", "88", "red", "2024-01-05"]),
+        (["", "k9", "88", "red"], ["k9", "88", "red", ""]),
+        (["k9", "88", "red", ""], ["k9", "88", "red", ""]),
+        (["k9", "88", "2024-01-05", ""], ["k9", "88", "2024-01-05", ""]),
+    ],
+)
+def test_a_row_that_stands_one_column_aside_is_put_back(from_csv: Start, shifted: list[str], right: list[str]) -> None:
+    rows = [*rows_of_four(), shifted]
+    walk = from_csv("key,amount,colour,day\n" + "".join(f"{','.join(row)}\n" for row in rows)).to_the_end()
+    assert walk.cleaned() == [*rows_of_four(), right]
+
+
+def test_a_word_typed_with_the_caps_lock_on_is_mended(from_csv: Start) -> None:
+    names = [f"{letter}{end}" for letter in "ABCDEFGH" for end in ("nna", "ertram", "lara")]
+    assert mended(from_csv, [*names, "mATILDA"]) == [*names, "Matilda"]
+    assert mended(from_csv, [*names[:5], "mATILDA"]) == [*names[:5], "mATILDA"]
+    assert mended(from_csv, [*names, "mRNA", "MATILDA"]) == [*names, "mRNA", "MATILDA"]
 
 
 @pytest.mark.parametrize(

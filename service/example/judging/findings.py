@@ -15,6 +15,7 @@ class Kind(StrEnum):
     SPACE = "space"
     PLACEHOLDER = "placeholder"
     FORMAT = "format"
+    SEQUENCE = "sequence"
     SHIFTED = "shifted"
     SPELLING = "spelling"
     DEPENDENCY = "dependency"

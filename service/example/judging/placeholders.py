@@ -13,13 +13,12 @@ from service.example.judging.findings import Flag, Judgement, Kind, Repair, show
 from service.example.tables.columns import Facts
 
 WORDS = (
-    "na", "nan", "nat", "null", "nil", "none", "missing", "unknown", "tbd", "undefined", "unavailable", "empty",
-    "blank", "unspecified",
+    "na", "nan", "nat", "null", "nil", "none", "missing", "unknown", "tbd", "undefined", "unavailable",
 )  # fmt: skip
 MARKED = (
     "n/a", "#n/a", "n.a.", "n.a", "<na>", "(na)", "[na]", "<null>", "(null)", "[null]", "\\n", "#null!", "#value!",
     "#ref!", "#div/0!", "#name?", "#num!", "#n/a n/a", "not available", "no data", "not applicable", "n/d", "#n/d",
-    "k.a.", "k. a.", "(none)", "<none>", "(blank)", "not reported", "not specified", "not known",
+    "k.a.", "k. a.",
 )  # fmt: skip
 """Placeholders with a mark or a space that real values rarely have."""
 MARKS = (
@@ -27,12 +26,15 @@ MARKS = (
     "~", "·",
 )  # fmt: skip
 INFINITIES = ("inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
-LEXICON = (*WORDS, *MARKED, *MARKS, *INFINITIES)
+STATEMENTS = (
+    "empty", "blank", "(blank)", "unspecified", "(none)", "<none>", "not reported", "not specified", "not known",
+)  # fmt: skip
+"""Words that say more than that a value is missing."""
+LEXICON = (*WORDS, *MARKED, *MARKS, *INFINITIES, *STATEMENTS)
 CHARS_MAX = 14
 
 VAGUE = (
-    "none", "nil", "undefined", "unavailable", "not applicable", "unknown", "missing", "tbd", "no data", "empty",
-    "blank", "unspecified", "(none)", "<none>", "not reported", "not specified", "not known",
+    "none", "nil", "undefined", "unavailable", "not applicable", "unknown", "missing", "tbd", "no data",
 )  # fmt: skip
 """Words that may be real answers, such as an unknown gender."""
 ZERO = ("none", "nil")
@@ -50,7 +52,9 @@ def judge_placeholders(facts: Facts, hits: Sequence[tuple[str, int]], others: Se
     typed = _type(facts, count)
     for text, n in hits:
         word = text.strip().casefold()
-        if typed:
+        if word in STATEMENTS:
+            why = "it may be an answer of its own"
+        elif typed:
             why = _among_typed(word, n, count)
             evidence = f"the column holds {typed}s ({count:,} of them), and {shown(text)} is none"
         else:

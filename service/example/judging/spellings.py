@@ -34,6 +34,8 @@ LONG_LETTERS = 12
 LETTERS_A_SLIP = 6
 """The number of letters of a text for each letter that may be wrong."""
 STYLE_SHARE = 0.9
+INVERTED_MIN, INVERTED_AMONG = 4, 20
+"""The fewest capitals of a word whose case is exchanged, and the fewest texts that show the case of the column."""
 OWN_SHARE = 0.9
 SHARED_MIN = 0.5
 SHARED_PURE = 0.98
@@ -85,6 +87,28 @@ def judge_spellings(db: Connection, judged: Sequence[Facts], all_columns: Sequen
         else:
             found.flags.append(Flag(pair.column, None, pair.rare, Kind.SPELLING, f"{reason}; {doubt}"))
     return found
+
+
+def judge_inverted(db: Connection, judged: Sequence[Facts]) -> Judgement:
+    """Judge words typed with the caps lock on, such as lONDON, among texts that begin with a capital."""
+    texts = [facts.column for facts in judged if facts.type == TEXT]
+    rows = db.execute(
+        rf"""SELECT col, value, capitalised, total FROM (
+            SELECT col, value, sum(n) FILTER (regexp_matches(value, '^\p{{Lu}}\p{{Ll}}')) OVER c AS capitalised,
+                sum(n) OVER c AS total
+            FROM spelled WHERE col IN ({literals(texts) or "NULL"}) WINDOW c AS (PARTITION BY col))
+        WHERE regexp_full_match(value, '\p{{Ll}}\p{{Lu}}{{{INVERTED_MIN},}}')
+        AND capitalised >= greatest({INVERTED_AMONG}, {STYLE_SHARE} * total) ORDER BY col, value"""
+    ).fetchall()
+    return Judgement(
+        [
+            Repair(
+                col, None, text, text.swapcase(), Kind.SPELLING,
+                f"capitals and small letters are exchanged; {capitalised:,} of {total:,} texts begin with a capital",
+            )
+            for col, text, capitalised, total in rows
+        ]
+    )  # fmt: skip
 
 
 def _has_names(facts: Facts) -> bool:

@@ -17,14 +17,17 @@ from service.example.judging.findings import Flag, Judgement, Kind, Repair
 from service.example.judging.numbers import judge_numbers, read_number
 from service.example.judging.outliers import fence, few
 from service.example.judging.placeholders import CHARS_MAX, LEXICON, judge_placeholders
+from service.example.judging.rows import judge_rows
+from service.example.judging.sequences import judge_sequence
 from service.example.judging.shifted import judge_shifted
-from service.example.judging.spellings import judge_spellings
+from service.example.judging.spellings import judge_inverted, judge_spellings
 from service.example.tables.columns import DATE, INTEGER, MOMENT, PLAIN, SCIENTIFIC, TEXT, ZONED, Facts, make_values
 from service.example.tables.database import Connection, has_outer_space, literal, literals
 
 OTHERS_MAX = 300
 TEXTS_MAX = 1_000_000
 LOOSE_MIN = 0.9
+SEQUENCE_MIN = 0.9
 FILL_DISTINCT_MAX = 50
 FILL_SHARE_MAX = 0.5
 FILL_FROM = 8
@@ -53,8 +56,16 @@ class Judge:
 
     def judge(self) -> Judgement:
         """Return all findings; a column gets repairs of a later kind only if no earlier kind is left in it."""
-        found = self._surfaces()
-        for kind in (self._formats, self._shifted, self._spellings, self._dependencies, self._allowed):
+        found = Judgement() if self.keep else judge_rows(self.db, self.columns, self.row_count)
+        for kind in (
+            self._surfaces,
+            self._formats,
+            self._sequences,
+            self._shifted,
+            self._spellings,
+            self._dependencies,
+            self._allowed,
+        ):
             found.add(kind(self._settled(found)))
         if "duplicates" in self.allow and not found.repairs:
             found.add(self._duplicates())
@@ -79,16 +90,17 @@ class Judge:
                 texts[col].append((value, n))
         return texts
 
-    def _surfaces(self) -> Judgement:
+    def _surfaces(self, settled: Sequence[Facts]) -> Judgement:
         """Judge surrounding space and placeholders."""
         found = Judgement()
         for col, value, bare in self.db.execute(
-            f"SELECT col, value, bare FROM spelled WHERE {has_outer_space('value')} ORDER BY col, value"
+            f"""SELECT col, value, bare FROM spelled WHERE {has_outer_space("value")}
+            AND col IN ({literals(facts.column for facts in settled) or "NULL"}) ORDER BY col, value"""
         ).fetchall():
             found.repairs.append(Repair(col, None, value, bare or None, Kind.SPACE, "space around a text says nothing"))
         is_word = f"length(bare) <= {CHARS_MAX} AND lower(bare) IN ({literals(LEXICON)})"
-        hits = self._texts(f"value = bare AND {is_word}", [facts for facts in self.columns if facts.present])
-        columns = [facts for facts in self.columns if facts.column in hits]
+        hits = self._texts(f"value = bare AND {is_word}", settled)
+        columns = [facts for facts in settled if facts.column in hits]
         for facts in columns:
             others = self._texts(f"NOT ({is_word})", [facts], OTHERS_MAX).get(facts.column, [])
             found.add(judge_placeholders(facts, hits[facts.column], others))
@@ -120,11 +132,24 @@ class Judge:
                     found.add(judge(facts, texts[facts.column]))
         return found
 
+    def _sequences(self, settled: Sequence[Facts]) -> Judgement:
+        """Judge the dates that do not exist."""
+        found = Judgement()
+        for facts in settled:
+            # Nearly all texts are dates, and the form of a date is that of a date that exists.
+            if SEQUENCE_MIN * facts.present <= facts.date < facts.present:
+                found.add(judge_sequence(self.db, facts))
+        return found
+
     def _shifted(self, settled: Sequence[Facts]) -> Judgement:
         return judge_shifted(self.db, settled, self.row_count)
 
     def _spellings(self, settled: Sequence[Facts]) -> Judgement:
-        return judge_spellings(self.db, settled, settled)
+        found = judge_spellings(self.db, settled, settled)
+        known = {(repair.column, repair.before) for repair in found.repairs}
+        inverted = judge_inverted(self.db, settled).repairs
+        found.repairs += [repair for repair in inverted if (repair.column, repair.before) not in known]
+        return found
 
     def _dependencies(self, settled: Sequence[Facts]) -> Judgement:
         ready = candidates(settled, self.row_count)
