@@ -52,6 +52,7 @@ def judge_placeholders(facts: Facts, hits: Sequence[tuple[str, int]], others: Se
     typed = _type(facts, count)
     for text, n in hits:
         word = text.strip().casefold()
+        why: str | None
         if word in STATEMENTS:
             why = "it may be an answer of its own"
         elif typed:
