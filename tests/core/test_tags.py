@@ -21,6 +21,9 @@ from service.core.syntax.tags import tag_of
         ("::", "", ":"),
         (":", "", ""),
         (r"\::", ":", ""),
+        (r"\!a:b", "!a", "b"),
+        (r"a!b:c", "a!b", "c"),
+        (r"\\!a:b", r"\!a", "b"),
         ("a\nb:c\nd", "a\nb", "c\nd"),
     ],
 )
@@ -33,7 +36,8 @@ def test_without_one_there_is_no_tag(text: str) -> None:
     assert tag_of(text) is None
 
 
-@given(st.text(alphabet="a:\\"), st.text(alphabet="a:\\"))
+@given(st.text(alphabet="a:!\\"), st.text(alphabet="a:!\\"))
 def test_every_tag_can_be_written(key: str, value: str) -> None:
-    written = key.replace("\\", "\\\\").replace(":", "\\:")
+    written = key.replace("\\", "\\\\").replace(":", "\\:").replace("!", "\\!")
+    assert not written.startswith("!")
     assert tag_of(f"{written}:{value}") == (key, value)

@@ -32,7 +32,8 @@ def _time_filter(description: str) -> Any:
 Tag = Annotated[str, AfterValidator(check_tag), Field(json_schema_extra={"pattern": "^[^\0]*:[^\0]*$"})]
 _TAGS = (
     r"`key:value`: runs with this tag; repeatable, all must match. `!key:value` excludes runs. The first colon ends "
-    r"the key. A colon in the key is written `\:`, and a backslash before a colon or another backslash is written `\\`."
+    r"the key. A colon in the key is written `\:`, an exclamation mark at its beginning `\!`, and a backslash before "
+    r"one of these or another backslash `\\`."
 )
 
 

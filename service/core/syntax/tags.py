@@ -1,7 +1,7 @@
 r"""The syntax of a tag in a filter: `key:value`, where the first colon ends the key.
 
-In the key, a colon is written `\:`, and a backslash before a colon or a backslash is written `\\`. The value has no
-escapes.
+In the key, a colon is written `\:`, and a backslash before a colon, an exclamation mark or a backslash is written `\\`.
+An exclamation mark at the beginning, which would exclude runs in a filter, is written `\!`. The value has no escapes.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_WRITTEN = re.compile(r"((?:\\[\\:]|\\(?![\\:])|[^\\:])*):(.*)", re.DOTALL)
-_ESCAPE = re.compile(r"\\([\\:])")
+_WRITTEN = re.compile(r"((?:\\[\\:!]|\\(?![\\:!])|[^\\:])*):(.*)", re.DOTALL)
+_ESCAPE = re.compile(r"\\([\\:!])")
 
 
 class Tag(NamedTuple):
