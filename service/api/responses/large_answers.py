@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from anyio import CapacityLimiter
 
 LARGE_BYTES_MIN = 2**20
-HELD_BYTES_MAX = 128 * 2**20
+HELD_BYTES_MAX = 64 * 2**20
 """The most bytes that all large answers in progress may hold together. A single answer may be larger."""
 WRITERS_MAX = 4
 """How many large answers are written at a time, each on a thread."""

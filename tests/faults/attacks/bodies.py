@@ -104,8 +104,9 @@ def uploads(target: Target) -> None:
             raw.sendall(head + header.encode())
             left = CSV_BYTES - len(header)
             while left and not target.is_over:
-                left -= len(piece[:left])
-                raw.sendall(piece[:left])
+                sent = piece[:left]
+                raw.sendall(sent)
+                left -= len(sent)
             if not left:
                 target.answers[int(raw.recv(100).split()[1])] += 1
 

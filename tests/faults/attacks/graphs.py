@@ -58,8 +58,8 @@ def long_names(target: Target) -> None:
 
 
 def compared_arrays(target: Target) -> None:
-    """Runs that compare an array of 60,000 elements with another 500 times at each step."""
-    array = list(range(60_000))
+    """Runs that compare an array of 30,000 elements with another 500 times at each step."""
+    array = list(range(30_000))
     compare = {"key": "b", "op": "==", "value_from": "a"}
     member = {"key": "a", "op": "in", "value_from": "c"}
     condition = {"any": [{"not": compare}, member] * 250}
