@@ -40,7 +40,9 @@ class LogQueries:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
-    async def page(self, run_id: str, after_seq: int, limit: int) -> tuple[list[LineRecord], int, bool]:
+    async def page(
+        self, run_id: str, after_seq: int, limit: int, bytes_max: int = PAGE_BYTES_MAX
+    ) -> tuple[list[LineRecord], int, bool]:
         """Return lines after `after_seq`, the run's last `seq`, and whether the run is over.
 
         There are fewer than `limit` lines if there are no more, or if they are large. Raises NotFound.
@@ -49,20 +51,22 @@ class LogQueries:
             run = await snapshot.one(_LAST_SEQ, run_id=run_id)
             if run is None:
                 raise NotFound("run", run_id)
-            lines = await page_of_lines(snapshot, run_id, after_seq, run.last_seq, limit)
+            lines = await page_of_lines(snapshot, run_id, after_seq, run.last_seq, limit, bytes_max)
         return lines, run.last_seq, run.status in OVER
 
 
-async def page_of_lines(snapshot: Snapshot, run_id: str, after_seq: int, last_seq: int, limit: int) -> list[LineRecord]:
-    """Return lines of a run that has `last_seq`, up to PAGE_BYTES_MAX, but at least one if there is one."""
+async def page_of_lines(
+    snapshot: Snapshot, run_id: str, after_seq: int, last_seq: int, limit: int, bytes_max: int = PAGE_BYTES_MAX
+) -> list[LineRecord]:
+    """Return lines of a run that has `last_seq`, up to `bytes_max`, but at least one if there is one."""
     last = min(last_seq, after_seq + limit)
     if last <= after_seq:
         return []
-    if last - after_seq > UNMEASURED_LINES_MAX:
+    if last - after_seq > max(1, UNMEASURED_LINES_MAX * bytes_max // PAGE_BYTES_MAX):
         between = {"run_id": run_id, "after_seq": after_seq, "last_seq": last}
         total = await snapshot.one(BYTES_OF_LINES, **between)
-        if total is not None and (total[0] or 0) > PAGE_BYTES_MAX:
-            last = cut(await snapshot.all(SIZES_OF_LINES, **between), after_seq + 1, last)
+        if total is not None and (total[0] or 0) > bytes_max:
+            last = cut(await snapshot.all(SIZES_OF_LINES, **between), after_seq + 1, last, bytes_max)
     rows = await snapshot.all(LINES_AFTER, run_id=run_id, after_seq=after_seq, limit=last - after_seq)
     return [line_record(row) for row in rows]
 

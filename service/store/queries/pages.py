@@ -49,15 +49,15 @@ def _is_time(text: str) -> bool:
     return True
 
 
-def cut(sizes: Iterable[tuple[int, int]], first: int, last: int) -> int:
-    """Return the highest number up to `last` at which a page stays within PAGE_BYTES_MAX; at least `first`.
+def cut(sizes: Iterable[tuple[int, int]], first: int, last: int, bytes_max: int = PAGE_BYTES_MAX) -> int:
+    """Return the highest number up to `last` at which a page stays within `bytes_max`; at least `first`.
 
     `sizes` are pairs of a number and a size in bytes.
     """
     total = 0
     for number, length in sorted(map(tuple, sizes)):
         total += length
-        if total > PAGE_BYTES_MAX and number > first:
+        if total > bytes_max and number > first:
             return number - 1
     return last
 

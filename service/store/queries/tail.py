@@ -23,6 +23,8 @@ from service.store.queries.log_lines import LogQueries, line_record
 from service.store.rows.records import LineRecord
 
 PAGE_LINES_MAX = 500
+PAGE_BYTES_MAX = 2**16
+"""Bytes of a page, which a tail holds while its reader does not read. A single line may be larger."""
 POLL_S = 1.0
 """The longest wait for an event. A lost event costs no more than this."""
 TOGETHER_MAX = 200
@@ -93,10 +95,10 @@ class Tails:
                 while not gone(woken):
                     woken.clear()
                     seen = await (self._page(run_id, after_seq) if behind else self._together.read(run_id, after_seq))
-                    behind = len(seen.lines) >= TOGETHER_LINES_MAX
                     if seen.lines:
                         after_seq = seen.lines[-1].seq
                         yield seen.lines
+                    behind = after_seq < seen.last_seq if behind else len(seen.lines) >= TOGETHER_LINES_MAX
                     # No lines although there should be some: they were deleted, and another read would not help.
                     if after_seq >= seen.last_seq or not seen.lines:
                         if seen.over:
@@ -114,7 +116,7 @@ class Tails:
         await self._together.close()
 
     async def _page(self, run_id: str, after_seq: int) -> Seen:
-        lines, last_seq, over = await self._logs.page(run_id, after_seq, PAGE_LINES_MAX)
+        lines, last_seq, over = await self._logs.page(run_id, after_seq, PAGE_LINES_MAX, PAGE_BYTES_MAX)
         return Seen(last_seq, over, lines)
 
 

@@ -126,6 +126,18 @@ async def test_a_tail_reads_long_logs_page_by_page(database: Database) -> None:
         assert await seen(store, "r") == list(range(1, 1204))
 
 
+async def test_a_tail_holds_few_bytes_of_large_lines(database: Database) -> None:
+    """Hundreds of readers that do not read hold a page each."""
+    async with opened(database) as store:
+        claimed = await started(store)
+        lines = [Line(Event.LOG, "m", data='{"x":"' + "y" * size + '"}') for size in [100, 20_000, 64_000, 10] * 15]
+        assert await asyncio.wrap_future(store.logs.append(claimed.lease, lines))
+        await commit(store, claimed.lease, success(claimed.run, n=1000))
+        pages = [page async for page in store.tails.lines("r", 0, gone=lambda _: False)]
+        assert [line.seq for page in pages for line in page] == list(range(1, 64))
+        assert max(sum(len(line.data) for line in page) for page in pages if len(page) > 1) <= 2**16
+
+
 async def test_a_tail_finds_lines_without_any_hint(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.store.queries.tail.POLL_S", 0.01)
 
