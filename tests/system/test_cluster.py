@@ -58,23 +58,16 @@ def held(server: Server, run_id: str, attempt: int = 1) -> int:
 
 
 def test_runs_go_on_a_cluster_whatever_dies(tmp_path: Path) -> None:
-    tools = tmp_path / "heavy.py"
-    tools.write_text(TOOLS)
+    (tmp_path / "heavy.py").write_text(TOOLS)
     with dask(tmp_path, "one") as cluster:
         settings = {"RUNGRAPH_CLUSTER": cluster.address, "RUNGRAPH_LEASE_SECONDS": "1"}
-        with serving(tmp_path, tools=[tools], **settings) as server:
-            child = server.create(on_cluster("square"))
-            node = {"graph": child, "for_each": "items", "into": "squares"}
-            joined = server.follow(
-                server.run(server.create({"start_node": "m", "nodes": {"m": node}}), items=[*range(20)])
-            )
-            assert [each["square"] for each in joined["state"]["squares"]] == [number**2 for number in range(20)]
-
+        with serving(tmp_path, tools=[tmp_path / "heavy.py"], **settings) as server:
+            spread_over_elements(server)
             run_id = server.run(server.create(on_cluster("hold", metadata={"until": str(tmp_path / "go")})))
             pid = held(server, run_id)
             explained = why(server, run_id)
             assert "on the worker one (tcp://127.0.0.1:" in explained["because"]
-            assert explained["worker"]["worker"] == "one"
+            assert explained["worker"]["name"] == "one"
 
             cluster.kill_worker("one")
             until_dead(pid)
@@ -85,7 +78,7 @@ def test_runs_go_on_a_cluster_whatever_dies(tmp_path: Path) -> None:
             server.kill()
             until_dead(second)
 
-        with serving(tmp_path, tools=[tools], **settings) as server:
+        with serving(tmp_path, tools=[tmp_path / "heavy.py"], **settings) as server:
             third = held(server, run_id, attempt=3)
             cluster.kill_scheduler()
             until_dead(third)
@@ -93,13 +86,20 @@ def test_runs_go_on_a_cluster_whatever_dies(tmp_path: Path) -> None:
             assert server.call("GET", f"/graph/state/{run_id}").json()["status"] == "running"
             cluster.start_scheduler()
             cluster.start_worker("three")
-            fourth = held(server, run_id, attempt=4)
-            assert is_alive(fourth)
+            assert is_alive(held(server, run_id, attempt=4))
             (tmp_path / "go").touch()
             ended = server.follow(run_id)
             assert (ended["status"], ended["state"], ended["step"]) == ("completed", {"done": True}, 1)
             assert server.call("GET", f"/runs/{run_id}/files/done.txt").text == "done"
             assert [line["seq"] for line in lines(server, run_id)] == [*range(1, ended["last_seq"] + 1)]
+
+
+def spread_over_elements(server: Server) -> None:
+    """Results come back in the order of the elements."""
+    node = {"graph": server.create(on_cluster("square")), "for_each": "items", "into": "squares"}
+    graph_id = server.create({"start_node": "m", "nodes": {"m": node}})
+    joined = server.follow(server.run(graph_id, items=[*range(20)]))
+    assert [each["square"] for each in joined["state"]["squares"]] == [number**2 for number in range(20)]
 
 
 def test_a_server_without_a_cluster_refuses_such_graphs_and_leaves_such_runs(tmp_path: Path) -> None:

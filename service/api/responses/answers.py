@@ -329,11 +329,18 @@ class LastDecision(Decision):
     node: str | None
 
 
+class ClusterWorker(StrictModel):
+    name: str
+    address: str
+    dashboard: Omittable[str] = omittable("The address of the cluster's dashboard, if it has one.")
+
+
 class Why(StrictModel):
     status: Status
     because: str = Field(description="One sentence for people.")
     waiting_for: Omittable[NamedWait | ChildrenWait | TimedWait] = omittable("What the run waits for, if it waits.")
     due_at: Omittable[str] = omittable("When the wait ends at the latest, if it has such a time.")
+    worker: Omittable[ClusterWorker] = omittable("The worker of the cluster that calls the tool, if one does.")
     last_decision: LastDecision | None
     attempts: list[Attempt] = Field(
         description="The failed attempts of the next step; of a finished run, those of the last one."

@@ -23,8 +23,10 @@ def explain(why: WhyRecord) -> dict[str, Any]:
         answer["waiting_for"] = _waiting_for(wait)
         if wait.due_at is not None:
             answer["due_at"] = wait.due_at
-    if (place := _on_cluster(why)) is not None and "worker" in place:
-        answer["worker"] = place
+    match _on_cluster(why):
+        case {"worker": name, "address": address, **rest}:
+            dashboard = {"dashboard": rest["dashboard"]} if "dashboard" in rest else {}
+            answer["worker"] = {"name": name, "address": address, **dashboard}
     answer["last_decision"] = last and {"step": last.step, "node": last.node, **texts.decision(last)}
     answer["attempts"] = texts.attempts(why.attempts)
     return answer

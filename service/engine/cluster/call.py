@@ -15,6 +15,9 @@ from service.engine.lines import LineBuffer, fitted
 ARRIVE_S = 10.0
 """How long to wait for lines that were sent before the end of their call."""
 
+OVERDUE_S = 30.0
+"""How long after the timeout to wait for the worker to enforce it."""
+
 
 class Lost(NamedTuple):
     """The worker that makes the call has died or left the cluster."""
@@ -83,8 +86,8 @@ class ClusterCall:
                     self._arrived.set()
 
     async def finish(self, answer: Ended) -> bool:
-        """Take the last lines. Return whether the answer is that of the execution which has begun first."""
-        if answer.execution != self._execution:
+        """Take the last lines. Return whether the answer is that of the execution which has begun, if one has."""
+        if self.has_begun and answer.execution != self._execution:
             return False
         try:
             async with asyncio.timeout(ARRIVE_S):
@@ -106,7 +109,7 @@ class ClusterCall:
         link = {"dashboard": dashboard} if dashboard else {}
         self.note(f"called on the worker {self._name} ({address})", {"worker": self._name, "address": address, **link})
         if (timeout_s := self.request.timeout_s) is not None:
-            asyncio.get_running_loop().call_later(timeout_s + ARRIVE_S, self.end, Overdue())
+            asyncio.get_running_loop().call_later(timeout_s + OVERDUE_S, self.end, Overdue())
 
     def _keep(self, lines: Any) -> None:
         now = time.monotonic()

@@ -85,7 +85,7 @@ class _Execution:
         """Make the call, in another process if one dies before it begins."""
         request = self._request
         message = self._message()
-        self._send({"kind": "begun", "name": str(self._worker.name), "address": self._worker.address})
+        has_begun = False
         because = ""
         for _ in range(TRIES):
             process = _tools.take(request.tools, request.arguments, state_bytes_max=message[-2])
@@ -94,6 +94,9 @@ class _Execution:
                 if (refusal := self._wait(process.started)) is not None:
                     where = f"the worker {self._worker.name} ({self._worker.address})"
                     return Failed("tool_error", f"the tools cannot be loaded on {where}: {refusal}")
+                if not has_begun:
+                    has_begun = True
+                    self._send({"kind": "begun", "name": str(self._worker.name), "address": self._worker.address})
                 late = Failed("timeout", f"the tool took longer than {request.timeout_s} s")
                 call = ProcessCall(message, self._lines, request.timeout_s, late)
                 process.call(call)

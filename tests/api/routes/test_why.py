@@ -170,6 +170,18 @@ def told(status: str, wait: WaitRecord | None = None, **known: Any) -> WhyRecord
         ),
         (told("running", blocked_by='{"blocked_by":null}'), "A server runs node 'b' as step 2."),
         (told("running", blocked_by='{"blocked_by":[{"run_id":1}]}'), "A server runs node 'b' as step 2."),
+        (
+            told("running", on_cluster='{"cluster":{"worker":"w1","address":"tcp://h:1"}}'),
+            "A server runs node 'b' as step 2, on the worker w1 (tcp://h:1).",
+        ),
+        (
+            told("running", on_cluster='{"cluster":{"waits_for":"the cluster tcp://h:8786 (refused)"}}'),
+            "A server runs node 'b' as step 2, and waits for the cluster tcp://h:8786 (refused).",
+        ),
+        *(
+            (told("running", on_cluster=odd), "A server runs node 'b' as step 2.")
+            for odd in ('{"cluster":null}', '{"cluster":{"worker":1}}', '{"cluster":{"worker":"w1"}}', '{"cluster":[]}')
+        ),
         (told("waiting", WaitRecord("signal", "go", T, None)), "Node 'b' waits for the signal 'go'."),
         (
             told("waiting", WaitRecord("children", None, T, T, 1)),
