@@ -80,17 +80,17 @@ class Attempts:
     def attempt(
         self, run: Run, move: CallTool, lines: LineBuffer, carrier: Carrier, spans: RunSpans | None = None
     ) -> Coroutine[Any, Any, Outcome]:
-        """Call the tool of `move`, which is in `tools`, with a fresh copy of the state.
+        """Call the tool of `move`, which is in `tools` unless it is isolated, with a fresh copy of the state.
 
         Raise nothing but the cancel of the carrier.
         """
-        tool = self.tools[move.tool]
+        tool = self.tools.get(move.tool)
         attempt = Attempt(run, move, tool, lines, carrier, spans, self._runs_folder, self.state_bytes_max)
         return self._way(move, tool).call(attempt)
 
-    def _way(self, move: CallTool, tool: Tool) -> Way:
+    def _way(self, move: CallTool, tool: Tool | None) -> Way:
         if move.resources is not None and self._on_cluster is not None:
             return self._on_cluster
-        if move.isolate:
+        if move.isolate or tool is None:
             return self._in_process
         return self._on_loop if tool.is_async else self._on_thread

@@ -30,7 +30,8 @@ class Attempt(NamedTuple):
 
     run: Run
     move: CallTool
-    tool: Tool
+    tool: Tool | None
+    """None if only the process that calls it may have it."""
     lines: LineBuffer
     """Takes the lines that the tool writes."""
     carrier: Carrier
@@ -40,6 +41,7 @@ class Attempt(NamedTuple):
 
     def here(self) -> Call:
         """Return the call, for a way that makes it in this process."""
+        assert self.tool is not None
         call = Call(
             self.tool, self.run.id, self.run.state, self.move, self.lines, self.runs_folder, self.state_bytes_max
         )

@@ -154,7 +154,6 @@ def test_a_worker_that_dies_is_lost_and_so_is_the_scheduler(tmp_path: Path) -> N
         await asyncio.to_thread(until_dead, pid)
         waiting = begin(made, "place")
         await until_told(waiting, f"waits for the cluster {broken.address} (")
-        assert waiting.carrier.begun == 0
         waiting.task.cancel()
 
     with dask(tmp_path, "one") as broken, linked(broken.address) as link:
