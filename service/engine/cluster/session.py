@@ -69,7 +69,9 @@ class Session:
         except (Exception, asyncio.CancelledError) as error:
             if client is not None:
                 await _close(client)
-            if isinstance(error, NotConnected) or ((task := asyncio.current_task()) and task.cancelling()):
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise asyncio.CancelledError from error  # The link is being closed.
+            if isinstance(error, NotConnected):
                 raise
             raise NotConnected(f"{error}" or type(error).__name__) from error
 
