@@ -242,12 +242,11 @@ def test_a_value_in_the_cell_beside_its_own_is_put_back(from_csv: Start) -> None
     assert walk.cleaned()[-4:] == [["Portland", "OR"], ["Denver", "CO"], ["Austin", "TX"], ["Boise", "CO"]]
 
 
-def test_a_date_that_does_not_exist_is_mended_where_each_day_follows_the_one_before(from_csv: Start) -> None:
+def test_a_date_that_does_not_exist_is_flagged_even_where_its_neighbours_tell_it(from_csv: Start) -> None:
     days = [f"2024-03-{day:02}" for day in range(1, 31)]
-    walk = from_csv(one_column([*days[:8], "2024-02-30", "2024-02-31", *days[10:]])).to_the_end()
-    assert walk.column("v") == days
-    days = [f"2024-03-{day * 7 % 30 + 1:02}" for day in range(30)]
-    assert mended(from_csv, [*days[:8], "2024-02-30", *days[9:]])[8] == "2024-02-30"
+    walk = from_csv(one_column([*days[:8], "2024-02-30", *days[9:]])).to_the_end()
+    assert walk.column("v")[8] == "2024-02-30"
+    assert [flag[:3] for flag in walk.flags("format")] == [("9", "v", "2024-02-30")]
 
 
 def rows_of_four() -> list[list[str]]:
@@ -255,25 +254,32 @@ def rows_of_four() -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("shifted", "right"),
+    ("row", "is_aside"),
     [
-        (["88", "red", "2024-01-05", ""], ["", "88", "red", "2024-01-05"]),
-        (["", "k9", "88", "red"], ["k9", "88", "red", ""]),
-        (["k9", "88", "red", ""], ["k9", "88", "red", ""]),
-        (["k9", "88", "2024-01-05", ""], ["k9", "88", "2024-01-05", ""]),
+        (["88", "red", "2024-01-05", ""], True),
+        (["", "k9", "88", "red"], True),
+        (["k9", "88", "red", ""], False),
+        (["k9", "88", "2024-01-05", ""], False),
     ],
 )
-def test_a_row_that_stands_one_column_aside_is_put_back(from_csv: Start, shifted: list[str], right: list[str]) -> None:
-    rows = [*rows_of_four(), shifted]
+def test_a_row_that_stands_one_column_aside_is_flagged(from_csv: Start, row: list[str], is_aside: bool) -> None:
+    rows = [*rows_of_four(), row]
     walk = from_csv("key,amount,colour,day\n" + "".join(f"{','.join(row)}\n" for row in rows)).to_the_end()
-    assert walk.cleaned() == [*rows_of_four(), right]
+    assert walk.cleaned() == rows
+    flagged = [flag[2] for flag in walk.flags("shifted")]
+    assert flagged == ([value for value in row if value] if is_aside else [])
 
 
-def test_a_word_typed_with_the_caps_lock_on_is_mended(from_csv: Start) -> None:
+def test_a_word_typed_with_the_caps_lock_on_is_flagged(from_csv: Start) -> None:
     names = [f"{letter}{end}" for letter in "ABCDEFGH" for end in ("nna", "ertram", "lara")]
-    assert mended(from_csv, [*names, "mATILDA"]) == [*names, "Matilda"]
-    assert mended(from_csv, [*names[:5], "mATILDA"]) == [*names[:5], "mATILDA"]
-    assert mended(from_csv, [*names, "mRNA", "MATILDA"]) == [*names, "mRNA", "MATILDA"]
+    for cells, flagged in (
+        ([*names, "mATILDA"], ["mATILDA"]),
+        ([*names[:5], "mATILDA"], []),
+        ([*names, "mRNA", "MATILDA"], []),
+    ):
+        walk = from_csv(one_column(cells)).to_the_end()
+        assert walk.column("v") == cells
+        assert [flag[2] for flag in walk.flags("spelling")] == flagged
 
 
 @pytest.mark.parametrize(

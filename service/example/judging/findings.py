@@ -15,7 +15,6 @@ class Kind(StrEnum):
     SPACE = "space"
     PLACEHOLDER = "placeholder"
     FORMAT = "format"
-    SEQUENCE = "sequence"
     SHIFTED = "shifted"
     SPELLING = "spelling"
     DEPENDENCY = "dependency"

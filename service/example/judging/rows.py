@@ -1,7 +1,7 @@
 """Judge rows whose values all stand one column too far to the left or to the right.
 
-Such a row lacks its last value or its first. The table is the evidence: most of the row's values do not fit the column
-in which they stand, and every one fits the column beside it. The value that was pushed out is lost.
+Such a row lacks its last value or its first. Most of its values do not fit the column in which they stand, and every
+one fits the column beside it. They are flags: the value that was pushed out is lost, so the row cannot be mended.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
-from service.example.judging.findings import Judgement, Kind, Repair
+from service.example.judging.findings import Flag, Judgement, Kind
 from service.example.tables.columns import DATE, PLAIN, SCIENTIFIC, Facts
 from service.example.tables.database import Connection
 
@@ -40,7 +40,7 @@ def judge_rows(db: Connection, columns: Sequence[Facts], row_count: int) -> Judg
         if 0 < row_count - edge.present <= LACKING_SHARE_MAX * row_count:
             for row, cells in _rows_without(db, edge.column, step).items():
                 if _is_shifted(cells, classes, step):
-                    found.repairs += _moved(row, [value for value, _, _ in cells], step)
+                    found.flags += _flags(row, [value for value, _, _ in cells], step)
     return found
 
 
@@ -82,13 +82,9 @@ def _is_shifted(cells: Sequence[Cell], classes: Sequence[str], step: int) -> boo
     return misfits >= max(MISFITS_MIN, MISFIT_SHARE * values)
 
 
-def _moved(row: int, values: Sequence[str | None], step: int) -> list[Repair]:
+def _flags(row: int, values: Sequence[str | None], step: int) -> list[Flag]:
     side = "left" if step > 0 else "right"
-    evidence = f"the values of the row stand one column too far {side}: they fit the columns beside theirs"
-    repairs = []
-    for place, value in enumerate(values):
-        source = place - step
-        after = values[source] if 0 <= source < len(values) else None
-        if after != value:
-            repairs.append(Repair(place + 1, row, value, after, Kind.SHIFTED, evidence))
-    return repairs
+    reason = f"the values of the row stand one column too far {side}: they fit the columns beside theirs"
+    return [
+        Flag(place + 1, row, value, Kind.SHIFTED, reason) for place, value in enumerate(values) if value is not None
+    ]

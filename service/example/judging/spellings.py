@@ -100,15 +100,13 @@ def judge_inverted(db: Connection, judged: Sequence[Facts]) -> Judgement:
         WHERE regexp_full_match(value, '\p{{Ll}}\p{{Lu}}{{{INVERTED_MIN},}}')
         AND capitalised >= greatest({INVERTED_AMONG}, {STYLE_SHARE} * total) ORDER BY col, value"""
     ).fetchall()
+    reason = "capitals and small letters are exchanged; {:,} of {:,} texts begin with a capital"
     return Judgement(
-        [
-            Repair(
-                col, None, text, text.swapcase(), Kind.SPELLING,
-                f"capitals and small letters are exchanged; {capitalised:,} of {total:,} texts begin with a capital",
-            )
+        flags=[
+            Flag(col, None, text, Kind.SPELLING, reason.format(capitalised, total))
             for col, text, capitalised, total in rows
         ]
-    )  # fmt: skip
+    )
 
 
 def _has_names(facts: Facts) -> bool:

@@ -18,7 +18,6 @@ from service.example.judging.numbers import judge_numbers, read_number
 from service.example.judging.outliers import fence, few
 from service.example.judging.placeholders import CHARS_MAX, LEXICON, judge_placeholders
 from service.example.judging.rows import judge_rows
-from service.example.judging.sequences import judge_sequence
 from service.example.judging.shifted import judge_shifted
 from service.example.judging.spellings import judge_inverted, judge_spellings
 from service.example.tables.columns import DATE, INTEGER, MOMENT, PLAIN, SCIENTIFIC, TEXT, ZONED, Facts, make_values
@@ -27,7 +26,6 @@ from service.example.tables.database import Connection, has_outer_space, literal
 OTHERS_MAX = 300
 TEXTS_MAX = 1_000_000
 LOOSE_MIN = 0.9
-SEQUENCE_MIN = 0.9
 FILL_DISTINCT_MAX = 50
 FILL_SHARE_MAX = 0.5
 FILL_FROM = 8
@@ -56,11 +54,10 @@ class Judge:
 
     def judge(self) -> Judgement:
         """Return all findings; a column gets repairs of a later kind only if no earlier kind is left in it."""
-        found = Judgement() if self.keep else judge_rows(self.db, self.columns, self.row_count)
+        found = judge_rows(self.db, self.columns, self.row_count)
         for kind in (
             self._surfaces,
             self._formats,
-            self._sequences,
             self._shifted,
             self._spellings,
             self._dependencies,
@@ -132,23 +129,14 @@ class Judge:
                     found.add(judge(facts, texts[facts.column]))
         return found
 
-    def _sequences(self, settled: Sequence[Facts]) -> Judgement:
-        """Judge the dates that do not exist."""
-        found = Judgement()
-        for facts in settled:
-            # Nearly all texts are dates, and the form of a date is that of a date that exists.
-            if SEQUENCE_MIN * facts.present <= facts.date < facts.present:
-                found.add(judge_sequence(self.db, facts))
-        return found
-
     def _shifted(self, settled: Sequence[Facts]) -> Judgement:
         return judge_shifted(self.db, settled, self.row_count)
 
     def _spellings(self, settled: Sequence[Facts]) -> Judgement:
         found = judge_spellings(self.db, settled, settled)
         known = {(repair.column, repair.before) for repair in found.repairs}
-        inverted = judge_inverted(self.db, settled).repairs
-        found.repairs += [repair for repair in inverted if (repair.column, repair.before) not in known]
+        inverted = judge_inverted(self.db, settled).flags
+        found.flags += [flag for flag in inverted if (flag.column, flag.value) not in known]
         return found
 
     def _dependencies(self, settled: Sequence[Facts]) -> Judgement:

@@ -17,7 +17,6 @@ DEMANDS = {
     Kind.SPACE: "no text begins or ends with space",
     Kind.PLACEHOLDER: "no text stands for nothing",
     Kind.FORMAT: "every value is written in one way",
-    Kind.SEQUENCE: "every date follows the one before in the same step",
     Kind.SHIFTED: "every value stands in its own column",
     Kind.SPELLING: "every name is spelt in one way",
     Kind.DEPENDENCY: "what other columns decide is as they decide it",
