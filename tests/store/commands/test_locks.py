@@ -6,7 +6,6 @@ gone the command is done, once, and the tables hold what they would hold if noth
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -14,25 +13,13 @@ import pytest
 from service.core.join import child_id
 from service.store import Store
 from service.store.database.protocol import Database
-from service.store.rows.records import Claimed
-from tests.support.store.carrying import LATER, NAP, begun, parked, single
+from tests.support.store.behind_locks import assert_waits_alone
+from tests.support.store.carrying import NAP, parked, single
 from tests.support.store.control_verbs import FIRST, patched
-from tests.support.store.harness import (
-    COUNTER,
-    Clock,
-    clean,
-    commit,
-    dump,
-    opened,
-    said,
-    success,
-)
-from tests.support.store.locking import OTHER, locking, row, whole
-from tests.support.store.servers import until_one_waits
+from tests.support.store.harness import COUNTER, clean
+from tests.support.store.locking import OTHER, row, whole
 from tests.support.store.verbs import VERBS, nothing
 
-ROUNDS = 5
-"""Of commands of other runs, behind each lock."""
 COUNTING = single({"tool": "add", "max_visits": 5}, edges={"a": "a"}, name="counting")
 SIBLING = child_id("p", 1, 1, 1)
 
@@ -119,49 +106,12 @@ ALL_VERBS: dict[str, Any] = {
 }
 
 
-async def go_on(store: Store, other: Claimed) -> None:
-    """Commands of a run that nobody has locked, one after the other."""
-    run = other.run
-    for number in range(ROUNDS):
-        assert await asyncio.wrap_future(store.logs.append(other.lease, said(f"line {number}")))
-        run = await commit(store, other.lease, success(run, n=number), said("at its end"), at=LATER)
-        assert await asyncio.wrap_future(store.leases.renew([other.lease])) == []
-
-
-_HONEST: dict[str, Any] = {}
-"""What an execution of each command answers and leaves where nothing is locked."""
-
-
-async def execute(database: Database, verb: str, lock: str | None) -> Any:
-    """The verb's answer, and then every row: behind `lock`, or of an execution where nothing is locked."""
-    prepare, do = ALL_VERBS[verb]
-    async with opened(database, Clock()) as store:
-        given = await prepare(store)
-        other = await begun(store, "other", OTHER)
-        if lock is None:
-            answer = await do(store, given)
-            await go_on(store, other)
-        else:
-            async with locking(database, lock):
-                waiting = asyncio.ensure_future(do(store, given))
-                await until_one_waits(database)
-                await go_on(store, other)
-                assert not waiting.done()
-            answer = await waiting
-        # A server that stops tries what waits once more, and a vacuum could have the table just then.
-        if store.servers._telling is not None:
-            await asyncio.wrap_future(store.servers._telling)
-    return answer, {table: sorted(rows, key=repr) for table, rows in dump(database).items()}
-
-
 @pytest.mark.parametrize(("verb", "lock"), BEHIND)
 async def test_a_command_behind_a_lock_is_done_once_and_holds_up_no_other(
     database: Database, verb: str, lock: str
 ) -> None:
-    if verb not in _HONEST:
-        _HONEST[verb] = await execute(database, verb, None)
-        clean(database)
-    assert await execute(database, verb, lock) == _HONEST[verb]
+    prepare, do = ALL_VERBS[verb]
+    await assert_waits_alone(database, prepare, do, lock)
 
 
 def test_every_command_is_put_behind_a_lock() -> None:
