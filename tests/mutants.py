@@ -100,13 +100,18 @@ MUTANTS = (
         (
             Edit(
                 "service/store/rows/log_lines.py",
-                "        for seq, line in enumerate(lines, last_seq - len(lines) + 1)\n",
-                "        for seq, line in zip(_IDS, lines)\n",
+                "in enumerate(lines, last_seq - len(lines) + 1):\n",
+                "in zip(_IDS, lines):\n",
             ),
             Edit(
                 "service/store/rows/log_lines.py",
-                "from typing import Any\n",
-                "from itertools import count\nfrom typing import Any\n\n_IDS = count(1)\n",
+                "from collections.abc import Sequence\n",
+                "from collections.abc import Sequence\nfrom itertools import count\n",
+            ),
+            Edit(
+                "service/store/rows/log_lines.py",
+                "\n\nclass NewLine",
+                "\n_IDS = count(1)\n\n\nclass NewLine",
             ),
         ),
         ("tests/store/rows/test_logs.py",),

@@ -212,8 +212,11 @@ def _dead_at_once(*_: Any) -> None:
     raise Crash
 
 
-async def test_pure_steps_before_a_deadly_one_do_not_hide_it(tmp_path: Path) -> None:
+async def test_pure_steps_before_a_deadly_one_do_not_hide_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ahead of the disk the deadly step would be reached each time without a commit, and the first step be blamed."""
+    monkeypatch.setattr(ahead, "OVERDUE_S", 3600.0)  # The chain is committed by nothing but a barrier.
+    monkeypatch.setattr(queued_write, "OVERDUE_S", 3600.0)
+    monkeypatch.setattr(queued_write, "DEFER_S", 3600.0)
     called: list[int] = []
 
     async def add(state: dict[str, Any], context: Any) -> None:

@@ -69,7 +69,7 @@ export function evaluate(condition, state) {
 	return Boolean(condition.all);
 }
 
-/** Return the comparisons that were asked, with their values: `operands` maps each path read to its value. */
+/** Return the comparisons asked, with their values: `operands` maps paths to values. */
 export const asked = (condition, operands) =>
 	comparisons(condition).filter(({ key, op }) => op === "exists" || Object.hasOwn(operands, key)).map((comparison) => {
 		const [left, right] = sides(comparison, (path) => (Object.hasOwn(operands, path) ? operands[path] : MISSING));
@@ -80,7 +80,7 @@ export const asked = (condition, operands) =>
 
 export const edgesFrom = (definition, node) => own(definition.edges, node) ?? [];
 
-/** Return what a step's decision says of each edge that was asked, by the edge's index. */
+/** Return what a step's decision says of each edge asked, by its index. */
 export function cellsOf(definition, { node, decision: { reason, evaluated } }) {
 	const edges = edgesFrom(definition, node);
 	let at = -1;

@@ -11,13 +11,13 @@ export const toNumber = (value) => (isRaw(value) ? Number(value.rawJSON) : value
 export const typeOf = (value) => (value === null ? "null" : isNumber(value) ? "number" : Array.isArray(value) ? "array" : typeof value);
 export const isObject = (value) => typeOf(value) === "object";
 
-/** Compare two numbers exactly, as JavaScript compares a BigInt with a number: negative, 0 or positive. */
+/** Compare two numbers exactly, a BigInt with a number too: negative, 0 or positive. */
 export function compareNumbers(...pair) {
 	const [a, b] = pair.map((value) => (isRaw(value) ? value.rawJSON : String(value))).map((one) => (/^-?\d+$/.test(one) ? BigInt(one) : Number(one)));
 	return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** Whether two values are equal as a condition sees them; `isSame`: have the same text, so that 1 and 1.0 differ. */
+/** Whether two values are equal as a condition sees them; `isSame`: have the same text (1 and 1.0 differ). */
 export function equal(a, b, isSame) {
 	const type = typeOf(a);
 	if (a === b || type !== typeOf(b)) return a === b;
@@ -57,7 +57,7 @@ export function mergePatch(before, after, path = "") {
 	return Object.fromEntries(entries);
 }
 
-/** Return where the value at a JSON Pointer, or the nearest around it, begins and ends in a JSON text; or null. */
+/** Return where the value at a JSON Pointer, or the nearest around it, lies in a JSON text, or null. */
 export function locate(source, pointer) {
 	const wanted = pointer.split("/").slice(1).map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
 	const token = /\s*("(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+)/gy;
@@ -90,5 +90,5 @@ export function locate(source, pointer) {
 }
 
 export const cut = (string, max) => (string.length > max ? `${string.slice(0, max - 1)}…` : string);
-/** Return an object's own member, or undefined: names of users may be `constructor` or `__proto__`. */
+/** Return an object's own member: names of users may be `constructor` or `__proto__`. */
 export const own = (object, key) => (object && Object.hasOwn(object, key) ? object[key] : undefined);

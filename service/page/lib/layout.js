@@ -21,7 +21,7 @@ function order(names, edges, start) {
 	return [...done].reverse();
 }
 
-/** Return `{layers, cells}`: nodes lie in even layers; each edge has a bend in every layer that it passes. */
+/** Return `{layers, cells}`: nodes lie in even layers; an edge bends in every layer that it passes. */
 function build(names, edges, start, widthOf) {
 	const sorted = order(names, edges, start);
 	const ends = (edge) => (edge.isBack ? [edge.to, edge.from] : [edge.from, edge.to]);
@@ -72,7 +72,7 @@ function untangle(layers) {
 	kept?.forEach((layer, at) => number((layers[at] = layer)));
 }
 
-/** Give each cell of a layer the x that is nearest to its `want`, in order and without overlaps. */
+/** Give each cell of a layer the x nearest to its `want`, in order and without overlaps. */
 function settle(layer) {
 	let offset = 0;
 	const blocks = [];

@@ -26,7 +26,7 @@ export function useInterval(again, ms) {
 
 const ITEMS_MAX = 50_000;
 
-/** Items numbered from 1 (steps, lines), loaded in chunks; `fetch(after, limit)` may return fewer than asked for. */
+/** Items numbered from 1 (steps, lines), loaded in chunks; `fetch(after, limit)` may return fewer. */
 export class Numbered {
 	items = new Map();
 	loading = new Map();

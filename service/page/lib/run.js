@@ -1,7 +1,7 @@
 import { Numbered, at, cachedGraph, enc, get, parse, signal } from "lib";
 
 const REFRESH_MS = 400;
-/** The rest after a refresh, in durations of it: a long run leaves the server time. */
+/** The rest after a refresh, in durations of it. */
 const REST_FACTOR = 9;
 const REST_MS_MAX = 5000;
 const RETRY_MS = 1500;

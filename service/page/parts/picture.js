@@ -60,7 +60,7 @@ function List({ definition, stats, lookOf, onNode }) {
 		<td>${byNode.get(name).map(({ to, label }) => html`<div><${Name} of=${endText(to)} /> <span class="hint">${label}</span></div>`)}</td></tr>`)}<//></div>`;
 }
 
-/** `stats`: as `GET /runs/{id}/path`; `current`: the next node; `at`, `taken`: node and edge of the cursor's step; `tones`: classes by edge. */
+/** `stats`: as `GET /runs/{id}/path`; `current`: the next node; `at`, `taken`: the cursor's node and edge; `tones`: classes by edge. */
 export function Picture({ definition, stats, current, status, at, taken, selected, tones, onNode, onEdge }) {
 	const names = Object.keys(definition.nodes);
 	const isLarge = names.length > PICTURE_MAX;

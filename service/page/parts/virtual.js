@@ -3,7 +3,7 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "lib";
 const EXTRA = 8;
 
 /**
- * `onRange(first, last, from, to)` hears which rows are there, and which are in view. `follow`: the end, or the start,
+ * `onRange(first, last, from, to)` hears which rows exist, and which are in view. `follow`: the end, or the start,
  * where rows come. `target`: `{index, isNear}` to show, once for each object; a near one moves only if out of view.
  */
 export function Virtual({ count, height, rowsMax, render, onRange, follow, target, label, class: classes = "" }) {

@@ -20,7 +20,7 @@ const offsets = (...pair) => pair.map(({ run }, at) => {
 	return other?.run_id === run.run_id ? other.step : 0;
 });
 
-/** Return the first row, from 1, at which the two go or change the state differently, or null. */
+/** Return the first row, from 1, at which the two differ, or null. */
 function parting(a, b, shift, length) {
 	const rows = Array.from({ length }, (_, row) => [a.steps[shift[0] + row], b.steps[shift[1] + row]]);
 	const went = rows.findIndex(([one, other]) => one?.node !== other?.node || one.decision.to !== other.decision.to);

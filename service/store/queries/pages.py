@@ -49,15 +49,16 @@ def _is_time(text: str) -> bool:
     return True
 
 
-def cut(sizes: Iterable[tuple[int, int]], first: int, last: int, bytes_max: int = PAGE_BYTES_MAX) -> int:
+def cut(sizes: Iterable[tuple[int, int]], first: int, last: int, bytes_max: int | None = None) -> int:
     """Return the highest number up to `last` at which a page stays within `bytes_max`; at least `first`.
 
-    `sizes` are pairs of a number and a size in bytes.
+    `sizes` are pairs of a number and a size in bytes. `bytes_max` is PAGE_BYTES_MAX if it is left out.
     """
     total = 0
+    room = PAGE_BYTES_MAX if bytes_max is None else bytes_max
     for number, length in sorted(map(tuple, sizes)):
         total += length
-        if total > bytes_max and number > first:
+        if total > room and number > first:
             return number - 1
     return last
 

@@ -22,6 +22,7 @@ from service.api.routes.runs import forks
 from service.server import built_in_example
 from tests.support.api.executing import TOOLS, UNKNOWN, begin, executing, graph, post, until
 from tests.support.api.harness import Server, no_lifespan, serving
+from tests.support.store.harness import sql
 
 BODY_BYTES_MAX = 2**14
 
@@ -167,6 +168,8 @@ def test_every_answer_of_the_document_is_given(
         return
     if (name, status) == ("begin_session", 401):
         answer = closed.post("/session", json={"token": "wrong"})
+    elif (name, status) == ("resume_schedule", 409):
+        answer = resumed_in_no_zone(server, client, graph_id)
     else:
         answer = closed.request(*somewhere(name)) if status == 401 else given(client, graph_id, name, status)
     assert answer.status_code == status, answer.text
@@ -238,6 +241,15 @@ def file_of(client: httpx.Client) -> httpx.Response:
 
 def read(client: httpx.Client, path: str) -> httpx.Response:
     return client.get(f"/runs/{over(client)}/{path}")
+
+
+def resumed_in_no_zone(server: Server, client: httpx.Client, graph_id: str) -> httpx.Response:
+    """The answer where the server does not know the zone of a schedule; another version of it did."""
+    scheduled(client, graph_id, "far")
+    client.post("/schedules/far/pause")
+    with sql(server.database) as session:
+        session.execute("UPDATE schedules SET timezone = 'Mars/Olympus' WHERE name = 'far'")
+    return client.post("/schedules/far/resume")
 
 
 def scheduled(client: httpx.Client, graph_id: str, name: str) -> httpx.Response:

@@ -18,7 +18,13 @@ ADD = Statement(insert(graphs).values({column.name: bindparam(column.name) for c
 def add(name: str, size: int = 1) -> Any:
     def verb(transaction: Transaction) -> str:
         transaction.execute(
-            ADD, id=name, name="", start_node="a", definition="x" * size, created_at=transaction.moment.text()
+            ADD,
+            id=name,
+            name="",
+            start_node="a",
+            definition="x" * size,
+            created_at=transaction.moment.text(),
+            posted_again_at=None,
         )
         transaction.topics.add(name)
         return name

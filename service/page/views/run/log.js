@@ -18,7 +18,7 @@ function Detail({ line, onAround, onStep, onClose }) {
 		<pre dir="auto">${message}</pre>${Object.keys(data).length > 0 && html`<${Json} value=${data} open />`}</section>`;
 }
 
-/** The lines that a filter finds, the newest page first; later ones are asked for while the run goes on. */
+/** The lines that a filter finds, the newest page first; later ones follow. */
 function useHits(model, filter) {
 	const key = JSON.stringify(filter);
 	const isOn = key !== "{}";

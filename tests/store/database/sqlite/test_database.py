@@ -132,7 +132,7 @@ def test_the_log_has_its_length_from_the_start(database: Sqlite) -> None:
     length = sizes()
     assert length[0] == before
     assert length[1] > LOG_BYTES
-    for number in range(200):  # Each writes a page of the table and of three indexes.
+    for number in range(150):  # Each writes a page of the table and of four indexes.
         connection.execute(ADD, [number])
     assert sizes()[1] == length[1]
     database.connect_writer().close()
