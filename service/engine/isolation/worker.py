@@ -25,6 +25,8 @@ from service.engine.guard.lifeline import Lifeline
 from service.engine.isolation.launcher import Launcher
 from service.engine.isolation.messages import EXIT_DISCONNECTED, Connection, Message, decode_outcome
 
+EXIT_S = 2.0
+"""How long a process may live after its connection has ended, so that its exit status is its own."""
 START_S = 60.0
 """A process that takes longer to load its tools, or to begin a call, is killed."""
 SOON_S, FREE_S = 0.05, 5.0
@@ -217,9 +219,13 @@ class ToolProcess:
             return False
 
     def _describe_exit(self) -> str:
-        """Reap the exiting process and describe its exit status; our SIGKILL cannot change that status any more."""
+        """Reap the process, whose connection has ended, and describe its exit status.
+
+        Nearly always it is exiting. One that lives on has closed the connection alone, and is killed.
+        """
+        is_exiting = self._exits_by_itself()
         code = self._reap()
-        if code == EXIT_DISCONNECTED:
+        if code == EXIT_DISCONNECTED or not is_exiting:
             return "its connection to the server was closed"
         if code is None or code >= 0:
             return f"it ended with exit code {code}"
@@ -227,6 +233,18 @@ class ToolProcess:
             return f"it was killed by {signal.Signals(-code).name}"
         except ValueError:
             return f"it was killed by signal {-code}"
+
+    def _exits_by_itself(self) -> bool:
+        """Return whether the process exits soon. It is not reaped, so that its group can still be killed."""
+        until = time.monotonic() + EXIT_S
+        while self._process is not None and self._process.returncode is None:
+            with suppress(ChildProcessError):  # Another thread has just reaped it.
+                if os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
+                    return True
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.005)
+        return True
 
     def _reap(self) -> int | None:
         """Kill the process group and return the exit code; None if the process was never started."""

@@ -16,7 +16,7 @@ class Problem extends Error {
 	}
 }
 
-/** Set values of a query; one may be a list, and null removes it. */
+/** Set values of a query; one may be a list; null removes it. */
 export function set(query, values) {
 	for (const [name, value] of Object.entries(values)) {
 		query.delete(name);

@@ -21,7 +21,7 @@ function order(names, edges, start) {
 	return [...done].reverse();
 }
 
-/** Return `{layers, cells}`: nodes lie in even layers; an edge bends in every layer that it passes. */
+/** Return `{layers, cells}`: nodes lie in even layers, an edge bends in every layer that it passes. */
 function build(names, edges, start, widthOf) {
 	const sorted = order(names, edges, start);
 	const ends = (edge) => (edge.isBack ? [edge.to, edge.from] : [edge.from, edge.to]);

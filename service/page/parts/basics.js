@@ -47,7 +47,7 @@ export const copy = (text) => navigator.clipboard.writeText(text).then(() => say
 export const Quiet = ({ children, ...rest }) => html`<button type="button" class="quiet" ...${rest}>${children}</button>`;
 export const Close = ({ onClick }) => html`<${Quiet} aria-label="Close" onClick=${onClick}>✕<//>`;
 
-/** A modal dialog; `footer`: its buttons beside Cancel; `onClose` is called however it closes. */
+/** A modal dialog; `footer`: its buttons beside Cancel; `onClose`: called however it closes. */
 export function Dialog({ title, onClose, children, footer, leave = "Cancel", wide }) {
 	const ref = useRef();
 	useEffect(() => ref.current.showModal(), []);
