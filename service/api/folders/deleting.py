@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import shutil
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,27 +40,33 @@ class Pruned:
     """None if there is no further page, and the folders and rows of all marked runs are deleted."""
 
 
-async def finish(store: Store, runs_folder: Path, *, left: int = 0) -> None:
+async def finish(store: Store, runs_folder: Path, *, left: int = 0, until: float = math.inf) -> None:
     """Delete the folders and the rows of marked runs until at most `left` of them are left, the newest.
 
-    More are left if another server is deleting them now.
+    More are left if another server is deleting them now, or at the monotonic time `until`.
     """
     count = ROWS_MIN
-    async with store.deletions.turn:
-        while len(run_ids := await store.runs.marked(left + MARKED_MAX)) > left:
-            count = await _finish(store, runs_folder, run_ids[:MARKED_MAX], count)
-            if run_ids == await store.runs.marked(left + MARKED_MAX):
-                return
+    with suppress(TimeoutError):
+        # Only this wait is cut off. A read that is cancelled would lose its connection.
+        async with asyncio.timeout(None if until == math.inf else until - time.monotonic()):
+            await store.deletions.turn.acquire()
+        try:
+            while time.monotonic() < until and len(run_ids := await store.runs.marked(left + MARKED_MAX)) > left:
+                count = await _finish(store, runs_folder, run_ids[:MARKED_MAX], count, until)
+                if run_ids == await store.runs.marked(left + MARKED_MAX):
+                    return
+        finally:
+            store.deletions.turn.release()
 
 
-async def _finish(store: Store, runs_folder: Path, run_ids: list[str], count: int) -> int:
+async def _finish(store: Store, runs_folder: Path, run_ids: list[str], count: int, until: float) -> int:
     """Delete the folders of `run_ids`, and their rows in short transactions with pauses between them.
 
     The first transaction deletes `count` rows. Return how many the next one should delete.
     """
     await to_thread.run_sync(_remove_folders, runs_folder, run_ids)
     is_done = False
-    while not is_done:
+    while not is_done and time.monotonic() < until:
         is_done, seconds, is_alone = await store.deletions.sweep(run_ids, count)
         await asyncio.sleep(0 if is_alone else seconds * PAUSE_FACTOR)
         if not is_done:
@@ -92,12 +100,13 @@ async def prune(
 
 async def _finish_in_time(store: Store, runs_folder: Path, *, left: int) -> bool:
     """Delete marked runs for up to FINISH_WITHIN_S. Return whether at most `left` of them are left."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(FINISH_WITHIN_S):
-            while len(await store.runs.marked(left + 1)) > left:
-                await finish(store, runs_folder, left=left)
-                await asyncio.sleep(TRANSACTION_S)
-    return len(await store.runs.marked(left + 1)) <= left
+    until = time.monotonic() + FINISH_WITHIN_S
+    while len(await store.runs.marked(left + 1)) > left:
+        if time.monotonic() >= until:
+            return False
+        await finish(store, runs_folder, left=left, until=until)
+        await asyncio.sleep(TRANSACTION_S)
+    return True
 
 
 async def _mark_page(store: Store, runs: Iterable[Prunable]) -> set[str]:
