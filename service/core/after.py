@@ -39,7 +39,7 @@ from service.core.transitions import Status
 WORKERS_LOST_MAX = 3
 """A node fails when it has lost so many workers in a row."""
 WORKER_PAUSE_S = 1.0
-"""The pause before an attempt is repeated after a lost worker; it grows by as much with each one in a row."""
+"""The pause before the next attempt after a lost worker. It is twice as long after the second one in a row."""
 AHEAD_MAX_US = SECONDS_MAX * 1_000_000
 """The furthest moment in the future until which a run may sleep."""
 

@@ -53,7 +53,7 @@ class State:
 
     @property
     def byte_length(self) -> int:
-        """The bytes of all values."""
+        """The total length of all values, as JSON in UTF-8."""
         return sum([entry.byte_length for entry in self.entries.values()])
 
     def to_object(self) -> dict[str, Any]:

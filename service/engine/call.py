@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 class CallInterrupted(Exception):
-    """Something other than the tool ended the call, and it is unknown how far it came: another attempt is made."""
+    """Raised if something other than the tool ended the call. How far the tool came is unknown; it is called again."""
 
 
 class Unshared(NamedTuple):

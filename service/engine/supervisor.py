@@ -168,7 +168,7 @@ class Supervisor:
         return await self._store.leases.claim(count, held, family=self._family, tools=tools, bytes_max=bytes_max)
 
     def _room_bytes(self) -> float:
-        """Return how many bytes of states may still be claimed. Now and then, measure those of the carried runs."""
+        """Return how many bytes of states may still be claimed. Measure the carried runs every MEASURE_EVERY_S."""
         now = time.monotonic()
         if now >= self._measured_at + MEASURE_EVERY_S:
             self._measured_at = now

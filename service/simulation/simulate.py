@@ -53,8 +53,7 @@ def simulate(
 
     Raise Invalid if a graph or the state is invalid, or if no node waits for one of the signals.
     """
-    known = tools_of(tools)
-    posted = PostedGraphs(known)
+    posted = PostedGraphs(known := tools_of(tools))
     posted.post_all(graphs)
     read = posted.post(dict(graph))
     sent = _deliveries(signals, read)

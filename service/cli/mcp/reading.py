@@ -152,7 +152,7 @@ def _text(document: JsonObject, cutter: Cutter) -> str:
 
 
 def _value_at(state: Any, path: str) -> Any:
-    """Return the value at `path` in a state. Raise ToolError, with the names that are there, if it has none."""
+    """Return the value at `path` in a state. If there is none, raise ToolError, which lists the existing names."""
     value = state
     for segment in _segments(path):
         found = paths.step_into(value, segment)

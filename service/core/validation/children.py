@@ -11,7 +11,7 @@ from service.core.validation.faults import FAULTS_MAX, Place
 from service.core.validation.spelling import closest
 
 HINTS_MAX = 10
-"""Each hint compares a name with up to COMPARED_MAX others."""
+"""How many missing names get the closest match. Each of them is compared with up to COMPARED_MAX names."""
 
 
 class ChildGraph(NamedTuple):

@@ -37,7 +37,7 @@ CLOSE_S = 3.0
 
 
 class ClusterLink:
-    """Connects from `start` until `close`. `call` is awaited on the engine's loop."""
+    """The link is kept connected between `start` and `close`. The engine's loop awaits `call`."""
 
     def __init__(self, settings: ClusterSettings, secret_variables: frozenset[str] = SECRETS) -> None:
         self._settings = settings

@@ -55,15 +55,12 @@ class LocalCluster:
             raise OSError(str(error)) from error
         if self._is_closed:
             self._kill()
-        with closing(self._end.dup()) as reading:
-            try:
-                match Connection(reading, MESSAGE_BYTES_MAX).receive(None):
-                    case ["ready", str(address)]:
-                        return address
-                    case ["refused", str(because)]:
-                        raise OSError(because)
-            except EOFError:
-                pass
+        with closing(self._end.dup()) as reading, suppress(EOFError):  # It has ended without a word.
+            match Connection(reading, MESSAGE_BYTES_MAX).receive(None):
+                case ["ready", str(address)]:
+                    return address
+                case ["refused", str(because)]:
+                    raise OSError(because)
         raise OSError(f"it ended with exit code {self._process.wait()}")
 
     def _kill(self) -> None:

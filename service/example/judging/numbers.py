@@ -181,16 +181,10 @@ def judge_numbers(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
     elif _are_codes(read, facts):
         problem = problem or "digits in groups, as many in each text, may be a code, such as a telephone number"
     for text, number in read.items():
-        if number.remark:
-            found.flags.append(_flag(facts, text, f"it says more than a number and its unit: {number.remark!r}"))
+        if doubt := _doubt(number, unit, marks, problem):
+            found.flags.append(_flag(facts, text, doubt))
             continue
-        if number.unit and number.unit != unit:
-            found.flags.append(_flag(facts, text, problem or f"the unit of the column is {unit or 'none'}"))
-            continue
-        if marks is None or problem:
-            found.flags.append(_flag(facts, text, problem or "the mark in it may group digits or begin decimals"))
-            continue
-        plain = rewritten(number, marks)
+        plain = None if marks is None else rewritten(number, marks)
         if plain is not None and number.unit:
             plain = _scaled(_tidy(plain), number.unit, facts)
         if plain is None:
@@ -203,6 +197,17 @@ def judge_numbers(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
     if unit and found.repairs:
         found.learnt[facts.column] = {"unit": unit}
     return found
+
+
+def _doubt(number: Number, unit: str | None, marks: Marks | None, problem: str | None) -> str | None:
+    """Return why a number may not be rewritten, or None. `problem` is a doubt about the whole column."""
+    if number.remark:
+        return f"it says more than a number and its unit: {number.remark!r}"
+    if number.unit and number.unit != unit:
+        return problem or f"the unit of the column is {unit or 'none'}"
+    if marks is None:
+        return problem or "the mark in it may group digits or begin decimals"
+    return problem
 
 
 def _are_codes(read: dict[str, Number], facts: Facts) -> bool:

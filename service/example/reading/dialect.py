@@ -97,7 +97,7 @@ def find_dialect(path: Path, options: Options) -> Dialect:
 
 
 def _refuse_header(header: _Record) -> None:
-    """Raise Uncertain if the first record cannot be read as names."""
+    """Raise Uncertain if the header, which is the first record, has no readable names of columns."""
     if header.is_malformed:
         raise Uncertain(
             header.line,

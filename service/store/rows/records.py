@@ -163,9 +163,9 @@ class WhyRecord:
     missing_tool: str | None = None
     """For a queued run: the tool that servers lacked, so that it waits for one that has it."""
     blocked_by: str | None = None
-    """For a running run: the data of the last line that says which async tool blocks it, or that none does any more."""
+    """For a running run: the data of its last line about an async tool that blocks it or has stopped blocking it."""
     on_cluster: str | None = None
-    """For a running run: the data of the last line that says which worker calls its tool, or what that waits for."""
+    """For a running run: the data of its last line about the worker that calls its tool, or about the wait for one."""
 
 
 @dataclass(frozen=True, slots=True)
