@@ -64,8 +64,8 @@ MUTANTS = (
         (
             Edit(
                 "service/engine/runner.py",
-                "        if not (runs_ahead or self._ahead.is_empty) and (run := await self._settle()).status"
-                " is not Status.RUNNING:\n            return run\n",
+                "            if not self._ahead.is_empty and (run := await self._settle()).status"
+                " is not Status.RUNNING:\n                return run\n",
                 "",
             ),
         ),
@@ -175,7 +175,7 @@ MUTANTS = (
     ),
     Mutant(
         "a step goes on past the pause that was asked for",
-        (Edit("service/store/commands/commit.py", "in updated if pause_asked]\n", "in updated if False]\n"),),
+        (Edit("service/store/commands/commit.py", "        if pause_asked:\n", "        if False:\n"),),
         ("tests/store/commands/test_control.py", "-k", "pause"),
     ),
     Mutant(

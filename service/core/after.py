@@ -84,16 +84,15 @@ def _transition_after(run: Run, move: Move, outcome: Outcome | None, state_bytes
 
 def _complete_step(run: Run, changes: Changes, *, consumes: int | None = None) -> Transition:
     """Complete the step: apply `changes` and follow the node's edges. Raise ConditionError if an edge fails."""
+    node = _node_of(run)
     state = run.state.apply(changes)
-    decision = decide(run.graph.edges_from(_node_of(run)), state)
-    stepped = _move_along(run, changes, state, decision)
+    stepped = _move_along(run, node, changes, state, decide(run.graph.edges_from(node), state))
     return stepped if consumes is None else stepped._replace(consumes=consumes)
 
 
-def _move_along(run: Run, changes: Changes, state: State, decision: Decision) -> Transition:
-    """Move the run to the node of `decision`. End it if there is none; pause it if a limit is reached."""
-    node, number = _node_of(run), run.step + 1
-    visits = run.visits
+def _move_along(run: Run, node: str, changes: Changes, state: State, decision: Decision) -> Transition:
+    """Move the run from `node` to the node of `decision`. End it if there is none; pause it if a limit is reached."""
+    number, visits = run.step + 1, run.visits
     if run.graph.nodes[node].max_visits is not None:
         visits = {**visits, node: visits.get(node, 0) + 1}
     there = run.moved_to(decision.to, state, visits)
@@ -285,7 +284,7 @@ def _catch(run: Run, error: RunError, line: Line, state_bytes_max: int) -> Trans
     found = catch_error(run.graph, run.state, error, state_bytes_max)
     if found is None:
         return None
-    stepped = _move_along(run, found.changes, found.state, found.decision)
+    stepped = _move_along(run, error.node, found.changes, found.state, found.decision)
     return stepped._replace(error=error, lines=(line, *stepped.lines))
 
 

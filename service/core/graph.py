@@ -67,7 +67,7 @@ class Comparison(Frozen):
 
     def document(self) -> dict[str, Any]:
         right = {"value": self.value} if self.value_from is None else {"value_from": self.value_from}
-        return {"key": self.key, "op": self.op.value, **right}
+        return {"key": self.key, "op": self.op._value_, **right}
 
 
 class AllOf(Frozen):
@@ -303,6 +303,11 @@ class Graph(Frozen):
     def counts_visits(self) -> bool:
         """Whether any node has `max_visits`."""
         return any(node.max_visits is not None for node in self.nodes.values())
+
+    @cached_property
+    def names_limits(self) -> bool:
+        """Whether any node names a limit."""
+        return any(isinstance(node, ToolNode) and node.limit is not None for node in self.nodes.values())
 
     def unreachable(self) -> list[str]:
         """Return the nodes that cannot be reached from `start_node`, in the order of the definition."""

@@ -159,11 +159,12 @@ def is_suspect(run: Run) -> bool:
 
 def limit_reached(run: Run) -> str | None:
     """Return the limit that forbids the run's next step, or None."""
-    made = run.step - run.patches
-    if made >= run.steps_max:
-        return f"reached max_steps: {made} of {run.steps_max} steps"
+    made, graph = run.step - run.patches, run.graph
+    steps_max = graph.max_steps if run.max_steps is None else run.max_steps
+    if made >= steps_max:
+        return f"reached max_steps: {made} of {steps_max} steps"
     if run.node is not None:
-        visits_max = run.graph.nodes[run.node].max_visits
+        visits_max = graph.nodes[run.node].max_visits
         if visits_max is not None and run.visits.get(run.node, 0) >= visits_max:
             return f"reached max_visits of {run.node:.200}: {visits_max}"
     return None

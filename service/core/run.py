@@ -132,7 +132,8 @@ class Run(NamedTuple):
         return self.waited if self.waited is not None and self.waited.kind is WaitKind.LIMIT else None
 
     def moved_to(self, node: str | None, state: State, visits: Mapping[str, int]) -> Run:
-        """Return the run after one more step, which leads to `node`. `_replace` takes three times as long."""
+        """Return the run after one more step, which leads to `node`. `_replace` takes four times as long."""
+        attempt, crashes, failures, waited = 1, 0, 0, None
         return Run(
             self.id,
             self.graph,
@@ -140,19 +141,19 @@ class Run(NamedTuple):
             self.step + 1,
             node,
             state,
-            patches=self.patches,
-            max_steps=self.max_steps,
-            visits=visits,
-            claimed_us=self.claimed_us,
-            parent_id=self.parent_id,
-            depth=self.depth,
-            priority=self.priority,
-            trace=self.trace,
+            attempt,
+            crashes,
+            failures,
+            self.patches,
+            self.max_steps,
+            visits,
+            waited,
+            self.claimed_us,
+            self.parent_id,
+            self.depth,
+            self.priority,
+            self.trace,
         )
-
-    @property
-    def steps_max(self) -> int:
-        return self.graph.max_steps if self.max_steps is None else self.max_steps
 
 
 class Step(NamedTuple):

@@ -58,7 +58,10 @@ class State:
 
     def to_object(self) -> dict[str, Any]:
         """Return a fresh copy as a dict, which the caller may change."""
-        return {key: self._decoded(key, entry.text) for key, entry in self.entries.items()}
+        known = self._scalars
+        return {
+            key: known[key] if key in known else self._decoded(key, entry.text) for key, entry in self.entries.items()
+        }
 
     def _decoded(self, key: str, text: str) -> Any:
         if key in self._scalars:
@@ -94,13 +97,16 @@ class State:
                     free = self._free_position() if free is None else free + 1
                 entry = Entry(text, old.position if old else free or 0, codec.byte_length(text))
                 if old is None or old.text != text:
-                    changed[_base(key)] = entry
+                    name = _base(key)
+                    changed[name] = entry
                     if type(value) in _SCALARS:
-                        scalars[_base(key)] = value
+                        scalars[name] = value
             size += _key_length(key) + entry.byte_length
             if size > bytes_max:
                 raise StateInvalid(f"the state has more than {bytes_max} bytes")
-        return Changes(changed, tuple([key for key in self.entries if key not in after]), scalars)
+        is_complete = self.entries.keys() <= after.keys()
+        unset = () if is_complete else tuple([key for key in self.entries if key not in after])
+        return Changes(changed, unset, scalars)
 
     def _free_position(self) -> int:
         return 1 + max((entry.position for entry in self.entries.values()), default=-1)
@@ -148,9 +154,10 @@ class State:
         first, *rest = path.segments(place)
         if first not in self.entries:
             return path.MISSING, _names(self.entries)
-        if first not in decoded:
-            decoded[first] = self._decoded(first, self.entries[first].text)
-        value = decoded[first]
+        if first in decoded:
+            value = decoded[first]
+        else:
+            value = decoded[first] = self._decoded(first, self.entries[first].text)
         for depth, segment in enumerate(rest):
             inner = path.step_into(value, segment)
             if inner is path.MISSING:
@@ -173,8 +180,10 @@ class State:
     def apply(self, changes: Changes) -> State:
         """Return the state after `changes`."""
         entries = {**self.entries, **changes.set}
-        scalars = {key: value for key, value in self._scalars.items() if key not in changes.set}
-        scalars.update(changes.scalars)
+        scalars = {**self._scalars, **changes.scalars}
+        for key in changes.set:
+            if key not in changes.scalars:
+                scalars.pop(key, None)
         for key in changes.unset:
             del entries[key]
             scalars.pop(key, None)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from service.core.graph import ToolNode
-from service.core.moves import CallTool, Move, Outcome
+from service.core.graph import Graph, ToolNode
+from service.core.moves import CallTool, Outcome
 from service.core.run import Run
 from service.core.tool import CLUSTER, Tool
 from service.engine import guard
@@ -21,6 +21,17 @@ from service.engine.threads import Threads
 from service.engine.tool_loop import ToolLoop
 from service.engine.ways import Attempt, Carrier, InProcess, OnLoop, OnThread, Way
 from service.spans import RunSpans
+
+
+class Needs(NamedTuple):
+    """What the attempts of one node need, which is the same for each of them."""
+
+    missing: str | None
+    """The tool, or CLUSTER, if this server lacks it."""
+    tool_loop: bool
+    """Whether the tools' loop must carry the run."""
+    commits: bool
+    """Whether all earlier steps must be committed, because the tool is not pure or its attempts have a limit."""
 
 
 class Attempts:
@@ -47,17 +58,26 @@ class Attempts:
         self._in_process = InProcess(isolation)
         self._on_cluster = on_cluster
         self.figures = Figures()
+        self._has_limits = any(tool.limit is not None for tool in tools.values())
 
-    def lacks(self, move: CallTool) -> str | None:
-        """Return the tool of `move`, or CLUSTER, if this server lacks it."""
-        if move.tool not in self.tools:
-            return move.tool
-        return None if move.resources is None or self._on_cluster is not None else CLUSTER
-
-    def is_pure(self, move: CallTool) -> bool:
-        """Return whether the tool of `move` is declared as pure, and its node does not withdraw that."""
+    def needs_of(self, move: CallTool) -> Needs:
+        """Return what the attempts of the node of `move` need."""
         tool = self.tools.get(move.tool)
-        return tool is not None and tool.is_pure and move.may_be_pure and move.resources is None
+        if tool is None:
+            return Needs(move.tool, tool_loop=False, commits=True)
+        is_on_cluster = move.resources is not None
+        is_elsewhere = move.isolate or is_on_cluster or move.timeout_s is not None
+        is_pure = tool.is_pure and move.may_be_pure and not is_on_cluster
+        has_limit = move.limit is not None or tool.limit is not None
+        return Needs(
+            missing=CLUSTER if is_on_cluster and self._on_cluster is None else None,
+            tool_loop=tool.is_async and not is_elsewhere,
+            commits=has_limit or not is_pure,
+        )
+
+    def may_need_slots(self, graph: Graph) -> bool:
+        """Return whether any attempt of the graph's runs may need a slot of a limit."""
+        return self._has_limits or graph.names_limits
 
     def limit_of(self, run: Run) -> str | None:
         """Return the limit that the next attempt of `run` needs a slot of: its node's, or else its tool's."""
@@ -68,14 +88,6 @@ class Attempts:
             return node.limit
         tool = self.tools.get(node.tool)
         return None if tool is None else tool.limit
-
-    def needs_tool_loop(self, move: Move) -> bool | None:
-        """Return True if `move` needs the tools' loop, False if it needs the engine's, and None if either will do."""
-        if not isinstance(move, CallTool):
-            return None
-        tool = self.tools.get(move.tool)
-        is_elsewhere = move.isolate or move.resources is not None or move.timeout_s is not None
-        return tool is not None and tool.is_async and not is_elsewhere
 
     def attempt(
         self, run: Run, move: CallTool, lines: LineBuffer, carrier: Carrier, spans: RunSpans | None = None

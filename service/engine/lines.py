@@ -93,18 +93,14 @@ class LineBuffer:
             self._submitted = [*(other for other in self._submitted if not other.done()), known]
         written.add_done_callback(lambda future: self._restore(future, lines, known))
 
-    def close(self) -> None:
-        """Refuse further lines, because the attempt is over."""
+    def close(self) -> bool:
+        """Refuse further lines, because the attempt is over. Return whether `settle` may have to wait."""
         with self._lock:
             if not self._closed and self._count > LINES_MAX:
                 message = f"{self._count - LINES_MAX} more lines of this step were left out"
                 self._lines.append(self._line(message, Level.WARNING, "{}", time.monotonic()))
             self._closed = True
-
-    @property
-    def has_submitted(self) -> bool:
-        """Whether lines were submitted, so that `settle` may have to wait."""
-        return bool(self._submitted)
+            return bool(self._submitted)
 
     async def settle(self) -> None:
         """Wait until all submitted lines are stored or taken back."""

@@ -24,7 +24,7 @@ from service.core.run import Event, Level, Line, Run, Transition
 from service.core.transitions import Status
 from service.engine import ahead
 from service.engine.ahead import Ahead
-from service.engine.attempt import Attempts
+from service.engine.attempt import Attempts, Needs
 from service.engine.lines import LineBuffer
 from service.engine.slot import Parked, Slot
 from service.engine.timestamps import read_moment
@@ -70,8 +70,9 @@ class Runner:
         # A server that died may have lost up to STEPS_MAX steps. These are committed one by one, so that a step which
         # ends its server is found: it has no commit before it.
         self._alone_until = self._run.step + ahead.STEPS_MAX if self._run.crashes else 0
-        self._free_nodes: dict[str, bool] = {}
-        """Whether the tools of the nodes are pure and without a limit, as far as that was asked."""
+        self._needs: dict[tuple[str, bool], Needs] = {}
+        """What the calls at the nodes need, by the node and whether the tool is isolated, as far as that was asked."""
+        self._may_need_slots = attempts.may_need_slots(claimed.run.graph)
         self._ahead = Ahead(self.lease, store, attempts.figures, is_alone, self._abandon)
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -143,7 +144,7 @@ class Runner:
     async def _carry(self) -> None:
         tool_loop = self._attempts.tool_loop
         while not self._stopping and self.missing_tool is None and (move := next_move(self._run)) is not None:
-            if self._attempts.needs_tool_loop(move):
+            if isinstance(move, CallTool) and self._needs_of(move).tool_loop:
                 await tool_loop.visit(self.run_id, partial(self._carry_here, is_tool_loop=True)).end()
             else:
                 await self._carry_here(is_tool_loop=False)
@@ -152,25 +153,34 @@ class Runner:
         """Execute steps on the running loop until the run rests, or until it needs the other loop."""
         self._task = asyncio.current_task()
         try:
-            await self._carry_on(not is_tool_loop)
+            await self._carry_on(is_tool_loop)
             self._run = await self._settle()  # The chain of steps that are ahead belongs to this loop.
         finally:
             self._ahead.close()
 
-    async def _carry_on(self, other_loop: bool) -> None:
-        needs_tool_loop = self._attempts.needs_tool_loop
+    async def _carry_on(self, is_tool_loop: bool) -> None:
         while not self._stopping and (move := next_move(self._run)) is not None:
-            if isinstance(move, CallTool) and (missing := self._attempts.lacks(move)) is not None:
-                self.missing_tool = missing
-                return
-            if needs_tool_loop(move) is other_loop:
-                return
+            if isinstance(move, CallTool):
+                needs = self._needs_of(move)
+                self.missing_tool = needs.missing
+                if needs.missing is not None or needs.tool_loop is not is_tool_loop:
+                    return
             self._run = await self._make_move(move)
-            is_alone = self._is_alone()
-            may_never_wait = is_alone or not self._ahead.is_empty
-            if may_never_wait and time.monotonic() - self._yielded_at > (YIELD_S if is_alone else SLICE_S):
+            if (carried_s := time.monotonic() - self._yielded_at) > SLICE_S and self._must_yield(carried_s):
                 await asyncio.sleep(0)  # Let other tasks of the loop run.
                 self._yielded_at = time.monotonic()
+
+    def _must_yield(self, carried_s: float) -> bool:
+        """Return whether the run, which may never wait, has kept the loop from other tasks for too long."""
+        if self._is_alone():
+            return carried_s > YIELD_S
+        return not self._ahead.is_empty
+
+    def _needs_of(self, move: CallTool) -> Needs:
+        place = (move.node, move.isolate)
+        if (needs := self._needs.get(place)) is None:
+            needs = self._needs[place] = self._attempts.needs_of(move)
+        return needs
 
     def report(self, message: str, level: Level, data: dict[str, Any]) -> None:
         """Log a line of the engine's in the run. Any thread may call this."""
@@ -184,7 +194,8 @@ class Runner:
 
     async def begin(self) -> None:
         """Record that an attempt of a run that was taken over begins, so that its next takeover counts as a crash."""
-        await self._confirm_slot()
+        if self._may_need_slots:
+            await self._confirm_slot()
         if self._run.crashes:
             if not await self._store.leases.begin(self.lease):
                 raise LeaseLost(self.lease.run_id, self.lease.token)
@@ -210,10 +221,12 @@ class Runner:
         The transition of a pure tool is only added to those that will be committed together.
         """
         runs_ahead = self._may_run_ahead(move)
-        if not (runs_ahead or self._ahead.is_empty) and (run := await self._settle()).status is not Status.RUNNING:
-            return run
-        if not runs_ahead and isinstance(move, CallTool) and (parked := await self._enter(move)) is not None:
-            return parked
+        if not runs_ahead:
+            if not self._ahead.is_empty and (run := await self._settle()).status is not Status.RUNNING:
+                return run
+            may_need_slot = self._may_need_slots or self._run.waited is not None
+            if may_need_slot and isinstance(move, CallTool) and (parked := await self._enter(move)) is not None:
+                return parked
         started = time.monotonic()
         if self._spans is not None:
             self._spans.begin_step(self._run, move)
@@ -244,12 +257,11 @@ class Runner:
         """Return whether `move` may be made before all earlier steps are committed."""
         run = self._run
         # The span of a step means that the step is committed. So a traced run does not get ahead.
-        if not isinstance(move, CallTool) or self._spans is not None or run.step < self._alone_until:
+        if not isinstance(move, CallTool) or self._needs_of(move).commits:
             return False
-        if (is_free := self._free_nodes.get(move.node)) is None:
-            is_free = self._attempts.is_pure(move) and self._attempts.limit_of(run) is None
-            self._free_nodes[move.node] = is_free
-        return is_free and self._slot.limit is None and run.waited_for_slot is None
+        if self._spans is not None or run.step < self._alone_until:
+            return False
+        return self._slot.limit is None and run.waited_for_slot is None
 
     async def _go_ahead(self, transition: Transition, started: float, finished: float) -> Run:
         """Return the run after `transition`, which is committed later. If the run rests then, commit it now."""
@@ -316,8 +328,7 @@ class Runner:
         outcome = await self._attempts.attempt(self._run, move, lines, carrier=self, spans=self._spans)
         if self._spans is not None:
             self._spans.end_attempt(outcome)
-        lines.close()
-        if lines.has_submitted:
+        if lines.close():
             await lines.settle()
         return await self._count_losses(move, outcome) if isinstance(outcome, WorkerLost) else outcome
 
@@ -359,7 +370,8 @@ class Runner:
         pause = None
         while True:
             lines = () if self.lines is None else self.lines.rest()
-            asking, asked_at = None if self._stopping else self._slot.next_after(transition), time.monotonic()
+            asks = self._may_need_slots and not self._stopping
+            asking, asked_at = self._slot.next_after(transition) if asks else None, time.monotonic()
             try:
                 run = await self._store.steps.commit(
                     self.lease,
@@ -375,7 +387,8 @@ class Runner:
                 pause = pause or self._pause()
                 await pause(error)
                 continue
-            self._slot.leave()
+            if self._may_need_slots:
+                self._slot.leave()
             if asking is not None and run.status is Status.RUNNING:
                 self._slot.hold(asking, asked_at)
             return run

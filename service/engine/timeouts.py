@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from service.core.moves import CallTool, Failed, Outcome
 from service.engine.call import Call
@@ -99,7 +99,10 @@ async def call_on_loop(call: Call, canceller: Canceller) -> Outcome:
     returned = await call.awaited()
     if task is not None and task.get_name() != name:
         task.set_name(name)  # The task goes on with other steps.
-    was_cancelled = await _take_back_cancel()
+    was_cancelled = False
+    if task is not None and task.cancelling():
+        was_cancelled = True
+        await _take_back_cancel(task)
     if canceller.has_given_up:  # The tool may have swallowed our cancel.
         if not isinstance(returned, asyncio.CancelledError):
             call.refuse()
@@ -108,15 +111,11 @@ async def call_on_loop(call: Call, canceller: Canceller) -> Outcome:
     return Failed("tool_error", "the tool cancelled its own task") if was_cancelled else outcome
 
 
-async def _take_back_cancel() -> bool:
-    """Return whether the current task was cancelled, and undo that."""
-    task = asyncio.current_task()
-    if task is None or not task.cancelling():
-        return False
+async def _take_back_cancel(task: asyncio.Task[Any]) -> None:
+    """Undo the cancel of `task`, which is the current one."""
     try:
         await asyncio.sleep(0)  # A cancel that is still pending is raised here.
     except asyncio.CancelledError as error:
         del error
     while task.cancelling():
         task.uncancel()
-    return True

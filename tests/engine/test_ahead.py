@@ -87,7 +87,8 @@ async def test_a_tool_that_is_not_pure_is_called_only_when_all_before_it_is_dura
 async def test_without_the_barrier_it_would_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mutant for the test above, and what the barrier costs a pure tool: nothing."""
     monkeypatch.setattr(ahead, "OVERDUE_S", 3600.0)
-    monkeypatch.setattr(Attempts, "is_pure", lambda *_: True)
+    needs_of = Attempts.needs_of
+    monkeypatch.setattr(Attempts, "needs_of", lambda *asked: needs_of(*asked)._replace(commits=False))
     looking = Looking(tmp_path)
     async with running(tmp_path, pure(add), look_on(looking, is_pure=False)) as made:
         await made.start("r", ten_then("look"), n=0)

@@ -173,7 +173,7 @@ class _Evaluation:
     def _compare(self, comparison: Comparison) -> bool:
         if comparison.op is Op.EXISTS:
             self.work.spend(1)
-            return (self._look_up(comparison.key)[0] is not path.MISSING) is bool(comparison.value)
+            return self._is_there(comparison.key) is bool(comparison.value)
         left = self.read(comparison.key)
         if comparison.op is Op.IS_TYPE:
             return bool(json_type(left) == comparison.value)
@@ -185,13 +185,15 @@ class _Evaluation:
         return bool(result)
 
     def read(self, place: str) -> Any:
-        value, there = self._look_up(place)
+        value, there = self.state.look_up(place, self.decoded)
         if value is path.MISSING:
             raise ConditionError(f"the state has nothing at {place!r:.200}; there is {there}")
+        self.operands[place] = value
         return value
 
-    def _look_up(self, place: str) -> tuple[Any, str]:
-        value, there = self.state.look_up(place, self.decoded)
-        if value is not path.MISSING:
-            self.operands[place] = value
-        return value, there
+    def _is_there(self, place: str) -> bool:
+        value, _ = self.state.look_up(place, self.decoded)
+        if value is path.MISSING:
+            return False
+        self.operands[place] = value
+        return True

@@ -5,7 +5,7 @@ Steps of pure tools are committed as a chain: one fenced move of the run's row o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import bindparam, null, select, update
@@ -117,16 +117,14 @@ class Commit(NamedTuple):
 
     lease: Lease
     moves: Sequence[Moved]
+    last: Transition
+    """The transition of the last move."""
     frees: str | None = None
     """The limit of which the last attempt had a slot."""
     asking: Asking | None = None
     """What the next attempt asks for."""
     is_ahead: bool = False
     """Whether the run did not wait for this commit."""
-
-    @property
-    def last(self) -> Transition:
-        return self.moves[-1].transition
 
     def sealed(self) -> Commit:
         return self
@@ -141,41 +139,42 @@ class Commits(Protocol):
 def commit_all(transaction: Transaction, queued: Sequence[Commits]) -> list[Run | None]:
     """Return each run as it is now, or None if its lease was lost. Statements are for all runs, and fenced for each."""
     commits = [each.sealed() for each in queued]
-    parents = _parents_to_tell(commits)
-    if any(commit.last.run.parent_id is not None for commit in commits):
-        # A cancel locks a family in the same order.
-        lock_runs(transaction, [*parents, *(commit.lease.run_id for commit in commits)])
+    parents = _lock_families(transaction, commits)
     updated, telling = _update_all(transaction, commits)
-    last_seqs = {(run_id, token): last_seq for run_id, token, last_seq, _ in updated}
-    going = [(commit, last_seqs[commit.lease]) for commit in commits if commit.lease in last_seqs]
-    _write(transaction, going)
-    apply_side_effects(
-        transaction,
-        [moved.transition for commit, _ in going for moved in commit.moves if moved.transition.has_side_effects],
-    )
+    # Loops and no comprehensions: most batches have one commit, and then each comprehension costs a call of its own.
+    last_seqs, pausing = {}, []
+    for run_id, token, last_seq, pause_asked in updated:
+        last_seqs[run_id, token] = last_seq
+        if pause_asked:
+            pausing.append(Lease(run_id, token))
+    going, frees = [], []
+    for commit in commits:
+        if commit.lease in last_seqs:
+            going.append((commit, last_seqs[commit.lease]))
+            if commit.frees is not None:
+                frees.append(commit.frees)
+    apply_side_effects(transaction, _write(transaction, going))
     if parents:
         wake_those_ready(transaction, parents)
-    if frees := [commit.frees for commit, _ in going if commit.frees is not None]:
+    if frees:
         announce_free_slots(transaction, frees)
-    asked = [Lease(run_id, token) for run_id, token, _, pause_asked in updated if pause_asked]
-    paused = apply_pauses(transaction, asked) if asked else set()
+    paused = apply_pauses(transaction, pausing) if pausing else set()
     if telling:
         announce(transaction, telling - paused)
     found: list[Run | None] = [commit.last.run for commit in commits]
     if paused or len(going) < len(commits):
         found = [_as_found(transaction, commit, commit.lease in last_seqs, paused) for commit in commits]
-    if any(commit.asking is not None for commit in commits):
-        return _enter_next(transaction, commits, found)
-    return found
+    return _enter_next(transaction, commits, found)
 
 
-def _enter_next(transaction: Transaction, commits: Sequence[Commit], found: Sequence[Run | None]) -> list[Run | None]:
+def _enter_next(transaction: Transaction, commits: Sequence[Commit], found: list[Run | None]) -> list[Run | None]:
     """Give slots to the next attempts of the runs that go on and ask for one. Return the runs as they are then."""
-    asked = [
-        commit.asking
-        for commit, run in zip(commits, found, strict=True)
-        if commit.asking is not None and run is not None and run.status is Status.RUNNING
-    ]
+    asked = []
+    for commit, run in zip(commits, found, strict=True):
+        if commit.asking is not None and run is not None and run.status is Status.RUNNING:
+            asked.append(commit.asking)
+    if not asked:
+        return found
     entered = enter_all(transaction, asked)
     return [run if run is None else entered.get(run.id, run) for run in found]
 
@@ -189,15 +188,26 @@ def enter_all(transaction: Transaction, asked: Sequence[Asking]) -> dict[str, Ru
     runs_after = {asking.run.id: after_slot(asking.run) for asking in ready}
     denied = [asking for asking in asked if asking.run.id not in runs_after]
     if denied:
-        parking = [Commit(each.lease, (Moved(each.parked, 0.0, 0.0, each.parked.lines),)) for each in denied]
+        parking = [
+            Commit(each.lease, (Moved(each.parked, 0.0, 0.0, each.parked.lines),), each.parked) for each in denied
+        ]
         runs_after |= {run.id: run for run in commit_all(transaction, parking) if run is not None}
     return runs_after
 
 
-def _parents_to_tell(commits: Sequence[Commit]) -> set[str]:
-    """Return the parents of the runs that end: they may wait for that."""
-    runs_after = [commit.last.run for commit in commits]
-    return {run.parent_id for run in runs_after if run.parent_id is not None and run.status in OVER}
+def _lock_families(transaction: Transaction, commits: Sequence[Commit]) -> set[str]:
+    """Return the parents of the runs that end: they may wait for that. If a run has a parent, lock all rows first."""
+    has_parent, parents = False, set()
+    for commit in commits:
+        run = commit.last.run
+        if run.parent_id is not None:
+            has_parent = True
+            if run.status in OVER:
+                parents.add(run.parent_id)
+    if has_parent:
+        # A cancel locks a family in the same order.
+        lock_runs(transaction, [*parents, *(commit.lease.run_id for commit in commits)])
+    return parents
 
 
 def _as_found(transaction: Transaction, commit: Commit, is_updated: bool, paused: Collection[str]) -> Run | None:
@@ -216,14 +226,20 @@ def _as_found(transaction: Transaction, commit: Commit, is_updated: bool, paused
     return run._replace(status=Status(row[0])) if is_there else None
 
 
-def _write(transaction: Transaction, commits: Sequence[tuple[Commit, int]]) -> None:
-    """Insert the rows of commits whose runs were updated, each with the last `seq` of its lines."""
+def _write(transaction: Transaction, commits: Sequence[tuple[Commit, int]]) -> list[Transition]:
+    """Insert the rows of commits whose runs were updated, each with the last `seq` of its lines.
+
+    Return the transitions that have side effects.
+    """
     steps: list[tuple[NewStep, Changes]] = []
     failed: list[Row] = []
     lines: list[NewLine] = []
+    with_side_effects = []
     for commit, last_seq in commits:
-        for moved, reached in _seqs(commit, last_seq):
+        reached = last_seq - _line_count(commit)
+        for moved in commit.moves:
             transition = moved.transition
+            reached += len(moved.lines)
             finished_at = transaction.moment.at(moved.finished)
             # A run that gets ahead logs its next lines before this commit, and lines are in the order of their times.
             goes_on = commit.is_ahead and transition.run.status is Status.RUNNING
@@ -233,18 +249,20 @@ def _write(transaction: Transaction, commits: Sequence[tuple[Commit, int]]) -> N
                 steps.append((_new_step(transaction, commit.lease, moved, step, finished_at), step.changes))
             if transition.error is not None:
                 failed.append(_failed_attempt(transaction, commit.lease, moved, transition.error, finished_at))
+            if transition.has_side_effects:
+                with_side_effects.append(transition)
     insert_steps(transaction, steps)
-    transaction.insert(attempts, failed)
+    if failed:
+        transaction.insert(attempts, failed)
     insert_lines(transaction, lines)
+    return with_side_effects
 
 
-def _seqs(commit: Commit, last_seq: int) -> Iterator[tuple[Moved, int]]:
-    """Yield each transition and the `seq` of its last line."""
-    moves = commit.moves
-    reached = last_seq - sum([len(moved.lines) for moved in moves])
-    for moved in moves:
-        reached += len(moved.lines)
-        yield moved, reached
+def _line_count(commit: Commit) -> int:
+    count = 0
+    for moved in commit.moves:
+        count += len(moved.lines)
+    return count
 
 
 def _update_all(transaction: Transaction, commits: Sequence[Commit]) -> tuple[list[Any], set[str]]:
@@ -259,7 +277,10 @@ def _update_all(transaction: Transaction, commits: Sequence[Commit]) -> tuple[li
         else:
             (staying if commit.last.step is None else advancing).append(_place(commit, now))
     updated = transaction.each(_ADVANCE, advancing)
-    updated += transaction.each(_STAY, staying)
+    if staying:
+        updated += transaction.each(_STAY, staying)
+    if not resting:
+        return updated, set()
     rested = transaction.each(_REST, resting)
     return updated + [row[:-1] for row in rested], {row[0] for row in rested if row[-1] is not None}
 
@@ -272,7 +293,7 @@ def _place(commit: Commit, now: str) -> dict[str, Any]:
         "step_before": run.step - len(commit.moves) + (commit.last.step is None),
         "step": run.step,
         "node": run.node,
-        "lines": sum([len(moved.lines) for moved in commit.moves]),
+        "lines": _line_count(commit),
         "now": now,
     }
 

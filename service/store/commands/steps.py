@@ -44,7 +44,8 @@ class Steps:
         `frees` is the limit of which the attempt had a slot. With `asking`, the next attempt gets its slot in the same
         transaction: the run that is returned is parked if there is none.
         """
-        asked = Commit(lease, (Moved(transition, started, finished, (*lines, *transition.lines)),), frees, asking)
+        moved = Moved(transition, started, finished, (*lines, *transition.lines))
+        asked = Commit(lease, (moved,), transition, frees, asking)
         run = await self._writer.write_with_others(
             commit_all, asked, touches=(lease.run_id, *_touched(transition)), at_once=is_alone
         )
@@ -109,7 +110,7 @@ class Chain:
         """Return what to commit. From now on nothing is added."""
         with self._lock:
             self._is_sealed = True
-        return Commit(self._lease, self.moves, is_ahead=True)
+        return Commit(self._lease, self.moves, self.moves[-1].transition, is_ahead=True)
 
     def queue(self, writer: Writer) -> None:
         touched = (name for moved in self.moves for name in _touched(moved.transition))

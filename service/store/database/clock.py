@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 Override = Callable[[], datetime]
 """A clock for tests, in place of the database's."""
@@ -25,8 +24,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """The time of a transaction, and what the monotonic clock showed then."""
 
     now_us: int
@@ -45,7 +43,7 @@ class Moment:
 
     def text(self, *, later_s: float = 0.0) -> str:
         """Return this moment plus `later_s` seconds, as the database stores it."""
-        return text_of(self.now_us + round(later_s * 1_000_000) if later_s else self.now_us)
+        return _text_of((self.now_us + round(later_s * 1_000_000) if later_s else self.now_us) // 1000)
 
     def by_calendar(self, us: int) -> int:
         """Return the store's time at which to check whether the database's clock has reached `us`.
@@ -61,8 +59,8 @@ class Moment:
         None stands for this moment.
         """
         if monotonic is None or monotonic >= self.monotonic:
-            return text_of(self.now_us)
-        return text_of(self.now_us + round((monotonic - self.monotonic) * 1_000_000))
+            return _text_of(self.now_us // 1000)
+        return _text_of((self.now_us + round((monotonic - self.monotonic) * 1_000_000)) // 1000)
 
 
 def text_of(us: int) -> str:
@@ -72,7 +70,13 @@ def text_of(us: int) -> str:
 
 @lru_cache(maxsize=1024)  # Many of the steps that are committed together ended within the same millisecond.
 def _text_of(milliseconds: int) -> str:
-    return iso(_EPOCH + timedelta(milliseconds=milliseconds))
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{_second_of(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=128)  # Most times of one moment are within a few seconds.
+def _second_of(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="seconds").removesuffix("+00:00")
 
 
 def iso(moment: datetime) -> str:

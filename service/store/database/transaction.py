@@ -102,8 +102,11 @@ class Transaction:
     def each(self, statement: ForRows, rows: Sequence[Row]) -> list[Any]:
         """Execute `statement` for all of `rows` and return what it returns, in any order."""
         returned: list[Any] = []
-        for count, parameters in self._parameters_of(statement.columns, rows):
-            returned += self._execute(statement.text(self.dialect, count), parameters).fetchall()
+        if len(rows) == 1:
+            returned += self._execute(statement.text(self.dialect, 1), rows[0]).fetchall()
+        elif rows:
+            for count, parameters in self._parameters_of(statement.columns, rows):
+                returned += self._execute(statement.text(self.dialect, count), parameters).fetchall()
         return returned
 
     def insert(self, into: Table, rows: Sequence[Row]) -> None:
@@ -117,7 +120,7 @@ class Transaction:
         elif rows and self.dialect == "postgresql":
             arrays = [array_of(column) for column in zip(*rows, strict=True)]
             self.inserts.append((insert_into(into, self.dialect, None), arrays))
-        else:
+        elif rows:
             for part in _parts_of(rows):
                 self.inserts.append((insert_into(into, self.dialect, len(part)), [*chain.from_iterable(part)]))
 
@@ -133,9 +136,7 @@ class Transaction:
 
     def _parameters_of(self, columns: Collection[str], rows: Sequence[Row]) -> Iterator[tuple[int | None, Any]]:
         """Yield, for each statement that `rows` take, its number of rows (None: any number) and its parameters."""
-        if len(rows) == 1:
-            yield 1, rows[0]
-        elif rows and self.dialect == "postgresql":
+        if self.dialect == "postgresql":
             yield None, {name: array_of([row[name] for row in rows]) for name in columns}
         else:
             for part in _parts_of(rows):

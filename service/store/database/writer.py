@@ -163,7 +163,8 @@ class Writer:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        if self._queue.add(QueuedWrite(command, item, deadline_in(within_s), future, loop, touches)):
+        deadline = None if within_s is None else deadline_in(within_s)
+        if self._queue.add(QueuedWrite(command, item, deadline, future, loop, touches)):
             self.hasten(at_once=at_once)
         if within_s is None:
             return await future
@@ -181,7 +182,7 @@ class Writer:
         loop = asyncio.get_running_loop()
         write: QueuedWrite[T] = QueuedWrite(command, item, None, loop.create_future(), loop, touches, is_deferred=True)
         self._queue.add(write)
-        self._queue.called.set()  # The thread sees to it that the write is not forgotten if a tool blocks the loop.
+        self._queue.call()  # The thread sees to it that the write is not forgotten if a tool blocks the loop.
         return write
 
     def hasten(self, *, at_once: bool) -> None:
@@ -214,7 +215,7 @@ class Writer:
         if inline is not None and not inline.is_called:
             # Not at once: whatever else is ready by then goes into the same commit. A second call does no harm.
             inline.call(self._commit_inline)
-        self._queue.called.set()
+        self._queue.call()
 
     def _commit_inline(self, inline: InlineLoop) -> None:
         """Commit what waits, on the thread of `inline`. If another one has the turn, it calls again afterwards."""
@@ -346,7 +347,7 @@ class Writer:
         """Whether the caller of `write` still waits. Refuse it if its deadline has passed."""
         if write.future.cancelled():
             return False
-        if write.is_overdue():
+        if write.deadline is not None and write.is_overdue():
             write.refuse(Unavailable(NO_WRITES if self._denial is None else f"{NO_WRITES}: {self._denial}"))
             return False
         return True

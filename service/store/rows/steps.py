@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from service.core import codec
 from service.core.routing.conditions import Decision, abridge
@@ -44,7 +44,7 @@ def insert_steps(transaction: Transaction, steps: Sequence[tuple[NewStep, Change
 
 def evaluated_text(decision: Decision) -> tuple[str, bool]:
     """Return the decision's record as JSON, and whether something large was left out of it."""
-    if all(_is_short(value) for record in decision.evaluated for value in record["operands"].values()):
+    if _are_short(decision):
         text = codec.encode(decision.evaluated)
         if codec.byte_length(text) <= EVALUATED_BYTES_MAX:
             return text, False
@@ -52,6 +52,10 @@ def evaluated_text(decision: Decision) -> tuple[str, bool]:
     return codec.encode(abridged), is_abridged
 
 
-def _is_short(value: Any) -> bool:
-    """Return whether `value` is so small that encoding it with others is worth a try."""
-    return len(value) <= EVALUATED_BYTES_MAX if isinstance(value, str) else not isinstance(value, list | dict)
+def _are_short(decision: Decision) -> bool:
+    """Return whether all operands are so small that encoding them together is worth a try."""
+    for record in decision.evaluated:
+        for value in record["operands"].values():
+            if isinstance(value, list | dict) or (isinstance(value, str) and len(value) > EVALUATED_BYTES_MAX):
+                return False
+    return True

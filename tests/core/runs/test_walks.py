@@ -141,7 +141,7 @@ class Walk:
                 self.run = resumed(transition, is_over=self.data.draw(st.booleans()))
             case Status.PAUSED:
                 made = run.step - run.patches
-                is_at_visits = made < run.steps_max
+                is_at_visits = made < steps_max_of(run)
                 visits = {name: count for name, count in run.visits.items() if not is_at_visits or name != run.node}
                 max_steps = run.max_steps if is_at_visits else made + self.data.draw(st.integers(0, 2))
                 self.run = run._replace(status=Status.RUNNING, visits=visits, max_steps=max_steps)
@@ -197,7 +197,11 @@ def assert_step(before: Run, transition: Transition) -> None:
     counted = {before.node or "": 1} if visits_max is not None else {}
     assert Counter(run.visits) == Counter(before.visits) + Counter(counted)
     assert visits_max is None or run.visits[before.node or ""] <= visits_max
-    assert run.step - run.patches <= run.steps_max
+    assert run.step - run.patches <= steps_max_of(run)
+
+
+def steps_max_of(run: Run) -> int:
+    return run.graph.max_steps if run.max_steps is None else run.max_steps
 
 
 def assert_failure(before: Run, move: Move, transition: Transition) -> None:
