@@ -16,25 +16,27 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from service.cli import output, within
-from service.cli.held import TOLD_MAX, Holding
+from service.cli import output
 from service.cli.text import shown
-from service.client import ApiError, AsyncConnection, NotRungraph, ServerUnreachable, calls
-from service.client.connections import bearer
+from service.client import calls
+from service.client.errors import ApiError, NotRungraph, ServerUnreachable
 from service.client.following import MOVING, items_of
 from service.client.messages import Answer, Request, read_object
 from service.core.errors import NotFound, StartRefused, Unavailable
 from service.core.syntax.ids import is_graph_id, parse_run_id
+from service.process import collector_paused
 from service.settings import Settings
-from service.store.database.protocol import Database
-from service.store.database.sqlite.connections import Sqlite
-from service.store.rows.records import HeldRecord
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # These are slow to import, and few commands need them.
     from fastapi import FastAPI
+
+    from service.cli.held import Holding
+    from service.store.database.protocol import Database
+    from service.store.rows.records import HeldRecord
 
 T = TypeVar("T")
 
@@ -55,7 +57,7 @@ Show = Callable[[dict[str, Any]], str | None]
 Execute = Callable[[str], AbstractAsyncContextManager[None]]
 """Executes the run with this id, and its descendants, inside the context."""
 
-Held = Callable[[str, int], Awaitable[Sequence[HeldRecord]]]
+Held = Callable[[str, int], Awaitable["Sequence[HeldRecord]"]]
 """Returns what the run with this id and its descendants wait for. The number limits the runs returned."""
 
 
@@ -169,10 +171,10 @@ async def reading(settings: Settings, *, with_tools: bool = False) -> AsyncItera
             yield server
         return
     check_existence(database)
-    from service.cli import direct  # imports the store
+    with collector_paused():
+        from service.cli import direct  # imports the store
 
-    token, sources = bearer(settings.api_token), settings.tools if with_tools else ()
-    async with direct.reading(settings, database, token, sources) as call:
+    async with direct.reading(settings, database, settings.tools if with_tools else ()) as call:
         yield ServerClient(call, None)
 
 
@@ -204,7 +206,7 @@ async def _follow(
             await asyncio.sleep(POLL_S)
             if holding is not None and time.monotonic() > asked_at + HELD_EVERY_S:
                 with suppress(Unavailable):  # The server is asked again soon.
-                    for news in holding.news(await server.held(run_id, TOLD_MAX + 1)):
+                    for news in holding.news(await server.held(run_id, holding.waits_max)):
                         note(news)
                 asked_at = time.monotonic()
         page = await server.ask_again(calls.logs(run_id, after_seq))
@@ -234,6 +236,8 @@ async def start_and_follow(
                 try:
                     if not is_quiet:
                         print(f"run {run_id}", flush=True)
+                    from service.cli.held import Holding
+
                     holding = Holding(run_id, settings.tools, is_shared=settings.database().is_shared)
                     return await follow(server, run_id, show, holding)
                 except (asyncio.CancelledError, BrokenPipeError, Unavailable):
@@ -360,6 +364,8 @@ def _stopped_by_signals() -> Iterator[None]:
 
 @asynccontextmanager
 async def _far(settings: Settings, address: str) -> AsyncIterator[ServerClient]:
+    from service.client.connections import AsyncConnection
+
     connection = AsyncConnection(address, settings.api_token, ANSWER_S, None)
     try:
         yield ServerClient(connection.send, address)
@@ -371,12 +377,15 @@ async def _far(settings: Settings, address: str) -> AsyncIterator[ServerClient]:
 async def _near(
     settings: Settings, app: FastAPI, execute: Execute = _left_to_it, held: Held = _unknown
 ) -> AsyncIterator[ServerClient]:
+    from service.cli import within
+    from service.client.connections import bearer
+
     async with app.router.lifespan_context(app):
         yield ServerClient(partial(within.call, app, token=bearer(settings.api_token)), None, execute, held)
 
 
 def check_existence(database: Database) -> None:
-    if isinstance(database, Sqlite) and not database.file.exists():
+    if database.files and not Path(database.files[0]).exists():
         raise StartRefused(f"there is no database {database.name}")
 
 

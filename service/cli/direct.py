@@ -18,19 +18,19 @@ from service.api.filters.values import checked_filter
 from service.api.limits import FILTERS_MAX
 from service.api.responses import texts
 from service.api.responses.texts import Text
-from service.cli import within
 from service.client import calls
 from service.client.messages import Answer, Request
 from service.core.errors import RungraphError
 from service.core.syntax.ids import parse_graph_id, parse_run_id
 from service.core.syntax.numbers import NUMBER_MAX
 from service.settings import Settings
-from service.store.database.protocol import Database
 from service.store.queries.runs.filter import RunFilter
 from service.store.reading import Reading
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from service.store.database.protocol import Database
 
 _ID = "([0-9a-f-]{32,36})"
 
@@ -39,9 +39,7 @@ Call = Callable[[Request], Awaitable[Answer]]
 
 
 @asynccontextmanager
-async def reading(
-    settings: Settings, database: Database, token: Mapping[bytes, bytes], sources: Sequence[str]
-) -> AsyncIterator[Call]:
+async def reading(settings: Settings, database: Database, sources: Sequence[str]) -> AsyncIterator[Call]:
     """Yield a function that makes calls. It takes no lock, applies no migration and writes nothing.
 
     `sources` are the user's tools, which an application loads if one is needed.
@@ -54,9 +52,12 @@ async def reading(
         if request.method == "GET" and (found := await _answer(store, request.path, request.params)) is not None:
             return Answer(200, found.encode())
         if application is None:
+            from service.cli import within
+            from service.client.connections import bearer
+
             app = _reader_of(settings, database, sources)
             await stack.enter_async_context(app.router.lifespan_context(app))
-            application = partial(within.call, app, token=token)
+            application = partial(within.call, app, token=bearer(settings.api_token))
         return await application(request)
 
     async with AsyncExitStack() as stack:

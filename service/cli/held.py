@@ -18,6 +18,9 @@ TOLD_MAX = 10
 class Holding:
     """The waits of a run and its descendants, and which of them have been reported."""
 
+    waits_max = TOLD_MAX + 1
+    """How many waits `news` uses at most."""
+
     def __init__(self, run_id: str, tools: Iterable[str], *, is_shared: bool) -> None:
         """`is_shared`: other servers may serve the database meanwhile."""
         self._run_id = run_id

@@ -25,12 +25,25 @@ from service.settings import Settings
 
 
 def main() -> NoReturn:
+    """Run the command that the process was started with, and end the process."""
+    code = run_command()
+    if "service.tools.registry" not in sys.modules:
+        # Without a user's code nothing has to run at the exit. Python would take long to free all modules.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def run_command() -> int:
+    """Run the command of `sys.argv` and return the exit code."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # A terminal without our arrows is no reason to end.
     try:
         arguments = _parsed()
         settings = _settings(arguments)
         code = _command(arguments.run)(settings, arguments)
+        sys.stdout.flush()
     except (StartRefused, Unavailable) as refused:
         print(f"rungraph: {shown(str(refused))}", file=sys.stderr)
         code = 2
@@ -40,7 +53,7 @@ def main() -> NoReturn:
         # Nobody reads the output any more. Without this, Python reports that again when it flushes at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 128 + signal.SIGPIPE
-    sys.exit(code)
+    return code
 
 
 def _parsed() -> argparse.Namespace:

@@ -10,14 +10,35 @@ shown        runs as a notebook shows them
 picture      a graph with the path of a run, as SVG
 client       Client, whose methods block
 async_client AsyncClient, whose methods are awaited
+
+Each name is imported when it is first used: the command line needs few of them.
 """
 
-from service.client.async_client import AsyncClient
-from service.client.client import Client
-from service.client.connections import AsyncConnection
-from service.client.errors import ApiError, NotRungraph, ServerUnreachable
-from service.client.messages import Answer, Request
-from service.client.shown import RunState, RunView
+from typing import TYPE_CHECKING
+
+from service.lazy import attributes_of
+
+if TYPE_CHECKING:
+    from service.client.async_client import AsyncClient
+    from service.client.client import Client
+    from service.client.connections import AsyncConnection
+    from service.client.errors import ApiError, NotRungraph, ServerUnreachable
+    from service.client.messages import Answer, Request
+    from service.client.shown import RunState, RunView
+else:
+    __getattr__, __dir__ = attributes_of(
+        __name__,
+        Answer="service.client.messages",
+        ApiError="service.client.errors",
+        AsyncClient="service.client.async_client",
+        AsyncConnection="service.client.connections",
+        Client="service.client.client",
+        NotRungraph="service.client.errors",
+        Request="service.client.messages",
+        RunState="service.client.shown",
+        RunView="service.client.shown",
+        ServerUnreachable="service.client.errors",
+    )
 
 __all__ = [
     "Answer",

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import make_url
 
 from service.cli import direct, within
 from service.cli.direct import _answer, _reader_of, reading
 from service.client import calls
 from service.settings import Settings
+from service.store.database.opening import database_at
 from service.store.database.sqlite.connections import Sqlite
 from service.store.reading import Reading
 from service.store.schema.migrate import migrate
@@ -105,7 +107,7 @@ async def test_what_is_unusual_is_asked_of_an_application_that_is_built_once(
         return _reader_of(*given)
 
     monkeypatch.setattr(direct, "_reader_of", build)
-    async with reading(Settings(), database, {}, ()) as call:
+    async with reading(Settings(), database, ()) as call:
         assert (await call(calls.get("/runs", limit=1))).status == 200
         assert built == []
         assert (await call(calls.why(NOBODY))).status == 404
@@ -113,27 +115,75 @@ async def test_what_is_unusual_is_asked_of_an_application_that_is_built_once(
     assert len(built) == 1
 
 
-async def test_a_listing_imports_neither_the_framework_nor_the_types_of_graphs(database: Sqlite) -> None:
-    """These take longer to import than all else that `rungraph runs` does."""
-    program = "import sys; sys.argv[:] = ['rungraph', 'runs']; from service.cli import main; main()"
+async def imports_of(folder: Path, *arguments: str) -> tuple[str, set[str]]:
+    """Run a command in a process of its own. Return what it printed, and the names of the modules it imported."""
+    program = "import sys; from service.cli.main import run_command; run_command(); print(*sys.modules)"
     done = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-X", "importtime", "-c", program],
-        cwd=database.file.parent,
+        [sys.executable, "-c", program, *arguments],
+        cwd=folder,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert RUN in done.stdout
-    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    *printed, modules = done.stdout.splitlines()
+    return "\n".join([*printed, done.stderr]), set(modules.split())
+
+
+FRAMEWORKS = {
+    "mcp",
+    "fastapi",
+    "starlette",
+    "pydantic",
+    "alembic",
+    "duckdb",
+    "uvicorn",
+    "sqlalchemy.dialects.postgresql",
+}
+"""Each of these takes longer to import than all else that a reading command does."""
+
+
+async def test_a_listing_imports_no_framework_and_nothing_that_writes(database: Sqlite) -> None:
+    printed, imported = await imports_of(database.file.parent, "runs")
+    assert RUN in printed
     assert "service.store.reading" in imported
-    heavy = {
-        "mcp",
-        "fastapi",
-        "starlette",
-        "pydantic",
+    needless = {
         "httpx",
-        "sqlalchemy.dialects.postgresql",
+        "service.api.app",
+        "service.cli.held",
+        "service.cli.within",
+        "service.client.client",
+        "service.client.connections",
+        "service.core.graph",
+        "service.core.tool",
         "service.store.commands",
+        "service.store.database.writer",
     }
-    assert not imported & heavy
+    assert not imported & (FRAMEWORKS | needless)
+
+
+@pytest.mark.parametrize("command", [["runs"], ["why", RUN]])
+async def test_a_command_that_asks_a_server_imports_no_database(tmp_path: Path, command: list[str]) -> None:
+    printed, imported = await imports_of(tmp_path, *command, "--url", "http://127.0.0.1:1")
+    assert "http://127.0.0.1:1" in printed
+    assert "httpx" in imported
+    assert not imported & (FRAMEWORKS | {"sqlalchemy", "service.store.database", "service.api", "service.core.graph"})
+
+
+async def test_the_owner_of_a_file_is_asked_without_importing_sqlalchemy(database: Sqlite) -> None:
+    lock = database.own("http://127.0.0.1:1")
+    try:
+        printed, imported = await imports_of(database.file.parent, "runs")
+    finally:
+        lock.release()
+    assert "http://127.0.0.1:1" in printed
+    assert not imported & (FRAMEWORKS | {"sqlalchemy"})
+
+
+@pytest.mark.parametrize("ending", ["/a.db", "a b/ü.db", "./%41#.db", "/a:b.db"])
+@pytest.mark.parametrize("scheme", ["sqlite", "sqlite+aiosqlite"])
+def test_the_usual_urls_of_files_mean_what_sqlalchemy_takes_them_for(scheme: str, ending: str) -> None:
+    url = f"{scheme}:///{ending}"
+    expected = make_url(url).database
+    assert expected is not None
+    assert database_at(url).name == str(Path(expected).absolute().resolve())

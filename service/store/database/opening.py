@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+import re
 
 from service.core.errors import StartRefused
 from service.store.database.protocol import Database
 from service.store.database.sqlite.connections import Sqlite
+
+_SQLITE = re.compile(r"sqlite(?:\+\w+)?:///([^?@%]+)")
+"""The usual URLs of files, which are understood without SQLAlchemy: it is slow to import."""
 
 
 def database_at(url: str, *, allow_undurable: bool = False, source: str = "RUNGRAPH_DATABASE_URL") -> Database:
@@ -30,6 +32,11 @@ def _database_at(url: str, allow_undurable: bool) -> Database:
         except ImportError as error:
             raise StartRefused(f"PostgreSQL needs its driver: pip install 'rungraph[postgres]' ({error})") from error
         return Postgres.at("postgresql:" + url.partition(":")[2], allow_undurable=allow_undurable)
+    if usual := _SQLITE.fullmatch(url):
+        return Sqlite.at(usual[1])
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
         parsed = make_url(url)
     except ArgumentError as error:

@@ -16,12 +16,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
-
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import AsyncEngine
+from typing import TYPE_CHECKING, Any, Protocol
 
 from service.store.database.notifier import Notifier, OnNotified
+
+if TYPE_CHECKING:  # A command that finds a server does without SQLAlchemy, which is slow to import.
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 READERS_MAX = 8
 LOCK_MS = 50

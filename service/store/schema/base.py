@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Annotated, cast
 
 from sqlalchemy import TIMESTAMP, BigInteger, Connection, Double, Index, Integer, MetaData, Table, Text, event, text
+from sqlalchemy.ext.declarative import DeferredReflection
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
 WITHOUT_ROWID = {"sqlite_with_rowid": False}
@@ -17,8 +18,8 @@ Small = Annotated[int, mapped_column(Integer)]
 """A flag (0 or 1) or a small number."""
 
 
-class Row(DeclarativeBase):
-    """The base of all models."""
+class Row(DeferredReflection, DeclarativeBase):
+    """The base of all models. They describe tables and are never mapped, which DeferredReflection puts off for ever."""
 
     type_annotation_map = {  # noqa: RUF012  # SQLAlchemy reads it as it is
         str: Text(),

@@ -1,7 +1,5 @@
 """The tables of limits on attempts, as SQLAlchemy models."""
 
-from __future__ import annotations
-
 from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 

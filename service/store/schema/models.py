@@ -6,7 +6,7 @@ JSON is stored as text exactly as core's encoder wrote it, never as JSONB: key o
 ISO 8601 text on SQLite and timestamptz on PostgreSQL, both from the database's clock.
 """
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: SQLAlchemy would have to evaluate each annotation from its text.
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column

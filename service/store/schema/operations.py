@@ -1,7 +1,5 @@
 """The tables of schedules and of webhooks, as SQLAlchemy models."""
 
-from __future__ import annotations
-
 from sqlalchemy import CheckConstraint, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 

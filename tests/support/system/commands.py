@@ -13,7 +13,7 @@ from typing import IO, NamedTuple
 
 import pytest
 
-from service.cli import main
+from service.cli.main import run_command
 from tests.support.checkout import CHECKOUT
 from tests.support.system.preloaded import Fork, can_fork
 
@@ -77,9 +77,11 @@ def asking_in(folder: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
                     patch.delenv(name)
             patch.chdir(folder)
             patch.setattr(sys, "argv", ["rungraph", *arguments])
-            with pytest.raises(SystemExit) as ended:
-                main()
-        return Said(int(str(ended.value.code)), *capsys.readouterr())
+            try:
+                code = run_command()
+            except SystemExit as ended:  # argparse ends --help in this way.
+                code = int(str(ended.code))
+        return Said(code, *capsys.readouterr())
 
     return ask
 

@@ -12,17 +12,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import URL, Connection, create_engine, event
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from typing import TYPE_CHECKING, Any
 
 from service.core.errors import StartRefused
 from service.store.database.notifier import NoNotifier, OnNotified
 from service.store.database.sqlite.checkpoints import Checkpoints, end_if_fatal
 from service.store.database.sqlite.file_lock import FileLock, canonical, owner_of
 from service.store.database.sqlite.file_watch import FileLost, FileWatch
+
+if TYPE_CHECKING:  # A command that finds a server does without SQLAlchemy, which is slow to import.
+    from sqlalchemy import URL, Connection
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 SQLITE_MIN = (3, 35, 0)
 """The first version with RETURNING."""
@@ -79,6 +79,8 @@ class Sqlite:
 
     @property
     def url(self) -> URL:
+        from sqlalchemy import URL
+
         # A URL in text form would give `?` and `%` in a directory's name another meaning.
         return URL.create("sqlite", database=str(self.file))
 
@@ -152,6 +154,9 @@ class Sqlite:
 
     def reader_engine(self, readers_max: int) -> AsyncEngine:
         """Return a pool whose connections neither write nor checkpoint."""
+        from sqlalchemy import event
+        from sqlalchemy.ext.asyncio import create_async_engine
+
         engine = create_async_engine(
             self.url.set(drivername="sqlite+aiosqlite"), pool_size=readers_max, max_overflow=0, pool_timeout=10
         )
@@ -175,6 +180,9 @@ class Sqlite:
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
+        from sqlalchemy import create_engine
+        from sqlalchemy.pool import NullPool
+
         self.file.parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(self.url, poolclass=NullPool, connect_args={"timeout": 30, "isolation_level": None})
         with engine.connect() as connection:
