@@ -10,6 +10,7 @@ from tests.support.checkout import CHECKOUT
 from tests.support.docs.answers import ANYTHING, pretty
 from tests.support.docs.pages import Page
 from tests.support.docs.preparing import prepare
+from tests.support.docs.terminal import COMMANDS, TERMINAL, reference
 from tests.support.system.process import serving
 
 
@@ -26,6 +27,8 @@ def main() -> None:
                         shown = f"```json\n{block.text}```"
                         assert shown in text, block.place
                         text = text.replace(shown, f"```json\n{pretty(answer.json)}\n```", 1)
+                if page == TERMINAL:
+                    text = text.partition(COMMANDS)[0] + COMMANDS + reference()
                 file.write_text(text)
 
 

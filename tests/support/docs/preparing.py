@@ -11,6 +11,7 @@ PAGES = [
     "README.md",
     "docs/guide.md",
     "docs/tools.md",
+    "docs/terminal.md",
     "docs/client.md",
     "docs/embedding.md",
     "docs/mcp.md",
