@@ -1,6 +1,6 @@
 # PYTHON_ARGCOMPLETE_OK
-"""`python -m service` is `rungraph`. With `isolated` it is a process in which a server calls tools, with `cluster` a
-cluster of this machine.
+"""`python -m service` is the command `rungraph`. With the argument `isolated` it is a process that calls tools for a
+server, and with `cluster` it is a cluster on this machine.
 """
 
 import sys

@@ -77,7 +77,7 @@ class EmbeddedApi(Api):
 
     @asynccontextmanager
     async def lifespan(self, _app: Any = None) -> AsyncIterator[None]:
-        """Run the server. Pass it as the `lifespan` of the application around it, or enter it in that."""
+        """Run the server. Pass this as the `lifespan` of the outer application, or enter it in that one's lifespan."""
         self._is_held_outside = True
         async with self.router.lifespan_context(self):
             yield

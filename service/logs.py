@@ -46,7 +46,7 @@ class JsonFormatter(logging.Formatter):
             given["traceback"] = self.formatException(record.exc_info)
         if record.stack_info:
             given["stack"] = self.formatStack(record.stack_info)
-        # Not with core's encoder: a tool may log whatever it likes, lone surrogates too.
+        # Core's encoder would refuse lone surrogates, and a tool may log any text.
         return json.dumps(members | given, default=repr)
 
 

@@ -17,7 +17,7 @@ LAST_RESORT_S = 14.0
 """A stop that takes longer ends the process. Everything acknowledged is on disk by then."""
 
 ACTIVE_SHARE = 16
-"""The states of the runs that a server executes may take one part in so many of its memory."""
+"""The states of the runs that a server executes may take 1/ACTIVE_SHARE of its memory."""
 
 _UVICORN_DEFAULTS = {"host": "127.0.0.1", "port": "8000"}
 
@@ -51,7 +51,7 @@ def on_stop_signal(*actions: Callable[[], None]) -> Iterator[None]:
 
 
 def end_at_last() -> None:
-    """End the process after LAST_RESORT_S, whatever a tool does with threads of its own. Nothing is lost by that."""
+    """End the process after LAST_RESORT_S, even if threads of a tool go on. What was acknowledged is on disk."""
     timer = threading.Timer(LAST_RESORT_S, os._exit, (0,))
     timer.daemon = True
     timer.start()
@@ -63,7 +63,7 @@ def default_active_bytes_max(state_bytes_max: int) -> int:
 
 
 def memory_bytes() -> int:
-    """Return how much memory this process may use: that of the machine, or the limit of its cgroup."""
+    """Return the bytes of memory that this process may use: the machine's memory, or less if its cgroup has a limit."""
     limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     with suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():
@@ -96,7 +96,7 @@ def freeze_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    # Otherwise extension modules find frozen objects at the exit, and report them on stderr.
+    # If objects stay frozen, extension modules report them on stderr at the exit.
     atexit.register(gc.unfreeze)
 
 

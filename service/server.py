@@ -165,7 +165,7 @@ def engine_settings(settings: Settings, runs_folder: Path, tools: Tools) -> Engi
         active_bytes_max=settings.active_bytes_max or default_active_bytes_max(settings.state_bytes_max),
         lease_s=settings.lease_seconds,
         cluster=_cluster_settings(settings, tools),
-        # -P: modules are found where this process finds them, and not in the working directory before all else.
+        # -P keeps the working directory off the import path: the new process must import the same modules as this one.
         isolated_command=(sys.executable, "-P", "-m", "service", "isolated"),
         isolated_tools=partial(registry.snapshot, tools),
     )

@@ -24,7 +24,7 @@ SECONDS_OF_UNIT = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 _SCHEDULER = re.compile(
     r"(?:(?:tcp|tls|ucx|ucxx)://)?[^\s/:]+:\d{1,5}|(?:tcp|tls|ucx|ucxx)://\[[0-9A-Fa-f:.]+\]:\d{1,5}|wss?://\S+"
 )
-"""The addresses of schedulers that Dask understands."""
+"""Matches the addresses of schedulers that Dask accepts."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Settings:
     port: int = 8000
     tools: tuple[str, ...] = ()
     data_dir: Path | None = None
-    """None: beside the database."""
+    """The folder for the files of runs; None: a folder beside the database."""
     api_token: str | None = None
     allow_anonymous: bool = False
     allow_undurable: bool = False
@@ -62,7 +62,7 @@ class Settings:
     webhook_hosts: AllowedHosts = field(default_factory=AllowedHosts)
     """The hosts that webhooks may go to."""
     webhook_secret: str | None = field(default=None, repr=False)
-    """What webhooks are signed with. None: none can be sent."""
+    """The secret that signs webhooks. None: no webhook can be sent."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:

@@ -32,8 +32,8 @@ def begin_run(run: Run) -> RunSpans | None:
 def trace_of_start(parents: list[str], states: list[str]) -> Trace | None:
     """Return the trace for a run that a request starts.
 
-    It is that of the current span, which instrumentation of the server may have begun, or else that of the request's
-    headers. Without both, and if somebody traces, a span of the start begins a trace.
+    Return the trace of the current span, which instrumentation of the server may have begun, or else the trace of the
+    request's headers. Without both, begin a trace with a span of the start if the server traces.
     """
     given = read_trace(parents, states)
     tracer = _tracer()
@@ -71,7 +71,7 @@ class RunSpans:
         self._attempt: Span | None = None
 
     def begin_step(self, run: Run, move: Move) -> None:
-        """Begin the span of the step that `move` is part of and, if it calls a tool, that of the attempt."""
+        """Begin the span of the step that `move` is part of and, if `move` calls a tool, the span of the attempt."""
         if not self._is_sampled:
             return
         # The SDK checks each attribute, which takes time. So the other attributes are set on the run's span alone.

@@ -90,6 +90,6 @@ def _serving(app: Any, listener: socket.socket) -> Iterator[None]:
     finally:
         services = getattr(app.state, "services", None)
         if services is not None:
-            services.stop.set()  # Otherwise uvicorn waits for streams of logs.
+            services.stop.set()  # Without this, uvicorn would wait for open streams of logs.
         running.should_exit = True
         thread.join()

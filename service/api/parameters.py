@@ -37,7 +37,7 @@ _DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,18})(\.[0-9]{1,30})?")
 
 # Seeded once by the system. Asking the system for each id would release the interpreter to the engine's thread.
 _random = random.Random()
-# Otherwise two forks of one process would create the same ids.
+# Without this, two forks of one process would create the same ids.
 os.register_at_fork(after_in_child=_random.seed)
 
 

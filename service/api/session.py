@@ -2,7 +2,7 @@
 
 A cookie holds the time of its end and a signature made with the token. Every server that has the token accepts it, and
 no server stores it. Another token makes all cookies invalid. A server remembers the cookies that were ended on it until
-it stops; on other servers such a cookie is valid until its time is over, should somebody have kept it.
+it stops. On other servers, a copy of such a cookie is valid until its time is over.
 """
 
 from __future__ import annotations

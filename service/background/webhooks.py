@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SENDING_MAX = 16
-"""Deliveries that a server sends at once."""
+"""Deliveries that a server sends at once, to all hosts together."""
 HOST_MAX = 4
-"""Those of them that go to one host."""
+"""Deliveries that a server sends to one host at once."""
 SEND_S = 15.0
 """How long a receiver has to answer, from the lookup of its name on."""
 CONNECT_S = 4.0

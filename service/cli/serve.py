@@ -52,7 +52,7 @@ def _config(app: FastAPI, root_path: str, log_level: str) -> uvicorn.Config:
     raise_descriptor_limit()
     return uvicorn_config(
         app,
-        log_config=None,  # Its lines go to our handler, so that all have one format.
+        log_config=None,  # uvicorn's lines go to our handler, so that all lines have one format.
         log_level=log_level,
         backlog=backlog(),
         root_path=root_path,

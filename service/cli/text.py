@@ -1,6 +1,6 @@
 """Format runs and lines of the log as text: pure functions.
 
-A line of the log is one line here, whatever a tool wrote. A traceback follows it in lines of its own.
+A line of the log becomes one line of text: control characters in it are escaped. The lines of a traceback follow it.
 """
 
 from __future__ import annotations

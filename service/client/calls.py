@@ -40,7 +40,7 @@ def new_key() -> str:
 
 
 def create(graph: Mapping[str, Any] | bytes) -> Request:
-    # The same definition has the same id.
+    # Repeatable, because the same definition has the same id.
     return post("/graph/create", graph if isinstance(graph, bytes) else dict(graph), is_repeatable=True)
 
 

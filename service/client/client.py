@@ -37,7 +37,7 @@ class Client:
         """`token` is the server's RUNGRAPH_API_TOKEN. `timeout_s` bounds one answer.
 
         With `http`, the calls are made by that client, such as a TestClient of an application, which the caller closes.
-        Of `url` only the path counts then: `Client("/flows", http=client)` for an application mounted there.
+        Only the path of `url` is used then: `Client("/flows", http=client)` for an application mounted there.
         """
         self._connection = Connection(url, token, timeout_s, http)
         self._patience_s = patience_s

@@ -178,7 +178,9 @@ class _Check:
         elif isinstance(value, int):
             if not -_INT_BOUND < value < _INT_BOUND:
                 raise ValueUnfit(f"an integer has more than {INT_DIGITS_MAX} digits")
-            self._spend(value.bit_length() // 4)  # The integer has at least so many decimal digits.
+            self._spend(
+                value.bit_length() // 4
+            )  # A lower bound of its decimal digits: a digit takes fewer than 4 bits.
         elif isinstance(value, dict):
             self._object(value, depth)
         elif isinstance(value, list | tuple):

@@ -116,7 +116,7 @@ class State:
         old = self.entries.get(key)
         if old is not None and old.text == text:
             return Changes({})
-        if text.count("[") + text.count("{") >= codec.DEPTH_MAX:  # Otherwise it cannot nest too deep.
+        if text.count("[") + text.count("{") >= codec.DEPTH_MAX:  # With fewer brackets it cannot nest too deep.
             _encode_member(key, codec.loads(text), bytes_max)
         entry = Entry(text, old.position if old else self._free_position(), codec.byte_length(text))
         rest = (_member_length(other, kept) for other, kept in self.entries.items() if other != key)

@@ -206,7 +206,7 @@ def _check_limit(name: str, limit: Any) -> None:
 
 
 def _description(function: Any) -> str:
-    while isinstance(function, functools.partial):  # It would have the docstring of functools.partial.
+    while isinstance(function, functools.partial):  # A partial object has the docstring of functools.partial itself.
         function = function.func
     text = (inspect.getdoc(function) or "")[:DESCRIPTION_CHARS_MAX]
     try:

@@ -59,7 +59,7 @@ class EngineSettings:
     active_bytes_max: float = math.inf
     """The most bytes of the states of all runs that are executed at a time."""
     cluster: ClusterSettings | None = None
-    """None: there is no cluster."""
+    """The cluster that calls tools, or None if there is none."""
 
 
 class Engine:

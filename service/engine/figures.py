@@ -25,9 +25,9 @@ class Figures:
         self._lock = threading.Lock()
 
     def note(self, transition: Transition, seconds: float, attempt_s: float | None = None) -> None:
-        """Count a committed transition, which took so many seconds from its last attempt to its commit.
+        """Count a committed transition. `seconds` is the time from its last attempt to its commit.
 
-        `attempt_s` is how long the call of a tool took; None: there was none.
+        `attempt_s` is the duration of the tool's call, or None if no tool was called.
         """
         with self._lock:
             if attempt_s is not None:

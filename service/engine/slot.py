@@ -21,7 +21,7 @@ from service.store.commands.queueing.admission import Asking
 from service.store.rows.records import Lease
 
 FRESH_S = MARGIN_US_MAX / 1e6
-"""An attempt that begins later than this after it asked for its slot first makes sure that it still has it."""
+"""An attempt that begins more than this after it got its slot checks first that it still holds the slot."""
 
 Pause = Callable[[Unavailable], Awaitable[None]]
 

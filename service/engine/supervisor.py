@@ -146,7 +146,7 @@ class Supervisor:
             return POLL_S
         except Exception as error:
             self.is_claiming = self._store.is_databases(error)
-            # A fault of the engine, or a database whose schema is being changed: carried runs go on.
+            # The engine has a fault, or the schema is being changed. Runs that are carried already go on.
             logger.exception("no run can be claimed now")
             return POLL_S
         claimed_bytes = sum(each.run.state.byte_length for each in claimed)
@@ -186,7 +186,7 @@ class Supervisor:
         """
         going_on = {runner: size for runner, size in sizes.items() if not runner.is_stopping}
         excess, mean = sum(going_on.values()) - bytes_max, sum(going_on.values()) / max(1, len(going_on))
-        for runner, size in list(going_on.items())[:-1]:  # Those that are carried longest come first.
+        for runner, size in list(going_on.items())[:-1]:  # The runs that have been carried longest come first.
             if excess > 0 and size >= mean:
                 runner.stop()
                 excess -= size
@@ -199,7 +199,7 @@ class Supervisor:
         if self._family is not None or not self._store.is_shared:
             return room
         if not self._takes_share:
-            # The batch grows each time: servers that leave so many runs may be dead.
+            # The batch grows each time: servers that leave that many runs unclaimed may be dead.
             batch, self._batch = min(room, self._batch), min(self._batch * 2, CLAIMS_MAX)
             self._takes_share = True
             return batch

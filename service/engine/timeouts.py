@@ -32,7 +32,7 @@ def timed_out(move: CallTool) -> Failed:
 
 
 class _Deadline:
-    """Gives a call up when its time is over, or when `canceller` does."""
+    """The end of a call's time. The call is also given up if `canceller` gives it up."""
 
     def __init__(self, timeout_s: float | None, canceller: Canceller) -> None:
         self._canceller = canceller
@@ -62,7 +62,7 @@ async def await_thread(
     try:
         async with asyncio.timeout(timeout_s):
             outcome = await answer
-    except TimeoutError:  # It is ours: a tool's TimeoutError is an outcome.
+    except TimeoutError:  # Raised by our timeout: a TimeoutError of the tool would be an outcome.
         return timed_out(call.move)
     if outcome is not None:
         return outcome

@@ -10,7 +10,7 @@ from service.core.graph import Graph
 from service.core.validation import child_graphs, missing_graphs, pin, read_graph
 
 Graphs = Mapping[str, Mapping[str, Any]] | Iterable[Mapping[str, Any]]
-"""Definitions, in the order in which they are posted; a mapping also gives each a name by which nodes can call it."""
+"""Definitions, in the order in which they are posted. A mapping gives each a name for the nodes that call it."""
 
 
 class PostedGraphs:

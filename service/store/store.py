@@ -53,7 +53,7 @@ class Store:
         clock: Override | None = None,
         elapsed: Callable[[], float] | None = None,
     ) -> None:
-        """`clock` and `elapsed` stand for the database's clock and the monotonic one, in tests."""
+        """Tests replace the database's clock by `clock` and the monotonic clock by `elapsed`."""
         self.is_shared = database.is_shared
         self.database_name = PurePath(database.name).name
         self._answers: tuple[type[Exception], ...] = (Unavailable, *database.errors)

@@ -66,7 +66,7 @@ def load(sources: Iterable[str], built_in: Iterable[Tool]) -> Tools:
             raise StartRefused(f"tools {name!r} cannot be loaded: {_why(name, error)}") from error
         if getattr(module, "__file__", None) is None and hasattr(module, "__path__"):
             raise StartRefused(f"tools {name!r} cannot be loaded: it is a folder; name a file in it")
-        # Its imports may declare some of the tools, and its own may have been declared by an earlier source.
+        # Modules that the source imports may declare tools too, and an earlier source may have imported this one.
         own = sum(1 for each in _declared if each.function.__module__ == module.__name__)
         source = Source(name, module, max(own, len(_declared) - before))
         loaded[module.__name__] = _sources.setdefault(module.__name__, source)

@@ -93,7 +93,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._raw_bytes += len(piece)
         self.parser.feed_data(piece)
         if self._is_in_head:
-            # If the piece contains the end of an earlier request, this head's share is unknown and not counted.
+            # If the piece also contains the end of an earlier request, the length of the head in it is unknown.
             self._head_bytes += 0 if self._completed else len(piece)
             if self._head_bytes >= HEAD_BYTES_MAX:
                 raise Refused(431, f"the head of a request has at most {HEAD_BYTES_MAX} bytes")
@@ -210,8 +210,9 @@ class HttpProtocol(HttpToolsProtocol):
     def _stop_reading(self, refusal: Refused) -> None:
         """Stop reading, and refuse the request that is being read.
 
-        In its head: the refusal is sent once all earlier requests are answered. In its body: the refusal is its
-        answer, or the connection is aborted if an earlier request is unanswered or its own answer has begun.
+        If its head is incomplete, the refusal is sent once all earlier requests are answered. If its body is
+        incomplete, the refusal is its answer; but the connection is aborted if an earlier request is unanswered or
+        its own answer has begun.
         """
         self._refusal = refusal
         if self._is_in_head:

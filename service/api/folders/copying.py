@@ -155,7 +155,9 @@ class _Copy:
                 self._sync(new)
 
     def _copy_content(self, old: int, new: int, size: int) -> None:
-        """Share blocks if the file system can, otherwise copy them. Holes stay holes."""
+        """Give the file `new` the content of `old`. Share its blocks if the file system can, otherwise copy them.
+
+        Holes stay holes."""
         if self._can_clone:
             try:
                 fcntl.ioctl(new, _FICLONE, old)

@@ -81,8 +81,8 @@ async def prune(
 ) -> Pruned:
     """Mark the runs of one page that `rule` selects, parents before their children.
 
-    The deletion of marked runs goes on afterwards. If it has fallen behind, nothing is marked, and the page is to be
-    asked for again. The last page is to be asked for until all is deleted.
+    The deletion of marked runs goes on afterwards. If the deletion has fallen behind, nothing is marked
+    and the cursor of the same page is returned. The last page returns its own cursor until all is deleted.
     """
     if dry_run:
         page = await store.runs.prunable(rule, cursor)

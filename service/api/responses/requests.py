@@ -169,7 +169,7 @@ class RunRequest(StrictModel):
 
 
 def _check_number(value: Any) -> Any:
-    # Otherwise there would be a fault for each type of the union, with a pointer to no place in the document.
+    # Without this, each type of the union would add a fault whose pointer names no place in the document.
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("should be a number")
     return value

@@ -13,7 +13,7 @@ from service.core import codec
 from service.core.syntax.pointer import pointer
 
 RESULT_CHARS_MAX = 24_000
-"""The characters of JSON that a result has at most, without its notes."""
+"""The most characters of JSON in a result, without its notes."""
 PART_CHARS_MIN = 200
 """An object whose members would get less than this each loses members instead."""
 NOTES_MAX = 20

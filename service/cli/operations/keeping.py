@@ -70,7 +70,7 @@ def restore(settings: Settings, arguments: argparse.Namespace) -> int:
         raise StartRefused(f"{database.file} exists; a restore replaces nothing")
     if runs_folder.exists() and any(runs_folder.iterdir()):
         raise StartRefused(f"{runs_folder} has files in it; a restore replaces nothing")
-    ownership = database.own("rungraph restore")  # It makes an empty file if there is none.
+    ownership = database.own("rungraph restore")  # Makes an empty file if the database is missing.
     try:
         runs_folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=runs_folder.parent, prefix=".rungraph-restore-") as name:

@@ -1,1 +1,1 @@
-"""What is read from the function of a tool: how it is called, and the type of its state."""
+"""Inspect the function of a tool: how to call it, and the type of its state."""

@@ -1,1 +1,1 @@
-"""Which ticks of a schedule start a run, and what webhooks are: pure."""
+"""Pure functions for schedules and webhooks: which ticks start a run, and how a delivery is signed."""

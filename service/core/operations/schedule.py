@@ -17,15 +17,15 @@ class Overlap(StrEnum):
     """What a tick does while a run of the schedule is unfinished."""
 
     SKIP = "skip"
-    """It starts no run."""
+    """The tick starts no run."""
     START = "start"
 
 
 class CatchUp(StrEnum):
-    """Which of the ticks that no server was there for start a run later."""
+    """Which of the ticks that were missed, because no server was running, start a run later."""
 
     ONE = "one"
-    """The last one."""
+    """The last missed tick starts a run."""
     ALL = "all"
     NONE = "none"
 
@@ -43,16 +43,16 @@ class Times(Protocol):
         """Return the last time up to `until_us`; `first_us` is one."""
 
     def newest(self, first_us: int, until_us: int, count: int) -> int:
-        """Return the first of the newest `count` times from `first_us` up to `until_us`."""
+        """Return the earliest of the last `count` times from `first_us` up to `until_us`."""
 
 
 class Turn(NamedTuple):
-    """What a schedule does at a look."""
+    """What to do with a schedule when a server checks it."""
 
     starts: tuple[int, ...]
     """The ticks that start a run each, oldest first."""
     next_us: int | None
-    """The next tick. None: none comes again."""
+    """The next tick, or None after the last one."""
     last_us: int | None = None
     """The last tick that is over."""
     skipped_us: int | None = None

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from service.core.transitions import Status
 
 EVENTS = (Status.COMPLETED, Status.FAILED, Status.PAUSED, Status.CANCELLED, Status.WAITING)
-"""The statuses that a run can tell of."""
+"""The statuses whose beginning a webhook can report."""
 RETRIED_S = 86_400
 """How long a delivery is tried after its event."""
 BACKOFF_S_MIN, BACKOFF_S_MAX = 5, 3600
@@ -36,11 +36,11 @@ class DeliveryState(StrEnum):
     PENDING = "pending"
     DELIVERED = "delivered"
     FAILED = "failed"
-    """It was tried for RETRIED_S, or is not to be sent any more."""
+    """The delivery was tried for RETRIED_S, or must not be sent any more."""
 
 
 def backoff_s(attempts: int) -> float:
-    """Return how long to wait after so many attempts."""
+    """Return how long to wait after the failed attempt number `attempts`."""
     return float(min(BACKOFF_S_MAX, BACKOFF_S_MIN * 2 ** min(attempts - 1, 20)))
 
 
@@ -138,7 +138,7 @@ def _host(text: str) -> str | None:
     address = address_of(host)
     if address is not None:
         return str(address)
-    # Of digits and dots alone, `127.1` for example, some resolvers make an address.
+    # Some resolvers read a name of digits and dots, such as `127.1`, as an address.
     is_number = re.fullmatch(r"(0x[0-9a-f]*|[0-9]+)", host.rpartition(".")[2]) is not None
     return host if len(host) <= 253 and _NAME.fullmatch(host) and not is_number else None
 
@@ -153,7 +153,7 @@ def address_of(host: str) -> Address | None:
 
 
 def is_public(address: Address) -> bool:
-    """Return whether an address, and each address that it stands for, is one of the public internet."""
+    """Return whether `address`, and the address that it embeds if it does, belong to the public internet."""
     if isinstance(address, ipaddress.IPv6Address):
         within = (address.ipv4_mapped, address.sixtofour, *(address.teredo or ()))
         if any(inner is not None and not is_public(inner) for inner in within):

@@ -34,7 +34,7 @@ class Place(NamedTuple):
     rank: int
     """The run's priority, negated."""
     since_us: int
-    """When it began to wait, in microseconds since 1970."""
+    """The beginning of the run's wait, in microseconds since 1970."""
     run_id: str
 
 

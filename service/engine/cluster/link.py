@@ -206,7 +206,7 @@ def note(attempt: Attempt, message: str, place: dict[str, str], level: Level) ->
 
 
 def _quieten_dask() -> None:
-    """Have Dask log nothing by itself: we say in the server's log what concerns it, in its format."""
+    """Silence Dask's own log. The engine reports what matters in the server's log and format."""
     for name in ("distributed", "distributed.client", "bokeh", "tornado"):
         found = logging.getLogger(name)
         found.handlers.clear()

@@ -55,7 +55,7 @@ class LocalCluster:
             raise OSError(str(error)) from error
         if self._is_closed:
             self._kill()
-        with closing(self._end.dup()) as reading, suppress(EOFError):  # It has ended without a word.
+        with closing(self._end.dup()) as reading, suppress(EOFError):  # The process ended without an answer.
             match Connection(reading, MESSAGE_BYTES_MAX).receive(None):
                 case ["ready", str(address)]:
                     return address
@@ -65,7 +65,7 @@ class LocalCluster:
 
     def _kill(self) -> None:
         if self._process is not None:
-            with suppress(OSError):  # It has ended by itself.
+            with suppress(OSError):  # The process has ended already.
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None

@@ -67,7 +67,7 @@ class Unfit(NamedTuple):
     """Answer: the worker cannot make calls of this server. The tool was not called."""
 
     worker: str
-    """Its address; empty if it is not known."""
+    """The worker's address; empty if it is unknown."""
     because: str
 
 

@@ -32,7 +32,7 @@ class Processes:
             for old in list(self._tools)[: -self._kept_max]:
                 del self._tools[old]
                 for key in [key for key in self._idle if key[0] == old]:
-                    del self._idle[key]  # Its processes end when they have been idle for long.
+                    del self._idle[key]  # The processes end once they have been idle for long.
 
     def knows(self, digest: str) -> bool:
         with self._lock:

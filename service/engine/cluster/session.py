@@ -25,7 +25,7 @@ CLOSE_S = 1.0
 WATCH_S = 0.2
 """How soon a lost connection is noticed if no call is in flight."""
 TELL_S = 1.0
-"""A call that has not begun after so long says in its run's log what it waits for."""
+"""A call that has not begun after this time writes to its run's log what it waits for."""
 
 
 class NotConnected(Exception):
@@ -211,14 +211,14 @@ class Session:
                         call.lose("it has left the cluster")
 
     async def _check_again(self) -> None:
-        with suppress(OSError, NotConnected):  # If the connection is lost, `watch` tells.
+        with suppress(OSError, NotConnected):  # `watch` reports a lost connection.
             await self._check_versions()
         self._changed.set()
 
     def _dashboard(self) -> str:
         try:
             return str(self._client.dashboard_link or "")
-        except Exception:  # It is made of what the scheduler says of itself, and of the configuration.
+        except Exception:  # The link depends on the scheduler's answer and on Dask's configuration.
             return ""
 
 
@@ -236,6 +236,6 @@ async def _result(future: Future[Any]) -> Answer | Lost | Disconnected:
 
 
 async def _close(client: Client) -> None:
-    with suppress(Exception):  # For example because the scheduler has gone.
+    with suppress(Exception):  # For example because the scheduler has ended.
         async with asyncio.timeout(CLOSE_S):
             await client.close(timeout=CLOSE_S)

@@ -16,7 +16,8 @@ _FOLDER = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
 class _Socket(NamedTuple):
     descriptor: int
     place: object
-    """Where it is bound; for TCP only the port, since a listener may be bound to another address than a connection."""
+    """The address that the socket is bound to. For TCP it is only the port, since a listener and its connections may
+    have different addresses."""
     is_listening: bool
 
 

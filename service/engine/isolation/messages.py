@@ -136,7 +136,7 @@ class IsolatedCall(NamedTuple):
     runs_folder: Path | Unshared
     state_bytes_max: int
     trace: Trace | None
-    """The span of the attempt, if somebody traces."""
+    """The span of the attempt, if the server traces."""
 
 
 def decode_call(message: Message) -> IsolatedCall:

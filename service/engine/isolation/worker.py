@@ -26,7 +26,7 @@ from service.engine.isolation.launcher import Launcher
 from service.engine.isolation.messages import EXIT_DISCONNECTED, Connection, Message, decode_outcome
 
 EXIT_S = 2.0
-"""How long a process may live after its connection has ended, so that its exit status is its own."""
+"""How long to wait for a process whose connection has ended. A kill would hide its own exit status."""
 START_S = 60.0
 """A process that takes longer to load its tools, or to begin a call, is killed."""
 SOON_S, FREE_S = 0.05, 5.0

@@ -21,7 +21,7 @@ from service.example.tables.database import Connection, literals
 
 COLUMNS_MAX = 40
 PAIR_ROWS = 2_000_000
-"""The most rows times pairs that one query counts."""
+"""One query counts as many pairs of columns as keep rows × pairs within this number."""
 SAMPLE_ROWS = 20_000
 CONFIDENCE_MIN = 0.9
 LIFT_MIN = 0.3
@@ -36,7 +36,7 @@ SHORT_LETTERS = 3
 SHORT_VOTES_MIN = 3
 """The fewest columns that must agree on a slip in a short word, where one letter may make another word."""
 WITNESSES_FEW, WITNESSES_SOME = 4, 6
-"""In a table of at most so many columns, fewer columns can support a value, so fewer must speak against it."""
+"""Limits on a table's columns. With fewer columns, fewer can support a value, so fewer must contradict it."""
 MAJORITY_SHARE = 0.6
 COMMON_ROWS = 3
 COMMON_MAX = 20_000
@@ -72,7 +72,7 @@ class Cell:
     column: int
     value: str
     is_alive: bool
-    """Whether the value occurs in its column in a row where no dependency speaks against it."""
+    """Whether the value occurs in its column in a row where no dependency contradicts it."""
     is_explained: bool
     """Whether most rows with some value of another column break the dependency, which is then no error."""
 

@@ -34,13 +34,13 @@ class Repair(NamedTuple):
     row: int | None
     before: str | None
     after: str | None
-    """None makes the cell a missing one."""
+    """The new text, or None to make the cell a missing one."""
     kind: Kind
     evidence: str
 
 
 class Flag(NamedTuple):
-    """Every cell of a column with this text looks wrong, or only the one in `row` if that is given."""
+    """A doubt: every cell of the column with the text `value` looks wrong, or only the cell in `row` if it is given."""
 
     column: int | None
     row: int | None

@@ -131,7 +131,7 @@ def find_marks(digits: Sequence[str], plain: Facts) -> Marks | None:
 
 
 def _role(digits: str, mark: str) -> str:
-    """Return what a single kind of mark means: it groups 1,234,567, begins the decimals of 3,5, or either in 1,234."""
+    """Return what `mark` means in `digits`: a group in 1,234,567, a decimal point in 3,5, and either one in 1,234."""
     if digits.count(mark) > 1:
         return "group" if _is_grouping(mark, digits) else "neither"
     whole, _, rest = digits.partition(mark)

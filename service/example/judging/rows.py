@@ -22,12 +22,12 @@ CLASS_SHARE = 0.9
 MISFITS_MIN = 2
 MISFIT_SHARE = 0.5
 RATIO = 10
-"""How many times more often a value must stand in the other column to belong there."""
+"""A value belongs to the other column if it occurs there this many times more often than in its own."""
 _NUMBER = re.compile(f"{PLAIN}|{SCIENTIFIC}")
 _DATE = re.compile(rf"{DATE}.*|\d{{1,2}}[-/.]\d{{1,2}}[-/.]\d{{2,4}}")
 
 Cell = tuple[str | None, int, int]
-"""A value, and the number of times it stands in its column and in the column where it may belong."""
+"""A value, and how often it occurs in its own column and in the column where it may belong."""
 
 
 def judge_rows(db: Connection, columns: Sequence[Facts], row_count: int) -> Judgement:

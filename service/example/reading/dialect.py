@@ -29,7 +29,7 @@ SEPARATOR_LINE = re.compile(r'"?sep=([\x20-\x7e\t])"?[\r\n]*')
 VALUE = re.compile(
     r"[-+−]?[$€£¥]?\d+([.,]\d+)*([eE][-+]?\d+)?\s?[%€]?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*|\d{1,2}:\d{2}(:\d{2})?"
 )
-"""A number, a date or a time, which is rarely the name of a column."""
+"""Matches a number, a date or a time. They are rarely names of columns."""
 MISSING_NAMES = ("na", "n/a", "nan", "null", "none", "-", "?")
 
 csv.field_size_limit(LINE_BYTES_MAX)
@@ -39,7 +39,7 @@ csv.field_size_limit(LINE_BYTES_MAX)
 class Dialect:
     delimiter: str
     quote: str
-    """Empty if no text is quoted."""
+    """The mark around quoted texts; empty if no text is quoted."""
     is_quote_said: bool
     """Whether the caller has given `quote`."""
     first_line: int
@@ -58,7 +58,7 @@ class _Record:
     cells: list[str]
     lines: int = 1
     is_malformed: bool = False
-    """Whether its quotes are not closed or not doubled, so that it was split at each delimiter."""
+    """Whether a quote in the record is not closed or not doubled. The record was then split at each delimiter."""
 
 
 def find_dialect(path: Path, options: Options) -> Dialect:

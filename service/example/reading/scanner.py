@@ -36,7 +36,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A line, or the lines of one record, refused as a row of the table, with the reason."""
+    """A line that is no row of the table, or the lines of a record that is none, with the reason."""
 
     line: int
     text: str

@@ -36,7 +36,7 @@ REPEATED_SHARE_MAX = 0.5
 
 
 def write_output(db: Connection, judge: Judge, found: Judgement, state: JsonObject, context: Context) -> JsonObject:
-    """Write all files; return their names, the number of flags, and the rules, complete."""
+    """Write all files. Return their names, the number of flags, and the complete rules."""
     folder, columns = context.folder, judge.columns
     _write_cleaned_csv(db, columns, inside(folder, OUTPUT["table_csv"]))
     typed = ", ".join(f"{_typed(facts)} AS {quote(facts.name)}" for facts in columns)

@@ -3,8 +3,11 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "lib";
 const EXTRA = 8;
 
 /**
- * `onRange(first, last, from, to)` hears which rows exist, and which are in view. `follow`: the end, or the start,
- * where rows come. `target`: `{index, isNear}` to show, once for each object; a near one moves only if out of view.
+ * A list that renders only the rows in view.
+ *
+ * `onRange(first, last, from, to)` is called with the range of rendered rows and the range of rows in view.
+ * `follow` is the end at which new rows are added. `target` is `{index, isNear}`, a row to scroll to, once for each
+ * object; if it is near, the list scrolls only when the row is out of view.
  */
 export function Virtual({ count, height, rowsMax, render, onRange, follow, target, label, class: classes = "" }) {
 	const box = useRef();

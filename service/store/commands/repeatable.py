@@ -5,14 +5,14 @@ command that is executed twice must leave and answer what one execution does. Th
 
 1. The caller chooses the key of what the command writes: the id of a run or graph, the lease token and step of a
    commit, a status. The command writes on a condition (ON CONFLICT DO NOTHING, the fence, the run's status). If that
-   prevents it from writing, it reads what stands under the key; if that is what it would have written, it is its own.
+   prevents it from writing, it reads the row with that key. A row with the values it would have written is its own.
    `start`, `add`, `commit`, `begin`, `renew`, `release`, `cancel` and `pause` work like this.
 2. The command finds the key while it executes: the next `seq`, lease token or signal number. It returns with its answer
    how to find what it wrote, and `repeatable` looks for that before it executes the command again. `append`, `claim`,
    `send` and `resume` work like this.
 
 Reading back locks the run's row first. That waits for a COMMIT that PostgreSQL is still executing after its connection
-broke. The writer itself sees to it that nothing is answered before a synchronous standby has it.
+broke. The writer answers only when a synchronous standby has the transaction.
 
 PostgreSQL's `pg_xact_status` is no alternative: each transaction would have to ask for its number, a server that a
 standby has replaced does not know it, and SQLite has nothing like it.

@@ -111,7 +111,7 @@ class Servers:
         return await self._writer.write(share, touches=("shares", servers.name))
 
     def _least_active(self, transaction: Transaction) -> int | None:
-        """Return how many runs the idlest other server executes. None: there is none, or the table is locked."""
+        """Return how many runs the idlest other server executes, or None without one or if the table is locked."""
         since = transaction.moment.text(later_s=-self._lease_s - transaction.moment.patience_us / 1e6)
         ask = partial(transaction.one, _OTHERS, id=self._server_id, since=since)
         row = transaction.if_free(ask)

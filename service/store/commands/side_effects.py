@@ -34,7 +34,7 @@ def apply_side_effects(transaction: Transaction, transitions: Sequence[Transitio
             transaction.execute(_CONSUME, run_id=run.id, number=transition.consumes, by_step=run.step)
         node = None if transition.step is None else transition.step.node
         if node is not None and node in run.visits:
-            visited[run.id, node] = run  # Of several steps of a run, the last has the count.
+            visited[run.id, node] = run  # The last step of a run has the final count.
         if transition.starts:
             start_children(transaction, run, transition.starts)
     for (_, node), run in visited.items():

@@ -36,7 +36,7 @@ class Start:
     state: State
     tags: Mapping[str, str]
     node: str | None = None
-    """Where it begins; None: at the graph's `start_node`."""
+    """The node where the run begins; None means the graph's `start_node`."""
     forked_from: tuple[str, int] | None = None
     """The run and the step whose state it begins with."""
     priority: int = 0

@@ -54,9 +54,9 @@ class Moment(NamedTuple):
         return us if ahead_us == 0 else min(us + ahead_us, self.now_us + LOOK_US)
 
     def at(self, monotonic: float | None) -> str:
-        """Return when the monotonic clock showed `monotonic`, as the database stores it: at the latest this moment.
+        """Return the time at which the monotonic clock showed `monotonic`, in the database's form.
 
-        None stands for this moment.
+        None, or a time in the future, gives this moment.
         """
         if monotonic is None or monotonic >= self.monotonic:
             return _text_of(self.now_us // 1000)

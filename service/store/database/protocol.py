@@ -1,6 +1,6 @@
 """What the store needs of a database. `sqlite` and `postgres` implement it.
 
-What differs between the two stands there. The following stands elsewhere, because it is part of something else:
+The packages `sqlite` and `postgres` contain the differences between the two, except for these:
 
 - `statements` and `Transaction.insert`, `each`: PostgreSQL takes any number of rows as arrays, so that one text is
   prepared for all; SQLite has no arrays, and takes a few fixed numbers of rows.

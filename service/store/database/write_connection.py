@@ -57,7 +57,7 @@ class Transactions:
         """
         if (stored_times := self._stored_times) is not None:
             stored_times.read(transaction)
-            transaction.has_met_lock = False  # It would be taken for a lock on what `batch` touches.
+            transaction.has_met_lock = False  # A lock met here is not one on what `batch` touches.
             if stored_times.is_read:
                 self._stored_times = None
         return results_of(batch, transaction)

@@ -94,7 +94,7 @@ _LAST_PAUSE = select(log_lines.c.message).where(
     log_lines.c.event == Event.RUN_PAUSED.value,
 )
 
-# The engine writes such lines, and only while an attempt is under way: one that is older belongs to a dead server.
+# The engine writes such lines only during an attempt. An older line is of a server that died.
 _BLOCKED_BY = (
     select(log_lines.c.data)
     .where(
@@ -107,7 +107,7 @@ _BLOCKED_BY = (
     .order_by(log_lines.c.seq.desc())
     .limit(1)
 )
-# Likewise. The tool may have written any number of lines since.
+# The engine writes these lines too. The tool may have written any number of lines since.
 _ON_CLUSTER = (
     select(log_lines.c.data)
     .where(
@@ -121,7 +121,7 @@ _ON_CLUSTER = (
     .limit(1)
 )
 _LINES_SEARCHED = 100
-"""How many of a run's last lines are searched for the one that says who blocks it."""
+"""How many of a run's last lines are searched for the line that names the tool which blocks the run."""
 
 _COUNT_OF_OPEN = select(func.count()).where(
     children_of(runs, bindparam("run_id"), bindparam("next_step"), bindparam("next_attempt")), runs.c.status.in_(OPEN)
@@ -163,7 +163,7 @@ class History:
         return Branch(run.graph_id if run else "", step, node[0] if node else None, state, run.priority if run else 0)
 
     async def held(self, run_id: str, limit: int) -> list[HeldRecord]:
-        """Return those of the run's family that wait, are paused or lack a tool; first those that need somebody."""
+        """Return the runs of the family that wait, are paused or lack a tool. Runs that need a person come first."""
         async with self._reader.snapshot() as snapshot:
             rows = await snapshot.all(RESTING, family=run_id, count=limit)
         return [HeldRecord(row.id, row.status, row.kind, row.name, shown(row.due_at), row.missing_tool) for row in rows]
@@ -252,7 +252,7 @@ async def _steps_between(snapshot: Snapshot, between: dict[str, Any]) -> tuple[S
     room = PAGE_BYTES_MAX
     for row in rows:
         evaluated = await evaluated_text(snapshot, row, graph, tried[row.step])
-        # Its size is known only now, because operands are read back from the state.
+        # The size of `evaluated` is known only now, because operands are read back from the state.
         room -= len(evaluated)
         if made and room < 0:
             break

@@ -16,7 +16,7 @@ from service.store.schema.kept import is_kept
 from service.store.schema.models import log_lines, runs
 
 UNMEASURED_LINES_MAX = 40
-"""Lines that fit in one page whatever their size: a line has at most 16 KiB of message and 64 KiB of data."""
+"""This many lines fit in one page at any size: a line has at most 16 KiB of message and 64 KiB of data."""
 
 _SIZE = func.length(log_lines.c.message) + func.length(log_lines.c.data)
 _BETWEEN = (

@@ -30,7 +30,7 @@ POLL_S = 1.0
 TOGETHER_MAX = 200
 """Tails in one read."""
 TOGETHER_LINES_MAX = 10
-"""Lines per tail in one read. A tail that gets so many has fallen behind."""
+"""Lines per tail in one read. A tail that gets this many has fallen behind."""
 TOGETHER_PAUSE_S = 0.002
 """Pause between reads. Fuller reads deliver lines earlier, and leave more time to the rest of the server."""
 
@@ -155,7 +155,7 @@ class _Together:
                 found: dict[int, Seen] | Exception
                 try:
                     found = await self._find(places)
-                except Exception as error:  # It goes to those who asked; others may go on.
+                except Exception as error:  # Only the tails of this read get the error.
                     found = error
                 for number, futures in enumerate(asked):
                     if isinstance(found, dict):

@@ -16,7 +16,7 @@ from service.store.database.protocol import Database
 
 
 def migrate(database: Database) -> list[str]:
-    """Apply the missing revisions in one transaction that nobody else can enter, and return the revisions it then has.
+    """Apply the missing revisions in one transaction under a lock, and return the revisions that the database then has.
 
     Raise StartRefused if the database is newer than this code, or cannot be used.
     """

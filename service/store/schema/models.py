@@ -120,7 +120,7 @@ class RunRow(Row):
     # be gone.
     schedule_name: Mapped[Key | None]
     schedule_tick: Mapped[Time | None]
-    notify: Mapped[str | None]  # JSON object: whom to tell of which statuses
+    notify: Mapped[str | None]  # JSON object: which webhook reports which statuses
     tags: Mapped[str]  # JSON object
     created_at: Mapped[Time]
     started_at: Mapped[Time | None]  # first claim

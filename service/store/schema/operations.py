@@ -31,7 +31,7 @@ class ScheduleRow(Row):
     overlap: Mapped[str]
     catch_up: Mapped[str]
     is_paused: Mapped[Small]
-    next_at: Mapped[Time | None]  # the next tick; NULL: none comes again
+    next_at: Mapped[Time | None]  # the next tick; NULL: no tick follows
     due_at: Mapped[Time | None]  # when a server looks at the schedule; NULL: never, as it is paused
     last_at: Mapped[Time | None]  # the last tick that has passed
     skipped_at: Mapped[Time | None]  # the last tick that started no run because another one was unfinished

@@ -14,7 +14,7 @@ router = strict_router(tags=["runs"])
 async def get_path(run_id: RunId, services: ServicesDep) -> Json:
     """Return how often the run visited each node and took each edge.
 
-    Of a run with more than 100,000 steps only the newest are counted, and `partial` is true.
+    If a run has more than 100,000 steps, only the newest are counted and `partial` is true.
     """
     path = await services.store.details.path(run_id)
     nodes = {

@@ -110,7 +110,7 @@ class ClaimCommands:
         self._spared = SparedLeases(server_id, lease_s)
         self._left = LeftRuns()
         self._graphs: dict[str, Graph | None] = {}
-        """None: this version cannot read the graph."""
+        """Graphs by id; None marks a graph that this version cannot read."""
         self.next_due_s = 0.0
         """Seconds until another run is due, as the last claim has seen it; at most NEAR_S."""
 
@@ -189,7 +189,7 @@ class ClaimCommands:
         )
 
     def _take(self, transaction: Transaction, due: list[Due], bytes_max: float) -> _Taken:
-        """Lease the first of `due`: as many as have quickly read states, or states of `bytes_max` bytes."""
+        """Lease the first of `due`: those whose states are read quickly and take at most about `bytes_max` bytes."""
         places = [(row.id, row.step) for row in due]
         states = read_states(transaction, places, self._first_states.take(places), bytes_max)
         taken = due[: len(states)]

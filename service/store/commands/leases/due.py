@@ -124,7 +124,7 @@ class DueRuns(NamedTuple):
     family: str | None
     """The id of a run if only that run and its descendants are selected; None: all."""
     tools: Mapping[str, Tool] | None = None
-    """The tools of the server that claims; None: it takes runs whatever tool they need."""
+    """The tools of the server that claims; None: the server takes runs that need any tool."""
 
     def due(self, transaction: Transaction, count: int) -> list[Due]:
         """Return the runs that are due: by priority, and the longest due first."""

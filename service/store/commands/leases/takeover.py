@@ -43,7 +43,7 @@ def insert_lost_attempts(transaction: Transaction, due: Sequence[Due]) -> None:
 
 
 def takeover_line(due: Due) -> Line:
-    """Return the log line that tells of a takeover."""
+    """Return the log line that reports a takeover."""
     message = f"taken over at {due.current_node:.200}: the server that ran it is gone"
     return Line(Event.RUN_RESUMED, message, Level.WARNING, node=due.current_node, step=due.step + 1)
 

@@ -73,7 +73,7 @@ _TAKEN = ForRows(
 
 
 def _delete_rows(table: Any, dialect: str) -> Statement:
-    """Return the DELETE of up to `count` rows of the runs `run_ids`, by the fastest way to a row that each has."""
+    """Return the DELETE of up to `count` rows of the runs `run_ids`. It finds rows in each database's fastest way."""
     if dialect == "sqlite":
         row = ", ".join(table.primary_key.columns.keys())
         found = f"SELECT {row} FROM {table.name} WHERE run_id IN (SELECT value FROM json_each(:run_ids)) LIMIT :count"

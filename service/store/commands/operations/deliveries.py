@@ -26,7 +26,7 @@ from service.store.schema.operations import deliveries
 CLAIM_S = 60.0
 """How long a server has for an attempt. It must be longer than a sender waits for an answer."""
 NEVER_S = 3600.0
-"""What stands for the time until the next delivery is due if there is none."""
+"""Returned as the time until the next delivery if no delivery is due."""
 ERROR_CHARS_MAX = 500
 
 _FOUND = (
@@ -108,7 +108,7 @@ class Answer(NamedTuple):
     status: int | None
     """The status of the receiver's answer. None: there was none."""
     error: str | None
-    """Why it failed. None: the receiver has accepted it."""
+    """Why the delivery failed; None if the receiver accepted it."""
 
 
 class DeliveryCommands:

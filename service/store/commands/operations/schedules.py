@@ -156,7 +156,7 @@ class ScheduleCommands:
             nonlocal was_deleted
             if transaction.one(_DELETE, name=name) is not None:
                 was_deleted = True
-            elif was_deleted:  # By an earlier COMMIT of this call, of unknown outcome.
+            elif was_deleted:  # An earlier COMMIT of this call, whose outcome was unknown, has done it.
                 transaction.confirm()
             else:
                 return NotFound("schedule", name)

@@ -43,11 +43,11 @@ class Asking(NamedTuple):
     lease: Lease
     run: Run
     limit: str | None
-    """None: it needs no slot, but the run has waited for one."""
+    """The limit; None if the attempt needs no slot but the run has waited for one."""
     parked: Transition
     """The transition to commit if no slot is free."""
     is_again: bool = False
-    """Whether the attempt has had a slot for so long, without having begun, that it may be lost."""
+    """Whether the attempt has held its slot for long without beginning, so that the slot may be lost."""
 
     @property
     def key(self) -> tuple[str, int, int]:

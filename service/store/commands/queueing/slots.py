@@ -110,7 +110,7 @@ class Head(NamedTuple):
     place: Place
     status: str
     due_us: int | None
-    """When it may be claimed; for a run that a server has claimed, when its lease ends."""
+    """When the run may be claimed, or when its lease ends if a server has claimed it."""
 
 
 class Held(NamedTuple):

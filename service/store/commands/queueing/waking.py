@@ -114,7 +114,7 @@ def _wake_first(transaction: Transaction, name: str) -> bool:
     """Give due times to the first runs of the queue, as many as there are openings. Return whether any run waits."""
     row = transaction.one(_LIMIT, name=name)
     now_us = transaction.moment.now_us
-    if row is None:  # It was deleted, and binds nobody.
+    if row is None:  # The limit was deleted, so no run need wait for it.
         times = [now_us] * HEADS_MAX
     else:
         limit = limit_of(row)

@@ -113,8 +113,8 @@ class Checkpoints:
     def rescue(self, connection: sqlite3.Connection) -> float | None:
         """Copy the open log into the open database file, after one of the files was removed or replaced.
 
-        Nobody would find what was acknowledged otherwise. Do nothing if somebody else has written to the files.
-        Return after how many seconds to try again, or None.
+        Otherwise nobody would find acknowledged commits. Do nothing if another program has written to the files.
+        Return the seconds until another try, or None if none is needed.
         """
         try:
             if self._is_rescued or not self._watch.has_whole_log():
@@ -127,7 +127,7 @@ class Checkpoints:
         return None if self._is_rescued else RETRY_S
 
     def _checkpoint(self, connection: sqlite3.Connection, mode: str) -> bool:
-        self._watch.verify(with_log=True)  # Must not copy what somebody else has written to the log.
+        self._watch.verify(with_log=True)  # Raises if another program has written to the log, which must not be copied.
         try:
             return _checkpoint(connection, mode, self._watch)
         finally:

@@ -28,7 +28,7 @@ BRANCHES_MAX = 100
 PREFIX_CHARS_SELECTIVE = 9
 """A prefix of this length names the runs created within about a minute, since an id begins with its time."""
 RARE_MAX = 1000
-"""A tag or a graph with fewer runs leads the query, whatever other filters there are."""
+"""A tag or a graph with fewer runs than this leads the query, even if other filters could."""
 PARKED = (Status.WAITING, Status.PAUSED)
 """A run has its wait while it waits, and while it is paused meanwhile."""
 
@@ -45,7 +45,7 @@ class RunFilter:
     tags: tuple[str, ...] = ()
     """The run has all of these tags, written `key:value` as `core.syntax.tags` reads it."""
     without_tags: tuple[str, ...] = ()
-    """None of them."""
+    """The run has none of these tags."""
     parent_id: str | None = None
     is_child: bool | None = None
     forked_from: str | None = None
@@ -81,7 +81,7 @@ def is_named(name: str) -> Any:
     """Return the condition that a graph has that name."""
     # Constants, since an index of an expression is used for that expression only.
     start = func.substr(graphs.c.name, constant(1), constant(NAME_CHARS_INDEXED))
-    # Of a plain equality SQLite would put the name into `substr` too, and no longer see the index's expression.
+    # With a plain equality, SQLite would put the name into `substr` too and no longer recognise the index's expression.
     return and_(start == name[:NAME_CHARS_INDEXED], _without_index(graphs.c.name, "sqlite") == name)
 
 
@@ -112,7 +112,7 @@ def matching(
     conditions = _conditions(which, dialect, is_led_by_prefix=rare is Rare.PREFIX)
     if which.parent_id or which.forked_from or _is_selective(which.id_prefix) or rare is Rare.PREFIX:
         if which.parent_id:
-            of_statuses = _in(runs.c.status, statuses)  # It is in the index of children.
+            of_statuses = _in(runs.c.status, statuses)  # The index of children contains the status.
         return _one_query(order, *conditions, *of_graphs, *of_statuses)
     if rare is not Rare.GRAPH and (rare is Rare.TAG or (which.tags and _may_be_completed(statuses))):
         return _led_by_tag(order, which.tags, dialect, [*conditions, *of_statuses, *of_graphs])
@@ -130,7 +130,7 @@ def _may_be_completed(statuses: Sequence[str] | None) -> bool:
 
 
 def can_branch(graph_ids: Sequence[str] | None) -> bool:
-    """Return whether a query can have a branch for each of these graphs, which are all of the filter's."""
+    """Return whether the filter names graphs, and few enough for a query with a branch for each of them."""
     return graph_ids is not None and 0 < len(graph_ids) <= BRANCHES_MAX
 
 

@@ -90,7 +90,7 @@ class WrittenKey:
     step: int
     """0: the initial state."""
     node: str | None
-    """None: the initial state or a patch."""
+    """The step's node; None for the initial state and for a patch."""
     byte_length: int
     """The length of the value's JSON text."""
 
