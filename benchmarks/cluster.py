@@ -1,4 +1,4 @@
-"""What a call on a cluster costs, and what it gains: a `for_each` over elements of real work, on workers and in a loop.
+"""Measure what a call on a cluster costs and gains: a `for_each` over elements of real work, on workers and in a loop.
 
     python benchmarks/cluster.py [--elements 200] [--work 0.2] [--workers 1 2]
     python benchmarks/cluster.py campaign [--runs 300] [--every 4]       workers, scheduler and server are killed

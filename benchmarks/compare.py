@@ -1,4 +1,4 @@
-"""The engine beside its peers and the limit, all in turn within each round, each in a fresh process on fresh files.
+"""Compare the engine with its peers and the limit: in each round all run in turn, in fresh processes on fresh files.
 
     python benchmarks/compare.py S1 [S2 S3 S4 S5 S8] [--rounds 5]
 

@@ -1,4 +1,4 @@
-"""S7: what grows with a run, and with the number of runs in the database.
+"""S7: measure what grows with a run, and with the number of runs in the database.
 
     python benchmarks/growth.py steps [--rounds 3] [--steps 100000]
     python benchmarks/growth.py runs [--rounds 5] [--runs 1000000] [--scattered] [--postgres]

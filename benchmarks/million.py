@@ -1,4 +1,4 @@
-"""What the page asks of a database with 1,000,000 runs and 20 million lines: the median of 30 calls each.
+"""Measure the page's calls on a database with 1,000,000 runs and 20 million lines: the median of 30 calls each.
 
     python benchmarks/million.py [--runs 1000000] [--postgres] [--url URL]
 

@@ -1,4 +1,4 @@
-"""`rungraph serve` of this checkout as a process of its own, and what that process takes of the machine."""
+"""`rungraph serve` of this checkout as a process of its own, and the time and memory that the process uses."""
 
 from __future__ import annotations
 

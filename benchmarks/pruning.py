@@ -1,4 +1,4 @@
-"""What a prune of nine tenths of all runs costs a busy server, and that a kill in the middle leaves nothing half done.
+"""Measure what a prune of nine tenths of all runs costs a busy server, and check that a kill leaves nothing half done.
 
     python benchmarks/pruning.py [--runs 1000000] [--rounds 5] [--postgres] [--copy FILE]
 

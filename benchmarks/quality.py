@@ -1,4 +1,4 @@
-"""How far the example can be trusted: real tables, tables with known errors, and errors put into clean tables.
+"""Measure how far the example can be trusted: real tables, tables with known errors, and errors put into clean tables.
 
     python benchmarks/quality.py real [--out changes.csv]        every cell that `mend` changes in real tables, by kind
     python benchmarks/quality.py truth FOLDER                    precision and recall; it has NAME/dirty.csv, clean.csv

@@ -1,4 +1,4 @@
-"""Runs that sleep: how late each wakes, and what a server holds in memory for them meanwhile.
+"""Measure runs that sleep: how late each wakes, and how much memory a server needs for them.
 
     PYTHONPATH=. python benchmarks/sleepers.py [--runs 10000] [--restart] [--postgres]
 

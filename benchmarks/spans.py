@@ -1,4 +1,4 @@
-"""What spans cost: steps a second of a busy server on SQLite, without and with OpenTelemetry's SDK.
+"""Measure the cost of spans: steps per second of a busy server on SQLite, without and with OpenTelemetry's SDK.
 
     python benchmarks/spans.py [STEPS] [ROUNDS]
 

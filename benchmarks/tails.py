@@ -1,4 +1,4 @@
-"""S6: from the commit of a line to its arrival at a WebSocket client, with many tails open.
+"""S6: measure the time from the commit of a line to its arrival at a WebSocket client, with many tails open.
 
     python benchmarks/tails.py [--tails 200] [--lines 1000] [--seconds 30] [--postgres]
 

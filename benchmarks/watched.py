@@ -1,4 +1,4 @@
-"""What those who watch cost a busy server: 200 open tails at 1,000 lines a second, and ten open pages.
+"""Measure what watching clients cost a busy server: 200 open tails at 1,000 lines a second, and ten open pages.
 
     python benchmarks/watched.py [--rounds 5] [--postgres] [--tails 200] [--lists 5] [--runs 5]
 

@@ -1,4 +1,4 @@
-"""What holds for every test: Hypothesis bounds no time, since other processes may have the cores, and is brief."""
+"""Settings of every test: Hypothesis has no deadline, since other processes may use the cores, and few examples."""
 
 from __future__ import annotations
 

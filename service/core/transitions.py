@@ -70,7 +70,3 @@ CLAIMABLE = frozenset(
     status for status, following in LEGAL.items() if Command.CLAIM in following.get(Status.RUNNING, ())
 )
 """Statuses in which any server may claim the run as soon as it is due. A waiting run may have no due time."""
-
-
-def is_legal(before: Status, after: Status) -> bool:
-    return after in LEGAL[before]

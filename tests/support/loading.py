@@ -1,4 +1,4 @@
-"""Loading tools within the tests' own process, which forgets them afterwards."""
+"""Load tools within the tests' own process, and forget them afterwards."""
 
 from __future__ import annotations
 

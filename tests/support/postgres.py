@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests: their own, from a package with its binaries, or that of TEST_DATABASE_URL."""
+"""A real PostgreSQL for the tests: their own, from a package with its binaries, or the server of TEST_DATABASE_URL."""
 
 from __future__ import annotations
 

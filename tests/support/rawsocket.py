@@ -1,4 +1,4 @@
-"""WebSocket clients that keep to no rule: bytes on a socket."""
+"""WebSocket clients that may break every rule of the protocol, because they send bytes on a plain socket."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import date, time
 from typing import NamedTuple
 
-from service.example.judging.findings import Flag, Judgement, Kind, Repair, shown
+from service.example.judging.findings import Judgement, Kind, Repair, format_flag
 from service.example.tables.columns import DATE, MOMENT, Facts
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -86,11 +86,11 @@ def judge_dates(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
             reason = (
                 "its year has two digits" if _SHORT_YEAR.fullmatch(text) else "the column holds dates, and it is none"
             )
-            found.flags.append(_flag(facts, text, reason))
+            found.flags.append(format_flag(facts, text, reason))
             continue
         iso, reason = _iso(each, order)
         if iso is None:
-            found.flags.append(_flag(facts, text, reason))
+            found.flags.append(format_flag(facts, text, reason))
         elif not re.fullmatch(DATE, text):
             found.repairs.append(
                 Repair(facts.column, None, text, iso, Kind.FORMAT, f"the same date; {reason} ({n:,} cells)")
@@ -99,7 +99,7 @@ def judge_dates(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
     if 2 * timed > facts.present:
         short = {text for text, each in read.items() if not each.clock}
         found.repairs = [repair for repair in found.repairs if repair.before not in short]
-        found.flags += [_flag(facts, text, "it lacks the time that the others have") for text in short]
+        found.flags += [format_flag(facts, text, "it lacks the time that the others have") for text in short]
     return found
 
 
@@ -144,14 +144,14 @@ def judge_mixed_moments(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judge
     ):
         if 0 < few <= MIXED_SHARE_MAX * many:
             lacking = [text for text, _ in texts if re.fullmatch(pattern, text)]
-            found.flags += [_flag(facts, text, f"it lacks the {what} that the others have") for text in lacking]
+            found.flags += [format_flag(facts, text, f"it lacks the {what} that the others have") for text in lacking]
     return found
 
 
 def judge_impossible_dates(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
     """Flag ISO dates that do not exist, such as February 30, in a column of dates."""
     bad = [text for text, _ in texts if re.fullmatch(DATE, text.strip())]
-    return Judgement(flags=[_flag(facts, text, "there is no such date") for text in bad])
+    return Judgement(flags=[format_flag(facts, text, "there is no such date") for text in bad])
 
 
 class Clock(NamedTuple):
@@ -192,14 +192,14 @@ def judge_times(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
     usual, most = counts.most_common(1)[0]
     for text, n in texts:
         if text not in read:
-            found.flags.append(_flag(facts, text, "the column holds times, and it is none"))
+            found.flags.append(format_flag(facts, text, "the column holds times, and it is none"))
             continue
         moment, clock = read[text]
         if clock != usual and most >= 0.9 * sum(counts.values()) and (usual.has_seconds or not moment.second):
             if not clock.has_half and not usual.has_half and clock.has_seconds == usual.has_seconds:
                 continue
             if usual.has_half and not clock.has_half and 1 <= moment.hour <= 12:
-                found.flags.append(_flag(facts, text, "it may be before noon or after"))
+                found.flags.append(format_flag(facts, text, "it may be before noon or after"))
                 continue
             after = _written(moment, usual)
             if after != text:
@@ -247,7 +247,3 @@ def judge_words(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
             evidence = f"the same answer; {counts[usual]:,} cells say {usual[0]} or {usual[1]} ({n:,} cells)"
             found.repairs.append(Repair(facts.column, None, text, after, Kind.FORMAT, evidence))
     return found
-
-
-def _flag(facts: Facts, text: str, reason: str) -> Flag:
-    return Flag(facts.column, None, text, Kind.FORMAT, f"{shown(text)}: {reason}")

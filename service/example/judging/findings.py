@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from service.core.tool import JsonObject
+from service.example.tables.columns import Facts
 
 
 class Kind(StrEnum):
@@ -63,6 +64,11 @@ class Judgement:
         self.flags += other.flags
         for column, facts in other.learnt.items():
             self.learnt.setdefault(column, {}).update(facts)
+
+
+def format_flag(facts: Facts, text: str, reason: str) -> Flag:
+    """Return a flag for a text of a column whose format is in doubt."""
+    return Flag(facts.column, None, text, Kind.FORMAT, f"{shown(text)}: {reason}")
 
 
 def shown(text: str | None) -> str:

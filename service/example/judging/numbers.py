@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from service.example.judging.findings import Flag, Judgement, Kind, Repair, shown
+from service.example.judging.findings import Judgement, Kind, Repair, format_flag
 from service.example.tables.columns import DIGITS_EXACT, PLAIN, Facts
 
 _NUMBER = re.compile(
@@ -171,7 +171,7 @@ def judge_numbers(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
     if facts.leading_zero or facts.present < TEXTS_MIN:
         return found
     if numbers >= MOST * facts.present:
-        found.flags += [_flag(facts, text, NO_NUMBER) for text, _ in texts if text not in read]
+        found.flags += [format_flag(facts, text, NO_NUMBER) for text, _ in texts if text not in read]
     if not read or numbers < SHARE_MIN * facts.present:
         return found
     unit, problem = _common_unit(read, counts, facts)
@@ -182,13 +182,13 @@ def judge_numbers(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
         problem = problem or "digits in groups, as many in each text, may be a code, such as a telephone number"
     for text, number in read.items():
         if doubt := _doubt(number, unit, marks, problem):
-            found.flags.append(_flag(facts, text, doubt))
+            found.flags.append(format_flag(facts, text, doubt))
             continue
         plain = None if marks is None else rewritten(number, marks)
         if plain is not None and number.unit:
             plain = _scaled(_tidy(plain), number.unit, facts)
         if plain is None:
-            found.flags.append(_flag(facts, text, "its value cannot be told for certain from the other numbers"))
+            found.flags.append(format_flag(facts, text, "its value cannot be told for certain from the other numbers"))
         elif not facts.plain and not number.unit and "." in text and "," not in text and plain == text:
             continue
         else:
@@ -280,7 +280,3 @@ def _hundredth(plain: str) -> str:
     whole = whole.rjust(3, "0")
     text = f"{int(whole[:-2])}.{whole[-2:]}{rest}"
     return sign + text.rstrip("0").rstrip(".")
-
-
-def _flag(facts: Facts, text: str, reason: str) -> Flag:
-    return Flag(facts.column, None, text, Kind.FORMAT, f"{shown(text)}: {reason}")

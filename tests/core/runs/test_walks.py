@@ -34,7 +34,7 @@ from service.core.moves import (
 )
 from service.core.routing.conditions import Reason
 from service.core.run import Event, Run, Transition, WaitKind
-from service.core.transitions import Status, is_legal
+from service.core.transitions import LEGAL, Status
 from tests.support.core.runs import NOW_US, ROOM, resumed, run_of
 
 NODES = ("a", "b", "c")
@@ -227,7 +227,7 @@ def assert_failure(before: Run, move: Move, transition: Transition) -> None:
 def assert_rest(before: Run, move: Move, transition: Transition) -> None:
     """A run moves on or rests, and what it waited for is over exactly where the step or the node is."""
     run, wait = transition.run, transition.wait
-    assert is_legal(Status.RUNNING, run.status)
+    assert run.status in LEGAL[Status.RUNNING]
     assert (wait is not None) is (run.status is Status.WAITING)
     assert (next_move(run) is None) is (run.status is not Status.RUNNING)
     assert not isinstance(next_move(run), PauseRun)

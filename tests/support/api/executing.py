@@ -1,4 +1,4 @@
-"""A server with a real engine, and the tools whose runs the tests of section 5 steer."""
+"""A server with a real engine, and the tools whose runs the tests of control steer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents that define a graph but for one part, and what `read_graph` says of them."""
+"""Documents of graphs in which one part is left to the test, and the faults that `read_graph` finds in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs made by hand, and what a move makes of them: what the tests of `moves` and `after` are written in."""
+"""Make runs by hand and apply moves to them, for the tests of `moves` and `after`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Hypothesis draws here: JSON values and states, whole graph documents, any text that JSON can hold."""
+"""Strategies of Hypothesis for JSON values and states, whole graph documents, and any text that JSON can hold."""
 
 from __future__ import annotations
 

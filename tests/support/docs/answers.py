@@ -1,4 +1,4 @@
-"""Answers as the documentation shows them, against those that a server gave."""
+"""Compare the answers that the documentation shows with the answers of a server."""
 
 from __future__ import annotations
 

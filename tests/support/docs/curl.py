@@ -1,4 +1,4 @@
-"""Calls written as curl lines, made by httpx: the options that the documentation uses, and no others."""
+"""Make calls with httpx that are written as curl lines. It knows only the options that the documentation uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A page of the documentation, executed: its calls are made, its graphs posted, its Python run, its answers compared.
+"""Execute a page of the documentation: make its calls, post its graphs, run its Python and compare its answers.
 
 A block of `sh` runs its curl lines; a block of `json` or `text` directly after it is the answer to the last of them.
 Ids are captured from answers: RUN_ID and GRAPH_ID stand for the last ones. Comments above a block change that:

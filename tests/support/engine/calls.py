@@ -1,4 +1,4 @@
-"""Attempts at the tools of `hostile`, in processes that are real, and without a store."""
+"""Call the tools of `hostile` in real processes, without a store."""
 
 from __future__ import annotations
 

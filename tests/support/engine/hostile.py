@@ -1,4 +1,4 @@
-"""Tools that crash, spin, block and break out, for processes that can bear it; and some that do as they should."""
+"""Tools that crash, spin, block and break out of their process, and some well-behaved tools."""
 
 from __future__ import annotations
 

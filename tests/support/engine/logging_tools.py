@@ -1,4 +1,4 @@
-"""Tools that use `logging` in ways of their own, here and in isolated processes."""
+"""Tools that use `logging` in unusual ways, in this process and in isolated ones."""
 
 from __future__ import annotations
 

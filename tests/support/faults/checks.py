@@ -1,4 +1,4 @@
-"""Comparing a database with what clients were told: what was lost, what was done twice, and where there are holes."""
+"""Compare a database with what clients were told: find what was lost, what was done twice, and gaps in numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A round: servers under load, one kind of fault again and again, then rest, and a look at what came of it."""
+"""Run a round: put servers under load, inject one kind of fault again and again, let them rest, and check them."""
 
 from __future__ import annotations
 

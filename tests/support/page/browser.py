@@ -1,4 +1,4 @@
-"""A browser that watches the page: what it may not do is an error of the test."""
+"""A browser that fails the test if the page does what it must not do."""
 
 from __future__ import annotations
 

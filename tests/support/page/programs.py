@@ -1,4 +1,4 @@
-"""Find the programs that the tests of the page need, and say loudly which of them is missing."""
+"""Find the programs that the tests of the page need, and report which of them is missing."""
 
 from __future__ import annotations
 

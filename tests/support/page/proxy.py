@@ -1,4 +1,4 @@
-"""A proxy that puts a server below a path, as a reverse proxy in front of it does. HTTP alone."""
+"""A proxy that serves a server below a path, as a reverse proxy does. It passes on HTTP and no WebSockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a real engine over a real database does of a graph, in the shape of a simulation's trace, without its times."""
+"""Run a graph with a real engine and database, and return what happened as a simulation's trace without times."""
 
 from __future__ import annotations
 

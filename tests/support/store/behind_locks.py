@@ -1,4 +1,4 @@
-"""Execute a command behind a lock of somebody else's, while commands of another run go on."""
+"""Execute a command behind a lock that another session holds, while commands of another run go on."""
 
 from __future__ import annotations
 

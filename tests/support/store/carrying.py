@@ -1,4 +1,4 @@
-"""Runs carried by hand, move by move, as a runner does it; and graphs of the nodes that call no tool."""
+"""Carry runs by hand, move by move, as a runner does, and graphs of the nodes that call no tool."""
 
 from __future__ import annotations
 

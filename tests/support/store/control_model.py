@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.core.run import WaitKind
-from service.core.transitions import OVER, Status, is_legal
+from service.core.transitions import LEGAL, OVER, Status
 from tests.support.store.control_graphs import Graph, Node, State
 from tests.support.store.harness import LEASE_S
 
@@ -82,7 +82,7 @@ class ModelRun:
         return self.status in OVER
 
     def become(self, status: Status, due: float | None = None) -> None:
-        assert is_legal(self.status, status), (self.status, status)
+        assert status in LEGAL[self.status], (self.status, status)
         self.status, self.due = status, due
         if status is not Status.RUNNING:
             self.owner = None

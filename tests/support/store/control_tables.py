@@ -1,4 +1,4 @@
-"""What the tables hold, told as the model tells it; and what must hold of them whatever the model says."""
+"""Read the tables in the form of the model, and check what must be true of them in any case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verbs of control for `test_unknown`: what each finds, and what is asked of it."""
+"""The commands of control for `test_unknown`: the state that each needs, and the call."""
 
 from __future__ import annotations
 

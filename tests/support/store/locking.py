@@ -1,4 +1,4 @@
-"""Locks that somebody else holds on PostgreSQL: on rows, or on a whole table."""
+"""Locks that another session holds on PostgreSQL: on rows, or on a whole table."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.core.run import Run, Transition
-from service.core.transitions import Status, is_legal
+from service.core.transitions import LEGAL, Status
 from service.store.commands.servers import AHEAD_MAX, FORGET_S
 from service.store.rows.records import Lease
 from tests.support.store.harness import LEASE_S
@@ -31,7 +31,7 @@ class ModelRun:
     lost_attempts: list[tuple[int, int, str]] = field(default_factory=list)
 
     def become(self, status: Status) -> None:
-        assert is_legal(self.status, status), (self.status, status)
+        assert status in LEGAL[self.status], (self.status, status)
         self.status = status
         if status is not Status.RUNNING:
             self.owner = None

@@ -1,4 +1,4 @@
-"""State machines in rounds, until each verb has succeeded at least once: a law that was never asked proves nothing."""
+"""Run state machines in rounds until each command has succeeded once: a check that never ran proves nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that do not give up: what they are told while servers are disturbed has to stay true."""
+"""Clients that retry while servers are disturbed. What an answer has told them must stay true."""
 
 from __future__ import annotations
 

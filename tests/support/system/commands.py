@@ -1,4 +1,4 @@
-"""The command line: in a process of its own, to its end or as it goes on; and, where it only reads, in this one."""
+"""Run the command line in a process of its own, or in this process if the command only reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tools' own ledger says of a limit, whatever happened to the servers meanwhile."""
+"""Read from the tools' own ledger whether a limit was kept, after any fault of the servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two ways to cut a server off from its PostgreSQL, with neither of them told."""
+"""Two ways to cut a server off from its PostgreSQL without a signal to either."""
 
 from __future__ import annotations
 

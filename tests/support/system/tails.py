@@ -1,4 +1,4 @@
-"""Following a run's lines as a client does: over a WebSocket, or as server-sent events."""
+"""Follow a run's lines as a client does: over a WebSocket, or as server-sent events."""
 
 from __future__ import annotations
 
