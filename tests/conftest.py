@@ -1,4 +1,4 @@
-"""Settings of every test: Hypothesis has no deadline, since other processes may use the cores, and few examples."""
+"""Settings of every test: how many random examples there are, in which order tests run, and which databases they use."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from tests.support.checkout import CHECKOUT
 from tests.support.page.programs import report_missing
 from tests.support.postgres import Databases, databases, remove_cluster
+from tests.support.profile import load_hypothesis_profile
 
 _TESTS = Path(__file__).resolve().parent
 _LONG = {_TESTS / name for name in ("system", "page", "faults")}
 """Folders of tests that wait for processes."""
 
-settings.register_profile("rungraph", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("rungraph")
+load_hypothesis_profile()
 
 
 def pytest_configure(config: pytest.Config) -> None:

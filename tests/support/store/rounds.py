@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable
 
 from hypothesis import seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
+from tests.support.profile import repeat
+
 ROUNDS_MAX = 20
-FACTOR = int(os.environ.get("RUNGRAPH_TEST_MODEL_FACTOR", "1"))
-"""For a long pass by hand: so many times the examples of a round."""
 
 
 def run_until_each_has_succeeded(
@@ -23,7 +22,7 @@ def run_until_each_has_succeeded(
     round would be the first again.
     """
     succeeded: Counter[str] = Counter()
-    chosen = settings(max_examples=examples * FACTOR, stateful_step_count=steps)
+    chosen = settings(max_examples=examples * repeat(1, 10), stateful_step_count=steps)
     for number in range(ROUNDS_MAX):
         factory = lambda: machine(succeeded)  # noqa: E731  a function of its own each round, since the seed marks it
         run_state_machine_as_test(seed(number)(factory) if chosen.derandomize else factory, settings=chosen)  # type: ignore[arg-type]  # any factory will do
