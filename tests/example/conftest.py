@@ -13,11 +13,6 @@ from tests.support.example import Attempt, Start, Walk
 
 
 @pytest.fixture
-def planes(tmp_path: Path) -> Walk:
-    return Walk(Attempt(tmp_path), initial_state({"kind": "dataset", "name": "planes"}, 0))
-
-
-@pytest.fixture
 def from_csv(tmp_path: Path) -> Start:
     """A walk over a CSV file with this content."""
 

@@ -11,9 +11,10 @@ from service.example import initial_state
 from service.example.tables.database import forget
 from tests.example.test_accounts import as_csv, dirty_table
 from tests.support.example import Attempt, Walk
+from tests.support.profile import repeat
 
-WRITES_APART = int(os.environ.get("RUNGRAPH_TEST_EXAMPLE_WRITES_APART", "3"))
-"""1 kills at every write of a step."""
+WRITES_APART = repeat(6, 1)
+"""How many writes of a step are between two kills; the first write of each step is killed in any case."""
 
 
 def start(folder: Path) -> Walk:

@@ -33,7 +33,7 @@ def in_duckdb(sql: str, rows: Sequence[Sequence[Any]]) -> None:
         database.executemany(f"INSERT INTO cleaned VALUES ({marks})", [list(row) for row in rows])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def on_postgres(postgres: Databases) -> Iterator[Insert]:
     url = postgres.empty()
     with psycopg.connect(url, autocommit=True) as connection:
@@ -72,7 +72,7 @@ def as_rows(rows: list[list[str]]) -> list[list[str | None]]:
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_the_sql_takes_the_cleaned_table_and_refuses_the_raw_one_on_each_database(
+def test_the_sql_on_each_database_and_pandera_take_the_cleaned_table_and_refuse_the_raw_one(
     from_csv: Start, on_postgres: Insert, name: str
 ) -> None:
     walk = from_csv(TABLES[name]).to_the_end()
@@ -87,11 +87,6 @@ def test_the_sql_takes_the_cleaned_table_and_refuses_the_raw_one_on_each_databas
         insert(sql, as_rows(walk.cleaned()))
         with pytest.raises(error):
             insert(sql, raw)
-
-
-@pytest.mark.parametrize("name", TABLES)
-def test_pandera_takes_the_cleaned_table_and_refuses_the_raw_one(from_csv: Start, name: str) -> None:
-    walk = from_csv(TABLES[name]).to_the_end()
     walk.validate(walk.file("table_csv"))
     with pytest.raises(schema_errors()):
         walk.validate(walk.attempt.folder / "upload.csv", dtype=str, keep_default_na=False)
