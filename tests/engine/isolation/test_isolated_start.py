@@ -18,7 +18,6 @@ from service.core.tool import Tool
 from service.engine.guard.lifeline import Lifeline
 from service.engine.isolation import pool
 from service.engine.isolation.launcher import Launcher, secrets_of
-from service.engine.isolation.pool import ISOLATED_MAX
 from service.server import engine_settings
 from service.settings import Settings
 from service.tools import registry
@@ -110,10 +109,11 @@ def test_a_process_that_does_not_start_fails_no_attempt_and_the_next_one_makes_i
 ) -> None:
     monkeypatch.setattr(pool, "PAUSE_S_MIN", 0.01)
     monkeypatch.setattr(pool, "PAUSE_S_MAX", 0.02)
+    monkeypatch.setattr(pool, "ISOLATED_MAX", 2)
 
     async def script(made: Calls) -> None:
         # More than there are slots: none of the processes keeps its own.
-        waiting = [made.begin("place") for _ in range(2 if command[1:2] == ("-m",) else ISOLATED_MAX + 1)]
+        waiting = [made.begin("place") for _ in range(2 if command[1:2] == ("-m",) else pool.ISOLATED_MAX + 1)]
         for call in waiting:
             await call.lines.until(f"the tool waits: no process for the tool could be started: {because}")
             assert (call.carrier.begun, call.task.done()) == (0, False)

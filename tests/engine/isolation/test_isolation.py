@@ -28,11 +28,14 @@ def pid_of(made: Calls) -> int:
     return idle._process.pid
 
 
-@pytest.mark.parametrize("tool", ["change", "change_awaiting"])
-def test_a_state_comes_back_exactly(tmp_path: Path, tool: str) -> None:
+def test_a_state_comes_back_exactly(tmp_path: Path) -> None:
     metadata = {"big": 10**4000, "zero": -0.0, "order": {"b": [], "a": {}}}
 
     async def script(made: Calls) -> None:
+        for tool in ("change", "change_awaiting"):
+            await comes_back(made, tool)
+
+    async def comes_back(made: Calls, tool: str) -> None:
         outcome = await made.call(tool, metadata=metadata, **STATE)
         assert isinstance(outcome, Succeeded)
         # The same to the last bit: texts, positions, order, keys that are gone.
@@ -91,17 +94,17 @@ def test_what_a_tool_leaves_on_its_loop_holds_nothing_up(tmp_path: Path, monkeyp
     in_calls(tmp_path, script)
 
 
-@pytest.mark.parametrize("tool", ["logs", "logs_awaiting"])
-def test_lines_arrive_with_their_levels_and_data(tmp_path: Path, tool: str) -> None:
+def test_lines_arrive_with_their_levels_and_data(tmp_path: Path) -> None:
     async def script(made: Calls) -> None:
-        call = made.begin(tool)
-        assert isinstance(await call.outcome(), Succeeded)
-        lines = [(line.message, line.level, json.loads(line.data)) for line in call.lines.rest()]
-        assert lines == [
-            ("by context", "info", {"colour": "red", "odd": "{1}"}),
-            ("careful 3", "warning", {"logger": "somebody"}),
-        ]
-        assert {line[3:6] for line in call.lines.rest()} == {("a", 7, 2)}
+        for tool in ("logs", "logs_awaiting"):
+            call = made.begin(tool)
+            assert isinstance(await call.outcome(), Succeeded)
+            lines = [(line.message, line.level, json.loads(line.data)) for line in call.lines.rest()]
+            assert lines == [
+                ("by context", "info", {"colour": "red", "odd": "{1}"}),
+                ("careful 3", "warning", {"logger": "somebody"}),
+            ]
+            assert {line[3:6] for line in call.lines.rest()} == {("a", 7, 2)}
 
     in_calls(tmp_path, script)
 
@@ -142,24 +145,24 @@ def test_what_a_tool_prints_and_reads_is_not_ours(tmp_path: Path, capfd: pytest.
     assert printed.err == "to stderr\n"
 
 
-@pytest.mark.parametrize(
-    ("tool", "because"),
-    [
-        ("segfaults", "it was killed by SIGSEGV"),
-        ("exits", "it ended with exit code 3"),
-        ("kills_itself", "it was killed by SIGKILL"),
-        ("closes_all_fds", "its connection to the server was closed"),
-        ("says_nonsense", "it sent a malformed message: a message of 18446744073709551615 bytes"),
-    ],
-)
-def test_a_process_that_dies_under_its_call_is_replaced(tmp_path: Path, tool: str, because: str) -> None:
+DEATHS = {
+    "segfaults": "it was killed by SIGSEGV",
+    "exits": "it ended with exit code 3",
+    "kills_itself": "it was killed by SIGKILL",
+    "closes_all_fds": "its connection to the server was closed",
+    "says_nonsense": "it sent a malformed message: a message of 18446744073709551615 bytes",
+}
+
+
+def test_a_process_that_dies_under_its_call_is_replaced(tmp_path: Path) -> None:
     async def script(made: Calls) -> None:
-        call = made.begin(tool)
-        assert await call.outcome() == ProcessDied(f"the tool's process died: {because}")
-        if tool == "segfaults":
-            assert [line.message for line in call.lines.rest()] == ["last words"]
-        assert await made.returned("place")
-        assert call.carrier.begun == 1
+        for tool, because in DEATHS.items():
+            call = made.begin(tool)
+            assert await call.outcome() == ProcessDied(f"the tool's process died: {because}")
+            if tool == "segfaults":
+                assert [line.message for line in call.lines.rest()] == ["last words"]
+            assert await made.returned("place")
+            assert call.carrier.begun == 1
 
     in_calls(tmp_path, script)
 
@@ -307,25 +310,22 @@ from pathlib import Path
 from tests.support.engine.calls import calls
 
 async def serve():
-    folder, tool = sys.argv[1:]
-    with calls(Path(folder)) as made:
-        if tool == "place":
-            pid = (await made.returned("place"))["pid"]
-        else:
-            call = made.begin(tool)
-            pid = await call.pid()
-        print(pid, flush=True)
+    with calls(Path(sys.argv[1])) as made:
+        busy = [made.begin(tool) for tool in ("spins", "spins_in_c", "sleeps")]
+        pids = [await call.pid() for call in busy]
+        pids.append((await made.returned("place"))["pid"])
+        print(*pids, flush=True)
         await asyncio.sleep(600)
 
 asyncio.run(serve())
 """
 
 
-@pytest.mark.parametrize("tool", ["place", "spins", "spins_in_c", "sleeps"])
-def test_the_processes_of_a_killed_server_die(tmp_path: Path, tool: str) -> None:
-    with subprocess.Popen((sys.executable, "-c", SERVER, str(tmp_path), tool), stdout=subprocess.PIPE) as server:
+def test_the_processes_of_a_killed_server_die(tmp_path: Path) -> None:
+    """Of three processes that a tool keeps busy, and of one that is idle."""
+    with subprocess.Popen((sys.executable, "-c", SERVER, str(tmp_path)), stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
-        pid = int(server.stdout.readline())
-        assert is_alive(pid)
+        pids = [int(pid) for pid in server.stdout.readline().split()]
+        assert [is_alive(pid) for pid in pids] == [True] * 4
         server.kill()
-        until_dead(pid)
+        until_dead(*pids)
