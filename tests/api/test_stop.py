@@ -52,14 +52,19 @@ def unread(server: Server) -> int:
     return sum(transport.get_write_buffer_size() > 0 for transport in list(server.services.stop._transports))
 
 
+@pytest.fixture(scope="module")
+def much(server: Server, client: httpx.Client) -> str:
+    return much_to_read(server, client)
+
+
 @pytest.mark.parametrize("path", ["ws", "/runs/{}/events", "/graph/state/{}", "/runs/{}/files/big.csv"])
 def test_a_reader_that_stops_reading_is_dropped(
-    server: Server, client: httpx.Client, monkeypatch: pytest.MonkeyPatch, path: str
+    server: Server, much: str, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     monkeypatch.setattr(stop, "SEND_TIMEOUT_S", 0.3)
-    run_id = much_to_read(server, client)
+    run_id = much
     folder = server.runs_folder / run_id
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "big.csv").write_bytes(b"x" * 20 * 2**20)
     request = UPGRADE.format(run_id) if path == "ws" else GET.format(path.format(run_id))
     with mute(server, request) as raw:
@@ -118,9 +123,9 @@ def test_a_stop_waits_for_no_client(tmp_path: Path) -> None:
 
 
 def test_large_answers_to_slow_readers_are_bounded(
-    server: Server, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+    server: Server, client: httpx.Client, much: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_id = much_to_read(server, client)
+    run_id = much
     size = len(client.get(f"/graph/state/{run_id}").content)
     large = server.app.state.large_answers
     assert large.held_bytes == 0

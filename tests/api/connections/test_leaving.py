@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.support.api.harness import Server, eventually
+from tests.support.profile import repeat
 from tests.support.rawsocket import (
     CLOSE,
     CONTINUATION,
@@ -137,7 +138,8 @@ def test_leaving_while_lines_are_sent(server: Server, client: httpx.Client, said
     for _ in range(4):
         driven.log(*["z" * 100] * 100, data='{"x": "' + "y" * 16_000 + '"}')
     driven.finish()
-    for goodbye in GOODBYES.values():
+    # To read all lines each time takes half a second; on a quiet stream all goodbyes are said in each way.
+    for goodbye in list(GOODBYES.values())[:: repeat(3, 1) if leave == "waits" else 1]:
         with streaming(server.port, run_id) as raw:
             reading = frames(raw)
             next(reading)

@@ -11,6 +11,7 @@ import pytest
 
 from service import example
 from service.api import ApiSettings
+from tests.example.test_accounts import as_csv, dirty_table
 from tests.support.api.executing import (
     UNKNOWN,
     begin,
@@ -215,10 +216,12 @@ class TestFiles:
         assert live.tables() == before
 
 
-def test_the_example_follows_a_patched_threshold(tmp_path: Path) -> None:
+def test_the_example_follows_a_patched_threshold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dirty.csv").write_text(as_csv(dirty_table()))
+    monkeypatch.setattr("service.example.reading.source.DATASETS", {"planes": tmp_path / "dirty.csv"})
     with executing(tmp_path, tools=example.TOOLS) as server, server.client() as client:
         source = {"kind": "dataset", "name": "planes"}
-        run_id = begin(client, example.GRAPH, **example.initial_state(source, 0))
+        run_id = begin(client, example.GRAPH, **example.initial_state(source, 0, {"allow": ["fill"]}))
         whole = until(client, run_id, "completed", within_s=60)
         assert (whole["state"]["stopped_because"], whole["state"]["anomaly_count"]) == ("threshold_met", 0)
         # After the second round's profile: the next step asks the threshold.
