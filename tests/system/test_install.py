@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
 from tests.support.checkout import CHECKOUT
+from tests.support.system.commands import rungraph
 from tests.support.system.process import serving
 
 
@@ -30,36 +32,44 @@ def call(*command: str | Path, cwd: Path, **environment: str) -> str:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with nothing but the built wheel's content."""
+    """A folder with nothing but the built wheel's content: the wheel is pure, so that to unpack it installs it."""
     folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
-    call(*pip, "wheel", "--no-deps", "-w", folder, CHECKOUT, cwd=folder)
-    (wheel,) = folder.glob("rungraph-*.whl")
-    call(*pip, "install", "--no-deps", "--target", folder / "site", wheel, cwd=folder)
+    build = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
+    name = call(sys.executable, "-c", build, folder, cwd=CHECKOUT).split()[-1]
+    with ZipFile(folder / name) as wheel:
+        assert f"{name.rsplit('-', 3)[0]}.dist-info/entry_points.txt" in wheel.namelist()
+        assert wheel.testzip() is None
+        wheel.extractall(folder / "site")
     return folder / "site"
 
 
 def test_the_wheel_runs_the_demo(site: Path, tmp_path: Path) -> None:
     said = call(sys.executable, "-m", "service", "demo", cwd=tmp_path, PYTHONPATH=str(site))
     assert "threshold_met" in said
-    where = call(sys.executable, "-c", "import service; print(service.__file__)", cwd=tmp_path, PYTHONPATH=str(site))
-    assert Path(where.strip()).is_relative_to(site)
-    text = "import rungraph; print(rungraph.__file__, *(getattr(rungraph, name) for name in rungraph.__all__))"
-    names = call(sys.executable, "-c", text, cwd=tmp_path, PYTHONPATH=str(site))
-    assert names.startswith(str(site))
+    text = "import rungraph, service; print(rungraph.__file__, service.__file__, sep='\\n');"
+    text += "[getattr(rungraph, name) for name in rungraph.__all__]"
+    where = call(sys.executable, "-c", text, cwd=tmp_path, PYTHONPATH=str(site)).split()
+    assert all(Path(file).is_relative_to(site) for file in where)
     assert (site / "rungraph" / "py.typed").exists()
     (output,) = (tmp_path / "rungraph-data" / "runs").iterdir()
     assert (output / "cleaned.csv").stat().st_size > 100_000
 
 
+def ended(folder: Path, *arguments: str | Path) -> str:
+    """What a command of the checkout has printed that has succeeded."""
+    done = rungraph(folder, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def test_the_demo_reports_without_changing_and_reads_as_it_is_told(tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     table.write_text("made by hand\nid;value\n" + "".join(f"{n};{n % 9 if n != 5 else 'NA'}\n" for n in range(40)))
-    demo = (sys.executable, "-m", "service", "demo", table, "--skip", "1", "--delimiter", ";")
-    said = call(*demo, "--report", cwd=tmp_path, PYTHONPATH=str(CHECKOUT))
+    demo = ("demo", table, "--skip", "1", "--delimiter", ";")
+    said = ended(tmp_path, *demo, "--report")
     assert "changed: nothing" in said
     assert "row 6, value 'NA': would become a missing cell" in said
-    said = call(*demo, "--allow", "fill", "--keep", "id", cwd=tmp_path, PYTHONPATH=str(CHECKOUT))
+    said = ended(tmp_path, *demo, "--allow", "fill", "--keep", "id")
     assert "row 6, value: 'NA' → missing" in said
     assert "row 6, value: missing → '3'" in said
 
@@ -68,7 +78,7 @@ def test_the_demo_takes_a_file_and_asks_the_server_that_owns_the_database(tmp_pa
     table = tmp_path / "table.csv"
     table.write_text("id,value\n" + "".join(f"{number},{number if number != 5 else 'NA'}\n" for number in range(40)))
     with serving(tmp_path) as server:
-        said = call(sys.executable, "-m", "service", "demo", table, cwd=tmp_path, PYTHONPATH=str(CHECKOUT))
+        said = ended(tmp_path, "demo", table)
         runs = server.call("GET", "/runs").json()["items"]
     assert [run["status"] for run in runs] == ["completed"]
     assert runs[0]["run_id"] in said
