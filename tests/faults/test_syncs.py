@@ -22,7 +22,7 @@ from tests.support.system.process import Server, running
 
 PAGES = 1_000
 """In a log that is checkpointed."""
-ROWS = PAGES // 4
+ROWS = PAGES // 8
 """At least so many pages of the log are written by that many rows."""
 
 

@@ -1,4 +1,4 @@
-"""One server and one browser for the tests of the page, which are skipped, and say so, without a Chromium."""
+"""One browser for the tests of the page, which are skipped, and say so, without a Chromium, and one server a module."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.support.system.process import Server
 
 
 # Not for the session: while Playwright runs, its loop is the running one of the process's main thread, and no other
-# test of the same process could run a loop of its own.
-@pytest.fixture(scope="module")
+# test of the same process could run a loop of its own. The tests of this package run none.
+@pytest.fixture(scope="package")
 def chrome() -> Iterator[Browser]:
     if chromium() is None:
         pytest.skip(NO_BROWSER)

@@ -19,8 +19,8 @@ from service.store.database.required_tables import RequiredTables
 from service.store.database.transaction import Transaction
 from service.store.database.writer import Writer
 
-BYTES = 9_000
-"""Of a row: three pages."""
+BYTES = 30_000
+"""Of a row: eight pages."""
 
 
 def write(database: Database) -> None:
