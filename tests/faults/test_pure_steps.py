@@ -1,7 +1,4 @@
-"""Killed at any moment, and at each sync of a disk that then loses power, runs of pure tools keep their promises.
-
-RUNGRAPH_TEST_PURE_KILLS sets how often each of the two happens.
-"""
+"""Killed at any moment, and at each sync of a disk that then loses power, runs of pure tools keep their promises."""
 
 from __future__ import annotations
 
@@ -21,8 +18,9 @@ from service.store.database.sqlite.connections import Sqlite
 from service.store.schema.migrate import migrate
 from tests.support.checkout import CHECKOUT
 from tests.support.faults.disk import Disk, library_in
+from tests.support.profile import repeat
 
-KILLS = int(os.environ.get("RUNGRAPH_TEST_PURE_KILLS", "2"))
+KILLS = repeat(2, 20)
 
 
 class Place:

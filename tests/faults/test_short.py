@@ -16,7 +16,7 @@ SECONDS = 2.0
 
 
 def test_a_killed_server_loses_and_doubles_nothing_that_it_acknowledged() -> None:
-    outcome = play(server_killed, 1, SECONDS, postgres=None)
+    outcome = play(server_killed, 1, SECONDS, postgres=None, has_disk=False)
     assert outcome.injected
     assert outcome.runs
     assert not outcome.found, outcome.found

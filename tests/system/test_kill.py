@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from pathlib import Path
 
+from tests.support.profile import repeat
 from tests.support.system.invariants import TOOLS, check, counting, executions, unfinished
 from tests.support.system.process import DEADLINE_S, Server, until
 
-RUNS = int(os.environ.get("RUNGRAPH_TEST_KILLED_RUNS", "80"))
+RUNS = repeat(40, 400)
 STEPS = 50
-KILLS = int(os.environ.get("RUNGRAPH_TEST_KILLS", "5"))
+KILLS = repeat(3, 20)
 
 
 def test_killed_again_and_again_nothing_is_lost_and_nothing_doubled(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from tests.support.checkout import CHECKOUT
 from tests.support.system.process import Server, serving
 
 TOOLS = CHECKOUT / "tests/support/system/tools.py"
+STEPS = 1000
+"""More than a server makes until it is stopped."""
 
 
 def mute(server: Server, request: str) -> socket.socket:
@@ -28,7 +30,7 @@ def mute(server: Server, request: str) -> socket.socket:
 
 def test_a_stop_waits_for_no_client_and_no_tool(tmp_path: Path) -> None:
     with serving(tmp_path, tools=[TOOLS]) as server:
-        again = {"condition": {"key": "n", "op": "<", "value": 3000}}
+        again = {"condition": {"key": "n", "op": "<", "value": STEPS}}
         loop = server.create({"start_node": "a", "nodes": {"a": "add"}, "edges": {"a": [{"to": "a", **again}]}})
         busy = server.run(loop, n=0)
         asleep = server.run(server.create({"start_node": "a", "nodes": {"a": "sleep_long"}}))
@@ -60,7 +62,7 @@ def test_a_stop_waits_for_no_client_and_no_tool(tmp_path: Path) -> None:
 
         with sqlite3.connect(server.database) as database:
             (before,) = database.execute("SELECT step FROM runs WHERE id = ?", (busy,)).fetchone()
-        assert 0 < before < 3000
+        assert 0 < before < STEPS
         server.start()
         assert server.call("GET", f"/graph/state/{asleep}").json()["status"] in ("queued", "running")
-        assert server.follow(busy, until=["completed"])["step"] == 3000
+        assert server.follow(busy, until=["completed"])["step"] == STEPS

@@ -72,16 +72,27 @@ class Outcome:
 
 
 def play(
-    fault: Fault, seed: int, seconds: float, *, postgres: tuple[Postgres, str] | None, **environment: str
+    fault: Fault,
+    seed: int,
+    seconds: float,
+    *,
+    postgres: tuple[Postgres, str] | None,
+    has_disk: bool = True,
+    **environment: str,
 ) -> Outcome:
-    """One round of `fault`, injected over and over for `seconds`. `postgres`: a server, and a database of its own."""
+    """One round of `fault`, injected over and over for `seconds`. `postgres`: a server, and a database of its own.
+
+    Without a disk, which only faults of disks need, servers start much faster.
+    """
     chance = random.Random(f"{fault.__name__} {seed}")
     with tempfile.TemporaryDirectory(prefix="rungraph-faults-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         given = {"RUNGRAPH_LEASE_SECONDS": str(LEASE_S), "PAUSE_S": "0.02", **environment}
         if postgres is not None:
             given["RUNGRAPH_DATABASE_URL"] = postgres[1]
-        disk = None if postgres is not None else Disk(library_in(folder), folder / "disk", "rungraph.db")
+        disk = (
+            None if postgres is not None or not has_disk else Disk(library_in(folder), folder / "disk", "rungraph.db")
+        )
         given |= {} if disk is None else disk.environment
         names = ["one"] if postgres is None else ["one", "two"]
         servers = [Server(folder, tools=[TOOLS], SERVER=each, **given) for each in names]
