@@ -31,6 +31,7 @@ from service.store.rows.keys import Idempotency
 from service.store.rows.records import Claimed, Lease
 from service.store.schema.models import metadata
 from tests.support.postgres import remove_rows
+from tests.support.sessions import kept_session
 
 HEAD = "0013"
 """The newest revision of the schema."""
@@ -202,9 +203,20 @@ class _Asking:
         return self.session.execute(query.replace("?", "%s"), parameters or None)
 
 
+@contextmanager
+def _asking(database: Database) -> Iterator[Any]:
+    """As `sql`, for queries and commands that leave nothing open."""
+    if isinstance(database, Postgres):
+        with kept_session(database.conninfo) as session:
+            yield _Asking(session)
+        return
+    with sql(database) as connection:
+        yield connection
+
+
 def ask(database: Database, query: str, *parameters: Any) -> list[Any]:
     """Rows, their times as texts."""
-    with sql(database) as session:
+    with _asking(database) as session:
         return rows_of(session, query, *parameters)
 
 
@@ -217,7 +229,7 @@ def rows_of(session: Any, query: str, *parameters: Any) -> list[Any]:
 
 def clean(database: Database) -> None:
     """Remove every row of every table."""
-    with sql(database) as session:
+    with _asking(database) as session:
         if isinstance(database, Postgres):
             remove_rows(session.session)
             return
@@ -227,7 +239,7 @@ def clean(database: Database) -> None:
 
 def dump(database: Database) -> dict[str, list[Any]]:
     """Every row of every table."""
-    with sql(database) as session:
+    with _asking(database) as session:
         return {name: sorted(rows_of(session, f"SELECT * FROM {name}"), key=repr) for name in sorted(metadata.tables)}
 
 

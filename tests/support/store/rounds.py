@@ -22,7 +22,7 @@ def run_until_each_has_succeeded(
     round would be the first again.
     """
     succeeded: Counter[str] = Counter()
-    chosen = settings(max_examples=examples * repeat(1, 10), stateful_step_count=steps)
+    chosen = settings(max_examples=examples * repeat(1, 25), stateful_step_count=steps)
     for number in range(ROUNDS_MAX):
         factory = lambda: machine(succeeded)  # noqa: E731  a function of its own each round, since the seed marks it
         run_state_machine_as_test(seed(number)(factory) if chosen.derandomize else factory, settings=chosen)  # type: ignore[arg-type]  # any factory will do
