@@ -377,7 +377,7 @@ def test_control_agrees_with_a_model_on_sqlite(migrated: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
             yield Sqlite(Path(shutil.copy(migrated, folder)))
 
-    run_until_each_has_succeeded(partial(Machine, copied), VERBS, examples=24, steps=60)
+    run_until_each_has_succeeded(partial(Machine, copied), VERBS, examples=8, steps=60)
 
 
 def test_control_agrees_with_a_model_on_postgresql(server_database: Database) -> None:
@@ -386,4 +386,4 @@ def test_control_agrees_with_a_model_on_postgresql(server_database: Database) ->
         clean(server_database)
         yield server_database
 
-    run_until_each_has_succeeded(partial(Machine, emptied), VERBS, examples=10, steps=60)
+    run_until_each_has_succeeded(partial(Machine, emptied), VERBS, examples=4, steps=60)

@@ -381,7 +381,7 @@ def test_the_store_agrees_with_a_dict_on_sqlite(migrated: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
             yield Sqlite(Path(shutil.copy(migrated, folder)))
 
-    run_until_each_has_succeeded(partial(Machine, copied), VERBS | OWNERS_VERBS, examples=20, steps=50)
+    run_until_each_has_succeeded(partial(Machine, copied), VERBS | OWNERS_VERBS, examples=8, steps=50)
 
 
 def test_the_store_agrees_with_a_dict_on_postgresql(server_database: Database) -> None:
@@ -390,4 +390,4 @@ def test_the_store_agrees_with_a_dict_on_postgresql(server_database: Database) -
         clean(server_database)
         yield server_database
 
-    run_until_each_has_succeeded(partial(Machine, emptied), VERBS | SHARERS_VERBS, examples=12, steps=50)
+    run_until_each_has_succeeded(partial(Machine, emptied), VERBS | SHARERS_VERBS, examples=5, steps=50)

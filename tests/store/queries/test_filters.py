@@ -25,6 +25,7 @@ from service.store.database.protocol import Database
 from service.store.queries.pages import Place
 from service.store.queries.runs.filter import RunFilter
 from service.store.queries.runs.listing import ListedRun
+from tests.support.profile import repeat
 from tests.support.store.carrying import AGAIN, APPROVAL, BOOM, NAP, carry, claim, fan, rest
 from tests.support.store.harness import BYTES_MAX, Clock, opened
 from tests.support.store.limits.limiting import LIMIT, LIMITED
@@ -152,7 +153,7 @@ cases = st.tuples(filters, st.sampled_from([1, 2, 7, 1000]), st.integers(0, RUNS
 
 @given(drawn=st.lists(cases, min_size=1, max_size=8))
 @settings(
-    max_examples=20,
+    max_examples=repeat(8, 200),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

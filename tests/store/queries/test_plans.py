@@ -6,6 +6,7 @@ import asyncio
 import re
 import sqlite3
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,20 +30,18 @@ from service.store.rows.family import NEXT_OF_FAMILY
 from service.store.rows.fence import RENEW
 from service.store.rows.keys import _KEY
 from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT
+from tests.support.migrated import copy_to
 from tests.support.store.carrying import single
 from tests.support.store.filters import filter_of, query_of
 from tests.support.store.harness import opened, sql, start
 from tests.support.store.plans import assert_in_order, assert_searches, plans, text_of
 
 
-@pytest.fixture
-def database(file: Sqlite) -> Sqlite:
-    return file
-
-
-@pytest.fixture(autouse=True)
-def filled(database: Sqlite) -> None:
-    """Some runs, and what ANALYZE knows of them: the plans must hold with statistics as well as without."""
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Some runs, which ANALYZE can count: the plans must hold with statistics as well as without."""
+    database = Sqlite(tmp_path_factory.mktemp("filled") / "rungraph.db")
+    copy_to(database.file)
 
     async def scenario() -> None:
         async with opened(database) as store:
@@ -53,6 +52,14 @@ def filled(database: Sqlite) -> None:
             await store.leases.claim(25)
 
     asyncio.run(scenario())
+    return database.file.read_bytes()
+
+
+@pytest.fixture
+def database(filled: bytes, tmp_path: Path) -> Sqlite:
+    database = Sqlite(tmp_path / "rungraph.db")
+    database.file.write_bytes(filled)
+    return database
 
 
 def test_a_claim_searches_what_is_due(database: Sqlite) -> None:

@@ -21,6 +21,7 @@ from service.store.database.protocol import Database
 from service.store.database.sqlite.connections import Sqlite
 from tests.support.core.strategies import json_values, keys
 from tests.support.postgres import Databases
+from tests.support.profile import repeat
 from tests.support.store.harness import ask, claim_one, clean, opened, start, start_of, started, walk
 
 # Its one edge is always taken: any state will do.
@@ -50,7 +51,7 @@ def both(migrated: Path, postgres: Databases) -> Iterator[tuple[Database, ...]]:
     postgres.drop(url)
 
 
-@settings(max_examples=25)
+@settings(max_examples=repeat(10, 250))
 @given(initial=st.dictionaries(keys, json_values, max_size=4), sequence=st.lists(changes, max_size=6))
 def test_the_state_after_any_step_is_the_models_byte_for_byte_on_both_databases(
     both: tuple[Database, ...], initial: dict[str, Any], sequence: list[Change]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from service.store.database.postgres.connections import Postgres
 from service.store.database.statements import array_of
 from tests.support.core.strategies import texts
+from tests.support.profile import repeat
 
 awkward = st.sampled_from(["", "NULL", "null", '"', "\\", '\\"', "{", "}", ",", " ", "\n", "'", '{"a":"\\\\"}', "é😀"])
 columns: dict[str, st.SearchStrategy[Any]] = {
@@ -31,7 +32,9 @@ def connection(server_database: Postgres) -> Any:
 
 @pytest.mark.parametrize("kind", columns)
 @given(data=st.data())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=repeat(20, 600), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 def test_an_array_is_read_as_it_was_written(connection: Any, kind: str, data: st.DataObject) -> None:
     of = columns[kind]
     values = data.draw(st.lists(of) | st.lists(of | st.none()))
