@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from service.store.database.opening import database_at
 from service.store.database.protocol import Database
 from service.store.database.sqlite.connections import Sqlite
 from tests.support.migrated import copy_to
 from tests.support.postgres import Databases
 from tests.support.store.harness import Clock
+from tests.support.store.reusing import reusing
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +32,7 @@ def file(tmp_path: Path) -> Sqlite:
 @pytest.fixture
 def server_database(postgres: Databases) -> Iterator[Database]:
     url = postgres.migrated()
-    yield database_at(url)
+    yield reusing(url)
     postgres.drop(url)
 
 
@@ -40,7 +40,7 @@ def server_database(postgres: Databases) -> Iterator[Database]:
 def kept(postgres: Databases) -> Iterator[Database]:
     """A database of PostgreSQL for all tests of a module, which remove its rows."""
     url = postgres.migrated()
-    yield database_at(url)
+    yield reusing(url)
     postgres.drop(url)
 
 

@@ -25,7 +25,7 @@ from psycopg import sql
 from service.store.database.opening import database_at
 from service.store.schema.migrate import migrate
 from service.store.schema.models import metadata
-from tests.support.sessions import close_kept_sessions, kept_session
+from tests.support.sessions import close_kept_sessions, end_spares, kept_session, spare_pids
 
 SMALL_BYTES_MAX = 2**22
 """All tables and indexes of the schema take about a quarter of it while they are empty."""
@@ -81,11 +81,14 @@ class Databases:
         with kept_session(url) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid() AND pid <> ALL (%s)",
+                [spare_pids()],
             )
             if self._template is not None and _is_small(connection) and _schema_of(connection) == self._schema:
                 remove_rows(connection)
                 self._unused.append(url)
+            else:
+                end_spares(url)
 
     def drop_all(self) -> None:
         """Drop every database that this object has made."""

@@ -1,4 +1,4 @@
-"""Sessions of PostgreSQL for what a test itself asks. They stay open: a new one costs ten times as much as a query."""
+"""Sessions of PostgreSQL that stay open between tests: a new one costs ten times as much as a query."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from functools import cache
 from typing import Any
 
 import psycopg
+from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.pq import TransactionStatus
+from psycopg.pq import ExecStatus, TransactionStatus
 
 KEPT_MAX = 8
 _WHERE = ("host", "hostaddr", "port", "dbname", "user", "password", "options")
 _kept: dict[str, psycopg.Connection[Any]] = {}
 """Sessions that nobody uses, by the databases and users, the one used last at the end."""
+SPARE_MAX = 6
+"""Of one database: two stores have as many."""
+_spare: dict[str, list[pq.abc.PGconn]] = {}
+"""Sessions of stores that have been closed, by the databases and users."""
 
 
 @contextmanager
@@ -41,12 +46,49 @@ def kept_session(conninfo: str) -> Iterator[psycopg.Connection[Any]]:
 
 def close_kept_sessions() -> None:
     """Close all sessions that nobody uses."""
+    for place in list(_spare):
+        end_spares(place)
     while _kept:
         _kept.popitem()[1].close()
 
 
 def _is_alive(session: psycopg.Connection[Any]) -> bool:
     return not session.closed and is_quiet(session.fileno())
+
+
+def take_spare(conninfo: str) -> pq.abc.PGconn | None:
+    """Return a session that a store has given back, which is as a new one."""
+    spares = _spare.get(_place(conninfo), [])
+    while spares:
+        spare = spares.pop()
+        if is_quiet(spare.socket):
+            return spare
+        spare.finish()
+    return None
+
+
+def give_back(conninfo: str, session: pq.abc.PGconn) -> pq.abc.PGconn:
+    """Keep `session` if it is usable, and return one that is closed for the connection that has used it.
+
+    Otherwise return `session`, which the connection closes: PostgreSQL then rolls back what is open.
+    """
+    is_usable = session.transaction_status == TransactionStatus.IDLE and is_quiet(session.socket)
+    spares = _spare.setdefault(_place(conninfo), [])
+    if not is_usable or len(spares) >= SPARE_MAX or session.exec_(b"DISCARD ALL").status != ExecStatus.COMMAND_OK:
+        return session
+    session.notice_handler = session.notify_handler = None
+    spares.append(session)
+    return pq.PGconn()
+
+
+def spare_pids() -> list[int]:
+    return [spare.backend_pid for spares in _spare.values() for spare in spares]
+
+
+def end_spares(conninfo: str) -> None:
+    """End the spare sessions of a database."""
+    for spare in _spare.pop(_place(conninfo), ()):
+        spare.finish()
 
 
 def is_quiet(socket: int) -> bool:

@@ -36,6 +36,7 @@ from tests.support.store.harness import (
     success,
     until_async,
 )
+from tests.support.store.reusing import with_new_sessions
 from tests.support.store.servers import servers, undecided, until_one_waits
 
 Limits = dict[str, str]
@@ -183,7 +184,7 @@ async def test_batches_that_lock_each_other_out_lose_nothing(database: Database)
 
     with sql(database) as session:  # Sooner than either gives up waiting for the other.
         session.execute(f"ALTER DATABASE {database.name.rpartition('/')[2]} SET deadlock_timeout = '10ms'")
-    async with servers(database) as stores:
+    async with servers(with_new_sessions(database)) as stores:
         leases = [(await started(stores[0], name)).lease for name in "rs"]
         written: list[Any] = []
         for number, store in enumerate(stores):

@@ -186,19 +186,21 @@ class Postgres:
     def end_if_fatal(self, error: BaseException) -> None:
         """Do nothing: PostgreSQL ends itself after a failed sync."""
 
-    def reader_engine(self, readers_max: int) -> AsyncEngine:
-        async def connect() -> psycopg.AsyncConnection[Any]:
-            connection = await psycopg.AsyncConnection.connect(self.conninfo, **self._session)
-            try:
-                await self.sessions.open_reading(connection)
-            except BaseException:
-                await connection.close()
-                raise
-            return connection
+    async def connect_reader(self) -> psycopg.AsyncConnection[Any]:
+        return await self._opened_reader(await psycopg.AsyncConnection.connect(self.conninfo, **self._session))
 
+    async def _opened_reader(self, connection: psycopg.AsyncConnection[Any]) -> psycopg.AsyncConnection[Any]:
+        try:
+            await self.sessions.open_reading(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    def reader_engine(self, readers_max: int) -> AsyncEngine:
         engine = create_async_engine(
             "postgresql+psycopg://",
-            async_creator=connect,
+            async_creator=self.connect_reader,
             isolation_level="AUTOCOMMIT",
             pool_size=readers_max,
             max_overflow=0,
