@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import gc
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -39,10 +40,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection() -> Generator[None, object, object]:
     """Keep the bytecode of the tests, whatever the environment says: to compile them takes half of the collection."""
     may_not, sys.dont_write_bytecode = sys.dont_write_bytecode, False
+    gc.disable()
     try:
         return (yield)
     finally:
         sys.dont_write_bytecode = may_not
+        # Modules and tests stay to the end: no later collection of garbage has to look at them.
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
