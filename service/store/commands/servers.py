@@ -74,7 +74,10 @@ class Servers:
         self._telling: Future[None] | None = None
 
     async def probe(self, *, within_s: float) -> None:
-        """Write something small. Raises Unavailable if the database takes no write, or none of a step's writes."""
+        """Write something small. Raise Unavailable if the database takes no write, or none of a step's writes.
+
+        Steps and starts do without the table of servers, so a lock on it does not fail the probe.
+        """
 
         def probe(transaction: Transaction) -> bool:
             can_step = True
@@ -82,10 +85,11 @@ class Servers:
                 can_step = transaction.unless_locked(partial(transaction.execute, _LOCK_AS_STEPS)) is not None
             elif transaction.dialect == "postgresql":
                 transaction.execute(_LOCK_AS_STEPS)
-            self.seen(transaction)
+            transaction.if_free(partial(self.seen, transaction))
+            transaction.confirm()
             return can_step
 
-        if not await self._writer.write(probe, touches=(servers.name,), within_s=within_s):
+        if not await self._writer.write(probe, touches=("probe", servers.name), within_s=within_s):
             raise Unavailable(LOCKED)
 
     async def join(self) -> None:
