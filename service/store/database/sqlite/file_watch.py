@@ -206,7 +206,8 @@ class FileWatch:
         stat, paths = os.stat, self._paths
         path = ""
         try:
-            database = stat(path := paths[0])
+            # A link in the place of the file would lead a restart to another log than ours.
+            database = os.lstat(path := paths[0])
             log = stat(path := paths[1])
             index = stat(path := paths[2])
         except (FileNotFoundError, NotADirectoryError):

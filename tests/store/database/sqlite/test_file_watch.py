@@ -62,6 +62,12 @@ def overwrite(file: Path) -> None:
     file.write_bytes(elsewhere(file).read_bytes())
 
 
+def put_link_in_place(file: Path) -> None:
+    """By a link to it, upon which a restart looks for the log beside the file that the link leads to."""
+    file.rename(elsewhere(file))
+    file.symlink_to(elsewhere(file))
+
+
 def replace_folder(file: Path) -> None:
     file.parent.rename(elsewhere(file.parent))
     file.parent.mkdir()
@@ -72,6 +78,7 @@ LOSSES: dict[str, Callable[[Path], object]] = {
     "file removed": lambda file: file.unlink(),
     "file moved": lambda file: file.rename(elsewhere(file)),
     "file replaced": replace,
+    "file replaced by a link to it": put_link_in_place,
     "file cut": lambda file: os.truncate(file, 0),
     "file cut in part": lambda file: os.truncate(file, 8192),
     "file overwritten": overwrite,
