@@ -125,11 +125,16 @@ class LoopCheck:
 
 
 class WorkCheck:
-    """Checks that `work`, tried on a loop every few checks, ends and returns True."""
+    """Checks that `work`, tried on a loop every few checks, ends and returns True.
+
+    A trial takes several turns of the loop. A loop whose turn takes longer than a check has too much to do, which is no
+    fault of the process, and so this counts as well. A loop that stands still is found by LoopCheck.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, bool]]) -> None:
         self._loop = loop
         self._work = work
+        self._is_prompt = LoopCheck(loop)
         self._trial: Future[bool] | None = None
         self._came_well = True
         self._looks = 0
@@ -143,7 +148,8 @@ class WorkCheck:
         if self._trial is None and self._looks >= WORK_EVERY:
             self._looks = 0
             self._trial = asyncio.run_coroutine_threadsafe(self._work(), self._loop)
-        return self._came_well and self._looks <= 2 * WORK_EVERY
+        is_well = self._came_well and self._looks <= 2 * WORK_EVERY
+        return not self._is_prompt() or is_well
 
 
 class ListenCheck:

@@ -6,6 +6,7 @@ import asyncio
 import builtins
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 from unittest import mock
 
@@ -142,6 +143,19 @@ async def test_work_that_comes_to_no_end_is_not_well() -> None:
         answers.append(works())
         await asyncio.sleep(0)
     assert answers == [True] * 3 * watchdog.WORK_EVERY + [False] * watchdog.WORK_EVERY
+
+
+async def test_work_whose_loop_has_too_much_to_do_is_well() -> None:
+    async def work() -> bool:
+        return await asyncio.Event().wait()
+
+    works = WorkCheck(asyncio.get_running_loop(), work)
+    looks = []
+    for _ in range(20):
+        # The loop makes no turn between every second pair of looks.
+        looks += [works(), works()]
+        await asyncio.sleep(0)
+    assert not any(not first and not second for first, second in pairwise(looks))
 
 
 def test_a_builtin_may_be_replaced_by_its_like_and_by_nothing_else() -> None:
