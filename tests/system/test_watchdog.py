@@ -58,6 +58,24 @@ def test_a_server_that_cannot_work_any_more_ends_and_the_next_one_goes_on(
         assert server.follow(server.run(after))["state"] == {"ok": True}
 
 
+def test_a_server_goes_on_after_a_tool_has_set_limits_and_an_alarm(tmp_path: Path) -> None:
+    server = quick(tmp_path, "serve", "--port", "0")
+    with running(server):
+        breaking, after = (server.create(node(tool)) for tool in ("sets_limits_and_an_alarm", "noop"))
+        server.run(breaking)
+
+        def is_over() -> bool:
+            with suppress(httpx.TransportError):
+                answer = server.ask(
+                    "POST", "/graph/run", json={"graph_id": after, "initial_state": {"x": "y" * 99_999}}
+                )
+                return answer.status_code == 202 and bool(server.follow(answer.json()["run_id"])["state"]["ok"])
+            return False
+
+        until(is_over)
+        assert server.process.poll() is None
+
+
 def test_an_engine_without_http_ends_as_well(tmp_path: Path) -> None:
     with serving(tmp_path, tools=[TOOLS], what=("serve", "--port", "0", "--no-engine")) as api:
         api.run(api.create(node("closes", kind="eventpoll")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import resource
 import threading
 from collections.abc import Iterator
 from itertools import pairwise
@@ -13,6 +14,7 @@ from unittest import mock
 import pytest
 
 from service.engine.guard import interpreter, watchdog
+from service.engine.guard.process_limits import LimitsCheck
 from service.engine.guard.watchdog import LoopCheck, Watchdog, WorkCheck
 
 DEADLINE_S = 20.0
@@ -178,3 +180,20 @@ def test_a_builtin_may_be_replaced_by_its_like_and_by_nothing_else() -> None:
         has_all = interpreter.has_builtins()
     assert not has_all
     assert interpreter.has_builtins()
+
+
+def test_limits_that_were_lowered_are_put_back_and_raised_ones_stay() -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    is_well = LimitsCheck()
+    assert is_well()
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**30, before[1]))
+        assert is_well()
+        assert resource.getrlimit(resource.RLIMIT_FSIZE) == before
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**30, before[1]))
+        raised = LimitsCheck()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**31, before[1]))
+        assert raised()
+        assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == 2**31
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 import os
+import resource
+import signal
 import time
 from contextlib import suppress
 from typing import Any
@@ -47,6 +49,14 @@ def closes(metadata: dict[str, Any], context: Any) -> None:
     found.sort()
     for descriptor in found[metadata.get("first", 0) :][: metadata.get("count", 1000)]:
         os.close(descriptor)
+
+
+@tool
+def sets_limits_and_an_alarm() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (5, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    os.kill(os.getpid(), signal.SIGUSR1)
 
 
 @tool
