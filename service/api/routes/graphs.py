@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from fastapi import Request
@@ -15,6 +16,7 @@ from service.api.responses.graph_schema import schema_document
 from service.api.responses.mermaid import flowchart
 from service.api.responses.openapi import GRAPH_BODY, MERMAID, refusals
 from service.api.responses.rendering import Json
+from service.api.responses.texts import Text, write
 from service.api.services import WRITE_WITHIN_S, Services
 from service.core import codec
 from service.core.errors import Invalid
@@ -91,7 +93,12 @@ async def get_flowchart(graph_id: GraphId, services: ServicesDep) -> PlainTextRe
 @router.get("/schema/graph.json", response_model=answers.JsonSchema, responses=refusals())
 async def get_schema() -> Json:
     """Return the JSON Schema of graph documents, which a document may name as its `$schema`."""
-    return Json(schema_document())
+    return Json(_schema_text())
+
+
+@cache
+def _schema_text() -> Text:
+    return write(schema_document())
 
 
 @router.get("/graphs", response_model=answers.GraphPage, responses=refusals())

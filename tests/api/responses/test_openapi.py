@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from schemathesis.generation.meta import CoveragePhaseData
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from service.api import ApiSettings, create_api
+from service.core import codec
 from tests.support.api.harness import Server, no_lifespan
 from tests.support.profile import LONG, repeat
 
@@ -165,3 +167,13 @@ def test_the_server_is_as_described(server: Server, session: requests.Session, c
     if response.status_code in (414, 431):
         excluded.append(negative_data_rejection)  # Refused for its length, and only 400 and the like are expected.
     case.validate_response(response, excluded_checks=excluded)
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/schema/graph.json"])
+def test_a_large_document_is_written_once(client: httpx.Client, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that ask for it all the time would otherwise keep the loop from everybody else's calls."""
+    before = client.get(path)
+    encode = mock.Mock(wraps=codec.encode)
+    monkeypatch.setattr(codec, "encode", encode)
+    assert client.get(path).content == before.content
+    assert encode.call_count < 20
