@@ -1,7 +1,8 @@
-"""Put back the process's limits that a tool has lowered, and keep the signals of timers from ending the process."""
+"""Put back the limits and the user of the process that a tool has changed, and survive the signals of timers."""
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import threading
@@ -14,24 +15,37 @@ _LIMITS = (
     resource.RLIMIT_NOFILE,
     resource.RLIMIT_STACK,
 )
-_SIGNALS = (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGUSR1, signal.SIGUSR2)
-"""Signals that end a process by default, and that timers and tools send to their own process."""
+_SIGNALS = (signal.SIGALRM, signal.SIGVTALRM)
+"""Signals of timers that end a process by default. Profilers in C use SIGPROF, and Python cannot see their handler."""
 
 _get, _set, _Error = resource.getrlimit, resource.setrlimit, (OSError, ValueError)
+_user, _group, _become, _join = os.geteuid, os.getegid, os.seteuid, os.setegid
 
 
 class LimitsCheck:
-    """Checks that no soft limit is lower than at the start, and raises those that are."""
+    """Checks that no soft limit is lower than at the start and that the user is the same, and puts them back."""
 
     def __init__(self) -> None:
         self._before = {limit: _get(limit) for limit in _LIMITS}
+        self._user, self._group = _user(), _group()
 
     def __call__(self) -> bool:
-        is_well = True
+        is_well = self._has_user()
         for limit, before in self._before.items():
             if _is_lower(_get(limit)[0], before[0]):
                 is_well = _put_back(limit, before) and is_well
         return is_well
+
+    def _has_user(self) -> bool:
+        """Return whether the process has the user and the group of its start, or could become them again."""
+        try:
+            if _user() != self._user:
+                _become(self._user)
+            if _group() != self._group:
+                _join(self._group)
+        except _Error:
+            return False
+        return True
 
 
 def _is_lower(soft: int, before: int) -> bool:

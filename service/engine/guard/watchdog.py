@@ -84,7 +84,7 @@ class Watchdog:
             self._stopped.release()
 
     def _watch(self) -> None:
-        while not self._stopped.acquire(True, LOOK_S):
+        while not self._is_stopped():
             for part in self._parts:
                 try:
                     is_well = part.is_well()
@@ -97,6 +97,13 @@ class Watchdog:
                     if part.missed == self._looks_max:
                         self._end(self._trouble(part))
         self._stopped.release()
+
+    def _is_stopped(self) -> bool:
+        """Wait until the next check, and return whether there is none any more."""
+        try:
+            return self._stopped.acquire(True, LOOK_S)
+        except _anything:  # Somebody has raised it in all threads.
+            return False
 
     def _trouble(self, part: _Part) -> str:
         return f"the server could not work for {self._looks_max * LOOK_S:g} s, because {part.trouble}"

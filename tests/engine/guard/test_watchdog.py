@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import ctypes
 import resource
 import threading
 from collections.abc import Iterator
@@ -78,6 +79,16 @@ def test_what_a_look_raises_counts_as_not_well(heard: Heard, watching: Watchdog)
     watching.add("a part is ill", lambda: answers.pop(0)() if len(answers) > 1 else answers[0]())
     watching.start()
     assert "a part is ill" in heard.until_the_end()
+
+
+def test_an_exception_that_is_raised_in_all_threads_does_not_end_the_watch(heard: Heard, watching: Watchdog) -> None:
+    watching.start()
+    heard.after(1)
+    raised = ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(watching._thread.ident or 0), ctypes.py_object(ZeroDivisionError)
+    )
+    assert raised == 1
+    heard.after(3)
 
 
 def test_a_part_that_never_was_well_counts_unless_another_start_would_not_change_that(

@@ -55,8 +55,9 @@ def closes(metadata: dict[str, Any], context: Any) -> None:
 def sets_limits_and_an_alarm() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     resource.setrlimit(resource.RLIMIT_NOFILE, (5, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    if os.geteuid() == 0:
+        os.seteuid(65534)
     signal.setitimer(signal.ITIMER_REAL, 0.01)
-    os.kill(os.getpid(), signal.SIGUSR1)
 
 
 @tool
