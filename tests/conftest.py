@@ -1,4 +1,4 @@
-"""Settings of every test: how many random examples there are, in which order tests run, and which databases they use."""
+"""Settings of every test: the number of random examples, the order of the tests, and the databases they share."""
 
 from __future__ import annotations
 
