@@ -11,6 +11,9 @@ import pytest
 from service.engine.heartbeat import Heartbeat
 from service.store import Store
 from tests.support.engine.harness import loop_until, running
+from tests.support.profile import repeat
+
+RUNS = repeat(100, 300)
 
 
 async def add(state: dict[str, Any]) -> None:
@@ -28,7 +31,7 @@ async def test_a_run_that_ends_while_its_lease_is_renewed_has_lost_nothing(
 
     with caplog.at_level(logging.WARNING):
         async with running(tmp_path, add) as bench:
-            for number in range(300):
+            for number in range(RUNS):
                 await bench.start(f"r{number}", loop_until(2), n=0)
-            assert [(await bench.over(f"r{number}")).status for number in range(300)] == ["completed"] * 300
+            assert [(await bench.over(f"r{number}")).status for number in range(RUNS)] == ["completed"] * RUNS
     assert not [record.message for record in caplog.records if "was lost" in record.message]

@@ -35,6 +35,10 @@ class Clock:
         }
 
 
+def is_ready(server: Server) -> bool:
+    return server.ask("GET", "/readyz").status_code == 200
+
+
 @pytest.mark.skipif(not LIBRARIES, reason="libfaketime is not installed")
 def test_runs_go_on_under_a_clock_that_is_set_and_after_a_start_on_it(tmp_path: Path) -> None:
     """It is set back and forth under a server, and back before the next one starts."""
@@ -54,10 +58,10 @@ def test_runs_go_on_under_a_clock_that_is_set_and_after_a_start_on_it(tmp_path: 
             begin(first)
             until(lambda: query(first.database, "SELECT 1 FROM v_runs WHERE status != 'completed' AND step > 0"))
             clock.set_by(hours)
-            assert first.call("GET", "/readyz").status_code == 200
+            until(lambda: is_ready(first))
             until(lambda: query(first.database, COMPLETED) == [(4 * number + 4,)])  # noqa: B023  it is awaited here
         begin(first)
-        assert first.ask("GET", "/readyz").status_code == 200
+        until(lambda: is_ready(first))
         first.kill()
     clock.set_by(-1)
     with running(second := server()):
