@@ -26,11 +26,12 @@ _SETTINGS = {
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
     "exit_on_error": "off",
     # A warning tells that a COMMIT did not wait for its standby.
     "client_min_messages": "warning",
 }
-_SETTINGS_SINCE = {17: {"transaction_timeout": "0"}}
+_SETTINGS_SINCE = {17: {"transaction_timeout": "0", "restrict_nonsystem_relation_kind": "''"}}
 """Further settings, by the first version that has them."""
 _SETTINGS_OF_MIGRATIONS = {"default_table_access_method": "heap"}
 

@@ -45,8 +45,10 @@ CHANGED = {
     "plan_cache_mode": "'force_generic_plan'",
     "enable_indexscan": "off",
     "check_function_bodies": "off",
+    "restrict_nonsystem_relation_kind": "'view'",
 }
 """A value for each that would hurt whoever relies on another one."""
+SINCE_17 = ("transaction_timeout", "restrict_nonsystem_relation_kind")
 LIMITS = ("statement_timeout", "idle_session_timeout", "transaction_timeout")
 ALONE = (
     "datestyle",
@@ -75,7 +77,8 @@ def change(url: str, changed: dict[str, str]) -> None:
         for setting, value in changed.items():
             if setting == "default_table_access_method":  # One that is not there cannot be set for a database.
                 continue
-            session.execute(f'ALTER DATABASE "{name_of(url)}" SET {setting} = {value}'.encode())
+            if setting not in SINCE_17 or session.info.server_version >= 170000:
+                session.execute(f'ALTER DATABASE "{name_of(url)}" SET {setting} = {value}'.encode())
 
 
 async def live(database: Database) -> list[Any]:
@@ -101,6 +104,7 @@ async def live(database: Database) -> list[Any]:
         seen += [await store.history.page("a", 0, 10)]
         seen += [(await store.history.why(name)).run for name in "abcdw"]
         seen += [await store.logs.page(name, 0, 10) for name in "abcdw"]
+        seen += [await store.limits.page(10)]
         return seen
 
 
@@ -204,12 +208,18 @@ def test_a_setting_that_the_session_may_not_change_refuses_the_start_by_its_name
 def test_no_limit_of_somebody_elses_ends_what_the_store_does(url: str, form: str) -> None:
     database = database_at(url + form)
     with psycopg.connect(url) as session:
-        limits = [limit for limit in LIMITS if limit != "transaction_timeout" or session.info.server_version >= 170000]
+        limits = [limit for limit in LIMITS if limit not in SINCE_17 or session.info.server_version >= 170000]
     change(url, dict.fromkeys(limits, "'1h'"))
     with database.connect_writer() as connection:
         database.begin(connection)
         assert [connection.execute(f"SHOW {limit}".encode()).fetchone() for limit in limits] == [("0",)] * len(limits)
         assert connection.execute("SHOW lock_timeout").fetchone() == (f"{LOCK_MS}ms",)
+
+
+def test_no_limit_of_somebody_elses_ends_a_transaction_before_it_sets_its_own(url: str) -> None:
+    change(url, {"idle_in_transaction_session_timeout": "'1ms'"})
+    with database_at(url).connect_writer() as connection:
+        assert connection.execute("SHOW idle_in_transaction_session_timeout").fetchone() == ("0",)
 
 
 @pytest.mark.parametrize(("given", "told"), [("local", "on"), ("remote_write", "on"), ("remote_apply", "remote_apply")])
