@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from service.store.database.protocol import Database
 from service.store.database.reader import Reader
 from service.store.database.required_tables import RequiredTables
-from service.store.queries.graphs import GraphQueries
 from service.store.queries.log_lines import LogQueries
 from service.store.queries.runs.listing import RunListQueries
 from service.store.queries.runs.one import RunQueries
 from service.store.schema.models import metadata
 
 if TYPE_CHECKING:
+    from service.store.queries.graphs import GraphQueries
     from service.store.queries.history import History
 
 
@@ -23,10 +23,15 @@ class Reading:
 
     def __init__(self, database: Database) -> None:
         self._reader = Reader(database, RequiredTables(database, metadata.sorted_tables))
-        self.graphs = GraphQueries(self._reader)
         self.runs = RunQueries(self._reader)
         self.lists = RunListQueries(self._reader)
         self.logs = LogQueries(self._reader)
+
+    @cached_property
+    def graphs(self) -> GraphQueries:
+        from service.store.queries.graphs import GraphQueries
+
+        return GraphQueries(self._reader)
 
     @cached_property
     def history(self) -> History:

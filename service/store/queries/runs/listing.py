@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, bindparam, func, literal_column, select
 
@@ -28,11 +28,13 @@ from service.store.queries.runs.filter import (
     tagged_count,
 )
 from service.store.queries.runs.one import SHOWN, run_record
-from service.store.queries.runs.prunable import MARKED, PrunablePage, PruneRule, prunable_runs
 from service.store.queries.whole_states import whole_state
 from service.store.rows.records import Page, RunRecord
 from service.store.schema.kept import is_kept
 from service.store.schema.models import graphs, runs, waits
+
+if TYPE_CHECKING:  # A command that lists runs does without it.
+    from service.store.queries.runs.prunable import PrunablePage, PruneRule
 
 COUNTED_MAX = 1000
 """Where counting stops: the runs of one status, and the children of one run."""
@@ -145,10 +147,14 @@ class RunListQueries:
 
     async def prunable(self, rule: PruneRule, cursor: str | None = None) -> PrunablePage:
         """Return a page of the runs that `rule` selects (see `prunable_runs`)."""
+        from service.store.queries.runs.prunable import prunable_runs
+
         return await prunable_runs(self._reader, rule, cursor)
 
     async def marked(self, limit: int) -> list[str]:
         """Return the ids of runs that are marked as deleted and whose rows are still there."""
+        from service.store.queries.runs.prunable import MARKED
+
         async with self._reader.snapshot() as snapshot:
             return [run_id for (run_id,) in await snapshot.all(MARKED, count=limit)]
 
