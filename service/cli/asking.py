@@ -62,7 +62,7 @@ Held = Callable[[str, int], Awaitable["Sequence[HeldRecord]"]]
 
 
 async def _unknown(_run_id: str, _limit: int) -> Sequence[HeldRecord]:
-    """Return nothing: people can ask a server themselves, and send it what a run waits for."""
+    """Return no waits: people can ask the server, which also takes the signals that a run waits for."""
     return ()
 
 

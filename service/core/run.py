@@ -87,7 +87,7 @@ class Waited(NamedTuple):
     since_us: int
     due_us: int | None
     is_over: bool
-    """Whether its time had come at the claim."""
+    """Whether the time of the wait had come at the claim."""
     seen_us: int | None = None
     """The store's time at the claim, which may be ahead of the database's clock."""
 

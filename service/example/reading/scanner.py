@@ -30,7 +30,7 @@ _UNDECODED = re.compile("[\udc80-\udcff]")
 class Line(NamedTuple):
     number: int
     text: str
-    """The text without its line end. A byte that is no UTF-8 stands as a lone surrogate (PEP 383)."""
+    """The text without its line end. A byte that is not UTF-8 is represented by a lone surrogate (PEP 383)."""
     end: str = "\n"
 
 

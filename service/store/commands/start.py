@@ -38,12 +38,12 @@ class Start:
     node: str | None = None
     """The node where the run begins; None means the graph's `start_node`."""
     forked_from: tuple[str, int] | None = None
-    """The run and the step whose state it begins with."""
+    """For a fork: the run and the step whose state the new run begins with."""
     priority: int = 0
     notify: str | None = None
     """The URL and the statuses of its webhook, as `rows.operations.deliveries.notify_of` writes them."""
     trace: Trace | None = None
-    """The trace that it belongs to."""
+    """The trace that the run belongs to."""
 
 
 class RunCommands:

@@ -97,9 +97,9 @@ class LeaseCommands:
     async def release(
         self, lease: Lease, *, interrupted: bool, because: str | None = None, missing_tool: str | None = None
     ) -> None:
-        """Give up a run, so that any server can go on at once, or any that has `missing_tool`.
+        """Give up a run, so that any server can claim it at once, or any server that has `missing_tool`.
 
-        `interrupted` says that an attempt was under way, and `because` what ended it if the server goes on.
+        `interrupted`: an attempt was under way. `because` says what ended the attempt, if this server goes on.
         """
 
         def release(transaction: Transaction) -> None:

@@ -106,11 +106,11 @@ class Swept(NamedTuple):
     """What a transaction of a deletion did."""
 
     is_done: bool
-    """Whether nothing of the runs is left, as far as other servers do not delete them now."""
+    """Whether the runs have no rows left, except rows that other servers are deleting now."""
     seconds: float
     """How long its statements took."""
     is_alone: bool
-    """Whether this server has committed nothing else since the last one."""
+    """Whether this server has committed nothing else since the previous transaction of a deletion."""
 
 
 class DeletionCommands:
