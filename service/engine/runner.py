@@ -160,12 +160,14 @@ class Runner:
 
     async def _carry_on(self, is_tool_loop: bool) -> None:
         while not self._stopping and (move := next_move(self._run)) is not None:
+            runs_ahead = False
             if isinstance(move, CallTool):
                 needs = self._needs_of(move)
                 self.missing_tool = needs.missing
                 if needs.missing is not None or needs.tool_loop is not is_tool_loop:
                     return
-            self._run = await self._make_move(move)
+                runs_ahead = not needs.commits and self._may_run_ahead()
+            self._run = await self._make_move(move, runs_ahead)
             if (carried_s := time.monotonic() - self._yielded_at) > SLICE_S and self._must_yield(carried_s):
                 await asyncio.sleep(0)  # Let other tasks of the loop run.
                 self._yielded_at = time.monotonic()
@@ -215,12 +217,11 @@ class Runner:
             finally:
                 self.is_committing = False
 
-    async def _make_move(self, move: Move) -> Run:
+    async def _make_move(self, move: Move, runs_ahead: bool) -> Run:
         """Make a move, commit its transition, and return the run after that. A run that gets no slot is parked.
 
-        The transition of a pure tool is only added to those that will be committed together.
+        If the run gets ahead of the disk, the transition is only added to those that will be committed together.
         """
-        runs_ahead = self._may_run_ahead(move)
         if not runs_ahead:
             if not self._ahead.is_empty and (run := await self._settle()).status is not Status.RUNNING:
                 return run
@@ -253,15 +254,12 @@ class Runner:
         self.lines = None
         return run
 
-    def _may_run_ahead(self, move: Move) -> bool:
-        """Return whether `move` may be made before all earlier steps are committed."""
-        run = self._run
+    def _may_run_ahead(self) -> bool:
+        """Return whether a pure tool may be called before all earlier steps are committed."""
         # The span of a step means that the step is committed. So a traced run does not get ahead.
-        if not isinstance(move, CallTool) or self._needs_of(move).commits:
+        if self._spans is not None or self._run.step < self._alone_until:
             return False
-        if self._spans is not None or run.step < self._alone_until:
-            return False
-        return self._slot.limit is None and run.waited_for_slot is None
+        return self._slot.limit is None and self._run.waited_for_slot is None
 
     async def _go_ahead(self, transition: Transition, started: float, finished: float) -> Run:
         """Return the run after `transition`, which is committed later. If the run rests then, commit it now."""
