@@ -7,6 +7,7 @@ all that have asked since the last one began, so that hundreds of tails cost few
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
@@ -31,8 +32,10 @@ TOGETHER_MAX = 200
 """Tails in one read."""
 TOGETHER_LINES_MAX = 10
 """Lines per tail in one read. A tail that gets this many has fallen behind."""
-TOGETHER_PAUSE_S = 0.002
-"""Pause between reads. Fuller reads deliver lines earlier, and leave more time to the rest of the server."""
+TOGETHER_PAUSE_S_MIN, TOGETHER_PAUSE_S_MAX = 0.002, 0.1
+"""Bounds of the pause between reads. Fuller reads leave more time to the rest of the server."""
+TOGETHER_REST = 9
+"""The pause is so many times as long as the read before it, so that reads take at most a tenth of the time."""
 
 _LINES_TOGETHER = """\
 SELECT asked.place, r.last_seq, r.status, l.seq, l.ts, l.level, l.event, l.node, l.step, l.attempt, l.message, l.data
@@ -150,6 +153,7 @@ class _Together:
         """Read until no tail asks any more."""
         try:
             while self._asked:
+                begun = time.monotonic()
                 places = list(islice(self._asked, TOGETHER_MAX))
                 asked = [self._asked.pop(place) for place in places]
                 found: dict[int, Seen] | Exception
@@ -162,7 +166,8 @@ class _Together:
                         _answer(futures, found.get(number) or NotFound("run", places[number][0]))
                     else:
                         _answer(futures, found)
-                await asyncio.sleep(TOGETHER_PAUSE_S)
+                pause_s = TOGETHER_REST * (time.monotonic() - begun)
+                await asyncio.sleep(min(max(pause_s, TOGETHER_PAUSE_S_MIN), TOGETHER_PAUSE_S_MAX))
         finally:
             self._reading = None
 
