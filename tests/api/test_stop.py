@@ -7,6 +7,8 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
@@ -14,6 +16,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from service.api import stop
+from service.api.connections.descriptors import CONNECTIONS_MAX
+from service.api.responses.large_answers import LARGE_BYTES_MIN, LargeAnswers
+from service.api.responses.rendering import Json
 from tests.support.api.harness import Server, eventually, serving
 
 CSV = (
@@ -121,6 +126,24 @@ def test_a_stop_waits_for_no_client(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             # Those clients go on for good: a stop that waited for one of them would never end.
             eventually(server.loop.is_closed)
         assert not list(server.runs_folder.glob("*"))
+
+
+async def test_an_answer_of_which_each_connection_may_hold_one_counts_as_large() -> None:
+    large = LargeAnswers()
+    answer = Json({"text": "x" * LARGE_BYTES_MIN})
+    held: list[int] = []
+
+    async def receive() -> Any:
+        raise AssertionError
+
+    async def send(_message: Any) -> None:
+        held.append(large.held_bytes)
+
+    scope = {"type": "http", "app": SimpleNamespace(state=SimpleNamespace(large_answers=large))}
+    await answer(scope, receive, send)
+    assert held == [len(answer.body)] * 2
+    assert large.held_bytes == 0
+    assert CONNECTIONS_MAX * LARGE_BYTES_MIN <= 2**27
 
 
 def test_large_answers_to_slow_readers_are_bounded(

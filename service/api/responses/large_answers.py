@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 from anyio import CapacityLimiter
 
-LARGE_BYTES_MIN = 2**20
+LARGE_BYTES_MIN = 2**16
+"""Answers below it are not counted: all connections together hold at most 128 MiB of them."""
 HELD_BYTES_MAX = 64 * 2**20
 """The most bytes that all large answers in progress may hold together. A single answer may be larger."""
 WRITERS_MAX = 4
