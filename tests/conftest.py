@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import compileall
 import gc
+import os
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.checkout import CHECKOUT
+from tests.support.memory import memory_folder
 from tests.support.page.programs import report_missing
 from tests.support.postgres import Databases, databases, remove_cluster
 from tests.support.profile import load_hypothesis_profile
@@ -27,6 +29,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Compile the service once: some two hundred processes of the tests import it, and some may write no bytecode."""
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker is None:
+        if (memory := memory_folder()) is not None:
+            os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))  # The place of `tmp_path`.
         for folder in ("rungraph", "service", "migrations"):
             compileall.compile_dir(CHECKOUT / folder, quiet=1)
     elif [(CHECKOUT / name).resolve() for name in config.args] == [_TESTS]:

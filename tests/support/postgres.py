@@ -25,13 +25,11 @@ from psycopg import sql
 from service.store.database.opening import database_at
 from service.store.schema.migrate import migrate
 from service.store.schema.models import metadata
+from tests.support.memory import memory_folder
 from tests.support.sessions import close_kept_sessions, end_spares, kept_session, spare_pids
 
 SMALL_BYTES_MAX = 2**22
 """All tables and indexes of the schema take about a quarter of it while they are empty."""
-_MEMORY = Path("/dev/shm")
-"""A file system in memory, where there is one: a sync takes no time there."""
-_MEMORY_BYTES_MIN = 2**32
 _UNOBSERVED = {
     "autovacuum": "off",
     "checkpoint_timeout": "1h",
@@ -265,16 +263,10 @@ def _binaries() -> tuple[Path, str | None]:
     return POSTGRES_BIN_PATH, user
 
 
-def _place() -> str:
-    """Return the folder for data that the end of the tests removes: in memory, if there is enough of it."""
-    has_room = os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES_MIN
-    return str(_MEMORY) if has_room else "/tmp"
-
-
 @contextmanager
 def own_server(**options: str) -> Iterator[Server]:
     """A PostgreSQL that nobody else uses. Outside root's home, where its user may not look."""
-    folder = Path(tempfile.mkdtemp(prefix="rungraph-postgres-", dir=_place()))
+    folder = Path(tempfile.mkdtemp(prefix="rungraph-postgres-", dir=memory_folder() or "/tmp"))
     folder.chmod(0o755)
     server = Server(folder, **options)
     server.start()
