@@ -1,4 +1,4 @@
-"""The tables and columns that the store's statements need, and what the database lacks of them.
+"""The tables, views and columns that the store's statements need, and what the database lacks of them.
 
 The answer tells a wrong statement, which is our own fault, from tables that somebody has dropped or hidden. It is asked
 for when a statement fails, and by the readiness probe.
@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Table, TextClause, text
+from sqlalchemy import TableClause, TextClause, text
 
 from service.core.errors import Unavailable
 from service.store.database.protocol import Database
@@ -29,7 +29,7 @@ MissingColumn = Any
 class RequiredTables:
     """The tables that one database must have."""
 
-    def __init__(self, database: Database, tables: Iterable[Table]) -> None:
+    def __init__(self, database: Database, tables: Iterable[TableClause]) -> None:
         self._database = database
         self._obstacles: tuple[type[Exception], ...] = (OSError, *database.errors)
         wanted = ", ".join(f"('{table.name}', '{column.name}')" for table in tables for column in table.c)

@@ -5,16 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, column, select, table
+from sqlalchemy import bindparam, select
 
 from service.core.errors import NotFound
 from service.store.database.clock import shown
 from service.store.database.reader import Reader
 from service.store.rows.records import Page
+from service.store.schema.views import limits_view
 
-_view = table("v_limits", *map(column, ("name", "max", "per_s", "in_use", "waiting", "created_at", "changed_at")))
-_ONE = select(_view).where(_view.c.name == bindparam("name"))
-_PAGE = select(_view).where(_view.c.name > bindparam("after")).order_by(_view.c.name).limit(bindparam("count"))
+_ONE = select(limits_view).where(limits_view.c.name == bindparam("name"))
+_PAGE = (
+    select(limits_view)
+    .where(limits_view.c.name > bindparam("after"))
+    .order_by(limits_view.c.name)
+    .limit(bindparam("count"))
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sqlalchemy import column, table
+
 _IS_KEPT = "NOT IN (SELECT run_id FROM deletions)"
 
 _KEYS_OF_RUN = """\
@@ -193,6 +195,9 @@ FROM schedules"""
 _DELIVERIES = f"""\
 SELECT run_id, number, event, state, attempts, due_at, last_status, last_error, created_at, finished_at, payload
 FROM deliveries WHERE run_id {_IS_KEPT}"""
+
+limits_view = table("v_limits", *map(column, ("name", "max", "per_s", "in_use", "waiting", "created_at", "changed_at")))
+"""The view that the API reads. All others are for people."""
 
 VIEWS: Mapping[str, Mapping[str, str]] = {
     "sqlite": {

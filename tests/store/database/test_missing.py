@@ -85,6 +85,19 @@ async def test_without_a_column_the_calls_that_need_it_name_it(database: Databas
         assert (await claim_one(store)).run.failures == 0
 
 
+async def test_without_the_view_that_it_reads_it_is_not_ready_and_names_it(database: Database) -> None:
+    async with opened(database) as store:
+        with sql(database) as session:
+            session.execute("DROP VIEW v_limits")
+        for call in (store.limits.page(10), store.probe_reading()):
+            with pytest.raises(Unavailable, match="v_limits"):
+                await call
+        with sql(database) as session:
+            session.execute(f"CREATE VIEW v_limits AS {VIEWS[database.dialect]['v_limits']}")
+        assert (await store.limits.page(10)).items == ()
+        await store.probe_reading()
+
+
 async def test_a_statement_of_ours_that_is_wrong_is_a_fault_and_no_lack(database: Database) -> None:
     async with opened(database) as store:
         for wrong in ("SELECT nonsense FROM runs", "SELECT 1 FROM nonsense"):
