@@ -25,8 +25,8 @@ HEAD_BYTES_MAX = 2**15
 URL_BYTES_MAX = 2**14
 HEADERS_MAX = 128
 """Lines of a head, and trailer lines after a chunked body."""
-PIPELINED_MAX = 64
-"""Requests that a client may send before their answers."""
+PIPELINED_MAX = 16
+"""Requests that a client may send before their answers. Each takes about 5 kB, on up to CONNECTIONS_MAX connections."""
 FRAMING_BYTES_MAX = 2**16
 FRAMING_RATE_MAX = 8
 """A chunked body may have FRAMING_BYTES_MAX of framing, and this many bytes more for each byte of content."""

@@ -17,6 +17,7 @@ import pytest
 
 from service.api import ApiSettings
 from service.api.connections import http, open_connections
+from service.api.connections.descriptors import CONNECTIONS_MAX
 from service.api.connections.http import (
     FRAMING_BYTES_MAX,
     HEAD_BYTES_MAX,
@@ -124,6 +125,8 @@ def test_requests_ahead_of_their_answers_are_bounded(server: Server) -> None:
         answers = list(answers_of(raw))
     refused(answers[-1], 429, str(PIPELINED_MAX))
     assert len(answers) == PIPELINED_MAX + 2
+    # Requests that wait on all connections together fit in the memory of a small server, at 5 kB each.
+    assert PIPELINED_MAX * CONNECTIONS_MAX * 5_000 <= 2**28
 
 
 def test_requests_in_a_row_are_answered_in_order(server: Server) -> None:
