@@ -12,6 +12,8 @@ from service import tool
 
 PAUSE_S = float(os.environ.get("PAUSE_S", "0.02"))
 SERVER = os.environ.get("SERVER", "one")
+HOLD_AT = int(os.environ.get("HOLD_AT", "0"))
+"""The step at which the tools that count wait for `go.txt`, so that no run ends before; 0: none."""
 
 
 @tool
@@ -29,6 +31,8 @@ async def add_slowly(state: dict[str, Any]) -> dict[str, Any]:
 async def count(state: dict[str, Any], context: Any) -> dict[str, Any]:
     note(context)
     await asyncio.sleep(PAUSE_S)
+    while is_held(context):  # noqa: ASYNC110  # another process makes the file
+        await asyncio.sleep(0.02)
     return {"n": state["n"] + 1}
 
 
@@ -37,6 +41,8 @@ def count_on_a_thread(state: dict[str, Any], context: Any) -> dict[str, Any]:
     note(context)
     context.log("counting", n=state["n"])
     time.sleep(PAUSE_S / 2)
+    while is_held(context):
+        time.sleep(0.02)
     return {"n": state["n"] + 1}
 
 
@@ -77,6 +83,10 @@ def note(context: Any) -> None:
     """Write down who executes which step, where all servers of a test can."""
     with Path("executions.txt").open("a") as file:
         file.write(f"{context.run_id} {context.step} {SERVER}\n")
+
+
+def is_held(context: Any) -> bool:
+    return context.step == HOLD_AT and not Path("go.txt").exists()
 
 
 @tool

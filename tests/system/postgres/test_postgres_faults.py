@@ -45,8 +45,10 @@ def own() -> Iterator[Postgres]:
 
 
 def test_postgresql_is_restarted_again_and_again(own: Postgres, tmp_path: Path) -> None:
-    all_three = [server_on(own.url, tmp_path, name, PAUSE_S=str(STEP_S)) for name in ("a", "b", "c")]
     steps = round(RESTARTS_S / STEP_S)
+    # No run ends before the last restart.
+    given = {"PAUSE_S": str(STEP_S), "HOLD_AT": str(steps)}
+    all_three = [server_on(own.url, tmp_path, name, **given) for name in ("a", "b", "c")]
     with running(*all_three):
         graphs = [all_three[0].create(counting(steps, tool)) for tool in ("count", "count_on_a_thread")]
         start(all_three, graphs, 80)
@@ -54,7 +56,7 @@ def test_postgresql_is_restarted_again_and_again(own: Postgres, tmp_path: Path) 
         reading = Reading(all_three, starting)
         with at_once(*(each.work for each in starting), reading.work):
             _disturb(own, random.Random(20261123))
-        assert unfinished(own.url) > 0
+        (tmp_path / "go.txt").touch()
         until(lambda: not unfinished(own.url), within_s=2 * DEADLINE_S, every_s=0.2)
         assert all(server.call("GET", "/readyz").status_code == 200 for server in all_three)
         for each in starting:
@@ -125,14 +127,20 @@ def test_a_server_is_cut_off_for_longer_than_its_lease(
     own: Postgres, tmp_path: Path, linked: Callable[[int], AbstractContextManager[Link]]
 ) -> None:
     with linked(own.port) as link:
-        near = server_on(own.url, tmp_path, "near", PAUSE_S="0.3", RUNGRAPH_LEASE_SECONDS="1")
+        # No run ends before the cut, and no server has room for all: each holds 20 or more.
+        given = {
+            "PAUSE_S": "0.3",
+            "HOLD_AT": "12",
+            "RUNGRAPH_MAX_ACTIVE_RUNS": "40",
+            "RUNGRAPH_LEASE_SECONDS": "1",
+        }
+        near = server_on(own.url, tmp_path, "near", **given)
         far = server_on(
             f"postgresql://postgres@{link.host}:{link.port}/postgres",
             tmp_path,
             "far",
             within=link.within,
-            PAUSE_S="0.3",
-            RUNGRAPH_LEASE_SECONDS="1",
+            **given,
             RUNGRAPH_HOST=link.address,
             RUNGRAPH_ALLOW_ANONYMOUS="1",
         )
@@ -143,6 +151,7 @@ def test_a_server_is_cut_off_for_longer_than_its_lease(
             link.cut()
             cut_at = time.monotonic()
             held = held_by(own.url, far)
+            (tmp_path / "go.txt").touch()
             until(lambda: not still_held(own.url, held))
             held = taken_over(own.url, held)
             assert len(held) >= 5

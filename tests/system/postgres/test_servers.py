@@ -26,7 +26,9 @@ def database(postgres: Databases) -> Iterator[str]:
 
 
 def test_of_three_servers_one_is_killed_and_one_hangs(database: str, tmp_path: Path) -> None:
-    killed, hung, third = (server_on(database, tmp_path, name, PAUSE_S="0.2") for name in ("killed", "hung", "third"))
+    # No run ends before two servers have failed, and no server has room for the runs of two: each holds 40 or more.
+    given = {"PAUSE_S": "0.2", "HOLD_AT": "18", "RUNGRAPH_MAX_ACTIVE_RUNS": "55"}
+    killed, hung, third = (server_on(database, tmp_path, name, **given) for name in ("killed", "hung", "third"))
     with running(killed, hung, third):
         graphs = [third.create(counting(20, tool)) for tool in ("count", "count_on_a_thread")]
         started = start([killed, hung, third], graphs, 150)
@@ -36,6 +38,7 @@ def test_of_three_servers_one_is_killed_and_one_hangs(database: str, tmp_path: P
         hanging = held_by(database, hung)
         killed.kill()
         orphans = held_by(database, killed)
+        (tmp_path / "go.txt").touch()
         until(lambda: not still_held(database, hanging | orphans))
         hanging, orphans = taken_over(database, hanging), taken_over(database, orphans)
         assert min(len(hanging), len(orphans)) >= 10
@@ -60,14 +63,13 @@ def test_of_three_servers_one_is_killed_and_one_hangs(database: str, tmp_path: P
 
 def test_what_a_stopping_server_releases_goes_on_elsewhere_before_its_lease_ends(database: str, tmp_path: Path) -> None:
     # With the longest of leases: nothing here is waited out.
-    stopping, staying = (
-        server_on(database, tmp_path, name, PAUSE_S="0.1", RUNGRAPH_LEASE_SECONDS="3600")
-        for name in ("stopping", "staying")
-    )
+    given = {"PAUSE_S": "0.1", "HOLD_AT": "18", "RUNGRAPH_MAX_ACTIVE_RUNS": "40", "RUNGRAPH_LEASE_SECONDS": "3600"}
+    stopping, staying = (server_on(database, tmp_path, name, **given) for name in ("stopping", "staying"))
     with running(stopping, staying):
         start([stopping, staying], [staying.create(counting(20))], 60)
         until(lambda: is_executing(database, stopping, "stopping", runs_min=10))
         held = held_by(database, stopping)
+        (tmp_path / "go.txt").touch()
         code = stopping.stop()
         until(lambda: not unfinished(database))
     assert code == 0
