@@ -26,9 +26,8 @@ from service.core.moves import (
     Sleep,
     Succeeded,
     WorkerLost,
-    is_suspect,
-    limit_reached,
 )
+from service.core.next_move import is_suspect, limit_reached
 from service.core.retry import backoff_s, is_retried
 from service.core.routing.catching import catch_error
 from service.core.routing.conditions import Decision, decide

@@ -19,7 +19,8 @@ from service.core.after import after
 from service.core.errors import AttemptError, LeaseLost, Unavailable
 from service.core.graph import SignalNode, SleepNode, Until
 from service.core.join import count_children
-from service.core.moves import CallTool, Failed, Gather, Move, Outcome, Receive, Sleep, WorkerLost, next_move
+from service.core.moves import CallTool, Failed, Gather, Move, Outcome, Receive, Sleep, WorkerLost
+from service.core.next_move import next_move
 from service.core.run import Event, Level, Line, Run, Transition
 from service.core.transitions import Status
 from service.engine import ahead

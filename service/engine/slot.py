@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable
 
 from service.core.after import after
 from service.core.errors import Unavailable
-from service.core.moves import CallTool, NoSlot, next_move
+from service.core.moves import CallTool, NoSlot
+from service.core.next_move import next_move
 from service.core.queueing.limits import MARGIN_US_MAX
 from service.core.run import Run, Transition, Waited
 from service.core.transitions import Status

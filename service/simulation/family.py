@@ -15,7 +15,8 @@ from service.core.after import after
 from service.core.errors import AttemptError, StateInvalid
 from service.core.graph import Graph, SleepNode, Until
 from service.core.join import child_id, count_children
-from service.core.moves import CallTool, Failed, Gather, Gathered, Move, Outcome, Receive, Sleep, next_move
+from service.core.moves import CallTool, Failed, Gather, Gathered, Move, Outcome, Receive, Sleep
+from service.core.next_move import next_move
 from service.core.run import Child, Event, Level, Line, Run, Transition, Wait, WaitKind
 from service.core.state import State
 from service.core.transitions import OVER, Status

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from service.core.after import after
 from service.core.errors import Invalid
-from service.core.moves import CallTool, NoSlot, next_move
+from service.core.moves import CallTool, NoSlot
+from service.core.next_move import next_move
 from service.core.queueing.limits import (
     Limit,
     Place,

@@ -19,8 +19,8 @@ from service.core.moves import (
     Received,
     Sleep,
     Succeeded,
-    next_move,
 )
+from service.core.next_move import next_move
 from service.core.routing.conditions import Reason
 from service.core.run import Event, Level, RunError, Transition, WaitKind
 from service.core.state import Changes

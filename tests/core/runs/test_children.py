@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from service.core.errors import StateInvalid
 from service.core.graph import GraphNode
 from service.core.join import CHILDREN_MAX, DEPTH_MAX, STARTS_MAX, count_children, join_states, plan_starts
-from service.core.moves import Failed, Gather, Gathered, next_move
+from service.core.moves import Failed, Gather, Gathered
+from service.core.next_move import next_move
 from service.core.run import Event, Run, Transition, Wait, WaitKind
 from service.core.state import State
 from service.core.transitions import Status

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from service.core.graph import ERROR_TYPES
-from service.core.moves import Failed, ProcessDied, Succeeded, WorkerLost, next_move
+from service.core.moves import Failed, ProcessDied, Succeeded, WorkerLost
+from service.core.next_move import next_move
 from service.core.routing.conditions import Reason
 from service.core.run import Event, Level, Run, RunError, Transition, Wait, WaitKind
 from service.core.state import Changes

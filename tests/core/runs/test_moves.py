@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from service.core.graph import GraphNode, SignalNode, SleepNode
-from service.core.moves import CRASHES_MAX, CallTool, Gather, Move, PauseRun, Receive, Sleep, limit_reached, next_move
+from service.core.moves import CallTool, Gather, Move, PauseRun, Receive, Sleep
+from service.core.next_move import CRASHES_MAX, limit_reached, next_move
 from service.core.run import WaitKind
 from service.core.transitions import Status
 from tests.support.core.runs import node_of, run_of, waited

@@ -29,9 +29,8 @@ from service.core.moves import (
     Received,
     Sleep,
     Succeeded,
-    limit_reached,
-    next_move,
 )
+from service.core.next_move import limit_reached, next_move
 from service.core.routing.conditions import Reason
 from service.core.run import Event, Run, Transition, WaitKind
 from service.core.transitions import LEGAL, Status

@@ -195,3 +195,21 @@ def test_a_process_runs_what_its_server_has_loaded_whatever_has_become_of_the_fi
         theirs = {"theirs": Tool.of(hostile.five, "theirs")}
         options = {"command": settings.isolated_command, "loads": settings.isolated_tools}
         in_calls(tmp_path, script, tools=theirs, **options)
+
+
+def test_a_process_imports_neither_graphs_nor_their_validator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would take more time than the rest of its start."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "listing.py").write_text(
+        "import sys\nfrom service import tool\n@tool\ndef modules(): return {'modules': list(sys.modules)}\n"
+    )
+
+    async def script(made: Calls) -> None:
+        imported = (await made.returned("modules"))["modules"]
+        assert "service.engine.isolation.main" in imported
+        assert {"pydantic", "service.core.graph", "sqlalchemy", "fastapi", "duckdb"}.isdisjoint(imported)
+
+    with nothing_loaded():
+        settings = engine_settings(Settings(), tmp_path, registry.load(["listing.py"], []))
+        options = {"command": settings.isolated_command, "loads": settings.isolated_tools}
+        in_calls(tmp_path, script, tools={"modules": Tool.of(hostile.five, "modules")}, **options)

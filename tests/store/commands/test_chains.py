@@ -9,7 +9,8 @@ import pytest
 
 from service.core.after import after
 from service.core.errors import Unavailable
-from service.core.moves import Failed, Succeeded, next_move
+from service.core.moves import Failed, Succeeded
+from service.core.next_move import next_move
 from service.core.run import Run, Transition
 from service.core.validation import read_graph
 from service.store.database import writer as writing

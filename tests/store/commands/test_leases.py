@@ -7,7 +7,8 @@ import json
 from typing import Any
 
 from service.core.after import after
-from service.core.moves import CRASHES_MAX, CallTool, ProcessDied, next_move
+from service.core.moves import CallTool, ProcessDied
+from service.core.next_move import CRASHES_MAX, next_move
 from service.core.run import Run
 from service.core.transitions import Status
 from service.store import Store

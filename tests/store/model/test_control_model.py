@@ -30,7 +30,8 @@ from hypothesis.stateful import (
 from service.core import join
 from service.core.errors import Conflict, LeaseLost
 from service.core.join import child_id
-from service.core.moves import CallTool, Failed, Outcome, next_move
+from service.core.moves import CallTool, Failed, Outcome
+from service.core.next_move import next_move
 from service.core.state import State
 from service.core.transitions import Status
 from service.store import Store

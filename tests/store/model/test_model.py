@@ -23,7 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from service.core import codec
 from service.core.errors import Conflict, LeaseLost
-from service.core.moves import next_move
+from service.core.next_move import next_move
 from service.core.run import Run, Transition
 from service.core.transitions import Status
 from service.store import Store

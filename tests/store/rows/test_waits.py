@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.core.moves import NoSignal, Received, next_move
+from service.core.moves import NoSignal, Received
+from service.core.next_move import next_move
 from service.core.run import WaitKind
 from service.core.transitions import Status
 from service.store.database.protocol import Database

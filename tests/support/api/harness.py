@@ -23,7 +23,8 @@ from service.api import ApiSettings, Example, Services, Stop, create_api
 from service.api.connections import HttpProtocol
 from service.core import codec
 from service.core.after import after
-from service.core.moves import CallTool, Failed, Outcome, Succeeded, next_move
+from service.core.moves import CallTool, Failed, Outcome, Succeeded
+from service.core.next_move import next_move
 from service.core.run import Event, Line, Run
 from service.core.tool import JsonObject, Tool
 from service.core.validation import read_graph

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from service.core.after import after
-from service.core.moves import CallTool, Outcome, Succeeded, next_move
+from service.core.moves import CallTool, Outcome, Succeeded
+from service.core.next_move import next_move
 from service.core.run import Run, Transition, Waited, WaitKind
 from service.core.state import State
 from service.core.transitions import Status

@@ -10,7 +10,8 @@ from service.core.after import after
 from service.core.errors import AttemptError
 from service.core.graph import Graph, SleepNode, Until
 from service.core.join import count_children
-from service.core.moves import CallTool, Failed, Gather, Move, Outcome, Receive, Sleep, Succeeded, next_move
+from service.core.moves import CallTool, Failed, Gather, Move, Outcome, Receive, Sleep, Succeeded
+from service.core.next_move import next_move
 from service.core.run import Run, Transition
 from service.core.state import Changes, State
 from service.core.validation import read_graph

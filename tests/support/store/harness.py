@@ -15,7 +15,8 @@ import psycopg
 
 from service.core.after import after
 from service.core.graph import Graph
-from service.core.moves import Failed, Succeeded, next_move
+from service.core.moves import Failed, Succeeded
+from service.core.next_move import next_move
 from service.core.run import Event, Line, Run, Transition
 from service.core.state import State
 from service.core.validation import read_graph

@@ -6,7 +6,8 @@ from typing import Any
 
 from service.core.after import after
 from service.core.graph import Graph
-from service.core.moves import NoSlot, next_move
+from service.core.moves import NoSlot
+from service.core.next_move import next_move
 from service.core.run import Run
 from service.core.state import State
 from service.core.transitions import Status
