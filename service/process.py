@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import gc
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +20,9 @@ LAST_RESORT_S = 14.0
 
 ACTIVE_SHARE = 16
 """The states of the runs that a server executes may take 1/ACTIVE_SHARE of its memory."""
+
+# Bound here, since a tool may have replaced what `threading` and `time` have.
+_start_thread, _sleep, _exit = _thread.start_new_thread, time.sleep, os._exit
 
 _UVICORN_DEFAULTS = {"host": "127.0.0.1", "port": "8000"}
 
@@ -52,9 +57,12 @@ def on_stop_signal(*actions: Callable[[], None]) -> Iterator[None]:
 
 def end_at_last() -> None:
     """End the process after LAST_RESORT_S, even if threads of a tool go on. What was acknowledged is on disk."""
-    timer = threading.Timer(LAST_RESORT_S, os._exit, (0,))
-    timer.daemon = True
-    timer.start()
+    _start_thread(_end_later, ())
+
+
+def _end_later() -> None:
+    _sleep(LAST_RESORT_S)
+    _exit(0)
 
 
 def default_active_bytes_max(state_bytes_max: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+import threading
 from pathlib import Path
 
 import httpx
@@ -11,8 +12,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from service import process
 from tests.support.checkout import CHECKOUT
-from tests.support.system.process import Server, serving
+from tests.support.system.process import DEADLINE_S, Server, serving
 
 TOOLS = CHECKOUT / "tests/support/system/tools.py"
 STEPS = 1000
@@ -66,3 +68,14 @@ def test_a_stop_waits_for_no_client_and_no_tool(tmp_path: Path) -> None:
         server.start()
         assert server.call("GET", f"/graph/state/{asleep}").json()["status"] in ("queued", "running")
         assert server.follow(busy, until=["completed"])["step"] == STEPS
+
+
+def test_a_stop_ends_the_process_at_last_though_a_tool_has_replaced_the_start_of_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended = threading.Event()
+    monkeypatch.setattr(process, "LAST_RESORT_S", 0.0)
+    monkeypatch.setattr(process, "_exit", lambda _code: ended.set())
+    monkeypatch.setattr(threading.Thread, "start", lambda _thread: None)
+    process.end_at_last()
+    assert ended.wait(DEADLINE_S)
