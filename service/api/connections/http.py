@@ -214,7 +214,8 @@ class HttpProtocol(HttpToolsProtocol):
         incomplete, the refusal is its answer; but the connection is aborted if an earlier request is unanswered or
         its own answer has begun.
         """
-        self._refusal = refusal
+        # The one that was raised refers to the frames it passed, and so to all bytes that were received.
+        self._refusal = Refused(refusal.status, refusal.detail)
         if self._is_in_head:
             if not self._is_answering():
                 self._answer_refusal(refusal)

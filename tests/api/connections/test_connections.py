@@ -12,6 +12,7 @@ from http.client import parse_headers
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -308,3 +309,12 @@ def test_a_call_sent_ahead_keeps_its_body_while_earlier_ones_are_answered(server
         raw.sendall(b"".join(calls))
         statuses = [status for status, _ in islice(answers_of(raw), len(calls))]
     assert statuses == [200, 201, 200, 201, 200, 201, 200]
+
+
+def test_a_refusal_that_waits_keeps_none_of_the_bytes_that_were_received() -> None:
+    protocol = mock.Mock(_is_in_head=True)
+    try:
+        raise http.Refused(429, "too many")
+    except http.Refused as refusal:
+        http.HttpProtocol._stop_reading(protocol, refusal)
+    assert (protocol._refusal.status, protocol._refusal.__traceback__) == (429, None)
