@@ -47,8 +47,8 @@ from service.store.subjects import Leases
 from tests.support.store.carrying import LATER, setting, transition
 from tests.support.store.control_graphs import GRAPHS, MODELS, WAYS
 from tests.support.store.control_model import Model, ModelRun
-from tests.support.store.control_tables import CHECKS, expected, found, plain
-from tests.support.store.control_verbs import patched
+from tests.support.store.control_tables import CHECKED_EVERY, CHECKS, expected, found, plain
+from tests.support.store.control_verbs import VERBS, patched
 from tests.support.store.harness import BYTES_MAX, LEASE_S, Clock, clean, commit, rows_of, sql
 from tests.support.store.model import Handle
 from tests.support.store.rounds import run_until_each_has_succeeded
@@ -56,15 +56,6 @@ from tests.support.store.rounds import run_until_each_has_succeeded
 SERVERS = ("one", "two")
 RUNS_MAX = 4
 """Runs, before no more are started: whatever happens is to happen to the same ones."""
-VERBS = {
-    *("start", "claim", "wake", "take over", "release", "interrupt", "begin", "renew", "late commit", "repeat"),
-    *("step", "park", "wake up", "consume", "time out", "hold", "retry", "error edge", "fail"),
-    *("start children", "start some children", "join", "fail for a child"),
-    *("time out for children", "send", "send again", "send to a closed run", "send another with the key"),
-    *("pause", "ask to pause", "pause at a boundary", "pause what is over", "withdraw", "resume"),
-    *("resume a failed run", "resume with a patch", "resume what is not held", "cancel", "cancel what has ended"),
-    *("fork", "fork at an end"),
-}
 Place = Callable[[], AbstractContextManager[Database]]
 
 
@@ -83,6 +74,7 @@ class Machine(RuleBasedStateMachine):
         self.model = Model(MODELS, starts_max=join.STARTS_MAX, child_id=child_id)
         self.handles: list[Handle] = []
         self.keys: dict[tuple[str, str], tuple[str, int]] = {}
+        self.rules_run = 0
         for graph in GRAPHS.values():
             self.wait(self.stores[0].graphs.add(graph))
 
@@ -166,9 +158,11 @@ class Machine(RuleBasedStateMachine):
             run.wait and (run.wait.kind, run.wait.is_over)
         )
 
-    @precondition(lambda self: self.handles)
-    @rule(data=st.data(), interrupted=st.booleans())
-    def release(self, data: st.DataObject, interrupted: bool) -> None:
+    @rule(data=st.data(), server=st.sampled_from(SERVERS), interrupted=st.booleans())
+    def release(self, data: st.DataObject, server: str, interrupted: bool) -> None:
+        self._claim_if_nothing_is_held(server)
+        if not self.handles:
+            return
         handle = self.a_handle(data)
         run, holds = self.model.runs[handle.lease.run_id], self.holds(handle)
         interrupted = interrupted and isinstance(next_move(handle.run), CallTool)
@@ -177,6 +171,10 @@ class Machine(RuleBasedStateMachine):
         if holds:
             self.model.release(run, interrupted=interrupted)
             self.succeeded["interrupt" if interrupted else "release"] += 1
+
+    def _claim_if_nothing_is_held(self, server: str) -> None:
+        if not any(map(self.holds, self.handles)):
+            self.claim(server, 1)
 
     @rule(server=st.sampled_from(SERVERS))
     def renew(self, server: str) -> None:
@@ -291,8 +289,9 @@ class Machine(RuleBasedStateMachine):
             assert self.wait(sent) is True
             self.keys[run.id, key] = ("ok", payload)
 
-    @rule(data=st.data(), server=st.sampled_from(SERVERS), thinks_better_of_it=st.booleans())
-    def pause(self, data: st.DataObject, server: str, thinks_better_of_it: bool) -> None:
+    @rule(data=st.data(), server=st.sampled_from(SERVERS), then=st.sampled_from(["nothing", "resume", "carry"]))
+    def pause(self, data: st.DataObject, server: str, then: str) -> None:
+        self._claim_if_nothing_is_held(server)
         run = self.a_run(data, lambda run: run.status is Status.RUNNING)
         paused = self.store(server).control.pause(run.id)
         if not self.model.pause(run):
@@ -301,8 +300,11 @@ class Machine(RuleBasedStateMachine):
             return
         assert self.wait(paused) == run.status
         self.succeeded["ask to pause" if run.pause_asked else "pause"] += 1
-        if run.pause_asked and thinks_better_of_it:
+        if run.pause_asked and then == "resume":
             self._resume(run, server)
+        for handle in self.handles:
+            if then == "carry" and handle.lease.run_id == run.id and self.holds(handle):
+                self._carry(handle, data.draw(st.sampled_from(WAYS)))
 
     @rule(data=st.data(), server=st.sampled_from(SERVERS), way=st.sampled_from(WAYS[:7]), more=st.integers(0, 7))
     def resume(self, data: st.DataObject, server: str, way: Any, more: int) -> None:
@@ -336,7 +338,7 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data(), server=st.sampled_from(SERVERS))
     def fork(self, data: st.DataObject, server: str) -> None:
         run, store = self.a_run(data, lambda run: run.step > 0), self.store(server)
-        step = data.draw(st.integers(0, run.step))
+        step = min(data.draw(st.integers(0, run.step + 1)), run.step)
         branch = self.wait(store.history.branch(run.id, step))
         state = {key: plain(value) for key, value in branch.state.to_object().items()}
         assert state == run.states[step]
@@ -352,6 +354,11 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def all_agree(self) -> None:
+        self.rules_run += 1
+        if self.rules_run % CHECKED_EVERY == 0:
+            self._compare()
+
+    def _compare(self) -> None:
         said, there = expected(self.model), found(self.session, self.start_of_time)
         for name, rows in there.items():
             assert rows == said[name], name
@@ -360,10 +367,13 @@ class Machine(RuleBasedStateMachine):
             assert rows_of(self.session, query, *[now] * query.count("?")) == [], name
 
     def teardown(self) -> None:
-        for store in self.stores:
-            self.wait(store.close())
-        self.loop.close()
-        self.opened.close()
+        try:
+            self._compare()
+        finally:
+            for store in self.stores:
+                self.wait(store.close())
+            self.loop.close()
+            self.opened.close()
 
 
 @pytest.fixture(autouse=True)
@@ -378,7 +388,7 @@ def test_control_agrees_with_a_model_on_sqlite(migrated: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
             yield Sqlite(Path(shutil.copy(migrated, folder)))
 
-    run_until_each_has_succeeded(partial(Machine, copied), VERBS, examples=8, steps=60)
+    run_until_each_has_succeeded(partial(Machine, copied), VERBS, examples=6, steps=60)
 
 
 def test_control_agrees_with_a_model_on_postgresql(server_database: Database) -> None:

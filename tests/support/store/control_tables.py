@@ -9,11 +9,14 @@ from typing import Any
 
 from service.core.transitions import Status
 from service.store.database.clock import from_database
+from tests.support.profile import repeat
 from tests.support.store.control_graphs import GRAPHS
 from tests.support.store.control_model import Model, ModelRun
 from tests.support.store.harness import rows_of
 
 Tables = dict[str, dict[Any, Any]]
+CHECKED_EVERY = repeat(3, 1)
+"""Rules from one comparison with the tables to the next. The last comparison comes after all rules."""
 
 
 def expected(model: Model) -> Tables:

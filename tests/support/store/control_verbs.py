@@ -28,6 +28,16 @@ from tests.support.store.carrying import (
 )
 from tests.support.store.harness import BYTES_MAX, commit, key_of
 
+VERBS = {
+    *("start", "claim", "wake", "take over", "release", "interrupt", "begin", "renew", "late commit", "repeat"),
+    *("step", "park", "wake up", "consume", "time out", "hold", "retry", "error edge", "fail"),
+    *("start children", "start some children", "join", "fail for a child"),
+    *("time out for children", "send", "send again", "send to a closed run", "send another with the key"),
+    *("pause", "ask to pause", "pause at a boundary", "pause what is over", "withdraw", "resume"),
+    *("resume a failed run", "resume with a patch", "resume what is not held", "cancel", "cancel what has ended"),
+    *("fork", "fork at an end"),
+}
+
 FIRST = child_id("p", 1, 1, 0)
 
 

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from tests.support.profile import repeat
 
-ROUNDS_MAX = 20
+ROUNDS_MAX = 40
 
 
 def run_until_each_has_succeeded(
