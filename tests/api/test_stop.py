@@ -46,9 +46,9 @@ def much_to_read(server: Server, client: httpx.Client) -> str:
     run_id = server.start(client, big="x" * 900_000)
     driven = server.drive(run_id)
     line = json.dumps({"x": "y" * 16_000})
-    for _ in range(5):
+    for _ in range(3):
         driven.log(*["z" * 100] * 200, data=line)
-    driven.step(big=["x" * 900_000] * 12, n=-1)
+    driven.step(big=["x" * 900_000] * 10, n=-1)
     return run_id
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -33,30 +34,27 @@ STATES: list[dict[str, Any]] = [
 """Two of the steps are too large to share a page."""
 
 
-@pytest.mark.parametrize("at_once", [2, 1000])
-@pytest.mark.parametrize(
-    ("condition", "stops"),
-    [
-        ({"key": LONG, "op": "exists"}, [3]),
-        ({"not": {"key": LONG, "op": "exists"}}, [1, 2, 4, 5, 6]),
-        ({"key": "big", "op": "exists"}, [1, 5, 6]),
-        ({"all": [{"key": "more", "op": "exists"}, {"key": LONG, "op": "==", "value": 1}]}, [1, 2, 3, 4, 5]),
-        ({"key": "n", "op": "in", "value": [1, 3, 5]}, [2, 4]),
-    ],
-)
-async def test_states_are_those_after_each_step(
-    database: Database, monkeypatch: pytest.MonkeyPatch, condition: Any, stops: list[int], at_once: int
-) -> None:
-    monkeypatch.setattr("service.store.queries.backtest.STEPS_AT_ONCE", at_once)
+CONDITIONS: list[tuple[dict[str, Any], list[int]]] = [
+    ({"key": LONG, "op": "exists"}, [3]),
+    ({"not": {"key": LONG, "op": "exists"}}, [1, 2, 4, 5, 6]),
+    ({"key": "big", "op": "exists"}, [1, 5, 6]),
+    ({"all": [{"key": "more", "op": "exists"}, {"key": LONG, "op": "==", "value": 1}]}, [1, 2, 3, 4, 5]),
+    ({"key": "n", "op": "in", "value": [1, 3, 5]}, [2, 4]),
+]
+"""Conditions, and the steps after which they do not hold."""
 
+
+async def test_states_are_those_after_each_step(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     async with opened(database) as store:
         await start(store, "r")
         await walk(store, await claim_one(store), STATES)
         before = dump(database)
-        found = await store.backtest.run(asking(condition), await store.runs.newest(filter_of(), 10))
+        for at_once, (condition, stops) in itertools.product([2, 1000], CONDITIONS):
+            monkeypatch.setattr("service.store.queries.backtest.STEPS_AT_ONCE", at_once)
+            found = await store.backtest.run(asking(condition), await store.runs.newest(filter_of(), 10))
+            assert (found.runs, found.steps, found.diverging_runs) == (1, len(STATES), 1)
+            assert [example.step for example in found.examples] == stops, (at_once, condition)
         assert dump(database) == before
-    assert (found.runs, found.steps, found.diverging_runs) == (1, len(STATES), 1)
-    assert [example.step for example in found.examples] == stops
 
 
 async def test_which_graphs_are_known(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
