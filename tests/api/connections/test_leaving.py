@@ -139,7 +139,7 @@ def test_leaving_while_lines_are_sent(server: Server, client: httpx.Client, said
         driven.log(*["z" * 100] * 100, data='{"x": "' + "y" * 16_000 + '"}')
     driven.finish()
     # To read all lines each time takes half a second; on a quiet stream all goodbyes are said in each way.
-    for goodbye in list(GOODBYES.values())[:: repeat(3, 1) if leave == "waits" else 1]:
+    for goodbye in list(GOODBYES.values())[:: repeat(6, 1) if leave == "waits" else 1]:
         with streaming(server.port, run_id) as raw:
             reading = frames(raw)
             next(reading)

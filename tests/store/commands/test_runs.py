@@ -119,24 +119,22 @@ async def test_the_same_graph_is_stored_once(database: Database) -> None:
         assert (record.graph_id, record.name, record.definition) == (COUNTER.id, "", COUNTER.text)
 
 
-@pytest.mark.parametrize("run_id", ["nope", "", "r' OR 1=1 --", "😀"])
-async def test_what_is_not_there_is_not_found(database: Database, run_id: str) -> None:
+async def test_what_is_not_there_is_not_found(database: Database) -> None:
     async with opened(database) as store:
         await start(store, "r")
-        reads: list[Callable[[], Awaitable[Any]]] = [
-            lambda: store.runs.get(run_id),
-            lambda: store.runs.whole(run_id, 0, 1),
-            lambda: store.history.page(run_id, 0, 1),
-            lambda: store.graphs.get(run_id),
+        reads: list[Callable[[str], Awaitable[Any]]] = [
+            store.runs.get,
+            lambda run_id: store.runs.whole(run_id, 0, 1),
+            lambda run_id: store.history.page(run_id, 0, 1),
+            store.graphs.get,
         ]
-        for read in reads:
+        for run_id, read in product(["nope", "", "r' OR 1=1 --", "😀"], reads):
             with pytest.raises(NotFound):
-                await read()
+                await read(run_id)
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 100])
 async def test_pages_of_runs_lead_through_all_that_a_filter_lets_pass_newest_first(
-    database: Database, clock: Clock, limit: int
+    database: Database, clock: Clock
 ) -> None:
     async with opened(database, clock) as store:
         made = []
@@ -149,7 +147,8 @@ async def test_pages_of_runs_lead_through_all_that_a_filter_lets_pass_newest_fir
         for claimed in await store.leases.claim(5):
             await commit(store, claimed.lease, success(claimed.run, n=1000))
         statuses = {run_id: "completed" if run_id < "05" else "queued" for run_id, _, _ in made}
-        for values in product((None, "queued", "failed"), (None, made[0][1], "?"), (None, "t:q", "t")):
+        each = product((None, "queued", "failed"), (None, made[0][1], "?"), (None, "t:q", "t"), (1, 3, 100))
+        for *values, limit in each:
             which = filter_of(*values)
             got = await through(partial(_page_of_runs, store, which, limit))
             assert [record.run_id for record in got] == [
@@ -198,16 +197,15 @@ async def test_a_cursor_outlives_its_run(database: Database, clock: Clock) -> No
         assert [record.run_id for record in second.items] == ["1", "0"]
 
 
-@pytest.mark.parametrize(
-    "cursor", ["nope", "", "é", "2026-W01-1/r", "2026-02-30T00:00:00.000Z/r", "2026-01-01T00:00:00.000Z"]
-)
-async def test_a_cursor_that_we_never_gave_is_invalid(database: Database, cursor: str) -> None:
+async def test_a_cursor_that_we_never_gave_is_invalid(database: Database) -> None:
+    cursors = ["nope", "", "é", "2026-W01-1/r", "2026-02-30T00:00:00.000Z/r", "2026-01-01T00:00:00.000Z"]
     async with opened(database) as store:
         await start(store, "r")
-        for page in (store.runs.page(filter_of(), 10, cursor), store.graphs.page(10, cursor)):
-            with pytest.raises(Invalid) as refused:
-                await page
-            assert [fault.pointer for fault in refused.value.faults] == ["/cursor"]
+        for cursor in cursors:
+            for page in (store.runs.page(filter_of(), 10, cursor), store.graphs.page(10, cursor)):
+                with pytest.raises(Invalid) as refused:
+                    await page
+                assert [fault.pointer for fault in refused.value.faults] == ["/cursor"]
 
 
 async def test_pages_of_steps_lead_through_all(database: Database) -> None:

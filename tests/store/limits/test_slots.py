@@ -250,7 +250,7 @@ async def test_a_run_whose_tool_has_no_limit_any_more_waits_for_none(store: Stor
 
 async def test_slots_of_attempts_that_have_ended_are_deleted_in_time(store: Store, database: Database) -> None:
     await store.limits.put(LIMIT, Limit(1000))
-    for number in range(200):
+    for number in range(100):
         await queue_limited(store, f"{number}")
     for claimed in (await claim_all(store)).values():
         assert is_in(await enter(store, claimed))
@@ -334,7 +334,7 @@ async def test_two_stores_never_give_the_same_slot(kept: Database) -> None:
     async def serve(server_id: str) -> None:
         nonlocal peak, done
         async with opened(kept, server_id=server_id) as store:
-            while done < 60:
+            while done < 40:
                 for claimed in await store.leases.claim(4):
                     if is_in(await enter(store, claimed)):
                         inside.add(claimed.run.id)
@@ -347,10 +347,10 @@ async def test_two_stores_never_give_the_same_slot(kept: Database) -> None:
 
     async with opened(kept, server_id="zero") as store:
         await store.limits.put(LIMIT, Limit(2))
-        for number in range(60):
+        for number in range(40):
             await queue_limited(store, f"{number:02}", number % 3)
     await asyncio.gather(*(serve(server_id) for server_id in ("one", "two", "three")))
-    assert (peak <= 2, done) == (True, 60)
+    assert (peak <= 2, done) == (True, 40)
     assert columns_of(kept, "SELECT count(*) FROM waits") == [0]
 
 

@@ -47,7 +47,7 @@ async def test_seq_has_no_holes_while_runs_commit_and_append_at_once(database: D
     async with opened(database) as store:
         claims = [await started(store, f"r{number}") for number in range(8)]
         tails = [asyncio.ensure_future(seen(store, claim.lease.run_id)) for claim in claims]
-        await asyncio.gather(*(carried(store, claim, 12, random.Random(n)) for n, claim in enumerate(claims)))
+        await asyncio.gather(*(carried(store, claim, 8, random.Random(n)) for n, claim in enumerate(claims)))
         for claim, follower in zip(claims, tails, strict=True):
             record = await store.runs.get(claim.lease.run_id)
             everything = list(range(1, record.last_seq + 1))
@@ -61,9 +61,9 @@ async def test_seq_has_no_holes_while_runs_commit_and_append_at_once(database: D
 async def test_a_tail_that_starts_anywhere_at_any_time_sees_the_rest_once(database: Database) -> None:
     async with opened(database) as store:
         claimed = await started(store)
-        carrying = asyncio.ensure_future(carried(store, claimed, 40, random.Random(1)))
+        carrying = asyncio.ensure_future(carried(store, claimed, 25, random.Random(1)))
         tails = {}
-        for after_seq in range(0, 120, 7):
+        for after_seq in range(0, 120, 11):
             tails[after_seq] = asyncio.ensure_future(seen(store, "r", after_seq))
             await asyncio.sleep(0)
         await carrying
