@@ -17,7 +17,7 @@ import pytest
 from service.store.database.sqlite.connections import Sqlite
 from service.store.schema.migrate import migrate
 from tests.support.checkout import CHECKOUT
-from tests.support.faults.disk import Disk, library_in
+from tests.support.faults.disk import Disk, library
 from tests.support.profile import repeat
 
 KILLS = repeat(2, 20)
@@ -90,7 +90,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def disk(data: Path, tmp_path: Path) -> Disk:
-    return Disk(library_in(tmp_path), tmp_path / "disk", str(data / "rungraph.db"))
+    return Disk(library(), tmp_path / "disk", str(data / "rungraph.db"))
 
 
 @contextmanager

@@ -17,18 +17,14 @@ import pytest
 from service.store.database.sqlite.connections import Sqlite
 from service.store.schema.migrate import migrate
 from tests.support.checkout import CHECKOUT
-from tests.support.faults.disk import Disk, library_in
+from tests.support.faults.disk import Disk, library
+from tests.support.system.preloaded import Fork
 from tests.support.system.process import Server, running
 
 PAGES = 1_000
 """In a log that is checkpointed."""
 ROWS = PAGES // 8
 """At least so many pages of the log are written by that many rows."""
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return library_in(tmp_path_factory.mktemp("library"))
 
 
 @pytest.fixture
@@ -40,8 +36,8 @@ def database(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def disk(library: Path, database: Path, tmp_path: Path) -> Disk:
-    return Disk(library, tmp_path / "disk", str(database))
+def disk(database: Path, tmp_path: Path) -> Disk:
+    return Disk(library(), tmp_path / "disk", str(database))
 
 
 class Writing:
@@ -50,15 +46,9 @@ class Writing:
     def __init__(self, database: Path, disk: Disk) -> None:
         self.acknowledged: list[str] = []
         self.has_ended = False
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.faults.writing", database],
-            cwd=CHECKOUT,
-            env={**os.environ, **disk.environment},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        command = [sys.executable, "-m", "tests.support.faults.writing", str(database)]
+        env = {**os.environ, "PYTHONPATH": str(CHECKOUT), **disk.environment}
+        self.process = Fork(command, cwd=CHECKOUT, env=env, has_stdin=True, has_stderr=True)
 
     def write(self, count: int) -> bool:
         """Write `count` rows; whether the process was still there at the end."""
@@ -75,8 +65,9 @@ class Writing:
     def end(self) -> tuple[int, str]:
         """Let it close, if it has not ended; its exit code and what it said."""
         self.has_ended = True
-        _, said = self.process.communicate(timeout=60)
-        return self.process.returncode, said
+        with self.process as ending:
+            _, said = ending.communicate(timeout=60)
+            return ending.wait(), said
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
@@ -213,9 +204,9 @@ def test_power_losses_at_any_time_lose_nothing(database: Path, disk: Disk) -> No
     assert_holds(database, *writers)
 
 
-def test_a_server_ends_by_itself_and_starts_again(library: Path, tmp_path: Path) -> None:
+def test_a_server_ends_by_itself_and_starts_again(tmp_path: Path) -> None:
     server = Server(tmp_path)
-    disk = Disk(library, tmp_path / "disk", str(server.database))
+    disk = Disk(library(), tmp_path / "disk", str(server.database))
     server = Server(tmp_path, **disk.environment)
     with running(server):
         graph = server.create({"start_node": "a", "nodes": {"a": {"sleep": 3600}}})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -16,9 +15,11 @@ from typing import Any
 
 from service.engine.cluster.link import ClusterLink
 from service.engine.cluster.settings import ClusterSettings
+from tests.support.checkout import CHECKOUT
 from tests.support.engine.calls import COMMAND, DEADLINE_S
+from tests.support.system.preloaded import DASK, Fork, Template, can_fork
 
-ROOT = Path(__file__).parents[3]
+SETTINGS = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "60s"}
 
 
 @dataclass
@@ -27,8 +28,8 @@ class Dask:
 
     folder: Path
     port: int = 0
-    scheduler: subprocess.Popen[bytes] | None = None
-    workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    scheduler: subprocess.Popen[bytes] | Fork | None = None
+    workers: dict[str, subprocess.Popen[bytes] | Fork] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
@@ -53,13 +54,18 @@ class Dask:
         _kill(self.workers.pop(name))
 
     def stop(self) -> None:
-        for process in (*self.workers.values(), *filter(None, [self.scheduler])):
-            _kill(process)
+        for worker in self.workers.values():
+            _kill(worker)
+        if self.scheduler is not None:
+            self.kill_scheduler()
 
-    def _start(self, module: str, *options: str) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "60s"}
+    def _start(self, module: str, *options: str) -> subprocess.Popen[bytes] | Fork:
+        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), **SETTINGS}
         command = (sys.executable, "-m", f"distributed.cli.{module}", *options)
         with (self.folder / f"{module}.log").open("ab") as log:
+            if can_fork(command, environment):
+                template = Template(DASK, tuple(SETTINGS.items()))
+                return Fork(command, cwd=self.folder, env=environment, log=log, template=template)
             return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
 
 
@@ -86,9 +92,9 @@ def linked(address: str | None, **settings: Any) -> Iterator[ClusterLink]:
         link.close()
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+def _kill(process: subprocess.Popen[bytes] | Fork) -> None:
+    with process:
+        process.kill()
 
 
 def _free_port() -> int:

@@ -5,9 +5,12 @@ It is one for processes of their own, which are started with `environment`.
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -66,6 +69,14 @@ def _put_back(path: Path, notes: bytes, old: bytes) -> None:
         file.truncate(size)
         file.flush()
         os.fsync(file.fileno())
+
+
+@cache
+def library() -> Path:
+    """Compile the library once for this process. Servers that load the same one are forks of one process."""
+    folder = Path(tempfile.mkdtemp(prefix="rungraph-disk-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return library_in(folder)
 
 
 def library_in(folder: Path) -> Path:

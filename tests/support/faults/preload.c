@@ -44,7 +44,8 @@ static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 static const char *files, *plan, *folder;
 static long sync_ms;
 
-__attribute__((constructor)) static void prepare(void) {
+/* Also called by a fork, after it has changed its environment. */
+__attribute__((constructor)) void prepare(void) {
     real_pwrite = dlsym(RTLD_NEXT, "pwrite64");
     real_write = dlsym(RTLD_NEXT, "write");
     real_pread = dlsym(RTLD_NEXT, "pread64");

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from tests.support.faults.checks import Found, compare
-from tests.support.faults.disk import Disk, library_in
+from tests.support.faults.disk import Disk, library
 from tests.support.faults.ledger import Clients
 from tests.support.postgres import Server as Postgres
 from tests.support.system.invariants import TOOLS, query
@@ -90,9 +90,7 @@ def play(
         given = {"RUNGRAPH_LEASE_SECONDS": str(LEASE_S), "PAUSE_S": "0.02", **environment}
         if postgres is not None:
             given["RUNGRAPH_DATABASE_URL"] = postgres[1]
-        disk = (
-            None if postgres is not None or not has_disk else Disk(library_in(folder), folder / "disk", "rungraph.db")
-        )
+        disk = None if postgres is not None or not has_disk else Disk(library(), folder / "disk", "rungraph.db")
         given |= {} if disk is None else disk.environment
         names = ["one"] if postgres is None else ["one", "two"]
         servers = [Server(folder, tools=[TOOLS], SERVER=each, **given) for each in names]

@@ -6,6 +6,7 @@ acknowledged, and then an empty line. At the end of the input it closes as a ser
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -30,7 +31,7 @@ def write(database: Database) -> None:
     for line in sys.stdin:
         for _ in range(int(line)):
             number += 1
-            name = f"{id(writer)}-{number}"
+            name = f"{os.getpid()}-{number}"
             try:
                 writer.submit(partial(_add, name), within_s=5).result()
             except Unavailable:

@@ -1,13 +1,15 @@
-"""Start Python programs of the service as forks of one process that has imported everything already.
+"""Start Python programs as forks of a process that has imported everything already.
 
 To import FastAPI, SQLAlchemy and the service takes most of the processor time of a start, and the tests start some
-three hundred processes. Each process of pytest has one such process, which is started at its first use. For each
-request that process forks, and it reports how the fork has ended.
+three hundred processes. Each process of pytest has one such process, and others with other modules or another
+environment, which are started at their first use. For each request such a process forks, and it reports how the fork
+has ended.
 """
 
 from __future__ import annotations
 
 import atexit
+import ctypes
 import gc
 import importlib
 import inspect
@@ -27,7 +29,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, NamedTuple, Self
 
 from service.core import traces
 from tests.support.checkout import CHECKOUT
@@ -49,6 +51,12 @@ MODULES = (
 """What a server has imported once it serves."""
 SPECIAL = ("PYTHON", "LD_", "MALLOC_", "TZ", "LANG", "LC_")
 """Beginnings of the names of variables that Python or the C library reads as it starts."""
+DASK = (
+    *("distributed", "distributed.cli.utils", "distributed.scheduler", "distributed.worker", "distributed.preloading"),
+    *("distributed.protocol.numpy", "distributed.http.scheduler", "distributed.http.worker", "tornado.httpserver"),
+    "service.engine.cluster.worker",
+)
+"""What the scheduler and the workers of a cluster have imported."""
 HARMLESS = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
 INTEGER_BYTES = 4
 
@@ -59,19 +67,46 @@ _one_at_a_time = threading.Lock()
 def can_fork(command: Sequence[str], env: Mapping[str, str]) -> bool:
     """Return whether a fork can stand for a process that executes `command` with the environment `env`."""
     ours = _environment()
-    special = [name for name in {*env, *ours} if name.startswith(SPECIAL) and name not in HARMLESS]
+    harmless = {*HARMLESS, *_disk(env)}
+    special = [name for name in {*env, *ours} if name.startswith(SPECIAL) and name not in harmless]
     is_ours = tuple(command[:2]) in ((sys.executable, "-c"), (sys.executable, "-m"))
     return sys.platform == "linux" and is_ours and all(env.get(name) == ours.get(name) for name in special)
+
+
+class Template(NamedTuple):
+    """A process that forks."""
+
+    modules: tuple[str, ...]
+    """What it has imported."""
+    environment: tuple[tuple[str, str], ...] = ()
+    """The variables that it has beside those of this process, since something reads them as it is imported."""
 
 
 class Fork:
     """A fork that executes a Python program, with those methods of `subprocess.Popen` that the tests use."""
 
-    def __init__(self, command: Sequence[str], *, cwd: Path, env: Mapping[str, str], has_stderr: bool = False) -> None:
-        """Execute `command`, for which `can_fork` holds. Errors are printed to `stdout`, unless `has_stderr`."""
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        has_stdin: bool = False,
+        has_stderr: bool = False,
+        log: IO[bytes] | None = None,
+        template: Template | None = None,
+    ) -> None:
+        """Execute `command`, for which `can_fork` holds. Errors are printed to `stdout`, unless `has_stderr`.
+
+        With `log`, all is printed to that file.
+
+        It is a fork of `template`, or else of a process that has imported what a server imports.
+        """
         self.args = command
         self.returncode: int | None = None
-        out, to_out = os.pipe()
+        its_in, to_in = os.pipe() if has_stdin else (os.open(os.devnull, os.O_RDONLY), None)
+        self.stdin = None if to_in is None else os.fdopen(to_in, "w", encoding="utf-8")
+        out, to_out = os.pipe() if log is None else (os.open(os.devnull, os.O_RDONLY), os.dup(log.fileno()))
         err, to_err = os.pipe() if has_stderr else (None, to_out)
         self._reports, to_reports = os.pipe()
         # Not as soon as the code is known: another thread may be waiting for it.
@@ -81,10 +116,10 @@ class Fork:
         self.stderr = None if err is None else _opened(err)
         request = json.dumps({"command": list(command), "cwd": str(cwd), "env": dict(env)}).encode()
         with _one_at_a_time:
-            forking = _forking()
-            socket.send_fds(forking, [_encoded(len(request))], [to_out, to_err, to_reports])
+            forking = _forking(template or Template(MODULES, tuple(_disk(env).items())))
+            socket.send_fds(forking, [_encoded(len(request))], [its_in, to_out, to_err, to_reports])
             forking.sendall(request)
-        for end in {to_out, to_err, to_reports}:
+        for end in {its_in, to_out, to_err, to_reports}:
             os.close(end)
         self.pid = _decoded(os.read(self._reports, INTEGER_BYTES))
 
@@ -109,6 +144,9 @@ class Fork:
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """Return what the fork prints from now on until its end, to its standard output and to its errors."""
+        if self.stdin is not None:
+            with suppress(BrokenPipeError):
+                self.stdin.close()
         with ThreadPoolExecutor(2) as threads:
             out, err = threads.submit(self.stdout.read), threads.submit(self.stderr.read if self.stderr else str)
             self.wait(timeout)
@@ -119,6 +157,8 @@ class Fork:
 
     def __exit__(self, *_: object) -> None:
         self.stdout.close()
+        if self.stdin is not None:
+            self.stdin.close()
         if self.stderr is not None:
             self.stderr.close()
         self.wait()
@@ -136,6 +176,11 @@ def _opened(descriptor: int) -> IO[str]:
     return os.fdopen(descriptor, encoding="utf-8")
 
 
+def _disk(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the variable that loads the library of `tests.support.faults.disk`, if `env` has it."""
+    return {"LD_PRELOAD": env["LD_PRELOAD"]} if "FAULTS_FILES" in env else {}
+
+
 @cache
 def _environment() -> dict[str, str]:
     """Return the environment of the process that forks."""
@@ -143,13 +188,13 @@ def _environment() -> dict[str, str]:
 
 
 @cache
-def _forking() -> socket.socket:
+def _forking(template: Template) -> socket.socket:
     """Start the process that forks, and return the socket that takes requests."""
     ours, its = socket.socketpair()
     process = subprocess.Popen(
-        [sys.executable, "-m", __name__, str(its.fileno())],
+        [sys.executable, "-m", __name__, str(its.fileno()), *template.modules],
         cwd=CHECKOUT,
-        env=_environment(),
+        env={**_environment(), **dict(template.environment)},
         stdin=subprocess.DEVNULL,
         pass_fds=[its.fileno()],
     )
@@ -192,7 +237,7 @@ class Forking:
                 os.read(ended, 4096)
                 self._report_ended()
             if self._requests.fileno() in ready:
-                size, descriptors, _, _ = socket.recv_fds(self._requests, INTEGER_BYTES, 3)
+                size, descriptors, _, _ = socket.recv_fds(self._requests, INTEGER_BYTES, 4)
                 if not size:
                     self._kill_all()
                     return None
@@ -204,18 +249,19 @@ class Forking:
                         os.close(end)
                     return dict(request)
 
-    def _fork(self, out: int, err: int, report: int) -> bool:
+    def _fork(self, its_in: int, out: int, err: int, report: int) -> bool:
         """Return True in the fork, whose standard streams are `out` and `err`."""
         pid = os.fork()
         if pid:
-            os.close(out)
-            os.close(err)
+            for end in (its_in, out, err):
+                os.close(end)
             self._reports[pid] = report
             os.write(report, _encoded(pid))
             return False
+        os.dup2(its_in, 0)
         os.dup2(out, 1)
         os.dup2(err, 2)
-        for end in {out, err, report, *self._reports.values()}:
+        for end in {its_in, out, err, report, *self._reports.values()}:
             os.close(end)
         self._requests.close()
         return True
@@ -237,8 +283,8 @@ class Forking:
                 os.close(report)
 
 
-def _preload() -> None:
-    for module in MODULES:
+def _preload(modules: Sequence[str]) -> None:
+    for module in modules:
         importlib.import_module(module)
     inspect.getsource(_preload)  # Compiles the tokenizer, by which FastAPI reads an endpoint at its first call.
     gc.collect()
@@ -250,9 +296,12 @@ def _execute(request: dict[str, Any]) -> None:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
+    if library := _disk(os.environ):
+        ctypes.CDLL(library["LD_PRELOAD"]).prepare()  # It has read the variables of the process that forks.
     sys.path[0] = request["cwd"]
     traces._HERE = Path.cwd()  # It is stored when the module is imported.
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
     _, option, program, *arguments = request["command"]
     if option == "-m":
@@ -266,7 +315,7 @@ def _execute(request: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    _preload()
+    _preload(sys.argv[2:])
     requested = Forking(socket.socket(fileno=int(sys.argv[1]))).serve()
     if requested is not None:
         _execute(requested)
