@@ -245,9 +245,14 @@ def test_the_help_names_every_command(ask: Ask) -> None:
 
 def test_a_command_executes_its_own_run_and_leaves_the_others_to_their_servers(folder: Path) -> None:
     """Those may need tools that it does not have."""
-    with begun(folder, "run", "wait.json", "--tools", "tools.py") as process:
+    (folder / "again.json").write_text(of("wait", edges='{"a": "a"}'))
+    with begun(folder, "run", "again.json", "--tools", "tools.py") as process:
         read_until(process.stdout, "waiting")
         process.send_signal(signal.SIGINT)
+        read_until(process.stderr, "stopping")
+        (
+            folder / "go"
+        ).touch()  # Otherwise the step would have its whole grace. The run goes round until it is released.
         process.communicate(timeout=60)
     assert rungraph(folder, "demo").returncode == 0
     with sqlite3.connect(folder / "rungraph.db") as database:
