@@ -81,6 +81,11 @@ def give_back(conninfo: str, session: pq.abc.PGconn) -> pq.abc.PGconn:
     return pq.PGconn()
 
 
+def own_pids() -> list[int]:
+    """Return the processes that serve this module's sessions."""
+    return [*spare_pids(), *(session.info.backend_pid for session in _kept.values())]
+
+
 def spare_pids() -> list[int]:
     return [spare.backend_pid for spares in _spare.values() for spare in spares]
 

@@ -1,7 +1,7 @@
 import { Numbered, at, cachedGraph, enc, get, parse, signal } from "lib";
 
 const REFRESH_MS = 400;
-/** How long to wait after a refresh, as a multiple of the time that the refresh took. */
+/** The pause after a refresh, in durations of it. */
 const REST_FACTOR = 9;
 const REST_MS_MAX = 5000;
 const RETRY_MS = 1500;

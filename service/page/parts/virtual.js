@@ -3,11 +3,8 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "lib";
 const EXTRA = 8;
 
 /**
- * A list that renders only the rows in view.
- *
- * `onRange(first, last, from, to)` is called with the range of rendered rows and the range of rows in view.
- * `follow` is the end at which new rows are added. `target` is `{index, isNear}`, a row to scroll to, once for each
- * object; if it is near, the list scrolls only when the row is out of view.
+ * A list that renders only the rows in view. `onRange(first, last, from, to)` gets the rendered rows and those in view.
+ * `follow`: the end where rows come. `target`: `{index, isNear}`, a row to scroll to; a near one if out of view.
  */
 export function Virtual({ count, height, rowsMax, render, onRange, follow, target, label, class: classes = "" }) {
 	const box = useRef();
