@@ -26,7 +26,8 @@ from tests.support.store.harness import sql
 
 BODY_BYTES_MAX = 2**14
 
-DOCUMENT: dict[str, Any] = create_api(ApiSettings(), no_lifespan).openapi()
+UNSTARTED = create_api(ApiSettings(), no_lifespan)
+DOCUMENT: dict[str, Any] = UNSTARTED.openapi()
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 
 OPERATIONS = {
@@ -341,10 +342,9 @@ def cancelled(client: httpx.Client) -> str:
 
 def without_lifespan(method: str, path: str) -> httpx.Response:
     """The answer of an application that nobody has started."""
-    app = create_api(ApiSettings(), no_lifespan)
 
     async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(app)
+        transport = httpx.ASGITransport(UNSTARTED)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, path)
 

@@ -159,7 +159,7 @@ def session() -> Iterator[requests.Session]:
 
 
 @schema.parametrize()
-@settings(max_examples=repeat(3, 20), suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=repeat(2, 20), suppress_health_check=list(HealthCheck), derandomize=True)
 def test_the_server_is_as_described(server: Server, session: requests.Session, case: Case[Any]) -> None:
     response = case.call(base_url=server.url, session=session, timeout=60)
     # A graph that names an unknown tool is well-formed, and refused.
