@@ -77,7 +77,11 @@ class EmbeddedApi(Api):
 
     @asynccontextmanager
     async def lifespan(self, _app: Any = None) -> AsyncIterator[None]:
-        """Run the server. Pass this as the `lifespan` of the outer application, or enter it in that one's lifespan."""
+        """Run the server during the block.
+
+        Pass this method as the `lifespan` of the outer application. If the outer application has a lifespan of its own,
+        enter this one in it.
+        """
         self._is_held_outside = True
         async with self.router.lifespan_context(self):
             yield

@@ -22,7 +22,7 @@ from service.core.validation import read_graph
 from service.engine.cluster.settings import ClusterSettings, check_installed
 from service.engine.engine import Engine, EngineSettings
 from service.engine.guard import forks
-from service.engine.guard.process_limits import LimitsCheck, survive_timers
+from service.engine.guard.process_limits import ProcessCheck, survive_timers
 from service.engine.guard.watchdog import Watchdog, end_process, report_trouble
 from service.process import default_active_bytes_max
 from service.settings import LOCAL_CLUSTER, Settings
@@ -84,7 +84,9 @@ async def serving(
     watchdog = Watchdog(end_process if is_own_process else report_trouble)
     if is_own_process:
         survive_timers()
-        watchdog.add("a tool has lowered a limit of the process for good", LimitsCheck())
+        watchdog.add(
+            "a tool has lowered a limit of the process or changed its user, which cannot be put back", ProcessCheck()
+        )
     try:
         migrate(database)
         runs_folder = settings.make_runs_folder(database)

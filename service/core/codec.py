@@ -178,9 +178,8 @@ class _Check:
         elif isinstance(value, int):
             if not -_INT_BOUND < value < _INT_BOUND:
                 raise ValueUnfit(f"an integer has more than {INT_DIGITS_MAX} digits")
-            self._spend(
-                value.bit_length() // 4
-            )  # A lower bound of its decimal digits: a digit takes fewer than 4 bits.
+            # This is a lower bound of its decimal digits, since a digit takes fewer than 4 bits.
+            self._spend(value.bit_length() // 4)
         elif isinstance(value, dict):
             self._object(value, depth)
         elif isinstance(value, list | tuple):

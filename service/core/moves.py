@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from service.core.state import Changes
 
-if (
-    TYPE_CHECKING
-):  # A process that calls isolated tools imports these values, but not the types of graphs: they are slow.
+# A process that calls isolated tools needs the moves, but not the types of graphs, which are slow to import.
+if TYPE_CHECKING:
     from service.core.graph import GraphNode, SignalNode, SleepNode
 
 

@@ -38,7 +38,7 @@ def next_move(run: Run) -> Move | None:
 
 
 def is_suspect(run: Run) -> bool:
-    """Return whether the run is suspected of bringing down the servers that execute it."""
+    """Return whether so many servers have died while they executed the run that the run may be the cause."""
     return run.crashes >= CRASHES_MAX
 
 

@@ -132,7 +132,7 @@ class Run(NamedTuple):
         return self.waited if self.waited is not None and self.waited.kind is WaitKind.LIMIT else None
 
     def moved_to(self, node: str | None, state: State, visits: Mapping[str, int]) -> Run:
-        """Return the run after one more step, which leads to `node`. `_replace` takes four times as long."""
+        """Return the run after one more step, which leads to `node`. `_replace` takes twice as long."""
         attempt, crashes, failures, waited = 1, 0, 0, None
         return Run(
             self.id,

@@ -68,7 +68,7 @@ class Tool:
     folder: str = ""
     """The prefix of the paths of its author's code."""
     is_pure: bool = False
-    """Whether the author declares that a repeated call, or a call whose result is never used, does no harm."""
+    """Whether the tool is declared as pure: a repeated call does no harm, nor does one whose result is never used."""
     limit: str | None = None
     """The limit that its attempts need a slot of, unless the node names another."""
     state_type: StateType | None = None
@@ -129,7 +129,7 @@ class Tools(Mapping[str, Tool]):
     ) -> None:
         self._tools = dict(tools)
         self.has_cluster = has_cluster
-        """Whether the server has a cluster that can call the tools."""
+        """Whether a cluster is configured on which the server can call tools."""
         self.sources = tuple(sources)
         self.functions = tuple(functions)
         """The tools that a program has passed as functions."""

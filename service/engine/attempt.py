@@ -76,7 +76,7 @@ class Attempts:
         )
 
     def may_need_slots(self, graph: Graph) -> bool:
-        """Return whether any attempt of the graph's runs may need a slot of a limit."""
+        """Return whether a run of `graph` may ever need a slot of a limit."""
         return self._has_limits or graph.names_limits
 
     def limit_of(self, run: Run) -> str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +24,9 @@ DATA_BYTES_MAX = 64 * 1024
 DATA_DEPTH_MAX = 32
 LINES_MAX = 10_000
 """Lines that one attempt may write; one more line counts those that were left out."""
+
+events = logging.getLogger("service.engine.events")
+"""The events of runs in the process's log, at INFO. The runs' own logs have them anyway."""
 
 Submit = Callable[[Sequence[Line]], "Future[bool]"]
 
@@ -126,6 +130,14 @@ class LineBuffer:
 
 current: contextvars.ContextVar[Lines | None] = contextvars.ContextVar("current", default=None)
 """The lines of the attempt in which the current code runs, if any; guard.log_capture passes it on to threads."""
+
+
+def log_events(run_id: str, lines: Sequence[Line]) -> None:
+    """Log each event of a run in the process's log as well."""
+    for line in lines:
+        place = {"node": line.node, "step": line.step, "attempt": line.attempt}
+        fields = {"event": line.event.value, "run": run_id, **place}
+        events.info("run %s: %s: %s", run_id, line.event.value, line.message, extra=fields)
 
 
 def fitted(message: Any, data: dict[str, Any] | None) -> tuple[str, str]:

@@ -26,7 +26,7 @@ from service.core.transitions import Status
 from service.engine import ahead
 from service.engine.ahead import Ahead
 from service.engine.attempt import Attempts, Needs
-from service.engine.lines import LineBuffer
+from service.engine.lines import LineBuffer, events, log_events
 from service.engine.slot import Parked, Slot
 from service.engine.timestamps import read_moment
 from service.spans import RunSpans, begin_run
@@ -35,8 +35,6 @@ from service.store.commands.commit import Moved
 from service.store.rows.records import Claimed
 
 logger = logging.getLogger(__name__)
-events = logging.getLogger("service.engine.events")
-"""The events of runs, at INFO. Their own logs have them anyway."""
 
 PAUSE_S_MIN, PAUSE_S_MAX = 0.1, 2.0
 """The pauses between attempts to use a database that is unavailable."""
@@ -285,7 +283,7 @@ class Runner:
         run = self._run = await self._ahead.settle(self._pause()) or self._run
         self.is_committing = False
         for transition in self._unlogged:
-            self._log_events(transition)
+            log_events(self.run_id, transition.lines)
         self._unlogged.clear()
         return run
 
@@ -313,14 +311,7 @@ class Runner:
         if self._spans is not None:
             self._spans.end_step(transition)
         if self._logs_events:
-            self._log_events(transition)
-
-    def _log_events(self, transition: Transition) -> None:
-        """Log each event of the run in the process's log as well."""
-        for line in transition.lines:
-            place = {"node": line.node, "step": line.step, "attempt": line.attempt}
-            fields = {"event": line.event.value, "run": self.lease.run_id, **place}
-            events.info("run %s: %s: %s", self.lease.run_id, line.event.value, line.message, extra=fields)
+            log_events(self.run_id, transition.lines)
 
     async def _call(self, move: CallTool) -> Outcome:
         lines = self.lines = LineBuffer(move, self.lease.run_id)

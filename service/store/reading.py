@@ -11,8 +11,7 @@ from service.store.database.required_tables import RequiredTables
 from service.store.queries.log_lines import LogQueries
 from service.store.queries.runs.listing import RunListQueries
 from service.store.queries.runs.one import RunQueries
-from service.store.schema.models import metadata
-from service.store.schema.views import limits_view
+from service.store.schema.required import REQUIRED
 
 if TYPE_CHECKING:
     from service.store.queries.graphs import GraphQueries
@@ -23,7 +22,7 @@ class Reading:
     """Queries by subject, over a pool of readers."""
 
     def __init__(self, database: Database) -> None:
-        self._reader = Reader(database, RequiredTables(database, [*metadata.sorted_tables, limits_view]))
+        self._reader = Reader(database, RequiredTables(database, REQUIRED))
         self.runs = RunQueries(self._reader)
         self.lists = RunListQueries(self._reader)
         self.logs = LogQueries(self._reader)

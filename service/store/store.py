@@ -33,8 +33,7 @@ from service.store.queries.runs.needed_tools import NeededTools
 from service.store.queries.tail import Tails
 from service.store.rows.first_states import FirstStates
 from service.store.rows.latest_time import LatestTimes
-from service.store.schema.models import metadata
-from service.store.schema.views import limits_view
+from service.store.schema.required import REQUIRED
 from service.store.subjects import Deliveries, Graphs, Leases, Limits, Logs, Runs, Schedules, Signals
 
 ANSWER_S = 2.0
@@ -61,10 +60,7 @@ class Store:
         """The exceptions for which the database is responsible, and not this process."""
         self.events = LocalEvents()
         self._notifier = database.notifier(self.events.notify)
-        required, times = (
-            RequiredTables(database, [*metadata.sorted_tables, limits_view]),
-            StoreClock(lease_s, clock, elapsed),
-        )
+        required, times = RequiredTables(database, REQUIRED), StoreClock(lease_s, clock, elapsed)
         self._writer = Writer(database, self.events, self._notifier, required, times, LatestTimes())
         self._reader = Reader(database, required)
         self._readiness = Readiness(self._reader, required)

@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from service.store.database.opening import database_at
 from service.store.database.protocol import Database
 from service.store.database.sqlite.connections import Sqlite
 from tests.support.migrated import copy_to
 from tests.support.postgres import Databases
+from tests.support.sessions import end_spares
 from tests.support.store.harness import Clock
 from tests.support.store.reusing import reusing
+
+_NEW_SESSIONS = {Path(__file__).parent / name for name in ("database", "schema")}
+"""Folders whose tests look at connections, and use none that another test has used."""
 
 
 @pytest.fixture(scope="session")
@@ -30,9 +35,13 @@ def file(tmp_path: Path) -> Sqlite:
 
 
 @pytest.fixture
-def server_database(postgres: Databases) -> Iterator[Database]:
+def server_database(request: pytest.FixtureRequest, postgres: Databases) -> Iterator[Database]:
     url = postgres.migrated()
-    yield reusing(url)
+    if _NEW_SESSIONS.isdisjoint(request.path.parents):
+        yield reusing(url)
+    else:
+        end_spares(url)
+        yield database_at(url)
     postgres.drop(url)
 
 

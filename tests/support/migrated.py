@@ -6,6 +6,8 @@ and of the first start of a server apply them.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -13,6 +15,11 @@ from pathlib import Path
 from service.store.database.protocol import Database
 from service.store.database.sqlite.connections import Sqlite
 from service.store.schema.migrate import migrate
+from tests.support.checkout import CHECKOUT
+
+_MIGRATE = "import sys; from service.store.database.opening import database_at; \
+from service.store.schema.migrate import migrate; \
+print(sys.stdin.readline(), migrate(database_at(sys.argv[1])))"
 
 
 def bring_up(database: Database) -> None:
@@ -27,6 +34,25 @@ def copy_to(file: Path) -> None:
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(_template())
+
+
+def migrate_in_processes(url: str, count: int) -> list[str]:
+    """Migrate the database at `url` in so many processes at once. Return what each of them prints after `go`."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", _MIGRATE, url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=CHECKOUT,
+        )
+        for _ in range(count)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return [process.communicate(timeout=60)[0] for process in processes]
 
 
 @cache

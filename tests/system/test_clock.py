@@ -60,9 +60,9 @@ def test_runs_go_on_under_a_clock_that_is_set_and_after_a_start_on_it(tmp_path: 
             clock.set_by(hours)
             until(lambda: is_ready(first))
             until(lambda: query(first.database, COMPLETED) == [(4 * number + 4,)])  # noqa: B023  it is awaited here
-        until(lambda: is_ready(first))
         begin(first)
-        first.kill()  # At once: the next server knows when these runs were created, but not when they were claimed.
+        until(lambda: is_ready(first))
+        first.kill()
     clock.set_by(-1)
     with running(second := server()):
         until(lambda: query(second.database, COMPLETED) == [(12,)])

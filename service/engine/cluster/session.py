@@ -56,9 +56,8 @@ class Session:
         client: Client | None = None
         try:
             async with asyncio.timeout(2 * CONNECT_S):
-                with warnings.catch_warnings(
-                    action="ignore"
-                ):  # For example of other versions, which are checked below.
+                # Dask warns of other versions, for example, which are checked below.
+                with warnings.catch_warnings(action="ignore"):
                     client = Client(
                         address, asynchronous=True, timeout=CONNECT_S, set_as_default=False, name="rungraph"
                     )

@@ -22,7 +22,7 @@ _get, _set, _Error = resource.getrlimit, resource.setrlimit, (OSError, ValueErro
 _user, _group, _become, _join = os.geteuid, os.getegid, os.seteuid, os.setegid
 
 
-class LimitsCheck:
+class ProcessCheck:
     """Checks that no soft limit is lower than at the start and that the user is the same, and puts them back."""
 
     def __init__(self) -> None:

@@ -200,7 +200,7 @@ def judge_numbers(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
 
 
 def _doubt(number: Number, unit: str | None, marks: Marks | None, problem: str | None) -> str | None:
-    """Return why a number may not be rewritten, or None. `problem` is a doubt about the whole column."""
+    """Return the reason not to rewrite `number`, or None. `problem` is such a reason for the whole column, or None."""
     if number.remark:
         return f"it says more than a number and its unit: {number.remark!r}"
     if number.unit and number.unit != unit:

@@ -29,7 +29,7 @@ SEPARATOR_LINE = re.compile(r'"?sep=([\x20-\x7e\t])"?[\r\n]*')
 VALUE = re.compile(
     r"[-+−]?[$€£¥]?\d+([.,]\d+)*([eE][-+]?\d+)?\s?[%€]?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*|\d{1,2}:\d{2}(:\d{2})?"
 )
-"""Matches a number, a date or a time. They are rarely names of columns."""
+"""A pattern for numbers, dates and times. Names of columns rarely match it."""
 MISSING_NAMES = ("na", "n/a", "nan", "null", "none", "-", "?")
 
 csv.field_size_limit(LINE_BYTES_MAX)

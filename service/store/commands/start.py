@@ -36,7 +36,7 @@ class Start:
     state: State
     tags: Mapping[str, str]
     node: str | None = None
-    """The node where the run begins; None means the graph's `start_node`."""
+    """The first node of the run. None stands for the graph's `start_node`."""
     forked_from: tuple[str, int] | None = None
     """For a fork: the run and the step whose state the new run begins with."""
     priority: int = 0

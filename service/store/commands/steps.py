@@ -93,7 +93,7 @@ class Chain:
         self._write: QueuedWrite[Run | None]
         self.future: asyncio.Future[Run | None]
         self.queued_at: float
-        """The time of queueing, on the monotonic clock."""
+        """When the chain was queued, on the monotonic clock."""
 
     def add(self, moved: Moved) -> bool:
         """Append a transition, or return False if the commit has begun."""

@@ -5,16 +5,23 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, union_all
 
-from service.store.database.statements import Statement
+from service.core.transitions import Status
+from service.store.database.statements import Statement, constant
 from service.store.database.transaction import Transaction
 from service.store.schema.models import runs, servers, waits
 
-# Servers write `seen_at` every few seconds, but remove it when they leave. No other time has an index; few runs wait.
+# These times have an index, or are few: servers remove `seen_at` when they leave, and few runs wait. A run that was
+# running when its server died has a claim or a step that is later than what any of the others tells.
+_OF_RUNS = union_all(
+    select(func.max(runs.c.created_at).label("at")),
+    select(func.max(runs.c.moved_at).label("at")).where(runs.c.status == constant(Status.RUNNING)),
+).subquery()
 _LATEST = {
-    column.table.name: Statement(select(func.max(column)))
-    for column in (servers.c.seen_at, runs.c.created_at, waits.c.since)
+    servers.name: Statement(select(func.max(servers.c.seen_at))),
+    runs.name: Statement(select(func.max(_OF_RUNS.c.at))),
+    waits.name: Statement(select(func.max(waits.c.since))),
 }
 
 

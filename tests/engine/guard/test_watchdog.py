@@ -15,7 +15,7 @@ from unittest import mock
 import pytest
 
 from service.engine.guard import interpreter, watchdog
-from service.engine.guard.process_limits import LimitsCheck
+from service.engine.guard.process_limits import ProcessCheck
 from service.engine.guard.watchdog import LoopCheck, Watchdog, WorkCheck
 
 DEADLINE_S = 20.0
@@ -195,14 +195,14 @@ def test_a_builtin_may_be_replaced_by_its_like_and_by_nothing_else() -> None:
 
 def test_limits_that_were_lowered_are_put_back_and_raised_ones_stay() -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    is_well = LimitsCheck()
+    is_well = ProcessCheck()
     assert is_well()
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2**30, before[1]))
         assert is_well()
         assert resource.getrlimit(resource.RLIMIT_FSIZE) == before
         resource.setrlimit(resource.RLIMIT_FSIZE, (2**30, before[1]))
-        raised = LimitsCheck()
+        raised = ProcessCheck()
         resource.setrlimit(resource.RLIMIT_FSIZE, (2**31, before[1]))
         assert raised()
         assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == 2**31

@@ -352,3 +352,17 @@ async def test_a_store_of_its_own_clock_goes_on_from_what_another_clock_has_writ
     async with opened(database, behind, "two") as store:
         await (store.servers.join() if store.is_shared else store.leases.seize())
         assert (await claim_one(store)).run.id == "a"
+
+
+async def test_a_start_after_a_kill_goes_on_from_the_times_of_the_run_that_was_running(
+    database: Database, clock: SettableClock
+) -> None:
+    """The run was claimed long after it was created, and its server has left no other time since."""
+    async with opened(database, clock, server_id="before") as store:
+        await start(store, "r")
+        clock.advance(HOUR)
+        await claim_one(store)
+    clock.set_by(-HOUR)
+    async with opened(database, clock, server_id="after") as store:
+        await start(store, "new")
+        assert run_of(database, "new", "created_at") >= run_of(database, "r", "started_at")

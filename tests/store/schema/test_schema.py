@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from service.store.schema.migrate import migrate
 from service.store.schema.models import metadata
 from service.store.schema.views import VIEWS
 from tests.support.checkout import CHECKOUT
+from tests.support.migrated import migrate_in_processes
 from tests.support.store.harness import HEAD, ask, locked, sql
 
 
@@ -133,29 +132,9 @@ def test_a_migration_makes_the_folder_and_minds_no_odd_name(tmp_path: Path) -> N
     assert ("view", "v_runs") in schema(file)
 
 
-MIGRATE = "import sys; from service.store.database.sqlite.connections import Sqlite; \
-from service.store.schema.migrate import migrate; from pathlib import Path; \
-print(sys.stdin.readline(), migrate(Sqlite(Path(sys.argv[1]))))"
-
-
 def test_two_processes_migrating_at_once_make_one_schema(tmp_path: Path, migrated: Path) -> None:
     file = tmp_path / "rungraph.db"
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", MIGRATE, file],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=CHECKOUT,
-        )
-        for _ in range(2)
-    ]
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    outcomes = [process.communicate(timeout=60) for process in processes]
-    assert [out for out, _ in outcomes] == [f"go\n ['{HEAD}']\n"] * 2
+    assert migrate_in_processes(f"sqlite:///{file}", 2) == [f"go\n ['{HEAD}']\n"] * 2
     assert schema(file) == schema(migrated)
 
 

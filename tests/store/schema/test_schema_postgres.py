@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 
@@ -18,7 +16,7 @@ from service.store.database.protocol import Database
 from service.store.schema.migrate import migrate
 from service.store.schema.models import metadata
 from service.store.schema.views import VIEWS
-from tests.support.checkout import CHECKOUT
+from tests.support.migrated import migrate_in_processes
 from tests.support.postgres import Databases
 from tests.support.store.harness import HEAD, ask, sql, until
 
@@ -126,29 +124,9 @@ def test_ten_threads_migrating_at_once_make_one_schema(empty: Database, database
     assert ask(empty, "SELECT version_num FROM alembic_version") == [(HEAD,)]
 
 
-MIGRATE = "import sys; from service.store.database.opening import database_at; \
-from service.store.schema.migrate import migrate; \
-print(sys.stdin.readline(), migrate(database_at(sys.argv[1])))"
-
-
 def test_two_processes_migrating_at_once_make_one_schema(postgres: Databases, database: Database) -> None:
     url = postgres.empty()
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", MIGRATE, url],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=CHECKOUT,
-        )
-        for _ in range(2)
-    ]
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    outcomes = [process.communicate(timeout=60) for process in processes]
-    assert [out for out, _ in outcomes] == [f"go\n ['{HEAD}']\n"] * 2
+    assert migrate_in_processes(url, 2) == [f"go\n ['{HEAD}']\n"] * 2
     assert schema(database_at(url)) == schema(database)
     postgres.drop(url)
 

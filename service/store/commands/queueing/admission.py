@@ -47,7 +47,7 @@ class Asking(NamedTuple):
     parked: Transition
     """The transition to commit if no slot is free."""
     is_again: bool = False
-    """Whether the attempt has held its slot for long without beginning, so that the slot may be lost."""
+    """Whether the attempt asks again because it has not begun yet. Its slot may have been lost meanwhile."""
 
     @property
     def key(self) -> tuple[str, int, int]:
