@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -26,6 +27,8 @@ RECIPES = [block for block in blocks_of(PAGE) if block.language == "sql"]
 class World(NamedTuple):
     server: Server
     ids: dict[str, str]
+    file: Path
+    """The database of the server as it was when its rows were copied."""
     postgres_url: str
 
     def ask(self, query: str) -> list[dict[str, Any]]:
@@ -37,11 +40,12 @@ class World(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def world(server: Server, postgres: Databases) -> Iterator[World]:
+def world(server: Server, postgres: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     ids = make_runs(server)
     url = postgres.migrated()
-    copy(server.database, url)
-    yield World(server, ids, url)
+    still = tmp_path_factory.mktemp("world") / "rungraph.db"
+    copy(server.database, still, url)
+    yield World(server, ids, still, url)
     postgres.drop(url)
 
 
@@ -59,7 +63,7 @@ def _rounded(value: Any) -> Any:
 def test_a_view_has_the_documented_columns_on_both_databases(world: World, name: str) -> None:
     documented = [row[0].strip("`") for row in table_after(PAGE, f"### {name}")]
     query = f"SELECT * FROM {name} ORDER BY 1, 2"
-    columns, rows = in_sqlite(world.server.database, query)
+    columns, rows = in_sqlite(world.file, query)
     other_columns, other_rows = in_postgres(world.postgres_url, query)
     assert columns == documented == other_columns
     assert rows
@@ -69,7 +73,7 @@ def test_a_view_has_the_documented_columns_on_both_databases(world: World, name:
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.place)
 def test_a_recipe_answers_alike_on_both_databases(world: World, recipe: Block) -> None:
     query = recipe.text.replace("RUN_ID", world.ids["ordered"]).replace("3600", "0")
-    columns, rows = in_sqlite(world.server.database, query)
+    columns, rows = in_sqlite(world.file, query)
     other_columns, other_rows = in_postgres(world.postgres_url, query)
     assert columns == other_columns
     assert rows
@@ -79,7 +83,7 @@ def test_a_recipe_answers_alike_on_both_databases(world: World, recipe: Block) -
 @pytest.mark.parametrize("page", [page for page in PAGES if page != PAGE])
 def test_sql_of_other_pages_runs_on_both_databases(world: World, page: str) -> None:
     for query in (block.text for block in blocks_of(page) if block.language == "sql"):
-        assert in_sqlite(world.server.database, query)[0] == in_postgres(world.postgres_url, query)[0]
+        assert in_sqlite(world.file, query)[0] == in_postgres(world.postgres_url, query)[0]
 
 
 def test_there_are_twelve_recipes_and_more() -> None:
@@ -192,6 +196,6 @@ def test_numbers_and_large_operands_stay_as_they_are(world: World) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_view_of_one_run_reads_no_whole_table(world: World, name: str) -> None:
     column = {"v_children": "parent_id", "v_limits": "name", "v_schedules": "name"}.get(name, "run_id")
-    _, plan = in_sqlite(world.server.database, f"EXPLAIN QUERY PLAN SELECT * FROM {name} WHERE {column} = 'x'")
+    _, plan = in_sqlite(world.file, f"EXPLAIN QUERY PLAN SELECT * FROM {name} WHERE {column} = 'x'")
     scans = [row[3] for row in plan if re.match(r"SCAN (?!k |e |t |keys|\(|point|CONSTANT)", row[3])]
     assert scans == []

@@ -120,9 +120,14 @@ def post(server: Server, run_id: str, what: str, body: Any = None) -> Any:
     return answer.json()
 
 
-def copy(file: Path, url: str) -> None:
-    """Copy every row of a SQLite database into a migrated PostgreSQL."""
-    with closing(sqlite3.connect(file)) as source, psycopg.connect(url) as target:
+def copy(file: Path, still: Path, url: str) -> None:
+    """Copy a SQLite database to the file `still`, and every row of that into a migrated PostgreSQL.
+
+    A server goes on with the original: it tries a delivery again, for example.
+    """
+    with closing(sqlite3.connect(file)) as live, closing(sqlite3.connect(still)) as source:
+        live.backup(source)
+    with closing(sqlite3.connect(still)) as source, psycopg.connect(url) as target:
         for table in metadata.sorted_tables:
             names = ", ".join(f'"{column.name}"' for column in table.c)
             rows = source.execute(f"SELECT {names} FROM {table.name}").fetchall()
