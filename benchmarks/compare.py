@@ -2,8 +2,8 @@
 
     python benchmarks/compare.py S1 [S2 S3 S4 S5 S8] [--rounds 5]
 
-Prints a table for each workload and writes its figures to `results/`, from which `plot.py` draws. The competitors and
-what each workload is are in `COMPETITORS` and `WORKLOADS`; how each competitor does it, in `peers/`.
+Prints a table for each workload and writes its figures to `results/`, from which `support/plot.py` draws. The
+competitors are in `COMPETITORS`, the workloads in `WORKLOADS`, and what each competitor does for them is in `peers/`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from environments import Missing, python_of, versions_of
+from support.environments import Missing, python_of, versions_of
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -307,7 +307,7 @@ def plot(given: argparse.Namespace) -> None:
     except Missing as missing:
         print(f"no plot: {missing}", file=sys.stderr)
         return
-    subprocess.run([python, HERE / "plot.py", given.results], check=True)
+    subprocess.run([python, HERE / "support" / "plot.py", given.results], check=True)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filling import GRAPHS, STATE_BYTES_MAX, created_at, fill, kinds, opened, run_id_of, start
-from ours import Server, databases, new_folder, serve
+from support.filling import GRAPHS, STATE_BYTES_MAX, created_at, fill, kinds, opened, run_id_of, start
+from support.ours import Server, databases, new_folder, serve
 
 from service.api.parameters import new_run_id
 from service.core.state import State

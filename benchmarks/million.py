@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import filling
-from ours import Server, databases, new_folder, serve
+from support import filling
+from support.ours import Server, databases, new_folder, serve
 
 from service.store.database.opening import database_at
 
@@ -144,7 +144,13 @@ PARTS_OF_A_RUN = (
 
 def filters_of(count: int) -> Iterator[list[tuple[str, str]]]:
     """Yield filters that people use, alone and together; the first twelve are also asked from the middle on."""
-    middle, late = filling.created_at(count // 2), filling.created_at(count // 2 + 3600)
+    yield from filters_by_kind(count)
+    yield from filters_by_time(count)
+    yield from filters_by_id(count)
+
+
+def filters_by_kind(count: int) -> Iterator[list[tuple[str, str]]]:
+    """Yield filters by status, graph, tag and wait."""
     graph_id = filling.GRAPHS["completed"].id
     yield []
     yield [("status", "completed")]
@@ -175,12 +181,19 @@ def filters_of(count: int) -> Iterator[list[tuple[str, str]]]:
     yield [("waiting_for", "children")]
     yield [("waiting_for", "backoff")]
     yield [("waiting_for", "signal"), ("tag", "team:1")]
+
+
+def filters_by_time(count: int) -> Iterator[list[tuple[str, str]]]:
+    middle, late = filling.created_at(count // 2), filling.created_at(count // 2 + 3600)
     yield [("created_after", middle)]
     yield [("created_before", middle)]
     yield [("created_after", middle), ("created_before", late)]
     yield [("created_after", middle), ("created_before", late), ("status", "failed")]
     yield [("created_before", filling.created_at(10)), ("status", "cancelled")]
     yield [("created_after", middle), ("created_before", late), ("tag", "team:1"), ("graph", "load")]
+
+
+def filters_by_id(count: int) -> Iterator[list[tuple[str, str]]]:
     yield [("id_prefix", filling.run_id_of(count // 2)[:4])]
     yield [("id_prefix", "01ff")]
     yield [("id_prefix", filling.run_id_of(count // 2)[:8])]

@@ -22,8 +22,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import filling
-from ours import HERE, Server, databases, new_folder, serve
+from support import filling
+from support.ours import HERE, Server, databases, new_folder, serve
 
 from service.store.schema.models import TABLES_OF_RUNS
 
@@ -71,48 +71,54 @@ def stay(url: str, count: int) -> None:
 
 
 def measure(given: argparse.Namespace, folder: Path, url: str) -> None:
-    ratios = []
+    """Compare the steps without and beside a prune, kill the server, prune the rest and check what is left."""
     with serve(folder, url, tools=TOOLS) as server:
         graph_id = server.post("/graph/create", LOOP)["graph_id"]
         for _ in range(BUSY):
             server.post("/graph/run", {"graph_id": graph_id, "initial_state": {"count": 0}})
-        for _ in range(given.rounds):
-            time.sleep(SETTLE_S)
-            without, without_cpu = rates(server)
-            with Pruning(server) as pruning:
-                time.sleep(1)
-                before, begun = pruning.done, time.monotonic()
-                beside, beside_cpu = rates(server)
-                rate = (pruning.done - before) / (time.monotonic() - begun)
-            ratios.append((beside / without, beside_cpu / without_cpu))
-            print(
-                f"{without:,.0f} steps/s; beside a prune of {rate:,.0f} runs/s {beside:,.0f}: {ratios[-1][0]:.3f}",
-                flush=True,
-            )
-        show(ratios)
+        show([compare(server) for _ in range(given.rounds)])
         with Pruning(server):
             time.sleep(3)
             server.kill()
     print(f"killed with {count_of(url, 'deletions'):,} runs marked")
     with serve(folder, url, tools=TOOLS) as server:
-        begun, before = time.monotonic(), steps_of(server)
-        command = [
-            sys.executable,
-            "-m",
-            "service",
-            "prune",
-            "--older-than",
-            "1h",
-            "--url",
-            f"http://127.0.0.1:{server.port}",
-        ]
-        subprocess.run(command, check=True, cwd=folder, env={**os.environ, "PYTHONPATH": str(HERE.parent)})
-        took = time.monotonic() - begun
-        print(f"in {took:.0f} s; meanwhile {(steps_of(server) - before) / took:,.0f} steps/s")
+        prune_all(server, folder)
         size = size_of(url)
         time.sleep(WINDOW_S)
         print(f"then the database grew by {(size_of(url) - size) / 2**20:.1f} MiB in {WINDOW_S:.0f} s")
     check(url)
+
+
+def compare(server: Server) -> tuple[float, float]:
+    """Return the steps beside a prune as a part of those without it: per second, and per second of processor time."""
+    time.sleep(SETTLE_S)
+    without, without_cpu = rates(server)
+    with Pruning(server) as pruning:
+        time.sleep(1)
+        before, begun = pruning.done, time.monotonic()
+        beside, beside_cpu = rates(server)
+        rate = (pruning.done - before) / (time.monotonic() - begun)
+    ratio = beside / without
+    print(f"{without:,.0f} steps/s; beside a prune of {rate:,.0f} runs/s {beside:,.0f}: {ratio:.3f}", flush=True)
+    return ratio, beside_cpu / without_cpu
+
+
+def prune_all(server: Server, folder: Path) -> None:
+    """Delete all runs that are over by the terminal's command, beside the runs that go on."""
+    begun, before = time.monotonic(), steps_of(server)
+    command = [
+        sys.executable,
+        "-m",
+        "service",
+        "prune",
+        "--older-than",
+        "1h",
+        "--url",
+        f"http://127.0.0.1:{server.port}",
+    ]
+    subprocess.run(command, check=True, cwd=folder, env={**os.environ, "PYTHONPATH": str(HERE.parent)})
+    took = time.monotonic() - begun
+    print(f"in {took:.0f} s; meanwhile {(steps_of(server) - before) / took:,.0f} steps/s")
 
 
 def check(url: str) -> None:

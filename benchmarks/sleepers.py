@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ours import Server, databases, new_folder, serve
+from support.ours import Server, databases, new_folder, serve
 
 SLEEP_S = (30.0, 60.0)
 AT_FIRST = 1_000

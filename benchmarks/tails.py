@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ours import Server, databases, new_folder, serve
+from support.ours import Server, databases, new_folder, serve
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedOK
 

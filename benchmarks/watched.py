@@ -20,8 +20,8 @@ import time
 from typing import Any
 
 import httpx
-from ours import Server, databases, new_folder, serve
 from pruning import WINDOW_S, steps_of
+from support.ours import Server, databases, new_folder, serve
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from peers import common, http
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parents[1]
 RUNS = HERE / ".runs"
 
 

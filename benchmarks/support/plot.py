@@ -1,4 +1,4 @@
-"""A plot of the figures that `compare.py` wrote: `python plot.py results` draws `results/peers.svg`.
+"""A plot of the figures that `compare.py` wrote: `python support/plot.py results` draws `results/peers.svg`.
 
 One field a workload, a line a competitor: a dot at its median, a bar from the least to the most. Logarithmic, since
 the competitors lie powers of ten apart, and so dots: a bar's length would mean nothing.
