@@ -45,7 +45,7 @@ def test_the_image_is_of_an_ordinary_user_and_has_a_health_check() -> None:
 def test_the_unit_gives_a_server_time_to_stop() -> None:
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]  # as the documentation of configparser says
-    unit.read(CHECKOUT / "docs/rungraph.service")
+    unit.read(CHECKOUT / "docs/deploy/rungraph.service")
     service = unit["Service"]
     assert int(service["TimeoutStopSec"]) > 15
     assert service["DynamicUser"] == "yes"
@@ -54,7 +54,7 @@ def test_the_unit_gives_a_server_time_to_stop() -> None:
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
 def test_systemd_takes_the_unit(tmp_path: Path) -> None:
-    unit = (CHECKOUT / "docs/rungraph.service").read_text()
+    unit = (CHECKOUT / "docs/deploy/rungraph.service").read_text()
     # The program need not be installed here.
     (tmp_path / "rungraph.service").write_text(
         re.sub("^ExecStart=\\S+", "ExecStart=/bin/true", unit, flags=re.MULTILINE)

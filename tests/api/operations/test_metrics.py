@@ -56,7 +56,7 @@ def test_the_dashboard_asks_for_metrics_that_there_are(http: httpx.Client) -> No
     names = {
         sample.name for family in text_string_to_metric_families(http.get("/metrics").text) for sample in family.samples
     } | {"rungraph_attempts_failed_total", "rungraph_runs_ended_total"}
-    dashboard = json.loads((CHECKOUT / "docs/grafana.json").read_text())
+    dashboard = json.loads((CHECKOUT / "docs/deploy/grafana.json").read_text())
     asked = {
         name
         for panel in dashboard["panels"]

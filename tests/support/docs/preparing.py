@@ -22,7 +22,7 @@ PAGES = [
     "docs/schedules.md",
     "docs/webhooks.md",
     "docs/operations.md",
-    "docs/deploy.md",
+    "docs/deploy/README.md",
     "docs/sql.md",
     "docs/architecture.md",
 ]
