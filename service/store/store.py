@@ -41,7 +41,7 @@ ANSWER_S = 2.0
 
 
 class Store:
-    """All verbs by subject, over one writer and a pool of readers."""
+    """All commands and queries by subject, over one writer and a pool of readers."""
 
     def __init__(
         self,

@@ -35,7 +35,7 @@ from tests.support.store.carrying import (
     transition,
     waits,
 )
-from tests.support.store.control_verbs import patched
+from tests.support.store.control.commands import patched
 from tests.support.store.harness import Clock, ask, commit, dump, opened, said
 
 LOOP = graph({"start_node": "a", "nodes": {"a": "add"}, "edges": {"a": "a"}, "max_steps": 2})
@@ -74,12 +74,12 @@ async def cancelled(store: Store) -> None:
 
 MADE = (queued, running, waiting, paused, completed, failed, cancelled)
 
-# What each verb makes of a run, by its status before; None: refused.
+# What each command makes of a run, by its status before; None: refused.
 CANCELLED = dict.fromkeys(("queued", "running", "waiting", "paused", "cancelled"), "cancelled")
 PAUSED = dict.fromkeys(("queued", "waiting", "paused"), "paused") | {"running": "running"}
 RESUMED = dict.fromkeys(("paused", "failed"), "queued")
 
-VERBS: dict[str, tuple[Callable[[Store], Awaitable[Any]], dict[str, str]]] = {
+COMMANDS: dict[str, tuple[Callable[[Store], Awaitable[Any]], dict[str, str]]] = {
     "cancel": (lambda store: store.control.cancel("r"), CANCELLED),
     "pause": (lambda store: store.control.pause("r"), PAUSED),
     "resume": (lambda store: store.control.resume("r"), RESUMED),
@@ -88,9 +88,9 @@ VERBS: dict[str, tuple[Callable[[Store], Awaitable[Any]], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("made", MADE, ids=lambda made: made.__name__)
-@pytest.mark.parametrize("verb", VERBS)
-async def test_each_verb_meets_each_status(database: Database, verb: str, made: Any) -> None:
-    do, allowed = VERBS[verb]
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_each_command_meets_each_status(database: Database, command: str, made: Any) -> None:
+    do, allowed = COMMANDS[command]
 
     async with opened(database, Clock()) as store:
         await made(store)
@@ -104,7 +104,7 @@ async def test_each_verb_meets_each_status(database: Database, verb: str, made: 
             assert await do(store) in (None, after)
             assert status_of(database, "r") == after
         with pytest.raises(NotFound):
-            await (store.control.cancel if verb == "cancel" else store.control.pause)("nobody")
+            await (store.control.cancel if command == "cancel" else store.control.pause)("nobody")
         with pytest.raises(NotFound):
             await store.control.resume("nobody")
         assert len(events_of(database, "r")) == run_of(database, "r", "last_seq")[0]

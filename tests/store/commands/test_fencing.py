@@ -82,7 +82,7 @@ async def test_a_wrong_token_run_or_step_writes_nothing(database: Database, leas
         assert dump(database) == before
 
 
-async def test_every_verb_of_a_lost_lease_writes_nothing(database: Database, clock: Clock) -> None:
+async def test_every_command_of_a_lost_lease_writes_nothing(database: Database, clock: Clock) -> None:
     async with opened(database, clock) as store:
         lost = (await started(store)).lease
         clock.advance(60)

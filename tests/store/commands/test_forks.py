@@ -22,7 +22,7 @@ from tests.support.store.carrying import (
     rest,
     setting,
 )
-from tests.support.store.control_verbs import patched
+from tests.support.store.control.commands import patched
 from tests.support.store.harness import Clock, dump, opened
 
 LOOP = graph({"start_node": "a", "nodes": {"a": "add"}, "edges": {"a": "a"}})

@@ -40,7 +40,7 @@ from tests.support.store.carrying import (
 from tests.support.store.harness import ask, commit, gathering, until_async
 from tests.support.store.servers import servers, undecided, until_one_waits
 
-Verb = Coroutine[Any, Any, Any]
+Command = Coroutine[Any, Any, Any]
 BOTH = pytest.mark.parametrize("first", ["one", "two"], ids=lambda name: f"{name} first")
 
 
@@ -49,10 +49,10 @@ def database(server_database: Database) -> Database:
     return server_database
 
 
-async def meet(database: Database, one: Store, two: Store, mine: Verb, its: Verb, first: str) -> list[Any]:
-    """What both verbs answer: the first is done, but not committed, while the other begins and waits for it."""
-    verbs = [(one, mine), (two, its)]
-    (holder, held), (_, waiting) = verbs if first == "one" else reversed(verbs)
+async def meet(database: Database, one: Store, two: Store, mine: Command, its: Command, first: str) -> list[Any]:
+    """What both commands answer: the first is done, but not committed, while the other begins and waits for it."""
+    commands = [(one, mine), (two, its)]
+    (holder, held), (_, waiting) = commands if first == "one" else reversed(commands)
     async with undecided(holder, held) as before:
         after = asyncio.ensure_future(waiting)
         await until_one_waits(database)
@@ -65,8 +65,8 @@ async def test_a_signal_and_a_run_that_parks_for_it_meet(database: Database, fir
     async with servers(database) as (one, two):
         claimed = await begun(one, "r", APPROVAL)
         made = await transition(one, claimed.run)
-        verbs = commit(one, claimed.lease, made), two.signals.send("r", "ok", "1")
-        parked_run, is_new = await meet(database, one, two, *verbs, first)
+        commands = commit(one, claimed.lease, made), two.signals.send("r", "ok", "1")
+        parked_run, is_new = await meet(database, one, two, *commands, first)
         assert (parked_run.status, is_new) == (Status.WAITING, True)
         assert (await rest(two, await claim(two, "r"))).state.to_object() == {"ok": 1}
 
@@ -77,8 +77,8 @@ async def test_signals_of_two_servers_have_numbers_in_the_order_of_their_commits
 ) -> None:
     async with servers(database) as (one, two):
         await queue(one, "r", APPROVAL)
-        verbs = one.signals.send("r", "ok", '"one"'), two.signals.send("r", "ok", '"two"')
-        assert await meet(database, one, two, *verbs, first) == [True, True]
+        commands = one.signals.send("r", "ok", '"one"'), two.signals.send("r", "ok", '"two"')
+        assert await meet(database, one, two, *commands, first) == [True, True]
         numbered = ask(database, "SELECT payload FROM signals ORDER BY number")
         assert numbered == [('"one"',), ('"two"',)][:: 1 if first == "one" else -1]
 
@@ -88,8 +88,8 @@ async def test_a_key_that_two_servers_use_at_once_is_one_signal(database: Databa
     async with servers(database) as (one, two):
         await queue(one, "r", APPROVAL)
         same = Idempotency("signal:r", "k", "body")
-        verbs = one.signals.send("r", "ok", "1", same), two.signals.send("r", "ok", "1", same)
-        assert sorted(await meet(database, one, two, *verbs, first)) == [False, True]
+        commands = one.signals.send("r", "ok", "1", same), two.signals.send("r", "ok", "1", same)
+        assert sorted(await meet(database, one, two, *commands, first)) == [False, True]
         assert ask(database, "SELECT count(*) FROM signals") == [(1,)]
 
 
@@ -104,8 +104,8 @@ async def test_a_childs_end_and_a_parent_that_parks_meet(database: Database, fir
         with_lease = await _looked_after(database, one)
         last = await claim(two, child_id("p", 1, 1, 1))
         made, end = await transition(one, with_lease.run), await transition(two, last.run)
-        verbs = commit(one, with_lease.lease, made), commit(two, last.lease, end)
-        parent, child = await meet(database, one, two, *verbs, first)
+        commands = commit(one, with_lease.lease, made), commit(two, last.lease, end)
+        parent, child = await meet(database, one, two, *commands, first)
         assert (parent.status, child.status) == (Status.WAITING, Status.COMPLETED)
         joined = await rest(two, await claim(two, "p"))
         assert len(joined.state.to_object()["got"]) == 2
@@ -124,8 +124,8 @@ async def test_the_last_two_children_end_at_once_on_two_servers(database: Databa
         await parked(one, "p", fan(), LEAF, items=[1, 2])
         claims = [await claim(store, child_id("p", 1, 1, number)) for number, store in enumerate((one, two))]
         made = [await transition(one, each.run) for each in claims]
-        verbs = commit(one, claims[0].lease, made[0]), commit(two, claims[1].lease, made[1])
-        await meet(database, one, two, *verbs, first)
+        commands = commit(one, claims[0].lease, made[0]), commit(two, claims[1].lease, made[1])
+        await meet(database, one, two, *commands, first)
         assert (await rest(two, await claim(two, "p"))).status is Status.COMPLETED
 
 
@@ -134,8 +134,8 @@ async def test_a_cancel_and_a_parent_that_starts_children_meet(database: Databas
     async with servers(database) as (one, two):
         claimed = await begun(one, "p", fan(), LEAF, items=[1, 2, 3])
         made = await transition(one, claimed.run)
-        verbs = commit(one, claimed.lease, made), two.control.cancel("p")
-        answers = await meet(database, one, two, *verbs, first)
+        commands = commit(one, claimed.lease, made), two.control.cancel("p")
+        answers = await meet(database, one, two, *commands, first)
         if first == "one":
             assert [status for _, status in children_of(database, "p")] == ["cancelled"] * 3
         else:
@@ -166,8 +166,8 @@ async def test_a_cancel_of_a_child_and_its_parents_parking_meet(database: Databa
         await parked(one, "p", fan(), LEAF, items=[1, 2])
         claimed = await _looked_after(database, one)
         made = await transition(one, claimed.run)
-        verbs = commit(one, claimed.lease, made), two.control.cancel(child_id("p", 1, 1, 1))
-        await meet(database, one, two, *verbs, first)
+        commands = commit(one, claimed.lease, made), two.control.cancel(child_id("p", 1, 1, 1))
+        await meet(database, one, two, *commands, first)
         assert (await rest(two, await claim(two, "p"))).status is Status.FAILED
         assert [status for _, status in children_of(database, "p")] == ["cancelled"] * 2
 
@@ -179,8 +179,8 @@ async def test_a_pause_and_the_step_that_it_meets(database: Database, first: str
     async with servers(database) as (one, two):
         claimed = await begun(one, "r", loop)
         made = await transition(one, claimed.run)
-        verbs = commit(one, claimed.lease, made), two.control.pause("r")
-        run, told = await meet(database, one, two, *verbs, first)
+        commands = commit(one, claimed.lease, made), two.control.pause("r")
+        run, told = await meet(database, one, two, *commands, first)
         assert told == "running"
         assert run.status is (Status.RUNNING if first == "one" else Status.PAUSED)
         if run.status is Status.RUNNING:
@@ -203,8 +203,8 @@ async def test_two_servers_resume_at_once_and_one_of_them_has(database: Database
     async with servers(database) as (one, two):
         await queue(one, "r", LEAF)
         await one.control.pause("r")
-        verbs = one.control.resume("r"), two.control.resume("r")
-        answers = await meet(database, one, two, *verbs, first)
+        commands = one.control.resume("r"), two.control.resume("r")
+        answers = await meet(database, one, two, *commands, first)
         assert [str(answer) for answer in answers].count("queued") == 1
         assert events_of(database, "r") == ["run_paused", "run_resumed"]
 
@@ -214,8 +214,8 @@ async def test_the_mailbox_holds_no_more_than_it_may_when_two_servers_fill_it(da
     async with servers(database) as (one, two):
         await queue(one, "r", APPROVAL)
         await asyncio.gather(*(one.signals.send("r", "x", "1") for _ in range(MAILBOX_MAX - 1)))
-        verbs = one.signals.send("r", "ok", "1"), two.signals.send("r", "ok", "1")
-        answers = await meet(database, one, two, *verbs, first)
+        commands = one.signals.send("r", "ok", "1"), two.signals.send("r", "ok", "1")
+        answers = await meet(database, one, two, *commands, first)
         assert [answer is True for answer in answers] == [first == "one", first == "two"]
         assert ask(database, "SELECT count(*) FROM signals") == [(MAILBOX_MAX,)]
 
@@ -247,7 +247,7 @@ async def test_servers_that_end_each_others_children_in_batches_lose_no_wake_up(
         assert woken == names
 
 
-async def test_verbs_that_lock_each_other_out_are_all_done(database: Database) -> None:
+async def test_commands_that_lock_each_other_out_are_all_done(database: Database) -> None:
     """Parents' cancels and their children's ends, in batches whose orders are opposite: nothing hangs."""
 
     async with servers(database) as (one, two):

@@ -15,10 +15,10 @@ from service.store import Store
 from service.store.database.protocol import Database
 from tests.support.store.behind_locks import assert_waits_alone
 from tests.support.store.carrying import NAP, parked, single
-from tests.support.store.control_verbs import FIRST, patched
+from tests.support.store.commands import COMMANDS, nothing
+from tests.support.store.control.commands import FIRST, patched
 from tests.support.store.harness import COUNTER, clean
 from tests.support.store.locking import OTHER, row, whole
-from tests.support.store.verbs import VERBS, nothing
 
 COUNTING = single({"tool": "add", "max_visits": 5}, edges={"a": "a"}, name="counting")
 SIBLING = child_id("p", 1, 1, 1)
@@ -30,7 +30,7 @@ def database(kept: Database) -> Database:
     return kept
 
 
-# What each command is put behind. What it answers and leaves is what `VERBS` and an honest execution say.
+# What each command is put behind. What it answers and leaves is what `COMMANDS` and an honest execution say.
 
 ITS_RUN = "SELECT FROM runs WHERE id IN ('r', 'p') FOR UPDATE"
 ITS_GRAPH = f"SELECT FROM graphs WHERE id <> '{OTHER.id}' FOR UPDATE"
@@ -69,26 +69,29 @@ OF_RUNS = (
 )
 
 BEHIND: list[tuple[str, str]] = [
-    *((verb, ITS_RUN) for verb in (*PLAIN, *OF_RUNS, *OF_PARENTS)),
-    *((verb, ITS_PARENT) for verb in OF_CHILDREN),
-    *((verb, ITS_CHILD) for verb in (*OF_CHILDREN, "cancel a parent")),
+    *((command, ITS_RUN) for command in (*PLAIN, *OF_RUNS, *OF_PARENTS)),
+    *((command, ITS_PARENT) for command in OF_CHILDREN),
+    *((command, ITS_CHILD) for command in (*OF_CHILDREN, "cancel a parent")),
     ("fail for a child", ITS_SIBLING),
-    *((verb, ITS_GRAPH) for verb in ("start", "start with a key", "start all children")),
+    *((command, ITS_GRAPH) for command in ("start", "start with a key", "start all children")),
     ("add", whole("graphs", "SHARE")),
     ("start with a key", ITS_KEY),
-    *((verb, THE_SAME_RUN) for verb in ("start", "start with a key")),
+    *((command, THE_SAME_RUN) for command in ("start", "start with a key")),
     ("add", THE_SAME_GRAPH),
     ("join the servers", THE_SAME_SERVER),
-    *((verb, whole("servers")) for verb in ("join the servers", "leave the servers")),
+    *((command, whole("servers")) for command in ("join the servers", "leave the servers")),
     ("consume", "SELECT FROM signals FOR UPDATE"),
-    *((verb, "SELECT FROM waits FOR UPDATE") for verb in ("consume", "join", "end a wait with a patch")),
-    *((verb, whole("signals")) for verb in ("send", "consume", "park", "resume", "end a child")),
-    *((verb, whole("signals", "SHARE ROW EXCLUSIVE")) for verb in ("send", "consume")),
-    *((verb, whole("waits")) for verb in ("park", "resume", "cancel", "retry", "end a child", "join")),
-    *((verb, whole("visits")) for verb in ("resume", "resume with a patch")),
-    *((verb, "CREATE INDEX a ON attempts (error)") for verb in ("fail", "interrupt", "retry")),
-    *((verb, "ALTER TABLE idempotency_keys ADD COLUMN b text") for verb in ("start with a key", "send with a key")),
-    *((verb, whole("run_tags", "SHARE")) for verb in ("start", "start with a key")),
+    *((command, "SELECT FROM waits FOR UPDATE") for command in ("consume", "join", "end a wait with a patch")),
+    *((command, whole("signals")) for command in ("send", "consume", "park", "resume", "end a child")),
+    *((command, whole("signals", "SHARE ROW EXCLUSIVE")) for command in ("send", "consume")),
+    *((command, whole("waits")) for command in ("park", "resume", "cancel", "retry", "end a child", "join")),
+    *((command, whole("visits")) for command in ("resume", "resume with a patch")),
+    *((command, "CREATE INDEX a ON attempts (error)") for command in ("fail", "interrupt", "retry")),
+    *(
+        (command, "ALTER TABLE idempotency_keys ADD COLUMN b text")
+        for command in ("start with a key", "send with a key")
+    ),
+    *((command, whole("run_tags", "SHARE")) for command in ("start", "start with a key")),
 ]
 
 
@@ -97,8 +100,8 @@ async def waiting_and_paused(store: Store) -> None:
     await store.control.pause("r")
 
 
-ALL_VERBS: dict[str, Any] = {
-    **VERBS,
+ALL_COMMANDS: dict[str, Any] = {
+    **COMMANDS,
     "probe": (nothing, lambda store, _: store.servers.probe(within_s=60)),
     "join the servers": (nothing, lambda store, _: store.servers.join()),
     "leave the servers": (nothing, lambda store, _: store.servers.leave()),
@@ -106,15 +109,15 @@ ALL_VERBS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(("verb", "lock"), BEHIND)
+@pytest.mark.parametrize(("command", "lock"), BEHIND)
 async def test_a_command_behind_a_lock_is_done_once_and_holds_up_no_other(
-    database: Database, verb: str, lock: str
+    database: Database, command: str, lock: str
 ) -> None:
-    prepare, do = ALL_VERBS[verb]
+    prepare, do = ALL_COMMANDS[command]
     await assert_waits_alone(database, prepare, do, lock)
 
 
 def test_every_command_is_put_behind_a_lock() -> None:
     """But for what passes over locked rows, and for what SQLite alone does; see the tests below."""
     passing = {"claim", "claim one of two", "renew", "share", "seize", "probe"}
-    assert {verb for verb, _ in BEHIND} | passing == {*ALL_VERBS}
+    assert {command for command, _ in BEHIND} | passing == {*ALL_COMMANDS}

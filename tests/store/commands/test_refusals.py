@@ -1,4 +1,4 @@
-"""A refusal of a verb that is committed together with others costs those nothing."""
+"""A refusal of a command that is committed together with others costs those nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from service.core.errors import Invalid
 from service.core.state import Changes, State
 from service.store.database.protocol import Database
 from tests.support.store.carrying import LEAF, queue, run_of
-from tests.support.store.control_verbs import paused
+from tests.support.store.control.commands import paused
 from tests.support.store.harness import gathering, opened, until_async
 
 

@@ -172,7 +172,7 @@ async def test_a_run_whose_row_somebody_locks_hinders_no_other_run(database: Dat
 
 
 async def test_batches_that_lock_each_other_out_lose_nothing(database: Database) -> None:
-    """One locks r and then s, the other s and then r: PostgreSQL undoes one of them, and its verbs are done alone."""
+    """One locks r and then s, the other s and then r: PostgreSQL undoes one, whose commands are then done alone."""
     met = [threading.Event(), threading.Event()]
 
     def meeting(mine: int) -> Any:
@@ -229,7 +229,7 @@ ROW = "SELECT id FROM runs WHERE id = %s FOR UPDATE"
 
 
 async def test_the_victim_of_a_deadlock_is_done_again_and_answered(database: Database) -> None:
-    def verb(transaction: Transaction) -> str:
+    def command(transaction: Transaction) -> str:
         lock_runs(transaction, ["a"])
         lock_runs(transaction, ["b"])
         return "done"
@@ -238,7 +238,7 @@ async def test_the_victim_of_a_deadlock_is_done_again_and_answered(database: Dat
         for name in ("a", "b"):
             await start(store, name)
         await other.execute(ROW, ["b"])
-        writing = asyncio.ensure_future(store._writer.write(verb, within_s=60))
+        writing = asyncio.ensure_future(store._writer.write(command, within_s=60))
         await until_one_waits(database)
         await other.execute(ROW, ["a"])  # The other one of the two has waited for longer, and finds it out.
         assert not writing.done()

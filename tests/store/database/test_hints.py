@@ -28,7 +28,7 @@ def listening(database: Database, count: int = 2) -> None:
 
 
 async def rings(store: Store, topic: str, change: Awaitable[object]) -> None:
-    """Return when `change`, a verb of another server's, has rung `topic` here, which nothing but a hint does."""
+    """Return when `change`, a command of another server's, has rung `topic` here, which nothing but a hint does."""
     with store.events.subscribe(topic) as woken:
         await change
         async with asyncio.timeout(60):

@@ -44,11 +44,11 @@ def left_to_loop(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def noting(threads: list[int], name: str) -> Callable[[Transaction], str]:
-    def verb(transaction: Transaction) -> str:
+    def command(transaction: Transaction) -> str:
         threads.append(threading.get_ident())
         return str(add(name)(transaction))
 
-    return verb
+    return command
 
 
 @pytest.mark.usefixtures("left_to_loop")
@@ -99,7 +99,7 @@ async def test_while_the_loop_is_held_up_others_are_served_at_once(file: Sqlite)
         await until_async(lambda: not writer._is_held_up)
 
 
-async def test_a_verb_past_its_deadline_does_not_end_the_thread(file: Sqlite) -> None:
+async def test_a_command_past_its_deadline_does_not_end_the_thread(file: Sqlite) -> None:
     async with inline(file) as writer:
         late = writer.submit(add("late"), within_s=0.0)
         failing = writer.submit(raising)
@@ -159,10 +159,12 @@ async def test_a_locked_database_keeps_its_caller_waiting_and_nobody_else(file: 
     ("bad", "error"),
     [(raising, KeyError), (add("0"), sqlite3.IntegrityError), (add("\ud800"), UnicodeEncodeError)],
 )
-async def test_a_verb_that_fails_costs_its_neighbours_nothing(file: Sqlite, bad: Any, error: type[Exception]) -> None:
+async def test_a_command_that_fails_costs_its_neighbours_nothing(
+    file: Sqlite, bad: Any, error: type[Exception]
+) -> None:
     async with inline(file) as writer:
-        verbs = [add("0"), add("1"), bad, add("2")]
-        outcomes = await asyncio.gather(*(writer.write(verb) for verb in verbs), return_exceptions=True)
+        commands = [add("0"), add("1"), bad, add("2")]
+        outcomes = await asyncio.gather(*(writer.write(command) for command in commands), return_exceptions=True)
         assert [outcome for outcome in outcomes if isinstance(outcome, str)] == ["0", "1", "2"]
         assert isinstance(outcomes[2], error)
         assert held(file) == ["0", "1", "2"]
@@ -180,7 +182,7 @@ async def test_what_other_threads_queued_first_is_written_first(file: Sqlite) ->
         assert order == list(range(200))
 
 
-async def test_a_verb_cancelled_while_it_waits_is_not_run(file: Sqlite) -> None:
+async def test_a_command_cancelled_while_it_waits_is_not_run(file: Sqlite) -> None:
     async with inline(file) as writer:
         with locked(file):
             cancelled = asyncio.ensure_future(writer.write(add("cancelled")))

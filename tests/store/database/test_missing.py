@@ -103,11 +103,11 @@ async def test_a_statement_of_ours_that_is_wrong_is_a_fault_and_no_lack(database
         for wrong in ("SELECT nonsense FROM runs", "SELECT 1 FROM nonsense"):
             statement = Statement(text(wrong))
 
-            def verb(transaction: Transaction, statement: Statement = statement) -> list[Any]:
+            def command(transaction: Transaction, statement: Statement = statement) -> list[Any]:
                 return transaction.all(statement)
 
             with pytest.raises(database.errors, match="nonsense"):
-                await store._writer.write(verb)
+                await store._writer.write(command)
         await start(store, "r")
 
 

@@ -1,7 +1,7 @@
 """A COMMIT that failed is unknown, not undone: what it did is found by its key, and is not done twice.
 
-Every verb meets every way in which its transaction can break; afterwards the tables hold what one honest
-execution leaves, and the verb answers what it answers then.
+Every command meets every way in which its transaction can break; afterwards the tables hold what one honest
+execution leaves, and the command answers what it answers then.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tests.support.store.breaking import (
     cut_off_before,
     ended_by_the_server,
 )
+from tests.support.store.commands import COMMANDS
 from tests.support.store.harness import (
     COUNTER,
     Clock,
@@ -39,7 +40,6 @@ from tests.support.store.harness import (
     success,
     until_async,
 )
-from tests.support.store.verbs import VERBS
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -52,9 +52,9 @@ def database(request: pytest.FixtureRequest) -> Database:
     return found
 
 
-async def execute(database: Database, verb: str, fault: Fault | None = None, *, accompanied: bool = False) -> Any:
-    """The verb's answer, and then every row: of an execution in which `fault` happens once, or of an honest one."""
-    prepare, do = VERBS[verb]
+async def execute(database: Database, command: str, fault: Fault | None = None, *, accompanied: bool = False) -> Any:
+    """The command's answer, and then every row: of an execution in which `fault` happens once, or of an honest one."""
+    prepare, do = COMMANDS[command]
     async with opened(database, Clock()) as store:
         given = await prepare(store)
         breaking = None
@@ -74,41 +74,45 @@ _HONEST: dict[Any, Any] = {}
 """What an honest execution of each command answers and leaves, on each kind of database."""
 
 
-async def assert_done_once(database: Database, verb: str, fault: Fault, *, accompanied: bool = False) -> None:
-    key = verb, type(database)
+async def assert_done_once(database: Database, command: str, fault: Fault, *, accompanied: bool = False) -> None:
+    key = command, type(database)
     if key not in _HONEST:
-        _HONEST[key] = await execute(database, verb)
+        _HONEST[key] = await execute(database, command)
         clean(database)
     answer, rows = _HONEST[key]
     assert any(rows.values())
-    again, rows_again = await execute(database, verb, fault, accompanied=accompanied)
+    again, rows_again = await execute(database, command, fault, accompanied=accompanied)
     # That a graph was new is known only to the execution that was lost.
-    assert again == answer or verb == "add"
+    assert again == answer or command == "add"
     assert rows_again == rows
 
 
-@pytest.mark.parametrize("verb", VERBS)
-async def test_a_verb_whose_connection_breaks_after_the_commit_is_done_once(database: Database, verb: str) -> None:
-    await assert_done_once(database, verb, committed_and_cut_off)
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_a_command_whose_connection_breaks_after_the_commit_is_done_once(
+    database: Database, command: str
+) -> None:
+    await assert_done_once(database, command, committed_and_cut_off)
 
 
-@pytest.mark.parametrize("verb", VERBS)
-async def test_a_verb_whose_connection_breaks_before_the_commit_is_done_once(database: Database, verb: str) -> None:
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_a_command_whose_connection_breaks_before_the_commit_is_done_once(
+    database: Database, command: str
+) -> None:
     # PostgreSQL itself ends the session. SQLite has none that could end.
-    await assert_done_once(database, verb, ended_by_the_server if database.is_shared else cut_off_before)
+    await assert_done_once(database, command, ended_by_the_server if database.is_shared else cut_off_before)
 
 
-@pytest.mark.parametrize("verb", VERBS)
-async def test_a_batch_that_was_committed_after_all_is_done_once(database: Database, verb: str) -> None:
-    await assert_done_once(database, verb, committed_but_failed, accompanied=True)
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_a_batch_that_was_committed_after_all_is_done_once(database: Database, command: str) -> None:
+    await assert_done_once(database, command, committed_but_failed, accompanied=True)
 
 
-@pytest.mark.parametrize("verb", ["advance", "append twice", "claim", "end by a chain", "start with a key"])
-async def test_a_batch_whose_connection_breaks_after_the_commit_is_done_once(database: Database, verb: str) -> None:
-    await assert_done_once(database, verb, committed_and_cut_off, accompanied=True)
+@pytest.mark.parametrize("command", ["advance", "append twice", "claim", "end by a chain", "start with a key"])
+async def test_a_batch_whose_connection_breaks_after_the_commit_is_done_once(database: Database, command: str) -> None:
+    await assert_done_once(database, command, committed_and_cut_off, accompanied=True)
 
 
-async def test_a_verb_alone_whose_commit_failed_is_unavailable_and_may_be_repeated(database: Database) -> None:
+async def test_a_command_alone_whose_commit_failed_is_unavailable_and_may_be_repeated(database: Database) -> None:
     async with opened(database) as store:
         claimed = await started(store)
         transition = success(claimed.run, n=1)
@@ -123,7 +127,9 @@ async def test_a_verb_alone_whose_commit_failed_is_unavailable_and_may_be_repeat
         assert (await store.runs.get("r")).last_seq == 3
 
 
-async def test_a_verb_that_breaks_every_connection_is_refused_and_its_neighbours_are_done(database: Database) -> None:
+async def test_a_command_that_breaks_every_connection_is_refused_and_its_neighbours_are_done(
+    database: Database,
+) -> None:
     def breaking(transaction: Any) -> None:
         transaction.cursor.connection.close()
         raise broken(database)
@@ -141,7 +147,7 @@ async def test_a_verb_that_breaks_every_connection_is_refused_and_its_neighbours
     assert ask(database, "SELECT id FROM runs") == [("r",)]
 
 
-async def test_a_writer_whose_connection_broke_while_idle_does_the_next_verb(kept: Database) -> None:
+async def test_a_writer_whose_connection_broke_while_idle_does_the_next_command(kept: Database) -> None:
     clean(kept)
 
     async with opened(kept) as store:

@@ -1,4 +1,4 @@
-"""One writer: what waits is committed together, and no verb suffers for its neighbour or for a locked database."""
+"""One writer: what waits is committed together, and no command suffers for its neighbour or for a locked database."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def trace(writer: Writer) -> list[str]:
     return statements
 
 
-def test_verbs_that_wait_are_committed_in_one_transaction(database: Sqlite) -> None:
+def test_commands_that_wait_are_committed_in_one_transaction(database: Sqlite) -> None:
     with working(database) as writer:
         statements = trace(writer)
         with gathering(writer):
@@ -89,7 +89,7 @@ def test_verbs_that_wait_are_committed_in_one_transaction(database: Sqlite) -> N
         (add("\ud800"), UnicodeEncodeError),
     ],
 )
-def test_a_verb_that_fails_costs_its_neighbours_nothing(database: Sqlite, bad: Any, error: type[Exception]) -> None:
+def test_a_command_that_fails_costs_its_neighbours_nothing(database: Sqlite, bad: Any, error: type[Exception]) -> None:
     with working(database) as writer:
         with gathering(writer):
             before = [writer.submit(add(name)) for name in "01"]
@@ -101,7 +101,7 @@ def test_a_verb_that_fails_costs_its_neighbours_nothing(database: Sqlite, bad: A
         assert held(database) == list("0123")
 
 
-def test_verbs_run_in_the_order_in_which_they_were_submitted(database: Sqlite) -> None:
+def test_commands_run_in_the_order_in_which_they_were_submitted(database: Sqlite) -> None:
     order: list[int] = []
 
     def noting(number: int, _transaction: Transaction) -> None:
@@ -114,7 +114,7 @@ def test_verbs_run_in_the_order_in_which_they_were_submitted(database: Sqlite) -
     assert order == list(range(1000))
 
 
-def test_a_verb_without_a_deadline_waits_for_a_locked_database_and_one_with_a_deadline_does_not(
+def test_a_command_without_a_deadline_waits_for_a_locked_database_and_one_with_a_deadline_does_not(
     database: Sqlite,
 ) -> None:
     with working(database) as writer:
@@ -154,7 +154,7 @@ def test_a_batch_that_fails_while_the_database_is_locked_is_replayed_once_it_is_
         monkeypatch.setattr(Sqlite, "begin", begin_and_count)
         monkeypatch.setattr(writer._write_connection, "roll_back", roll_back_and_let_another_process_in)
         with gathering(writer):
-            futures = [writer.submit(verb) for verb in (add("a"), raising, add("b"))]
+            futures = [writer.submit(command) for command in (add("a"), raising, add("b"))]
         assert intruding.wait(60)
         tried = len(tries)
         _until(lambda: len(tries) >= tried + 2)
@@ -163,7 +163,7 @@ def test_a_batch_that_fails_while_the_database_is_locked_is_replayed_once_it_is_
         assert isinstance(futures[1].exception(10), KeyError)
 
 
-def test_a_verb_cancelled_while_it_waits_is_not_run(database: Sqlite) -> None:
+def test_a_command_cancelled_while_it_waits_is_not_run(database: Sqlite) -> None:
     with working(database) as writer:
         with locked(database):
             cancelled = writer.submit(add("cancelled"))
@@ -173,7 +173,7 @@ def test_a_verb_cancelled_while_it_waits_is_not_run(database: Sqlite) -> None:
         assert held(database) == ["next"]
 
 
-def test_a_verb_cancelled_while_its_transaction_opens_leaves_none_open(
+def test_a_command_cancelled_while_its_transaction_opens_leaves_none_open(
     database: Sqlite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with working(database) as writer:
@@ -195,7 +195,7 @@ def test_a_verb_cancelled_while_its_transaction_opens_leaves_none_open(
         assert writer.submit(add("next")).result(60) == "next"
 
 
-async def test_a_cancelled_caller_leaves_its_verb_done_or_undone_but_not_half(database: Sqlite) -> None:
+async def test_a_cancelled_caller_leaves_its_command_done_or_undone_but_not_half(database: Sqlite) -> None:
     async def scenario(writer: Writer) -> None:
         with gathering(writer):
             task = asyncio.ensure_future(writer.write(add("a")))
@@ -215,10 +215,10 @@ def test_a_full_database_is_unavailable_and_goes_on_when_there_is_room(database:
     with working(database) as writer:
 
         def limit(pages: int) -> None:
-            def verb(transaction: Transaction) -> None:
+            def command(transaction: Transaction) -> None:
                 transaction.cursor.execute(f"PRAGMA max_page_count = {pages}").fetchall()
 
-            writer.submit(verb).result(60)
+            writer.submit(command).result(60)
 
         limit(1)  # SQLite takes the present size then.
         with gathering(writer):
@@ -272,7 +272,7 @@ def test_closing_commits_what_waits_and_refuses_what_comes(database: Sqlite) -> 
         assert [future.result(0) for future in waiting] == held(database)
 
 
-def test_a_verb_that_comes_in_while_the_writer_closes_is_told_its_end(
+def test_a_command_that_comes_in_while_the_writer_closes_is_told_its_end(
     database: Sqlite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with working(database) as writer:
@@ -281,7 +281,7 @@ def test_a_verb_that_comes_in_while_the_writer_closes_is_told_its_end(
         class ClosingFirst(deque[Any]):
             def append(self, pending: Any) -> None:
                 closer.start()
-                closer.join(0.1)  # It cannot end before this verb is queued.
+                closer.join(0.1)  # It cannot end before this command is queued.
                 super().append(pending)
 
         waiting = ClosingFirst()

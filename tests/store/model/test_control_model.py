@@ -1,6 +1,6 @@
 """Control against a small model: runs wait, have children, are held, rewound and cancelled, in any order.
 
-Each rule is one verb, or one move as a runner makes it; after each all tables are what the model says. On PostgreSQL
+Each rule is one command, or one move as a runner makes it; after each all tables are what the model says. On PostgreSQL
 each server has a store of its own; on SQLite one server writes, and the other is its leases.
 """
 
@@ -45,10 +45,10 @@ from service.store.rows.keys import Idempotency
 from service.store.rows.records import Claimed
 from service.store.subjects import Leases
 from tests.support.store.carrying import LATER, setting, transition
-from tests.support.store.control_graphs import GRAPHS, MODELS, WAYS
-from tests.support.store.control_model import Model, ModelRun
-from tests.support.store.control_tables import CHECKED_EVERY, CHECKS, expected, found, plain
-from tests.support.store.control_verbs import VERBS, patched
+from tests.support.store.control.commands import COMMANDS, patched
+from tests.support.store.control.graphs import GRAPHS, MODELS, WAYS
+from tests.support.store.control.model import Model, ModelRun
+from tests.support.store.control.tables import CHECKED_EVERY, CHECKS, expected, found, plain
 from tests.support.store.harness import BYTES_MAX, LEASE_S, Clock, clean, commit, rows_of, sql
 from tests.support.store.model import Handle
 from tests.support.store.rounds import run_until_each_has_succeeded
@@ -87,10 +87,10 @@ class Machine(RuleBasedStateMachine):
         [store] = self.stores
         return Leases(store._writer, Servers(store._writer, name, "", LEASE_S), FirstStates(), name, LEASE_S)
 
-    def wait(self, verb: Any) -> Any:
+    def wait(self, command: Any) -> Any:
         async def within() -> Any:
             async with asyncio.timeout(60):
-                return await (verb if asyncio.iscoroutine(verb) else asyncio.wrap_future(verb))
+                return await (command if asyncio.iscoroutine(command) else asyncio.wrap_future(command))
 
         return self.loop.run(within())
 
@@ -388,7 +388,7 @@ def test_control_agrees_with_a_model_on_sqlite(migrated: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
             yield Sqlite(Path(shutil.copy(migrated, folder)))
 
-    run_until_each_has_succeeded(partial(Machine, copied), VERBS, examples=6, steps=60)
+    run_until_each_has_succeeded(partial(Machine, copied), COMMANDS, examples=6, steps=60)
 
 
 def test_control_agrees_with_a_model_on_postgresql(server_database: Database) -> None:
@@ -397,4 +397,4 @@ def test_control_agrees_with_a_model_on_postgresql(server_database: Database) ->
         clean(server_database)
         yield server_database
 
-    run_until_each_has_succeeded(partial(Machine, emptied), VERBS, examples=4, steps=60)
+    run_until_each_has_succeeded(partial(Machine, emptied), COMMANDS, examples=4, steps=60)

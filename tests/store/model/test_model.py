@@ -53,20 +53,20 @@ from tests.support.store.model import Handle, ModelRun, ModelServers
 from tests.support.store.rounds import run_until_each_has_succeeded
 
 SERVERS = ("one", "two", "three")
-VERBS = {
+COMMANDS = {
     *("start", "start again", "conflict", "claim", "begin", "step", "end", "fail", "repeat", "release"),
     *("interrupt", "renew", "append", "lost", "chain", "chain lost", "repeat chain"),
 }
 WAYS = (*["step"] * 3, "end", "fail")
-OWNERS_VERBS = {"seize"}
-SHARERS_VERBS = {"join", "share", "share less"}
+OWNERS_COMMANDS = {"seize"}
+SHARERS_COMMANDS = {"join", "share", "share less"}
 
 Place = Callable[[], AbstractContextManager[Database]]
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One server's verbs."""
+    """One server's commands."""
 
     store: Store
     servers: Servers
@@ -102,10 +102,10 @@ class Machine(RuleBasedStateMachine):
         servers = Servers(store._writer, name, "", LEASE_S)
         return Server(store, servers, Leases(store._writer, servers, FirstStates(), name, LEASE_S))
 
-    def wait(self, verb: Any) -> Any:
+    def wait(self, command: Any) -> Any:
         async def within() -> Any:
             async with asyncio.timeout(60):
-                return await (verb if asyncio.iscoroutine(verb) else asyncio.wrap_future(verb))
+                return await (command if asyncio.iscoroutine(command) else asyncio.wrap_future(command))
 
         return self.loop.run(within())
 
@@ -387,7 +387,7 @@ def test_the_store_agrees_with_a_dict_on_sqlite(migrated: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
             yield Sqlite(Path(shutil.copy(migrated, folder)))
 
-    run_until_each_has_succeeded(partial(Machine, copied), VERBS | OWNERS_VERBS, examples=5, steps=50)
+    run_until_each_has_succeeded(partial(Machine, copied), COMMANDS | OWNERS_COMMANDS, examples=5, steps=50)
 
 
 def test_the_store_agrees_with_a_dict_on_postgresql(server_database: Database) -> None:
@@ -396,4 +396,4 @@ def test_the_store_agrees_with_a_dict_on_postgresql(server_database: Database) -
         clean(server_database)
         yield server_database
 
-    run_until_each_has_succeeded(partial(Machine, emptied), VERBS | SHARERS_VERBS, examples=4, steps=50)
+    run_until_each_has_succeeded(partial(Machine, emptied), COMMANDS | SHARERS_COMMANDS, examples=4, steps=50)

@@ -10,7 +10,7 @@ from service.core.state import State
 from service.store.database.protocol import Database
 from service.store.rows import first_states, states
 from service.store.rows.first_states import FirstStates
-from tests.support.store.control_verbs import patched
+from tests.support.store.control.commands import patched
 from tests.support.store.harness import BYTES_MAX, COUNTER, opened, start_of
 
 

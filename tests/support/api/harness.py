@@ -1,6 +1,6 @@
 """The application on a real socket over a real store, for the tests of this folder.
 
-There is no engine: a test drives a run by the store's own verbs, so that it says when a step is committed.
+There is no engine: a test drives a run by the store's own commands, so that it says when a step is committed.
 """
 
 from __future__ import annotations
@@ -128,9 +128,9 @@ class Server:
         given: dict[str, Any] = {"base_url": self.url, "timeout": 60, "trust_env": False, "verify": False, **options}
         return httpx.Client(**given)
 
-    def do(self, verb: Coroutine[Any, Any, T]) -> T:
-        """Await `verb` where the server's own code runs."""
-        return asyncio.run_coroutine_threadsafe(verb, self.loop).result(60)
+    def do(self, command: Coroutine[Any, Any, T]) -> T:
+        """Await `command` where the server's own code runs."""
+        return asyncio.run_coroutine_threadsafe(command, self.loop).result(60)
 
     def start(self, client: httpx.Client, graph: Any = COUNT, **state: Any) -> str:
         graph_id = client.post("/graph/create", json=graph).json()["graph_id"]

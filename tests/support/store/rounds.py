@@ -14,7 +14,7 @@ ROUNDS_MAX = 40
 
 
 def run_until_each_has_succeeded(
-    machine: Callable[[Counter[str]], RuleBasedStateMachine], verbs: set[str], *, examples: int, steps: int
+    machine: Callable[[Counter[str]], RuleBasedStateMachine], commands: set[str], *, examples: int, steps: int
 ) -> None:
     """Run the machine that counts in what it is given, `examples` times a round, up to `steps` rules each.
 
@@ -26,6 +26,6 @@ def run_until_each_has_succeeded(
     for number in range(ROUNDS_MAX):
         factory = lambda: machine(succeeded)  # noqa: E731  a function of its own each round, since the seed marks it
         run_state_machine_as_test(seed(number)(factory) if chosen.derandomize else factory, settings=chosen)  # type: ignore[arg-type]  # any factory will do
-        if (+succeeded).keys() >= verbs:
+        if (+succeeded).keys() >= commands:
             return
-    raise AssertionError(f"never succeeded: {verbs - (+succeeded).keys()}")
+    raise AssertionError(f"never succeeded: {commands - (+succeeded).keys()}")

@@ -26,8 +26,8 @@ async def servers(database: Database, count: int = 2) -> AsyncIterator[list[Stor
 
 
 @asynccontextmanager
-async def undecided(store: Store, verb: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[Any]]:
-    """`verb` has been done, in a transaction that stays open within."""
+async def undecided(store: Store, command: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[Any]]:
+    """`command` has been done, in a transaction that stays open within."""
     inside, gate = threading.Event(), threading.Event()
 
     def wait(_transaction: Any) -> None:
@@ -35,7 +35,7 @@ async def undecided(store: Store, verb: Coroutine[Any, Any, Any]) -> AsyncIterat
         assert gate.wait(60)
 
     with gathering(store):
-        task = asyncio.ensure_future(verb)
+        task = asyncio.ensure_future(command)
         await until_async(lambda: len(store._writer._waiting))
         held = store._writer.submit(wait)
     await until_async(inside.is_set)

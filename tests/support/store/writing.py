@@ -16,7 +16,7 @@ ADD = Statement(insert(graphs).values({column.name: bindparam(column.name) for c
 
 
 def add(name: str, size: int = 1) -> Any:
-    def verb(transaction: Transaction) -> str:
+    def command(transaction: Transaction) -> str:
         transaction.execute(
             ADD,
             id=name,
@@ -29,12 +29,12 @@ def add(name: str, size: int = 1) -> Any:
         transaction.topics.add(name)
         return name
 
-    return verb
+    return command
 
 
 def raising(transaction: Transaction) -> None:
-    add("of the verb that raises")(transaction)
-    raise KeyError("a fault of the verb")
+    add("of the command that raises")(transaction)
+    raise KeyError("a fault of the command")
 
 
 def held(database: Sqlite) -> list[str]:

@@ -19,7 +19,7 @@ from service.store.database.transaction import Transaction
 from service.store.database.writer import LOSSES_MAX
 from tests.support.store.breaking import Breaking, committed_and_cut_off, committed_but_failed, cut_off_before
 from tests.support.store.carrying import NAP, begun, events_of, parked, queue, single, status_of
-from tests.support.store.control_verbs import patched, paused, queued, running, waiting
+from tests.support.store.control.commands import patched, paused, queued, running, waiting
 from tests.support.store.harness import (
     COUNTER,
     Clock,

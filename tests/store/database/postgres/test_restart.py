@@ -89,7 +89,7 @@ async def test_a_reader_that_is_cut_off_in_the_middle_is_unavailable(server: Ser
             assert await snapshot.one(text("SELECT 1")) == (1,)
 
 
-async def test_no_transaction_stays_open_when_verbs_have_been_done(server: Server) -> None:
+async def test_no_transaction_stays_open_when_commands_have_been_done(server: Server) -> None:
     database = database_at(server.url)
     async with opened(database) as store:
         await start(store, "resting")

@@ -73,7 +73,7 @@ async def waiting(database: Database, count: int = 1) -> list[int]:
 
 
 async def end(database: Database, how: str) -> None:
-    """End the one wait that there is, as an administrator may; return when its verb waits again."""
+    """End the one wait that there is, as an administrator may; return when its command waits again."""
     [pid] = await waiting(database)
     with psycopg.connect(database.conninfo, autocommit=True) as session:  # type: ignore[attr-defined]  # of Postgres
         before = session.execute("SELECT pg_current_wal_lsn()").fetchone()
@@ -91,7 +91,7 @@ async def a_run(store: Store) -> None:
     await start(store, "r", APPROVAL)
 
 
-VERBS: dict[str, tuple[Callable[[Store], Awaitable[Any]], Callable[[Store], Awaitable[Any]]]] = {
+COMMANDS: dict[str, tuple[Callable[[Store], Awaitable[Any]], Callable[[Store], Awaitable[Any]]]] = {
     "start": (a_graph, lambda store: store.runs.start(start_of("r"), within_s=600)),
     "start with a key": (a_graph, lambda store: store.runs.start(start_of("r"), key_of("k"))),
     "signal": (a_run, lambda store: store.signals.send("r", "ok", "1")),
@@ -101,11 +101,11 @@ VERBS: dict[str, tuple[Callable[[Store], Awaitable[Any]], Callable[[Store], Awai
 
 
 @pytest.mark.parametrize("how", ["pg_cancel_backend", "pg_terminate_backend"])
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("command", COMMANDS)
 async def test_what_has_not_reached_the_standby_is_not_acknowledged(
-    primary: Server, database: Database, verb: str, how: str
+    primary: Server, database: Database, command: str, how: str
 ) -> None:
-    prepare, do = VERBS[verb]
+    prepare, do = COMMANDS[command]
 
     async with opened(database) as store:
         await prepare(store)
@@ -115,10 +115,10 @@ async def test_what_has_not_reached_the_standby_is_not_acknowledged(
                 await end(database, how)
                 assert not asked.done()
         assert await asked == {"start": ("r", True), "start with a key": ("r", True), "signal": True}.get(
-            verb, "paused" if verb == "pause" else None
+            command, "paused" if command == "pause" else None
         )
     assert ask(database, "SELECT count(*) FROM runs") == [(1,)]
-    assert ask(database, "SELECT count(*) FROM signals") == [(int(verb == "signal"),)]
+    assert ask(database, "SELECT count(*) FROM signals") == [(int(command == "signal"),)]
 
 
 AGAIN: dict[str, tuple[Callable[[Store], Awaitable[Any]], Callable[[Store], Awaitable[Any]], Any]] = {
@@ -138,12 +138,12 @@ AGAIN: dict[str, tuple[Callable[[Store], Awaitable[Any]], Callable[[Store], Awai
 }
 
 
-@pytest.mark.parametrize("verb", AGAIN)
+@pytest.mark.parametrize("command", AGAIN)
 async def test_a_call_that_only_finds_what_it_asks_for_waits_as_well(
-    primary: Server, database: Database, verb: str
+    primary: Server, database: Database, command: str
 ) -> None:
     """It may be there because another server's wait was ended, and may be lost with the primary."""
-    prepare, do, is_right = AGAIN[verb]
+    prepare, do, is_right = AGAIN[command]
 
     async with opened(database) as one, opened(database, server_id="two") as two:
         await prepare(one)
@@ -172,7 +172,7 @@ async def test_a_wait_that_is_ended_again_and_again_is_no_acknowledgement(primar
         await store.graphs.add(COUNTER)
         async with no_standby(primary):
             asked = asyncio.ensure_future(store.runs.start(start_of("r")))
-            for _ in range(7):  # More often than a verb is replayed at once.
+            for _ in range(7):  # More often than a command is replayed at once.
                 await end(database, "pg_cancel_backend")
                 assert not asked.done()
         assert await asked == ("r", True)

@@ -10,8 +10,8 @@ from typing import Any
 from service.core.transitions import Status
 from service.store.database.clock import from_database
 from tests.support.profile import repeat
-from tests.support.store.control_graphs import GRAPHS
-from tests.support.store.control_model import Model, ModelRun
+from tests.support.store.control.graphs import GRAPHS
+from tests.support.store.control.model import Model, ModelRun
 from tests.support.store.harness import rows_of
 
 Tables = dict[str, dict[Any, Any]]

@@ -11,7 +11,7 @@ from typing import Any
 
 from service.core.run import WaitKind
 from service.core.transitions import LEGAL, OVER, Status
-from tests.support.store.control_graphs import Graph, Node, State
+from tests.support.store.control.graphs import Graph, Node, State
 from tests.support.store.harness import LEASE_S
 
 
@@ -92,7 +92,7 @@ class ModelRun:
 
 
 class Model:
-    """All runs, and what each verb makes of them."""
+    """All runs, and what each command makes of them."""
 
     def __init__(self, graphs: dict[str, Graph], starts_max: int, child_id: Callable[..., str]) -> None:
         self.graphs = graphs
@@ -293,7 +293,7 @@ class Model:
         run.say("run_failed")
         return "fail"
 
-    # Verbs of a person. Each tells whether the run's status allows it.
+    # Commands of a person. Each tells whether the run's status allows it.
 
     def send(self, run: ModelRun, name: str, payload: Any) -> bool:
         if run.status in (Status.COMPLETED, Status.CANCELLED):

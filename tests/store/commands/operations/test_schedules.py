@@ -198,9 +198,9 @@ async def test_a_deleted_schedule_starts_nothing_and_its_runs_stay(database: Dat
         await store.schedules.delete("s0")
         await look(store)
         assert ticks(database) == [minute(1)]
-        for verb in (store.schedules.delete, store.schedules.pause, store.schedules.resume, store.schedules.get):
+        for command in (store.schedules.delete, store.schedules.pause, store.schedules.resume, store.schedules.get):
             with pytest.raises(NotFound):
-                await verb("s0")
+                await command("s0")
         with pytest.raises(NotFound):
             await store.schedules.trigger("s0", "r")
 

@@ -12,7 +12,7 @@ from service.store.commands.servers import FORGET_S
 from service.store.database.protocol import Database
 from service.store.rows.records import Lease
 from tests.support.store.carrying import LEAF, NAP, begun, fan, parked, queue, single
-from tests.support.store.control_verbs import FIRST
+from tests.support.store.control.commands import FIRST
 from tests.support.store.harness import (
     LEASE_S,
     Clock,

@@ -8,7 +8,7 @@ from typing import Any
 
 from service.store import Store
 from tests.support.store.carrying import LATER
-from tests.support.store.control_verbs import CONTROL_VERBS
+from tests.support.store.control.commands import CONTROL_COMMANDS
 from tests.support.store.harness import (
     COUNTER,
     commit,
@@ -26,7 +26,7 @@ from tests.support.store.harness import (
 Given = Any
 
 
-Verb = Callable[[Store, Given], Awaitable[Any]]
+Command = Callable[[Store, Given], Awaitable[Any]]
 
 
 async def nothing(_store: Store) -> Given:
@@ -94,7 +94,7 @@ async def renew(store: Store, given: Given) -> Any:
     return await asyncio.wrap_future(store.leases.renew([given[0].lease]))
 
 
-VERBS: dict[str, tuple[Callable[[Store], Awaitable[Given]], Verb]] = {
+COMMANDS: dict[str, tuple[Callable[[Store], Awaitable[Given]], Command]] = {
     "add": (nothing, lambda store, _: store.graphs.add(COUNTER)),
     "start": (a_graph, lambda store, _: store.runs.start(start_of("r", tags={"a": "b"}))),
     "start with a key": (a_graph, lambda store, _: store.runs.start(start_of("r", tags={"a": "b"}), key_of("k"))),
@@ -115,5 +115,5 @@ VERBS: dict[str, tuple[Callable[[Store], Awaitable[Given]], Verb]] = {
     "join": (a_graph, lambda store, _: store.servers.join()),
     "share": (a_graph, lambda store, _: store.servers.share(10, 3)),
     "seize": (a_claim, lambda store, _: store.leases.seize()),
-    **CONTROL_VERBS,
+    **CONTROL_COMMANDS,
 }

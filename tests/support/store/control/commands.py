@@ -28,7 +28,7 @@ from tests.support.store.carrying import (
 )
 from tests.support.store.harness import BYTES_MAX, commit, key_of
 
-VERBS = {
+COMMANDS = {
     *("start", "claim", "wake", "take over", "release", "interrupt", "begin", "renew", "late commit", "repeat"),
     *("step", "park", "wake up", "consume", "time out", "hold", "retry", "error edge", "fail"),
     *("start children", "start some children", "join", "fail for a child"),
@@ -168,7 +168,7 @@ async def committed(store: Store, ready: Ready) -> Any:
     return await commit(store, ready.lease, ready.made, at=LATER)
 
 
-CONTROL_VERBS: dict[str, tuple[Prepare, Do]] = {
+CONTROL_COMMANDS: dict[str, tuple[Prepare, Do]] = {
     "send": (queued, lambda store, _: store.signals.send("r", "ok", '{"by":1}')),
     "send with a key": (queued, lambda store, _: store.signals.send("r", "ok", "1", key_of("k"))),
     "send to one that waits": (waiting, lambda store, _: store.signals.send("r", "ok", "1")),

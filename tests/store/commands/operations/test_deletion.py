@@ -76,7 +76,7 @@ async def test_a_run_is_out_of_sight_from_the_mark_on(database: Database, tmp_pa
         for view in VIEWS[database.dialect]:
             assert ask(database, f"SELECT * FROM {view}") == [], view
         assert await store.runs.newest(RunFilter(), 10) == []
-        for verb in (
+        for command in (
             store.runs.get("r"),
             store.runs.whole("r", 0, 10),
             store.runs.listed("r"),
@@ -92,7 +92,7 @@ async def test_a_run_is_out_of_sight_from_the_mark_on(database: Database, tmp_pa
             store.deletions.mark("r"),
         ):
             with pytest.raises(NotFound):
-                await verb
+                await command
     async with opened(database, server_id="two") as store:  # Another server goes on.
         await finish(store, tmp_path)
     assert rows(database) == 0
