@@ -8,8 +8,10 @@ from typing import Any
 from service.core import codec
 from service.core.graph import Comparison, Edge, Op
 from service.core.routing.conditions import decide
+from service.core.routing.wording import condition_text
 from service.core.state import State
 from service.core.syntax.patch import merged
+from service.core.validation import read_graph
 from tests.support.page.browser import Watch
 from tests.support.system.process import Server
 
@@ -26,6 +28,24 @@ ASK = """async (source) => {
     return [evaluate(condition, state), found && text(found.patch)];
   });
 }"""
+
+
+WORDS = """async (source) => {
+  const lib = (name) => import(new URL(`ui/lib/${name}.js`, document.baseURI));
+  const [{ parse }, { conditionText }] = await Promise.all(['json', 'conditions'].map(lib));
+  return parse(source).map((condition) => conditionText(condition));
+}"""
+CONDITIONS: list[dict[str, Any]] = [
+    {"key": "n", "op": "<", "value": 5},
+    {"key": "a.b", "op": "!=", "value_from": "/c/0"},
+    {"key": "t", "op": "==", "value": "x" * 30},
+    {"key": "t", "op": "in", "value": ["a", "ü"]},
+    {"key": "t", "op": "is_type", "value": "array"},
+    {"key": "t", "op": "exists", "value": False},
+    {"key": "t", "op": "exists"},
+    {"not": {"key": "n", "op": ">=", "value": 1.0}},
+    {"all": [{"key": "n", "op": "<=", "value": None}, {"any": [{"key": "m", "op": "contains", "value": 2**60}]}]},
+]
 
 
 def is_true(op: str, state: dict[str, Any]) -> bool:
@@ -45,3 +65,11 @@ def test_the_page_evaluates_and_solves_as_the_engine_does(server: Server, watch:
             assert is_true(op, merged(state, codec.loads(patch))), (op, state, patch)
     solved = sum(patch is not None for _, patch in answers)
     assert solved > len(cases) / 2
+
+
+def test_the_page_has_the_words_of_the_flowchart(server: Server, watch: Watch) -> None:
+    watch.page.goto(f"{server.url}/ui/graphs")
+    edges = [{"to": "a", "condition": condition} for condition in CONDITIONS]
+    graph = read_graph({"start_node": "a", "nodes": {"a": {"sleep": 1}}, "edges": {"a": edges}}, {})
+    words = [condition_text(edge.condition) for edge in graph.edges["a"] if edge.condition is not None]
+    assert watch.page.evaluate(WORDS, codec.encode(CONDITIONS)) == words

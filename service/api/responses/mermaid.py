@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from service.core import codec
 from service.core.graph import Edge, Graph, GraphNode, Node, SignalNode, SleepNode, ToolNode, Until
+from service.core.routing.wording import condition_text
 
 LABEL_CHARS_MAX = 200
 _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _.,-")
@@ -17,28 +17,33 @@ _END = "finish"
 
 
 def flowchart(graph: Graph) -> str:
-    """Return the text of a flowchart: a shape for each kind of node, and each edge with its condition."""
+    """Return the text of a flowchart: a shape for each kind of node, and each edge with its condition in words."""
     ids = {name: f"n{number}" for number, name in enumerate(graph.nodes)}
     lines = ["flowchart TD", f"    begin(( )) --> {ids[graph.start_node]}"]
     for name, node in graph.nodes.items():
         opening, closing = _SHAPES[type(node)]
         lines.append(f'    {ids[name]}{opening}"{_label(f"{name}: {_kind(node)}")}"{closing}')
-    edges = [(ids[name], edge) for name, edges in graph.edges.items() for edge in edges]
-    if any(edge.to is None for _, edge in edges):
+    if any(edge.to is None for edges in graph.edges.values() for edge in edges):
         lines.append(f"    {_END}((( )))")
-    lines += [_arrow(source, edge, _END if edge.to is None else ids[edge.to]) for source, edge in edges]
+    for name, edges in graph.edges.items():
+        has_choice = len([edge for edge in edges if edge.on_error is None]) > 1
+        for edge in edges:
+            target = _END if edge.to is None else ids[edge.to]
+            lines.append(f"    {ids[name]} {_arrow(edge, has_choice=has_choice)}{target}")
     return "\n".join(lines) + "\n"
 
 
-def _arrow(source: str, edge: Edge, target: str) -> str:
+def _arrow(edge: Edge, *, has_choice: bool) -> str:
+    """Return the arrow of an edge with its label. `has_choice`: its node has other ordinary edges."""
     texts = []
     if edge.on_error is not None:
         texts.append("on error" if edge.on_error is True else f"on {', '.join(edge.on_error)}")
     if edge.condition is not None:
-        texts.append(codec.encode(edge.condition.document()))
-    line = "-.->" if edge.on_error is not None else "-->"
+        texts.append(condition_text(edge.condition))
+    elif edge.on_error is None and has_choice:
+        texts.append("otherwise")
     label = f'|"{_label(": ".join(texts))}"| ' if texts else ""
-    return f"    {source} {line} {label}{target}"
+    return f"{'-->' if edge.on_error is None else '-.->'} {label}"
 
 
 def _kind(node: Node) -> str:

@@ -19,7 +19,7 @@ const comparisons = (condition) => (condition ? (partsOf(condition)?.flatMap(com
 export const pathsOf = (condition) => comparisons(condition).flatMap(({ key, value_from }) => (value_from === undefined ? [key] : [key, value_from]));
 
 const brief = (value) => (value === MISSING ? "missing" : cut(text(value), 20));
-const opText = (op) => ({ "!=": "≠", ">=": "≥", "<=": "≤", "==": "=", not_in: "not in", is_type: "is a" })[op] ?? op;
+const opText = (op) => ({ "!=": "≠", ">=": "≥", "<=": "≤", "==": "=", not_in: "not in", is_type: "is" })[op] ?? op;
 
 export function conditionText(condition, isInner) {
 	if (!condition) return "otherwise";

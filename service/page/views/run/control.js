@@ -17,13 +17,13 @@ function SignalDialog({ model, waitsFor, onClose }) {
 		<p class="hint">The run's next node that waits for ${name} takes it. It waits in the mailbox until then.</p>${fault}<//>`;
 }
 
-function ResumeDialog({ model, action, onClose }) {
+function ResumeDialog({ model, word, onClose }) {
 	const { step } = model.run.value;
 	const { data: state, error } = useLoad(() => model.stateAt(step), [step]);
 	const [limit, setLimit] = useState("");
 	const { patch, isBad, editor, refuse, fault } = usePatch(state);
 	const resume = () => send(model, "resume", { ...patch, ...(limit && { max_steps: Number(limit) }) }, onClose, refuse);
-	return html`<${Dialog} wide title=${`${action} with changes`} onClose=${onClose} footer=${html`<button class="primary" disabled=${isBad} onClick=${resume}>${action}</button>`}>${editor}
+	return html`<${Dialog} wide title=${`${word} with changes`} onClose=${onClose} footer=${html`<button class="primary" disabled=${isBad} onClick=${resume}>${word}</button>`}>${editor}
 		<label class="inline">New limit of steps <input type="number" min="1" value=${limit} placeholder="as it is" onInput=${({ target }) => setLimit(target.value)} /></label><${Fault} error=${error} />${fault}<//>`;
 }
 
@@ -36,15 +36,15 @@ export function Headline({ model, onFork, onStartLike }) {
 	const open = (name) => () => setDialog(name);
 	const close = open(null);
 	const rests = ["paused", "failed"].includes(status);
-	const action = status === "failed" ? "Retry" : "Resume";
+	const word = status === "failed" ? "Retry" : "Resume";
 	const waitsFor = why.waiting_for?.kind === "signal" && status === "waiting" ? why.waiting_for.name : undefined;
 	const attempts = why.attempts.filter(({ error }) => error);
 	const button = (isThere, text, act, kind) => isThere && html`<button class=${kind} onClick=${act}>${text}</button>`;
 	return html`<section class=${`headline h-${status}`} aria-label="Why the run is where it is"><p class="because" dir="auto">${localised(why.because)}</p>
 		${/^https?:/.test(why.worker?.dashboard ?? "") && html`<p class="hint"><a href=${why.worker.dashboard} rel="noreferrer">Cluster dashboard</a></p>`}
-		<div class="actions">${button(waitsFor !== undefined, `Send ${waitsFor}…`, open("signal"), "primary")}${button(rests, action, () => send(model, "resume"), "primary")}${button(rests, `${action} with changes…`, open("resume"))}
+		<div class="actions">${button(waitsFor !== undefined, `Send ${waitsFor}…`, open("signal"), "primary")}${button(rests, word, () => send(model, "resume"), "primary")}${button(rests, `${word} with changes…`, open("resume"))}
 			${button(!rests && !isOver(status), "Pause", () => send(model, "pause"))}${button(waitsFor === undefined && signalsOf(definition).length > 0 && !["completed", "cancelled"].includes(status), "Signal…", open("signal"))}
 			${button(true, "Fork…", onFork)}${button(isOver(status), "Start like this…", onStartLike)}${button(!isOver(status), "Cancel…", open("cancel"), "danger-quiet")}</div>
 		${attempts.length > 0 && html`<details class="attempts"><summary>${plural(attempts.length, "failed attempt")}</summary><ol>${attempts.slice(-10).map(({ attempt, error, finished_at }) => html`<li key=${attempt} value=${attempt}><b>${error.type}</b> <bdi>${error.message}</bdi> <span class="hint">${localised(finished_at)}</span></li>`)}</ol></details>`}
-		${dialog === "signal" && html`<${SignalDialog} model=${model} waitsFor=${waitsFor} onClose=${close} />`}${dialog === "resume" && html`<${ResumeDialog} model=${model} action=${action} onClose=${close} />`}${dialog === "cancel" && html`<${CancelDialog} model=${model} onClose=${close} />`}</section>`;
+		${dialog === "signal" && html`<${SignalDialog} model=${model} waitsFor=${waitsFor} onClose=${close} />`}${dialog === "resume" && html`<${ResumeDialog} model=${model} word=${word} onClose=${close} />`}${dialog === "cancel" && html`<${CancelDialog} model=${model} onClose=${close} />`}</section>`;
 }
