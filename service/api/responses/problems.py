@@ -118,10 +118,15 @@ def _unavailable(error: Unavailable) -> Response:
 
 
 async def _refuse(connection: HTTPConnection, error: Any) -> Response:
-    headers = dict(error.headers or {})
-    if error.status_code == 405 and (methods := _methods_at(connection)):
-        headers["Allow"] = ", ".join(sorted(methods))
-    return problem(error.status_code, error.detail, headers=headers)
+    headers, detail = dict(error.headers or {}), error.detail
+    if error.status_code == 405:
+        if methods := _methods_at(connection):
+            headers["Allow"] = ", ".join(sorted(methods))
+        if allowed := headers.get("Allow"):
+            method, path = connection.scope["method"], connection.scope["path"]
+            asked = "GET" if method == "HEAD" else method  # The headers of both are the same.
+            detail = f"{asked:.20} is not a method of {path!r:.300}; use {allowed.replace(', ', ' or ')}"
+    return problem(error.status_code, detail, headers=headers)
 
 
 def _methods_at(connection: HTTPConnection) -> set[str]:

@@ -293,7 +293,10 @@ def test_a_bad_request_is_a_problem_and_changes_nothing(
     assert problem["status"] == bad.status
     assert ("errors" in problem) == (bad.status == 422)
     if bad.status == 405:
-        assert answer.headers["allow"]
+        allowed = answer.headers["allow"].split(", ")
+        assert (
+            problem["detail"] == f"{answer.request.method} is not a method of {bad.path!r}; use {' or '.join(allowed)}"
+        )
     if bad.pointer is not None:
         assert problem["errors"][0]["pointer"].startswith(bad.pointer)
         assert problem["errors"][0]["message"]
