@@ -22,7 +22,8 @@ from service.core.validation import read_graph
 from service.engine.cluster.settings import ClusterSettings, check_installed
 from service.engine.engine import Engine, EngineSettings
 from service.engine.guard import forks
-from service.engine.guard.process_limits import ProcessCheck, survive_timers
+from service.engine.guard.process_limits import ProcessCheck
+from service.engine.guard.signals import survive_signals
 from service.engine.guard.watchdog import Watchdog, end_process, report_trouble
 from service.process import default_active_bytes_max
 from service.settings import LOCAL_CLUSTER, Settings
@@ -83,7 +84,7 @@ async def serving(
     ownership = owned or database.own(address)
     watchdog = Watchdog(end_process if is_own_process else report_trouble)
     if is_own_process:
-        survive_timers()
+        survive_signals()
         watchdog.add(
             "a tool has lowered a limit of the process or changed its user, which cannot be put back", ProcessCheck()
         )

@@ -5,6 +5,7 @@ interpreter     restores settings of the interpreter that a tool has changed
 own_context     gives each async tool its own context variables
 forks           keeps child processes that a tool forks from acting as a second server
 descriptors     finds the file descriptors of the server
+signals         ignores signals that would end the server
 lifeline        ends processes that belong to a server together with the server
 block_detector  reports an async tool that blocks the loop of the async tools
 watchdog        ends a server that can no longer work

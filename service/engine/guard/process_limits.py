@@ -1,11 +1,9 @@
-"""Put back the limits and the user of the process that a tool has changed, and survive the signals of timers."""
+"""Put back the limits and the user of the process that a tool has changed."""
 
 from __future__ import annotations
 
 import os
 import resource
-import signal
-import threading
 
 _LIMITS = (
     resource.RLIMIT_AS,
@@ -15,8 +13,6 @@ _LIMITS = (
     resource.RLIMIT_NOFILE,
     resource.RLIMIT_STACK,
 )
-_SIGNALS = (signal.SIGALRM, signal.SIGVTALRM)
-"""Signals of timers that end a process by default. Profilers in C use SIGPROF, and Python cannot see their handler."""
 
 _get, _set, _Error = resource.getrlimit, resource.setrlimit, (OSError, ValueError)
 _user, _group, _become, _join = os.geteuid, os.getegid, os.seteuid, os.setegid
@@ -62,15 +58,3 @@ def _put_back(limit: int, before: tuple[int, int]) -> bool:
         except _Error:
             return False
     return True
-
-
-def survive_timers() -> None:
-    """Ignore the signals of timers for which nobody has set a handler. Only the main thread can do this.
-
-    A program that this process starts does not inherit a handler, while it would inherit that a signal is ignored.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return
-    for number in _SIGNALS:
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, lambda _number, _frame: None)

@@ -52,12 +52,21 @@ def closes(metadata: dict[str, Any], context: Any) -> None:
 
 
 @tool
-def sets_limits_and_an_alarm() -> None:
+def sets_limits_and_timers() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     resource.setrlimit(resource.RLIMIT_NOFILE, (5, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     if os.geteuid() == 0:
         os.seteuid(65534)
-    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+        signal.setitimer(timer, 0.01, 0.01)
+
+
+@tool
+def sends_itself_signals(metadata: dict[str, Any]) -> None:
+    for number in metadata["signals"]:
+        os.kill(os.getpid(), number)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (1, hard))
 
 
 @tool

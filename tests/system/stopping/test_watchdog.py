@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -17,6 +18,14 @@ from tests.support.system.process import DEADLINE_S, Server, running, serving, u
 TOOLS = CHECKOUT / "tests/support/system/breaking.py"
 QUICK = "import sys; from service.engine.guard import watchdog; watchdog.LOOK_S = 0.1; watchdog.LOOKS_MAX = 20"
 """Two seconds in place of half a minute."""
+
+
+USELESS = (
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGXCPU),
+    *(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGIO, signal.SIGRTMIN + 3, signal.SIGRTMAX),
+)
+LOGGED = ("SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGXCPU", f"signal {signal.SIGRTMIN + 3}")
+"""Python ignores SIGPIPE and SIGXFSZ itself."""
 
 
 def quick(folder: Path, *arguments: str) -> Server:
@@ -58,10 +67,15 @@ def test_a_server_that_cannot_work_any_more_ends_and_the_next_one_goes_on(
         assert server.follow(server.run(after))["state"] == {"ok": True}
 
 
-def test_a_server_goes_on_after_a_tool_has_set_limits_and_an_alarm(tmp_path: Path) -> None:
+def test_a_server_goes_on_after_a_tool_has_set_limits_and_timers_and_sent_it_signals(tmp_path: Path) -> None:
     server = quick(tmp_path, "serve", "--port", "0")
     with running(server):
-        breaking, after = (server.create(node(tool)) for tool in ("sets_limits_and_an_alarm", "noop"))
+        signalling = node("sends_itself_signals", signals=USELESS * 2)
+        assert server.follow(server.run(server.create(signalling)))["status"] == "completed"
+        signalling["nodes"]["a"]["isolate"] = True
+        assert "SIGUSR1" in server.follow(server.run(server.create(signalling)))["error"]["message"]
+
+        breaking, after = (server.create(node(tool)) for tool in ("sets_limits_and_timers", "noop"))
         server.run(breaking)
 
         def is_over() -> bool:
@@ -75,6 +89,8 @@ def test_a_server_goes_on_after_a_tool_has_set_limits_and_an_alarm(tmp_path: Pat
             return False
 
         until(is_over)
+        until(lambda: all(f"sent {name}, perhaps" in server.said for name in LOGGED))
+        assert server.said.count("sent SIGUSR1") == 1
         assert server.process.poll() is None
 
 

@@ -1,0 +1,89 @@
+"""Keep signals that a server has no use for from ending it.
+
+The default action of most signals ends the process. A tool in the server's own process can send them to it, for example
+by a timer or with `os.kill`. The server ignores them, except these:
+
+- SIGINT, SIGTERM, SIGQUIT and SIGKILL are sent to end a process.
+- SIGSEGV, SIGABRT and their like report a fault after which the process cannot go on.
+- SIGHUP reports that the controlling terminal is closed. It is ignored if there is no such terminal.
+
+A signal for which a handler exists keeps it, also a handler that is written in C, as profilers have.
+"""
+
+from __future__ import annotations
+
+import _thread
+import ctypes
+import logging
+import os
+import signal
+import threading
+from types import FrameType
+
+logger = logging.getLogger(__name__)
+
+_ENDING = {"SIGINT", "SIGKILL", "SIGQUIT", "SIGTERM"}
+_FAULTS = {"SIGABRT", "SIGBUS", "SIGEMT", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP"}
+_HARMLESS = {"SIGCHLD", "SIGCONT", "SIGINFO", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGWINCH"}
+"""Signals whose default action does not end the process."""
+
+_seen: set[int] = set()
+"""The signals that have been logged."""
+_start_thread, _anything = _thread.start_new_thread, BaseException
+
+
+def survive_signals() -> None:
+    """Ignore signals that would end the process. Only the main thread can do this.
+
+    A program that this process starts does not inherit a handler, while it would inherit that a signal is ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in _useless():
+        if _has_default_action(number):
+            signal.signal(number, _ignore)
+            signal.siginterrupt(number, False)  # A call that a tool has made in C must not fail with EINTR.
+
+
+def name_of(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # Only the first and the last real-time signal have a name.
+        return f"signal {number}"
+
+
+def _useless() -> list[int]:
+    kept = _ENDING | _FAULTS | _HARMLESS
+    if _has_terminal():
+        kept.add("SIGHUP")
+    return [number for number in signal.valid_signals() if name_of(number) not in kept]
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
+def _has_default_action(number: int) -> bool:
+    """Return whether nobody handles or ignores a signal; `signal.getsignal` does not know of handlers set in C."""
+    find = ctypes.pythonapi.PyOS_getsig
+    find.restype = ctypes.c_void_p
+    return find(number) is None  # SIG_DFL is the null pointer.
+
+
+def _ignore(number: int, _frame: FrameType | None) -> None:
+    if number in _seen:
+        return
+    _seen.add(number)
+    try:
+        # This may have interrupted a write to the log.
+        _start_thread(_report, (number,))
+    except _anything:
+        return  # No thread can be started. The handler must not raise, since it interrupts any code.
+
+
+def _report(number: int) -> None:
+    logger.warning("this process was sent %s, perhaps by a tool, and ignores it from now on", name_of(number))
