@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from service.core.errors import StartRefused
 from service.store.database.notifier import NoNotifier, OnNotified
 from service.store.database.sqlite.checkpoints import Checkpoints, end_if_fatal
+from service.store.database.sqlite.content_mark import ContentMark
 from service.store.database.sqlite.file_lock import FileLock, canonical, owner_of
 from service.store.database.sqlite.file_watch import FileLost, FileWatch
 
@@ -49,6 +50,7 @@ class Sqlite:
     errors: tuple[type[Exception], ...] = (sqlite3.Error,)
     bugs: tuple[type[Exception], ...] = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
     _watch: FileWatch = field(default_factory=FileWatch, init=False, repr=False, compare=False)
+    _mark: ContentMark = field(default_factory=ContentMark, init=False, repr=False, compare=False)
     _checkpoints: Checkpoints = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -110,6 +112,8 @@ class Sqlite:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("SELECT 1 FROM sqlite_master").fetchone()  # The log and its index exist from now on.
             self._watch.open(self.file)
+            if not self._mark.begin(connection):
+                self._watch.lose_content()
             self._checkpoints.begin(connection)
         except sqlite3.Error:
             connection.close()
@@ -128,12 +132,15 @@ class Sqlite:
         if self._watch.lost:
             raise FileLost(self._watch.lost)
         connection.execute("BEGIN IMMEDIATE")
+        if not (self._watch.has_just_looked() or self._mark.is_there(connection)):
+            self._watch.lose_content()
         (now,) = connection.execute("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')").fetchone()
         return str(now)
 
     def commit(self, connection: sqlite3.Connection, cursor: Any, inserts: Sequence[tuple[str, Sequence[Any]]]) -> bool:
         for insert in inserts:
             cursor.execute(*insert)
+        self._mark.change_if_due(connection)
         connection.execute("COMMIT")
         if self._watch.has_just_looked():
             return False

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from struct import Struct
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from service.store.database.sqlite.file_lock import is_locked_by_another, lock_bytes, unlock_bytes
 
@@ -89,7 +89,7 @@ class FileWatch:
         self._fresh_until = float("-inf")
         """Until when the last check counts."""
         self._is_changed = False
-        """Whether a program other than SQLite has written to the files."""
+        """Whether another program has changed what is in the files, other than by an ordinary commit."""
 
     @property
     def log(self) -> Path:
@@ -168,6 +168,10 @@ class FileWatch:
         self._fresh_until = time.monotonic() + FRESH_S
         return index
 
+    def lose_content(self) -> NoReturn:
+        """Raise FileLost, because another program has put other content into the database."""
+        self._change(f"{self._paths[0]} was given the content of another database")
+
     def has_whole_log(self) -> bool:
         """Whether the open log is what the writer has written, and nobody has put another log in its place."""
         if self._files is None or self._is_changed or not self._has_log_of(self.index()):
@@ -239,8 +243,8 @@ class FileWatch:
             return True
         return self.index().salts != index.salts  # The log has just restarted.
 
-    def _change(self, what: str) -> None:
-        """Raise FileLost, because another program than SQLite has written to the files."""
+    def _change(self, what: str) -> NoReturn:
+        """Raise FileLost, because another program has changed what is in the files."""
         self._is_changed = True
         self._lose(what)
         raise FileLost(self.lost)

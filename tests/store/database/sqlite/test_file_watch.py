@@ -19,7 +19,7 @@ import pytest
 
 from service.core.errors import Unavailable
 from service.store import Store
-from service.store.database.sqlite import file_watch
+from service.store.database.sqlite import content_mark, file_watch
 from service.store.database.sqlite.connections import Sqlite
 from tests.support.store.harness import COUNTER, ask, opened, start, start_of, until
 
@@ -29,6 +29,7 @@ LOG, INDEX = "-wal", "-shm"
 @pytest.fixture(autouse=True)
 def _each_commit_is_looked_after(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_watch, "FRESH_S", -1.0)
+    monkeypatch.setattr(content_mark, "CHANGE_S", 0.0)
 
 
 @pytest.fixture
@@ -62,6 +63,24 @@ def overwrite(file: Path) -> None:
     file.write_bytes(elsewhere(file).read_bytes())
 
 
+def restore(file: Path) -> None:
+    """By another database, as `.restore` of the `sqlite3` program does it: in a transaction of SQLite's."""
+    with closing(sqlite3.connect(elsewhere(file))) as other, closing(sqlite3.connect(file)) as restored:
+        other.execute("CREATE TABLE other (value)")
+        other.backup(restored)
+
+
+def back_up(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as original, closing(sqlite3.connect(beside(file, "-copy"))) as copy:
+        original.backup(copy)
+
+
+def restore_copy(file: Path) -> None:
+    """By a copy of the same database that was made before the last commit."""
+    with closing(sqlite3.connect(beside(file, "-copy"))) as copy, closing(sqlite3.connect(file)) as restored:
+        copy.backup(restored)
+
+
 def put_link_in_place(file: Path) -> None:
     """By a link to it, upon which a restart looks for the log beside the file that the link leads to."""
     file.rename(elsewhere(file))
@@ -82,6 +101,8 @@ LOSSES: dict[str, Callable[[Path], object]] = {
     "file cut": lambda file: os.truncate(file, 0),
     "file cut in part": lambda file: os.truncate(file, 8192),
     "file overwritten": overwrite,
+    "file restored": restore,
+    "file restored from a copy": restore_copy,
     "log removed": lambda file: beside(file, LOG).unlink(),
     "log moved": lambda file: beside(file, LOG).rename(elsewhere(file)),
     "log replaced": lambda file: replace(beside(file, LOG)),
@@ -103,6 +124,7 @@ async def test_nothing_is_acknowledged_once_a_file_is_lost(
     database = Sqlite(Path(shutil.copy(migrated, tmp_path / "data" / "rungraph.db")))
 
     async def lose(store: Store) -> None:
+        back_up(database.file)
         await start(store, "before")
         LOSSES[loss](database.file)
         # Of a batch as well as alone.
@@ -143,6 +165,24 @@ async def test_what_was_acknowledged_is_in_the_file_that_is_left(loss: str, data
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
+WRITE = """import sqlite3, sys
+other = sqlite3.connect(sys.argv[1], isolation_level=None)
+other.execute("CREATE TABLE other (value)")
+print(flush=True)
+input()
+other.execute("INSERT INTO other VALUES (1)")
+other.close()
+"""
+
+
+def begun_elsewhere(file: Path) -> subprocess.Popen[bytes]:
+    """A process that has written to the database, and goes on once it is told."""
+    other = subprocess.Popen([sys.executable, "-c", WRITE, file], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout is not None
+    other.stdout.readline()
+    return other
+
+
 async def test_a_log_that_somebody_has_begun_anew_is_left_alone(database: Sqlite) -> None:
     """Another program's rows are in it; ours come from a log that nobody has any more."""
 
@@ -150,14 +190,13 @@ async def test_a_log_that_somebody_has_begun_anew_is_left_alone(database: Sqlite
         await start(store, "r")
         for suffix in (LOG, INDEX):
             beside(database.file, suffix).unlink()
-        other = sqlite3.connect(database.file, isolation_level=None)
-        other.execute("CREATE TABLE other (value)")
+        other = begun_elsewhere(database.file)
         with pytest.raises(Unavailable):
             await store.runs.start(start_of("late"), within_s=20)
     # The store has closed without taking the other's log away.
     assert beside(database.file, LOG).stat().st_size
-    other.execute("INSERT INTO other VALUES (1)")
-    other.close()
+    other.communicate(b"go on\n")
+    assert other.returncode == 0
     assert ask(database, "SELECT value FROM other") == [(1,)]
 
 

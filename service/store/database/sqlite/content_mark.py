@@ -1,0 +1,53 @@
+"""Notices if another program gives the database other content, as `.restore` of the `sqlite3` program does.
+
+Such a program writes through SQLite and takes its locks, so the files stay the same (see `file_watch`). But it copies
+the header of the other database, with the number that SQLite keeps for applications, `user_version`. The writer changes
+this number every CHANGE_S while it writes. A number that it has not written came with other content, which
+may be an older copy of the same database. Ordinary writes of others, new indexes and VACUUM keep the number.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import time
+
+CHANGE_S = 0.1
+"""A copy of this age is not recognised as a copy. Each change writes one page more."""
+
+
+class ContentMark:
+    """The number in the header of one database, as the writer knows it."""
+
+    def __init__(self) -> None:
+        self._written: set[int] = set()
+        """The last number that was committed and, if the outcome is unknown, the one that should replace it."""
+        self._changes = 0
+        """How many rows the connection had changed at the last change of the number."""
+        self._change_at = 0.0
+
+    def begin(self, connection: sqlite3.Connection) -> bool:
+        """Mark the content at the first connection; later, return whether it is still the marked content."""
+        if self._written:
+            return self.is_there(connection)
+        self._change(connection)
+        return True
+
+    def is_there(self, connection: sqlite3.Connection) -> bool:
+        (number,) = connection.execute("PRAGMA user_version").fetchone()
+        if number not in self._written:
+            return False
+        self._written = {number}
+        return True
+
+    def change_if_due(self, connection: sqlite3.Connection) -> None:
+        """Change the number in a transaction that has written something."""
+        if time.monotonic() >= self._change_at and connection.total_changes != self._changes:
+            self._change(connection)
+
+    def _change(self, connection: sqlite3.Connection) -> None:
+        number = 1 + secrets.randbelow(2**31 - 1)
+        connection.execute(f"PRAGMA user_version = {number}")
+        self._written.add(number)
+        self._changes = connection.total_changes
+        self._change_at = time.monotonic() + CHANGE_S
