@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 from service.core import codec
@@ -36,6 +37,23 @@ class Overdue(NamedTuple):
     """The worker has not enforced the timeout."""
 
 
+class Released(NamedTuple):
+    """Another worker can make the call, which has not begun."""
+
+
+End = Lost | Disconnected | Overdue | Released
+"""How a call ends without an answer."""
+
+
+class Told(IntEnum):
+    """What the run's log says of the wait of a call."""
+
+    NOTHING = 0
+    WAITS = 1
+    UNFIT = 2
+    """It names workers that cannot be used."""
+
+
 class ClusterCall:
     """Used on the loop of the cluster's connection."""
 
@@ -45,10 +63,11 @@ class ClusterCall:
         self.lines = lines
         self.worker: str | None = None
         """The address of the worker that makes the call, since it has begun."""
-        self.ended: asyncio.Future[Lost | Disconnected | Overdue] = asyncio.get_running_loop().create_future()
+        self.ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         """Set if the call ends without an answer."""
-        self.is_told = False
-        """Whether the run's log says what the call waits for."""
+        self.told = Told.NOTHING
+        self.allowed: list[str] | None = None
+        """The addresses of the workers that may make the call; None if all may."""
         self._execution = ""
         self._name = ""
         self._batches = 0
@@ -62,7 +81,7 @@ class ClusterCall:
         """Make the call ready to be submitted again. It has not begun."""
         self.ended = asyncio.get_running_loop().create_future()
 
-    def end(self, how: Lost | Disconnected | Overdue) -> None:
+    def end(self, how: End) -> None:
         if not self.ended.done():
             self.ended.set_result(how)
 

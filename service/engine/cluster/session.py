@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import secrets
 import warnings
@@ -12,8 +13,9 @@ from contextlib import suppress
 from typing import Any, cast
 
 from distributed import Client, Future, KilledWorker
+from distributed.comm.core import CommClosedError
 
-from service.engine.cluster.call import ClusterCall, Disconnected, Lost, Overdue
+from service.engine.cluster.call import ClusterCall, Disconnected, End, Lost, Released, Told
 from service.engine.cluster.messages import Answer, Unfit, decode_answer
 from service.engine.cluster.versions import describe_misfit, versions_here, versions_of_report
 from service.engine.cluster.worker import make_call
@@ -26,6 +28,8 @@ WATCH_S = 0.2
 """How soon a lost connection is noticed if no call is in flight."""
 TELL_S = 1.0
 """A call that has not begun after this time writes to its run's log what it waits for."""
+NAMED_MAX = 3
+"""The most workers that such a line names because they cannot be used."""
 
 
 class NotConnected(Exception):
@@ -47,6 +51,9 @@ class Session:
         self._changed = asyncio.Event()
         """Set whenever workers come, go or turn out to be unfit."""
         self._checks: set[asyncio.Task[None]] = set()
+        self._checking = asyncio.Lock()
+        self._gone: set[str] = set()
+        """Workers that have left since the current check began."""
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Set to the reason when the connection is lost."""
 
@@ -70,9 +77,7 @@ class Session:
                 await _close(client)
             if (task := asyncio.current_task()) and task.cancelling():
                 raise asyncio.CancelledError from error  # The link is being closed.
-            if isinstance(error, NotConnected):
-                raise
-            raise NotConnected(f"{error}" or type(error).__name__) from error
+            raise NotConnected(_describe(error)) from error
 
     async def close(self) -> None:
         self.lose("the connection was closed")
@@ -94,7 +99,7 @@ class Session:
         for call in list(self._calls.values()):
             call.end(Disconnected(because))
 
-    async def call(self, call: ClusterCall, tools: str | None) -> Answer | Lost | Disconnected | Overdue:
+    async def call(self, call: ClusterCall, tools: str | None) -> Answer | End:
         """Have a worker make the call, and return how it ended. If cancelled, the worker ends the call."""
         self._calls[call.request.call_id] = call
         future: Future[Any] | None = None
@@ -103,7 +108,8 @@ class Session:
             workers = await self._fitting_workers()
             if self.lost.done():
                 return Disconnected(self.lost.result())
-            future = self._submit(call, tools, workers)
+            call.allowed = workers
+            future = self._submit(call, tools)
             result = asyncio.ensure_future(_result(future))
             ends: list[asyncio.Future[Any]] = [result, call.ended]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -117,7 +123,7 @@ class Session:
                 future.release()
             del self._calls[call.request.call_id]
 
-    def _submit(self, call: ClusterCall, tools: str | None, workers: list[str] | None) -> Future[Any]:
+    def _submit(self, call: ClusterCall, tools: str | None) -> Future[Any]:
         text = call.request.encode()
         key = f"{call.request.tool:.100}-{secrets.token_hex(16)}"  # The dashboard groups keys by their beginnings.
         with warnings.catch_warnings(action="ignore"):  # Dask warns of large arguments.
@@ -128,7 +134,7 @@ class Session:
                 key=key,
                 pure=False,
                 resources=dict(call.resources) or None,
-                workers=workers,
+                workers=call.allowed,
             )
 
     async def _fitting_workers(self) -> list[str] | None:
@@ -144,17 +150,22 @@ class Session:
         return None
 
     def _tell(self, call: ClusterCall) -> None:
-        """Say in the run's log what a call waits for that has not begun."""
-        if call.has_begun or call.is_told:
+        """Say in the run's log what a call waits for that has not begun.
+
+        It is said once, and once more when a worker turns out to be unfit after that.
+        """
+        unfit = [
+            f"; the worker {address} cannot be used: {because}"
+            for address, because in itertools.islice(self._unfit.items(), NAMED_MAX)
+        ]
+        if call.has_begun or call.told >= (told := Told.UNFIT if unfit else Told.WAITS):
             return
-        call.is_told = True
+        call.told = told
         demands = ", ".join(f"{name} {amount:g}" for name, amount in call.resources.items())
-        what = f"a worker of {self._name}" + (f" with {demands}" if demands else "")
-        for address, because in list(self._unfit.items())[:3]:
-            what += f"; the worker {address} cannot be used: {because}"
+        what = f"a worker of {self._name}" + (f" with {demands}" if demands else "") + "".join(unfit)
         call.note(f"waits for {what}", {"waits_for": what})
 
-    def _noted(self, answer: Answer | Lost | Disconnected) -> Answer | Lost | Disconnected:
+    def _noted(self, answer: Answer | End) -> Answer | End:
         if isinstance(answer, Unfit) and answer.worker:
             self._refuse(answer.worker, answer.because)
         return answer
@@ -165,6 +176,9 @@ class Session:
         self._unfit[worker] = because
         self._workers.add(worker)
         self._changed.set()
+        for call in self._calls.values():
+            if call.told:
+                self._tell(call)
 
     async def _begin(self) -> None:
         self._client.subscribe_topic(self._topic, self._take)
@@ -174,11 +188,12 @@ class Session:
     async def _check_versions(self) -> None:
         """Compare the versions of all workers with ours. Raise NotConnected if the scheduler's do not fit."""
         ours = versions_here()
+        self._gone.clear()
         reports: Any = await cast(Awaitable[Any], self._client.get_versions(packages=["rungraph"]))
         theirs = versions_of_report(reports["scheduler"])
         if misfit := describe_misfit({name: ours[name] for name in ("dask", "distributed")}, theirs):
             raise NotConnected(f"its scheduler does not fit: {misfit}")
-        self._workers = set(reports["workers"])
+        self._workers = set(reports["workers"]) - self._gone
         # Without an installation, a worker may find Rungraph on its path as we do. It compares the version itself.
         is_installed = versions_of_report(reports["client"])["rungraph"] is not None
         known = {name: version for name, version in ours.items() if name != "rungraph" or is_installed}
@@ -203,6 +218,7 @@ class Session:
                 check.add_done_callback(self._checks.discard)
             case {"action": "remove-worker", "worker": str(worker)}:
                 self._workers.discard(worker)
+                self._gone.add(worker)
                 self._unfit.pop(worker, None)
                 self._changed.set()
                 for call in list(self._calls.values()):
@@ -210,9 +226,18 @@ class Session:
                         call.lose("it has left the cluster")
 
     async def _check_again(self) -> None:
-        with suppress(OSError, NotConnected):  # `watch` reports a lost connection.
-            await self._check_versions()
+        async with self._checking:
+            with suppress(OSError, NotConnected):  # `watch` reports a lost connection.
+                await self._check_versions()
         self._changed.set()
+        self._release()
+
+    def _release(self) -> None:
+        """End the calls that have not begun and that another worker, which has come since, may be able to make."""
+        fitting = self._workers - set(self._unfit)
+        for call in self._calls.values():
+            if call.allowed is not None and not call.has_begun and not fitting <= set(call.allowed):
+                call.end(Released())
 
     def _dashboard(self) -> str:
         try:
@@ -221,7 +246,7 @@ class Session:
             return ""
 
 
-async def _result(future: Future[Any]) -> Answer | Lost | Disconnected:
+async def _result(future: Future[Any]) -> Answer | End:
     try:
         return decode_answer(await future)
     except KilledWorker as error:
@@ -232,6 +257,22 @@ async def _result(future: Future[Any]) -> Answer | Lost | Disconnected:
         return Disconnected(f"a worker has sent a malformed answer: {error}")
     except Exception as error:  # Whatever prevents a worker from running our function.
         return Unfit("", f"{type(error).__name__}: {error}")
+
+
+def _describe(error: BaseException) -> str:
+    """Return why the scheduler cannot be reached, together with the cause that Dask keeps apart."""
+    match error:
+        case NotConnected():
+            return f"{error}"
+        case TimeoutError():
+            return "it does not answer"
+        case OSError() if not isinstance(error, CommClosedError):
+            cause: BaseException = error
+            while cause.__cause__ is not None:
+                cause = cause.__cause__
+            return f"{error}" if cause is error or not f"{cause}" else f"{error}: {cause}"
+        case _:  # For example another service, or an address with tls:// without certificates.
+            return f"no scheduler of Dask answers there as one is configured here ({type(error).__name__}: {error})"
 
 
 async def _close(client: Client) -> None:

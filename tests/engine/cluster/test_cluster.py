@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from service.core.moves import Failed, ProcessDied, Succeeded, WorkerLost
 from service.engine.call import CallInterrupted
 from service.engine.cluster.link import ClusterLink
+from service.engine.cluster.session import NotConnected, Session
 from service.engine.cluster.versions import versions_here
 from service.engine.ways.on_cluster import OnCluster
 from tests.support.engine.calls import DEADLINE_S, Calls, Made, in_calls, until_dead
@@ -116,6 +119,77 @@ def test_a_worker_of_other_versions_is_not_used(
 
     with linked(cluster.address) as link:
         on(link, tmp_path, script)
+
+
+OTHER_PYTHON = """
+import platform
+from distributed import versions
+
+def report(packages, real=versions.get_package_info):
+    return {**real(packages), "python": "3.99.1.final.0"}
+
+versions.get_package_info = report
+platform.python_version_tuple = lambda: ("3", "99", "1")
+"""
+
+
+def test_a_worker_with_another_python_is_named_and_the_next_one_is_used(cluster: Dask, tmp_path: Path) -> None:
+    """The call waits already when either of them comes."""
+    (tmp_path / "other_python.py").write_text(OTHER_PYTHON)
+    (tmp_path / "go").touch()
+
+    async def script(made: Calls) -> None:
+        call = begin(made, "waits_for_a_file", {"seat": 1}, metadata={"until": str(tmp_path / "go")})
+        await until_told(call, "with seat 1")
+        cluster.start_worker("other", "--resources", "seat=1", "--preload", str(tmp_path / "other_python.py"))
+        await until_told(call, "cannot be used: it has Python 3.99, and this server has Python 3.")
+        further = begin(made, "place", {"seat": 1})
+        await until_told(further, "cannot be used: it has Python 3.99")
+        cluster.start_worker("fit", "--resources", "seat=1")
+        for each in (call, further):
+            assert isinstance(await each.outcome(), Succeeded)
+            assert places(each)[-1].startswith("called on the worker fit (tcp://")
+
+    try:
+        with linked(cluster.address) as link:
+            on(link, tmp_path, script)
+    finally:
+        for name in ("other", "fit"):
+            if name in cluster.workers:
+                cluster.kill_worker(name)
+
+
+def _answer_as_a_web_server_would(listening: socket.socket) -> None:
+    with suppress(OSError):  # The test has ended.
+        while True:
+            peer, _ = listening.accept()
+            with peer:
+                peer.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+                peer.recv(1000)
+
+
+def test_a_wrong_address_is_told_with_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.engine.cluster.session.CONNECT_S", 2.0)
+
+    async def told(address: str, because: str) -> None:
+        with pytest.raises(NotConnected) as caught:
+            await Session.connect(address, "the cluster", "topic")
+        assert because in str(caught.value)
+
+    async def script() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent, socket.create_server(("127.0.0.1", 0)) as web:
+            asyncio.get_running_loop().run_in_executor(None, _answer_as_a_web_server_would, web)
+            await asyncio.gather(
+                told("127.0.0.1:9", "Connection refused"),
+                told(
+                    "tls://127.0.0.1:9", "no scheduler of Dask answers there as one is configured here (TypeError: TLS"
+                ),
+                told(f"127.0.0.1:{silent.getsockname()[1]}", "it does not answer"),
+                told(f"127.0.0.1:{web.getsockname()[1]}", "no scheduler of Dask answers there"),
+            )
+            web.shutdown(socket.SHUT_RDWR)
+
+    asyncio.run(script())
 
 
 def test_tools_that_cannot_be_loaded_there_fail_their_attempts(cluster: Dask, tmp_path: Path) -> None:
