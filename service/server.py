@@ -82,12 +82,7 @@ async def serving(
     tools = tools.with_cluster(is_there=settings.cluster is not None)
     database = settings.database()
     ownership = owned or database.own(address)
-    watchdog = Watchdog(end_process if is_own_process else report_trouble)
-    if is_own_process:
-        survive_signals()
-        watchdog.add(
-            "a tool has lowered a limit of the process or changed its user, which cannot be put back", ProcessCheck()
-        )
+    watchdog = _guarded(is_own_process=is_own_process)
     try:
         migrate(database)
         runs_folder = settings.make_runs_folder(database)
@@ -105,6 +100,17 @@ async def serving(
     finally:
         watchdog.stop()
         ownership.release()
+
+
+def _guarded(*, is_own_process: bool) -> Watchdog:
+    """Return the watchdog. If the process is the server's own, protect it from what tools do to a process."""
+    if not is_own_process:
+        return Watchdog(report_trouble)
+    survive_signals()
+    watchdog = Watchdog(end_process)
+    change = "a tool has lowered a limit of the process or changed its user, which cannot be put back"
+    watchdog.add(change, ProcessCheck())
+    return watchdog
 
 
 @asynccontextmanager
