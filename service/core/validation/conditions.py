@@ -7,7 +7,10 @@ from typing import Any
 from service.core.codec import JSON_TYPES
 from service.core.graph import CONDITION_DEPTH_MAX, AllOf, AnyOf, Comparison, Condition, Not, Op
 from service.core.validation.faults import Faults, Place
+from service.core.validation.spelling import closest_op
 
+_COMBINATIONS = ("all", "any", "not")
+_SHAPE = 'an object such as {"key": PATH, "op": "==", "value": JSON}, or one with `all`, `any` or `not`'
 _OPS = [op.value for op in Op]
 STAND_IN = Comparison(key="stand-in", op=Op.EXISTS, value=True)
 """Replaces a condition that has a fault; the graph is discarded in the end."""
@@ -18,10 +21,10 @@ def read_condition(condition: Any, at: Place, faults: Faults, depth: int = 1) ->
     if depth > CONDITION_DEPTH_MAX:
         faults.add(at, f"conditions nest at most {CONDITION_DEPTH_MAX} deep")
         return STAND_IN
-    kind = next((key for key in ("all", "any", "not") if isinstance(condition, dict) and key in condition), None)
+    kind = next((key for key in _COMBINATIONS if isinstance(condition, dict) and key in condition), None)
     if kind is None:
         return _comparison(condition, at, faults)
-    faults.is_object(condition, at, f"`{kind}`", (kind,))
+    faults.is_object(condition, at, f"a condition with `{kind}`", (kind,))
     if kind == "not":
         return Not(part=read_condition(condition["not"], (*at, "not"), faults, depth + 1))
     parts = _parts(condition[kind], (*at, kind), faults, depth + 1)
@@ -36,8 +39,12 @@ def _parts(parts: Any, at: Place, faults: Faults, depth: int) -> tuple[Condition
 
 
 def _comparison(comparison: Any, at: Place, faults: Faults) -> Condition:
-    if not faults.is_object(comparison, at, "a condition", tuple(Comparison.model_fields)):
+    if not isinstance(comparison, dict):
+        faults.add(at, f"a condition must be {_SHAPE}")
         return STAND_IN
+    faults.is_object(comparison, at, "a condition", (*Comparison.model_fields, *_COMBINATIONS))
+    if comparison and comparison.keys().isdisjoint(Comparison.model_fields):
+        return STAND_IN  # It was not meant as a comparison, so nothing that a comparison lacks is a fault.
     _path(comparison, "key", at, faults)
     op = _op(comparison, at, faults)
     if op is None:
@@ -72,7 +79,8 @@ def _op(comparison: dict[str, Any], at: Place, faults: Faults) -> Op | None:
         return None
     op = comparison["op"]
     if not isinstance(op, str) or op not in _OPS:
-        faults.add((*at, "op"), f"`op` must be one of {' '.join(_OPS)}")
+        hint = closest_op(op) if isinstance(op, str) else ""
+        faults.add((*at, "op"), f"`op` must be one of {' '.join(_OPS)}{hint}")
         return None
     return Op(op)
 

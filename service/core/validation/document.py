@@ -18,6 +18,10 @@ from service.core.validation.nodes import read_error_types, read_node
 SCHEMA = "$schema"
 """A field for editors, which check the document with the schema that it names. It is not part of the graph."""
 
+_ENDS = ("", "end", "stop", "exit", "finish", "done", "null", "none")
+"""Names that other systems use for the end of a run."""
+_END = 'to end the run, write {"to": null}'
+
 
 def read_graph(document: Any, tools: Collection[str]) -> Graph:
     """Return the graph that `document` defines; `tools` are the known tool names. Raise Invalid with all faults."""
@@ -101,14 +105,17 @@ def _check_order(edges: list[Edge], at: Place, faults: Faults) -> None:
 
 def _edge(edge: Any, at: Place, nodes: Mapping[str, Any] | None, faults: Faults) -> Edge:
     if isinstance(edge, str):
-        return Edge(to=_node_name(edge, at, nodes, faults))
+        return Edge(to=_target(edge, at, nodes, faults))
+    if edge is None:
+        faults.add(at, f"an edge must be a target's name or an object; {_END}")
+        return Edge(to=None, condition=STAND_IN)
     if not faults.is_object(edge, at, "an edge", tuple(Edge.model_fields), "a target's name or "):
         return Edge(to=None, condition=STAND_IN)
     if "to" not in edge:
         faults.add(at, "`to` is required: a node's name, or null to end the run")
     to = edge.get("to")
     if to is not None:
-        to = _node_name(to, (*at, "to"), nodes, faults)
+        to = _target(to, (*at, "to"), nodes, faults)
     condition = read_condition(edge["condition"], (*at, "condition"), faults) if "condition" in edge else None
     if "on_error" not in edge:
         if "into" in edge:
@@ -116,8 +123,15 @@ def _edge(edge: Any, at: Place, nodes: Mapping[str, Any] | None, faults: Faults)
         return Edge(to=to, condition=condition)
     into = faults.text(edge.get("into", ERROR_INTO_DEFAULT), (*at, "into"), "a key of the state")
     on_error = edge["on_error"]
-    types = True if on_error is True else read_error_types(on_error, (*at, "on_error"), faults)
+    types = True if on_error is True else read_error_types(on_error, (*at, "on_error"), faults, "true or ")
     return Edge(to=to, condition=condition, on_error=types, into=into)
+
+
+def _target(name: Any, at: Place, nodes: Mapping[str, Any] | None, faults: Faults) -> str | None:
+    if isinstance(name, str) and nodes is not None and name not in nodes and name.strip("_ ").lower() in _ENDS:
+        faults.add(at, f"no node {name!r}; {_END}")
+        return name
+    return _node_name(name, at, nodes, faults)
 
 
 def _node_name(name: Any, at: Place, nodes: Mapping[str, Any] | None, faults: Faults) -> str | None:

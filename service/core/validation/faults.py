@@ -11,7 +11,7 @@ from service.core.syntax import path
 from service.core.syntax.numbers import NUMBER_MAX
 from service.core.syntax.pointer import pointer
 from service.core.validation import spelling
-from service.core.validation.spelling import closest_field
+from service.core.validation.spelling import closest_field, fields_hint
 
 FAULTS_MAX = 1000
 FAULTS_LENGTH_MAX = 2**20
@@ -46,7 +46,8 @@ class Faults:
             return False
         for field in value:
             if field not in known:
-                self.add((*at, field), f"{what} has no field {field!r:.200}{self.closest(field, known, closest_field)}")
+                hint = self.closest(field, known, closest_field) or fields_hint(known)
+                self.add((*at, field), f"{what} has no field {field!r:.200}{hint}")
         return True
 
     def text(self, value: Any, at: Place, what: str) -> str:

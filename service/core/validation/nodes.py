@@ -42,7 +42,9 @@ def read_node(node: Any, at: Place, tools: Collection[str], faults: Faults) -> N
     fields = [field for kind in kinds or _KINDS for field in _KINDS[kind].model_fields]
     if kinds == ["graphs"]:
         fields = [field for field in fields if field not in ("graph", "for_each")]
-    if not faults.is_object(node, at, f"a {kinds[0]} node" if len(kinds) == 1 else "a node", fields):
+    if not faults.is_object(
+        node, at, f"a {kinds[0]} node" if len(kinds) == 1 else "a node", fields, "a tool's name or "
+    ):
         return _STAND_IN
     if len(kinds) != 1:
         what = f"one kind, not {' and '.join(f'`{kind}`' for kind in kinds)}" if kinds else "a kind"
@@ -136,6 +138,9 @@ def _tool(name: Any, at: Place, tools: Collection[str], faults: Faults) -> str:
 
 def _sleep(sleep: Any, at: Place, faults: Faults) -> int | float | Until:
     if not isinstance(sleep, dict):
+        if type(sleep) not in (int, float):
+            faults.add(at, f'`sleep` must be a number of seconds from 0 to {SECONDS_MAX}, or {{"until": PATH}}')
+            return 0
         return faults.seconds(sleep, at, most=SECONDS_MAX)
     faults.is_object(sleep, at, "a sleep", ("until",))
     if "until" not in sleep:
@@ -192,8 +197,10 @@ def _options(node: dict[str, Any], at: Place, faults: Faults) -> dict[str, Any]:
 
 
 def _retry(retry: Any, at: Place, faults: Faults) -> Retry:
-    if not faults.is_object(retry, at, "`retry`", tuple(Retry.model_fields)):
+    if not isinstance(retry, dict):
+        faults.add(at, '`retry` must be an object such as {"max_attempts": 3}')
         return Retry()
+    faults.is_object(retry, at, "`retry`", tuple(Retry.model_fields))
     given: dict[str, Any] = {}
     if "max_attempts" in retry:
         given["max_attempts"] = faults.integer(retry["max_attempts"], (*at, "max_attempts"))
@@ -207,10 +214,10 @@ def _retry(retry: Any, at: Place, faults: Faults) -> Retry:
     return Retry(**given)
 
 
-def read_error_types(types: Any, at: Place, faults: Faults) -> tuple[str, ...]:
-    """Read a list of error types and add its faults to `faults`."""
+def read_error_types(types: Any, at: Place, faults: Faults, or_else: str = "") -> tuple[str, ...]:
+    """Read a list of error types and add its faults to `faults`. `or_else` is what may be in place of the list."""
     if not isinstance(types, list) or not types:
-        faults.add(at, "it must be a list of at least one type of error")
+        faults.add(at, f'it must be {or_else}a list of at least one type of error, such as ["tool_error"]')
         return ()
     for index, name in enumerate(types):
         if not isinstance(name, str):

@@ -13,6 +13,9 @@ NAME_CHARS_MAX = 100
 COMPARED_MAX = 200
 """The most names to compare a name with, nearest in length first; one comparison takes up to a millisecond."""
 
+FIELDS_LISTED_MAX = 16
+"""A hint lists the fields of an object that has at most this many."""
+
 _CALLED: dict[str, str] = {
     "initial_state": "state input inputs initial data payload params parameters arguments args variables vars context",
     "graph_id": "graph id workflow workflow_id flow flow_id",
@@ -30,7 +33,7 @@ _CALLED: dict[str, str] = {
     "dataset": "data source file",
     "rows": "records table items",
     "start_node": "entry entrypoint initial first begin root",
-    "nodes": "steps tasks states vertices",
+    "nodes": "node steps tasks stages states vertices",
     "edges": "transitions links connections next",
     "to": "target next goto dest destination then",
     "condition": "when if guard predicate expression",
@@ -41,7 +44,7 @@ _CALLED: dict[str, str] = {
     "signal": "event wait wait_for",
     "sleep": "wait delay seconds duration pause",
     "until": "at time timestamp",
-    "graph": "subgraph child workflow",
+    "graph": "subgraph child workflow graph_name",
     "graphs": "parallel branches subgraphs children workflows",
     "for_each": "map items each over iterate",
     "input": "keys pass",
@@ -57,15 +60,43 @@ _CALLED: dict[str, str] = {
     "on": "where place executor runs_on worker cluster",
     "resources": "requests needs gpus",
     "pure": "idempotent deterministic side_effects",
+    "all": "and all_of every",
+    "any": "or any_of some",
+    "not": "negate no",
+    "notify": "webhook webhooks callback callbacks hook",
+    "url": "uri href address endpoint",
+    "where": "filter filters runs which",
+    "action": "do verb command operation",
+    "every_s": "every interval seconds period",
+    "cron": "crontab expression",
+    "timezone": "tz zone",
+    "max": "limit count concurrency max_parallel max_concurrency rate size slots",
+    "per_s": "window interval seconds",
 }
 """Names that other systems use for our fields."""
+
+
+_OPS_CALLED: dict[str, str] = {
+    "==": "= === eq equal equals is",
+    "!=": "!== <> ne neq not_equal not_equals is_not",
+    ">": "gt greater more above",
+    ">=": "=> ge gte",
+    "<": "lt less below",
+    "<=": "=< le lte",
+    "in": "one_of",
+    "not_in": "notin nin",
+    "contains": "include includes has",
+    "exists": "exist present defined has_key",
+    "is_type": "type typeof type_of isinstance",
+}
+"""Names that other systems use for the operators of conditions."""
 
 
 def closest(name: str, known: Collection[str]) -> str:
     """Return a hint at the name in `known` that resembles `name`, or an empty string."""
     name = name[:NAME_CHARS_MAX]
     near = heapq.nsmallest(COMPARED_MAX, known, key=lambda other: abs(len(other) - len(name)))
-    match = difflib.get_close_matches(name, near, n=1)
+    match = [other for other in near if other.lower() == name.lower()] or difflib.get_close_matches(name, near, n=1)
     return _hint(match[0]) if match else ""
 
 
@@ -83,6 +114,18 @@ def closest_field(field: str, known: Collection[str]) -> str:
         if len(found) == 1:
             return _hint(found[0])
     return closest(field, known)
+
+
+def fields_hint(known: Collection[str]) -> str:
+    """Return a list of the fields that an object has, or an empty string if they are none or too many."""
+    return f"; its fields are {', '.join(known)}" if 0 < len(known) <= FIELDS_LISTED_MAX else ""
+
+
+def closest_op(op: str) -> str:
+    """Return a hint at the operator that was meant, or an empty string."""
+    plain = re.sub(r"[\s-]+", "_", op[:NAME_CHARS_MAX].strip().lower())
+    found = [known for known, called in _OPS_CALLED.items() if plain == known or plain in called.split()]
+    return _hint(found[0]) if found else closest(op, _OPS_CALLED)
 
 
 def _hint(name: str) -> str:

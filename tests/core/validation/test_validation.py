@@ -105,7 +105,7 @@ def test_all_faults_come_back_at_once() -> None:
     [
         ({**GOOD, "nodes": {"a": "ad"}}, "'add'"),
         ({**GOOD, "nodes": {"a": {"tool": "detekt"}}}, "'detect'"),
-        ({**GOOD, "start_node": "B", "nodes": {"bb": "add", "b": "add"}}, None),
+        ({**GOOD, "start_node": "B", "nodes": {"bb": "add", "b": "add"}}, "'b'"),
         ({"start_node": "strat", "nodes": {"start": "add", "end": "add"}}, "'start'"),
         ({**GOOD, "edgs": {}}, "'edges'"),
         (edge({"to": "b", "conditon": HOLDS}), "'condition'"),
