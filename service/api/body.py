@@ -26,15 +26,24 @@ def content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def read_json(request: Request, bytes_max: int, depth_max: int = codec.DEPTH_MAX, *, empty: Any = ABSENT) -> Any:
+async def read_json(
+    request: Request,
+    bytes_max: int,
+    depth_max: int = codec.DEPTH_MAX,
+    *,
+    empty: Any = ABSENT,
+    others: tuple[str, ...] = (),
+) -> Any:
     """Return the body as decoded JSON, or `empty`, if given, for an absent body.
 
-    A call with a large body waits for its turn.
+    A call with a large body waits for its turn. `others` are media types that the caller itself reads, for messages.
     Raise HTTPException (413, 415), NotJson (400), or Invalid (422) for values that a state cannot hold.
     """
     named = content_type(request)
     if named not in ("", "application/json") and not named.endswith("+json"):
-        raise HTTPException(415, f"the body's content type is {named:.100}; send application/json")
+        raise HTTPException(
+            415, f"the body's content type is {named:.100}; send {' or '.join(('application/json', *others))}"
+        )
     body = await read_bytes(request, bytes_max)
     if not body and empty is not ABSENT:
         return empty

@@ -48,8 +48,8 @@ class Invalid(RungraphError):
 
 
 class NotFound(RungraphError):
-    def __init__(self, kind: str, name: str) -> None:
-        super().__init__(f"no {kind} {name!r}")
+    def __init__(self, kind: str, name: str, hint: str = "") -> None:
+        super().__init__(f"no {kind} {name!r}{hint}")
 
 
 class Conflict(RungraphError):

@@ -107,3 +107,14 @@ def test_the_schema_is_served(http: httpx.Client) -> None:
     assert schema["$schema"].startswith("https://json-schema.org/")
     assert "GraphsNode" in schema["$defs"]
     assert http.post("/graph/create", json={"$schema": "x", **graph("add")}).status_code in (200, 201)
+
+
+def test_a_graph_to_run_that_is_named_wrongly_has_a_hint(http: httpx.Client) -> None:
+    create(http, named("import_orders", "add"))
+    for body, says in (
+        ({"graph": "import_order"}, "no graph 'import_order'; did you mean 'import_orders'?"),
+        ({"graph_id": "import_orders"}, "no graph 'import_orders'; that is a name: give it as `graph`"),
+    ):
+        answer = http.post("/graph/run", json=body)
+        assert answer.status_code == 404
+        assert says in answer.json()["detail"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
@@ -18,7 +18,7 @@ from starlette.routing import Match, Route
 from service.core import codec
 from service.core.errors import Conflict, Fault, Invalid, NotFound, NotJson, Unavailable
 from service.core.syntax.pointer import pointer
-from service.core.validation.spelling import closest_field
+from service.core.validation.spelling import closest_field, fields_hint
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
@@ -49,7 +49,12 @@ def install_handlers(app: FastAPI) -> None:
 
 def faults_of(errors: Sequence[Any], model: type[BaseModel] | None = None) -> list[Fault]:
     """Return pydantic's errors as faults with pointers. `model` is the model of the body, if it is one."""
-    return [Fault(pointer(*_place(error["loc"])), _message(error, model)) for error in errors]
+    return [Fault(pointer(*_place(error["loc"])), _subject(error) + _message(error, model)) for error in errors]
+
+
+def _subject(error: Any) -> str:
+    """Return the subject of a message that has no pointer to name it."""
+    return "" if error["loc"] else "the body "
 
 
 def _place(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
@@ -60,7 +65,8 @@ def _place(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
 def _message(error: Any, model: type[BaseModel] | None) -> str:
     if error["type"] == "extra_forbidden":
         name = str(error["loc"][-1])
-        return f"there is no field {name!r:.200}{closest_field(name, _fields_at(error['loc'][:-1], model))}"
+        known = _fields_at(error["loc"][:-1], model)
+        return f"there is no field {name!r:.200}{closest_field(name, known) or fields_hint(known)}"
     return _PLAIN.get(error["type"]) or _PYTHONS.sub("", error["msg"])
 
 
@@ -68,8 +74,8 @@ def _fields_at(place: Sequence[str | int], model: type[BaseModel] | None) -> Col
     """Return the names of the fields of the object at `place` in a body."""
     for segment in place:
         field = None if model is None else model.model_fields.get(str(segment))
-        of = None if field is None else field.annotation
-        model = of if isinstance(of, type) and issubclass(of, BaseModel) else None
+        of = () if field is None else (field.annotation, *get_args(field.annotation))
+        model = next((each for each in of if isinstance(each, type) and issubclass(each, BaseModel)), None)
     return () if model is None else model.model_fields
 
 
@@ -96,7 +102,8 @@ def _handler(answer: Callable[[Any], Response]) -> Callable[[Any, Any], Any]:
 
 def _invalid(error: Invalid) -> Response:
     first, more = error.faults[0], len(error.faults) - 1
-    detail = f"{first.pointer or '/'}: {first.message}" + (f" (and {more} more)" if more else "")
+    detail = f"{first.pointer}: {first.message}" if first.pointer else first.message
+    detail += f" (and {more} more)" if more else ""
     return problem(422, detail, faults=error.faults)
 
 
@@ -122,10 +129,7 @@ async def _refuse(connection: HTTPConnection, error: Any) -> Response:
     if error.status_code == 405:
         if methods := _methods_at(connection):
             headers["Allow"] = ", ".join(sorted(methods))
-        if allowed := headers.get("Allow"):
-            method, path = connection.scope["method"], connection.scope["path"]
-            asked = "GET" if method == "HEAD" else method  # The headers of both are the same.
-            detail = f"{asked:.20} is not a method of {path!r:.300}; use {allowed.replace(', ', ' or ')}"
+        detail = f"{connection.scope['path']!r:.300} takes {headers['Allow']} only"
     return problem(error.status_code, detail, headers=headers)
 
 

@@ -156,7 +156,7 @@ async def _read_request(
 ) -> requests.DemoRequest:
     """Return the request from the JSON body, if any, and from query parameters that the body does not have."""
     document = {"dataset": next(iter(services.example.datasets))}
-    body = await read_json(request, settings.body_bytes_max, empty={})
+    body = await read_json(request, settings.body_bytes_max, empty={}, others=("text/csv",))
     if isinstance(body, dict):
         if "dataset" in body and "rows" in body:
             raise Invalid.at("/rows", "send either `dataset` or `rows`, not both")

@@ -35,7 +35,7 @@ class Options:
     def of(cls, given: JsonObject) -> Options:
         """Read the options from a state. Raise ValueError if one is invalid."""
         for name, message in _faults_in_options(given):
-            raise ValueError(f"`{name}` is {given[name]!r}; {message}")
+            raise ValueError(f"`{name}` is {given[name]!r}; it {message}")
         encoding, delimiter = given.get("encoding"), given.get("delimiter")
         return cls(
             TAB_NAMES.get(delimiter, delimiter) if delimiter is not None else None,
@@ -47,12 +47,12 @@ class Options:
 
 
 def faults(asked: JsonObject) -> list[tuple[str, str]]:
-    """Return the faults in the caller's wishes: for each, the name of the field and what it may be."""
+    """Return the faults in the caller's wishes: for each, the name of the field and what it must be."""
     found = []
     if asked.get("mode", "mend") not in MODES:
-        found.append(("mode", f"one of {', '.join(MODES)}"))
+        found.append(("mode", f"must be one of {', '.join(MODES)}"))
     if not set(asked.get("allow", [])) <= set(ALLOWED):
-        found.append(("allow", f"any of {', '.join(ALLOWED)}"))
+        found.append(("allow", f"must be any of {', '.join(ALLOWED)}"))
     return found + _faults_in_options(asked.get("options", {}))
 
 
@@ -61,17 +61,17 @@ def _faults_in_options(given: JsonObject) -> list[tuple[str, str]]:
     header, skip = given.get("header"), given.get("skip")
     found = []
     if delimiter is not None and delimiter not in TAB_NAMES and not _is_mark(delimiter):
-        found.append(("delimiter", "one ASCII character that is no line end, or `tab`"))
+        found.append(("delimiter", "must be one ASCII character that is no line end, or `tab`"))
     if quote not in (None, "") and not _is_mark(quote):
-        found.append(("quote", "one ASCII character that is no line end, or empty where nothing is quoted"))
+        found.append(("quote", "must be one ASCII character that is no line end, or empty where nothing is quoted"))
     if delimiter is not None and delimiter == quote:
-        found.append(("quote", "another character than the delimiter"))
+        found.append(("quote", "must be another character than the delimiter"))
     if encoding is not None and known_encoding(encoding) is None:
-        found.append(("encoding", "the name of an encoding that Python knows, such as utf-8 or windows-1252"))
+        found.append(("encoding", "must be the name of an encoding that Python knows, such as utf-8 or windows-1252"))
     if not (header is None or isinstance(header, bool)):
-        found.append(("header", "true or false"))
+        found.append(("header", "must be true or false"))
     if not (skip is None or (type(skip) is int and skip >= 0)):
-        found.append(("skip", "a number of lines, from 0"))
+        found.append(("skip", "must be a number of lines, from 0"))
     return found
 
 

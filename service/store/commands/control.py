@@ -210,7 +210,7 @@ class Control:
                 transaction.execute(_ASK_TO_PAUSE, run_id=run_id, asked=0)
                 return Executed(run.status, partial(_status_if_withdrawn, run_id=run_id))
             if run.status not in (Status.PAUSED, Status.FAILED):
-                return Executed(_refusal(run))
+                return Executed(_refusal(run, ": only a paused or a failed run can be resumed"))
             changes = None if patch is None else _patched(transaction, run_id, run, patch)
             if isinstance(changes, Invalid):
                 return Executed(changes)
@@ -247,8 +247,8 @@ def _status_if_resumed(transaction: Transaction, run_id: str, seq: int, ts: str)
     return run.status if run is not None and row is not None else None
 
 
-def _refusal(run: _Run) -> Conflict:
-    return Conflict(f"the run is {run.status}")
+def _refusal(run: _Run, why: str = "") -> Conflict:
+    return Conflict(f"the run is {run.status}{why}")
 
 
 def cancel_runs(transaction: Transaction, run_ids: Sequence[str], because: str = "cancelled") -> None:

@@ -20,6 +20,10 @@ from tests.support.api.documents import GRAPH, RUN, graph
         ("/graph/create", graph(edges={"a": {"to": "a", "if": {}}}), "did you mean 'condition'?"),
         (f"/graph/{GRAPH}/backtest", {"runs": {"graph_id": GRAPH, "state": "failed"}}, "did you mean 'status'?"),
         (f"/graph/{GRAPH}/backtest", {"filter": {"graph_id": GRAPH}}, "did you mean 'runs'?"),
+        ("/graph/run", {"graph_id": GRAPH, "webhook": {}}, "did you mean 'notify'?"),
+        ("/graph/run", {"graph_id": GRAPH, "notify": {"uri": "http://x/"}}, "'uri'; did you mean 'url'?"),
+        ("/graph/run", {"graph_id": GRAPH, "max_steps": 1}, "no field 'max_steps'; its fields are graph_id, graph,"),
+        ("/graph/run", [], ": the body should be an object"),
         (f"/runs/{RUN}/resume", {"state": {}}, "did you mean 'patch'?"),
         ("/runs?page_size=1", None, "did you mean 'limit'?"),
         (f"/runs/{RUN}/logs?since=1", None, "did you mean 'after_seq'?"),
@@ -65,3 +69,15 @@ def test_what_is_no_json_is_told_in_words(client: httpx.Client, body: bytes, det
     for path in ("/graph/run", "/graph/create", f"/runs/{RUN}/signals/go"):
         answer = client.post(path, content=body)
         assert (answer.status_code, answer.json()["detail"]) == (400, detail)
+
+
+def test_a_wrong_method_comes_with_the_right_ones(client: httpx.Client) -> None:
+    answer = client.put("/graph/run")
+    assert answer.status_code == 405
+    assert answer.json()["detail"] == "'/graph/run' takes POST only"
+
+
+def test_a_wrong_content_type_comes_with_all_that_are_read(client: httpx.Client) -> None:
+    answer = client.post("/demo/run_data_quality", content=b"<a/>", headers={"Content-Type": "application/xml"})
+    assert answer.status_code == 415
+    assert answer.json()["detail"].endswith("send application/json or text/csv")

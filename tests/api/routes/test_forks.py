@@ -158,6 +158,8 @@ class TestGraphs:
         answer = post(http, counted, "fork", {"step": 1, "graph_id": graph_id})
         refused(answer, 422, pointer="/node", names="'b'")
         refused(post(http, counted, "fork", {"step": 1, "graph_id": graph_id, "node": "a"}), 422, pointer="/node")
+        answer = post(http, counted, "fork", {"step": 1, "graph_id": graph_id, "node": "Z"})
+        refused(answer, 422, pointer="/node", names="no node 'Z'; did you mean 'z'?")
         until(http, fork(http, counted, {"step": 1, "graph_id": graph_id, "node": "z"}), "completed")
 
     @pytest.mark.parametrize("graph_id", ["0" * 32, "x", "", "A" * 32, "☃" * 1000])

@@ -21,6 +21,7 @@ from service.api.services import WRITE_WITHIN_S, Services
 from service.core.errors import Conflict, Invalid, NotFound, Unavailable
 from service.core.graph import Graph
 from service.core.syntax.ids import parse_graph_id
+from service.core.validation.spelling import closest
 from service.store.commands.start import Start
 from service.store.rows.records import Branch
 
@@ -70,7 +71,7 @@ def _node_of(graph: Graph, asked: requests.ForkRequest, branch: Branch) -> str:
         raise Invalid.at("/node", f"is required because step {branch.step} ended the run")
     if node not in graph.nodes:
         context = "" if asked.node is not None else f"is required: step {branch.step} went to {node!r:.200}, and "
-        raise Invalid.at("/node", f"{context}the graph has no node {node!r:.200}")
+        raise Invalid.at("/node", f"{context}the graph has no node {node!r:.200}{closest(node, graph.nodes)}")
     return node
 
 

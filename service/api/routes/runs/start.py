@@ -21,6 +21,7 @@ from service.core.errors import Invalid, NotFound, StateInvalid
 from service.core.state import State
 from service.core.syntax.ids import parse_graph_id
 from service.core.syntax.trace_context import Trace
+from service.core.validation.spelling import COMPARED_MAX, closest
 from service.spans import trace_of_start
 from service.store.commands.start import Start
 from service.store.rows.keys import Scope
@@ -62,13 +63,23 @@ async def _graph_id(asked: requests.RunRequest, services: Services) -> str:
     if asked.graph is None:
         if asked.graph_id is None:
             raise Invalid.at("/graph_id", "is required unless there is a `graph`")
-        return parse_graph_id(asked.graph_id)
+        return await _checked_id(asked.graph_id, services)
     if asked.graph_id is not None:
         raise Invalid.at("/graph", "give either `graph_id` or `graph`, not both")
     found = await services.store.graphs.latest([asked.graph])
     if not found:
-        raise NotFound("graph", asked.graph[:100])
+        names = await services.store.graphs.newest_names(COMPARED_MAX)
+        raise NotFound("graph", asked.graph[:100], closest(asked.graph, names))
     return found[asked.graph]
+
+
+async def _checked_id(graph_id: str, services: Services) -> str:
+    try:
+        return parse_graph_id(graph_id)
+    except NotFound:
+        if await services.store.graphs.latest([graph_id]):
+            raise NotFound("graph", graph_id[:100], "; that is a name: give it as `graph`, not as `graph_id`") from None
+        raise
 
 
 def _body_of(asked: requests.RunRequest) -> dict[str, Any]:

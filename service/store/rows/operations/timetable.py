@@ -23,7 +23,7 @@ from service.core.validation.spelling import closest
 CRON_CHARS_MAX = 200
 FIELDS = ("minute", "hour", "day of the month", "month", "day of the week")
 _RANGES = ("0 to 59", "0 to 23", "1 to 31", "1 to 12 or JAN to DEC", "0 to 7 or SUN to SAT")
-_NOT_ZONES = ("posix", "right", "localtime", "Factory")
+_NOT_ZONES = ("posix", "posixrules", "right", "localtime", "Factory")
 """What some machines have beside the names of IANA: zones that count leap seconds, and the machine's own."""
 _FOLD_MAX_S = 3 * 3600
 """No clock is set back further."""
@@ -225,13 +225,19 @@ def _is_zone(name: str) -> bool:
     return True
 
 
+_SHORTEST_TYPO = 6
+"""Shorter names are abbreviations such as PST, which resemble others that mean something else."""
+
+
 def zone_fault(name: str) -> str | None:
     """Return why `name` names no time zone, or None if it does."""
     if _is_zone(name):
         return None
     known = sorted(zone for zone in zoneinfo.available_timezones() if zone.partition("/")[0] not in _NOT_ZONES)
     meant = [zone for zone in known if f"/{zone}".lower().endswith(f"/{name}".lower())]
-    return f"there is no time zone {name!r:.200}{closest(meant[0] if meant else name, known)}"
+    meant.sort(key=len)  # Of UTC and Etc/UTC, the shorter one is meant.
+    hint = closest(meant[0] if meant else name, known) if meant or len(name) >= _SHORTEST_TYPO else ""
+    return f"there is no time zone {name!r:.200}{hint or '; a name is one such as UTC or Europe/Berlin'}"
 
 
 def cron_fault(cron: str) -> str | None:
