@@ -138,7 +138,9 @@ def _sender(settings: Settings) -> Sender | None:
 
 
 def load_tools(settings: Settings) -> Tools:
-    """Load the built-in tools and the user's. Raise StartRefused if a source cannot be loaded."""
+    """Load the built-in tools and the user's, and log the warnings. Raise StartRefused if a source cannot be loaded."""
+    for message in settings.warnings:
+        logger.warning("%s", message)
     tools = registry.load(settings.tools, built_in=example.TOOLS)
     for source in tools.sources:
         if not source.tools:

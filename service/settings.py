@@ -64,6 +64,9 @@ class Settings:
     webhook_secret: str | None = field(default=None, repr=False)
     """The secret that signs webhooks. None: no webhook can be sent."""
 
+    warnings: tuple[str, ...] = ()
+    """A message for each variable whose name resembles the name of a setting, which a server logs at its start."""
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
         """Read the settings; an empty variable counts as unset. Raise StartRefused with the name of an invalid one."""
@@ -91,6 +94,7 @@ class Settings:
             prune_after=given.duration_s("PRUNE_AFTER"),
             webhook_hosts=given.hosts("WEBHOOK_HOSTS"),
             webhook_secret=given.secret("WEBHOOK_SECRET"),
+            warnings=given.misspelt(),
         )
 
     def database(self) -> Database:
@@ -120,14 +124,34 @@ def read_duration_s(text: str) -> float:
     return float(int(text[:-1]) * SECONDS_OF_UNIT[text[-1]])
 
 
+_PREFIX = "RUNGRAPH_"
+_MISSPELT_MIN = 0.9
+"""Names of variables that are less alike are not compared as misspellings. All of them share a long prefix."""
+
+
 class _Variables:
     """The variables `RUNGRAPH_…` of an environment, parsed by type."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
+        self._known: set[str] = set()
+
+    def misspelt(self) -> tuple[str, ...]:
+        """Return a message for each variable that is not read and whose name resembles one that is."""
+        others = sorted({name for name in self._environment if name.upper().startswith(_PREFIX)} - self._known)
+        if not others:
+            return ()
+        import difflib  # Most commands need it for nothing else.
+
+        return tuple(
+            f"{name} is not the name of a setting; did you mean {match[0]}?"
+            for name in others
+            if (match := difflib.get_close_matches(name.upper(), self._known, n=1, cutoff=_MISSPELT_MIN))
+        )
 
     def text(self, name: str) -> str | None:
-        return self._environment.get(f"RUNGRAPH_{name}", "").strip() or None
+        self._known.add(f"{_PREFIX}{name}")
+        return self._environment.get(f"{_PREFIX}{name}", "").strip() or None
 
     def parts(self, name: str) -> tuple[str, ...]:
         """Return the parts of a text between commas."""

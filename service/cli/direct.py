@@ -7,10 +7,11 @@ call that the application would refuse, is made to an application within this pr
 
 from __future__ import annotations
 
+import logging
 import re
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,12 @@ from service.api.limits import FILTERS_MAX
 from service.api.responses import texts
 from service.api.responses.texts import Text
 from service.client import calls
-from service.client.messages import Answer, Request
-from service.core.errors import RungraphError
+from service.client.messages import Answer, Request, json_body
+from service.core.errors import RungraphError, Unavailable
 from service.core.syntax.ids import parse_graph_id, parse_run_id
 from service.core.syntax.numbers import NUMBER_MAX
 from service.settings import Settings
+from service.store.database import reader
 from service.store.queries.runs.filter import RunFilter
 from service.store.reading import Reading
 
@@ -49,7 +51,11 @@ async def reading(settings: Settings, database: Database, sources: Sequence[str]
 
     async def call(request: Request) -> Answer:
         nonlocal application
-        if request.method == "GET" and (found := await _answer(store, request.path, request.params)) is not None:
+        try:
+            found = await _answer(store, request.path, request.params) if request.method == "GET" else None
+        except Unavailable as error:
+            return Answer(503, json_body({"detail": _explained(error)}))
+        if found is not None:
             return Answer(200, found.encode())
         if application is None:
             from service.cli import within
@@ -61,10 +67,27 @@ async def reading(settings: Settings, database: Database, sources: Sequence[str]
         return await application(request)
 
     async with AsyncExitStack() as stack:
-        try:
-            yield call
-        finally:
-            await store.close()
+        stack.push_async_callback(store.close)
+        stack.enter_context(_quiet(logging.getLogger(reader.__name__)))
+        yield call
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    """Log no warnings, since the command itself reports why a read has failed."""
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _explained(error: Unavailable) -> str:
+    """Return the message with the database's reason. A server keeps it from its clients, but not from its operator."""
+    cause = getattr(error.__cause__, "orig", None) or error.__cause__
+    reason = " ".join(str(cause).split()) if cause is not None else ""
+    return f"{error}: {reason}" if reason and reason not in str(error) else str(error)
 
 
 async def _answer(store: Reading, path: str, params: Params) -> Text | None:
@@ -73,6 +96,8 @@ async def _answer(store: Reading, path: str, params: Params) -> Text | None:
         if found := re.fullmatch(pattern, path):
             try:
                 return await answer(store, *found.groups(), **params)
+            except Unavailable:
+                raise
             except (RungraphError, TypeError, ValueError):  # The application says what is wrong.
                 return None
     return None

@@ -9,6 +9,8 @@ from typing import Any
 from service.core import codec
 from service.core.errors import Invalid, NotJson, StartRefused
 
+_PATH_BYTES_MAX = 4096
+
 
 def graph_of(file: Path) -> bytes:
     """Return the content of a graph's file, which is JSON."""
@@ -46,10 +48,19 @@ def _bytes_of(file: Path) -> bytes:
         raise StartRefused(f"cannot read {file}: {error.strerror}") from error
 
 
+def _is_file(text: str) -> bool:
+    try:
+        return bool(text) and Path(text).is_file()
+    except (OSError, ValueError):  # It is too long for a path, or has a NUL.
+        return False
+
+
 def _decode(name: str, content: bytes, depth_max: int = codec.DEPTH_MAX) -> Any:
     try:
         return codec.decode(content, depth_max)
     except NotJson as error:
-        raise StartRefused(f"{name} is no JSON: {error}") from error
+        text = os.fsdecode(content[:_PATH_BYTES_MAX])
+        hint = f"; to read the file, write @{text}" if name.startswith("-") and _is_file(text) else ""
+        raise StartRefused(f"{name} is no JSON: {error}{hint}") from error
     except Invalid as error:
         raise StartRefused(f"{name} was refused: {error}") from error

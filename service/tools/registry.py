@@ -58,6 +58,8 @@ def load(sources: Iterable[str], built_in: Iterable[Tool]) -> Tools:
     loaded: dict[str, Source] = {}
     for name in sources:
         before = len(_declared)
+        if not name.strip():
+            raise StartRefused(f"tools {name!r} cannot be loaded: the name is empty; give FILE.py or package.module")
         try:
             module = imports.import_source(name)
         except KeyboardInterrupt:
@@ -129,15 +131,22 @@ def _why(source: str, error: BaseException) -> str:
         and not source.endswith(".py")
         and f"{source}.".startswith(f"{error.name}.")
     ):
-        found = (
-            f"; did you mean {source}.py?"
-            if Path(f"{source}.py").is_file()
-            else f" in {Path.cwd()} or on Python's search path"
-        )
-        return f"there is no module {error.name!r}{found}"
+        return f"there is no module {error.name!r}{_instead_of_module(source)}"
     if isinstance(error, FileNotFoundError) and source.endswith(".py") and not Path(source).exists():
-        return f"there is no file {Path.cwd() / source}"
+        hint = "; give each file in a --tools of its own" if "," in source else ""
+        return f"there is no file {Path.cwd() / source}{hint}"
     return " ".join(describe(error, _folder(source)).split())
+
+
+def _instead_of_module(source: str) -> str:
+    """Return a hint at what was meant by the name of a module that does not exist."""
+    plain = source.strip()
+    file = plain.partition(":")[0].removesuffix(".py")
+    if Path(f"{file}.py").is_file():
+        return f"; did you mean {file}.py?"
+    if Path(plain).is_file():
+        return f"; {plain} is a file, and a file of tools has a name that ends in .py"
+    return f" in {Path.cwd()} or on Python's search path"
 
 
 def _folder(source: str) -> str:

@@ -95,6 +95,7 @@ def test_a_run_that_does_not_complete_is_exit_code_1(folder: Path, graph: str, s
         (["run", "tools.py"], "tools.py is no JSON"),
         (["run", "nul.json"], "/name: a string contains NUL"),
         (["run", "loop.json", "--state", "[]"], "--state is no JSON object"),
+        (["run", "loop.json", "--state", "tools.py"], "; to read the file, write @tools.py"),
         (["run", "loop.json", "--state", "{"], "--state is no JSON"),
         (["run", "loop.json", "--state", '{"a": 1, "a": 2}'], "appears twice"),
         (["run", "loop.json", "--state", "@missing"], "cannot read missing"),

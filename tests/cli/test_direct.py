@@ -191,3 +191,22 @@ def test_the_usual_urls_of_files_mean_what_sqlalchemy_takes_them_for(scheme: str
     expected = make_url(url).database
     assert expected is not None
     assert database_at(url).name == str(Path(expected).absolute().resolve())
+
+
+async def test_a_database_that_cannot_be_read_is_told_in_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "odd.db").write_text("this is no database, but a text that is long enough for a header\n" * 2)
+    async with reading(Settings(), Sqlite(tmp_path / "odd.db"), ()) as call:
+        answer = await call(calls.get("/runs", limit=1))
+    assert (answer.status, answer.body) == (503, b'{"detail":"the database cannot be read: file is not a database"}')
+    assert caplog.messages == []
+
+
+async def test_the_operator_learns_why_a_database_server_cannot_be_read() -> None:
+    pytest.importorskip("psycopg")
+    database = database_at("postgresql://nobody@127.0.0.1:1/none")
+    async with reading(Settings(), database, ()) as call:
+        answer = await call(calls.get("/runs", limit=1))
+    assert answer.status == 503
+    assert re.fullmatch(r'{"detail":"the database cannot be read: [^\n]*127.0.0.1[^\n]*"}', answer.body.decode())

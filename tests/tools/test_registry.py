@@ -120,7 +120,12 @@ def test_what_cannot_be_a_registry_stops_the_server_in_one_line(
         ("package.no_such", "there is no module 'package.no_such' in /"),
         ("mine", "there is no module 'mine'"),
         ("dir/mine", "there is no module 'dir/mine'; did you mean dir/mine.py?"),
-        ("", "Empty module name"),
+        ("", "the name is empty; give FILE.py or package.module"),
+        ("two.py,three.py", "two.py,three.py; give each file in a --tools of its own"),
+        ("package/__init__", "did you mean package/__init__.py?"),
+        ("package/__init__:add", "did you mean package/__init__.py?"),
+        ("package/__init__.py ", "did you mean package/__init__.py?"),
+        ("plain.txt", "plain.txt is a file, and a file of tools has a name that ends in .py"),
         ("..", "relative import"),
         ("nul\0.py", "null byte"),
         ("dir.py", "dir.py is not a file"),
@@ -134,6 +139,7 @@ def test_what_is_not_there_is_named(tmp_path: Path, source: str, said: str) -> N
     (tmp_path / "dir" / "mine.py").touch()
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "__init__.py").touch()
+    (tmp_path / "plain.txt").touch()
     (tmp_path / "secret.py").symlink_to("nowhere.py")
     with pytest.raises(StartRefused, match="cannot be loaded") as refused:
         registry.load([source], [])

@@ -39,12 +39,12 @@ class Reader:
                 await _begin(connection)
                 yield Snapshot(connection)
         except (DBAPIError, PoolTimeout) as error:
-            logger.warning("a read failed: %s", error)
             cause = getattr(error, "orig", None) or error
+            logger.warning("a read failed: %s", " ".join(str(cause).split()))
             reason = self._database.denial(cause) or await self._lack(cause)
             if reason is None and not self._database.is_shared:
                 # The text of a database server's error names hosts, users and tables: clients must not see it.
-                reason = str(cause)
+                reason = " ".join(str(cause).split())
             raise Unavailable("the database cannot be read" + (f": {reason}" if reason else "")) from error
 
     async def _lack(self, error: BaseException) -> str | None:

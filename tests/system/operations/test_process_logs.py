@@ -68,6 +68,14 @@ def test_a_record_that_cannot_be_formatted_is_a_line_all_the_same() -> None:
     assert found["message"] == "'it is %s' (ValueError in its arguments)"
 
 
+def test_a_misspelt_setting_is_named_with_the_one_that_was_meant() -> None:
+    given = {"RUNGRAPH_DATABSE_URL": "x", "RUNGRAPH_TOOL": "x", "RUNGRAPH_MINE": "x", "RUNGRAPH_PORT": "8000"}
+    assert Settings.from_environment(given).warnings == (
+        "RUNGRAPH_DATABSE_URL is not the name of a setting; did you mean RUNGRAPH_DATABASE_URL?",
+        "RUNGRAPH_TOOL is not the name of a setting; did you mean RUNGRAPH_TOOLS?",
+    )
+
+
 @pytest.mark.parametrize("name", ["RUNGRAPH_LOG_FORMAT", "RUNGRAPH_LOG_LEVEL"])
 def test_a_setting_of_the_log_that_is_none_is_refused(name: str) -> None:
     assert Settings.from_environment({"RUNGRAPH_LOG_FORMAT": "JSON"}).log_format == "json"
