@@ -18,7 +18,7 @@ from service.api import ApiSettings, Lifespan, Services, Stop, create_api, sweep
 from service.api.connections import raise_descriptor_limit, rate_limited_logs
 from service.core.tool import Tools
 from service.engine.engine import Engine
-from service.process import end_at_last, freeze_collector, on_stop_signal, url_of, url_of_uvicorn
+from service.process import arm_stop_signals, end_at_last, freeze_collector, on_stop_signal, url_of, url_of_uvicorn
 from service.server import RunningServer, engine_settings, serving
 from service.settings import Settings
 from service.store.database.protocol import Ownership
@@ -104,6 +104,7 @@ async def execute(settings: Settings, address: str, started: Callable[[], None])
             loop.add_signal_handler(number, stopped.set)
         started()
         while not stopped.is_set() and server.engine is not None and server.engine.is_alive():
+            arm_stop_signals()
             with suppress(TimeoutError):
                 async with asyncio.timeout(ALIVE_EVERY_S):
                     await stopped.wait()

@@ -18,10 +18,14 @@ from typing import Any
 LAST_RESORT_S = 14.0
 """A stop that takes longer ends the process. Everything acknowledged is on disk by then."""
 
+ARM_EVERY_S = 1.0
+"""How often the handlers of the signals that stop a server are installed once more."""
+
 ACTIVE_SHARE = 16
 """The states of the runs that a server executes may take 1/ACTIVE_SHARE of its memory."""
 
 # Bound here, since a tool may have replaced what `threading` and `time` have.
+_handler_of, _handle = signal.getsignal, signal.signal
 _start_thread, _sleep, _exit = _thread.start_new_thread, time.sleep, os._exit
 
 _UVICORN_DEFAULTS = {"host": "127.0.0.1", "port": "8000"}
@@ -47,12 +51,34 @@ def on_stop_signal(*actions: Callable[[], None]) -> Iterator[None]:
 
     for number in before:
         signal.signal(number, handle)
+    import asyncio  # Commands that only read do without it.
+
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle
+
+    def arm_again() -> None:
+        nonlocal timer
+        arm_stop_signals()
+        timer = loop.call_later(ARM_EVERY_S, arm_again)
+
+    timer = loop.call_later(ARM_EVERY_S, arm_again)
     try:
         yield
     finally:
+        timer.cancel()
         for number, handler in before.items():
             if signal.getsignal(number) is handle:
                 signal.signal(number, handler)
+
+
+def arm_stop_signals() -> None:
+    """Install the handlers of SIGINT and SIGTERM once more. Only the main thread may call it.
+
+    A tool that calls C, such as libc's `signal`, can replace them, and Python does not notice.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if callable(handler := _handler_of(number)):
+            _handle(number, handler)
 
 
 def end_at_last() -> None:

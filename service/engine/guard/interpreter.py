@@ -1,7 +1,7 @@
 """Restore settings of the interpreter that a tool may change for the whole process.
 
-Trace and profile functions, which belong to a thread, are restored after each attempt. The recursion limit and the
-switch interval, which belong to the process, are kept within what the server needs.
+Trace and profile functions, which belong to a thread, are restored after each attempt. The recursion limit, the most
+digits of integers and the switch interval, which belong to the process, are kept within what the server needs.
 """
 
 from __future__ import annotations
@@ -9,16 +9,20 @@ from __future__ import annotations
 import builtins
 import sys
 
+from service.core.codec import INT_DIGITS_MAX
+
 RECURSION_LIMIT_MIN = min(sys.getrecursionlimit(), 1000)
 """The recursion limit that a server needs: Python's default, or less if it was started with less."""
 
 _set_recursion_limit = sys.setrecursionlimit
+_set_int_digits = sys.set_int_max_str_digits
 _switch_interval_s = sys.getswitchinterval()
 
 
 def install() -> None:
-    """Replace `sys.setrecursionlimit` by `set_recursion_limit`. It is idempotent."""
+    """Replace the functions that set the recursion limit and the digits of integers. It is idempotent."""
     sys.setrecursionlimit = set_recursion_limit
+    sys.set_int_max_str_digits = set_int_max_str_digits
 
 
 def set_recursion_limit(limit: int, /) -> None:
@@ -31,10 +35,22 @@ def set_recursion_limit(limit: int, /) -> None:
     _set_recursion_limit(limit)
 
 
+def set_int_max_str_digits(maxdigits: int) -> None:
+    """Set the most digits of an integer's text, or raise ValueError if states could have more. 0 is no limit."""
+    if 0 < maxdigits < INT_DIGITS_MAX:
+        raise ValueError(
+            f"cannot set the most digits of an integer's text to {maxdigits}: it holds for the whole server, which"
+            f" needs {INT_DIGITS_MAX}; a node with `isolate: true` has a process of its own"
+        )
+    _set_int_digits(maxdigits)
+
+
 def put_back() -> None:
     """Restore limits that were set in another way. The heartbeat calls it regularly."""
     if sys.getrecursionlimit() < RECURSION_LIMIT_MIN:
         _set_recursion_limit(RECURSION_LIMIT_MIN)
+    if 0 < sys.get_int_max_str_digits() < INT_DIGITS_MAX:
+        _set_int_digits(INT_DIGITS_MAX)
     if sys.getswitchinterval() > _switch_interval_s:
         sys.setswitchinterval(_switch_interval_s)
 

@@ -102,12 +102,31 @@ def test_a_tool_cannot_lower_the_recursion_limit_of_its_server(tmp_path: Path) -
     in_calls(tmp_path, script, tools={tool.__name__: Tool.of(tool) for tool in (lowers, raises)})
 
 
+def test_a_tool_cannot_lower_the_digits_of_integers_of_its_server(tmp_path: Path) -> None:
+    def lowers() -> None:
+        sys.set_int_max_str_digits(640)
+
+    def counts() -> dict[str, Any]:
+        return {"n": 10**4000}
+
+    async def script(calls: Any) -> None:
+        outcome = await calls.call("lowers", isolate=False)
+        assert isinstance(outcome, Failed)
+        assert "isolate: true" in outcome.message
+        assert await calls.returned("counts", isolate=False) == {"n": 10**4000}
+
+    in_calls(tmp_path, script, tools={tool.__name__: Tool.of(tool) for tool in (lowers, counts)})
+
+
 async def test_a_limit_that_was_lowered_in_another_way_is_put_back_while_the_tool_goes_on(tmp_path: Path) -> None:
     is_back = threading.Event()
 
     def tool() -> None:
         interpreter._set_recursion_limit(RECURSION_LIMIT_MIN - 200)
+        interpreter._set_int_digits(640)
         sys.setswitchinterval(10)
+        while sys.get_int_max_str_digits() < 4300:
+            is_back.wait(0.01)
         while sys.getrecursionlimit() < RECURSION_LIMIT_MIN or sys.getswitchinterval() > 1:
             is_back.wait(0.01)
 
