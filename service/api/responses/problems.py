@@ -129,7 +129,7 @@ async def _refuse(connection: HTTPConnection, error: Any) -> Response:
     if error.status_code == 405:
         if methods := _methods_at(connection):
             headers["Allow"] = ", ".join(sorted(methods))
-        detail = f"{connection.scope['path']!r:.300} takes {headers['Allow']} only"
+        detail = f"{connection.scope['path']!r:.300} takes {headers.get('Allow', 'other methods')} only"
     return problem(error.status_code, detail, headers=headers)
 
 
