@@ -26,7 +26,7 @@ from service.store.rows.family import lock_runs
 from service.store.rows.log_lines import insert_lines, rows_of_lines
 from service.store.rows.operations.deliveries import announce
 from service.store.rows.park_and_wake import delete_waits, wake_those_ready
-from service.store.rows.states import STATE_AT, state_of
+from service.store.rows.states import read_states
 from service.store.rows.steps import NewStep, insert_steps
 from service.store.rows.visits import reset_full_visits
 from service.store.schema.kept import OPEN, is_kept
@@ -123,7 +123,6 @@ _RESUME = Statement(
     )
     .returning(runs.c.last_seq, runs.c.notify)
 )
-_STATE = {dialect: Statement(query) for dialect, query in STATE_AT.items()}
 _LIMIT = Statement(update(runs).where(runs.c.id == bindparam("run_id")).values(max_steps=bindparam("limit")))
 _WAIT = Statement(select(waits.c.due_at).where(waits.c.run_id == bindparam("run_id")))
 _RESUMED_LINE = Statement(
@@ -298,7 +297,7 @@ def _insert_lines(transaction: Transaction, lines: Sequence[tuple[str, int, Line
 
 def _patched(transaction: Transaction, run_id: str, run: _Run, patch: Patch) -> Changes | Invalid:
     try:
-        return patch(state_of(transaction.all(_STATE[transaction.dialect], run_id=run_id, step=run.step)))
+        return patch(read_states(transaction, [(run_id, run.step)])[0])
     except Invalid as error:
         return error
 

@@ -22,7 +22,7 @@ from service.core.state import Entry, State
 from service.store.database.reader import Reader
 from service.store.queries.pages import cut
 from service.store.rows.records import BacktestRecord, DivergenceRecord, RunRecord
-from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN
+from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN, OWN_BYTES_BETWEEN, OWN_CHANGES_BETWEEN
 from service.store.schema.models import snapshots
 
 EXAMPLES_MAX = 100
@@ -62,9 +62,12 @@ class Backtest:
             async with self._reader.snapshot() as snapshot:
                 last = min(run.step, after_step + STEPS_AT_ONCE)
                 between = {"run_id": run.run_id, "after_step": after_step}
-                sizes = await snapshot.all(BYTES_BETWEEN, **between, last_step=last)
+                has_own = run.parent_id is None or after_step >= 0  # Only a child's step 0 has shared values.
+                query = OWN_BYTES_BETWEEN if has_own else BYTES_BETWEEN
+                sizes = await snapshot.all(query, **between, last_step=last)
                 last = cut(sizes, after_step + 1, last)
-                changed = await snapshot.all(CHANGES_BETWEEN, **between, last_step=last)
+                query = OWN_CHANGES_BETWEEN if has_own else CHANGES_BETWEEN
+                changed = await snapshot.all(query, **between, last_step=last)
                 steps = await snapshot.all(_STEPS_BETWEEN, **between, last_step=last)
             after_step = last
             yield steps, changed

@@ -25,7 +25,7 @@ from service.store.queries.whole_states import whole_state
 from service.store.rows.family import RESTING
 from service.store.rows.park_and_wake import children_of
 from service.store.rows.records import AttemptRecord, Branch, HeldRecord, Page, StepRecord, WaitRecord, WhyRecord
-from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN, VALUE_AT, slot_of, state_of
+from service.store.rows.states import OWN_BYTES_BETWEEN, OWN_CHANGES_BETWEEN, VALUE_AT, slot_of, state_of
 from service.store.schema.kept import OPEN, is_kept
 from service.store.schema.models import attempts, graphs, log_lines, runs, snapshots, waits
 
@@ -140,7 +140,10 @@ class History:
                 raise NotFound("run", run_id)
             last = min(run.step, after_step + limit)
             between = {"run_id": run_id, "after_step": after_step, "last_step": last}
-            sizes = [*await snapshot.all(BYTES_BETWEEN, **between), *await snapshot.all(_EVALUATED_BYTES, **between)]
+            sizes = [
+                *await snapshot.all(OWN_BYTES_BETWEEN, **between),
+                *await snapshot.all(_EVALUATED_BYTES, **between),
+            ]
             between["last_step"] = cut(sizes, after_step + 1, last)
             items = await _steps_between(snapshot, between)
         return Page(items, items[-1].step if items and items[-1].step < run.step else None)
@@ -239,7 +242,7 @@ async def _blocked_by(snapshot: Snapshot, run: Any) -> str | None:
 
 async def _steps_between(snapshot: Snapshot, between: dict[str, Any]) -> tuple[StepRecord, ...]:
     changed: dict[int, list[Any]] = defaultdict(list)
-    for row in await snapshot.all(CHANGES_BETWEEN, **between):
+    for row in await snapshot.all(OWN_CHANGES_BETWEEN, **between):
         changed[row.step].append(row)
     tried: dict[int, list[Any]] = defaultdict(list)
     for row in await snapshot.all(_ATTEMPTS_BETWEEN, **between):

@@ -9,7 +9,7 @@ from typing import Any
 
 from service.core.state import State
 from service.store.database.reader import Snapshot
-from service.store.rows.states import STATE_AT, order_of, state_of
+from service.store.rows.states import OWN_STATE_AT, STATE_AT, has_shared, order_of, state_of
 
 KEYS_ON_LOOP_MAX = 5000
 """A state with more keys is built on a thread: each key takes some microseconds."""
@@ -17,8 +17,10 @@ KEYS_ON_LOOP_MAX = 5000
 
 async def whole_state(snapshot: Snapshot, run_id: str, step: int) -> State:
     """Return the state of a run after a step. The reader stays in use meanwhile, which bounds the memory."""
-    statement = STATE_AT[snapshot.dialect]
-    parts = [part async for part in snapshot.parts(statement, KEYS_ON_LOOP_MAX, run_id=run_id, step=step)]
+    place = {"run_id": run_id, "step": step}
+    parts = [part async for part in snapshot.parts(OWN_STATE_AT[snapshot.dialect], KEYS_ON_LOOP_MAX, **place)]
+    if any(map(has_shared, parts)):
+        parts = [part async for part in snapshot.parts(STATE_AT[snapshot.dialect], KEYS_ON_LOOP_MAX, **place)]
     return state_of(parts[0] if parts else ()) if len(parts) < 2 else await asyncio.to_thread(_state_of, parts)
 
 

@@ -85,12 +85,12 @@ def distinct_keys(run_id: Any, **beside: Any) -> Any:
     return keys.union_all(again.where(keys.c.key.is_not(None)))
 
 
-def _states_at(row: Any, dialect: str) -> Any:
-    """Return the query for the state of each run and step of `row`."""
+def _states_at(row: Any, dialect: str, *, with_shared: bool = True) -> Any:
+    """Return the query for the state of each run and step of `row`; without shared values on PostgreSQL only."""
     # The casts tell PostgreSQL the types of parameters that are only selected.
     keys = distinct_keys(cast(row.run_id, Text), step=cast(row.step, BigInteger))
     if dialect == "postgresql":
-        return _latest_lateral(keys)
+        return _latest_lateral(keys, with_shared=with_shared)
     latest = changes.alias("latest")
     latest_step = (
         select(func.max(latest.c.step))
@@ -104,7 +104,7 @@ def _states_at(row: Any, dialect: str) -> Any:
     )
 
 
-def _latest_lateral(keys: Any) -> Any:
+def _latest_lateral(keys: Any, *, with_shared: bool) -> Any:
     """Return the query for PostgreSQL, which might read all steps for the join above. SQLite has no LATERAL."""
     latest = (
         select(changes.c.long_key, changes.c.value, changes.c.shared_digest, changes.c.position)
@@ -114,9 +114,9 @@ def _latest_lateral(keys: Any) -> Any:
         .lateral("latest")
     )
     key = whole_key(latest.c.long_key, keys.c.key)
-    value = whole_value(latest.c.value, keys.c.run_id, latest.c.shared_digest)
+    shared = whole_value(latest.c.value, keys.c.run_id, latest.c.shared_digest)
     return (
-        select(key, value, latest.c.position, keys.c.run_id)
+        select(key, shared if with_shared else latest.c.value, latest.c.position, keys.c.run_id)
         .select_from(keys.join(latest, true()))
         .where(is_set(latest.c.value, latest.c.shared_digest))
     )
@@ -146,6 +146,19 @@ STATES_AT = {
 }
 """The same for many runs."""
 
+OWN_STATE_AT = {**STATE_AT, "postgresql": _states_at(_ONE, "postgresql", with_shared=False)}
+OWN_STATES_AT = {
+    **STATES_AT,
+    "postgresql": ForRows(
+        partial(_states_at, dialect="postgresql", with_shared=False), run_id=changes.c.run_id, step=changes.c.step
+    ),
+}
+"""Like the two above, but on PostgreSQL a value that is shared is NULL (see `has_shared`).
+
+A query that names a table of PostgreSQL waits for whoever has locked that table, even if it reads nothing there, and
+few states have shared values.
+"""
+
 CHANGES_BETWEEN = _changes_between(changes.c.step, _KEY, VALUE).order_by(changes.c.step, changes.c.position, _KEY)
 """What each step set or removed. Parameters: run_id, after_step, last_step."""
 
@@ -165,6 +178,19 @@ BYTES_BETWEEN = _changes_between(
     changes.c.step, func.sum(func.coalesce(func.length(VALUE), 0)).label("length")
 ).group_by(changes.c.step)
 """How many characters each step set. Parameters: run_id, after_step, last_step."""
+
+OWN_CHANGES_BETWEEN = _changes_between(changes.c.step, _KEY, changes.c.value).order_by(
+    changes.c.step, changes.c.position, _KEY
+)
+OWN_BYTES_BETWEEN = _changes_between(
+    changes.c.step, func.sum(func.coalesce(func.length(changes.c.value), 0)).label("length")
+).group_by(changes.c.step)
+"""The same for `after_step` from 0: only step 0 has shared values."""
+
+
+def has_shared(rows: Sequence[Any]) -> bool:
+    """Return whether rows of OWN_STATE_AT lack a value because it is shared."""
+    return any(row[1] is None for row in rows)
 
 
 def order_of(row: Any) -> tuple[Any, Any]:
@@ -207,9 +233,16 @@ def read_states(
     while len(states) < len(places) and length < min(length_max, STATES_LENGTH_MAX):
         part = places[len(states) : len(states) + count]
         asked = [{"run_id": run_id, "step": step} for run_id, step in part if run_id not in known]
-        found = states_of(transaction.each(STATES_AT[transaction.dialect], asked))
+        found = states_of(_rows_of(transaction, asked))
         states += [known.get(run_id) or found.get(run_id, State({})) for run_id, _ in part]
         length += sum(map(length_of, states[-len(part) :]))
         # Few large states are read beyond the limit, and small ones take few queries.
         count = min(count * 2, STATES_AT_ONCE_MAX)
     return states
+
+
+def _rows_of(transaction: Transaction, asked: Sequence[Mapping[str, Any]]) -> list[Any]:
+    rows = transaction.each(OWN_STATES_AT[transaction.dialect], asked)
+    if has_shared(rows):
+        return transaction.each(STATES_AT[transaction.dialect], asked)
+    return rows

@@ -37,7 +37,15 @@ from service.store.rows.family import NEXT_OF_FAMILY
 from service.store.rows.fence import RENEW
 from service.store.rows.keys import _KEY
 from service.store.rows.runs import _START_NODE
-from service.store.rows.states import BYTES_BETWEEN, CHANGES_BETWEEN, STATE_AT, VALUE_AT
+from service.store.rows.states import (
+    BYTES_BETWEEN,
+    CHANGES_BETWEEN,
+    OWN_BYTES_BETWEEN,
+    OWN_CHANGES_BETWEEN,
+    OWN_STATE_AT,
+    STATE_AT,
+    VALUE_AT,
+)
 from tests.support.postgres import Databases
 from tests.support.store.filters import filter_of, query_of
 from tests.support.store.harness import COUNTER, opened, start_of
@@ -281,11 +289,16 @@ def test_whatever_asks_for_or_moves_a_run_finds_it_by_its_id(
     [
         *((_KEY, "idempotency_keys_pkey", 20), (_START_NODE, None, 20), (VALUE_AT, "changes_pkey", 20)),
         *((STATE_AT["postgresql"], "changes_pkey", 100), (CHANGES_BETWEEN, "changes_pkey", 200)),
+        *((OWN_STATE_AT["postgresql"], "changes_pkey", 100), (OWN_CHANGES_BETWEEN, "changes_pkey", 200)),
+        (OWN_BYTES_BETWEEN, "changes_pkey", 200),
         *((BYTES_BETWEEN, "changes_pkey", 200), (_EVALUATED_BYTES, "snapshots_pkey", 50)),
         (LINES_AFTER, "log_lines_pkey", 100),
         *((BYTES_OF_LINES, "log_lines_pkey", 100), (SIZES_OF_LINES, "log_lines_pkey", 100)),
     ],
-    ids=["key", "graph", "value", "state", "changes", "sizes", "decisions", "lines", "bytes of lines", "line sizes"],
+    ids=[
+        *("key", "graph", "value", "state", "changes", "own state", "own changes", "own sizes", "sizes", "decisions"),
+        *("lines", "bytes of lines", "line sizes"),
+    ],
 )
 def test_what_a_run_has_written_is_found_by_its_key(
     crowded: psycopg.Connection[Any], query: Any, index: str | None, blocks: int

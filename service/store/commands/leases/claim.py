@@ -203,11 +203,12 @@ class ClaimCommands:
         The runs' own rows are not locked: `_DUE` skips locked rows, and every command that writes rows of a run locks
         the run's row first.
         """
-        by_tables: dict[tuple[bool, bool, bool], list[Due]] = defaultdict(list)
+        by_tables: dict[tuple[bool, ...], list[Due]] = defaultdict(list)
         for row in due:
             graph = self._graphs[row.graph_id]
             counts_visits = graph is not None and graph.counts_visits
-            by_tables[row.crashed, row.may_have_waited, counts_visits].append(row)
+            may_share = row.parent_id is not None
+            by_tables[row.crashed, row.may_have_waited, counts_visits, may_share].append(row)
         taken = _Taken([], [], has_more=False)
         for rows in by_tables.values():
             some = transaction.unless_locked(partial(self._take, transaction, rows, bytes_max))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, func, select
@@ -9,7 +10,7 @@ from sqlalchemy import bindparam, func, select
 from service.core.errors import NotFound
 from service.core.operations.schedule import CatchUp, Overlap
 from service.store.database.clock import shown
-from service.store.database.reader import Reader
+from service.store.database.reader import Reader, Snapshot
 from service.store.queries.pages import cut
 from service.store.rows.operations.schedules import Plan, ScheduleRecord, Stored
 from service.store.rows.records import Page
@@ -17,14 +18,12 @@ from service.store.schema.kept import is_kept
 from service.store.schema.models import runs
 from service.store.schema.operations import schedules
 
-_last_run = (
-    select(runs.c.id).where(runs.c.id == schedules.c.last_run_id, is_kept()).correlate(schedules).scalar_subquery()
-)
-_COLUMNS = [column if column is not schedules.c.last_run_id else _last_run.label(column.name) for column in schedules.c]
-SCHEDULE = select(*_COLUMNS).where(schedules.c.name == bindparam("name"))
+SCHEDULE = select(schedules).where(schedules.c.name == bindparam("name"))
 SCHEDULES_AFTER = (
-    select(*_COLUMNS).where(schedules.c.name > bindparam("after")).order_by(schedules.c.name).limit(bindparam("limit"))
+    select(schedules).where(schedules.c.name > bindparam("after")).order_by(schedules.c.name).limit(bindparam("limit"))
 )
+KEPT_RUNS = select(runs.c.id).where(runs.c.id.in_(bindparam("run_ids", expanding=True)), is_kept())
+"""Those of `run_ids` that are there. A query of its own, so that other schedules need not wait for their tables."""
 SIZES_AFTER = (
     select(
         func.length(schedules.c.name)
@@ -47,9 +46,10 @@ class ScheduleQueries:
         """Return a schedule. Raise NotFound if there is none of that name."""
         async with self._reader.snapshot() as snapshot:
             row = await snapshot.one(SCHEDULE, name=name)
-        if row is None:
-            raise NotFound("schedule", name)
-        return _record(row)
+            if row is None:
+                raise NotFound("schedule", name)
+            (record,) = await _records(snapshot, [row])
+        return record
 
     async def page(self, limit: int, cursor: str | None = None) -> Page:
         """Return schedules in the order of their names. The cursor is the name of the last one seen.
@@ -60,12 +60,18 @@ class ScheduleQueries:
         async with self._reader.snapshot() as snapshot:
             sizes = [size for (size,) in await snapshot.all(SIZES_AFTER, after=after, limit=limit + 1)]
             count = cut(enumerate(sizes[:limit], 1), 1, min(limit, len(sizes)))
-            items = [_record(row) for row in await snapshot.all(SCHEDULES_AFTER, after=after, limit=count)]
+            items = await _records(snapshot, await snapshot.all(SCHEDULES_AFTER, after=after, limit=count))
         return Page(tuple(items), items[-1].name if len(sizes) > len(items) else None)
 
 
-def _record(row: Any) -> ScheduleRecord:
-    stored = Stored(*row)
+async def _records(snapshot: Snapshot, rows: Sequence[Any]) -> list[ScheduleRecord]:
+    """Return the records of schedules. They name no run that is being deleted."""
+    run_ids = [row.last_run_id for row in rows if row.last_run_id is not None]
+    kept = {run_id for (run_id,) in await snapshot.all(KEPT_RUNS, run_ids=run_ids)} if run_ids else set()
+    return [_record(Stored(*row), kept) for row in rows]
+
+
+def _record(stored: Stored, kept: Collection[str]) -> ScheduleRecord:
     plan = Plan(
         stored.graph_id,
         stored.graph_name,
@@ -82,7 +88,7 @@ def _record(row: Any) -> ScheduleRecord:
         next_at=None if stored.is_paused else shown(stored.next_at),
         last_at=shown(stored.last_at),
         skipped_at=shown(stored.skipped_at),
-        last_run_id=stored.last_run_id,
+        last_run_id=stored.last_run_id if stored.last_run_id in kept else None,
         created_at=shown(stored.created_at) or "",
         updated_at=shown(stored.updated_at) or "",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +21,8 @@ from service.store.schema.models import changes, runs, snapshots
 _STEP_OF_RUN = select(runs.c.step).where(runs.c.id == bindparam("run_id"), is_kept())
 
 
-def _keys_written(dialect: str) -> Any:
-    """Select the latest row of each key, by hops through the index."""
+def _keys_written(dialect: str, value: Any) -> Any:
+    """Select the latest row of each key, by hops through the index. `value` is a change's value."""
     keys = distinct_keys(cast(bindparam("run_id"), Text))
     latest = changes.alias("latest")
     latest_step = (
@@ -37,7 +38,7 @@ def _keys_written(dialect: str) -> Any:
             changes.c.step,
             changes.c.position,
             snapshots.c.node,
-            _BYTES[dialect].label("byte_length"),
+            _BYTES[dialect](value).label("byte_length"),
         )
         .select_from(
             keys.join(changes, and_(changes.c.run_id == bindparam("run_id"), changes.c.key == keys.c.key)).outerjoin(
@@ -48,8 +49,12 @@ def _keys_written(dialect: str) -> Any:
     )
 
 
-_BYTES = {"sqlite": func.length(cast(VALUE.element, LargeBinary)), "postgresql": func.octet_length(VALUE.element)}
-KEYS_WRITTEN = {dialect: _keys_written(dialect) for dialect in ("sqlite", "postgresql")}
+_BYTES: dict[str, Callable[[Any], Any]] = {
+    "sqlite": lambda value: func.length(cast(value, LargeBinary)),
+    "postgresql": func.octet_length,
+}
+KEYS_WRITTEN = {dialect: _keys_written(dialect, VALUE.element) for dialect in _BYTES}
+OWN_KEYS_WRITTEN = {dialect: _keys_written(dialect, changes.c.value) for dialect in _BYTES}
 """The last writes of all keys, by dialect, because the function that measures bytes differs. Parameter: run_id."""
 
 _written = changes.outerjoin(
@@ -61,20 +66,22 @@ _OF_KEY = and_(
     changes.c.step < bindparam("before_step"),
 )
 
-SIZES_OF_VALUES = (
-    select(changes.c.step, func.coalesce(func.length(VALUE.element), 0).label("length"))
-    .where(_OF_KEY)
-    .order_by(changes.c.step.desc())
-    .limit(bindparam("count"))
-)
+
+def _sizes(value: Any) -> Any:
+    length = func.coalesce(func.length(value), 0).label("length")
+    query = select(changes.c.step, length, changes.c.shared_digest).where(_OF_KEY)
+    return query.order_by(changes.c.step.desc()).limit(bindparam("count"))
+
+
+def _values(value: Any) -> Any:
+    query = select(changes.c.step, snapshots.c.node, value, changes.c.shared_digest).select_from(_written)
+    return query.where(_OF_KEY, changes.c.step >= bindparam("first_step")).order_by(changes.c.step.desc())
+
+
+SIZES_OF_VALUES, OWN_SIZES_OF_VALUES = _sizes(VALUE.element), _sizes(changes.c.value)
 """Parameters: run_id, key (its slot), before_step, count."""
 
-VALUES_OF_KEY = (
-    select(changes.c.step, snapshots.c.node, VALUE)
-    .select_from(_written)
-    .where(_OF_KEY, changes.c.step >= bindparam("first_step"))
-    .order_by(changes.c.step.desc())
-)
+VALUES_OF_KEY, OWN_VALUES_OF_KEY = _values(VALUE), _values(changes.c.value)
 """Parameters: run_id, key (its slot), before_step, first_step."""
 
 _IS_WRITTEN = (
@@ -109,7 +116,9 @@ async def written_keys(reader: Reader, run_id: str) -> list[WrittenKey]:
     """Return the keys of the present state, in its order, each with the step that last wrote it. Raise NotFound."""
     async with reader.snapshot() as snapshot:
         await _step_of(snapshot, run_id)
-        rows = await snapshot.all(KEYS_WRITTEN[snapshot.dialect], run_id=run_id)
+        rows = await snapshot.all(OWN_KEYS_WRITTEN[snapshot.dialect], run_id=run_id)
+        if any(row.byte_length is None for row in rows):
+            rows = await snapshot.all(KEYS_WRITTEN[snapshot.dialect], run_id=run_id)
     # A state may have a million keys. On a thread, they do not keep other calls waiting.
     return await asyncio.to_thread(_in_order, rows)
 
@@ -130,13 +139,19 @@ async def key_values(reader: Reader, run_id: str, key: str, before_step: int | N
         if await snapshot.one(_IS_WRITTEN, **place) is None:
             raise NotFound("key", key[:200])
         place["before_step"] = step + 1 if before_step is None else min(before_step, step + 1)
-        sizes = await snapshot.all(SIZES_OF_VALUES, **place, count=limit + 1)
+        sizes = await _all(snapshot, OWN_SIZES_OF_VALUES, SIZES_OF_VALUES, **place, count=limit + 1)
         kept = _fitting(sizes[:limit])
         if not kept:
             return Page(())
-        rows = await snapshot.all(VALUES_OF_KEY, **place, first_step=kept[-1])
+        rows = await _all(snapshot, OWN_VALUES_OF_KEY, VALUES_OF_KEY, **place, first_step=kept[-1])
     items = tuple(KeyValue(row.step, row.node, row.value) for row in rows)
     return Page(items, kept[-1] if len(sizes) > len(kept) else None)
+
+
+async def _all(snapshot: Snapshot, own: Any, whole: Any, **parameters: Any) -> Any:
+    """Return the rows of `own`, or those of `whole` if a value is shared (see `states.OWN_STATE_AT`)."""
+    rows = await snapshot.all(own, **parameters)
+    return await snapshot.all(whole, **parameters) if any(row.shared_digest for row in rows) else rows
 
 
 async def _step_of(snapshot: Snapshot, run_id: str) -> int:
@@ -150,7 +165,7 @@ def _fitting(sizes: Any) -> list[int]:
     """Return the first steps whose values make a page of a bounded size."""
     kept: list[int] = []
     room = PAGE_BYTES_MAX
-    for step, length in sizes:
+    for step, length, _ in sizes:
         room -= length
         if kept and room < 0:
             break

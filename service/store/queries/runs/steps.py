@@ -14,7 +14,7 @@ from service.store.database.reader import Reader, Snapshot
 from service.store.queries.history import DEFINITION_OF_RUN, evaluated_text, step_record
 from service.store.queries.pages import PAGE_BYTES_MAX
 from service.store.rows.records import Page, StepRecord
-from service.store.rows.states import VALUE, distinct_keys, whole_key
+from service.store.rows.states import distinct_keys, whole_key
 from service.store.schema.kept import is_kept
 from service.store.schema.models import attempts, changes, runs, snapshots
 
@@ -36,12 +36,12 @@ def _changes_of_steps(*columns: Any) -> Any:
 _KEY = whole_key(changes.c.long_key, changes.c.key)
 SNAPSHOTS_OF_STEPS = select(snapshots).where(_of_steps(snapshots))
 ATTEMPTS_OF_STEPS = select(attempts).where(_of_steps(attempts))
-CHANGES_OF_STEPS = _changes_of_steps(changes.c.step, _KEY, VALUE).order_by(changes.c.position, _KEY)
+CHANGES_OF_STEPS = _changes_of_steps(changes.c.step, _KEY, changes.c.value).order_by(changes.c.position, _KEY)
 BYTES_OF_DECISIONS = select(snapshots.c.step, func.length(snapshots.c.evaluated)).where(_of_steps(snapshots))
-BYTES_OF_CHANGES = _changes_of_steps(changes.c.step, func.sum(func.coalesce(func.length(VALUE.element), 0))).group_by(
+BYTES_OF_CHANGES = _changes_of_steps(changes.c.step, func.sum(func.coalesce(func.length(changes.c.value), 0))).group_by(
     changes.c.step
 )
-"""Parameters of these: run_id, steps."""
+"""Parameters of these: run_id, steps from 1. Only step 0 has shared values."""
 
 
 def numbers_of(node: str | None, *, is_newest_first: bool) -> Any:

@@ -3,20 +3,14 @@
 SELECT schedules.name, schedules.graph_id, schedules.graph_name, schedules.cron, schedules.every_s,
     schedules.timezone, schedules.state, schedules.tags, schedules.overlap, schedules.catch_up,
     schedules.is_paused, schedules.next_at, schedules.due_at, schedules.last_at, schedules.skipped_at,
-    (SELECT runs.id
-FROM runs
-WHERE runs.id = schedules.last_run_id AND (runs.id NOT IN (SELECT deletions.run_id
-FROM deletions))) AS last_run_id, schedules.created_at, schedules.updated_at
+    schedules.last_run_id, schedules.created_at, schedules.updated_at
 FROM schedules
 WHERE schedules.name = :name;
 -- on postgresql
 SELECT schedules.name, schedules.graph_id, schedules.graph_name, schedules.cron, schedules.every_s,
     schedules.timezone, schedules.state, schedules.tags, schedules.overlap, schedules.catch_up,
     schedules.is_paused, schedules.next_at, schedules.due_at, schedules.last_at, schedules.skipped_at,
-    (SELECT runs.id
-FROM runs
-WHERE runs.id = schedules.last_run_id AND (runs.id NOT IN (SELECT deletions.run_id
-FROM deletions))) AS last_run_id, schedules.created_at, schedules.updated_at
+    schedules.last_run_id, schedules.created_at, schedules.updated_at
 FROM schedules
 WHERE schedules.name = :name::VARCHAR COLLATE "C";
 
@@ -25,10 +19,7 @@ WHERE schedules.name = :name::VARCHAR COLLATE "C";
 SELECT schedules.name, schedules.graph_id, schedules.graph_name, schedules.cron, schedules.every_s,
     schedules.timezone, schedules.state, schedules.tags, schedules.overlap, schedules.catch_up,
     schedules.is_paused, schedules.next_at, schedules.due_at, schedules.last_at, schedules.skipped_at,
-    (SELECT runs.id
-FROM runs
-WHERE runs.id = schedules.last_run_id AND (runs.id NOT IN (SELECT deletions.run_id
-FROM deletions))) AS last_run_id, schedules.created_at, schedules.updated_at
+    schedules.last_run_id, schedules.created_at, schedules.updated_at
 FROM schedules
 WHERE schedules.name > :after
 ORDER BY schedules.name LIMIT :limit OFFSET :param_1;
@@ -36,13 +27,17 @@ ORDER BY schedules.name LIMIT :limit OFFSET :param_1;
 SELECT schedules.name, schedules.graph_id, schedules.graph_name, schedules.cron, schedules.every_s,
     schedules.timezone, schedules.state, schedules.tags, schedules.overlap, schedules.catch_up,
     schedules.is_paused, schedules.next_at, schedules.due_at, schedules.last_at, schedules.skipped_at,
-    (SELECT runs.id
-FROM runs
-WHERE runs.id = schedules.last_run_id AND (runs.id NOT IN (SELECT deletions.run_id
-FROM deletions))) AS last_run_id, schedules.created_at, schedules.updated_at
+    schedules.last_run_id, schedules.created_at, schedules.updated_at
 FROM schedules
 WHERE schedules.name > :after::VARCHAR COLLATE "C"
 ORDER BY schedules.name LIMIT :limit;
+
+-- KEPT_RUNS
+-- on sqlite and postgresql
+SELECT runs.id
+FROM runs
+WHERE runs.id IN (__[POSTCOMPILE_run_ids]) AND (runs.id NOT IN (SELECT deletions.run_id
+FROM deletions));
 
 -- SIZES_AFTER
 -- on sqlite

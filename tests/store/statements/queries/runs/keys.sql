@@ -50,11 +50,48 @@ FROM changes AS latest
 WHERE latest.run_id = :run_id::VARCHAR COLLATE "C" AND latest.key = keys.key
 ORDER BY latest.step DESC LIMIT 1) AND (changes.value IS NOT NULL OR changes.shared_digest IS NOT NULL);
 
+-- OWN_KEYS_WRITTEN
+-- on sqlite
+WITH RECURSIVE keys(run_id, "key") AS (SELECT CAST(:run_id AS TEXT) AS run_id,
+    (SELECT min(changes."key") AS min_1
+FROM changes
+WHERE changes.run_id = CAST(:run_id AS TEXT)) AS "key"
+UNION ALL SELECT keys.run_id AS run_id, (SELECT min("after"."key") AS min_2
+FROM changes AS "after"
+WHERE "after".run_id = keys.run_id AND "after"."key" > keys."key") AS anon_1
+FROM keys
+WHERE keys."key" IS NOT NULL) SELECT coalesce(changes.long_key, changes."key") AS "key", changes.step,
+    changes.position, snapshots.node, length(CAST(changes.value AS BLOB)) AS byte_length
+FROM keys JOIN changes ON changes.run_id = :run_id AND changes."key" = keys."key"
+LEFT OUTER JOIN snapshots ON snapshots.run_id = changes.run_id AND snapshots.step = changes.step
+WHERE changes.step = (SELECT latest.step
+FROM changes AS latest
+WHERE latest.run_id = :run_id AND latest."key" = keys."key"
+ORDER BY latest.step DESC LIMIT 1 OFFSET :param_1) AND (changes.value IS NOT NULL
+    OR changes.shared_digest IS NOT NULL);
+-- on postgresql
+WITH RECURSIVE keys(run_id, key) AS (SELECT CAST(:run_id AS TEXT) AS run_id, (SELECT min(changes.key) AS min_1
+FROM changes
+WHERE changes.run_id = CAST(:run_id AS TEXT)) AS key
+UNION ALL SELECT keys.run_id AS run_id, (SELECT min(after.key) AS min_2
+FROM changes AS after
+WHERE after.run_id = keys.run_id AND after.key > keys.key) AS anon_1
+FROM keys
+WHERE keys.key IS NOT NULL) SELECT coalesce(changes.long_key, changes.key) AS key, changes.step,
+    changes.position, snapshots.node, octet_length(changes.value) AS byte_length
+FROM keys JOIN changes ON changes.run_id = :run_id::VARCHAR COLLATE "C" AND changes.key = keys.key
+LEFT OUTER JOIN snapshots ON snapshots.run_id = changes.run_id AND snapshots.step = changes.step
+WHERE changes.step = (SELECT latest.step
+FROM changes AS latest
+WHERE latest.run_id = :run_id::VARCHAR COLLATE "C" AND latest.key = keys.key
+ORDER BY latest.step DESC LIMIT 1) AND (changes.value IS NOT NULL OR changes.shared_digest IS NOT NULL);
+
 -- SIZES_OF_VALUES
 -- on sqlite
 SELECT changes.step, coalesce(length(coalesce(changes.value, (SELECT shared_values.value
 FROM runs JOIN shared_values ON shared_values.run_id = runs.parent_id
-WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest))), :coalesce_1) AS length
+WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest))), :coalesce_1) AS length,
+    changes.shared_digest
 FROM changes
 WHERE changes.run_id = :run_id AND changes."key" = :key AND changes.step < :before_step
 ORDER BY changes.step DESC LIMIT :count OFFSET :param_1;
@@ -62,7 +99,7 @@ ORDER BY changes.step DESC LIMIT :count OFFSET :param_1;
 SELECT changes.step, coalesce(length(coalesce(changes.value, (SELECT shared_values.value
 FROM runs JOIN shared_values ON shared_values.run_id = runs.parent_id
 WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest))),
-    :coalesce_1::INTEGER) AS length
+    :coalesce_1::INTEGER) AS length, changes.shared_digest
 FROM changes
 WHERE changes.run_id = :run_id::VARCHAR COLLATE "C" AND changes.key = :key::VARCHAR COLLATE "C"
     AND changes.step < :before_step::BIGINT
@@ -72,7 +109,8 @@ ORDER BY changes.step DESC LIMIT :count;
 -- on sqlite
 SELECT changes.step, snapshots.node, coalesce(changes.value, (SELECT shared_values.value
 FROM runs JOIN shared_values ON shared_values.run_id = runs.parent_id
-WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest)) AS value
+WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest)) AS value,
+    changes.shared_digest
 FROM changes
 LEFT OUTER JOIN snapshots ON snapshots.run_id = changes.run_id AND snapshots.step = changes.step
 WHERE changes.run_id = :run_id AND changes."key" = :key AND changes.step < :before_step
@@ -81,7 +119,8 @@ ORDER BY changes.step DESC;
 -- on postgresql
 SELECT changes.step, snapshots.node, coalesce(changes.value, (SELECT shared_values.value
 FROM runs JOIN shared_values ON shared_values.run_id = runs.parent_id
-WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest)) AS value
+WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest)) AS value,
+    changes.shared_digest
 FROM changes
 LEFT OUTER JOIN snapshots ON snapshots.run_id = changes.run_id AND snapshots.step = changes.step
 WHERE changes.run_id = :run_id::VARCHAR COLLATE "C" AND changes.key = :key::VARCHAR COLLATE "C"

@@ -47,9 +47,7 @@ FROM changes AS "after"
 WHERE "after".run_id = keys.run_id AND "after"."key" > keys."key") AS anon_1
 FROM keys
 WHERE keys."key" IS NOT NULL) SELECT changes.step, coalesce(changes.long_key, changes."key") AS "key",
-    coalesce(changes.value, (SELECT shared_values.value
-FROM runs JOIN shared_values ON shared_values.run_id = runs.parent_id
-WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest)) AS value
+    changes.value
 FROM keys JOIN changes ON changes."key" = keys."key"
 WHERE changes.run_id = :run_id AND changes.step IN (__[POSTCOMPILE_steps])
 ORDER BY changes.position, "key";
@@ -61,10 +59,7 @@ UNION ALL SELECT keys.run_id AS run_id, (SELECT min(after.key) AS min_2
 FROM changes AS after
 WHERE after.run_id = keys.run_id AND after.key > keys.key) AS anon_1
 FROM keys
-WHERE keys.key IS NOT NULL) SELECT changes.step, coalesce(changes.long_key, changes.key) AS key,
-    coalesce(changes.value, (SELECT shared_values.value
-FROM runs JOIN shared_values ON shared_values.run_id = runs.parent_id
-WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest)) AS value
+WHERE keys.key IS NOT NULL) SELECT changes.step, coalesce(changes.long_key, changes.key) AS key, changes.value
 FROM keys JOIN changes ON changes.key = keys.key
 WHERE changes.run_id = :run_id::VARCHAR COLLATE "C" AND changes.step IN (__[POSTCOMPILE_steps])
 ORDER BY changes.position, key;
@@ -89,10 +84,7 @@ UNION ALL SELECT keys.run_id AS run_id, (SELECT min("after"."key") AS min_2
 FROM changes AS "after"
 WHERE "after".run_id = keys.run_id AND "after"."key" > keys."key") AS anon_1
 FROM keys
-WHERE keys."key" IS NOT NULL) SELECT changes.step, sum(coalesce(length(coalesce(changes.value,
-    (SELECT shared_values.value
-FROM runs JOIN shared_values ON shared_values.run_id = runs.parent_id
-WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest))), :coalesce_1)) AS sum_1
+WHERE keys."key" IS NOT NULL) SELECT changes.step, sum(coalesce(length(changes.value), :coalesce_1)) AS sum_1
 FROM keys JOIN changes ON changes."key" = keys."key"
 WHERE changes.run_id = :run_id AND changes.step IN (__[POSTCOMPILE_steps]) GROUP BY changes.step;
 -- on postgresql
@@ -103,10 +95,7 @@ UNION ALL SELECT keys.run_id AS run_id, (SELECT min(after.key) AS min_2
 FROM changes AS after
 WHERE after.run_id = keys.run_id AND after.key > keys.key) AS anon_1
 FROM keys
-WHERE keys.key IS NOT NULL) SELECT changes.step, sum(coalesce(length(coalesce(changes.value,
-    (SELECT shared_values.value
-FROM runs JOIN shared_values ON shared_values.run_id = runs.parent_id
-WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest))),
+WHERE keys.key IS NOT NULL) SELECT changes.step, sum(coalesce(length(changes.value),
     :coalesce_1::INTEGER)) AS sum_1
 FROM keys JOIN changes ON changes.key = keys.key
 WHERE changes.run_id = :run_id::VARCHAR COLLATE "C"
