@@ -23,7 +23,7 @@ from service.engine.cluster.settings import ClusterSettings, check_installed
 from service.engine.engine import Engine, EngineSettings
 from service.engine.guard import forks
 from service.engine.guard.process_limits import ProcessCheck
-from service.engine.guard.signals import survive_signals
+from service.engine.guard.signals import report_faults, survive_signals
 from service.engine.guard.watchdog import Watchdog, end_process, report_trouble
 from service.process import default_active_bytes_max
 from service.settings import LOCAL_CLUSTER, Settings
@@ -107,6 +107,7 @@ def _guarded(*, is_own_process: bool) -> Watchdog:
     if not is_own_process:
         return Watchdog(report_trouble)
     survive_signals()
+    report_faults()
     watchdog = Watchdog(end_process)
     change = "a tool has lowered a limit of the process or changed its user, which cannot be put back"
     watchdog.add(change, ProcessCheck())

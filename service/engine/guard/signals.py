@@ -4,7 +4,7 @@ The default action of most signals ends the process. A tool in the server's own 
 by a timer or with `os.kill`. The server ignores them, except these:
 
 - SIGINT, SIGTERM, SIGQUIT and SIGKILL are sent to end a process.
-- SIGSEGV, SIGABRT and their like report a fault after which the process cannot go on.
+- SIGSEGV, SIGABRT and their like report a fault after which the process cannot go on. It is reported first.
 - SIGHUP reports that the controlling terminal is closed. It is ignored if there is no such terminal.
 
 A signal for which a handler exists keeps it, also a handler that is written in C, as profilers have.
@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import _thread
 import ctypes
+import faulthandler
 import logging
 import os
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType
 
 logger = logging.getLogger(__name__)
@@ -43,6 +45,13 @@ def survive_signals() -> None:
         if _has_default_action(number):
             signal.signal(number, _ignore)
             signal.siginterrupt(number, False)  # A call that a tool has made in C must not fail with EINTR.
+
+
+def report_faults() -> None:
+    """Have a fault, such as SIGSEGV or SIGBUS, reported on stderr before it ends the process, with the Python code."""
+    if not faulthandler.is_enabled():
+        with suppress(OSError, ValueError, RuntimeError, AttributeError):  # There is no stderr.
+            faulthandler.enable(all_threads=False)
 
 
 def name_of(number: int) -> str:

@@ -293,10 +293,7 @@ def test_a_bad_request_is_a_problem_and_changes_nothing(
     assert problem["status"] == bad.status
     assert ("errors" in problem) == (bad.status == 422)
     if bad.status == 405:
-        allowed = answer.headers["allow"].split(", ")
-        assert (
-            problem["detail"] == f"{answer.request.method} is not a method of {bad.path!r}; use {' or '.join(allowed)}"
-        )
+        assert problem["detail"] == f"{bad.path!r} takes {answer.headers['allow']} only"
     if bad.pointer is not None:
         assert problem["errors"][0]["pointer"].startswith(bad.pointer)
         assert problem["errors"][0]["message"]

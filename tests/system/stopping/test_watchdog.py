@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -92,6 +93,17 @@ def test_a_server_goes_on_after_a_tool_has_set_limits_and_timers_and_sent_it_sig
         until(lambda: all(f"sent {name}, perhaps" in server.said for name in LOGGED))
         assert server.said.count("sent SIGUSR1") == 1
         assert server.process.poll() is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a mapped file may not be truncated")
+def test_a_server_whose_index_of_the_log_is_truncated_says_so_as_it_ends(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        server.follow(server.run(server.create({"start_node": "a", "nodes": {"a": {"sleep": 0.01}}})))
+        os.truncate(f"{server.database}-shm", 0)
+        with suppress(httpx.TransportError):
+            server.ask("GET", "/readyz")
+        assert server.process.wait(DEADLINE_S) == -signal.SIGBUS
+        assert "Bus error" in server.output()
 
 
 def test_an_engine_without_http_ends_as_well(tmp_path: Path) -> None:
