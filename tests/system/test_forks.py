@@ -72,10 +72,17 @@ def test_no_child_of_a_fork_outlives_its_server_and_the_port_is_free_again(serve
         left = [pid for tool in FORKING for pid in left_by(server, tool)]
         assert len(left) == 6
         assert all(is_alive(pid) for pid in left)
-        end(server, how)
-        until_dead(*left)
-        server.start()
-        assert server.follow(server.run(server.create(node("noop"))))["state"] == {"ok": True}
+        [daemon] = left_by(server, "becomes_a_daemon")
+        try:
+            end(server, how)
+            until_dead(*left)
+            server.start()
+            assert server.follow(server.run(server.create(node("noop"))))["state"] == {"ok": True}
+            # It outlives the server, and is no copy of it: it has one thread, its tool's, and no file.
+            assert len(os.listdir(f"/proc/{daemon}/task")) == 1
+            assert list(opened(daemon)) == []
+        finally:
+            os.kill(daemon, signal.SIGKILL)
 
 
 def test_a_child_of_a_fork_holds_none_of_its_servers_files(server: Server) -> None:

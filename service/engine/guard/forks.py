@@ -4,6 +4,9 @@ A child has one thread, which belongs to its tool. It closes the server's files,
 writes to no database. It resets signal handlers. It ends when it returns from its tool, because the attempt and the
 tasks of the loop belong to its parent.
 
+A child that closes all its descriptors, as a daemon does, loses its lifeline with them and may outlive the server. It
+then has neither threads nor files of the server's. PR_SET_PDEATHSIG would not do, since a daemon's parent ends at once.
+
 Programs that a tool starts (`subprocess`, multiprocessing's `spawn`) are not affected: they inherit no descriptors.
 """
 

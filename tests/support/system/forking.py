@@ -46,7 +46,16 @@ def forks(context: Any) -> None:
 
 @tool
 def forks_twice(context: Any) -> None:
-    """As a daemon does: its parent is gone, and it is nobody's child."""
+    fork_twice(context)
+
+
+@tool
+def becomes_a_daemon(context: Any) -> None:
+    fork_twice(context, closing=True)
+
+
+def fork_twice(context: Any, *, closing: bool = False) -> None:
+    """As a daemon does: its parent is gone, it is nobody's child and, if `closing`, it has no open files."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
@@ -55,6 +64,8 @@ def forks_twice(context: Any) -> None:
         if grandchild:
             os.write(writing, str(grandchild).encode())
             os._exit(0)
+        if closing:
+            os.closerange(0, 4096)
         stay_for_good()
     os.waitpid(child, 0)
     context.log("left", pids=[int(os.read(reading, 100))])
