@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,45 @@ def spread_over_elements(server: Server) -> None:
     graph_id = server.create({"start_node": "m", "nodes": {"m": node}})
     joined = server.follow(server.run(graph_id, items=[*range(20)]))
     assert [each["square"] for each in joined["state"]["squares"]] == [number**2 for number in range(20)]
+
+
+def test_a_cluster_of_this_machine_ends_with_its_server(tmp_path: Path) -> None:
+    (tmp_path / "heavy.py").write_text(TOOLS)
+    local = {"tools": [tmp_path / "heavy.py"], "RUNGRAPH_CLUSTER": "local"}
+    with serving(tmp_path, **local) as server:
+        ended = server.follow(server.run(server.create(on_cluster("square")), item=3))
+        assert ended["state"] == {"item": 3, "square": 9}
+        begun = descendants(server.process.pid)
+        assert len(begun) >= 3  # The scheduler, a worker and a tool's process.
+        assert server.stop() == 0
+    until_dead(*begun)
+
+
+def test_a_cluster_of_this_machine_ends_with_a_killed_command(tmp_path: Path) -> None:
+    (tmp_path / "heavy.py").write_text(TOOLS)
+    document = on_cluster("hold", metadata={"until": str(tmp_path / "never")})
+    (tmp_path / "graph.json").write_text(json.dumps(document))
+    command = ("run", "graph.json")
+    made = Server(tmp_path, tools=[tmp_path / "heavy.py"], what=command, RUNGRAPH_CLUSTER="local")
+    made.launch()
+    assert made.process.stdout is not None
+    assert any("holding" in line for line in made.process.stdout)
+    begun = descendants(made.process.pid)
+    assert len(begun) >= 3
+    made.kill()
+    until_dead(*begun)
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the processes that this one and its descendants have started."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # It has ended.
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for each in found:
+        found += [child for child, parent in parents.items() if parent == each]
+    return found[1:]
 
 
 def test_a_server_without_a_cluster_refuses_such_graphs_and_leaves_such_runs(tmp_path: Path) -> None:

@@ -23,12 +23,13 @@ def serve() -> NoReturn:
     connection = Connection(end, sys.maxsize)
     try:
         import dask
+        from dask.system import CPU_COUNT  # A container may have fewer processors than its machine.
         from distributed import LocalCluster
 
         # The server repeats the call of a lost worker, so that this is another attempt.
         dask.config.set({"distributed.scheduler.allowed-failures": 0})
         with LocalCluster(
-            n_workers=os.cpu_count() or 1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+            n_workers=CPU_COUNT, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
         ) as cluster:
             connection.send(["ready", cluster.scheduler_address])
             end.recv(1)
