@@ -9,7 +9,7 @@ from pathlib import Path
 
 from service.example import initial_state
 from service.example.tables.database import forget
-from tests.example.test_accounts import as_csv, dirty_table
+from tests.support.dirty_table import as_csv, dirty_table
 from tests.support.example import Attempt, Walk
 from tests.support.profile import repeat
 

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from service.example import DATASETS, initial_state
-from tests.example.test_accounts import as_csv, dirty_table
+from tests.support.dirty_table import as_csv, dirty_table
 from tests.support.example import Attempt, Start, Walk, read_csv, schema_errors
 
 

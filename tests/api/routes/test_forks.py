@@ -11,7 +11,6 @@ import pytest
 
 from service import example
 from service.api import ApiSettings
-from tests.example.test_accounts import as_csv, dirty_table
 from tests.support.api.executing import (
     UNKNOWN,
     begin,
@@ -27,6 +26,7 @@ from tests.support.api.executing import (
     until,
 )
 from tests.support.api.harness import Server, deep
+from tests.support.dirty_table import as_csv, dirty_table
 
 COUNT = {
     "start_node": "a",

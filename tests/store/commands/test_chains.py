@@ -16,7 +16,6 @@ from service.core.validation import read_graph
 from service.store.database import writer as writing
 from service.store.database.protocol import Database
 from service.store.database.queued_write import DEFER_S
-from tests.store.commands.test_fencing import Situation, completed, failed, one_step_further, released, taken_over
 from tests.support.store.breaking import breaks, committed_but_failed
 from tests.support.store.harness import (
     BYTES_MAX,
@@ -39,6 +38,7 @@ from tests.support.store.harness import (
     successes,
     until_async,
 )
+from tests.support.store.losing import Situation, completed, failed, one_step_further, released, taken_over
 
 STEADY = read_graph(
     {

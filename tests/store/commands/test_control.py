@@ -26,7 +26,6 @@ from tests.support.store.carrying import (
     fan,
     graph,
     parked,
-    queue,
     rest,
     run_of,
     setting,
@@ -36,43 +35,12 @@ from tests.support.store.carrying import (
     waits,
 )
 from tests.support.store.control.commands import patched
+from tests.support.store.control.statuses import MADE, paused
 from tests.support.store.harness import Clock, ask, commit, dump, opened, said
 
 LOOP = graph({"start_node": "a", "nodes": {"a": "add"}, "edges": {"a": "a"}, "max_steps": 2})
 VISITED = graph({"start_node": "a", "nodes": {"a": {"tool": "add", "max_visits": 2}}, "edges": {"a": "a"}})
 
-
-async def queued(store: Store) -> None:
-    await queue(store, "r", LEAF)
-
-
-async def running(store: Store) -> None:
-    await begun(store, "r", LEAF)
-
-
-async def waiting(store: Store) -> None:
-    await parked(store, "r", APPROVAL)
-
-
-async def paused(store: Store) -> None:
-    await queued(store)
-    await store.control.pause("r")
-
-
-async def completed(store: Store) -> None:
-    await rest(store, await begun(store, "r", LEAF))
-
-
-async def failed(store: Store) -> None:
-    await carry(store, await begun(store, "r", LEAF), BOOM)
-
-
-async def cancelled(store: Store) -> None:
-    await queued(store)
-    await store.control.cancel("r")
-
-
-MADE = (queued, running, waiting, paused, completed, failed, cancelled)
 
 # What each command makes of a run, by its status before; None: refused.
 CANCELLED = dict.fromkeys(("queued", "running", "waiting", "paused", "cancelled"), "cancelled")

@@ -3,44 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
 from service.core.errors import LeaseLost
 from service.core.transitions import Status
-from service.store import Store
 from service.store.database.protocol import Database
-from service.store.rows.records import Claimed, Lease
+from service.store.rows.records import Lease
 from tests.support.store.harness import Clock, claim_one, commit, dump, failure, opened, said, started, success, walk
-
-Situation = Callable[[Store, Claimed, Clock], Awaitable[Any]]
-
-
-async def taken_over(store: Store, claimed: Claimed, clock: Clock) -> None:
-    await walk(store, claimed, [{"n": 1}])
-    clock.advance(60)
-    await claim_one(store)
-
-
-async def released(store: Store, claimed: Claimed, _clock: Clock) -> None:
-    await walk(store, claimed, [{"n": 1}])
-    await store.leases.release(claimed.lease, interrupted=False)
-
-
-async def completed(store: Store, claimed: Claimed, _clock: Clock) -> None:
-    await walk(store, claimed, [{"n": 1}, {"n": 1000}])
-
-
-async def failed(store: Store, claimed: Claimed, _clock: Clock) -> None:
-    run = await walk(store, claimed, [{"n": 1}])
-    await commit(store, claimed.lease, failure(run))
-
-
-async def one_step_further(store: Store, claimed: Claimed, _clock: Clock) -> None:
-    await walk(store, claimed, [{"n": 1}, {"n": 2}])
-
+from tests.support.store.losing import Situation, completed, failed, one_step_further, released, taken_over
 
 KINDS = ("success", "end", "failure")
 # A commit like the one that took place is that commit repeated: another test's.

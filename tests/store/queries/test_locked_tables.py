@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from service.core.errors import Unavailable
+from service.core.join import SHARED_BYTES_MIN
 from service.store.database.protocol import Database
-from tests.store.commands.test_schedules import plan
-from tests.store.rows.test_shared_values import LARGE
+from service.store.rows.operations.schedules import Plan
+from service.store.rows.operations.timetable import Timetable
 from tests.support.store.carrying import LEAF, begun, carry, children_of, fan, graph, parked, setting
 from tests.support.store.harness import COUNTER, claim_one, clean, opened, start
 from tests.support.store.locking import locking, whole
@@ -23,7 +24,7 @@ def database(kept: Database) -> Database:
 
 async def test_runs_without_shared_values_are_read_and_claimed_while_that_table_is_locked(database: Database) -> None:
     async with opened(database) as store:
-        await parked(store, "p", fan(input=["large"], max_parallel=1), LEAF, large=LARGE, items=[1])
+        await parked(store, "p", fan(input=["large"], max_parallel=1), LEAF, large="x" * SHARED_BYTES_MIN, items=[1])
         [(child, _)] = children_of(database, "p")
         claimed = await begun(store, "r", LOOP, n=0)
         claimed = await carry(store, claimed, setting(claimed.run, n=1))
@@ -45,7 +46,7 @@ async def test_a_schedule_that_has_started_no_run_is_read_while_the_table_of_del
 ) -> None:
     async with opened(database) as store:
         await store.graphs.add(COUNTER)
-        await store.schedules.set("s", plan())
+        await store.schedules.set("s", Plan(COUNTER.id, None, Timetable(None, 60), "{}", "{}"))
         async with locking(database, whole("deletions")):
             assert (await store.schedules.get("s")).last_run_id is None
             assert len((await store.schedules.page(9)).items) == 1

@@ -19,8 +19,8 @@ from service.store.queries.runs.filter import RunFilter
 from service.store.queries.runs.prunable import FIRST, PruneRule
 from service.store.schema.models import metadata
 from service.store.schema.views import VIEWS
-from tests.store.commands.test_control import MADE
 from tests.support.store.carrying import LEAF, begun, children_of, claim, fan, graph, rest, run_of, status_of
+from tests.support.store.control.statuses import MADE
 from tests.support.store.harness import ask, dump, key_of, opened, sql, start_of
 
 KEPT = {"graphs", "servers", "alembic_version"}
