@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -165,31 +166,29 @@ def _answer_as_a_web_server_would(listening: socket.socket) -> None:
             peer, _ = listening.accept()
             with peer:
                 peer.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-                peer.recv(1000)
+
+
+async def _refusal(address: str) -> str:
+    with pytest.raises(NotConnected) as caught:
+        await Session.connect(address, "the cluster", "topic")
+    return str(caught.value)
 
 
 def test_a_wrong_address_is_told_with_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.engine.cluster.session.CONNECT_S", 2.0)
+    no_scheduler = "no scheduler of Dask answers there as one is configured here"
 
-    async def told(address: str, because: str) -> None:
-        with pytest.raises(NotConnected) as caught:
-            await Session.connect(address, "the cluster", "topic")
-        assert because in str(caught.value)
+    async def script(web: str, silent: str) -> None:
+        assert (await _refusal("tls://127.0.0.1:9")).startswith(f"{no_scheduler} (TypeError: TLS")
+        assert (await _refusal(web)).startswith(no_scheduler)
+        monkeypatch.setattr("service.engine.cluster.session.CONNECT_S", 1.0)
+        assert (await _refusal("127.0.0.1:9")).endswith("Connection refused")
+        assert await _refusal(silent) == "it does not answer"
 
-    async def script() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as silent, socket.create_server(("127.0.0.1", 0)) as web:
-            asyncio.get_running_loop().run_in_executor(None, _answer_as_a_web_server_would, web)
-            await asyncio.gather(
-                told("127.0.0.1:9", "Connection refused"),
-                told(
-                    "tls://127.0.0.1:9", "no scheduler of Dask answers there as one is configured here (TypeError: TLS"
-                ),
-                told(f"127.0.0.1:{silent.getsockname()[1]}", "it does not answer"),
-                told(f"127.0.0.1:{web.getsockname()[1]}", "no scheduler of Dask answers there"),
-            )
-            web.shutdown(socket.SHUT_RDWR)
-
-    asyncio.run(script())
+    with socket.create_server(("127.0.0.1", 0)) as silent, socket.create_server(("127.0.0.1", 0)) as web:
+        threading.Thread(target=_answer_as_a_web_server_would, args=(web,), daemon=True).start()
+        ports = [listening.getsockname()[1] for listening in (web, silent)]
+        asyncio.run(script(*(f"127.0.0.1:{port}" for port in ports)))
+        web.shutdown(socket.SHUT_RDWR)
 
 
 def test_tools_that_cannot_be_loaded_there_fail_their_attempts(cluster: Dask, tmp_path: Path) -> None:
