@@ -18,8 +18,9 @@ from service.engine.call import CallInterrupted
 from service.engine.cluster.link import ClusterLink
 from service.engine.cluster.session import NotConnected, Session
 from service.engine.cluster.versions import versions_here
+from service.engine.lines import LINES_MAX
 from service.engine.ways.on_cluster import OnCluster
-from tests.support.engine.calls import DEADLINE_S, Calls, Made, in_calls, until_dead
+from tests.support.engine.calls import DEADLINE_S, STATE_BYTES_MAX, Calls, Made, in_calls, until_dead
 from tests.support.engine.cluster import Dask, dask, linked
 
 
@@ -73,6 +74,27 @@ def test_further_calls_wait_and_hold_no_thread(cluster: Dask, tmp_path: Path) ->
 
     with linked(cluster.address) as link:
         on(link, tmp_path, script, calls_max=1)
+
+
+def test_the_largest_state_and_the_most_lines_pass_through_the_cluster(cluster: Dask, tmp_path: Path) -> None:
+    half, lines = (STATE_BYTES_MAX - 64) // 2, 100_000
+
+    async def script(made: Calls) -> None:
+        outcome = await begin(made, "large", text="x" * (half - 1) + "y").outcome()
+        assert isinstance(outcome, Succeeded), outcome
+        assert outcome.changes.set["copy"].text == '"y' + "x" * (half - 1) + '"'
+        outcome = await begin(made, "large", text="x" * (half + 64)).outcome()
+        assert outcome == Failed("invalid_state", f"the state has more than {STATE_BYTES_MAX} bytes")
+
+        flood = begin(made, "floods", metadata={"lines": lines})
+        assert isinstance(await flood.outcome(), Succeeded)
+        flood.lines.close()
+        messages = [line.message for line in flood.lines.rest() if not line.data.startswith('{"cluster":')]
+        assert messages[:-1] == [str(number) for number in range(LINES_MAX)]
+        assert messages[-1] == f"{lines - LINES_MAX} more lines of this step were left out"
+
+    with linked(cluster.address) as link:
+        on(link, tmp_path, script)
 
 
 def test_a_folder_that_is_not_shared_is_told_to_the_tool_that_uses_it(
@@ -181,7 +203,8 @@ def test_a_wrong_address_is_told_with_its_cause(monkeypatch: pytest.MonkeyPatch)
         assert (await _refusal("tls://127.0.0.1:9")).startswith(f"{no_scheduler} (TypeError: TLS")
         assert (await _refusal(web)).startswith(no_scheduler)
         monkeypatch.setattr("service.engine.cluster.session.CONNECT_S", 1.0)
-        assert (await _refusal("127.0.0.1:9")).endswith("Connection refused")
+        # Dask keeps the reason of its last try alone, which may be that its time was over.
+        assert (await _refusal("127.0.0.1:9")).startswith("Timed out trying to connect to tcp://127.0.0.1:9")
         assert await _refusal(silent) == "it does not answer"
 
     with socket.create_server(("127.0.0.1", 0)) as silent, socket.create_server(("127.0.0.1", 0)) as web:

@@ -133,8 +133,8 @@ async def logs_awaiting(context: Any) -> None:
     await asyncio.to_thread(logs, context)
 
 
-def floods(context: Any) -> None:
-    for number in range(10_007):
+def floods(context: Any, metadata: dict[str, Any]) -> None:
+    for number in range(metadata.get("lines", 10_007)):
         context.log(str(number))
 
 
