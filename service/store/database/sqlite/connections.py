@@ -112,7 +112,7 @@ class Sqlite:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("SELECT 1 FROM sqlite_master").fetchone()  # The log and its index exist from now on.
             self._watch.open(self.file)
-            if not self._mark.begin(connection):
+            if not self._mark.is_there(connection):
                 self._watch.lose_content()
             self._checkpoints.begin(connection)
         except sqlite3.Error:
@@ -132,7 +132,7 @@ class Sqlite:
         if self._watch.lost:
             raise FileLost(self._watch.lost)
         connection.execute("BEGIN IMMEDIATE")
-        if not (self._watch.has_just_looked() or self._mark.is_there(connection)):
+        if not self._mark.is_there(connection):
             self._watch.lose_content()
         (now,) = connection.execute("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')").fetchone()
         return str(now)

@@ -26,22 +26,16 @@ class ContentMark:
         """How many rows the connection had changed at the last change of the number."""
         self._change_at = 0.0
 
-    def begin(self, connection: sqlite3.Connection) -> bool:
-        """Mark the content at the first connection; later, return whether it is still the marked content."""
-        if self._written:
-            return self.is_there(connection)
-        self._change(connection)
-        return True
-
     def is_there(self, connection: sqlite3.Connection) -> bool:
+        """Return whether the content is the writer's. The content that the first connection finds is."""
         (number,) = connection.execute("PRAGMA user_version").fetchone()
-        if number not in self._written:
+        if self._written and number not in self._written:
             return False
         self._written = {number}
         return True
 
     def change_if_due(self, connection: sqlite3.Connection) -> None:
-        """Change the number in a transaction that has written something."""
+        """Change the number in a transaction that has written something, and has begun with `is_there`."""
         if time.monotonic() >= self._change_at and connection.total_changes != self._changes:
             self._change(connection)
 
