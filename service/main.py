@@ -9,7 +9,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Any
 
 from fastapi import FastAPI
@@ -18,7 +18,14 @@ from service.api import ApiSettings, Lifespan, Services, Stop, create_api, sweep
 from service.api.connections import raise_descriptor_limit, rate_limited_logs
 from service.core.tool import Tools
 from service.engine.engine import Engine
-from service.process import arm_stop_signals, end_at_last, freeze_collector, on_stop_signal, url_of, url_of_uvicorn
+from service.process import (
+    end_at_last,
+    freeze_collector,
+    keep_stop_signals,
+    on_stop_signal,
+    url_of,
+    url_of_uvicorn,
+)
 from service.server import RunningServer, engine_settings, serving
 from service.settings import Settings
 from service.store.database.protocol import Ownership
@@ -72,8 +79,9 @@ def lifespan_of(
             stop = Stop()
             app.state.server, app.state.services = server, _services_of(server, stop)
             last_resort = (end_at_last,) if ends_process else ()
-            with on_stop_signal(server.ask_to_stop, stop.set, *last_resort), rate_limited_logs():
-                yield
+            async with keep_stop_signals() if is_own_process else nullcontext():
+                with on_stop_signal(server.ask_to_stop, stop.set, *last_resort), rate_limited_logs():
+                    yield
 
     return lifespan
 
@@ -103,11 +111,11 @@ async def execute(settings: Settings, address: str, started: Callable[[], None])
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopped.set)
         started()
-        while not stopped.is_set() and server.engine is not None and server.engine.is_alive():
-            arm_stop_signals()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(ALIVE_EVERY_S):
-                    await stopped.wait()
+        async with keep_stop_signals():
+            while not stopped.is_set() and server.engine is not None and server.engine.is_alive():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(ALIVE_EVERY_S):
+                        await stopped.wait()
         server.ask_to_stop()
         end_at_last()
         return stopped.is_set()

@@ -9,8 +9,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -51,34 +51,39 @@ def on_stop_signal(*actions: Callable[[], None]) -> Iterator[None]:
 
     for number in before:
         signal.signal(number, handle)
-    import asyncio  # Commands that only read do without it.
-
-    loop = asyncio.get_running_loop()
-    timer: asyncio.TimerHandle
-
-    def arm_again() -> None:
-        nonlocal timer
-        arm_stop_signals()
-        timer = loop.call_later(ARM_EVERY_S, arm_again)
-
-    timer = loop.call_later(ARM_EVERY_S, arm_again)
     try:
         yield
     finally:
-        timer.cancel()
         for number, handler in before.items():
             if signal.getsignal(number) is handle:
                 signal.signal(number, handler)
 
 
-def arm_stop_signals() -> None:
-    """Install the handlers of SIGINT and SIGTERM once more. Only the main thread may call it.
+@asynccontextmanager
+async def keep_stop_signals() -> AsyncIterator[None]:
+    """Install the handlers of SIGINT and SIGTERM again every ARM_EVERY_S, if this is the main thread.
 
     A tool that calls C, such as libc's `signal`, can replace them, and Python does not notice.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if callable(handler := _handler_of(number)):
-            _handle(number, handler)
+    import asyncio  # Commands that only read do without it.
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    timers: list[asyncio.TimerHandle] = []
+
+    def arm() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if callable(handler := _handler_of(number)):
+                _handle(number, handler)
+        timers[:] = [loop.call_later(ARM_EVERY_S, arm)]
+
+    arm()
+    try:
+        yield
+    finally:
+        timers[0].cancel()
 
 
 def end_at_last() -> None:
