@@ -86,7 +86,10 @@ def distinct_keys(run_id: Any, **beside: Any) -> Any:
 
 
 def _states_at(row: Any, dialect: str, *, with_shared: bool = True) -> Any:
-    """Return the query for the state of each run and step of `row`; without shared values on PostgreSQL only."""
+    """Return the query for the state of each run and step of `row`.
+
+    Without `with_shared`, a shared value is NULL. SQLite ignores it, since nobody locks one of its tables alone.
+    """
     # The casts tell PostgreSQL the types of parameters that are only selected.
     keys = distinct_keys(cast(row.run_id, Text), step=cast(row.step, BigInteger))
     if dialect == "postgresql":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -203,15 +203,19 @@ class ClaimCommands:
         The runs' own rows are not locked: `_DUE` skips locked rows, and every command that writes rows of a run locks
         the run's row first.
         """
-        by_tables: dict[tuple[bool, ...], list[Due]] = defaultdict(list)
+        by_tables: dict[tuple[bool, bool, bool], list[Due]] = defaultdict(list)
         for row in due:
             graph = self._graphs[row.graph_id]
             counts_visits = graph is not None and graph.counts_visits
-            may_share = row.parent_id is not None
-            by_tables[row.crashed, row.may_have_waited, counts_visits, may_share].append(row)
+            by_tables[row.crashed, row.may_have_waited, counts_visits].append(row)
         taken = _Taken([], [], has_more=False)
-        for rows in by_tables.values():
+        groups = deque(by_tables.values())
+        while groups:
+            rows = groups.popleft()
             some = transaction.unless_locked(partial(self._take, transaction, rows, bytes_max))
+            if some is None and (parts := _by_sharing(rows)):
+                groups.extendleft(parts)
+                continue
             if some is None:
                 put_off(transaction, [row.id for row in rows], LOCKED_S)
                 some = _Taken([], [], has_more=True)
@@ -309,6 +313,18 @@ def _load(transaction: Transaction, graph_id: str) -> Graph | None:
     except ValueError:
         logger.exception("graph %s cannot be read: a newer version wrote it, and its runs wait for one", graph_id)
         return None
+
+
+def _by_sharing(due: Sequence[Due]) -> list[list[Due]]:
+    """Return the children and the other runs of `due`. Empty if all are of one kind.
+
+    Only a child reads the table of shared values, which may be the one that is locked.
+    """
+    children, others = (
+        [row for row in due if row.parent_id is not None],
+        [row for row in due if row.parent_id is None],
+    )
+    return [children, others] if children and others else []
 
 
 def _opening_lines(due: Due) -> list[Line]:

@@ -55,7 +55,10 @@ _BYTES: dict[str, Callable[[Any], Any]] = {
 }
 KEYS_WRITTEN = {dialect: _keys_written(dialect, VALUE.element) for dialect in _BYTES}
 OWN_KEYS_WRITTEN = {dialect: _keys_written(dialect, changes.c.value) for dialect in _BYTES}
-"""The last writes of all keys, by dialect, because the function that measures bytes differs. Parameter: run_id."""
+"""The last writes of all keys, by dialect, because the function that measures bytes differs. Parameter: run_id.
+
+In the queries whose name begins with OWN, the length of a shared value is NULL, and so is the value.
+"""
 
 _written = changes.outerjoin(
     snapshots, and_(snapshots.c.run_id == changes.c.run_id, snapshots.c.step == changes.c.step)
