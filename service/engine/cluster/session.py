@@ -102,6 +102,7 @@ class Session:
     async def call(self, call: ClusterCall, tools: str | None) -> Answer | End:
         """Have a worker make the call, and return how it ended. If cancelled, the worker ends the call."""
         self._calls[call.request.call_id] = call
+        call.allowed = None  # It may have been submitted before.
         future: Future[Any] | None = None
         teller = asyncio.get_running_loop().call_later(TELL_S, self._tell, call)
         try:
@@ -171,6 +172,8 @@ class Session:
         return answer
 
     def _refuse(self, worker: str, because: str) -> None:
+        if worker in self._gone:
+            return  # The news of it is late, and nothing would take the worker out again.
         if worker not in self._unfit:
             logger.warning("the worker %s of %s cannot be used: %s", worker, self._name, because)
         self._unfit[worker] = because
@@ -272,7 +275,7 @@ def _describe(error: BaseException) -> str:
                 cause = cause.__cause__
             return f"{error}" if cause is error or not f"{cause}" else f"{error}: {cause}"
         case _:  # For example another service, or an address with tls:// without certificates.
-            return f"no scheduler of Dask answers there as one is configured here ({type(error).__name__}: {error})"
+            return f"no scheduler of Dask with this configuration answers there ({type(error).__name__}: {error})"
 
 
 async def _close(client: Client) -> None:

@@ -197,7 +197,7 @@ async def _refusal(address: str) -> str:
 
 
 def test_a_wrong_address_is_told_with_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
-    no_scheduler = "no scheduler of Dask answers there as one is configured here"
+    no_scheduler = "no scheduler of Dask with this configuration answers there"
 
     async def script(web: str, silent: str) -> None:
         assert (await _refusal("tls://127.0.0.1:9")).startswith(f"{no_scheduler} (TypeError: TLS")
