@@ -17,7 +17,7 @@ from service.core.validation import read_graph
         ({"key": "n", "op": "==", "value": "x"}, 'n = "x"'),
         ({"key": "n", "op": "!=", "value_from": "/m/0"}, "n ≠ /m/0"),
         ({"key": "n", "op": "not_in", "value": [1, 2]}, "n not in [1,2]"),
-        ({"key": "n", "op": "is_type", "value": "array"}, "n is array"),
+        ({"key": "n", "op": "is_type", "value": "array"}, "n has type array"),
         ({"key": "n", "op": "exists"}, "n exists"),
         ({"key": "n", "op": "exists", "value": False}, "n is missing"),
         ({"key": "n", "op": "==", "value": "x" * 30}, 'n = "' + "x" * 18 + "…"),

@@ -16,7 +16,7 @@ _WORDS = {
     Op.GE: "≥",
     Op.LE: "≤",
     Op.NOT_IN: "not in",
-    Op.IS_TYPE: "is",
+    Op.IS_TYPE: "has type",
 }
 
 

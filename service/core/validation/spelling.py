@@ -118,7 +118,10 @@ def closest_field(field: str, known: Collection[str]) -> str:
 
 def fields_hint(known: Collection[str]) -> str:
     """Return a list of the fields that an object has, or an empty string if they are none or too many."""
-    return f"; its fields are {', '.join(known)}" if 0 < len(known) <= FIELDS_LISTED_MAX else ""
+    names = [f"`{name}`" for name in known]
+    if len(names) == 1:
+        return f"; its only field is {names[0]}"
+    return f"; its fields are {', '.join(names)}" if 0 < len(names) <= FIELDS_LISTED_MAX else ""
 
 
 def closest_op(op: str) -> str:

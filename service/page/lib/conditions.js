@@ -19,7 +19,7 @@ const comparisons = (condition) => (condition ? (partsOf(condition)?.flatMap(com
 export const pathsOf = (condition) => comparisons(condition).flatMap(({ key, value_from }) => (value_from === undefined ? [key] : [key, value_from]));
 
 const brief = (value) => (value === MISSING ? "missing" : cut(text(value), 20));
-const opText = (op) => ({ "!=": "≠", ">=": "≥", "<=": "≤", "==": "=", not_in: "not in", is_type: "is" })[op] ?? op;
+const opText = (op) => ({ "!=": "≠", ">=": "≥", "<=": "≤", "==": "=", not_in: "not in", is_type: "has type" })[op] ?? op;
 
 export function conditionText(condition, isInner) {
 	if (!condition) return "otherwise";
@@ -48,7 +48,7 @@ const TESTS = {
 	is_type: (a, b) => typeOf(a) === b,
 };
 
-/** Return whether a comparison holds between two values, or null if the state lacks one. */
+/** Return whether a comparison holds for two values, or null if the state lacks one. */
 export function holds({ op, value = null }, left, right) {
 	if (op === "exists") return (left !== MISSING) === (value !== false);
 	return left === MISSING || right === MISSING ? null : TESTS[op](left, right);

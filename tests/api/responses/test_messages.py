@@ -22,7 +22,11 @@ from tests.support.api.documents import GRAPH, RUN, graph
         (f"/graph/{GRAPH}/backtest", {"filter": {"graph_id": GRAPH}}, "did you mean 'runs'?"),
         ("/graph/run", {"graph_id": GRAPH, "webhook": {}}, "did you mean 'notify'?"),
         ("/graph/run", {"graph_id": GRAPH, "notify": {"uri": "http://x/"}}, "'uri'; did you mean 'url'?"),
-        ("/graph/run", {"graph_id": GRAPH, "max_steps": 1}, "no field 'max_steps'; its fields are graph_id, graph,"),
+        (
+            "/graph/run",
+            {"graph_id": GRAPH, "max_steps": 1},
+            "no field 'max_steps'; its fields are `graph_id`, `",
+        ),
         ("/graph/run", [], ": the body should be an object"),
         (f"/runs/{RUN}/resume", {"state": {}}, "did you mean 'patch'?"),
         ("/runs?page_size=1", None, "did you mean 'limit'?"),

@@ -25,7 +25,7 @@ def refused(**fields: Any) -> list[str]:
         (
             {"expression": "n > 2"},
             "/expression: a condition has no field 'expression';"
-            " its fields are key, op, value, value_from, all, any, not",
+            " its fields are `key`, `op`, `value`, `value_from`, `all`, `any`, `not`",
         ),
         ("n > 2", ": a condition must be an object such as"),
         (None, ": a condition must be an object such as"),
@@ -52,7 +52,10 @@ def test_a_condition_of_another_system_is_answered_with_ours(condition: Any, say
         ({"a": "END"}, "/edges/a: no node 'END'; to end the run, write {\"to\": null}"),
         ({"a": {"to": "__end__"}}, "/edges/a/to: no node '__end__'; to end the run, write {\"to\": null}"),
         ({"a": {"to": "b", "on_error": False}}, "/edges/a/on_error: it must be true or a list of at least one type"),
-        ({"a": {"from": "a", "to": "b"}}, "/edges/a/from: an edge has no field 'from'; its fields are to, condition,"),
+        (
+            {"a": {"from": "a", "to": "b"}},
+            "/edges/a/from: an edge has no field 'from'; its fields are `to`, `",
+        ),
     ],
 )
 def test_an_edge_is_refused_with_what_to_write(edges: Any, says: str) -> None:

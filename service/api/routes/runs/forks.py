@@ -40,7 +40,7 @@ async def fork_run(run_id: RunId, request: Request, services: ServicesDep, setti
     asked = validate(requests.ForkRequest, await read_json(request, settings.body_bytes_max, DEPTH_MAX, empty={}))
     branch = await services.store.history.branch(run_id, asked.step)
     graph = await _graph_of(services, asked, branch)
-    node = _node_of(graph, asked, branch)
+    node = await _node_of(graph, asked, branch)
     state = branch.state
     if asked.patch is not None:
         state = state.apply(changes_of(asked.patch, state, settings.state_bytes_max))
@@ -65,13 +65,14 @@ async def _graph_of(services: Services, asked: requests.ForkRequest, branch: Bra
     return Graph.load(record.definition or "")
 
 
-def _node_of(graph: Graph, asked: requests.ForkRequest, branch: Branch) -> str:
+async def _node_of(graph: Graph, asked: requests.ForkRequest, branch: Branch) -> str:
     node = branch.node if asked.node is None else asked.node
     if node is None:
         raise Invalid.at("/node", f"is required because step {branch.step} ended the run")
     if node not in graph.nodes:
         context = "" if asked.node is not None else f"is required: step {branch.step} went to {node!r:.200}, and "
-        raise Invalid.at("/node", f"{context}the graph has no node {node!r:.200}{closest(node, graph.nodes)}")
+        hint = await to_thread.run_sync(closest, node, graph.nodes)
+        raise Invalid.at("/node", f"{context}the graph has no node {node!r:.200}{hint}")
     return node
 
 

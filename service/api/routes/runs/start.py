@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from anyio import to_thread
 from fastapi import Request
 
 from service.api.body import read_json, validate
@@ -69,7 +70,8 @@ async def _graph_id(asked: requests.RunRequest, services: Services) -> str:
     found = await services.store.graphs.latest([asked.graph])
     if not found:
         names = await services.store.graphs.newest_names(COMPARED_MAX)
-        raise NotFound("graph", asked.graph[:100], closest(asked.graph, names))
+        hint = await to_thread.run_sync(closest, asked.graph, names)  # It may take some tenths of a second.
+        raise NotFound("graph", asked.graph[:100], hint)
     return found[asked.graph]
 
 
