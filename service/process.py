@@ -19,7 +19,7 @@ LAST_RESORT_S = 14.0
 """A stop that takes longer ends the process. Everything acknowledged is on disk by then."""
 
 ARM_EVERY_S = 1.0
-"""How often the handlers of the signals that stop a server are installed once more."""
+"""The interval at which the handlers of SIGINT and SIGTERM are installed again."""
 
 ACTIVE_SHARE = 16
 """The states of the runs that a server executes may take 1/ACTIVE_SHARE of its memory."""

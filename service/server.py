@@ -78,6 +78,8 @@ async def serving(
     `is_own_process`, and only reports that otherwise.
     Raise StartRefused if a setting, a tool file or another owner forbids the start.
     """
+    for message in settings.warnings:
+        logger.warning("%s", message)
     tools = load_tools(settings) if tools is None else tools
     tools = tools.with_cluster(is_there=settings.cluster is not None)
     database = settings.database()
@@ -139,9 +141,7 @@ def _sender(settings: Settings) -> Sender | None:
 
 
 def load_tools(settings: Settings) -> Tools:
-    """Load the built-in tools and the user's, and log the warnings. Raise StartRefused if a source cannot be loaded."""
-    for message in settings.warnings:
-        logger.warning("%s", message)
+    """Load the built-in tools and the user's. Raise StartRefused if a source cannot be loaded."""
     tools = registry.load(settings.tools, built_in=example.TOOLS)
     for source in tools.sources:
         if not source.tools:

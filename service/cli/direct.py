@@ -74,7 +74,7 @@ async def reading(settings: Settings, database: Database, sources: Sequence[str]
 
 @contextmanager
 def _quiet(logger: logging.Logger) -> Iterator[None]:
-    """Log no warnings, since the command itself reports why a read has failed."""
+    """Suppress the warnings of `logger`. The command itself reports why a read has failed."""
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:

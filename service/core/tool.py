@@ -129,7 +129,7 @@ class Tools(Mapping[str, Tool]):
     ) -> None:
         self._tools = dict(tools)
         self.has_cluster = has_cluster
-        """Whether a cluster is configured on which the server can call tools."""
+        """Whether the server has a cluster configured. Nodes can then have their tools called there."""
         self.sources = tuple(sources)
         self.functions = tuple(functions)
         """The tools that a program has passed as functions."""

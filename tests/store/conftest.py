@@ -13,7 +13,7 @@ from service.store.database.sqlite.connections import Sqlite
 from tests.support.migrated import copy_to
 from tests.support.postgres import Databases
 from tests.support.sessions import end_spares
-from tests.support.store.harness import Clock
+from tests.support.store.harness import Clock, clean
 from tests.support.store.reusing import reusing
 
 _NEW_SESSIONS = {Path(__file__).parent / name for name in ("database", "schema")}
@@ -59,6 +59,17 @@ def database(request: pytest.FixtureRequest) -> Database:
     name = "file" if request.param == "sqlite" else "server_database"
     database: Database = request.getfixturevalue(name)
     return database
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def emptied(request: pytest.FixtureRequest) -> Database:
+    """A database of each kind without rows. On PostgreSQL it is the module's, which costs less than a new one."""
+    if request.param == "sqlite":
+        file: Database = request.getfixturevalue("file")
+        return file
+    kept: Database = request.getfixturevalue("kept")
+    clean(kept)
+    return kept
 
 
 @pytest.fixture

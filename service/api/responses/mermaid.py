@@ -34,7 +34,10 @@ def flowchart(graph: Graph) -> str:
 
 
 def _arrow(edge: Edge, *, has_choice: bool) -> str:
-    """Return the arrow of an edge with its label. `has_choice`: its node has other ordinary edges."""
+    """Return the arrow of an edge, with its label if it has one.
+
+    `has_choice` tells whether the edge's node has other ordinary edges.
+    """
     texts = []
     if edge.on_error is not None:
         texts.append("on error" if edge.on_error is True else f"on {', '.join(edge.on_error)}")

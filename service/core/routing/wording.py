@@ -1,4 +1,7 @@
-"""Conditions in words, as pictures of a graph show them. The page has the same words in `lib/conditions.js`."""
+"""Describe conditions in words, for pictures of a graph.
+
+The page uses the same words; see `service/page/lib/conditions.js`.
+"""
 
 from __future__ import annotations
 

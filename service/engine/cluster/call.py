@@ -38,7 +38,7 @@ class Overdue(NamedTuple):
 
 
 class Released(NamedTuple):
-    """Another worker can make the call, which has not begun."""
+    """The call has not begun, and a new worker may be able to make it."""
 
 
 End = Lost | Disconnected | Overdue | Released

@@ -151,9 +151,9 @@ class Session:
         return None
 
     def _tell(self, call: ClusterCall) -> None:
-        """Say in the run's log what a call waits for that has not begun.
+        """Write to the run's log what a call that has not begun waits for.
 
-        It is said once, and once more when a worker turns out to be unfit after that.
+        This line is written once, and again when a worker turns out to be unfit later.
         """
         unfit = [
             f"; the worker {address} cannot be used: {because}"
@@ -173,7 +173,7 @@ class Session:
 
     def _refuse(self, worker: str, because: str) -> None:
         if worker in self._gone:
-            return  # The news of it is late, and nothing would take the worker out again.
+            return  # The report is late. Nothing would remove the worker again.
         if worker not in self._unfit:
             logger.warning("the worker %s of %s cannot be used: %s", worker, self._name, because)
         self._unfit[worker] = because
@@ -236,7 +236,7 @@ class Session:
         self._release()
 
     def _release(self) -> None:
-        """End the calls that have not begun and that another worker, which has come since, may be able to make."""
+        """End the calls that have not begun if a new worker may be able to make them."""
         fitting = self._workers - set(self._unfit)
         for call in self._calls.values():
             if call.allowed is not None and not call.has_begun and not fitting <= set(call.allowed):

@@ -1,4 +1,4 @@
-"""Keep signals that a server has no use for from ending it.
+"""Ignore signals that would end a server and that it has no use for.
 
 The default action of most signals ends the process. A tool in the server's own process can send them to it, for example
 by a timer or with `os.kill`. The server ignores them, except these:
@@ -30,7 +30,7 @@ _HARMLESS = {"SIGCHLD", "SIGCONT", "SIGINFO", "SIGSTOP", "SIGTSTP", "SIGTTIN", "
 """Signals whose default action does not end the process."""
 
 _seen: set[int] = set()
-"""The signals that have been logged."""
+"""The signals that have arrived. Each is logged at its first arrival only."""
 _start_thread, _anything = _thread.start_new_thread, BaseException
 
 
@@ -48,13 +48,16 @@ def survive_signals() -> None:
 
 
 def report_faults() -> None:
-    """Have a fault, such as SIGSEGV or SIGBUS, reported on stderr before it ends the process, with the Python code."""
+    """Make a fault, such as SIGSEGV, write to stderr before it ends the process.
+
+    The report names the fault and the line of Python that was being executed.
+    """
     if not faulthandler.is_enabled():
         with suppress(OSError, ValueError, RuntimeError, AttributeError):  # There is no stderr.
             faulthandler.enable(all_threads=False)
 
 
-def name_of(number: int) -> str:
+def _name_of(number: int) -> str:
     try:
         return signal.Signals(number).name
     except ValueError:  # Only the first and the last real-time signal have a name.
@@ -65,7 +68,7 @@ def _useless() -> list[int]:
     kept = _ENDING | _FAULTS | _HARMLESS
     if _has_terminal():
         kept.add("SIGHUP")
-    return [number for number in signal.valid_signals() if name_of(number) not in kept]
+    return [number for number in signal.valid_signals() if _name_of(number) not in kept]
 
 
 def _has_terminal() -> bool:
@@ -95,4 +98,4 @@ def _ignore(number: int, _frame: FrameType | None) -> None:
 
 
 def _report(number: int) -> None:
-    logger.warning("this process was sent %s, perhaps by a tool, and ignores it from now on", name_of(number))
+    logger.warning("this process was sent %s, perhaps by a tool, and ignores it from now on", _name_of(number))

@@ -188,7 +188,7 @@ OWN_CHANGES_BETWEEN = _changes_between(changes.c.step, _KEY, changes.c.value).or
 OWN_BYTES_BETWEEN = _changes_between(
     changes.c.step, func.sum(func.coalesce(func.length(changes.c.value), 0)).label("length")
 ).group_by(changes.c.step)
-"""The same for `after_step` from 0: only step 0 has shared values."""
+"""Like the two queries above, but without shared values. They are for steps from 1 on, since only step 0 has some."""
 
 
 def has_shared(rows: Sequence[Any]) -> bool:

@@ -54,14 +54,9 @@ STEADY = read_graph(
 """Counts visits, catches errors and retries."""
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest) -> Database:
-    if request.param == "sqlite":
-        found: Database = request.getfixturevalue("file")
-        return found
-    found = request.getfixturevalue("kept")
-    clean(found)
-    return found
+@pytest.fixture
+def database(emptied: Database) -> Database:
+    return emptied
 
 
 def moves_of(run: Run, ways: str) -> list[Transition]:

@@ -42,14 +42,9 @@ from tests.support.store.harness import (
 )
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest) -> Database:
-    if request.param == "sqlite":
-        found: Database = request.getfixturevalue("file")
-        return found
-    found = request.getfixturevalue("kept")
-    clean(found)
-    return found
+@pytest.fixture
+def database(emptied: Database) -> Database:
+    return emptied
 
 
 async def execute(database: Database, command: str, fault: Fault | None = None, *, accompanied: bool = False) -> Any:

@@ -320,10 +320,8 @@ def _by_sharing(due: Sequence[Due]) -> list[list[Due]]:
 
     Only a child reads the table of shared values, which may be the one that is locked.
     """
-    children, others = (
-        [row for row in due if row.parent_id is not None],
-        [row for row in due if row.parent_id is None],
-    )
+    children = [row for row in due if row.parent_id is not None]
+    others = [row for row in due if row.parent_id is None]
     return [children, others] if children and others else []
 
 

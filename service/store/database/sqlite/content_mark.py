@@ -2,8 +2,8 @@
 
 Such a program writes through SQLite and takes its locks, so the files stay the same (see `file_watch`). But it copies
 the header of the other database, with the number that SQLite keeps for applications, `user_version`. The writer changes
-this number every CHANGE_S while it writes. A number that it has not written came with other content, which
-may be an older copy of the same database. Ordinary writes of others, new indexes and VACUUM keep the number.
+this number every CHANGE_S while it writes. If it finds a number that it has not written, the content is not its own. It
+may be an older copy of the same database. Ordinary writes of other programs, new indexes and VACUUM keep the number.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sqlite3
 import time
 
 CHANGE_S = 0.1
-"""A copy of this age is not recognised as a copy. Each change writes one page more."""
+"""How often the number changes. A younger copy has the present number and is not noticed. A change writes a page."""
 
 
 class ContentMark:
@@ -27,7 +27,7 @@ class ContentMark:
         self._change_at = 0.0
 
     def is_there(self, connection: sqlite3.Connection) -> bool:
-        """Return whether the content is the writer's. The content that the first connection finds is."""
+        """Return whether the database still has the content that this writer knows. The first call accepts any."""
         (number,) = connection.execute("PRAGMA user_version").fetchone()
         if self._written and number not in self._written:
             return False

@@ -22,7 +22,10 @@ _STEP_OF_RUN = select(runs.c.step).where(runs.c.id == bindparam("run_id"), is_ke
 
 
 def _keys_written(dialect: str, value: Any) -> Any:
-    """Select the latest row of each key, by hops through the index. `value` is a change's value."""
+    """Return the query for the last change of each key. `value` is the expression for the value of a change.
+
+    The query finds the keys by hops through the index.
+    """
     keys = distinct_keys(cast(bindparam("run_id"), Text))
     latest = changes.alias("latest")
     latest_step = (
@@ -39,6 +42,7 @@ def _keys_written(dialect: str, value: Any) -> Any:
             changes.c.position,
             snapshots.c.node,
             _BYTES[dialect](value).label("byte_length"),
+            changes.c.shared_digest,
         )
         .select_from(
             keys.join(changes, and_(changes.c.run_id == bindparam("run_id"), changes.c.key == keys.c.key)).outerjoin(
@@ -119,9 +123,8 @@ async def written_keys(reader: Reader, run_id: str) -> list[WrittenKey]:
     """Return the keys of the present state, in its order, each with the step that last wrote it. Raise NotFound."""
     async with reader.snapshot() as snapshot:
         await _step_of(snapshot, run_id)
-        rows = await snapshot.all(OWN_KEYS_WRITTEN[snapshot.dialect], run_id=run_id)
-        if any(row.byte_length is None for row in rows):
-            rows = await snapshot.all(KEYS_WRITTEN[snapshot.dialect], run_id=run_id)
+        dialect = snapshot.dialect
+        rows = await _all(snapshot, OWN_KEYS_WRITTEN[dialect], KEYS_WRITTEN[dialect], run_id=run_id)
     # A state may have a million keys. On a thread, they do not keep other calls waiting.
     return await asyncio.to_thread(_in_order, rows)
 

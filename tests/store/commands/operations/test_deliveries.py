@@ -17,20 +17,15 @@ from service.store.database.protocol import Database
 from service.store.rows.operations.deliveries import notify_of
 from tests.support.store.breaking import breaks, committed_and_cut_off
 from tests.support.store.carrying import APPROVAL, LEAF, carry, claim, rest, single
-from tests.support.store.harness import BYTES_MAX, Clock, ask, clean, opened
+from tests.support.store.harness import BYTES_MAX, Clock, ask, opened
 
 URL = "https://hooks.example.com/x"
 OK, BAD = Answer(204, None), Answer(500, "the answer was 500")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest) -> Database:
-    if request.param == "sqlite":
-        found: Database = request.getfixturevalue("file")
-        return found
-    found = request.getfixturevalue("kept")
-    clean(found)
-    return found
+@pytest.fixture
+def database(emptied: Database) -> Database:
+    return emptied
 
 
 async def telling(store: Store, run_id: str, graph: Any = LEAF, url: str = URL, on: Any = EVENTS) -> None:

@@ -20,21 +20,16 @@ from service.store.database.sqlite.connections import Sqlite
 from service.store.rows.operations.schedules import Plan
 from service.store.rows.operations.timetable import Timetable
 from tests.support.store.breaking import breaks, committed_and_cut_off, cut_off_before
-from tests.support.store.harness import COUNTER, Clock, SettableClock, ask, clean, gathering, opened, until_async
+from tests.support.store.harness import COUNTER, Clock, SettableClock, ask, gathering, opened, until_async
 
 MINUTE = Timetable(None, 60)
 NAMED = read_graph({"name": "nightly", "start_node": "a", "nodes": {"a": "add"}}, ["add"])
 LATER = read_graph({"name": "nightly", "start_node": "b", "nodes": {"b": "add"}}, ["add"])
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest) -> Database:
-    if request.param == "sqlite":
-        found: Database = request.getfixturevalue("file")
-        return found
-    found = request.getfixturevalue("kept")
-    clean(found)
-    return found
+@pytest.fixture
+def database(emptied: Database) -> Database:
+    return emptied
 
 
 def plan(timetable: Timetable = MINUTE, **options: Any) -> Plan:

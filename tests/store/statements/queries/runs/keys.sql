@@ -23,7 +23,8 @@ FROM keys
 WHERE keys."key" IS NOT NULL) SELECT coalesce(changes.long_key, changes."key") AS "key", changes.step,
     changes.position, snapshots.node, length(CAST(coalesce(changes.value, (SELECT shared_values.value
 FROM runs JOIN shared_values ON shared_values.run_id = runs.parent_id
-WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest)) AS BLOB)) AS byte_length
+WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest)) AS BLOB)) AS byte_length,
+    changes.shared_digest
 FROM keys JOIN changes ON changes.run_id = :run_id AND changes."key" = keys."key"
 LEFT OUTER JOIN snapshots ON snapshots.run_id = changes.run_id AND snapshots.step = changes.step
 WHERE changes.step = (SELECT latest.step
@@ -42,7 +43,8 @@ FROM keys
 WHERE keys.key IS NOT NULL) SELECT coalesce(changes.long_key, changes.key) AS key, changes.step,
     changes.position, snapshots.node, octet_length(coalesce(changes.value, (SELECT shared_values.value
 FROM runs JOIN shared_values ON shared_values.run_id = runs.parent_id
-WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest))) AS byte_length
+WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest))) AS byte_length,
+    changes.shared_digest
 FROM keys JOIN changes ON changes.run_id = :run_id::VARCHAR COLLATE "C" AND changes.key = keys.key
 LEFT OUTER JOIN snapshots ON snapshots.run_id = changes.run_id AND snapshots.step = changes.step
 WHERE changes.step = (SELECT latest.step
@@ -61,7 +63,8 @@ FROM changes AS "after"
 WHERE "after".run_id = keys.run_id AND "after"."key" > keys."key") AS anon_1
 FROM keys
 WHERE keys."key" IS NOT NULL) SELECT coalesce(changes.long_key, changes."key") AS "key", changes.step,
-    changes.position, snapshots.node, length(CAST(changes.value AS BLOB)) AS byte_length
+    changes.position, snapshots.node, length(CAST(changes.value AS BLOB)) AS byte_length,
+    changes.shared_digest
 FROM keys JOIN changes ON changes.run_id = :run_id AND changes."key" = keys."key"
 LEFT OUTER JOIN snapshots ON snapshots.run_id = changes.run_id AND snapshots.step = changes.step
 WHERE changes.step = (SELECT latest.step
@@ -78,7 +81,7 @@ FROM changes AS after
 WHERE after.run_id = keys.run_id AND after.key > keys.key) AS anon_1
 FROM keys
 WHERE keys.key IS NOT NULL) SELECT coalesce(changes.long_key, changes.key) AS key, changes.step,
-    changes.position, snapshots.node, octet_length(changes.value) AS byte_length
+    changes.position, snapshots.node, octet_length(changes.value) AS byte_length, changes.shared_digest
 FROM keys JOIN changes ON changes.run_id = :run_id::VARCHAR COLLATE "C" AND changes.key = keys.key
 LEFT OUTER JOIN snapshots ON snapshots.run_id = changes.run_id AND snapshots.step = changes.step
 WHERE changes.step = (SELECT latest.step
