@@ -108,8 +108,8 @@ def _guarded(*, is_own_process: bool) -> Watchdog:
     """Return the watchdog. If the process is the server's own, protect it from what tools do to a process."""
     if not is_own_process:
         return Watchdog(report_trouble)
-    survive_signals()
     report_faults()
+    survive_signals()
     watchdog = Watchdog(end_process)
     change = "a tool has lowered a limit of the process or changed its user, which cannot be put back"
     watchdog.add(change, ProcessCheck())

@@ -5,12 +5,15 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
 import pytest
 
 from service.engine.guard.signals import survive_signals
+from tests.support.checkout import CHECKOUT
 
 KEPT = (
     *("SIGTERM", "SIGINT", "SIGQUIT", "SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSYS", "SIGTRAP"),
@@ -65,3 +68,24 @@ def test_only_the_main_thread_changes_handlers() -> None:
     thread.start()
     thread.join()
     assert signal.getsignal(signal.SIGUSR2) == signal.SIG_DFL
+
+
+ALL_AT_ONCE = """
+import os, signal
+from service.engine.guard import signals
+signals.report_faults()
+signals.survive_signals()
+ignored = [number for number in signal.valid_signals() if signal.getsignal(number) is signals._ignore]
+signal.pthread_sigmask(signal.SIG_BLOCK, ignored)
+for number in ignored:
+    os.kill(os.getpid(), number)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, ignored)
+print(len(ignored), "survived")
+"""
+
+
+def test_all_signals_may_arrive_together() -> None:
+    """Their handlers nest. On the small stack that `faulthandler` sets aside, a few of them would overflow."""
+    command = (sys.executable, "-c", ALL_AT_ONCE)
+    ended = subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, text=True)
+    assert int(ended.stdout.split()[0]) >= 10

@@ -179,7 +179,10 @@ class Server:
 
 @contextmanager
 def running(*servers: Server) -> Iterator[None]:
-    """All of them, started at once; those that are still there at the end are killed."""
+    """All of them, started at once; those that are still there at the end are killed.
+
+    An error is noted with what each server has printed and whether it has ended.
+    """
     launched: list[Server] = []
     try:
         for server in servers:
@@ -188,6 +191,10 @@ def running(*servers: Server) -> Iterator[None]:
         for server in servers:
             server.wait_until_ready()
         yield
+    except BaseException as error:
+        for server in launched:
+            error.add_note(f"{server.url or 'a server'} (exit code {server.process.poll()}) printed:\n{server.said}")
+        raise
     finally:
         for server in launched:
             if server.process.poll() is None:
