@@ -65,14 +65,14 @@ class RunSpans:
             attributes={**identity, **named, **parent},
         )
         self._inside_run = _inside(self._run)
-        self._is_sampled = self._run.is_recording()
+        self.is_sampled = self._run.is_recording()
         """Whether steps and attempts get spans. A sampler that leaves out the run would leave out these as well."""
         self._step: Span | None = None
         self._attempt: Span | None = None
 
     def begin_step(self, run: Run, move: Move) -> None:
         """Begin the span of the step that `move` is part of and, if `move` calls a tool, the span of the attempt."""
-        if not self._is_sampled:
+        if not self.is_sampled:
             return
         # The SDK checks each attribute, which takes time. So the other attributes are set on the run's span alone.
         place: dict[str, str | int] = {"rungraph.run.id": run.id, "rungraph.step": run.step + 1}

@@ -255,8 +255,9 @@ class Runner:
 
     def _may_run_ahead(self) -> bool:
         """Return whether a pure tool may be called before all earlier steps are committed."""
-        # The span of a step means that the step is committed. So a traced run does not get ahead.
-        if self._spans is not None or self._run.step < self._alone_until:
+        # The span of a step means that the step is committed. So a run whose steps have spans does not get ahead.
+        has_spans = self._spans is not None and self._spans.is_sampled
+        if has_spans or self._run.step < self._alone_until:
             return False
         return self._slot.limit is None and self._run.waited_for_slot is None
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextvars
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,14 @@ from service.core.moves import CallTool
 from service.core.run import Run
 from service.core.state import State
 from service.core.syntax.trace_context import Trace
+from service.core.tool import Context
 from service.core.transitions import Status
 from service.core.validation import read_graph
 from service.engine.isolation.messages import decode_call, encode_call
 from service.spans import begin_run, enter, trace_of_start
 from service.store.commands.start import Start
 from service.store.database.local_events import CLAIMABLE
-from tests.support.engine.harness import STATE_BYTES_MAX, Bench, bench, running
+from tests.support.engine.harness import STATE_BYTES_MAX, Bench, bench, pure, running
 
 TRACE_ID, PARENT_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 GIVEN = Trace(f"00-{TRACE_ID}-{PARENT_ID}-01", "vendor=1")
@@ -163,6 +166,27 @@ async def test_a_run_that_is_not_sampled_has_no_spans_and_neither_have_its_tools
         await started(made, {"start_node": "a", "nodes": {"a": "tool"}}, Trace(f"00-{TRACE_ID}-{PARENT_ID}-00"))
         assert (await made.over("r")).status == "completed"
     assert exporter.get_finished_spans() == ()
+
+
+@pytest.mark.parametrize("is_sampled", [False, True])
+async def test_only_a_run_whose_steps_have_spans_waits_for_the_commit_of_pure_steps(
+    tmp_path: Path, exporter: InMemorySpanExporter, is_sampled: bool
+) -> None:
+    behind = []
+
+    async def look(state: dict[str, Any], context: Context) -> None:
+        state["n"] += 1
+        with closing(sqlite3.connect(tmp_path / "rungraph.db")) as connection:
+            ((step,),) = connection.execute("SELECT step FROM runs")
+        behind.append(context.step - 1 - step)
+
+    again = [{"to": "a", "condition": {"key": "n", "op": "<", "value": 20}}]
+    async with running(tmp_path, pure(look)) as made:
+        given = Trace(f"00-{TRACE_ID}-{PARENT_ID}-0{is_sampled:d}")
+        await started(made, {"start_node": "a", "nodes": {"a": "look"}, "edges": {"a": again}}, given)
+        assert (await made.over("r")).status == "completed"
+    assert len(behind) == 20 and any(behind) is not is_sampled
+    assert bool(exporter.get_finished_spans()) is is_sampled
 
 
 def test_a_start_has_the_current_span_or_else_the_headers_or_else_a_span_of_its_own(
