@@ -97,18 +97,21 @@ async def call_on_loop(call: Call, canceller: Canceller) -> Outcome:
     task = asyncio.current_task()
     name = task.get_name() if task else ""
     returned = await call.awaited()
-    if task is not None and task.get_name() != name:
-        task.set_name(name)  # The task goes on with other steps.
-    was_cancelled = False
-    if task is not None and task.cancelling():
-        was_cancelled = True
-        await _take_back_cancel(task)
-    if canceller.has_given_up:  # The tool may have swallowed our cancel.
-        if not isinstance(returned, asyncio.CancelledError):
-            call.refuse()
-        raise asyncio.CancelledError
-    outcome = call.failure(returned) if isinstance(returned, BaseException) else returned
-    return Failed("tool_error", "the tool cancelled its own task") if was_cancelled else outcome
+    try:
+        if task is not None and task.get_name() != name:
+            task.set_name(name)  # The task goes on with other steps.
+        was_cancelled = False
+        if task is not None and task.cancelling():
+            was_cancelled = True
+            await _take_back_cancel(task)
+        if canceller.has_given_up:  # The tool may have swallowed our cancel.
+            if not isinstance(returned, asyncio.CancelledError):
+                call.refuse()
+            raise asyncio.CancelledError
+        outcome = call.failure(returned) if isinstance(returned, BaseException) else returned
+        return Failed("tool_error", "the tool cancelled its own task") if was_cancelled else outcome
+    finally:
+        del returned  # From Python 3.12 on, the traceback of an exception refers to this frame: a cycle with the state.
 
 
 async def _take_back_cancel(task: asyncio.Task[Any]) -> None:

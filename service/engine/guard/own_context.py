@@ -90,8 +90,8 @@ class OwnContext(Generic[T]):
             try:
                 awaited = run(coroutine.send, sent) if thrown is None else run(coroutine.throw, thrown)
             except StopIteration as stop:
-                result: T = stop.value
-                return result
+                # Not by a variable, which would keep an exception whose traceback refers to this frame.
+                return stop.value  # type: ignore[no-any-return]
             finally:
                 _running.pop(thread, None)  # It is missing if the tool has run a nested loop.
                 tracing.put_back()
