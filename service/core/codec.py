@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from typing import Any, NoReturn
 
 from service.core.errors import Invalid, NotJson
@@ -23,6 +24,7 @@ DOCUMENT_DEPTH_MAX = 4 + 2 * 32 + DEPTH_MAX
 INT_DIGITS_MAX = 4300
 """The longest integer that CPython converts from text by default."""
 
+_TOO_MANY_DIGITS = f"an integer has more than {INT_DIGITS_MAX} digits"
 _INT_BOUND = 10**INT_DIGITS_MAX
 _SMALL_INT_BOUND = 2**63
 
@@ -55,7 +57,7 @@ def decode(body: bytes, depth_max: int = DEPTH_MAX) -> Any:
     except UnicodeDecodeError as error:
         raise NotJson(f"it is not UTF-8: {error.reason} at byte {error.start}") from error
     try:
-        value = _strict_decoder.decode(text)
+        value = _decoder().decode(text)
     except RecursionError as error:
         if not _closes(text):
             raise NotJson("a bracket is not closed") from error
@@ -177,7 +179,7 @@ class _Check:
                 raise ValueUnfit(f"{float(value)!r} is not a JSON number")
         elif isinstance(value, int):
             if not -_INT_BOUND < value < _INT_BOUND:
-                raise ValueUnfit(f"an integer has more than {INT_DIGITS_MAX} digits")
+                raise ValueUnfit(_TOO_MANY_DIGITS)
             # This is a lower bound of its decimal digits, since a digit takes fewer than 4 bits.
             self._spend(value.bit_length() // 4)
         elif isinstance(value, dict):
@@ -246,6 +248,12 @@ def _finite(text: str) -> float:
     return number
 
 
+def _short_integer(text: str) -> int:
+    if len(text) > INT_DIGITS_MAX + text.startswith("-"):
+        raise ValueError(_TOO_MANY_DIGITS)
+    return int(text)
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
@@ -253,7 +261,7 @@ def _refuse_constant(name: str) -> NoReturn:
 def _plainly(error: ValueError) -> str:
     """Return the message of `error`, or a plainer one for Python's limit on digits."""
     message = str(error)
-    return f"an integer has more than {INT_DIGITS_MAX} digits" if "integer string conversion" in message else message
+    return _TOO_MANY_DIGITS if "integer string conversion" in message else message
 
 
 def _closes(text: str) -> bool:
@@ -292,7 +300,20 @@ def _pointer_below(text: str, depth_max: int) -> str:
 # The closing quote is optional: without that, the cost of an unterminated string would grow with its square.
 _STRUCTURE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{},:]')
 
-_strict_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse_constant)
+
+def _strict(**more: Any) -> json.JSONDecoder:
+    return json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse_constant, **more)
+
+
+_strict_decoder = _strict()
+_counting_decoder = _strict(parse_int=_short_integer)
+
+
+def _decoder() -> json.JSONDecoder:
+    """Return a decoder that refuses long integers: Python's own limit does so unless a tool has lifted it."""
+    return _strict_decoder if sys.get_int_max_str_digits() == INT_DIGITS_MAX else _counting_decoder
+
+
 _plain_decoder = json.JSONDecoder()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +18,14 @@ from service.core.syntax.pointer import pointer
 from tests.support.core.strategies import json_values, states, texts
 
 LONGEST = 10**4300 - 1
+
+
+@pytest.fixture
+def any_digits() -> Iterator[None]:
+    before = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    yield
+    sys.set_int_max_str_digits(before)
 
 
 def _id(value: Any) -> str:
@@ -198,3 +208,12 @@ def test_printable_text_can_be_stored_anywhere_and_good_text_is_left_alone(any_t
     assert len(codec.printable(any_text)) == len(any_text)
     assert codec.printable(good) == good
     assert codec.byte_length(good) == len(good.encode())
+
+
+@pytest.mark.usefixtures("any_digits")
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_long_integers_are_refused_whatever_limit_a_tool_has_set(sign: str) -> None:
+    """The time of a conversion grows with the square of the digits."""
+    assert codec.decode(f"[{sign}{LONGEST}]".encode()) == [int(f"{sign}{LONGEST}")]
+    with pytest.raises(NotJson, match="an integer has more than 4300 digits"):
+        codec.decode(f"[{sign}{LONGEST}0]".encode())

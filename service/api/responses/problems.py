@@ -66,7 +66,8 @@ def _message(error: Any, model: type[BaseModel] | None) -> str:
     if error["type"] == "extra_forbidden":
         name = str(error["loc"][-1])
         known = _fields_at(error["loc"][:-1], model)
-        return f"there is no field {name!r:.200}{closest_field(name, known) or fields_hint(known)}"
+        what = "the object" if error["loc"][:-1] else "the body"
+        return f"{what} has no field {name!r:.200}{closest_field(name, known) or fields_hint(known)}"
     return _PLAIN.get(error["type"]) or _PYTHONS.sub("", error["msg"])
 
 

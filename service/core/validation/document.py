@@ -129,7 +129,7 @@ def _edge(edge: Any, at: Place, nodes: Mapping[str, Any] | None, faults: Faults)
 
 def _target(name: Any, at: Place, nodes: Mapping[str, Any] | None, faults: Faults) -> str | None:
     if isinstance(name, str) and nodes is not None and name not in nodes and name.strip("_ ").lower() in _ENDS:
-        faults.add(at, f"no node {name!r}; {_END}")
+        faults.add(at, f"no node {name!r:.200}{faults.closest(name, nodes) or f'; {_END}'}")
         return name
     return _node_name(name, at, nodes, faults)
 

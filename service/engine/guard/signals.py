@@ -4,7 +4,8 @@ The default action of most signals ends the process. A tool in the server's own 
 by a timer or with `os.kill`. The server ignores them, except these:
 
 - SIGINT, SIGTERM, SIGQUIT and SIGKILL are sent to end a process.
-- SIGSEGV, SIGABRT and their like report a fault after which the process cannot go on. It is reported first.
+- SIGSEGV, SIGABRT and their like report a fault after which the process cannot go on. `faulthandler` reports most of
+  them first.
 - SIGHUP reports that the controlling terminal is closed. It is ignored if there is no such terminal.
 
 A signal for which a handler exists keeps it, also a handler that is written in C, as profilers have.
@@ -29,6 +30,14 @@ _ENDING = {"SIGINT", "SIGKILL", "SIGQUIT", "SIGTERM"}
 _FAULTS = {"SIGABRT", "SIGBUS", "SIGEMT", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP"}
 _HARMLESS = {"SIGCHLD", "SIGCONT", "SIGINFO", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGWINCH"}
 """Signals whose default action does not end the process."""
+
+_TIMERS = {
+    getattr(signal, name): getattr(signal, timer)
+    for name, timer in (("SIGALRM", "ITIMER_REAL"), ("SIGVTALRM", "ITIMER_VIRTUAL"), ("SIGPROF", "ITIMER_PROF"))
+    if hasattr(signal, name)
+}
+"""The timers of the process, by the signals that they send."""
+_stop_timer = signal.setitimer
 
 _seen: set[int] = set()
 """The signals that have arrived. Each is logged at its first arrival only."""
@@ -106,6 +115,8 @@ def _has_default_action(number: int) -> bool:
 
 
 def _ignore(number: int, _frame: FrameType | None) -> None:
+    if number in _TIMERS:
+        _stop_timer(_TIMERS[number], 0)  # A timer of microseconds would leave the main thread no time for its work.
     if number in _seen:
         return
     _seen.add(number)

@@ -63,6 +63,17 @@ def test_an_edge_is_refused_with_what_to_write(edges: Any, says: str) -> None:
     assert message.startswith(says)
 
 
+@pytest.mark.parametrize(("target", "node"), [("done", "Done"), ("finish", "finished"), ("end_", "send")])
+def test_a_node_that_is_named_almost_so_comes_before_the_end_of_the_run(target: str, node: str) -> None:
+    [message] = refused(nodes={"a": "add", node: "add"}, edges={"a": target})
+    assert message == f"/edges/a: no node {target!r}; did you mean {node!r}?"
+
+
+def test_a_long_name_for_the_end_of_the_run_is_cut() -> None:
+    [message] = refused(edges={"a": "_" * 100_000 + "end"})
+    assert len(message) < 1_000
+
+
 @pytest.mark.parametrize(
     ("node", "says"),
     [

@@ -207,7 +207,7 @@ def test_an_unknown_zone_is_refused_with_the_closest_one(zone: str, hint: str | 
     fault = zone_fault(zone)
     assert fault is not None
     assert fault.startswith("there is no time zone ")
-    expected = hint or "; a name is one such as UTC or Europe/Berlin"
+    expected = hint or "; names are, for example, UTC and Europe/Berlin"
     assert hint is None or fault.partition(";")[1:] == expected.partition(";")[1:]
 
 

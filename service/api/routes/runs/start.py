@@ -22,7 +22,7 @@ from service.core.errors import Invalid, NotFound, StateInvalid
 from service.core.state import State
 from service.core.syntax.ids import parse_graph_id
 from service.core.syntax.trace_context import Trace
-from service.core.validation.spelling import COMPARED_MAX, closest
+from service.core.validation.spelling import closest
 from service.spans import trace_of_start
 from service.store.commands.start import Start
 from service.store.rows.keys import Scope
@@ -30,6 +30,8 @@ from service.store.rows.operations.deliveries import notify_of
 
 DEPTH_MAX = 1 + codec.DEPTH_MAX
 """The state may nest to the full depth, and it is one level down in the body."""
+NAMES_COMPARED_MAX = 50
+"""How many names of graphs an unknown name is compared with: the newest."""
 
 router = strict_router(tags=["runs"])
 
@@ -69,7 +71,7 @@ async def _graph_id(asked: requests.RunRequest, services: Services) -> str:
         raise Invalid.at("/graph", "give either `graph_id` or `graph`, not both")
     found = await services.store.graphs.latest([asked.graph])
     if not found:
-        names = await services.store.graphs.newest_names(COMPARED_MAX)
+        names = await services.store.graphs.newest_names(NAMES_COMPARED_MAX)
         hint = await to_thread.run_sync(closest, asked.graph, names)  # It may take some tenths of a second.
         raise NotFound("graph", asked.graph[:100], hint)
     return found[asked.graph]

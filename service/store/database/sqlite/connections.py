@@ -133,6 +133,7 @@ class Sqlite:
             raise FileLost(self._watch.lost)
         connection.execute("BEGIN IMMEDIATE")
         if not self._mark.is_there(connection):
+            connection.rollback()
             self._watch.lose_content()
         (now,) = connection.execute("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')").fetchone()
         return str(now)

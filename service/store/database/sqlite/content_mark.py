@@ -13,7 +13,8 @@ import sqlite3
 import time
 
 CHANGE_S = 0.1
-"""How often the number changes. A younger copy has the present number and is not noticed. A change writes a page."""
+"""How often the number changes. A change writes a page. A copy that was made in the last CHANGE_S before a commit may
+have the number of that commit, and is then not noticed."""
 
 
 class ContentMark:

@@ -170,7 +170,7 @@ class FileWatch:
 
     def lose_content(self) -> NoReturn:
         """Raise FileLost, because another program has put other content into the database."""
-        self._change(f"{self._paths[0]} was given the content of another database")
+        self._change(f"{self._paths[0]} was given other content or another user_version by another program")
 
     def has_whole_log(self) -> bool:
         """Whether the open log is what the writer has written, and nobody has put another log in its place."""

@@ -18,7 +18,7 @@ from service.store.rows.states import VALUE, distinct_keys, is_set, slot_of, who
 from service.store.schema.kept import is_kept
 from service.store.schema.models import changes, runs, snapshots
 
-_STEP_OF_RUN = select(runs.c.step).where(runs.c.id == bindparam("run_id"), is_kept())
+_RUN = select(runs.c.step, runs.c.parent_id).where(runs.c.id == bindparam("run_id"), is_kept())
 
 
 def _keys_written(dialect: str, value: Any) -> Any:
@@ -42,7 +42,6 @@ def _keys_written(dialect: str, value: Any) -> Any:
             changes.c.position,
             snapshots.c.node,
             _BYTES[dialect](value).label("byte_length"),
-            changes.c.shared_digest,
         )
         .select_from(
             keys.join(changes, and_(changes.c.run_id == bindparam("run_id"), changes.c.key == keys.c.key)).outerjoin(
@@ -61,7 +60,8 @@ KEYS_WRITTEN = {dialect: _keys_written(dialect, VALUE.element) for dialect in _B
 OWN_KEYS_WRITTEN = {dialect: _keys_written(dialect, changes.c.value) for dialect in _BYTES}
 """The last writes of all keys, by dialect, because the function that measures bytes differs. Parameter: run_id.
 
-In the queries whose name begins with OWN, the length of a shared value is NULL, and so is the value.
+The queries whose names begin with OWN read no shared values, which only a child has: somebody may have locked their
+table (see `states.OWN_STATE_AT`).
 """
 
 _written = changes.outerjoin(
@@ -76,12 +76,12 @@ _OF_KEY = and_(
 
 def _sizes(value: Any) -> Any:
     length = func.coalesce(func.length(value), 0).label("length")
-    query = select(changes.c.step, length, changes.c.shared_digest).where(_OF_KEY)
+    query = select(changes.c.step, length).where(_OF_KEY)
     return query.order_by(changes.c.step.desc()).limit(bindparam("count"))
 
 
 def _values(value: Any) -> Any:
-    query = select(changes.c.step, snapshots.c.node, value, changes.c.shared_digest).select_from(_written)
+    query = select(changes.c.step, snapshots.c.node, value).select_from(_written)
     return query.where(_OF_KEY, changes.c.step >= bindparam("first_step")).order_by(changes.c.step.desc())
 
 
@@ -122,9 +122,9 @@ class KeyValue:
 async def written_keys(reader: Reader, run_id: str) -> list[WrittenKey]:
     """Return the keys of the present state, in its order, each with the step that last wrote it. Raise NotFound."""
     async with reader.snapshot() as snapshot:
-        await _step_of(snapshot, run_id)
-        dialect = snapshot.dialect
-        rows = await _all(snapshot, OWN_KEYS_WRITTEN[dialect], KEYS_WRITTEN[dialect], run_id=run_id)
+        run = await _find(snapshot, run_id)
+        queries = OWN_KEYS_WRITTEN if run.parent_id is None else KEYS_WRITTEN
+        rows = await snapshot.all(queries[snapshot.dialect], run_id=run_id)
     # A state may have a million keys. On a thread, they do not keep other calls waiting.
     return await asyncio.to_thread(_in_order, rows)
 
@@ -140,38 +140,33 @@ async def key_values(reader: Reader, run_id: str, key: str, before_step: int | N
     A page ends early if its values are large. Raise NotFound if there is no such run, or if it never had the key.
     """
     async with reader.snapshot() as snapshot:
-        step = await _step_of(snapshot, run_id)
+        run = await _find(snapshot, run_id)
+        is_child = run.parent_id is not None
         place: dict[str, Any] = {"run_id": run_id, "key": slot_of(key, snapshot.dialect)}
         if await snapshot.one(_IS_WRITTEN, **place) is None:
             raise NotFound("key", key[:200])
-        place["before_step"] = step + 1 if before_step is None else min(before_step, step + 1)
-        sizes = await _all(snapshot, OWN_SIZES_OF_VALUES, SIZES_OF_VALUES, **place, count=limit + 1)
+        place["before_step"] = run.step + 1 if before_step is None else min(before_step, run.step + 1)
+        sizes = await snapshot.all(SIZES_OF_VALUES if is_child else OWN_SIZES_OF_VALUES, **place, count=limit + 1)
         kept = _fitting(sizes[:limit])
         if not kept:
             return Page(())
-        rows = await _all(snapshot, OWN_VALUES_OF_KEY, VALUES_OF_KEY, **place, first_step=kept[-1])
+        rows = await snapshot.all(VALUES_OF_KEY if is_child else OWN_VALUES_OF_KEY, **place, first_step=kept[-1])
     items = tuple(KeyValue(row.step, row.node, row.value) for row in rows)
     return Page(items, kept[-1] if len(sizes) > len(kept) else None)
 
 
-async def _all(snapshot: Snapshot, own: Any, whole: Any, **parameters: Any) -> Any:
-    """Return the rows of `own`, or those of `whole` if a value is shared (see `states.OWN_STATE_AT`)."""
-    rows = await snapshot.all(own, **parameters)
-    return await snapshot.all(whole, **parameters) if any(row.shared_digest for row in rows) else rows
-
-
-async def _step_of(snapshot: Snapshot, run_id: str) -> int:
-    run = await snapshot.one(_STEP_OF_RUN, run_id=run_id)
+async def _find(snapshot: Snapshot, run_id: str) -> Any:
+    run = await snapshot.one(_RUN, run_id=run_id)
     if run is None:
         raise NotFound("run", run_id)
-    return int(run.step)
+    return run
 
 
 def _fitting(sizes: Any) -> list[int]:
     """Return the first steps whose values make a page of a bounded size."""
     kept: list[int] = []
     room = PAGE_BYTES_MAX
-    for step, length, _ in sizes:
+    for step, length in sizes:
         room -= length
         if kept and room < 0:
             break

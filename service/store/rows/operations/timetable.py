@@ -237,7 +237,7 @@ def zone_fault(name: str) -> str | None:
     meant = [zone for zone in known if f"/{zone}".lower().endswith(f"/{name}".lower())]
     meant.sort(key=len)  # Of UTC and Etc/UTC, the shorter one is meant.
     hint = closest(meant[0] if meant else name, known) if meant or len(name) >= _SHORTEST_TYPO else ""
-    return f"there is no time zone {name!r:.200}{hint or '; a name is one such as UTC or Europe/Berlin'}"
+    return f"there is no time zone {name!r:.200}{hint or '; names are, for example, UTC and Europe/Berlin'}"
 
 
 def cron_fault(cron: str) -> str | None:

@@ -52,6 +52,7 @@ def test_a_copy_restored_under_a_busy_writer_is_noticed(file: Sqlite, monkeypatc
         while mark() == marked:
             write()
         with subprocess.Popen([sys.executable, "-c", RESTORE, str(file.file), copy]) as restoring:
-            with pytest.raises(FileLost, match="content of another database"):
+            with pytest.raises(FileLost, match="other content"):
                 write_until(restoring)
+            assert not connection.in_transaction
             assert restoring.wait(60) == 0
