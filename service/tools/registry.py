@@ -141,6 +141,8 @@ def _why(source: str, error: BaseException) -> str:
 def _instead_of_module(source: str) -> str:
     """Return a hint at what was meant by the name of a module that does not exist."""
     plain = source.strip()
+    if "," in plain:
+        return "; give each module in a --tools of its own"
     file = plain.partition(":")[0].removesuffix(".py")
     if Path(f"{file}.py").is_file():
         return f"; did you mean {file}.py?"

@@ -120,6 +120,7 @@ def test_what_cannot_be_a_registry_stops_the_server_in_one_line(
         ("package.no_such", "there is no module 'package.no_such' in /"),
         ("mine", "there is no module 'mine'"),
         ("dir/mine", "there is no module 'dir/mine'; did you mean dir/mine.py?"),
+        ("os,json", "there is no module 'os,json'; give each module in a --tools of its own"),
         ("", "the name is empty; give FILE.py or package.module"),
         ("two.py,three.py", "two.py,three.py; give each file in a --tools of its own"),
         ("package/__init__", "did you mean package/__init__.py?"),
