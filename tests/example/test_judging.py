@@ -228,7 +228,10 @@ def test_a_name_in_another_case_is_written_as_the_others_are(from_csv: Start) ->
 def test_true_extremes_are_flags_and_cut_only_where_that_is_allowed(from_csv: Start) -> None:
     cells = [str(20 + n * 7 % 40) for n in range(90)] + ["999"]
     walk = from_csv(one_column(cells)).to_the_end()
-    assert (walk.column("v"), [flag[:3] for flag in walk.flags("outlier")]) == (cells, [("91", "v", "999")])
+    assert walk.column("v") == cells
+    [flag] = walk.flags("outlier")
+    assert flag[:3] == ("91", "v", "999")
+    assert flag[-1].endswith("which lie between 20 and 59"), "values of the column, not its fence"
     walk = from_csv(one_column(cells), allow=["outliers"]).to_the_end()
     assert walk.changes() == [(91, "v", "999", "", "outlier")]
     assert walk.counts(2) == {}, "the fence is not measured again on what it has cut"

@@ -177,20 +177,22 @@ class Judge:
         if not fences:
             return []
         values = ", ".join(f"({col}, {low!r}, {high!r})" for col, (_, (low, high)) in fences.items())
-        rows = self.db.execute(
-            f"""SELECT col, value, n FROM (SELECT *, TRY_CAST(bare AS DOUBLE) AS x FROM spelled)
-            JOIN (VALUES {values}) AS f(col, low, high) USING (col) WHERE x NOT BETWEEN low AND high
-            ORDER BY col, x, value"""
-        ).fetchall()
+        numbers = f"""(SELECT *, x BETWEEN low AND high AS is_inside
+            FROM (SELECT *, TRY_CAST(bare AS DOUBLE) AS x FROM spelled)
+            JOIN (VALUES {values}) AS f(col, low, high) USING (col) WHERE x IS NOT NULL)"""
         beyond: Texts = defaultdict(list)
-        for col, value, n in rows:
+        for col, value, n in self.db.execute(
+            f"SELECT col, value, n FROM {numbers} WHERE NOT is_inside ORDER BY col, x, value"
+        ).fetchall():
             beyond[col].append((value, n))
+        inside = self.db.execute(
+            f"SELECT col, arg_min(bare, x), arg_max(bare, x) FROM {numbers} WHERE is_inside GROUP BY col"
+        ).fetchall()
         flags = []
-        for col, texts in beyond.items():
-            facts, (low, high) = fences[col]
-            if sum(n for _, n in texts) <= few(facts):
-                reason = f"far outside the column's other values, which lie between {low:g} and {high:g}"
-                flags += [Flag(col, None, value, Kind.OUTLIER, reason) for value, _ in texts]
+        for col, least, most in sorted(inside):
+            if sum(n for _, n in beyond[col]) <= few(fences[col][0]):
+                reason = f"far outside the column's other values, which lie between {least} and {most}"
+                flags += [Flag(col, None, value, Kind.OUTLIER, reason) for value, _ in beyond[col]]
         return flags
 
     def _fills(self, settled: Sequence[Facts]) -> Judgement:
