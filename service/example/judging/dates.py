@@ -84,7 +84,9 @@ def judge_dates(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
         each = read.get(text)
         if each is None:
             reason = (
-                "its year has two digits" if _SHORT_YEAR.fullmatch(text) else "the column holds dates, and it is none"
+                "its year has two digits"
+                if _SHORT_YEAR.fullmatch(text)
+                else "the column holds dates, and it is not a date"
             )
             found.flags.append(format_flag(facts, text, reason))
             continue
@@ -119,7 +121,7 @@ def _order(read: dict[str, Read], counts: dict[str, int]) -> str | None:
 
 def _iso(each: Read, order: str | None) -> tuple[str | None, str]:
     """Return the date in ISO 8601 and the reason, or None and the reason why not."""
-    month, day, why = each.first, each.second, "its parts name themselves"
+    month, day, why = each.first, each.second, "its form tells the day from the month"
     if each.order == "?":
         if order is None and each.first == each.second:
             why = "day and month are the same number"
@@ -192,7 +194,7 @@ def judge_times(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
     usual, most = counts.most_common(1)[0]
     for text, n in texts:
         if text not in read:
-            found.flags.append(format_flag(facts, text, "the column holds times, and it is none"))
+            found.flags.append(format_flag(facts, text, "the column holds times, and it is not a time"))
             continue
         moment, clock = read[text]
         if clock != usual and most >= 0.9 * sum(counts.values()) and (usual.has_seconds or not moment.second):

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from service.example.judging.findings import Flag, Judgement, Kind, Repair, shown
+from service.example.judging.findings import Flag, Judgement, Kind, Repair, counted, shown
 from service.example.judging.texts import agrees_in_digits, breaks_pattern, is_made_of, is_slip
 from service.example.tables.columns import TEXT, Facts
 from service.example.tables.database import Connection, literals
@@ -253,6 +253,10 @@ def _find_broken(db: Connection, dependencies: Sequence[Dependency]) -> None:
     )
 
 
+def _agreement(others: int) -> str:
+    return f"; {counted(others, 'other column')} {'says' if others == 1 else 'say'} the same" if others else ""
+
+
 def _decide(
     cell: Cell,
     votes: Sequence[Vote],
@@ -271,17 +275,17 @@ def _decide(
     keeping = len(votes) - len(against)
     best = max(agreeing, key=lambda vote: (vote.support, -vote.source))
     evidence = (
-        f"{columns[best.source].name} {shown(best.key)} has {shown(majority)} in {best.support:,} of"
-        f" {best.total:,} rows" + (f", and {len(agreeing) - 1} more columns agree" if len(agreeing) > 1 else "")
+        f"of {counted(best.total, 'row')} with {columns[best.source].name} {shown(best.key)}, {best.support:,} have"
+        f" {shown(majority)}{_agreement(len(agreeing) - 1)}"
     )
     if cell.is_explained:
-        return majority, evidence, "many rows of one kind differ in the same way"
+        return majority, evidence, "many rows of one kind differ from it in the same way"
     if len(agreeing) < len(against) or keeping:
         clear = len(agreeing) >= 3 and len(agreeing) >= 3 * (len(votes) - len(agreeing))
         if not clear:
             return majority, evidence, "other columns say otherwise"
     if not cell.is_alive and _is_slip_of(cell.value, majority, common) and _outweighs(best, len(agreeing)):
-        return majority, evidence + ", and it is a slip of that", None
+        return majority, f"{evidence}; {shown(cell.value)} is a misspelling of that", None
     enough = [vote for vote in agreeing if vote.support >= SURE_GROUP_ROWS * vote.current]
     dependencies = [sure[vote.source, cell.column] for vote in enough]
     firm = [each for each in dependencies if each.confidence >= SURE_CONFIDENCE]

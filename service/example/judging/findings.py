@@ -71,6 +71,11 @@ def format_flag(facts: Facts, text: str, reason: str) -> Flag:
     return Flag(facts.column, None, text, Kind.FORMAT, f"{shown(text)}: {reason}")
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, in the plural unless it is one."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def shown(text: str | None) -> str:
     """Return a text as it is quoted in evidence and reasons."""
     if text is None:

@@ -43,7 +43,7 @@ _UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words.split
 SHARE_MIN = 0.98
 """The least share of a column's texts that must be numbers before any of them is rewritten."""
 MOST = 0.9
-NO_NUMBER = "it is no number, and the column holds numbers"
+NO_NUMBER = "it is not a number, and the column holds numbers"
 PLAIN_MIN = 5
 TEXTS_MIN = 3
 """The fewest texts that are evidence of how a column is written."""
@@ -204,7 +204,7 @@ def _doubt(number: Number, unit: str | None, marks: Marks | None, problem: str |
     if number.remark:
         return f"it says more than a number and its unit: {number.remark!r}"
     if number.unit and number.unit != unit:
-        return problem or f"the unit of the column is {unit or 'none'}"
+        return problem or (f"the unit of the column is {unit}" if unit else "the other numbers have no unit")
     if marks is None:
         return problem or "the mark in it may group digits or begin decimals"
     return problem

@@ -57,7 +57,7 @@ def judge_placeholders(facts: Facts, hits: Sequence[tuple[str, int]], others: Se
             why = "it may be an answer of its own"
         elif typed:
             why = _among_typed(word, n, count)
-            evidence = f"the column holds {typed}s ({count:,} of them), and {shown(text)} is none"
+            evidence = f"the column holds {typed}s ({count:,} of them), and {shown(text)} is not a {typed}"
         else:
             why = _among_texts(text.strip(), others)
             evidence = (

@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from service.example.judging.findings import Flag, Judgement, Kind, Repair, shown
+from service.example.judging.findings import Flag, Judgement, Kind, Repair, counted, shown
 from service.example.judging.texts import distance, name_key, plain_key
 from service.example.tables.columns import TEXT, Facts
 from service.example.tables.database import Connection, literals
@@ -139,7 +139,9 @@ def _same_names(facts: Facts, counts: dict[str, int]) -> list[Pair]:
         for rare in others:
             same_letters = plain_key(rare) == plain_key(common)
             why = (
-                "the same but for case, accents and space" if same_letters else "the same but for a designator or marks"
+                "differ only in case, accents and spaces"
+                if same_letters
+                else "differ only in marks or a company's form"
             )
             odd = same_letters and style is not None and _case(rare) != style and _case(common) == style
             scarce = counts[common] >= (2 if odd else RARITY) * counts[rare]
@@ -193,7 +195,9 @@ def _slips(facts: Facts, counts: dict[str, int]) -> list[Pair]:
         if not odd or any(words[word] > 1 for word in odd) or counts[common] < SLIP_RARITY * counts[text]:
             continue
         is_sure = counts[common] >= DOMINANCE * counts[text] and len(text) > LONG_LETTERS
-        pairs.append(Pair(facts.column, text, common, counts[text], counts[common], "a slip apart", not is_sure))
+        pairs.append(
+            Pair(facts.column, text, common, counts[text], counts[common], "differ by a typing error", not is_sure)
+        )
     return pairs if near >= CLOSED_SHARE * len(rare) else []
 
 
@@ -213,15 +217,15 @@ def _words(text: str) -> list[str]:
 def _doubt(pair: Pair, company: Company) -> tuple[str | None, str]:
     """Return the reason not to repair a pair, or None, and the evidence."""
     reason = (
-        f"{shown(pair.rare)} ({pair.rare_count:,} cells) and {shown(pair.common)} ({pair.common_count:,} cells) are"
-        f" {pair.why}"
+        f"{shown(pair.rare)} ({counted(pair.rare_count, 'cell')}) and"
+        f" {shown(pair.common)} ({counted(pair.common_count, 'cell')}) {pair.why}"
     )
     if company.own:
-        return f"{company.own} tells them apart", reason
+        return f"they may be two names, since {company.own} has other values for each", reason
     if company.shared:
-        return None, f"{reason}, and share what {company.shared} has"
+        return None, f"{reason}, and occur with the same values of {company.shared}"
     if company.agrees and (pair.common_count >= RARITY * pair.rare_count):
-        return None, f"{reason}, and {company.agrees} is the same"
+        return None, f"{reason}, and occur with one value of {company.agrees}"
     return ("nothing in the table says which is right" if pair.needs_company else None), reason
 
 

@@ -94,7 +94,9 @@ class Judge:
             f"""SELECT col, value, bare FROM spelled WHERE {has_outer_space("value")}
             AND col IN ({literals(facts.column for facts in settled) or "NULL"}) ORDER BY col, value"""
         ).fetchall():
-            found.repairs.append(Repair(col, None, value, bare or None, Kind.SPACE, "space around a text says nothing"))
+            found.repairs.append(
+                Repair(col, None, value, bare or None, Kind.SPACE, "spaces around a text have no meaning")
+            )
         is_word = f"length(bare) <= {CHARS_MAX} AND lower(bare) IN ({literals(LEXICON)})"
         hits = self._texts(f"value = bare AND {is_word}", settled)
         columns = [facts for facts in settled if facts.column in hits]
@@ -158,7 +160,7 @@ class Judge:
             )
             for col, texts in strays.items():
                 found.repairs += [
-                    Repair(col, None, text, None, Kind.TEXT_IN_NUMBERS, "no number, in a column of numbers; allowed")
+                    Repair(col, None, text, None, Kind.TEXT_IN_NUMBERS, "not a number, in a column of numbers; allowed")
                     for text, _ in texts
                 ]
         if "outliers" in self.allow:

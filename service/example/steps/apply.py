@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from service.core.tool import Context, JsonObject
-from service.example.judging.findings import Kind
+from service.example.judging.findings import Kind, counted
 from service.example.steps.run import changes_file, names_of, repairs_file, table_file
 from service.example.tables.database import Connection, literal, load, opened, parquet, single, write
 from service.example.tables.files import inside, remove_drafts
@@ -41,7 +41,9 @@ def apply_rules(state: dict[str, Any], context: Context) -> JsonObject:
         if rows:
             touched = list(range(1, len(names) + 1))
     mended = {"cells_changed": cells, "rows_removed": rows, "rules": len(rules)}
-    context.log(f"{len(rules)} rules: {cells:,} cells changed, {rows:,} rows removed", **mended)
+    context.log(
+        f"{counted(len(rules), 'rule')}: {counted(cells, 'cell')} changed, {counted(rows, 'row')} removed", **mended
+    )
     *earlier, entry = state["history"]
     return {
         "table": table_file(iteration + 1),

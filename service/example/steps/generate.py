@@ -14,14 +14,14 @@ VALUES_MAX = 20
 """The most texts that a rule lists; `changes` has all of them."""
 
 DEMANDS = {
-    Kind.SPACE: "no text begins or ends with space",
-    Kind.PLACEHOLDER: "no text stands for nothing",
-    Kind.FORMAT: "every value is written in one way",
+    Kind.SPACE: "no text begins or ends with a space",
+    Kind.PLACEHOLDER: "a missing value is an empty cell and not a text",
+    Kind.FORMAT: "every value has the same format",
     Kind.SHIFTED: "every value stands in its own column",
-    Kind.SPELLING: "every name is spelt in one way",
-    Kind.DEPENDENCY: "what other columns decide is as they decide it",
+    Kind.SPELLING: "every name has one spelling",
+    Kind.DEPENDENCY: "the value is the one that other columns determine",
     Kind.TEXT_IN_NUMBERS: "every value is a number",
-    Kind.OUTLIER: "no number lies beyond the fence",
+    Kind.OUTLIER: "no number is an outlier",
     Kind.FILL: "no value is missing",
     Kind.DUPLICATE: "no row repeats another",
 }
