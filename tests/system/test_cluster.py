@@ -123,11 +123,13 @@ def test_a_cluster_of_this_machine_ends_with_a_killed_command(tmp_path: Path) ->
     command = ("run", "graph.json")
     made = Server(tmp_path, tools=[tmp_path / "heavy.py"], what=command, RUNGRAPH_CLUSTER="local")
     made.launch()
-    assert made.process.stdout is not None
-    assert any("holding" in line for line in made.process.stdout)
-    begun = descendants(made.process.pid)
-    assert len(begun) >= 3
-    made.kill()
+    try:
+        assert made.process.stdout is not None
+        assert any("holding" in line for line in made.process.stdout)
+        begun = descendants(made.process.pid)
+        assert len(begun) >= 3
+    finally:
+        made.kill()
     until_dead(*begun)
 
 
