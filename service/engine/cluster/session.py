@@ -61,6 +61,7 @@ class Session:
     async def connect(cls, address: str, name: str, topic: str) -> Session:
         """Connect to the scheduler. Raise NotConnected if that fails."""
         client: Client | None = None
+        session: Session | None = None
         try:
             async with asyncio.timeout(2 * CONNECT_S):
                 # Dask warns of other versions, for example, which are checked below.
@@ -77,7 +78,7 @@ class Session:
                 await _close(client)
             if (task := asyncio.current_task()) and task.cancelling():
                 raise asyncio.CancelledError from error  # The link is being closed.
-            raise NotConnected(_describe(error)) from error
+            raise NotConnected(_describe(error, has_answered=session is not None)) from error
 
     async def close(self) -> None:
         self.lose("the connection was closed")
@@ -262,8 +263,11 @@ async def _result(future: Future[Any]) -> Answer | End:
         return Unfit("", f"{type(error).__name__}: {error}")
 
 
-def _describe(error: BaseException) -> str:
-    """Return why the scheduler cannot be reached, together with the cause that Dask keeps apart."""
+def _describe(error: BaseException, *, has_answered: bool) -> str:
+    """Return why the scheduler cannot be used, together with the cause that Dask keeps apart.
+
+    `has_answered` tells that Dask's client has connected. Log the traceback of an unexpected error.
+    """
     match error:
         case NotConnected():
             return f"{error}"
@@ -274,7 +278,12 @@ def _describe(error: BaseException) -> str:
             while cause.__cause__ is not None:
                 cause = cause.__cause__
             return f"{error}" if cause is error or not f"{cause}" else f"{error}: {cause}"
+        case _ if has_answered and not isinstance(error, CommClosedError | asyncio.CancelledError):
+            # It may be a fault of ours.
+            logger.warning("the scheduler has answered, but cannot be used", exc_info=error)
+            return f"its scheduler cannot be used ({type(error).__name__}: {error})"
         case _:  # For example another service, or an address with tls:// without certificates.
+            logger.debug("Dask's client cannot connect", exc_info=error)
             return f"no scheduler of Dask with this configuration answers there ({type(error).__name__}: {error})"
 
 

@@ -216,6 +216,15 @@ def test_a_wrong_address_is_told_with_its_cause(monkeypatch: pytest.MonkeyPatch)
         web.shutdown(socket.SHUT_RDWR)
 
 
+def test_a_fault_while_connecting_is_not_laid_on_the_scheduler(
+    cluster: Dask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("service.engine.cluster.session.versions_here", dict)
+    assert asyncio.run(_refusal(cluster.address)) == "its scheduler cannot be used (KeyError: 'dask')"
+    assert "Traceback" in caplog.text
+    assert "KeyError" in caplog.text
+
+
 def test_tools_that_cannot_be_loaded_there_fail_their_attempts(cluster: Dask, tmp_path: Path) -> None:
     async def script(made: Calls) -> None:
         outcome = await begin(made, "place").outcome()
