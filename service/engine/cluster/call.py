@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Mapping
 from enum import IntEnum
@@ -64,7 +65,7 @@ class ClusterCall:
         self.worker: str | None = None
         """The address of the worker that makes the call, since it has begun."""
         self.ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
-        """Set if the call ends without an answer."""
+        """Set if the call ends without an answer. A release may be taken back: then another future is in its place."""
         self.told = Told.NOTHING
         self.allowed: list[str] | None = None
         """The addresses of the workers that may make the call; None if all may."""
@@ -78,8 +79,10 @@ class ClusterCall:
         return self.worker is not None
 
     def renew(self) -> None:
-        """Make the call ready to be submitted again. It has not begun."""
+        """Make the call ready to be submitted. From now on, messages of a former submission are ignored."""
+        self.request = self.request._replace(call_id=secrets.token_hex(16))
         self.ended = asyncio.get_running_loop().create_future()
+        self.allowed = None
 
     def end(self, how: End) -> None:
         if not self.ended.done():
@@ -120,6 +123,7 @@ class ClusterCall:
         return True
 
     def _begin(self, execution: str, name: str, address: str, dashboard: str) -> None:
+        self._take_release_back()
         if self.has_begun:
             # Dask makes the call of a dead worker again. This attempt ends, and the next one makes it.
             self.lose("its call was begun by another worker")
@@ -129,6 +133,11 @@ class ClusterCall:
         self.note(f"called on the worker {self._name} ({address})", {"worker": self._name, "address": address, **link})
         if (timeout_s := self.request.timeout_s) is not None:
             asyncio.get_running_loop().call_later(timeout_s + OVERDUE_S, self.end, Overdue())
+
+    def _take_release_back(self) -> None:
+        """Go on waiting if the call was released and that was not acted upon: a worker makes it after all."""
+        if self.ended.done() and isinstance(self.ended.result(), Released):
+            self.ended = asyncio.get_running_loop().create_future()
 
     def _keep(self, lines: Any) -> None:
         now = time.monotonic()

@@ -79,9 +79,9 @@ class ClusterLink:
         outcome: Outcome = await self._on_loop(self._call(attempt, request))
         return outcome
 
-    def request(self, attempt: Attempt, message: list[Any], call_id: str, mark: str) -> Request:
+    def request(self, attempt: Attempt, message: list[Any], mark: str) -> Request:
         timeout_s, arguments = attempt.move.timeout_s, self._settings.tool_arguments
-        return Request(call_id, self._topic, self._versions, message, timeout_s, self._digest, arguments, mark)
+        return Request("", self._topic, self._versions, message, timeout_s, self._digest, arguments, mark)
 
     async def _on_loop(self, coroutine: Any) -> Any:
         loop = self._loop
@@ -195,7 +195,6 @@ class ClusterLink:
                 case Unfit(worker=worker) if worker:
                     pass  # The session calls on others from now on.
                 case _:
-                    call.renew()
                     await asyncio.sleep(PAUSE_S_MIN)
             session = await self._wait(attempt)
 

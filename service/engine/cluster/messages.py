@@ -25,6 +25,7 @@ class Request(NamedTuple):
     """A call for a worker to make."""
 
     call_id: str
+    """A new one for each submission; empty before."""
     topic: str
     versions: Versions
     """The versions that the worker must have."""

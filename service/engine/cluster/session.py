@@ -102,8 +102,8 @@ class Session:
 
     async def call(self, call: ClusterCall, tools: str | None) -> Answer | End:
         """Have a worker make the call, and return how it ended. If cancelled, the worker ends the call."""
+        call.renew()
         self._calls[call.request.call_id] = call
-        call.allowed = None  # It may have been submitted before.
         future: Future[Any] | None = None
         teller = asyncio.get_running_loop().call_later(TELL_S, self._tell, call)
         try:
@@ -113,8 +113,9 @@ class Session:
             call.allowed = workers
             future = self._submit(call, tools)
             result = asyncio.ensure_future(_result(future))
-            ends: list[asyncio.Future[Any]] = [result, call.ended]
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            while not result.done() and not call.ended.done():
+                ends: list[asyncio.Future[Any]] = [result, call.ended]
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if call.ended.done():
                 result.cancel()
                 return call.ended.result()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 
 from service.core.moves import Outcome
 from service.engine.cluster.folder import mark_of
@@ -26,5 +25,5 @@ class OnCluster:
             headers = None if attempt.spans is None else attempt.spans.headers()
             message = encode_call(attempt.run, attempt.move, attempt.runs_folder, attempt.state_bytes_max, headers)
             mark = await asyncio.to_thread(mark_of, attempt.runs_folder)
-            request = self._link.request(attempt, message, secrets.token_hex(16), mark)
+            request = self._link.request(attempt, message, mark)
             return await self._link.call(attempt, request)

@@ -6,19 +6,21 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from service.core.moves import Failed, ProcessDied, Succeeded, WorkerLost
+from service.core.moves import CallTool, Failed, ProcessDied, Succeeded, WorkerLost
 from service.engine.call import CallInterrupted
+from service.engine.cluster.call import ClusterCall, Released
 from service.engine.cluster.link import ClusterLink
+from service.engine.cluster.messages import Request
 from service.engine.cluster.session import NotConnected, Session
 from service.engine.cluster.versions import versions_here
-from service.engine.lines import LINES_MAX
+from service.engine.lines import LINES_MAX, LineBuffer
 from service.engine.ways.on_cluster import OnCluster
 from tests.support.engine.calls import DEADLINE_S, STATE_BYTES_MAX, Calls, Made, in_calls, until_dead
 from tests.support.engine.cluster import Dask, dask, linked
@@ -180,6 +182,42 @@ def test_a_worker_with_another_python_is_named_and_the_next_one_is_used(cluster:
         for name in ("other", "fit"):
             if name in cluster.workers:
                 cluster.kill_worker(name)
+
+
+def test_a_call_that_begins_as_it_is_released_goes_on(
+    cluster: Dask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The release and the message that the call has begun come before the waiting task wakes."""
+    take = ClusterCall.take
+
+    def take_after_release(call: ClusterCall, event: Mapping[str, Any], dashboard: str) -> None:
+        if event["kind"] == "begun" and not call.has_begun:
+            call.end(Released())
+        take(call, event, dashboard)
+
+    monkeypatch.setattr(ClusterCall, "take", take_after_release)
+
+    async def script(made: Calls) -> None:
+        call = begin(made, "place")
+        assert isinstance(await call.outcome(), Succeeded)
+        assert [place.startswith("called on the worker one") for place in places(call)].count(True) == 1
+
+    with linked(cluster.address) as link:
+        on(link, tmp_path, script)
+
+
+def test_late_messages_of_a_released_submission_are_ignored() -> None:
+    async def script() -> None:
+        move = CallTool("a", "tool", {}, 1, 1, None)
+        call = ClusterCall(Request("", "", {}, [], None, "", [], ""), {}, LineBuffer(move))
+        call.renew()
+        former = call.request.call_id
+        call.end(Released())
+        call.renew()
+        assert not call.ended.done()
+        assert call.request.call_id != former
+
+    asyncio.run(script())
 
 
 def _answer_as_a_web_server_would(listening: socket.socket) -> None:
