@@ -169,6 +169,7 @@ class ClusterLink:
     async def _call(self, attempt: Attempt, request: Request) -> Outcome:
         tools: str | None = None
         told = ""
+        refused: set[str] = set()
         session = await self._wait(attempt)
         call = ClusterCall(request._replace(tools=self._digest), attempt.move.resources or {}, attempt.lines)
         while True:
@@ -192,8 +193,8 @@ class ClusterLink:
                     what = f"a worker of {self._settings.name} that can be used ({because})"
                     note(attempt, f"waits for {what}", {"waits_for": what}, Level.WARNING)
                     await asyncio.sleep(1)
-                case Unfit(worker=worker) if worker:
-                    pass  # The session calls on others from now on.
+                case Unfit(worker=worker) if worker and worker not in refused:
+                    refused.add(worker)  # The session calls on others from now on.
                 case _:
                     await asyncio.sleep(PAUSE_S_MIN)
             session = await self._wait(attempt)

@@ -7,7 +7,7 @@ import itertools
 import logging
 import secrets
 import warnings
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from concurrent import futures
 from contextlib import suppress
 from typing import Any, cast
@@ -19,6 +19,7 @@ from service.engine.cluster.call import ClusterCall, Disconnected, End, Lost, Re
 from service.engine.cluster.messages import Answer, Unfit, decode_answer
 from service.engine.cluster.versions import describe_misfit, versions_here, versions_of_report
 from service.engine.cluster.worker import make_call
+from service.engine.cluster.workers import Workers
 
 logger = logging.getLogger(__name__)
 
@@ -45,15 +46,7 @@ class Session:
         self._topic = topic
         self._stream = client.scheduler_comm
         self._calls: dict[str, ClusterCall] = {}
-        self._unfit: dict[str, str] = {}
-        """Why workers cannot make calls of this server, by their addresses."""
-        self._workers: set[str] = set()
-        self._changed = asyncio.Event()
-        """Set whenever workers come, go or turn out to be unfit."""
-        self._checks: set[asyncio.Task[None]] = set()
-        self._checking = asyncio.Lock()
-        self._gone: set[str] = set()
-        """Workers that have left since the current check began."""
+        self._workers = Workers(client, name, self._tell_all, self._release)
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Set to the reason when the connection is lost."""
 
@@ -74,6 +67,8 @@ class Session:
                 await session._begin()
                 return session
         except (Exception, asyncio.CancelledError) as error:
+            if session is not None:
+                session._workers.close()
             if client is not None:
                 await _close(client)
             if (task := asyncio.current_task()) and task.cancelling():
@@ -82,8 +77,7 @@ class Session:
 
     async def close(self) -> None:
         self.lose("the connection was closed")
-        for check in self._checks:
-            check.cancel()
+        self._workers.close()
         await _close(self._client)
 
     async def watch(self) -> str:
@@ -142,15 +136,20 @@ class Session:
 
     async def _fitting_workers(self) -> list[str] | None:
         """Wait until a worker fits if none does. Return those that fit, or None if all do."""
-        while self._unfit and not self.lost.done():
-            if fitting := sorted(self._workers - set(self._unfit)):
+        while self._workers.unfit and not self.lost.done():
+            if fitting := self._workers.fitting:
                 return fitting
-            self._changed.clear()
-            change = asyncio.ensure_future(self._changed.wait())
+            self._workers.changed.clear()
+            change = asyncio.ensure_future(self._workers.changed.wait())
             ends: list[asyncio.Future[Any]] = [change, self.lost]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             change.cancel()
         return None
+
+    def _tell_all(self) -> None:
+        for call in self._calls.values():
+            if call.told:
+                self._tell(call)
 
     def _tell(self, call: ClusterCall) -> None:
         """Write to the run's log what a call that has not begun waits for.
@@ -159,7 +158,7 @@ class Session:
         """
         unfit = [
             f"; the worker {address} cannot be used: {because}"
-            for address, because in itertools.islice(self._unfit.items(), NAMED_MAX)
+            for address, because in itertools.islice(self._workers.unfit.items(), NAMED_MAX)
         ]
         if call.has_begun or call.told >= (told := Told.UNFIT if unfit else Told.WAITS):
             return
@@ -170,42 +169,18 @@ class Session:
 
     def _noted(self, answer: Answer | End) -> Answer | End:
         if isinstance(answer, Unfit) and answer.worker:
-            self._refuse(answer.worker, answer.because)
+            self._workers.refuse(answer.worker, answer.because)
         return answer
 
-    def _refuse(self, worker: str, because: str) -> None:
-        if worker in self._gone:
-            return  # The report is late. Nothing would remove the worker again.
-        if worker not in self._unfit:
-            logger.warning("the worker %s of %s cannot be used: %s", worker, self._name, because)
-        self._unfit[worker] = because
-        self._workers.add(worker)
-        self._changed.set()
-        for call in self._calls.values():
-            if call.told:
-                self._tell(call)
-
     async def _begin(self) -> None:
+        """Raise NotConnected if the scheduler's versions are not ours."""
         self._client.subscribe_topic(self._topic, self._take)
         self._client.subscribe_topic("all", self._hear)
-        await self._check_versions()
-
-    async def _check_versions(self) -> None:
-        """Compare the versions of all workers with ours. Raise NotConnected if the scheduler's do not fit."""
         ours = versions_here()
-        self._gone.clear()
-        reports: Any = await cast(Awaitable[Any], self._client.get_versions(packages=["rungraph"]))
-        theirs = versions_of_report(reports["scheduler"])
+        theirs = versions_of_report(await cast(Any, self._client.scheduler).versions(packages=[]))
         if misfit := describe_misfit({name: ours[name] for name in ("dask", "distributed")}, theirs):
             raise NotConnected(f"its scheduler does not fit: {misfit}")
-        self._workers = set(reports["workers"]) - self._gone
-        # Without an installation, a worker may find Rungraph on its path as we do. It compares the version itself.
-        is_installed = versions_of_report(reports["client"])["rungraph"] is not None
-        known = {name: version for name, version in ours.items() if name != "rungraph" or is_installed}
-        for address, report in reports["workers"].items():
-            found = versions_of_report(report)
-            if misfit := describe_misfit(known, found):
-                self._refuse(address, misfit)
+        await self._workers.begin()
 
     def _take(self, event: tuple[float, Any]) -> None:
         """Take an event that a worker has sent to this server, or to another one with the same topic."""
@@ -217,31 +192,18 @@ class Session:
     def _hear(self, event: tuple[float, Any]) -> None:
         """Hear that a worker has come or gone."""
         match event[1]:
-            case {"action": "add-worker", "worker": str()}:
-                check = asyncio.ensure_future(self._check_again())
-                self._checks.add(check)
-                check.add_done_callback(self._checks.discard)
+            case {"action": "add-worker", "worker": str(worker)}:
+                self._workers.add(worker)
             case {"action": "remove-worker", "worker": str(worker)}:
-                self._workers.discard(worker)
-                self._gone.add(worker)
-                self._unfit.pop(worker, None)
-                self._changed.set()
+                self._workers.remove(worker)
                 for call in list(self._calls.values()):
                     if call.worker == worker:
                         call.lose("it has left the cluster")
 
-    async def _check_again(self) -> None:
-        async with self._checking:
-            with suppress(OSError, NotConnected):  # `watch` reports a lost connection.
-                await self._check_versions()
-        self._changed.set()
-        self._release()
-
-    def _release(self) -> None:
-        """End the calls that have not begun if a new worker may be able to make them."""
-        fitting = self._workers - set(self._unfit)
+    def _release(self, worker: str) -> None:
+        """End the calls that have not begun and that a new worker may be able to make, to submit them again."""
         for call in self._calls.values():
-            if call.allowed is not None and not call.has_begun and not fitting <= set(call.allowed):
+            if call.allowed is not None and worker not in call.allowed and not call.has_begun:
                 call.end(Released())
 
     def _dashboard(self) -> str:

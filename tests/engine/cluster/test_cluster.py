@@ -126,7 +126,7 @@ def test_a_call_whose_demands_no_worker_meets_waits(cluster: Dask, tmp_path: Pat
         on(link, tmp_path, script)
 
 
-@pytest.mark.parametrize("module", ["session", "link"])
+@pytest.mark.parametrize("module", ["workers", "link"])
 def test_a_worker_of_other_versions_is_not_used(
     cluster: Dask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:
