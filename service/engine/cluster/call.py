@@ -39,7 +39,7 @@ class Overdue(NamedTuple):
 
 
 class Released(NamedTuple):
-    """The call has not begun, and a new worker may be able to make it."""
+    """No worker has taken the call, and one that it was not submitted to may be able to make it."""
 
 
 End = Lost | Disconnected | Overdue | Released
@@ -64,6 +64,8 @@ class ClusterCall:
         self.lines = lines
         self.worker: str | None = None
         """The address of the worker that makes the call, since it has begun."""
+        self.assigned: str | None = None
+        """The address of the worker that has taken the call, perhaps to load the tools first."""
         self.ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         """Set if the call ends without an answer. A release may be taken back: then another future is in its place."""
         self.told = Told.NOTHING
@@ -82,7 +84,21 @@ class ClusterCall:
         """Make the call ready to be submitted. From now on, messages of a former submission are ignored."""
         self.request = self.request._replace(call_id=secrets.token_hex(16))
         self.ended = asyncio.get_running_loop().create_future()
-        self.allowed = None
+        self.allowed = self.assigned = None
+
+    def excludes(self, worker: str) -> bool:
+        """Return whether no worker has taken the call, and this one may not."""
+        is_waiting = self.assigned is None and not self.has_begun
+        return is_waiting and self.allowed is not None and worker not in self.allowed
+
+    def leave(self, worker: str) -> None:
+        """Take note that a worker has left the cluster."""
+        if self.worker == worker:
+            self.lose("it has left the cluster")
+        elif self.assigned == worker:
+            self.assigned = None
+            if self.allowed is not None:  # Workers that have come meanwhile are not among those.
+                self.end(Released())
 
     def end(self, how: End) -> None:
         if not self.ended.done():
@@ -99,6 +115,9 @@ class ClusterCall:
     def take(self, event: Mapping[str, Any], dashboard: str) -> None:
         """Take an event that a worker has sent. Ignore what is malformed."""
         match event:
+            case {"kind": "assigned", "address": str(address)}:
+                self._take_release_back()
+                self.assigned = address
             case {"kind": "begun", "execution": str(execution), "name": str(name), "address": str(address)}:
                 self._begin(execution, name, address, dashboard)
             case {"kind": "lines", "execution": self._execution, "number": int(number), "lines": str(lines)}:

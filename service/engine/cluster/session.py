@@ -197,13 +197,15 @@ class Session:
             case {"action": "remove-worker", "worker": str(worker)}:
                 self._workers.remove(worker)
                 for call in list(self._calls.values()):
-                    if call.worker == worker:
-                        call.lose("it has left the cluster")
+                    call.leave(worker)
 
-    def _release(self, worker: str) -> None:
-        """End the calls that have not begun and that a new worker may be able to make, to submit them again."""
+    async def _release(self, worker: str) -> None:
+        """End the calls that no worker has taken and that a new one is able to make, to submit them again."""
+        if not (excluding := [call for call in self._calls.values() if call.excludes(worker)]):
+            return
+        found = await self._workers.resources(worker) if any(call.resources for call in excluding) else {}
         for call in self._calls.values():
-            if call.allowed is not None and worker not in call.allowed and not call.has_begun:
+            if call.excludes(worker) and _are_met(call.resources, found):
                 call.end(Released())
 
     def _dashboard(self) -> str:
@@ -211,6 +213,11 @@ class Session:
             return str(self._client.dashboard_link or "")
         except Exception:  # The link depends on the scheduler's answer and on Dask's configuration.
             return ""
+
+
+def _are_met(demands: Mapping[str, float], found: Mapping[str, float] | None) -> bool:
+    """Return whether a worker has the resources, or its resources are unknown."""
+    return found is None or all(found.get(name, 0) >= amount for name, amount in demands.items())
 
 
 async def _result(future: Future[Any]) -> Answer | End:

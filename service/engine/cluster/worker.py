@@ -74,6 +74,7 @@ class _Execution:
         self._lines = _Lines(self._send)
 
     def make(self) -> str:
+        self._send({"kind": "assigned", "address": self._worker.address})  # Loading the tools may take long.
         try:
             outcome = self._outcome()
         except _GivenUp:

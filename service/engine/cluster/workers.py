@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, cast
 
@@ -26,7 +26,9 @@ class Workers:
     Each worker is checked on its own, so that one that does not answer holds up no other.
     """
 
-    def __init__(self, client: Client, name: str, on_unfit: Callable[[], None], on_fit: Callable[[str], None]) -> None:
+    def __init__(
+        self, client: Client, name: str, on_unfit: Callable[[], None], on_fit: Callable[[str], Awaitable[None]]
+    ) -> None:
         """Call `on_fit` with each worker that has come and fits, and `on_unfit` after one turned out not to fit."""
         self.unfit: dict[str, str] = {}
         """Why workers cannot make calls of this server."""
@@ -85,6 +87,18 @@ class Workers:
         self.changed.set()
         self._on_unfit()
 
+    async def resources(self, worker: str) -> Mapping[str, float] | None:
+        """Return the resources of a worker, or None if they cannot be found out."""
+        try:
+            async with asyncio.timeout(CHECK_S):
+                info = await cast(Any, self._client.scheduler).identity()
+        except OSError:  # A TimeoutError is one, too.
+            return None
+        except Exception:
+            logger.warning("the resources of the worker %s cannot be read", worker, exc_info=True)
+            return None
+        return cast(Mapping[str, float] | None, info["workers"].get(worker, {}).get("resources"))
+
     async def _check(self, worker: str) -> None:
         report = await self._report(worker)
         if report is not None and (misfit := describe_misfit(self._versions, versions_of_report(report))):
@@ -92,7 +106,7 @@ class Workers:
         elif worker not in self.unfit:
             self._fit.add(worker)
             self.changed.set()
-            self._on_fit(worker)
+            await self._on_fit(worker)
 
     async def _report(self, worker: str) -> Mapping[str, Any] | None:
         """Return the versions of a worker, or None if it cannot be asked. It compares them itself at each call, too."""

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from service.core.moves import Failed
+from service.core.moves import CallTool, Failed, Succeeded
+from service.engine.cluster.call import ClusterCall, Released
 from service.engine.cluster.link import PAUSE_S_MIN, ClusterLink
 from service.engine.cluster.messages import Ended, Request, Unfit
 from service.engine.cluster.session import Session
 from service.engine.cluster.settings import ClusterSettings
 from service.engine.cluster.versions import versions_here
 from service.engine.cluster.workers import CHECKS_MAX, Workers
-from tests.support.engine.cluster import Dask
+from service.engine.lines import LineBuffer
+from service.engine.ways.on_cluster import OnCluster
+from tests.support.engine.calls import DEADLINE_S, Calls, in_calls
+from tests.support.engine.cluster import Dask, linked
+
+SEAT: dict[str, int | float] = {"seat": 1}
 
 
 class Scheduler:
@@ -40,7 +48,7 @@ class Scheduler:
 def watched(scheduler: Scheduler) -> tuple[Workers, asyncio.Queue[str]]:
     come: asyncio.Queue[str] = asyncio.Queue()
     client: Any = SimpleNamespace(scheduler=scheduler)
-    return Workers(client, "the cluster", lambda: None, come.put_nowait), come
+    return Workers(client, "the cluster", lambda: None, come.put), come
 
 
 def test_workers_that_do_not_answer_hold_up_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,6 +122,84 @@ def test_a_stopped_worker_does_not_keep_a_server_from_connecting(cluster: Dask) 
         asyncio.run(script())
     finally:
         cluster.workers["one"].send_signal(signal.SIGCONT)
+
+
+LOADS_SLOWLY = """
+import os, pathlib, time
+pathlib.Path("{folder}/loading").touch()
+while os.path.exists("{folder}/slow"):
+    time.sleep(0.01)
+from service.engine.isolation.main import serve
+from tests.support.engine.hostile import TOOLS
+serve(lambda _: TOOLS)
+"""
+
+
+async def until(is_so: Callable[[], Any]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not is_so():  # noqa: ASYNC110 - in other threads and processes
+            await asyncio.sleep(0.01)
+
+
+def test_a_new_worker_takes_only_calls_that_no_worker_has_taken_and_that_it_can_make(
+    cluster: Dask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "slow").touch()
+    submitted: list[dict[str, Any]] = []
+    submit = Session._submit
+
+    def counting(session: Session, call: ClusterCall, tools: str | None) -> Any:
+        submitted.append(dict(call.resources))
+        return submit(session, call, tools)
+
+    monkeypatch.setattr(Session, "_submit", counting)
+
+    async def script(made: Calls) -> None:
+        await until(lambda: link._session is not None and link._session._workers.fitting)
+        session = link._session
+        assert session is not None
+        session._workers.unfit["tcp://127.0.0.1:9"] = "it is old"  # So calls are submitted to workers by name.
+        demands: list[dict[str, int | float]] = [{}, SEAT, {"GPU": 1}]
+        loading, seated, graphic = (made.begin("place", isolate=False, resources=each) for each in demands)
+        await until(lambda: [call for call in list(session._calls.values()) if call.assigned])
+        await until(lambda: (tmp_path / "loading").exists() and len(session._calls) == 3)
+        await until(lambda: all(call.allowed for call in list(session._calls.values())))
+        submitted.clear()
+        cluster.start_worker("two", "--resources", "seat=1")
+        await until(lambda: SEAT in submitted)
+        (tmp_path / "slow").unlink()
+        for call in (loading, seated):
+            assert isinstance(await call.outcome(), Succeeded)
+        assert {str(resources) for resources in submitted} == {str(SEAT)}
+        graphic.task.cancel()
+
+    try:
+        with linked(cluster.address, tool_arguments=("-P", "-c", LOADS_SLOWLY.format(folder=tmp_path))) as link:
+            in_calls(tmp_path, script, on_cluster=lambda: OnCluster(link, 100))
+    finally:
+        if "two" in cluster.workers:
+            cluster.kill_worker("two")
+
+
+def test_a_call_whose_worker_leaves_before_it_begins_is_released() -> None:
+    async def script() -> None:
+        call = ClusterCall(
+            Request("", "", {}, [], None, "", [], ""), {}, LineBuffer(CallTool("a", "t", {}, 1, 1, None))
+        )
+        call.renew()
+        call.allowed = ["a"]
+        assert call.excludes("b")
+        call.end(Released())
+        call.take({"kind": "assigned", "address": "a"}, "")
+        assert not call.ended.done()
+        assert not call.excludes("b")
+        call.leave("b")
+        assert not call.ended.done()
+        call.leave("a")
+        assert call.ended.result() == Released()
+
+    asyncio.run(script())
 
 
 def test_a_call_is_not_made_again_and_again_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
