@@ -10,10 +10,11 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
-from pathlib import Path
+from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 from typing import Any
+
+from service.memory import memory_bytes
 
 LAST_RESORT_S = 14.0
 """A stop that takes longer ends the process. Everything acknowledged is on disk by then."""
@@ -99,21 +100,6 @@ def _end_later() -> None:
 def default_active_bytes_max(state_bytes_max: int) -> int:
     """Return how many bytes the states of all executed runs may have. There is always room for two large runs."""
     return max(memory_bytes() // ACTIVE_SHARE, 2 * state_bytes_max)
-
-
-def memory_bytes() -> int:
-    """Return the bytes of memory that this process may use: the machine's memory, or less if its cgroup has a limit."""
-    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    with suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            file = f"/sys/fs/cgroup{path}/memory.max"
-            if controllers:
-                file = f"/sys/fs/cgroup/memory{path}/memory.limit_in_bytes"
-            if not controllers or "memory" in controllers.split(","):
-                with suppress(OSError, ValueError):  # Without a limit the file says `max`.
-                    limits.append(int(Path(file).read_text()))
-    return min(limits)
 
 
 @contextmanager

@@ -12,11 +12,13 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Semaphore
 from typing import TYPE_CHECKING, Any
 
 from service.example.tables.files import draft_in, inside, replacing
+from service.memory import memory_bytes
 
 if TYPE_CHECKING:
     # The steps import DuckDB when they run: a server whose runs do not use the example starts without it.
@@ -26,7 +28,12 @@ if TYPE_CHECKING:
 else:
     Connection = Any
 
-MEMORY_LIMIT = "512MB"
+MEMORY_BYTES_MAX = 512 << 20
+"""The most memory of one instance of DuckDB. It puts what does not fit into temporary files."""
+SESSIONS_MAX = max(2, os.cpu_count() or 1)
+"""How many steps use DuckDB at a time, if there is memory for so many; others wait."""
+SESSION_BYTES = 256 << 20
+"""There may be one session for so many bytes of the process's memory. It uses half of them."""
 THREADS = 2
 LINE_BYTES_MAX = 32 << 20
 KEPT_MAX = 4
@@ -34,6 +41,14 @@ KEPT_MAX = 4
 _kept: dict[tuple[int, Path], tuple[Connection, Path]] = {}
 """The instances that no step uses, with their folders for temporary files; those of a parent process stay untouched."""
 _lock = Lock()
+
+
+@cache
+def _turns() -> tuple[Semaphore, int]:
+    """Return what admits as many sessions as may be open at a time, and the memory of each in bytes."""
+    memory = memory_bytes()
+    count = min(max(memory // SESSION_BYTES, 1), SESSIONS_MAX)
+    return Semaphore(count), min(memory // (2 * count), MEMORY_BYTES_MAX)
 
 
 @contextmanager
@@ -44,23 +59,25 @@ def database(folder: Path) -> Iterator[Connection]:
     succeeded is kept for the run's next step, and each step has a session of its own, which takes its tables with it.
     """
     key = (os.getpid(), folder)
-    with _lock:
-        instance, spill = _kept.pop(key, None) or (None, draft_in(folder, "spill"))
-    if instance is None:
-        instance = _open(folder, spill)
-    try:
-        with instance.cursor() as session:
-            yield session
-    except BaseException:
-        _close(instance, spill)
-        raise
-    _keep(key, instance, spill)
+    turns, memory = _turns()
+    with turns:
+        with _lock:
+            instance, spill = _kept.pop(key, None) or (None, draft_in(folder, "spill"))
+        if instance is None:
+            instance = _open(folder, spill, memory)
+        try:
+            with instance.cursor() as session:
+                yield session
+        except BaseException:
+            _close(instance, spill)
+            raise
+        _keep(key, instance, spill)
 
 
-def _open(folder: Path, spill: Path) -> Connection:
+def _open(folder: Path, spill: Path, memory: int) -> Connection:
     import duckdb
 
-    instance = duckdb.connect(":memory:", config={"threads": THREADS, "memory_limit": MEMORY_LIMIT})
+    instance = duckdb.connect(":memory:", config={"threads": THREADS, "memory_limit": f"{memory}B"})
     for setting in (
         f"temp_directory = {literal(str(spill))}",
         "GLOBAL TimeZone = 'UTC'",
