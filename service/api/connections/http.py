@@ -12,14 +12,13 @@ The base class is not a documented interface of uvicorn. `tests/api/test_interna
 from __future__ import annotations
 
 from contextlib import suppress
-from http import HTTPStatus
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.api.connections.open_connections import connections_of
-from service.api.responses.problems import problem
+from service.api.responses.problems import phrase_of, problem
 
 HEAD_BYTES_MAX = 2**15
 URL_BYTES_MAX = 2**14
@@ -242,7 +241,7 @@ class HttpProtocol(HttpToolsProtocol):
         headers = b"".join(
             b"%s: %s\r\n" % header for header in [*self.server_state.default_headers, *answer.raw_headers]
         )
-        line = f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}\r\n".encode()
+        line = f"HTTP/1.1 {refusal.status} {phrase_of(refusal.status)}\r\n".encode()
         return line + headers + b"\r\n" + bytes(answer.body)
 
 

@@ -23,6 +23,13 @@ from service.core.validation.spelling import closest_field, fields_hint
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 _DETAIL_CHARS_MAX = 2000
+_PHRASES = {
+    413: "Request Entity Too Large",
+    414: "Request-URI Too Long",
+    416: "Requested Range Not Satisfiable",
+    422: "Unprocessable Entity",
+}
+"""The phrases that Python 3.13 has changed to those of RFC 9110. Clients may compare a title with the former ones."""
 
 
 def problem(
@@ -31,13 +38,18 @@ def problem(
     """Return a problem document as the answer to a call. Text echoed from the call is made printable."""
     document: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": phrase_of(status),
         "status": status,
         "detail": detail[:_DETAIL_CHARS_MAX],
     }
     if faults:
         document["errors"] = [{"pointer": fault.pointer, "message": fault.message} for fault in faults]
     return Response(codec.printable(codec.encode(document)), status, dict(headers or {}), PROBLEM_TYPE)
+
+
+def phrase_of(status: int) -> str:
+    """Return the phrase for `status`, which is the same on every Python."""
+    return _PHRASES.get(status) or HTTPStatus(status).phrase
 
 
 def install_handlers(app: FastAPI) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
 import pytest
 
+from service.api.responses.problems import problem
 from tests.support.api.documents import GRAPH, RUN, graph
 
 
@@ -85,3 +87,17 @@ def test_a_wrong_content_type_comes_with_all_that_are_read(client: httpx.Client)
     answer = client.post("/demo/run_data_quality", content=b"<a/>", headers={"Content-Type": "application/xml"})
     assert answer.status_code == 415
     assert answer.json()["detail"].endswith("send application/json or text/csv")
+
+
+@pytest.mark.parametrize(
+    ("status", "title"),
+    [
+        (404, "Not Found"),
+        (413, "Request Entity Too Large"),
+        (414, "Request-URI Too Long"),
+        (416, "Requested Range Not Satisfiable"),
+        (422, "Unprocessable Entity"),
+    ],
+)
+def test_a_title_is_the_same_on_every_python(status: int, title: str) -> None:
+    assert json.loads(bytes(problem(status, "").body))["title"] == title
