@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -155,7 +156,7 @@ def test_a_run_that_is_stopped_is_released_and_goes_on_as_it_says(
     assert ask("runs").out.splitlines()[1].split()[:3:2] == [run_id, "queued"]
     assert "two\\nlines" in ask("logs", run_id).out
     assert content(folder) == before, "it was only looked at"
-    with sqlite3.connect(folder / "rungraph.db") as database:
+    with closing(sqlite3.connect(folder / "rungraph.db")) as database:
         ((step, owner),) = database.execute("SELECT step, lease_owner FROM runs").fetchall()
     assert (step > 0, owner) == (True, None)
     with serving(folder, tools=["tools.py"]) as server:
@@ -216,7 +217,7 @@ def test_a_run_whose_reader_leaves_is_released(folder: Path) -> None:
         assert process.stderr is not None
         assert f"rungraph logs -f {run_id}" in process.stderr.read()
         assert process.wait(30) == 128 + signal.SIGPIPE
-    with sqlite3.connect(folder / "rungraph.db") as database:
+    with closing(sqlite3.connect(folder / "rungraph.db")) as database:
         assert database.execute("SELECT count(*) FROM runs WHERE status = 'running'").fetchall() == [(0,)]
 
 
@@ -256,7 +257,7 @@ def test_a_command_executes_its_own_run_and_leaves_the_others_to_their_servers(f
         ).touch()  # Otherwise the step would have its whole grace. The run goes round until it is released.
         process.communicate(timeout=60)
     assert rungraph(folder, "demo").returncode == 0
-    with sqlite3.connect(folder / "rungraph.db") as database:
+    with closing(sqlite3.connect(folder / "rungraph.db")) as database:
         assert database.execute("SELECT graph, status FROM v_runs ORDER BY created_at").fetchall() == [
             ("", "queued"),
             ("data-quality", "completed"),

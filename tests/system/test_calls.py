@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,7 +39,7 @@ def test_a_websocket_cut_ten_times_has_seen_exactly_the_rows_of_the_table(server
             if len(seen) >= (cut + 1) * 7:
                 break
     seen += lines_of(server, run, seen[-1]["seq"])
-    with sqlite3.connect(server.database) as database:
+    with closing(sqlite3.connect(server.database)) as database:
         rows = database.execute("SELECT seq, event, message FROM v_lines WHERE run_id = ? ORDER BY seq", (run,))
         assert [(line["seq"], line["event"], line["message"]) for line in seen] == rows.fetchall()
     assert seen[-1]["event"] == "run_completed"

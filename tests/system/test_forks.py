@@ -9,7 +9,7 @@ import socket
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,10 @@ def test_a_child_that_an_async_tool_forks_does_not_go_on_with_its_parents_loop(s
 def test_a_signal_for_a_child_is_no_signal_for_its_server(tmp_path: Path) -> None:
     with serving(tmp_path, tools=[TOOLS], what=("serve", "--port", "0", "--no-engine")) as api:
         run_ids = [api.run(api.create(node("terminates_its_child"))) for _ in range(3)]
-    with serving(tmp_path, tools=[TOOLS], what=("engine",)) as engine, sqlite3.connect(engine.database) as database:
+    with (
+        serving(tmp_path, tools=[TOOLS], what=("engine",)) as engine,
+        closing(sqlite3.connect(engine.database)) as database,
+    ):
 
         def is_over() -> bool:
             (unfinished,) = database.execute("SELECT count(*) FROM v_runs WHERE status <> 'completed'").fetchone()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ async def test_a_way_that_is_there_works_and_changes_nothing(tmp_path: Path) -> 
 
 async def test_a_locked_file_is_no_fault_of_the_process(tmp_path: Path) -> None:
     async with store_at(f"sqlite:///{tmp_path / 'rungraph.db'}") as store:
-        with sqlite3.connect(tmp_path / "rungraph.db") as other:
+        with closing(sqlite3.connect(tmp_path / "rungraph.db")) as other:
             other.execute("BEGIN IMMEDIATE")
             assert await store.works()
             other.rollback()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ async def test_large_operands_are_stored_once_and_read_back_whole(tmp_path: Path
         assert record["operands"] == {"large": LARGE, "n": step.step}
         assert record["condition"] == asked
         assert set(record) == {"to", "condition", "result", "operands"}
-    with sqlite3.connect(tmp_path / "rungraph.db") as database:
+    with closing(sqlite3.connect(tmp_path / "rungraph.db")) as database:
         assert database.execute("SELECT max(length(evaluated)) < 1000 FROM snapshots").fetchone() == (1,)
 
 
@@ -74,7 +75,7 @@ async def test_edges_on_error_cost_no_copy_either(tmp_path: Path) -> None:
     assert first["operands"] == {"large.type": "tool_error"}
     assert [record["operands"] for record in (*others, last)] == [{"large": LARGE}] * 4
     assert [record["result"] for record in (first, *others, last)] == [False, False, False, False, True]
-    with sqlite3.connect(tmp_path / "rungraph.db") as database:
+    with closing(sqlite3.connect(tmp_path / "rungraph.db")) as database:
         assert database.execute("SELECT max(length(evaluated)) < 2000 FROM snapshots").fetchone() == (1,)
 
 

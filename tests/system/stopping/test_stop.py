@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -62,7 +63,7 @@ def test_a_stop_waits_for_no_client_and_no_tool(tmp_path: Path) -> None:
         for client in (*silent, half_sent):
             client.close()
 
-        with sqlite3.connect(server.database) as database:
+        with closing(sqlite3.connect(server.database)) as database:
             (before,) = database.execute("SELECT step FROM runs WHERE id = ?", (busy,)).fetchone()
         assert 0 < before < STEPS
         server.start()

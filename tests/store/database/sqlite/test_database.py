@@ -128,7 +128,8 @@ def test_the_log_has_its_length_from_the_start(database: Sqlite) -> None:
     before = database.file.stat().st_size
     connection = database.connect_writer()
     cache_size = connection.execute("PRAGMA cache_size").fetchone()
-    assert cache_size == sqlite3.connect(database.file).execute("PRAGMA cache_size").fetchone()
+    with closing(sqlite3.connect(database.file)) as other:
+        assert cache_size == other.execute("PRAGMA cache_size").fetchone()
     length = sizes()
     assert length[0] == before
     assert length[1] > LOG_BYTES
