@@ -128,7 +128,7 @@ def test_what_cannot_be_a_registry_stops_the_server_in_one_line(
         ("package/__init__.py ", "did you mean package/__init__.py?"),
         ("plain.txt", "plain.txt is a file, and a file of tools has a name that ends in .py"),
         ("..", "relative import"),
-        ("nul\0.py", "null byte"),
+        ("nul\0.py", "embedded null "),
         ("dir.py", "dir.py is not a file"),
         ("dir", "it is a folder; name a file in it"),
         ("secret.py", "secret.py"),
