@@ -192,6 +192,7 @@ async def _follow(
 ) -> dict[str, Any]:
     after_seq, event = 0, None
     asked_at = time.monotonic()
+    held: Sequence[HeldRecord] = ()
     page = await server.ask(calls.logs(run_id))
     while True:
         for line in page["items"]:
@@ -206,10 +207,13 @@ async def _follow(
             await asyncio.sleep(POLL_S)
             if holding is not None and time.monotonic() > asked_at + HELD_EVERY_S:
                 with suppress(Unavailable):  # The server is asked again soon.
-                    for news in holding.news(await server.held(run_id, holding.waits_max)):
-                        note(news)
+                    held = await server.held(run_id, holding.waits_max)
                 asked_at = time.monotonic()
         page = await server.ask_again(calls.logs(run_id, after_seq))
+        if holding is not None and not page["items"]:  # Otherwise a line may say more, or the wait has ended.
+            for news in holding.news(held):
+                note(news)
+        held = ()
 
 
 def _show(progress: output.Progress, show: Show, line: dict[str, Any]) -> None:

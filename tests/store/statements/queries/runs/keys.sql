@@ -1,11 +1,11 @@
--- _STEP_OF_RUN
+-- _RUN
 -- on sqlite
-SELECT runs.step
+SELECT runs.step, runs.parent_id
 FROM runs
 WHERE runs.id = :run_id AND (runs.id NOT IN (SELECT deletions.run_id
 FROM deletions));
 -- on postgresql
-SELECT runs.step
+SELECT runs.step, runs.parent_id
 FROM runs
 WHERE runs.id = :run_id::VARCHAR COLLATE "C" AND (runs.id NOT IN (SELECT deletions.run_id
 FROM deletions));
@@ -23,8 +23,7 @@ FROM keys
 WHERE keys."key" IS NOT NULL) SELECT coalesce(changes.long_key, changes."key") AS "key", changes.step,
     changes.position, snapshots.node, length(CAST(coalesce(changes.value, (SELECT shared_values.value
 FROM runs JOIN shared_values ON shared_values.run_id = runs.parent_id
-WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest)) AS BLOB)) AS byte_length,
-    changes.shared_digest
+WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest)) AS BLOB)) AS byte_length
 FROM keys JOIN changes ON changes.run_id = :run_id AND changes."key" = keys."key"
 LEFT OUTER JOIN snapshots ON snapshots.run_id = changes.run_id AND snapshots.step = changes.step
 WHERE changes.step = (SELECT latest.step
@@ -43,8 +42,7 @@ FROM keys
 WHERE keys.key IS NOT NULL) SELECT coalesce(changes.long_key, changes.key) AS key, changes.step,
     changes.position, snapshots.node, octet_length(coalesce(changes.value, (SELECT shared_values.value
 FROM runs JOIN shared_values ON shared_values.run_id = runs.parent_id
-WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest))) AS byte_length,
-    changes.shared_digest
+WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest))) AS byte_length
 FROM keys JOIN changes ON changes.run_id = :run_id::VARCHAR COLLATE "C" AND changes.key = keys.key
 LEFT OUTER JOIN snapshots ON snapshots.run_id = changes.run_id AND snapshots.step = changes.step
 WHERE changes.step = (SELECT latest.step
@@ -63,8 +61,7 @@ FROM changes AS "after"
 WHERE "after".run_id = keys.run_id AND "after"."key" > keys."key") AS anon_1
 FROM keys
 WHERE keys."key" IS NOT NULL) SELECT coalesce(changes.long_key, changes."key") AS "key", changes.step,
-    changes.position, snapshots.node, length(CAST(changes.value AS BLOB)) AS byte_length,
-    changes.shared_digest
+    changes.position, snapshots.node, length(CAST(changes.value AS BLOB)) AS byte_length
 FROM keys JOIN changes ON changes.run_id = :run_id AND changes."key" = keys."key"
 LEFT OUTER JOIN snapshots ON snapshots.run_id = changes.run_id AND snapshots.step = changes.step
 WHERE changes.step = (SELECT latest.step
@@ -81,7 +78,7 @@ FROM changes AS after
 WHERE after.run_id = keys.run_id AND after.key > keys.key) AS anon_1
 FROM keys
 WHERE keys.key IS NOT NULL) SELECT coalesce(changes.long_key, changes.key) AS key, changes.step,
-    changes.position, snapshots.node, octet_length(changes.value) AS byte_length, changes.shared_digest
+    changes.position, snapshots.node, octet_length(changes.value) AS byte_length
 FROM keys JOIN changes ON changes.run_id = :run_id::VARCHAR COLLATE "C" AND changes.key = keys.key
 LEFT OUTER JOIN snapshots ON snapshots.run_id = changes.run_id AND snapshots.step = changes.step
 WHERE changes.step = (SELECT latest.step
@@ -93,8 +90,7 @@ ORDER BY latest.step DESC LIMIT 1) AND (changes.value IS NOT NULL OR changes.sha
 -- on sqlite
 SELECT changes.step, coalesce(length(coalesce(changes.value, (SELECT shared_values.value
 FROM runs JOIN shared_values ON shared_values.run_id = runs.parent_id
-WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest))), :coalesce_1) AS length,
-    changes.shared_digest
+WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest))), :coalesce_1) AS length
 FROM changes
 WHERE changes.run_id = :run_id AND changes."key" = :key AND changes.step < :before_step
 ORDER BY changes.step DESC LIMIT :count OFFSET :param_1;
@@ -102,7 +98,7 @@ ORDER BY changes.step DESC LIMIT :count OFFSET :param_1;
 SELECT changes.step, coalesce(length(coalesce(changes.value, (SELECT shared_values.value
 FROM runs JOIN shared_values ON shared_values.run_id = runs.parent_id
 WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest))),
-    :coalesce_1::INTEGER) AS length, changes.shared_digest
+    :coalesce_1::INTEGER) AS length
 FROM changes
 WHERE changes.run_id = :run_id::VARCHAR COLLATE "C" AND changes.key = :key::VARCHAR COLLATE "C"
     AND changes.step < :before_step::BIGINT
@@ -112,8 +108,7 @@ ORDER BY changes.step DESC LIMIT :count;
 -- on sqlite
 SELECT changes.step, snapshots.node, coalesce(changes.value, (SELECT shared_values.value
 FROM runs JOIN shared_values ON shared_values.run_id = runs.parent_id
-WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest)) AS value,
-    changes.shared_digest
+WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest)) AS value
 FROM changes
 LEFT OUTER JOIN snapshots ON snapshots.run_id = changes.run_id AND snapshots.step = changes.step
 WHERE changes.run_id = :run_id AND changes."key" = :key AND changes.step < :before_step
@@ -122,8 +117,7 @@ ORDER BY changes.step DESC;
 -- on postgresql
 SELECT changes.step, snapshots.node, coalesce(changes.value, (SELECT shared_values.value
 FROM runs JOIN shared_values ON shared_values.run_id = runs.parent_id
-WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest)) AS value,
-    changes.shared_digest
+WHERE runs.id = changes.run_id AND shared_values.digest = changes.shared_digest)) AS value
 FROM changes
 LEFT OUTER JOIN snapshots ON snapshots.run_id = changes.run_id AND snapshots.step = changes.step
 WHERE changes.run_id = :run_id::VARCHAR COLLATE "C" AND changes.key = :key::VARCHAR COLLATE "C"
