@@ -65,7 +65,7 @@ class Settings:
     """The secret that signs webhooks. None: no webhook can be sent."""
 
     warnings: tuple[str, ...] = ()
-    """A message for each variable whose name resembles the name of a setting, which a server logs at its start."""
+    """Messages that a server logs at its start: one for each environment variable that may be a misspelt setting."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:

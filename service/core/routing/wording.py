@@ -1,4 +1,4 @@
-"""Describe conditions in words, for pictures of a graph.
+"""Describe conditions in words. A picture of a graph labels its edges with them.
 
 The page uses the same words; see `service/page/lib/conditions.js`.
 """

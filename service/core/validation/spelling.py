@@ -14,7 +14,7 @@ COMPARED_MAX = 200
 """The most names to compare a name with, nearest in length first; one comparison takes up to a millisecond."""
 
 FIELDS_LISTED_MAX = 16
-"""A hint lists the fields of an object that has at most this many."""
+"""If an object has more fields than this, a hint does not list them."""
 
 _CALLED: dict[str, str] = {
     "initial_state": "state input inputs initial data payload params parameters arguments args variables vars context",

@@ -87,7 +87,7 @@ class ClusterCall:
         self.allowed = self.assigned = None
 
     def excludes(self, worker: str) -> bool:
-        """Return whether no worker has taken the call, and this one may not."""
+        """Return whether the call still waits for a worker and `worker` is not allowed to make it."""
         is_waiting = self.assigned is None and not self.has_begun
         return is_waiting and self.allowed is not None and worker not in self.allowed
 

@@ -36,7 +36,7 @@ _TIMERS = {
     for name, timer in (("SIGALRM", "ITIMER_REAL"), ("SIGVTALRM", "ITIMER_VIRTUAL"), ("SIGPROF", "ITIMER_PROF"))
     if hasattr(signal, name)
 }
-"""The timers of the process, by the signals that they send."""
+"""For each signal that a timer of the process sends, that timer."""
 _stop_timer = signal.setitimer
 
 _seen: set[int] = set()

@@ -72,7 +72,7 @@ async def _graph_id(asked: requests.RunRequest, services: Services) -> str:
     found = await services.store.graphs.latest([asked.graph])
     if not found:
         names = await services.store.graphs.newest_names(NAMES_COMPARED_MAX)
-        hint = await to_thread.run_sync(closest, asked.graph, names)  # It may take some tenths of a second.
+        hint = await to_thread.run_sync(closest, asked.graph, names)  # Long names take long to compare.
         raise NotFound("graph", asked.graph[:100], hint)
     return found[asked.graph]
 

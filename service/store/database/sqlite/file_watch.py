@@ -89,7 +89,7 @@ class FileWatch:
         self._fresh_until = float("-inf")
         """Until when the last check counts."""
         self._is_changed = False
-        """Whether another program has changed what is in the files, other than by an ordinary commit."""
+        """Whether another program has changed the content of the files. Its ordinary commits do not count."""
 
     @property
     def log(self) -> Path:
@@ -169,7 +169,7 @@ class FileWatch:
         return index
 
     def lose_content(self) -> NoReturn:
-        """Raise FileLost, because another program has put other content into the database."""
+        """Note that another program has put other content into the database, and raise FileLost."""
         self._change(f"{self._paths[0]} was given other content or another user_version by another program")
 
     def has_whole_log(self) -> bool:

@@ -23,7 +23,10 @@ SCHEDULES_AFTER = (
     select(schedules).where(schedules.c.name > bindparam("after")).order_by(schedules.c.name).limit(bindparam("limit"))
 )
 KEPT_RUNS = select(runs.c.id).where(runs.c.id.in_(bindparam("run_ids", expanding=True)), is_kept())
-"""Those of `run_ids` that are there. A query of its own, so that other schedules need not wait for their tables."""
+"""The runs among `run_ids` that exist and are not being deleted.
+
+This is a separate query, so that a lock on the table of runs holds up only schedules that have started a run.
+"""
 SIZES_AFTER = (
     select(
         func.length(schedules.c.name)
@@ -65,7 +68,7 @@ class ScheduleQueries:
 
 
 async def _records(snapshot: Snapshot, rows: Sequence[Any]) -> list[ScheduleRecord]:
-    """Return the records of schedules. They name no run that is being deleted."""
+    """Return the records of schedules. `last_run_id` is None if that run was deleted or is being deleted."""
     run_ids = [row.last_run_id for row in rows if row.last_run_id is not None]
     kept = {run_id for (run_id,) in await snapshot.all(KEPT_RUNS, run_ids=run_ids)} if run_ids else set()
     return [_record(Stored(*row), kept) for row in rows]

@@ -58,7 +58,9 @@ _BYTES: dict[str, Callable[[Any], Any]] = {
 }
 KEYS_WRITTEN = {dialect: _keys_written(dialect, VALUE.element) for dialect in _BYTES}
 OWN_KEYS_WRITTEN = {dialect: _keys_written(dialect, changes.c.value) for dialect in _BYTES}
-"""The last writes of all keys, by dialect, because the function that measures bytes differs. Parameter: run_id.
+"""For each dialect, the query for the last write of every key. The function that measures bytes differs between them.
+
+Parameter: run_id.
 
 The queries whose names begin with OWN read no shared values, which only a child has: somebody may have locked their
 table (see `states.OWN_STATE_AT`).
