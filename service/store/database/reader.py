@@ -28,6 +28,7 @@ class Reader:
         self._database = database
         self._required = required
         self._engine = database.reader_engine(READERS_MAX)
+        self._in_use: set[AsyncConnection] = set()
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Snapshot]:
@@ -35,8 +36,7 @@ class Reader:
         if lost := self._database.lost():
             raise Unavailable(f"the database cannot be read: {lost}")
         try:
-            async with self._engine.connect() as connection:
-                await _begin(connection)
+            async with self._connected() as connection:
                 yield Snapshot(connection)
         except (DBAPIError, PoolTimeout) as error:
             cause = getattr(error, "orig", None) or error
@@ -52,8 +52,7 @@ class Reader:
         if not self._database.may_lack(error):
             return None
         try:
-            async with self._engine.connect() as connection:
-                await _begin(connection)
+            async with self._connected() as connection:
                 rows = await Snapshot(connection).all(self._required.query)
         except (DBAPIError, PoolTimeout):
             return None
@@ -65,7 +64,26 @@ class Reader:
         pool = self._engine.pool
         return isinstance(pool, QueuePool) and pool.checkedout() >= READERS_MAX
 
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        """Take a connection from the pool and begin a transaction."""
+        connection = self._engine.connect()
+        try:
+            async with connection:
+                self._in_use.add(connection)
+                await _begin(connection)
+                yield connection
+        finally:
+            if connection in self._in_use and connection.closed:
+                self._in_use.remove(connection)
+
     async def close(self) -> None:
+        """Close all connections, also those whose reading task was cancelled before it could give them back.
+
+        SQLAlchemy gives a connection back in a task of its own. A loop that ends cancels that task too.
+        """
+        for connection in self._in_use:
+            await connection.close()
         await self._engine.dispose()
 
 
