@@ -21,7 +21,7 @@ from service.engine.attempt import Attempts
 from service.engine.runner import Runner
 from service.store.commands.steps import Chain
 from service.store.database.queued_write import QueuedWrite, WriteQueue
-from tests.support.engine.harness import Bench, loop_until, pure, running
+from tests.support.engine.harness import Bench, let_no_step_fall_due, loop_until, pure, running
 from tests.support.store.harness import until
 
 JsonObject = dict[str, Any]
@@ -86,7 +86,7 @@ async def test_a_tool_that_is_not_pure_is_called_only_when_all_before_it_is_dura
 
 async def test_without_the_barrier_it_would_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mutant for the test above, and what the barrier costs a pure tool: nothing."""
-    monkeypatch.setattr(ahead, "OVERDUE_S", 3600.0)
+    let_no_step_fall_due(monkeypatch)
     needs_of = Attempts.needs_of
     monkeypatch.setattr(Attempts, "needs_of", lambda *asked: needs_of(*asked)._replace(commits=False))
     looking = Looking(tmp_path)
@@ -116,9 +116,7 @@ async def test_steps_are_committed_together_up_to_a_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str | None, least: int, most: int
 ) -> None:
     """The longest chain is as long as the bound. A write of the supervisor's may have another one committed earlier."""
-    monkeypatch.setattr(ahead, "OVERDUE_S", 3600.0)
-    monkeypatch.setattr("service.store.database.queued_write.DEFER_S", 3600.0)
-    monkeypatch.setattr("service.store.database.queued_write.OVERDUE_S", 3600.0)
+    let_no_step_fall_due(monkeypatch)
     if bound is not None:
         monkeypatch.setattr(ahead, bound, {"STEPS_MAX": 4, "BYTES_MAX": 320}[bound])
 

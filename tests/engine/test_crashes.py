@@ -22,11 +22,10 @@ from service.engine.runner import Runner
 from service.engine.threads import Threads
 from service.engine.tool_loop import ToolLoop
 from service.store import Store
-from service.store.database import queued_write
 from service.store.database.transaction import BatchCommand
 from service.store.rows.records import Claimed
 from tests.support.engine.calls import COMMAND
-from tests.support.engine.harness import STATE_BYTES_MAX, Bench, bench, loop_until, pure
+from tests.support.engine.harness import STATE_BYTES_MAX, Bench, bench, let_no_step_fall_due, loop_until, pure
 
 STEPS = 3
 
@@ -78,7 +77,7 @@ def crash_at(store: Store, number: int, *, committed: bool) -> Iterator[None]:
             raise Crash
 
     with pytest.MonkeyPatch.context() as patched:  # The process dies here, not the store.
-        patched.setattr(queued_write, "DEFER_S", 3600.0)  # No chain is committed but by `hasten`.
+        let_no_step_fall_due(patched)  # No chain is committed but by `hasten`.
         patched.setattr(writer, "write_with_others", write_or_crash)
         patched.setattr(store.steps, "hasten", hasten_or_crash)
         yield
@@ -133,7 +132,7 @@ async def test_a_crash_around_any_commit_of_pure_steps_loses_only_what_nobody_wa
     tmp_path: Path, number: int, committed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ahead, "STEPS_MAX", 3)
-    monkeypatch.setattr(ahead, "OVERDUE_S", 3600.0)
+    let_no_step_fall_due(monkeypatch)
     called: list[int] = []
 
     async def add(state: dict[str, Any], context: Any) -> None:
@@ -214,9 +213,7 @@ def _dead_at_once(*_: Any) -> None:
 
 async def test_pure_steps_before_a_deadly_one_do_not_hide_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ahead of the disk the deadly step would be reached each time without a commit, and the first step be blamed."""
-    monkeypatch.setattr(ahead, "OVERDUE_S", 3600.0)  # The chain is committed by nothing but a barrier.
-    monkeypatch.setattr(queued_write, "OVERDUE_S", 3600.0)
-    monkeypatch.setattr(queued_write, "DEFER_S", 3600.0)
+    let_no_step_fall_due(monkeypatch)  # The chain is committed by nothing but a barrier.
     called: list[int] = []
 
     async def add(state: dict[str, Any], context: Any) -> None:

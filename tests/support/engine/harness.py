@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from service.core.graph import Graph
 from service.core.state import State
 from service.core.tool import Tool
@@ -109,3 +111,13 @@ async def running(
             yield made
         finally:
             await engine.stop()
+
+
+def let_no_step_fall_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no pure step be committed because it has waited for long, as it may have on a busy machine."""
+    for bound in (
+        "engine.ahead.OVERDUE_S",
+        "store.database.queued_write.OVERDUE_S",
+        "store.database.queued_write.DEFER_S",
+    ):
+        monkeypatch.setattr(f"service.{bound}", 3600.0)
