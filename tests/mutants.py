@@ -93,7 +93,7 @@ MUTANTS = (
                 "    insert_steps(transaction, steps)\n",
             ),
         ),
-        ("tests/store/database/test_unknown.py", "-k", "breaks_is_done_once and (advance or claim)"),
+        ("tests/store/database/writing/test_unknown.py", "-k", "breaks_is_done_once and (advance or claim)"),
     ),
     Mutant(
         "a global id as cursor: seq from a counter of the server's, and not under the run's row",
@@ -121,7 +121,7 @@ MUTANTS = (
         (
             Edit(
                 "service/store/database/store_clock.py",
-                "clock_us = microseconds(clock if self._override is None else self._override())",
+                "if self._override is not None:\n            clock_us = microseconds(self._override())",
                 "clock_us = microseconds(datetime.now(UTC))",
             ),
             Edit(
@@ -146,7 +146,7 @@ MUTANTS = (
                 "        kept: list[Due] = []\n",
             ),
         ),
-        ("tests/store/database/test_unknown.py", "-k", "breaks_is_done_once and (advance or claim)"),
+        ("tests/store/database/writing/test_unknown.py", "-k", "breaks_is_done_once and (advance or claim)"),
     ),
     Mutant(
         "a key is looked up, but not taken before its run is written",

@@ -20,7 +20,7 @@ from service.engine.figures import Figures
 from service.store import Store
 from service.store.commands.commit import Moved
 from service.store.commands.steps import Chain
-from service.store.database.queued_write import OVERDUE_S
+from service.store.database.writing.queued_write import OVERDUE_S
 from service.store.rows.records import Lease
 
 STEPS_MAX = 256

@@ -22,7 +22,7 @@ from service.store.database.protocol import Database
 from service.store.database.reader import Reader
 from service.store.database.required_tables import RequiredTables
 from service.store.database.store_clock import StoreClock
-from service.store.database.writer import Writer
+from service.store.database.writing.writer import Writer
 from service.store.queries.backtest import Backtest
 from service.store.queries.figures import figures_of
 from service.store.queries.finished_children import ChildQueries

@@ -16,7 +16,7 @@ from service.store.commands.servers import Servers
 from service.store.commands.signals import SignalCommands
 from service.store.commands.start import RunCommands
 from service.store.database.reader import Reader
-from service.store.database.writer import Writer
+from service.store.database.writing.writer import Writer
 from service.store.queries.graphs import GraphQueries
 from service.store.queries.limits import LimitQueries
 from service.store.queries.log_lines import LogQueries

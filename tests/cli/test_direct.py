@@ -159,7 +159,7 @@ async def test_a_listing_imports_no_framework_and_nothing_that_writes(database: 
         "service.core.graph",
         "service.core.tool",
         "service.store.commands",
-        "service.store.database.writer",
+        "service.store.database.writing.writer",
         "service.store.queries.graphs",
         "service.store.queries.runs.prunable",
     }

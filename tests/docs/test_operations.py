@@ -17,7 +17,7 @@ from service.engine import ahead, lines
 from service.engine.isolation import pool
 from service.settings import MIB, Settings
 from service.store.commands import signals
-from service.store.database import queued_write
+from service.store.database.writing import queued_write
 from service.store.queries import backtest, pages
 from service.store.rows.operations import timetable
 from tests.support.docs.blocks import table_after

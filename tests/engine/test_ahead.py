@@ -20,7 +20,7 @@ from service.engine import ahead
 from service.engine.attempt import Attempts
 from service.engine.runner import Runner
 from service.store.commands.steps import Chain
-from service.store.database.queued_write import QueuedWrite, WriteQueue
+from service.store.database.writing.queued_write import QueuedWrite, WriteQueue
 from tests.support.engine.harness import Bench, let_no_step_fall_due, loop_until, pure, running
 from tests.support.store.harness import until
 
@@ -240,8 +240,8 @@ async def test_a_pause_ends_the_pure_tool_that_was_called_before_it_took_effect(
 ) -> None:
     """The steps are committed, and the run is paused, while the next tool is under way, of which nothing shows."""
     monkeypatch.setattr(ahead, "OVERDUE_S", 3600.0)
-    monkeypatch.setattr("service.store.database.queued_write.OVERDUE_S", 3600.0)
-    monkeypatch.setattr("service.store.database.queued_write.DEFER_S", 0.5)
+    monkeypatch.setattr("service.store.database.writing.queued_write.OVERDUE_S", 3600.0)
+    monkeypatch.setattr("service.store.database.writing.queued_write.DEFER_S", 0.5)
     pausing_at(monkeypatch, 1)
     called, ended = threading.Event(), threading.Event()
 

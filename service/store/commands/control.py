@@ -21,7 +21,7 @@ from service.store.commands.repeatable import Executed, repeatable
 from service.store.database import local_events
 from service.store.database.statements import ForRows, Statement, constant
 from service.store.database.transaction import Transaction
-from service.store.database.writer import Writer
+from service.store.database.writing.writer import Writer
 from service.store.rows.family import lock_runs
 from service.store.rows.log_lines import insert_lines, rows_of_lines
 from service.store.rows.operations.deliveries import announce

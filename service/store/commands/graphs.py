@@ -10,7 +10,7 @@ from sqlalchemy import text
 from service.core.graph import Graph
 from service.store.database.statements import Statement, every_column
 from service.store.database.transaction import Transaction
-from service.store.database.writer import Writer
+from service.store.database.writing.writer import Writer
 from service.store.schema.models import NAME_CHARS_INDEXED, graphs
 
 _ADD = Statement(

@@ -12,7 +12,7 @@ from service.core.run import Line
 from service.store.commands.repeatable import Executed, repeatable
 from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
-from service.store.database.writer import Writer
+from service.store.database.writing.writer import Writer
 from service.store.rows.fence import HELD
 from service.store.rows.log_lines import insert_lines, rows_of_lines
 from service.store.rows.records import Lease

@@ -10,10 +10,10 @@ from sqlalchemy import bindparam, delete, func, literal_column, select, text, up
 
 from service.core.errors import Unavailable
 from service.core.transitions import Status
-from service.store.database.blocked_writes import LOCKED
 from service.store.database.statements import ForRows, Statement, every_column
 from service.store.database.transaction import Transaction
-from service.store.database.writer import Writer
+from service.store.database.writing.blocked_writes import LOCKED
+from service.store.database.writing.writer import Writer
 from service.store.rows.park_and_wake import NEVER
 from service.store.schema.models import runs, servers
 

@@ -15,7 +15,7 @@ from service.store.commands.repeatable import Executed, repeatable
 from service.store.database.clock import microseconds
 from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
-from service.store.database.writer import Writer
+from service.store.database.writing.writer import Writer
 from service.store.rows.keys import Idempotency, take_key, use_of
 from service.store.rows.park_and_wake import wake_those_ready
 from service.store.schema.kept import is_kept

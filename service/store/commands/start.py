@@ -10,10 +10,10 @@ from sqlalchemy import bindparam, select
 from service.core.errors import Conflict, NotFound, RungraphError, Unavailable
 from service.core.state import State
 from service.core.syntax.trace_context import Trace
-from service.store.database.queued_write import Touches
 from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
-from service.store.database.writer import Writer
+from service.store.database.writing.queued_write import Touches
+from service.store.database.writing.writer import Writer
 from service.store.rows.first_states import FirstStates
 from service.store.rows.keys import Idempotency, take_key, use_of
 from service.store.rows.operations.deliveries import set_notify

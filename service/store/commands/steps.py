@@ -12,8 +12,8 @@ from service.core.transitions import OVER, Status
 from service.store.commands.commit import Commit, Moved, commit_all
 from service.store.commands.queueing.admission import Asking
 from service.store.commands.queueing.waking import Watch
-from service.store.database.queued_write import QueuedWrite, Touches
-from service.store.database.writer import Writer
+from service.store.database.writing.queued_write import QueuedWrite, Touches
+from service.store.database.writing.writer import Writer
 from service.store.rows.records import Lease
 from service.store.schema.models import attempts, signals, visits, waits
 

@@ -36,9 +36,8 @@ class Moment(NamedTuple):
     """How long a lease that seems to have run out is still respected, because the clock was set ahead."""
 
     @classmethod
-    def of(cls, now: Any) -> Moment:
-        """Return the current moment, given that the database's time is `now`."""
-        now_us = microseconds(now)
+    def of(cls, now_us: int) -> Moment:
+        """Return the current moment, given that the database's time is `now_us`."""
         return cls(now_us, time.monotonic(), now_us)
 
     def text(self, *, later_s: float = 0.0) -> str:

@@ -90,8 +90,8 @@ class Database(Protocol):
     def disconnect(self, connection: Any, *, for_good: bool) -> None:
         """Close `connection`. `for_good`: it is the last one of this server."""
 
-    def begin(self, connection: Any, lock_ms: int = LOCK_MS) -> Any:
-        """Open a transaction that writes, and return the database's time, as `clock.from_database` takes it.
+    def begin(self, connection: Any, lock_ms: int = LOCK_MS) -> int:
+        """Open a transaction that writes, and return the database's time in microseconds since 1970.
 
         If others can lock single rows, statements in it wait at most `lock_ms` for each lock.
         """

@@ -52,9 +52,10 @@ class StoreClock:
         self._patience_us = 0
         self._lock = threading.Lock()
 
-    def moment(self, clock: Any, asked_at: float) -> Moment:
+    def moment(self, clock_us: int, asked_at: float) -> Moment:
         """Return the current moment, given what the database's clock showed when it was asked at `asked_at`."""
-        clock_us = microseconds(clock if self._override is None else self._override())
+        if self._override is not None:
+            clock_us = microseconds(self._override())
         with self._lock:
             # A thread that was held up brings a reading that is older than the last one: it tells nothing.
             if asked_at >= self._asked_at:

@@ -14,7 +14,7 @@ from service.core.state import State
 from service.core.transitions import Status
 from service.store.database.statements import Statement, constant
 from service.store.database.transaction import Transaction
-from service.store.database.writer import Writer
+from service.store.database.writing.writer import Writer
 from service.store.rows.park_and_wake import FAILED, children_of
 from service.store.rows.states import read_states
 from service.store.schema.kept import OPEN

@@ -8,7 +8,7 @@ from service.core.moves import NoSignal, Received
 from service.store.database.clock import microseconds
 from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
-from service.store.database.writer import Writer
+from service.store.database.writing.writer import Writer
 from service.store.schema.models import signals
 
 _OLDEST = Statement(

@@ -13,9 +13,9 @@ from service.core.moves import Failed, Succeeded
 from service.core.next_move import next_move
 from service.core.run import Run, Transition
 from service.core.validation import read_graph
-from service.store.database import writer as writing
 from service.store.database.protocol import Database
-from service.store.database.queued_write import DEFER_S
+from service.store.database.writing import writer as writing
+from service.store.database.writing.queued_write import DEFER_S
 from tests.support.store.breaking import breaks, committed_but_failed
 from tests.support.store.harness import (
     BYTES_MAX,

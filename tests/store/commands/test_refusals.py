@@ -24,7 +24,7 @@ async def test_a_patch_that_is_refused_costs_its_neighbours_nothing_and_writes_n
     async with opened(database) as store:
         await paused(store)
         await queue(store, "s", LEAF, n=0)
-        monkeypatch.delattr("service.store.database.writer.Writer._replay")
+        monkeypatch.delattr("service.store.database.writing.writer.Writer._replay")
         with gathering(store):
             resuming = asyncio.ensure_future(store.control.resume("r", unfit, 7))
             pausing = asyncio.ensure_future(store.control.pause("s"))

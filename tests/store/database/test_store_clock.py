@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from service.store.database.clock import microseconds
 from service.store.database.store_clock import StoreClock
 from tests.support.store.harness import LEASE_S, SettableClock
 
@@ -14,9 +15,9 @@ def read(store_clock: StoreClock, clock: SettableClock, *, before: float = 0.0, 
     """Return the store's time in seconds. Reading the database's clock takes `before` and `after` seconds."""
     asked_at = clock.elapsed()
     clock.advance(before)
-    now = clock()
+    now_us = microseconds(clock())
     clock.advance(after)
-    return store_clock.moment(now, asked_at).now_us / 1e6 - 1893456000
+    return store_clock.moment(now_us, asked_at).now_us / 1e6 - 1893456000
 
 
 def test_a_stall_between_the_two_clocks_is_no_jump() -> None:
@@ -26,7 +27,7 @@ def test_a_stall_between_the_two_clocks_is_no_jump() -> None:
     assert read(store_clock, clock, after=30) == 0  # The server was held up.
     assert read(store_clock, clock) == 30
     assert read(store_clock, clock, before=30) == 60  # The database was held up.
-    moment = store_clock.moment(clock(), clock.elapsed())
+    moment = store_clock.moment(microseconds(clock()), clock.elapsed())
     assert (moment.now_us, moment.patience_us) == (moment.clock_us, 0)
 
 

@@ -117,7 +117,7 @@ def let_no_step_fall_due(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no pure step be committed because it has waited for long, as it may have on a busy machine."""
     for bound in (
         "engine.ahead.OVERDUE_S",
-        "store.database.queued_write.OVERDUE_S",
-        "store.database.queued_write.DEFER_S",
+        "store.database.writing.queued_write.OVERDUE_S",
+        "store.database.writing.queued_write.DEFER_S",
     ):
         monkeypatch.setattr(f"service.{bound}", 3600.0)

@@ -18,7 +18,7 @@ from service.store.database.opening import database_at
 from service.store.database.protocol import Database
 from service.store.database.required_tables import RequiredTables
 from service.store.database.transaction import Transaction
-from service.store.database.writer import Writer
+from service.store.database.writing.writer import Writer
 
 BYTES = 30_000
 """Of a row: eight pages."""

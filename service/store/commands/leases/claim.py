@@ -28,7 +28,7 @@ from service.store.commands.queueing.waking import Watch
 from service.store.commands.repeatable import Executed, repeatable
 from service.store.database.statements import ForRows, Statement, constant
 from service.store.database.transaction import Transaction
-from service.store.database.writer import Writer
+from service.store.database.writing.writer import Writer
 from service.store.rows.fence import RENEW, is_held
 from service.store.rows.first_states import FirstStates
 from service.store.rows.log_lines import insert_lines, rows_of_lines

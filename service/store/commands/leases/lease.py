@@ -18,7 +18,7 @@ from service.store.commands.servers import Servers, make_queued_due
 from service.store.database import local_events
 from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
-from service.store.database.writer import Writer
+from service.store.database.writing.writer import Writer
 from service.store.rows.attempts import INTERRUPTED, row_of_lost_attempt
 from service.store.rows.fence import HELD, RENEW, is_held
 from service.store.rows.park_and_wake import NEVER

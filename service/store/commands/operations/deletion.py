@@ -19,7 +19,7 @@ from service.core.transitions import OVER, Status
 from service.store.database import local_events
 from service.store.database.statements import ForRows, Statement, constant
 from service.store.database.transaction import Transaction
-from service.store.database.writer import Writer
+from service.store.database.writing.writer import Writer
 from service.store.rows.family import lock_runs
 from service.store.rows.keys import Scope
 from service.store.schema.kept import HAS_FORK, HAS_OPEN_CHILD, is_kept

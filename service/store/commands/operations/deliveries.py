@@ -18,7 +18,7 @@ from service.store.database import local_events
 from service.store.database.clock import microseconds, text_of
 from service.store.database.statements import ForRows, Statement, constant
 from service.store.database.transaction import Transaction
-from service.store.database.writer import Writer
+from service.store.database.writing.writer import Writer
 from service.store.rows.family import lock_runs
 from service.store.rows.operations.deliveries import url_of
 from service.store.schema.operations import deliveries

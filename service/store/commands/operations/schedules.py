@@ -13,7 +13,7 @@ from service.store.commands.repeatable import Executed, repeatable
 from service.store.database.clock import microseconds, text_of
 from service.store.database.statements import Statement, constant, every_column
 from service.store.database.transaction import Transaction
-from service.store.database.writer import Writer
+from service.store.database.writing.writer import Writer
 from service.store.rows.first_states import FirstStates
 from service.store.rows.operations.schedules import (
     Plan,

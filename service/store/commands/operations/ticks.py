@@ -22,7 +22,7 @@ from service.core.operations.schedule import CatchUp, Overlap, Turn, take_turn
 from service.store.database.clock import microseconds, text_of
 from service.store.database.statements import ForRows, Statement
 from service.store.database.transaction import Transaction
-from service.store.database.writer import Writer
+from service.store.database.writing.writer import Writer
 from service.store.rows.first_states import FirstStates
 from service.store.rows.operations.schedules import (
     Stored,

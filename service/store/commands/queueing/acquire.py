@@ -16,7 +16,7 @@ from service.store.commands.queueing.admission import Asking
 from service.store.commands.queueing.waking import Watch
 from service.store.database.statements import ForRows
 from service.store.database.transaction import Transaction
-from service.store.database.writer import Writer
+from service.store.database.writing.writer import Writer
 from service.store.rows.family import lock_runs
 from service.store.rows.fence import IS_RUNNING
 from service.store.schema.models import runs

@@ -9,7 +9,7 @@ from service.core.queueing.limits import Limit
 from service.store.database import local_events
 from service.store.database.statements import Statement
 from service.store.database.transaction import Transaction
-from service.store.database.writer import Writer
+from service.store.database.writing.writer import Writer
 from service.store.schema.limits import limit_starts, limits
 
 _ADD = Statement(

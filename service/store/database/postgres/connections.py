@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from service.core.errors import StartRefused
+from service.store.database.clock import microseconds
 from service.store.database.notifier import OnNotified
 from service.store.database.postgres.listen import ListenNotify
 from service.store.database.postgres.session import Sessions
@@ -148,11 +149,11 @@ class Postgres:
             raise
         return connection
 
-    def begin(self, connection: psycopg.Connection[Any], lock_ms: int = LOCK_MS) -> Any:
+    def begin(self, connection: psycopg.Connection[Any], lock_ms: int = LOCK_MS) -> int:
         cursor = connection.execute(self.sessions.begin(lock_ms))
         while cursor.nextset():
             pass
-        return cursor.fetchall()[0][0]
+        return microseconds(cursor.fetchall()[0][0])
 
     def commit(
         self, connection: psycopg.Connection[Any], cursor: Any, inserts: Sequence[tuple[str, Sequence[Any]]]

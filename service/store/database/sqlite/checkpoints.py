@@ -45,6 +45,8 @@ class Checkpoints:
         self._is_behind = False
         """Whether the last checkpoint was incomplete."""
         self._retry_at = 0.0
+        self._tried_on = (b"", 0)
+        """The log at the last checkpoint: its salts, and how many frames it had."""
         self._is_rescued = False
 
     def begin(self, connection: sqlite3.Connection) -> None:
@@ -76,7 +78,6 @@ class Checkpoints:
         """
         if self._watch.lost:
             return self.rescue(connection)
-        # SQLite truncates a long log when it restarts. This is for a log that nobody writes any more.
         is_long = self._watch.log_size > LOG_BYTES_MAX
         left_s = self._retry_at - time.monotonic()
         if not (self.is_due(self._watch.seen) or ((is_long or self._is_behind) and left_s <= 0)):
@@ -84,20 +85,35 @@ class Checkpoints:
         self._due_at = self._watch.seen.frames + self._frames_max // 4
         self._retry_at = time.monotonic() + RETRY_S
         try:
-            self._is_behind = not self._checkpoint(connection, "TRUNCATE" if is_long else "PASSIVE")
-            if is_long and not self._is_behind:
-                connection.execute("BEGIN IMMEDIATE")
-                try:
-                    lengthen(connection, self._watch.log)
-                finally:
-                    connection.rollback()
+            # The next write restarts a log that was copied, and SQLite then truncates it. Only without one do we.
+            if is_long and self._is_idle():
+                self._is_behind = not self._shorten(connection)
+            else:
+                self._is_behind = not self._checkpoint(connection, "PASSIVE")
             self._watch.verify()
         except FileLost:
             return self.rescue(connection)
         except (sqlite3.Error, OSError) as error:
             self._is_behind = True
             logger.warning("the log cannot be checkpointed now: %s", error)
-        return RETRY_S if self._is_behind else None
+        return RETRY_S if is_long or self._is_behind else None
+
+    def _is_idle(self) -> bool:
+        """Whether nobody has written to the log since the last checkpoint."""
+        index = self._watch.index()
+        before, self._tried_on = self._tried_on, (index.salts, index.frames)
+        return self._tried_on == before
+
+    def _shorten(self, connection: sqlite3.Connection) -> bool:
+        """Empty a log that has become longer than LOG_BYTES_MAX. Return False if a reader prevents it."""
+        if not self._checkpoint(connection, "TRUNCATE"):
+            return False
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            lengthen(connection, self._watch.log)
+        finally:
+            connection.rollback()
+        return True
 
     def finish(self, connection: sqlite3.Connection) -> None:
         """Copy everything into the database file, and allow SQLite to remove the log if nobody has replaced it."""

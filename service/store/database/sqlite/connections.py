@@ -30,6 +30,9 @@ SQLITE_MIN = (3, 35, 0)
 BUSY_TIMEOUT_MS = 1_000
 """How long a reader waits for a lock. The writer waits in steps, so that it can refuse commands at their deadlines."""
 
+_EPOCH_DAYS, _DAY_MS = 2_440_587.5, 86_400_000
+"""The Julian day on which 1970 began, and the length of a day."""
+
 _NOT_THERE = re.compile("no such (table|column)|has no column")
 
 MISSING_COLUMNS = """\
@@ -128,15 +131,17 @@ class Sqlite:
         if for_good:
             self._watch.close()
 
-    def begin(self, connection: sqlite3.Connection, lock_ms: int = 0) -> str:  # noqa: ARG002  # no row can be locked
+    def begin(self, connection: sqlite3.Connection, lock_ms: int = 0) -> int:  # noqa: ARG002  # no row can be locked
         if self._watch.lost:
             raise FileLost(self._watch.lost)
         connection.execute("BEGIN IMMEDIATE")
         if not self._mark.is_there(connection):
             connection.rollback()
             self._watch.lose_content()
-        (now,) = connection.execute("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')").fetchone()
-        return str(now)
+        # A number of days, exact to the millisecond: SQLite makes no text of it, and Python need not read one.
+        days: float
+        (days,) = connection.execute("SELECT julianday()").fetchone()
+        return round((days - _EPOCH_DAYS) * _DAY_MS) * 1000
 
     def commit(self, connection: sqlite3.Connection, cursor: Any, inserts: Sequence[tuple[str, Sequence[Any]]]) -> bool:
         for insert in inserts:

@@ -12,11 +12,11 @@ import pytest
 
 from service.core.errors import Unavailable
 from service.store import Store
-from service.store.database.blocked_writes import SAME_MAX
 from service.store.database.protocol import READERS_MAX, Database
-from service.store.database.queued_write import QueuedWrite
 from service.store.database.transaction import Transaction
-from service.store.database.writer import LOSSES_MAX
+from service.store.database.writing.blocked_writes import SAME_MAX
+from service.store.database.writing.queued_write import QueuedWrite
+from service.store.database.writing.writer import LOSSES_MAX
 from tests.support.store.breaking import Breaking, committed_and_cut_off, committed_but_failed, cut_off_before
 from tests.support.store.carrying import NAP, begun, events_of, parked, queue, single, status_of
 from tests.support.store.control.commands import patched, paused, queued, running, waiting

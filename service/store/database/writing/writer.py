@@ -26,14 +26,17 @@ from functools import partial
 from typing import Any
 
 from service.core.errors import StartRefused, Unavailable
-from service.store.database.blocked_writes import BlockedWrites
 from service.store.database.local_events import LocalEvents
 from service.store.database.notifier import Notifier
 from service.store.database.protocol import Database
-from service.store.database.queued_write import (
+from service.store.database.required_tables import RequiredTables
+from service.store.database.store_clock import StoreClock
+from service.store.database.transaction import BatchCommand, Command, I, T, one_by_one
+from service.store.database.writing.blocked_writes import BlockedWrites
+from service.store.database.writing.inline_loops import InlineLoop, InlineLoops
+from service.store.database.writing.queued_write import (
     QUEUE_MAX,
     STOPPING,
-    InlineLoop,
     QueuedWrite,
     Touches,
     WriteQueue,
@@ -41,10 +44,7 @@ from service.store.database.queued_write import (
     deadline_in,
     refuse_all,
 )
-from service.store.database.required_tables import RequiredTables
-from service.store.database.store_clock import StoreClock
-from service.store.database.transaction import BatchCommand, Command, I, T, one_by_one
-from service.store.database.write_connection import StoredTimes, Transactions, WriteConnection
+from service.store.database.writing.write_connection import StoredTimes, Transactions, WriteConnection
 
 logger = logging.getLogger(__name__)
 
@@ -83,17 +83,15 @@ class Writer:
         self._closing = self._queue.closing
         transactions = Transactions(database, clock or StoreClock(lease_s=0.0), stored_times)
         # The writer's thread does the maintenance (`Database.keep`), so that no answer waits for it.
-        self._write_connection = WriteConnection(database, transactions, on_keep_due=self._queue.called.set)
+        self._write_connection = WriteConnection(database, transactions, self._note_keep_due)
+        self._is_keep_due = False
         self.batches = self._write_connection.batches
         self._blocked_writes = BlockedWrites(database, transactions, self._take_back, self._tell)
         self._stranded: list[QueuedWrite[Any]] = []
         """Writes without a deadline to a database that is lost until a restart."""
         self._turn = threading.Lock()
         """Held by the user of the connection: the writer's thread or a loop that commits inline."""
-        self._inline: InlineLoop | None = None
-        """The loop that commits what other threads write."""
-        self._inline_loops: dict[int, InlineLoop] = {}
-        """All loops that commit inline, by their threads."""
+        self._inline_loops = InlineLoops()
         self._denial: str | None = None
         """Why no transaction could be opened lately, as far as clients may know."""
         self._is_held_up = False
@@ -125,15 +123,13 @@ class Writer:
 
     def commit_inline(self, *, only_own: bool = False) -> None:
         """Commit on the running loop whatever needs no waiting; `only_own`: only when something is written there."""
-        inline = self._inline_loops[threading.get_ident()] = InlineLoop(asyncio.get_running_loop())
-        self._inline = self._inline if only_own else inline
+        self._inline_loops.add(only_own=only_own)
         self._is_held_up = False
         self._queue.called.set()
 
     def commit_on_thread(self) -> None:
         """From now on, commit no more on the running loop, because it is about to end."""
-        if self._inline_loops.pop(threading.get_ident(), None) is self._inline:
-            self._inline = None
+        self._inline_loops.remove()
         self._queue.called.set()
 
     def submit(self, command: Command[T], *, touches: Touches = (), within_s: float | None = None) -> Future[T]:
@@ -188,7 +184,7 @@ class Writer:
     def hasten(self, *, at_once: bool) -> None:
         """Have all that waits committed, deferred or not; `at_once` as in `write_with_others`."""
         self._queue.due_at = 0.0
-        if at_once and (inline := self._inline_loops.get(threading.get_ident())):  # For S1 of benchmarks/compare.py.
+        if at_once and (inline := self._inline_loops.here()):  # For S1 of benchmarks/compare.py.
             self._commit_inline(inline)
         else:
             self._call()
@@ -196,7 +192,7 @@ class Writer:
     def commit_overdue(self, now: float) -> None:
         """If the running loop commits inline and something has waited for OVERDUE_S, commit what waits."""
         self._queue.seen_at = now
-        if self._queue.is_overdue(now) and (inline := self._inline_loops.get(threading.get_ident())):
+        if self._queue.is_overdue(now) and (inline := self._inline_loops.here()):
             self._commit_inline(inline)
 
     def _take_back(self, batch: Sequence[QueuedWrite[Any]]) -> None:
@@ -206,12 +202,10 @@ class Writer:
         else:
             refuse_all(batch, Unavailable(STOPPING))
 
-    def _call(self, deferred: QueuedWrite[Any] | None = None) -> None:
-        """Make a loop or the thread commit what waits: the running loop, or the one that has deferred a write."""
+    def _call(self) -> None:
+        """Make a loop or the thread commit what waits."""
         self._queue.due_at = 0.0
-        inline = self._inline_loops.get(threading.get_ident(), self._inline)
-        if deferred is not None:
-            inline = next((each for each in list(self._inline_loops.values()) if each.loop is deferred.loop), inline)
+        inline = self._inline_loops.best_for(self._queue.first_loop())
         if inline is not None and not inline.is_called:
             # Not at once: whatever else is ready by then goes into the same commit. A second call does no harm.
             inline.call(self._commit_inline)
@@ -264,17 +258,20 @@ class Writer:
         is_done, again_s = False, None
         while not is_done:
             self._queue.await_work(again_s, self._leaves_to_loop)
-            if self._leaves_to_loop() and (deferred := self._queue.put_off_first()):
-                self._call(deferred)
+            if self._leaves_to_loop() and self._queue.put_off_first():
+                self._call()
                 continue
+            if not (self._waiting or self._is_keep_due or again_s is not None or self._closing.is_set()):
+                continue  # The loop has committed everything meanwhile, and may need the turn for its next commit.
             with self._turn:
                 # Check again: the loop may have committed the first write just now, and later ones are left to it.
                 while self._queue.left_s(is_left_to_loop=self._leaves_to_loop()) <= 0 and (
                     batch := self._queue.take(self._blocked_writes, BATCH_MAX)
                 ):
-                    if self._inline is not None and not all(write.is_deferred for write in batch):
+                    if self._inline_loops.takes_all and not all(write.is_deferred for write in batch):
                         self._is_held_up = True
                     self._commit_or_drop(batch)
+                self._is_keep_due = False
                 again_s = self._database.keep(self._write_connection.connection)
                 # With the turn, so that the loop cannot put anything back afterwards.
                 is_done = self._closing.is_set() and not self._waiting
@@ -284,9 +281,13 @@ class Writer:
         refuse_all(self._stranded, Unavailable(STOPPING))
         self._write_connection.disconnect(for_good=True)
 
+    def _note_keep_due(self) -> None:
+        self._is_keep_due = True
+        self._queue.called.set()
+
     def _leaves_to_loop(self) -> bool:
         """Whether the thread leaves writes to the loop for as long as they may wait for it."""
-        return self._inline is not None and not self._is_held_up and not self._closing.is_set()
+        return self._inline_loops.takes_all and not self._is_held_up and not self._closing.is_set()
 
     def _commit_or_drop(self, batch: list[QueuedWrite[Any]]) -> None:
         """Commit `batch`. If that raises by a fault of ours, refuse it, so that later writes are still answered."""

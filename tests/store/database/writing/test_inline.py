@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from service.core.errors import Unavailable
-from service.store.database import queued_write as writing
 from service.store.database.local_events import LocalEvents
 from service.store.database.notifier import NoNotifier
 from service.store.database.required_tables import RequiredTables
 from service.store.database.sqlite.connections import Sqlite
 from service.store.database.transaction import Transaction
-from service.store.database.writer import BATCH_MAX, Writer
+from service.store.database.writing import queued_write as writing
+from service.store.database.writing.writer import BATCH_MAX, Writer
 from tests.support.store.harness import ask, locked, until_async
 from tests.support.store.writing import add, held, raising
 
@@ -41,6 +41,12 @@ async def inline(database: Sqlite) -> AsyncIterator[Writer]:
 def left_to_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread leaves everything to the loop, however busy the machine is."""
     monkeypatch.setattr(writing, "LOOP_S", 3600.0)
+
+
+def is_called(writer: Writer) -> bool:
+    """Whether a loop is going to commit the first write."""
+    inline = writer._inline_loops.best_for(writer._queue.first_loop())
+    return inline is not None and inline.is_called
 
 
 def noting(threads: list[int], name: str) -> Callable[[Transaction], str]:
@@ -123,11 +129,41 @@ async def test_what_the_loop_left_while_another_had_the_turn_is_written_all_the_
             await until_async(lambda: not writer._waiting)  # The thread has it: the loop could not do it at once.
         assert await asyncio.to_thread(inside.wait, 60)
         waiting = asyncio.ensure_future(writer.write(add("waiting")))
-        await until_async(lambda: not writer._inline_loops[threading.get_ident()].is_called)
+        await until_async(lambda: not is_called(writer))
         assert not waiting.done()
         gate.set()
         assert await waiting == "waiting"
         held_by_thread.result(60)
+
+
+@pytest.mark.usefixtures("left_to_loop")
+async def test_what_a_loop_could_not_commit_is_given_back_to_that_loop(file: Sqlite) -> None:
+    """Another loop would have to wake this one up for the result."""
+    threads: list[int] = []
+
+    async def write(writer: Writer) -> None:
+        writer.commit_inline(only_own=True)
+        assert await writer.write(noting(threads, "own")) == "own"
+        threads.append(threading.get_ident())
+        writer.commit_on_thread()
+
+    async with inline(file) as writer:
+        with writer._turn:
+            writing_elsewhere = asyncio.create_task(asyncio.to_thread(asyncio.run, write(writer)))
+            await until_async(lambda: len(writer._waiting) == 1 and not is_called(writer))
+        await asyncio.to_thread(writer._call)
+        await writing_elsewhere
+    assert threads[0] == threads[1] != threading.get_ident()
+
+
+async def test_the_thread_does_not_take_the_turn_for_nothing(file: Sqlite) -> None:
+    """It would be in the way of a loop that has something to commit."""
+    async with inline(file) as writer:
+        await writer.write(add("first"))
+        with writer._turn:
+            for _ in range(3):  # If it waited for the turn, it would not look at the second call.
+                writer._queue.called.set()
+                await until_async(lambda: not writer._queue.called.is_set())
 
 
 async def test_when_the_loop_is_gone_the_thread_writes_again(file: Sqlite) -> None:

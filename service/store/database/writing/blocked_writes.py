@@ -28,9 +28,9 @@ from typing import Any
 
 from service.core.errors import Unavailable
 from service.store.database.protocol import Database
-from service.store.database.queued_write import QueuedWrite, answer, pop_some
 from service.store.database.transaction import Transaction
-from service.store.database.write_connection import Transactions
+from service.store.database.writing.queued_write import QueuedWrite, answer, pop_some
+from service.store.database.writing.write_connection import Transactions
 
 logger = logging.getLogger(__name__)
 

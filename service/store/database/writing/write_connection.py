@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from service.core.metrics import Histogram
 from service.store.database.protocol import Database
-from service.store.database.queued_write import QueuedWrite, results_of
 from service.store.database.store_clock import StoreClock
 from service.store.database.transaction import Transaction
+from service.store.database.writing.queued_write import QueuedWrite, results_of
 
 logger = logging.getLogger(__name__)
 

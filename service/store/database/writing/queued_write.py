@@ -87,27 +87,6 @@ class QueuedWrite(Generic[T]):
             _call_on_loop(self.loop, _set_exception, self.future, error)
 
 
-class InlineLoop:
-    """A loop that commits what is written on its thread. Make it there."""
-
-    __slots__ = ("_thread", "is_called", "loop")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self._thread = threading.get_ident()
-        self.is_called = False
-        """Whether the loop is going to commit what is queued now."""
-
-    def call(self, commit: Callable[[InlineLoop], None]) -> None:
-        """Have the loop call `commit(self)`, which sets `is_called` back. Any thread may call this."""
-        self.is_called = not self.loop.is_closed()
-        if not self.is_called:
-            return
-        is_here = threading.get_ident() == self._thread
-        with suppress(RuntimeError):  # The loop was closed just now.
-            self.loop.call_soon(commit, self) if is_here else self.loop.call_soon_threadsafe(commit, self)
-
-
 class Gate(Protocol):
     """Lets writes out of the queue, but for those that must wait elsewhere."""
 
@@ -220,17 +199,24 @@ class WriteQueue:
             return 0.0
         return 0.0 if self.closing.is_set() or not self.waiting else until - time.monotonic()
 
-    def put_off_first(self) -> QueuedWrite[Any] | None:
-        """Return the first write if its loop must be called to commit it. The loop then has DEFER_S more."""
+    def first_loop(self) -> asyncio.AbstractEventLoop | None:
+        """Return the loop that waits for the first write, if any."""
+        try:
+            return self.waiting[0].loop
+        except IndexError:
+            return None
+
+    def put_off_first(self) -> bool:
+        """Return whether a loop must be called to commit the first write. The loop then has DEFER_S more."""
         try:
             first = self.waiting[0]
         except IndexError:
-            return None
+            return False
         if not first.is_deferred or first.is_called:
-            return None
+            return False
         first.is_called = True
         first.left_until += DEFER_S
-        return first
+        return True
 
     def await_work(self, again_s: float | None, leaves_to_loop: Callable[[], bool]) -> None:
         """Wait until the thread has to commit something, or until `again_s` seconds have passed."""

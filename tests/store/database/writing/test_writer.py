@@ -23,7 +23,7 @@ from service.store.database.notifier import NoNotifier
 from service.store.database.required_tables import RequiredTables
 from service.store.database.sqlite.connections import Sqlite
 from service.store.database.transaction import Transaction
-from service.store.database.writer import BATCH_MAX, Writer
+from service.store.database.writing.writer import BATCH_MAX, Writer
 from tests.support.store.harness import ask, locked
 from tests.support.store.writing import add, held, raising
 
@@ -141,7 +141,7 @@ def test_a_batch_that_fails_while_the_database_is_locked_is_replayed_once_it_is_
         roll_back, begin = writer._write_connection.roll_back, Sqlite.begin
         tries: list[None] = []
 
-        def begin_and_count(database: Sqlite, connection: sqlite3.Connection) -> str:
+        def begin_and_count(database: Sqlite, connection: sqlite3.Connection) -> int:
             tries.append(None)
             return begin(database, connection)
 
