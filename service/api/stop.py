@@ -147,11 +147,19 @@ def _without_body(send: Send) -> Send:
 def _bounded(send: Send, transport: Any, *, is_http: bool) -> Send:
     """Return `send` that drops a stuck reader after SEND_TIMEOUT_S and splits large bodies into pieces."""
 
+    writable = getattr(getattr(send, "__self__", None), "writable", None)
+
+    def may_wait() -> bool:
+        """Whether `send` may wait for the reader."""
+        if is_http:  # It does not with an empty buffer.
+            return transport is None or transport.get_write_buffer_size() > 0
+        # For a WebSocket, uvicorn waits until it is writable, at least in the implementation that has such an event.
+        return writable is None or not writable.is_set()
+
     async def send_in_time(message: Message) -> None:
         if transport is not None and transport.is_closing():
             raise ClientGone
-        # With an empty buffer, HTTP's send does not wait for the reader. A WebSocket's send may wait even then.
-        if is_http and transport is not None and not transport.get_write_buffer_size():
+        if not may_wait():
             await send(message)
             return
         try:

@@ -39,17 +39,15 @@ def array(texts: Iterable[str]) -> Text:
 
 
 def line(record: LineRecord) -> Text:
-    members = {
-        "seq": record.seq,
-        "ts": record.ts,
-        "level": record.level,
-        "event": record.event,
-        "node": record.node,
-        "step": record.step,
-        "attempt": record.attempt,
-        "message": record.message,
-    }
-    return Text(codec.splice(members, data=record.data))
+    # Member by member, which takes a quarter of the time: streams and pages consist of lines.
+    seq, ts, level, event, node, step, attempt, message, data = record
+    place = f'"node":{_scalar(node)},"step":{_scalar(step)},"attempt":{_scalar(attempt)}'
+    known = f'"seq":{seq},"ts":{codec.encode(ts)},"level":"{level}","event":"{event}"'
+    return Text(f'{{{known},{place},"message":{codec.encode(message)},"data":{data}}}')
+
+
+def _scalar(value: str | int | None) -> str:
+    return "null" if value is None else codec.encode(value)
 
 
 def run(record: RunRecord, state: State | None = None, lines: Iterable[LineRecord] | None = None) -> Text:

@@ -1,8 +1,8 @@
 import { Numbered, at, cachedGraph, enc, get, parse, signal } from "lib";
 
 const REFRESH_MS = 400;
-/** The pause after a refresh, in durations of it. */
-const REST_FACTOR = 9;
+/** The pause after a refresh, in refreshes. */
+const REST_FACTOR = 19;
 const REST_MS_MAX = 5000;
 const RETRY_MS = 1500;
 const STATES_MAX = 40;

@@ -21,6 +21,7 @@ LOOK_US = 30_000_000
 """How often to check a calendar time while the database's clock is behind the store's time."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LENGTH = len("1970-01-01T00:00:00.000Z")
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -95,4 +96,6 @@ def microseconds(value: Any) -> int:
 
 def shown(value: Any) -> str | None:
     """Return a stored time as clients see it."""
+    if isinstance(value, str) and len(value) == _LENGTH and value[-1] == "Z":
+        return value  # As `iso` has written it.
     return None if value is None else iso(from_database(value))

@@ -72,14 +72,6 @@ async def page_of_lines(
 
 
 def line_record(row: Any) -> LineRecord:
-    return LineRecord(
-        seq=row.seq,
-        ts=shown(row.ts) or "",
-        level=row.level,
-        event=row.event,
-        node=row.node,
-        step=row.step,
-        attempt=row.attempt,
-        message=row.message,
-        data=row.data,
-    )
+    """Return the line of a row that ends with the columns of LineRecord, in their order."""
+    seq, ts, *others = row[-len(LineRecord._fields) :]
+    return LineRecord(seq, shown(ts) or "", *others)

@@ -80,6 +80,7 @@ class Tails:
         self._logs = logs
         self._together = _Together(reader)
         self._wake = wake
+        self._waiting = _Waiting()
         self.open_count = 0
         """How many tails are being read."""
 
@@ -106,10 +107,7 @@ class Tails:
                     if after_seq >= seen.last_seq or not seen.lines:
                         if seen.over:
                             return
-                        try:
-                            async with asyncio.timeout(POLL_S):
-                                await woken.wait()
-                        except TimeoutError:
+                        if not await self._waiting.wait(woken):
                             yield []
         finally:
             self.open_count -= 1
@@ -121,6 +119,38 @@ class Tails:
     async def _page(self, run_id: str, after_seq: int) -> Seen:
         lines, last_seq, over = await self._logs.page(run_id, after_seq, PAGE_LINES_MAX, PAGE_BYTES_MAX)
         return Seen(last_seq, over, lines)
+
+
+class _Waiting:
+    """The tails of one event loop that wait for an event. One timer for all of them costs less than one for each."""
+
+    def __init__(self) -> None:
+        self._due_at: dict[asyncio.Event, float] = {}
+        """Until when each tail waits, the first one first."""
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def wait(self, woken: asyncio.Event) -> bool:
+        """Wait for `woken`, at most POLL_S, and return whether it was set before that."""
+        loop = asyncio.get_running_loop()
+        due_at = self._due_at[woken] = loop.time() + POLL_S
+        if self._timer is None:
+            self._timer = loop.call_at(due_at, self._wake)
+        try:
+            await woken.wait()
+        finally:
+            del self._due_at[woken]
+        return loop.time() < due_at
+
+    def _wake(self) -> None:
+        """Wake those that have waited for POLL_S."""
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for woken, due_at in self._due_at.items():
+            if due_at > now:
+                self._timer = loop.call_at(due_at, self._wake)
+                return
+            woken.set()
 
 
 _Place = tuple[str, int]

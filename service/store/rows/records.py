@@ -58,8 +58,7 @@ class RunRecord:
     """For a run of a schedule: the tick that started it. None: somebody has triggered it."""
 
 
-@dataclass(frozen=True, slots=True)
-class LineRecord:
+class LineRecord(NamedTuple):
     seq: int
     ts: str
     level: str

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import and_, exists, false, func, literal, not_, or_, select, tuple_, union_all
@@ -85,14 +86,15 @@ def is_named(name: str) -> Any:
     return and_(start == name[:NAME_CHARS_INDEXED], _without_index(graphs.c.name, "sqlite") == name)
 
 
+@lru_cache(maxsize=32)  # The pages that are open ask the same again and again.
 def matching(
     which: RunFilter,
     dialect: str,
     limit: int,
     *,
-    graph_ids: Sequence[str] | None = None,
+    graph_ids: tuple[str, ...] | None = None,
     rare: Rare | None = None,
-    after: Sequence[Any] | None = None,
+    after: tuple[Any, ...] | None = None,
     is_newest_first: bool = True,
 ) -> Any:
     """Select `created_at` and `id` of the first `limit` runs in order.
