@@ -154,7 +154,7 @@ def _bounded(send: Send, transport: Any, *, is_http: bool) -> Send:
         if is_http:  # It does not with an empty buffer.
             return transport is None or transport.get_write_buffer_size() > 0
         # For a WebSocket, uvicorn waits until it is writable, at least in the implementation that has such an event.
-        return writable is None or not writable.is_set()
+        return not (isinstance(writable, asyncio.Event) and writable.is_set())
 
     async def send_in_time(message: Message) -> None:
         if transport is not None and transport.is_closing():

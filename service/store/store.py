@@ -136,7 +136,9 @@ class Store:
 
     async def close(self) -> None:
         """Close the readers, then the writer: on SQLite the last connection checkpoints, and only the writer may."""
-        await self.tails.close()
-        await self._reader.close()
-        self._writer.close()
-        self._notifier.close()
+        try:
+            await self.tails.close()
+            await self._reader.close()
+        finally:
+            self._writer.close()
+            self._notifier.close()

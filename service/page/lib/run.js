@@ -1,7 +1,7 @@
 import { Numbered, at, cachedGraph, enc, get, parse, signal } from "lib";
 
 const REFRESH_MS = 400;
-/** The pause after a refresh, in refreshes. */
+/** A pause is so many times as long as its refresh. */
 const REST_FACTOR = 19;
 const REST_MS_MAX = 5000;
 const RETRY_MS = 1500;
@@ -34,7 +34,7 @@ export class RunModel {
 		try {
 			const [run, why, path] = await Promise.all(["", "/why", "/path"].map((what) => get(this.base + what)));
 			this.graph.value ??= await cachedGraph(run.graph_id);
-			// So that the rows in view are never empty.
+			// The rows in view are never empty.
 			await this.steps.want(run.step - 12, run.step);
 			Object.entries({ run, why, path, error: null }).forEach(([name, value]) => (this[name].value = value));
 			this.lastSeq.value = Math.max(this.lastSeq.peek(), run.last_seq);

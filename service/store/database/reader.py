@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Executable
@@ -20,6 +20,9 @@ from service.store.database.required_tables import RequiredTables
 
 logger = logging.getLogger(__name__)
 
+CLOSE_S = 5.0
+"""How long to wait for the reads that go on, and for each connection that was abandoned."""
+
 
 class Reader:
     """Belongs to the event loop that reads first."""
@@ -28,7 +31,11 @@ class Reader:
         self._database = database
         self._required = required
         self._engine = database.reader_engine(READERS_MAX)
-        self._in_use: set[AsyncConnection] = set()
+        self._reads = 0
+        self._has_ended = asyncio.Event()
+        """Set whenever a read ends."""
+        self._abandoned: set[AsyncConnection] = set()
+        """Connections whose reading task has ended without giving them back."""
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Snapshot]:
@@ -67,24 +74,40 @@ class Reader:
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[AsyncConnection]:
         """Take a connection from the pool and begin a transaction."""
-        connection = self._engine.connect()
+        connection, is_open = self._engine.connect(), False
+        self._reads += 1
         try:
             async with connection:
-                self._in_use.add(connection)
+                is_open = True
                 await _begin(connection)
                 yield connection
         finally:
-            if connection in self._in_use and connection.closed:
-                self._in_use.remove(connection)
+            # SQLAlchemy gives it back in a task of its own. A loop that ends cancels that task too.
+            if is_open and not connection.closed:
+                self._abandoned.add(connection)
+            self._reads -= 1
+            self._has_ended.set()
 
     async def close(self) -> None:
-        """Close all connections, also those whose reading task was cancelled before it could give them back.
+        """Wait for the reads that go on, for at most CLOSE_S, and close the connections."""
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    while self._reads:
+                        self._has_ended.clear()
+                        await self._has_ended.wait()
+            while self._abandoned:
+                await _close(self._abandoned.pop())
+        finally:
+            await self._engine.dispose()
 
-        SQLAlchemy gives a connection back in a task of its own. A loop that ends cancels that task too.
-        """
-        for connection in self._in_use:
+
+async def _close(connection: AsyncConnection) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_S):
             await connection.close()
-        await self._engine.dispose()
+    except (DBAPIError, TimeoutError) as error:
+        logger.warning("a connection that reads did not close: %s", error or type(error).__name__)
 
 
 async def _begin(connection: AsyncConnection) -> None:

@@ -72,6 +72,5 @@ async def page_of_lines(
 
 
 def line_record(row: Any) -> LineRecord:
-    """Return the line of a row that ends with the columns of LineRecord, in their order."""
-    seq, ts, *others = row[-len(LineRecord._fields) :]
-    return LineRecord(seq, shown(ts) or "", *others)
+    seq, ts, level, event, node, step, attempt, message, data = row[-9:]
+    return LineRecord(seq, shown(ts) or "", level, event, node, step, attempt, message, data)

@@ -139,6 +139,9 @@ class _Waiting:
             await woken.wait()
         finally:
             del self._due_at[woken]
+            if not self._due_at and self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
         return loop.time() < due_at
 
     def _wake(self) -> None:

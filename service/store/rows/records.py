@@ -58,7 +58,8 @@ class RunRecord:
     """For a run of a schedule: the tick that started it. None: somebody has triggered it."""
 
 
-class LineRecord(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class LineRecord:
     seq: int
     ts: str
     level: str

@@ -34,3 +34,27 @@ async def test_a_loop_that_ends_leaves_no_connection_open(database: Database, tu
     await asyncio.gather(reading, *giving_back, return_exceptions=True)
     await reader.close()
     assert [snapshot._connection.closed for snapshot in snapshots] == [True]
+
+
+@pytest.mark.parametrize("are_cancelled", [False, True], ids=["running", "cancelled"])
+async def test_a_reader_closes_while_others_read(database: Database, are_cancelled: bool) -> None:
+    """A connection that is in use is waited for. To close it as well would hang, or take it from its read."""
+
+    async def read(reader: Reader) -> None:
+        async with reader.snapshot() as snapshot:
+            for _ in range(2):
+                await snapshot.one(text("SELECT 1"))
+
+    for turns in range(1, 40, 2):
+        reader = Reader(database, RequiredTables(database, ()))
+        await asyncio.gather(*(read(reader) for _ in range(3)))  # Drivers leave what is cancelled while it connects.
+        reading = [asyncio.create_task(read(reader)) for _ in range(3)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for task in reading:
+            if are_cancelled:
+                task.cancel()
+        async with asyncio.timeout(60):
+            await reader.close()
+            found = await asyncio.gather(*reading, return_exceptions=True)
+        assert not [each for each in found if isinstance(each, Exception)]

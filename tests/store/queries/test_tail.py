@@ -40,5 +40,5 @@ async def test_a_wait_that_is_cancelled_leaves_nothing(waiting: _Waiting) -> Non
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert waiting._due_at == {}
-    assert not await waiting.wait(asyncio.Event())  # The timer of the first one does not end it too early.
+    assert (waiting._due_at, waiting._timer) == ({}, None)
+    assert not await waiting.wait(asyncio.Event())

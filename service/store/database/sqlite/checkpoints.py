@@ -71,6 +71,10 @@ class Checkpoints:
             self._salts, self._due_at = index.salts, self._frames_max
         return index.frames >= self._due_at
 
+    def are_due(self, index: Index) -> bool:
+        """Whether `make` must be called after a commit."""
+        return self.is_due(index) or (self._watch.log_size > LOG_BYTES_MAX and time.monotonic() >= self._retry_at)
+
     def make(self, connection: sqlite3.Connection) -> float | None:
         """Checkpoint if that is due. If it is incomplete, return after how many seconds to try again.
 

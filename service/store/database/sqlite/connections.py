@@ -151,7 +151,7 @@ class Sqlite:
         if self._watch.has_just_looked():
             return False
         try:
-            return self._checkpoints.is_due(self._watch.verify())
+            return self._checkpoints.are_due(self._watch.verify())
         except FileLost:
             self._checkpoints.rescue(connection)
             raise

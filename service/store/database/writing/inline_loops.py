@@ -57,7 +57,7 @@ class InlineLoops:
         return self._loops.get(threading.get_ident())
 
     def best_for(self, asking: asyncio.AbstractEventLoop | None) -> InlineLoop | None:
-        """Return the loop that best commits a write for which `asking` waits: the running one, or `asking` itself."""
+        """Return the running loop if it commits inline, else `asking` if that does, else the one for all threads."""
         if (inline := self.here()) is not None:
             return inline
         return next((each for each in list(self._loops.values()) if each.loop is asking), self._default)

@@ -199,24 +199,17 @@ class WriteQueue:
             return 0.0
         return 0.0 if self.closing.is_set() or not self.waiting else until - time.monotonic()
 
-    def first_loop(self) -> asyncio.AbstractEventLoop | None:
-        """Return the loop that waits for the first write, if any."""
-        try:
-            return self.waiting[0].loop
-        except IndexError:
-            return None
-
-    def put_off_first(self) -> bool:
-        """Return whether a loop must be called to commit the first write. The loop then has DEFER_S more."""
+    def put_off_first(self) -> QueuedWrite[Any] | None:
+        """Return the first write if its loop must be called to commit it. The loop then has DEFER_S more."""
         try:
             first = self.waiting[0]
         except IndexError:
-            return False
+            return None
         if not first.is_deferred or first.is_called:
-            return False
+            return None
         first.is_called = True
         first.left_until += DEFER_S
-        return True
+        return first
 
     def await_work(self, again_s: float | None, leaves_to_loop: Callable[[], bool]) -> None:
         """Wait until the thread has to commit something, or until `again_s` seconds have passed."""

@@ -202,10 +202,10 @@ class Writer:
         else:
             refuse_all(batch, Unavailable(STOPPING))
 
-    def _call(self) -> None:
-        """Make a loop or the thread commit what waits."""
+    def _call(self, asking: asyncio.AbstractEventLoop | None = None) -> None:
+        """Make a loop or the thread commit what waits: the running loop, or `asking` if it commits inline."""
         self._queue.due_at = 0.0
-        inline = self._inline_loops.best_for(self._queue.first_loop())
+        inline = self._inline_loops.best_for(asking)
         if inline is not None and not inline.is_called:
             # Not at once: whatever else is ready by then goes into the same commit. A second call does no harm.
             inline.call(self._commit_inline)
@@ -258,8 +258,8 @@ class Writer:
         is_done, again_s = False, None
         while not is_done:
             self._queue.await_work(again_s, self._leaves_to_loop)
-            if self._leaves_to_loop() and self._queue.put_off_first():
-                self._call()
+            if self._leaves_to_loop() and (deferred := self._queue.put_off_first()):
+                self._call(deferred.loop)
                 continue
             if not (self._waiting or self._is_keep_due or again_s is not None or self._closing.is_set()):
                 continue  # The loop has committed everything meanwhile, and may need the turn for its next commit.

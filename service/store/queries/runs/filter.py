@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import and_, exists, false, func, literal, not_, or_, select, tuple_, union_all
@@ -86,7 +85,6 @@ def is_named(name: str) -> Any:
     return and_(start == name[:NAME_CHARS_INDEXED], _without_index(graphs.c.name, "sqlite") == name)
 
 
-@lru_cache(maxsize=32)  # The pages that are open ask the same again and again.
 def matching(
     which: RunFilter,
     dialect: str,

@@ -43,12 +43,6 @@ def left_to_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "LOOP_S", 3600.0)
 
 
-def is_called(writer: Writer) -> bool:
-    """Whether a loop is going to commit the first write."""
-    inline = writer._inline_loops.best_for(writer._queue.first_loop())
-    return inline is not None and inline.is_called
-
-
 def noting(threads: list[int], name: str) -> Callable[[Transaction], str]:
     def command(transaction: Transaction) -> str:
         threads.append(threading.get_ident())
@@ -119,6 +113,8 @@ async def test_a_command_past_its_deadline_does_not_end_the_thread(file: Sqlite)
 async def test_what_the_loop_left_while_another_had_the_turn_is_written_all_the_same(file: Sqlite) -> None:
     async with inline(file) as writer:
         inside, gate = threading.Event(), threading.Event()
+        own = writer._inline_loops.here()
+        assert own is not None
 
         def hold(_transaction: Transaction) -> None:
             inside.set()
@@ -129,31 +125,11 @@ async def test_what_the_loop_left_while_another_had_the_turn_is_written_all_the_
             await until_async(lambda: not writer._waiting)  # The thread has it: the loop could not do it at once.
         assert await asyncio.to_thread(inside.wait, 60)
         waiting = asyncio.ensure_future(writer.write(add("waiting")))
-        await until_async(lambda: not is_called(writer))
+        await until_async(lambda: not own.is_called)
         assert not waiting.done()
         gate.set()
         assert await waiting == "waiting"
         held_by_thread.result(60)
-
-
-@pytest.mark.usefixtures("left_to_loop")
-async def test_what_a_loop_could_not_commit_is_given_back_to_that_loop(file: Sqlite) -> None:
-    """Another loop would have to wake this one up for the result."""
-    threads: list[int] = []
-
-    async def write(writer: Writer) -> None:
-        writer.commit_inline(only_own=True)
-        assert await writer.write(noting(threads, "own")) == "own"
-        threads.append(threading.get_ident())
-        writer.commit_on_thread()
-
-    async with inline(file) as writer:
-        with writer._turn:
-            writing_elsewhere = asyncio.create_task(asyncio.to_thread(asyncio.run, write(writer)))
-            await until_async(lambda: len(writer._waiting) == 1 and not is_called(writer))
-        await asyncio.to_thread(writer._call)
-        await writing_elsewhere
-    assert threads[0] == threads[1] != threading.get_ident()
 
 
 async def test_the_thread_does_not_take_the_turn_for_nothing(file: Sqlite) -> None:
