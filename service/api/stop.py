@@ -153,7 +153,7 @@ def _bounded(send: Send, transport: Any, *, is_http: bool) -> Send:
         """Whether `send` may wait for the reader."""
         if is_http:  # It does not with an empty buffer.
             return transport is None or transport.get_write_buffer_size() > 0
-        # For a WebSocket, uvicorn waits until it is writable, at least in the implementation that has such an event.
+        # uvicorn's WebSocket waits for its event `writable`. Another implementation may have no such event.
         return not (isinstance(writable, asyncio.Event) and writable.is_set())
 
     async def send_in_time(message: Message) -> None:

@@ -92,7 +92,7 @@ class ClusterCall:
         return is_waiting and self.allowed is not None and worker not in self.allowed
 
     def leave(self, worker: str) -> None:
-        """Take note that a worker has left the cluster."""
+        """Lose the call if `worker`, which has left, was making it. If it had not begun, assign it to none."""
         if self.worker == worker:
             self.lose("it has left the cluster")
         elif self.assigned == worker:

@@ -234,7 +234,7 @@ async def _result(future: Future[Any]) -> Answer | End:
 
 
 def _describe(error: BaseException, *, has_answered: bool) -> str:
-    """Return why the scheduler cannot be used, together with the cause that Dask keeps apart.
+    """Return in words why the scheduler cannot be used.
 
     `has_answered` tells that Dask's client has connected. Log the traceback of an unexpected error.
     """

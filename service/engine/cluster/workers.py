@@ -29,7 +29,7 @@ class Workers:
     def __init__(
         self, client: Client, name: str, on_unfit: Callable[[], None], on_fit: Callable[[str], Awaitable[None]]
     ) -> None:
-        """Call `on_fit` with each worker that has come and fits, and `on_unfit` after one turned out not to fit."""
+        """`on_fit` is called with each new worker that can make calls. `on_unfit` is called for one that cannot."""
         self.unfit: dict[str, str] = {}
         """Why workers cannot make calls of this server."""
         self.changed = asyncio.Event()
@@ -109,7 +109,7 @@ class Workers:
             await self._on_fit(worker)
 
     async def _report(self, worker: str) -> Mapping[str, Any] | None:
-        """Return the versions of a worker, or None if it cannot be asked. It compares them itself at each call, too."""
+        """Return the versions of a worker, or None if it cannot be asked. The worker checks them at each call, too."""
         while True:
             async with self._slots:
                 try:

@@ -33,7 +33,7 @@ MEMORY_BYTES_MAX = 512 << 20
 SESSIONS_MAX = max(2, os.cpu_count() or 1)
 """How many steps use DuckDB at a time, if there is memory for so many; others wait."""
 SESSION_BYTES = 256 << 20
-"""There may be one session for so many bytes of the process's memory. It uses half of them."""
+"""For each SESSION_BYTES of its memory, the process may have one session. A session uses half of that."""
 THREADS = 2
 LINE_BYTES_MAX = 32 << 20
 KEPT_MAX = 4

@@ -145,7 +145,7 @@ class _Waiting:
         return loop.time() < due_at
 
     def _wake(self) -> None:
-        """Wake those that have waited for POLL_S."""
+        """Wake the tails that have waited for POLL_S, and set the timer for the next one."""
         self._timer = None
         loop = asyncio.get_running_loop()
         now = loop.time()

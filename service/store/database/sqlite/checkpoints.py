@@ -46,7 +46,7 @@ class Checkpoints:
         """Whether the last checkpoint was incomplete."""
         self._retry_at = 0.0
         self._tried_on = (b"", 0)
-        """The log at the last checkpoint: its salts, and how many frames it had."""
+        """The salts and the number of frames of the log when `_is_idle` was last asked."""
         self._is_rescued = False
 
     def begin(self, connection: sqlite3.Connection) -> None:
@@ -72,7 +72,7 @@ class Checkpoints:
         return index.frames >= self._due_at
 
     def are_due(self, index: Index) -> bool:
-        """Whether `make` must be called after a commit."""
+        """Return whether `make` has something to do after a commit that left the log at `index`."""
         return self.is_due(index) or (self._watch.log_size > LOG_BYTES_MAX and time.monotonic() >= self._retry_at)
 
     def make(self, connection: sqlite3.Connection) -> float | None:
@@ -103,7 +103,7 @@ class Checkpoints:
         return RETRY_S if is_long or self._is_behind else None
 
     def _is_idle(self) -> bool:
-        """Whether nobody has written to the log since the last checkpoint."""
+        """Return whether nobody has written to the log since this was last asked."""
         index = self._watch.index()
         before, self._tried_on = self._tried_on, (index.salts, index.frames)
         return self._tried_on == before

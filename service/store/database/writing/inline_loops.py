@@ -1,4 +1,4 @@
-"""Event loops that commit on their own threads, which saves a switch to the writer's thread and back."""
+"""Event loops that commit on their own threads. This saves a switch to the writer's thread and back."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class Writer:
         transactions = Transactions(database, clock or StoreClock(lease_s=0.0), stored_times)
         # The writer's thread does the maintenance (`Database.keep`), so that no answer waits for it.
         self._write_connection = WriteConnection(database, transactions, self._note_keep_due)
-        self._is_keep_due = False
+        self._is_keep_due = False  # Whether a COMMIT has made the maintenance due.
         self.batches = self._write_connection.batches
         self._blocked_writes = BlockedWrites(database, transactions, self._take_back, self._tell)
         self._stranded: list[QueuedWrite[Any]] = []
