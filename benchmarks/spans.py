@@ -25,7 +25,7 @@ from service.core.state import State
 from service.core.tool import Tool
 from service.core.validation import read_graph
 from service.engine.engine import Engine, EngineSettings
-from service.process import freeze_collector
+from service.process import tune_collector
 from service.store import Store
 from service.store.commands.start import Start
 from service.store.database.opening import database_at
@@ -82,7 +82,7 @@ def main() -> None:
     providers = {"all runs": TracerProvider(), "1 % of the runs": TracerProvider(sampler=TraceIdRatioBased(0.01))}
     for provider in providers.values():
         provider.add_span_processor(BatchSpanProcessor(Nowhere()))
-    freeze_collector()
+    tune_collector()
     measure(steps // 10, None)
     ratios: dict[str, list[float]] = {name: [] for name in providers}
     for _ in range(rounds):

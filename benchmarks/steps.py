@@ -24,7 +24,7 @@ from service.core.state import State
 from service.core.tool import Tool
 from service.core.validation import read_graph
 from service.engine.engine import Engine, EngineSettings
-from service.process import freeze_collector
+from service.process import tune_collector
 from service.store import Store
 from service.store.commands.start import Start
 from service.store.database.opening import database_at
@@ -60,7 +60,7 @@ async def run_engine(
     store = Store(database, server_id="bench", address="bench", lease_s=15)
     store.open()
     engine = Engine(store, tools, EngineSettings(folder, 1000, 64, 16 * 2**20, 15))
-    freeze_collector()  # As every server of ours does at its start.
+    tune_collector()  # As every server of ours does at its start.
     engine.start()
     graph = graph_of(steps)
     await store.graphs.add(graph)

@@ -20,9 +20,9 @@ from service.core.tool import Tools
 from service.engine.engine import Engine
 from service.process import (
     end_at_last,
-    freeze_collector,
     keep_stop_signals,
     on_stop_signal,
+    tune_collector,
     url_of,
     url_of_uvicorn,
 )
@@ -151,7 +151,7 @@ def api_settings(settings: Settings) -> ApiSettings:
 def __getattr__(name: str) -> Any:
     # Made when uvicorn asks for it, so that programs which import this module need no environment.
     if name == "app":
-        freeze_collector()
+        tune_collector()
         globals()["app"] = create_app(Settings.from_environment(), is_own_process=True)
         return globals()["app"]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

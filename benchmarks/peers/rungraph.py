@@ -24,7 +24,7 @@ from service.core.tool import Tool
 from service.core.transitions import Status
 from service.core.validation import read_graph
 from service.engine.engine import Engine, EngineSettings
-from service.process import freeze_collector
+from service.process import tune_collector
 from service.store import Store
 from service.store.commands.start import Start
 from service.store.database.opening import database_at
@@ -113,7 +113,7 @@ async def measure(asked: common.Work) -> None:
     durability = durability_of(database)
     known = tools(asked)
     store = opened(database)
-    freeze_collector()  # As every server of ours does at its start.
+    tune_collector()  # As every server of ours does at its start.
     engine = Engine(store, known, EngineSettings(asked.folder, 1000, 64, STATE_BYTES_MAX, 15))
     ready = time.time()
     engine.start()

@@ -18,7 +18,7 @@ from service import example, logs
 from service.api.connections import backlog, raise_descriptor_limit, uvicorn_config
 from service.core.errors import StartRefused
 from service.main import create_app, execute
-from service.process import freeze_collector, url_of
+from service.process import tune_collector, url_of
 from service.settings import Settings
 from service.store.schema.migrate import migrate
 from service.tools import registry
@@ -37,7 +37,7 @@ def serve(settings: Settings, arguments: argparse.Namespace) -> int:
     settings.make_runs_folder(database)
     app = create_app(settings, address, owned, with_engine=not arguments.no_engine, is_own_process=True)
     server = uvicorn.Server(_config(app, arguments.root_path, settings.log_level))
-    freeze_collector()
+    tune_collector()
     # Before uvicorn listens for it, a SIGTERM counts as well; at its end uvicorn raises it once more, and a
     # stop that was asked for is a success.
     signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
@@ -63,7 +63,7 @@ def engine(settings: Settings, _: argparse.Namespace) -> int:
     logs.configure(settings.log_format, settings.log_level)
     address = f"engine {os.getpid()} on {socket.gethostname()}"
     what = f"Rungraph executes the runs in {settings.database().name}, stop it with Ctrl-C"
-    freeze_collector()
+    tune_collector()
     ended_well = asyncio.run(execute(settings, address, lambda: print(what, flush=True)))
     if not ended_well:
         print("rungraph: the engine has stopped by itself; see the log", file=sys.stderr)

@@ -10,6 +10,7 @@ import json
 import math
 import re
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from service.core.errors import Invalid, NotJson
@@ -83,16 +84,16 @@ def loads(text: str) -> Any:
 
 def encode(value: Any) -> str:
     """Return the compact JSON text of a value that has passed `check`."""
-    # Shortcuts for numbers: `json` makes a new encoder for each value but a string, and most steps change counters.
+    # Shortcuts for numbers, since most steps change counters.
     kind = type(value)
     if kind is int:
         return int.__repr__(value)
-    return float.__repr__(value) if kind is float else _encoder.encode(value)
+    return float.__repr__(value) if kind is float else _encode(value)
 
 
 def canonical(value: Any) -> str:
     """Return the JSON text of `value` with sorted keys, so that equal values have equal texts."""
-    return _sorting_encoder.encode(value)
+    return _encode_sorted(value)
 
 
 def splice(value: dict[str, Any], **texts: str) -> str:
@@ -317,12 +318,22 @@ def _decoder() -> json.JSONDecoder:
 _plain_decoder = json.JSONDecoder()
 
 
-def _make_encoder(sort_keys: bool) -> json.JSONEncoder:
+def _encoding(*, sort_keys: bool) -> Callable[[Any], str]:
+    """Return a function that encodes a value as compact JSON."""
     # `check` refuses cycles by DEPTH_MAX, so the encoder does not have to detect them.
-    return json.JSONEncoder(
+    encoder = json.JSONEncoder(
         ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"), sort_keys=sort_keys
     )
+    make_in_c: Any = getattr(json.encoder, "c_make_encoder", None)
+    if make_in_c is None:
+        return encoder.encode
+    # JSONEncoder makes this object anew for each value, which takes longer than to encode a small one.
+    indent, skip_keys, allow_nan = None, False, False
+    encode_in_c = make_in_c(
+        None, encoder.default, json.encoder.encode_basestring, indent, ":", ",", sort_keys, skip_keys, allow_nan
+    )
+    return lambda value: "".join(encode_in_c(value, 0))
 
 
-_encoder = _make_encoder(sort_keys=False)
-_sorting_encoder = _make_encoder(sort_keys=True)
+_encode = _encoding(sort_keys=False)
+_encode_sorted = _encoding(sort_keys=True)

@@ -113,7 +113,9 @@ class LineBuffer:
                 await asyncio.wait([asyncio.wrap_future(known)])
 
     def rest(self) -> tuple[Line, ...]:
-        """Return the lines that are not stored yet."""
+        """Return the lines that are not stored yet, of an attempt that is over."""
+        if not self._lines:
+            return ()
         with self._lock:
             return tuple(self._lines)
 

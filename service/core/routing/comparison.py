@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from service.core.codec import json_type
@@ -41,19 +42,7 @@ class WorkBudget:
 def compare(op: Op, left: Any, right: Any, work: WorkBudget) -> bool | None:
     """Return the result of `op`, or None if the types cannot be compared. Raise ConditionError if `work` is used up."""
     work.spend(1)
-    match op:
-        case Op.EQ:
-            return equal(left, right, work)
-        case Op.NE:
-            return not equal(left, right, work)
-        case Op.IN:
-            return _has(right, left, work) if isinstance(right, list) else None
-        case Op.NOT_IN:
-            return not _has(right, left, work) if isinstance(right, list) else None
-        case Op.CONTAINS:
-            return _contains(left, right, work)
-        case _:
-            return _ordered(_ORDERINGS[op], left, right, work)
+    return _OPERATORS[op](left, right, work)
 
 
 def equal(left: Any, right: Any, work: WorkBudget) -> bool:
@@ -77,14 +66,6 @@ def equal(left: Any, right: Any, work: WorkBudget) -> bool:
     return bool(left == right)
 
 
-_ORDERINGS: dict[Op, Callable[[Any, Any], bool]] = {
-    Op.GT: operator.gt,
-    Op.GE: operator.ge,
-    Op.LT: operator.lt,
-    Op.LE: operator.le,
-}
-
-
 def _ordered(ordering: Callable[[Any, Any], bool], left: Any, right: Any, work: WorkBudget) -> bool | None:
     if type(left) is type(right) is int:
         return ordering(left, right)
@@ -94,6 +75,14 @@ def _ordered(ordering: Callable[[Any, Any], bool], left: Any, right: Any, work: 
     if kind == "string":
         work.spend(min(len(left), len(right)) // CHARACTERS_AT_ONCE)
     return ordering(left, right)
+
+
+def _is_in(left: Any, right: Any, work: WorkBudget) -> bool | None:
+    return _has(right, left, work) if isinstance(right, list) else None
+
+
+def _is_not_in(left: Any, right: Any, work: WorkBudget) -> bool | None:
+    return not _has(right, left, work) if isinstance(right, list) else None
 
 
 def _contains(left: Any, right: Any, work: WorkBudget) -> bool | None:
@@ -123,3 +112,20 @@ def _has(items: list[Any], value: Any, work: WorkBudget) -> bool:
 def _equals(left: Any, right: Any, work: WorkBudget) -> bool:
     work.spend(1)
     return equal(left, right, work)
+
+
+def _differs(left: Any, right: Any, work: WorkBudget) -> bool:
+    return not equal(left, right, work)
+
+
+_OPERATORS: dict[Op, Callable[[Any, Any, WorkBudget], bool | None]] = {
+    Op.EQ: equal,
+    Op.NE: _differs,
+    Op.IN: _is_in,
+    Op.NOT_IN: _is_not_in,
+    Op.CONTAINS: _contains,
+    Op.GT: partial(_ordered, operator.gt),
+    Op.GE: partial(_ordered, operator.ge),
+    Op.LT: partial(_ordered, operator.lt),
+    Op.LE: partial(_ordered, operator.le),
+}

@@ -24,9 +24,8 @@ from typing import Any
 
 from service.engine.guard import descriptors
 from service.engine.guard.lifeline import Lifeline, tie
+from service.engine.guard.own_process import claim, is_child
 from service.engine.lines import current
-
-_getpid = os.getpid
 
 
 class _ForkingThread(threading.local):
@@ -40,8 +39,6 @@ class _ForkingThread(threading.local):
 class _Process:
     """What holds for all threads of this process."""
 
-    pid = os.getpid()
-    """The id of the process in which tools are called."""
     lifeline: Lifeline | None = None
     files: frozenset[str] = frozenset()
     has_left = False
@@ -74,7 +71,7 @@ def keep_from_children(files: Iterable[str]) -> None:
 
 def end_child(error: BaseException | None = None) -> None:
     """End this process if it is a forked child, with the exit code that the interpreter would use for `error`."""
-    if _getpid() == _process.pid:
+    if not is_child():
         return
     code: object = error.code if isinstance(error, SystemExit) else error
     if isinstance(code, BaseException):
@@ -88,14 +85,15 @@ def end_child(error: BaseException | None = None) -> None:
 
 def end_child_that_waits() -> None:
     """End this process if it is a child forked by an async tool, which is about to await."""
-    if _getpid() != _process.pid:
+    if is_child():
         end_child(RuntimeError("a child forked by an async tool cannot await: the loop belongs to its parent"))
 
 
 def _begin_anew_in_child() -> None:
     """Forget the parent in a child that calls tools itself, such as a server that forks before it serves."""
-    if _process.pid != _getpid():
-        _process.pid, _process.lifeline, _process.has_left = _getpid(), None, False
+    if is_child():
+        claim()
+        _process.lifeline, _process.has_left = None, False
 
 
 def _before() -> None:

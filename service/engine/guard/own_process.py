@@ -1,0 +1,52 @@
+"""Tell whether this process is a forked child. It is asked several times for each call of a tool.
+
+A system call takes many times as long as reading a byte. So on Linux a page of memory is the answer: the kernel clears
+it in a child (MADV_WIPEONFORK), however the child was forked. Elsewhere the process id is compared.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Callable
+from contextlib import suppress
+
+_MADV_WIPEONFORK = 18
+"""Linux's number for it, for which `mmap` has no name."""
+
+_getpid = os.getpid
+
+
+def _by_page() -> tuple[Callable[[], bool], Callable[[], None]]:
+    """Raise OSError or AttributeError if the system cannot clear a page in a child."""
+    page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    page.madvise(_MADV_WIPEONFORK)
+
+    def is_child() -> bool:
+        return page[0] == 0
+
+    def claim() -> None:
+        page[0] = 1
+
+    return is_child, claim
+
+
+def _by_pid() -> tuple[Callable[[], bool], Callable[[], None]]:
+    owner = 0
+
+    def is_child() -> bool:
+        return _getpid() != owner
+
+    def claim() -> None:
+        nonlocal owner
+        owner = _getpid()
+
+    return is_child, claim
+
+
+is_child, claim = _by_pid()
+"""`is_child` returns whether this process is a child of the one in which `claim` was called last, forked since then."""
+if os.uname().sysname == "Linux":
+    with suppress(OSError, AttributeError):
+        is_child, claim = _by_page()
+claim()
