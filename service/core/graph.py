@@ -247,6 +247,11 @@ class Edge(Frozen):
         types = True if self.on_error is True else list(self.on_error)
         return {"to": self.to, **condition, "on_error": types, "into": self.into}
 
+    @cached_property
+    def condition_document(self) -> dict[str, Any] | None:
+        """The condition, as each decision that evaluated it records it. Do not change it."""
+        return None if self.condition is None else self.condition.document()
+
     def catches(self, error_type: str) -> bool:
         return self.on_error is True or (self.on_error is not None and error_type in self.on_error)
 

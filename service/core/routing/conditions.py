@@ -113,7 +113,7 @@ def complete(
         if left := [place for place in omitted if place not in evaluation.operands]:
             kept["omitted"] = left
         if kept["condition"] == OMITTED and edge.condition is not None:
-            kept["condition"] = edge.condition.document()
+            kept["condition"] = edge.condition_document
         evaluated.append({**kept, "operands": kept["operands"] | evaluation.operands})
     return evaluated
 
@@ -137,7 +137,7 @@ def _is_large(value: Any, bytes_max: int, sizes: dict[int, bool]) -> bool:
 def _record(edge: Edge, result: bool, evaluation: _Evaluation) -> dict[str, Any]:
     record = {
         "to": edge.to,
-        "condition": edge.condition and edge.condition.document(),
+        "condition": edge.condition_document,
         "result": result,
         "operands": evaluation.operands,
     }

@@ -315,9 +315,20 @@ def _new_step(transaction: Transaction, lease: Lease, moved: Moved, step: Step, 
     started_at, duration_ms = _span(transaction, moved)
     decision = step.decision
     evaluated, is_abridged = evaluated_text(decision)
-    where = (lease.run_id, moved.transition.run.step, step.node, step.attempt, lease.token)
-    why = (decision.to, decision.reason._value_, evaluated, int(is_abridged))
-    return NewStep(*where, *why, started_at, finished_at, duration_ms)
+    return NewStep(
+        lease.run_id,
+        moved.transition.run.step,
+        step.node,
+        step.attempt,
+        lease.token,
+        decision.to,
+        decision.reason._value_,
+        evaluated,
+        int(is_abridged),
+        started_at,
+        finished_at,
+        duration_ms,
+    )
 
 
 def _span(transaction: Transaction, moved: Moved) -> tuple[str, float]:
