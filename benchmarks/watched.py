@@ -2,10 +2,11 @@
 
     python benchmarks/watched.py [--rounds 5] [--postgres] [--tails 200] [--lists 5] [--runs 5]
 
-A server executes BUSY runs without an end and, for each tail, a run that writes a line now and then. In each round
-nobody watches for a while, and then everybody does. Pages ask what the page's own modules ask: a list its runs every
-2 s and its counts every 6 s; a run its lines by WebSocket and, after steps, the run with its path, `why` and steps.
-Beside the steps a second there are the steps for each second of the server's processor time, without the clients'.
+A server executes BUSY runs without an end and, for each tail, a run that writes a line now and then. Windows in which
+nobody watches and in which everybody does follow each other; the first and the last are without. Pages ask what the
+page's own modules ask: a list its runs every 2 s and its counts every 6 s; a run its lines by WebSocket and, after
+steps, the run with its path, `why` and steps. Beside the steps a second there are the steps for each second of the
+server's processor time, without the clients'.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -71,23 +74,37 @@ def measure(given: argparse.Namespace, server: Server) -> None:
     ticking = [start(server, "tick", every_s=given.tails / LINES_PER_S) for _ in range(given.tails)]
     run_ids = json.dumps({"tails": ticking, "pages": busy[: given.runs]})
     ratios = []
+    time.sleep(2)
+    before = rates(server)
     for _ in range(given.rounds):
-        time.sleep(2)
-        without, without_cpu = rates(server)
-        command = [sys.executable, __file__, "--port", str(server.port), "--lists", str(given.lists)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as clients:
-            assert clients.stdin is not None
-            assert clients.stdout is not None
-            clients.stdin.write(run_ids)
-            clients.stdin.close()
-            clients.stdout.readline()  # All are open.
+        with watching(given, server, run_ids):
             time.sleep(2)
-            watched, watched_cpu = rates(server)
-            clients.terminate()
-        ratios.append((watched / without, watched_cpu / without_cpu))
-        print(f"{without:,.0f} steps/s; watched {watched:,.0f}: {ratios[-1][0]:.3f}", flush=True)
+            watched = rates(server)
+        time.sleep(2)
+        after = rates(server)
+        # The mean of both sides, because a server becomes slower or faster by itself in the course of the minutes.
+        alone = [statistics.mean(pair) for pair in zip(before, after, strict=True)]
+        ratios.append([some / all_ for some, all_ in zip(watched, alone, strict=True)])
+        print(f"{before[0]:,.0f} steps/s; watched {watched[0]:,.0f}; {after[0]:,.0f}: {ratios[-1][0]:.3f}", flush=True)
+        before = after
     for name, found in zip(("steps/s", "steps for each s of processor time"), zip(*ratios, strict=True), strict=True):
         print(f"{name}: median {statistics.median(found):.3f}  min {min(found):.3f}  max {max(found):.3f}")
+
+
+@contextmanager
+def watching(given: argparse.Namespace, server: Server, run_ids: str) -> Iterator[None]:
+    """Watch in another process."""
+    command = [sys.executable, __file__, "--port", str(server.port), "--lists", str(given.lists)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as clients:
+        assert clients.stdin is not None
+        assert clients.stdout is not None
+        clients.stdin.write(run_ids)
+        clients.stdin.close()
+        clients.stdout.readline()  # All are open.
+        yield
+        if clients.poll() is not None:
+            raise SystemExit("the clients have ended by themselves")
+        clients.terminate()
 
 
 def rates(server: Server) -> tuple[float, float]:
@@ -109,7 +126,12 @@ async def watch(given: argparse.Namespace) -> None:
     """Watch until this process is ended."""
     run_ids = json.loads(sys.stdin.read())
     at = f"127.0.0.1:{given.port}"
-    async with httpx.AsyncClient(base_url=f"http://{at}", timeout=60) as client, asyncio.TaskGroup() as group:
+    # The server closes a connection that was idle for 5 s, perhaps just when a request is sent. A browser tries again.
+    limits = httpx.Limits(keepalive_expiry=3)
+    async with (
+        httpx.AsyncClient(base_url=f"http://{at}", timeout=60, limits=limits) as client,
+        asyncio.TaskGroup() as group,
+    ):
         sockets = []
         for run_id in run_ids["tails"]:
             last_seq = (await client.get(f"/runs/{run_id}")).json()["last_seq"]

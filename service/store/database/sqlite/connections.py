@@ -184,7 +184,8 @@ class Sqlite:
 
         @event.listens_for(engine.sync_engine, "begin")
         def begin(connection: Any) -> None:
-            connection.exec_driver_sql("BEGIN")
+            # A cursor would take two more calls to the connection's thread.
+            connection.connection.dbapi_connection.run_async(lambda driver: driver.execute("BEGIN"))
 
         return engine
 
