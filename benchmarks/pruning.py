@@ -1,10 +1,11 @@
 """Measure what a prune of nine tenths of all runs costs a busy server, and check that a kill leaves nothing half done.
 
-    python benchmarks/pruning.py [--runs 1000000] [--rounds 5] [--postgres] [--copy FILE]
+    python benchmarks/pruning.py [--runs 1000000] [--rounds 5] [--lines 5] [--postgres] [--copy FILE]
 
-A server executes BUSY runs without an end beside finished runs of 20 lines each. In each round it is left alone for a
-while and then prunes for a while. Then it is killed while it prunes, and `rungraph prune` does the rest with the next
-one. `--copy` takes a copy of a SQLite database that `million.py` has made, which saves the time to fill one.
+A server executes BUSY runs without an end beside finished runs of three steps; `--lines` are the lines that each of
+these steps wrote beside its own. In each round the server is left alone for a while and then prunes for a while. Then
+it is killed while it prunes, and `rungraph prune` does the rest with the next one. `--copy` takes a copy of a SQLite
+database that `million.py` has made, which saves the time to fill one.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from support.ours import HERE, Server, databases, new_folder, serve
 from service.store.schema.models import TABLES_OF_RUNS
 
 BUSY = 50
-LOG_LINES_OF_STEP = 5
 WINDOW_S, SETTLE_S = 15.0, 6.0
 TOOLS = """
 from service import tool
@@ -45,6 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--lines", type=int, default=5)
     parser.add_argument("--postgres", action="store_true")
     parser.add_argument("--copy", type=Path)
     given = parser.parse_args()
@@ -54,7 +55,7 @@ def main() -> None:
             shutil.copy(given.copy, folder / "rungraph.db")
         else:
             kinds = ((number, "completed") for number in range(given.runs))
-            filling.fill(url, kinds, log_lines_of_step=LOG_LINES_OF_STEP)
+            filling.fill(url, kinds, log_lines_of_step=given.lines)
         stay(url, given.runs // 10)
         print(f"{count_of(url, 'runs'):,} runs, {size_of(url) / 2**20:,.0f} MiB", flush=True)
         measure(given, folder, url)
@@ -82,10 +83,13 @@ def measure(given: argparse.Namespace, folder: Path, url: str) -> None:
             server.kill()
     print(f"killed with {count_of(url, 'deletions'):,} runs marked")
     with serve(folder, url, tools=TOOLS) as server:
-        prune_all(server, folder)
+        time.sleep(SETTLE_S)
+        before, _ = rates(server)
+        beside = prune_all(server, folder)
         size = size_of(url)
-        time.sleep(WINDOW_S)
+        after, _ = rates(server)
         print(f"then the database grew by {(size_of(url) - size) / 2**20:.1f} MiB in {WINDOW_S:.0f} s")
+        print(f"{before:,.0f} steps/s before the whole prune, {beside:,.0f} beside it, {after:,.0f} after it")
     check(url)
 
 
@@ -103,8 +107,8 @@ def compare(server: Server) -> tuple[float, float]:
     return ratio, beside_cpu / without_cpu
 
 
-def prune_all(server: Server, folder: Path) -> None:
-    """Delete all runs that are over by the terminal's command, beside the runs that go on."""
+def prune_all(server: Server, folder: Path) -> float:
+    """Delete all runs that are over by the terminal's command. Return the steps per second meanwhile."""
     begun, before = time.monotonic(), steps_of(server)
     command = [
         sys.executable,
@@ -118,7 +122,8 @@ def prune_all(server: Server, folder: Path) -> None:
     ]
     subprocess.run(command, check=True, cwd=folder, env={**os.environ, "PYTHONPATH": str(HERE.parent)})
     took = time.monotonic() - begun
-    print(f"in {took:.0f} s; meanwhile {(steps_of(server) - before) / took:,.0f} steps/s")
+    print(f"in {took:.0f} s", flush=True)
+    return (steps_of(server) - before) / took
 
 
 def check(url: str) -> None:

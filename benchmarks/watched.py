@@ -26,7 +26,6 @@ import httpx
 from pruning import WINDOW_S, steps_of
 from support.ours import Server, databases, new_folder, serve
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
 
 BUSY = 50
 LINES_PER_S = 1000
@@ -101,10 +100,12 @@ def watching(given: argparse.Namespace, server: Server, run_ids: str) -> Iterato
         clients.stdin.write(run_ids)
         clients.stdin.close()
         clients.stdout.readline()  # All are open.
-        yield
-        if clients.poll() is not None:
-            raise SystemExit("the clients have ended by themselves")
-        clients.terminate()
+        try:
+            yield
+            if clients.poll() is not None:
+                raise SystemExit("the clients have ended by themselves")
+        finally:
+            clients.terminate()
 
 
 def rates(server: Server) -> tuple[float, float]:
@@ -147,12 +148,10 @@ async def watch(given: argparse.Namespace) -> None:
 
 
 async def read(socket: Any, arrived: asyncio.Event | None = None) -> None:
-    try:
-        async for _ in socket:
-            if arrived is not None:
-                arrived.set()
-    except ConnectionClosed:
-        print("a tail was closed", file=sys.stderr)
+    async for _ in socket:
+        if arrived is not None:
+            arrived.set()
+    raise SystemExit("a tail was closed")
 
 
 async def ask(client: httpx.AsyncClient, every_s: float, path: str) -> None:

@@ -30,7 +30,7 @@ _handler_of, _handle = signal.getsignal, signal.signal
 _start_thread, _sleep, _exit = _thread.start_new_thread, time.sleep, os._exit
 
 YOUNG_MAX = 2000
-"""New objects before a garbage collection, as in Python 3.14. Before that it is 700, which the steps that wait for one
+"""New objects before a garbage collection, as in Python 3.13. Before that it is 700, which the steps that wait for one
 commit exceed again and again, although none of them is garbage: 4 % of S2 of benchmarks/compare.py."""
 
 _UVICORN_DEFAULTS = {"host": "127.0.0.1", "port": "8000"}
@@ -125,7 +125,8 @@ def tune_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(max(YOUNG_MAX, gc.get_threshold()[0]))
+    if 0 < gc.get_threshold()[0] < YOUNG_MAX:
+        gc.set_threshold(YOUNG_MAX)
     # If objects stay frozen, extension modules report them on stderr at the exit.
     atexit.register(gc.unfreeze)
 

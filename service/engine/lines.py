@@ -113,9 +113,7 @@ class LineBuffer:
                 await asyncio.wait([asyncio.wrap_future(known)])
 
     def rest(self) -> tuple[Line, ...]:
-        """Return the lines that are not stored yet, of an attempt that is over."""
-        if not self._lines:
-            return ()
+        """Return the lines that are not stored yet."""
         with self._lock:
             return tuple(self._lines)
 

@@ -15,7 +15,7 @@ from service.core.run import Line, Run
 from service.core.tool import Tool, describe_missing
 from service.core.validation.spelling import closest
 from service.engine.call import Call
-from service.engine.guard import log_capture
+from service.engine.guard import forks, log_capture
 from service.engine.lines import LineBuffer
 from service.engine.timeouts import call_on_loop
 
@@ -63,6 +63,7 @@ class ToolCalls:
     """Always False: nobody cancels a simulation's calls."""
 
     def __init__(self, tools: Mapping[str, Tool], runs_folder: Path, state_bytes_max: int) -> None:
+        forks.install()  # A process that was forked from the one that imported us calls its own tools.
         log_capture.install()
         self._tools = tools
         self._runs_folder = runs_folder

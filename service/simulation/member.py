@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -104,7 +105,7 @@ class Member:
                 "decision": {
                     "to": decision.to,
                     "reason": str(decision.reason),
-                    "evaluated": [dict(each) for each in decision.evaluated],
+                    "evaluated": [deepcopy(each) for each in decision.evaluated],
                 },
                 **times,
                 "duration_ms": (now_us - since_us) / 1000,

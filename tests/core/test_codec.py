@@ -217,3 +217,16 @@ def test_long_integers_are_refused_whatever_limit_a_tool_has_set(sign: str) -> N
     assert codec.decode(f"[{sign}{LONGEST}]".encode()) == [int(f"{sign}{LONGEST}")]
     with pytest.raises(NotJson, match="an integer has more than 4300 digits"):
         codec.decode(f"[{sign}{LONGEST}0]".encode())
+
+
+@given(json_values)
+def test_the_encoder_that_is_made_once_writes_what_a_new_one_writes(value: Any) -> None:
+    options: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
+    assert codec.encode(value) == json.dumps(value, **options)
+    assert codec.canonical(value) == json.dumps(value, sort_keys=True, **options)
+
+
+@pytest.mark.parametrize("value", [math.nan, [math.inf], {"a": {1}}, {("a",): 1}], ids=_id)
+def test_what_is_no_json_is_not_encoded(value: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        codec.canonical(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -146,3 +147,24 @@ async def test_async_tools_are_called_within_a_running_loop_too() -> None:
 def test_a_run_that_reaches_a_limit_is_paused() -> None:
     trace = simulate(node("add", edges={"a": "a"}, max_steps=3), tools=[add])
     assert (trace.status, trace.step, trace.lines[-1]["message"]) == ("paused", 3, "reached max_steps: 3 of 3 steps")
+
+
+def test_what_is_changed_in_one_step_of_a_trace_is_changed_in_no_other() -> None:
+    again = {"to": "a", "condition": {"key": "n", "op": "<", "value": 2}}
+    trace = simulate({**ADD, "edges": {"a": again}}, tools=[add], state={"n": 0})
+    first, second = (step["decision"]["evaluated"][0] for step in trace.steps)
+    first["condition"]["value"] = 99
+    assert second["condition"]["value"] == 2
+
+
+@pytest.mark.filterwarnings("ignore:This process")  # That a fork of a process with threads is dangerous.
+def test_a_forked_process_simulates_as_its_parent_does() -> None:
+    simulate(ADD, tools=[add])
+    pid = os.fork()
+    if pid == 0:
+        code = 99
+        try:
+            code = 42 if simulate(ADD, tools=[add]).state == {"n": 1} else 1
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 42

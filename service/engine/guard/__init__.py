@@ -4,6 +4,7 @@ log_capture     turns what a tool logs, on any thread and with any `logging` con
 interpreter     restores settings of the interpreter that a tool has changed
 own_context     gives each async tool its own context variables
 forks           keeps child processes that a tool forks from acting as a second server
+own_process     tells whether this process is a forked child
 descriptors     finds the file descriptors of the server
 signals         ignores signals that would end the server
 lifeline        ends processes that belong to a server together with the server

@@ -14,12 +14,17 @@ from contextlib import suppress
 _MADV_WIPEONFORK = 18
 """Linux's number for it, for which `mmap` has no name."""
 
+_NO_ADVICE = -1
+
 _getpid = os.getpid
 
 
 def _by_page() -> tuple[Callable[[], bool], Callable[[], None]]:
     """Raise OSError or AttributeError if the system cannot clear a page in a child."""
     page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with suppress(OSError):
+        page.madvise(_NO_ADVICE)
+        raise AttributeError("the system takes any advice, and so ignores what it does not know")
     page.madvise(_MADV_WIPEONFORK)
 
     def is_child() -> bool:

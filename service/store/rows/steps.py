@@ -14,7 +14,6 @@ from service.store.schema.models import snapshots
 
 EVALUATED_BYTES_MAX = 1024
 """A larger operand or condition of a decision is not stored with the step. It is read back from the state or graph."""
-_CONTAINERS = (list, dict)
 
 
 class NewStep(NamedTuple):
@@ -57,6 +56,6 @@ def _are_short(decision: Decision) -> bool:
     """Return whether all operands are so small that encoding them together is worth a try."""
     for record in decision.evaluated:
         for value in record["operands"].values():
-            if isinstance(value, _CONTAINERS) or (isinstance(value, str) and len(value) > EVALUATED_BYTES_MAX):
+            if isinstance(value, list | dict) or (isinstance(value, str) and len(value) > EVALUATED_BYTES_MAX):
                 return False
     return True

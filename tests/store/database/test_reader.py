@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from service.core.errors import Unavailable
 from service.store.database.protocol import Database
 from service.store.database.reader import Reader, Snapshot
 from service.store.database.required_tables import RequiredTables
+from service.store.database.sqlite.connections import Sqlite
 
 
 @pytest.mark.parametrize("turns", range(4))
@@ -58,3 +62,30 @@ async def test_a_reader_closes_while_others_read(database: Database, are_cancell
             await reader.close()
             found = await asyncio.gather(*reading, return_exceptions=True)
         assert not [each for each in found if isinstance(each, Exception)]
+
+
+@pytest.mark.parametrize("how", ["driver", "beneath"])
+async def test_a_connection_that_something_has_closed_is_replaced(file: Sqlite, how: str) -> None:
+    """A tool can close every connection that it finds."""
+    reader = Reader(file, RequiredTables(file, ()))
+    async with reader.snapshot() as snapshot:
+        driver: Any = (await snapshot._connection.get_raw_connection()).driver_connection
+    if how == "driver":
+        await driver.close()
+    else:
+        await driver._execute(driver._conn.close)
+    async with reader.snapshot() as snapshot:
+        assert (await snapshot.one(text("SELECT 1"))) == (1,)
+    await reader.close()
+
+
+async def test_a_begin_that_the_database_refuses_makes_it_unavailable(file: Sqlite) -> None:
+    reader = Reader(file, RequiredTables(file, ()))
+    async with reader.snapshot() as snapshot:
+        driver: Any = (await snapshot._connection.get_raw_connection()).driver_connection
+    await driver._execute(driver._conn.set_authorizer, lambda *_: sqlite3.SQLITE_DENY)
+    with pytest.raises(Unavailable):
+        async with reader.snapshot():
+            pass
+    await driver._execute(driver._conn.set_authorizer, None)
+    await reader.close()

@@ -182,11 +182,9 @@ class Sqlite:
             cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
             cursor.close()
 
-        @event.listens_for(engine.sync_engine, "begin")
-        def begin(connection: Any) -> None:
-            # A cursor would take two more calls to the connection's thread.
-            connection.connection.dbapi_connection.run_async(lambda driver: driver.execute("BEGIN"))
-
+        # SQLAlchemy's own does nothing. A statement of SQLAlchemy's takes three calls to the thread of the connection.
+        dialect: Any = engine.sync_engine.dialect
+        dialect.do_begin = _begin_to_read
         return engine
 
     def notifier(self, on_notified: OnNotified) -> NoNotifier:  # noqa: ARG002  # there is no other server
@@ -210,3 +208,11 @@ class Sqlite:
 
     def owner(self) -> str | None:
         return owner_of(self.file)
+
+
+def _begin_to_read(connection: Any) -> None:
+    """Begin a transaction on a connection of the pool. Raise sqlite3.Error, even if something has closed it."""
+    try:
+        connection.run_async(lambda driver: driver.execute("BEGIN"))
+    except ValueError as error:  # "no active connection", by which SQLAlchemy knows a lost one.
+        raise sqlite3.OperationalError(str(error)) from error
