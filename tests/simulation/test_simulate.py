@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import subprocess
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ import rungraph
 from rungraph import simulate
 from service.core.errors import Invalid
 from service.core.tool import JsonObject
+from tests.support.checkout import CHECKOUT
 
 ADD: JsonObject = {"start_node": "a", "nodes": {"a": "add"}}
 RETRIED: JsonObject = {"start_node": "a", "nodes": {"a": {"tool": "add", "retry": {"max_attempts": 3}}}}
@@ -157,14 +159,18 @@ def test_what_is_changed_in_one_step_of_a_trace_is_changed_in_no_other() -> None
     assert second["condition"]["value"] == 2
 
 
-@pytest.mark.filterwarnings("ignore:This process")  # That a fork of a process with threads is dangerous.
 def test_a_forked_process_simulates_as_its_parent_does() -> None:
-    simulate(ADD, tools=[add])
-    pid = os.fork()
-    if pid == 0:
-        code = 99
-        try:
-            code = 42 if simulate(ADD, tools=[add]).state == {"n": 1} else 1
-        finally:
-            os._exit(code)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 42
+    program = """
+import os
+from rungraph import simulate
+
+def ends():
+    return simulate({"start_node": "a", "nodes": {"a": "add"}}, tools={"add": lambda: {"n": 1}}).state == {"n": 1}
+
+assert ends()
+pid = os.fork()
+if pid == 0:
+    os._exit(42 if ends() else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 42
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, check=True, timeout=60)
