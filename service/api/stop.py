@@ -150,8 +150,8 @@ def _bounded(send: Send, transport: Any, *, is_http: bool) -> Send:
     writable = getattr(getattr(send, "__self__", None), "writable", None)
 
     def may_wait() -> bool:
-        """Whether `send` may wait for the reader."""
-        if is_http:  # It does not with an empty buffer.
+        """Return whether `send` may have to wait until the client reads."""
+        if is_http:  # With an empty buffer, HTTP's `send` does not wait.
             return transport is None or transport.get_write_buffer_size() > 0
         # uvicorn's WebSocket waits for its event `writable`. Another implementation may have no such event.
         return not (isinstance(writable, asyncio.Event) and writable.is_set())

@@ -84,7 +84,7 @@ def loads(text: str) -> Any:
 
 def encode(value: Any) -> str:
     """Return the compact JSON text of a value that has passed `check`."""
-    # Shortcuts, since most steps change counters and texts.
+    # Numbers and strings are encoded directly, because most steps change nothing else.
     kind = type(value)
     if kind is int:
         return int.__repr__(value)
@@ -329,7 +329,7 @@ def _encoding(*, sort_keys: bool) -> Callable[[Any], str]:
     make_in_c: Any = getattr(json.encoder, "c_make_encoder", None)
     if make_in_c is None:
         return encoder.encode
-    # JSONEncoder makes this private object anew for each value, which takes longer than to encode a small one.
+    # JSONEncoder creates this private object for each value. That takes longer than encoding a small value.
     indent, skip_keys, allow_nan = None, False, False
     encode_in_c = make_in_c(
         None, encoder.default, json.encoder.encode_basestring, indent, ":", ",", sort_keys, skip_keys, allow_nan

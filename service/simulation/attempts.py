@@ -63,7 +63,7 @@ class ToolCalls:
     """Always False: nobody cancels a simulation's calls."""
 
     def __init__(self, tools: Mapping[str, Tool], runs_folder: Path, state_bytes_max: int) -> None:
-        forks.install()  # A process that was forked from the one that imported us calls its own tools.
+        forks.install()  # A process that was forked after this module was imported may call tools itself.
         log_capture.install()
         self._tools = tools
         self._runs_folder = runs_folder

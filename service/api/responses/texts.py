@@ -39,7 +39,7 @@ def array(texts: Iterable[str]) -> Text:
 
 
 def line(record: LineRecord) -> Text:
-    # Member by member, which takes a quarter of the time: streams and pages consist of lines.
+    # This takes a quarter of the time of `splice`. Streams and pages consist mostly of lines.
     known = f'"seq":{record.seq},"ts":{codec.encode(record.ts)},"level":"{record.level}","event":"{record.event}"'
     place = f'"node":{_scalar(record.node)},"step":{_scalar(record.step)},"attempt":{_scalar(record.attempt)}'
     return Text(f'{{{known},{place},"message":{codec.encode(record.message)},"data":{record.data}}}')

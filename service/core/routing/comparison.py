@@ -82,7 +82,8 @@ def _is_in(left: Any, right: Any, work: WorkBudget) -> bool | None:
 
 
 def _is_not_in(left: Any, right: Any, work: WorkBudget) -> bool | None:
-    return not _has(right, left, work) if isinstance(right, list) else None
+    found = _is_in(left, right, work)
+    return None if found is None else not found
 
 
 def _contains(left: Any, right: Any, work: WorkBudget) -> bool | None:

@@ -92,7 +92,7 @@ class ClusterCall:
         return is_waiting and self.allowed is not None and worker not in self.allowed
 
     def leave(self, worker: str) -> None:
-        """Lose the call if `worker`, which has left, was making it. If it had not begun, assign it to none."""
+        """Handle that `worker` has left: the call is lost if it had begun there, and otherwise has no worker again."""
         if self.worker == worker:
             self.lose("it has left the cluster")
         elif self.assigned == worker:

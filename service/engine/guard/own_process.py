@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 
 _MADV_WIPEONFORK = 18
-"""Linux's number for it, for which `mmap` has no name."""
+"""The value on Linux. The module `mmap` has no name for it."""
 
 _NO_ADVICE = -1
+"""A value that has no meaning, so a system that checks its advice refuses it."""
 
 _getpid = os.getpid
 
 
 def _by_page() -> tuple[Callable[[], bool], Callable[[], None]]:
-    """Raise OSError or AttributeError if the system cannot clear a page in a child."""
+    """Raise OSError or NotImplementedError if the system cannot clear a page in a child."""
     page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    with suppress(OSError):
+    try:
         page.madvise(_NO_ADVICE)
-        raise AttributeError("the system takes any advice, and so ignores what it does not know")
-    page.madvise(_MADV_WIPEONFORK)
+    except OSError:
+        page.madvise(_MADV_WIPEONFORK)
+    else:
+        raise NotImplementedError("the system accepts any advice, so it may ignore this one")
 
     def is_child() -> bool:
         return page[0] == 0
@@ -51,7 +55,7 @@ def _by_pid() -> tuple[Callable[[], bool], Callable[[], None]]:
 
 is_child, claim = _by_pid()
 """`is_child` returns whether this process is a child of the one in which `claim` was called last, forked since then."""
-if os.uname().sysname == "Linux":
-    with suppress(OSError, AttributeError):
+if sys.platform == "linux":
+    with suppress(OSError, NotImplementedError):
         is_child, claim = _by_page()
 claim()

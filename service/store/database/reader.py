@@ -21,7 +21,7 @@ from service.store.database.required_tables import RequiredTables
 logger = logging.getLogger(__name__)
 
 CLOSE_S = 5.0
-"""How long to wait for the reads that go on, and for each connection that was abandoned."""
+"""How long `close` waits for the reads in progress, and then for each abandoned connection."""
 
 
 class Reader:
@@ -35,7 +35,7 @@ class Reader:
         self._has_ended = asyncio.Event()
         """Set whenever a read ends."""
         self._abandoned: set[AsyncConnection] = set()
-        """Connections whose reading task has ended without giving them back."""
+        """Connections whose task has ended before they were returned to the pool."""
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Snapshot]:
@@ -82,7 +82,7 @@ class Reader:
                 await _begin(connection)
                 yield connection
         finally:
-            # SQLAlchemy gives it back in a task of its own. A loop that ends cancels that task too.
+            # SQLAlchemy returns the connection in a separate task. An event loop that ends cancels that task too.
             if is_open and not connection.closed:
                 self._abandoned.add(connection)
             self._reads -= 1

@@ -182,7 +182,7 @@ class Sqlite:
             cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
             cursor.close()
 
-        # SQLAlchemy's own does nothing. A statement of SQLAlchemy's takes three calls to the thread of the connection.
+        # The dialect's own function does nothing. A BEGIN through SQLAlchemy takes three calls to the driver's thread.
         dialect: Any = engine.sync_engine.dialect
         dialect.do_begin = _begin_to_read
         return engine
@@ -214,5 +214,5 @@ def _begin_to_read(connection: Any) -> None:
     """Begin a transaction on a connection of the pool. Raise sqlite3.Error, even if something has closed it."""
     try:
         connection.run_async(lambda driver: driver.execute("BEGIN"))
-    except ValueError as error:  # "no active connection", by which SQLAlchemy knows a lost one.
+    except ValueError as error:  # SQLAlchemy recognizes a lost connection by the text "no active connection".
         raise sqlite3.OperationalError(str(error)) from error

@@ -203,7 +203,7 @@ class Writer:
             refuse_all(batch, Unavailable(STOPPING))
 
     def _call(self, asking: asyncio.AbstractEventLoop | None = None) -> None:
-        """Make a loop or the thread commit what waits: the running loop, or `asking` if it commits inline."""
+        """Have the queued writes committed: by a loop that commits inline (see `best_for`), or else by the thread."""
         self._queue.due_at = 0.0
         inline = self._inline_loops.best_for(asking)
         if inline is not None and not inline.is_called:
