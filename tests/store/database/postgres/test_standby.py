@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -58,12 +59,32 @@ def set_standby(primary: Server, name: str) -> None:
 async def no_standby(primary: Server) -> AsyncIterator[None]:
     """Commits wait for a standby that is down; at the end there is none to wait for."""
     set_standby(primary, "down")
-    shown = "SELECT 1 FROM pg_settings WHERE name = 'synchronous_standby_names' AND setting = 'down'"
-    await until_async(lambda: ask(database_at(primary.url), shown))
     try:
+        await until_a_commit_waits(primary)
         yield
     finally:
         set_standby(primary, "")
+
+
+async def until_a_commit_waits(primary: Server) -> None:
+    """Commit until a commit waits. A session sees the new setting before PostgreSQL's checkpointer has made it hold."""
+    is_over = threading.Event()
+
+    def commit_again() -> None:
+        with psycopg.connect(primary.url, autocommit=True) as session:
+            while not is_over.is_set():
+                # A commit that has written nothing before its own record does not wait.
+                session.execute("SELECT pg_logical_emit_message(true, 'probe', '')")
+
+    database = database_at(primary.url)
+    committing = asyncio.create_task(asyncio.to_thread(commit_again))
+    try:
+        await waiting(database)
+    finally:
+        is_over.set()
+        for (pid,) in ask(database, WAITING):
+            ask(database, f"SELECT pg_cancel_backend({pid})")
+        await committing
 
 
 async def waiting(database: Database, count: int = 1) -> list[int]:
