@@ -2,7 +2,8 @@
 
     python benchmarks/spans.py [STEPS] [ROUNDS]
 
-The variants take turns within each round. The exporter throws the spans away, on the SDK's own thread.
+The variants take turns within each round. The exporter throws the spans away, on the SDK's own thread. A server makes
+spans for PER_S steps a second in the long run; the burst that it allows besides is used up before.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +23,20 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 
+from service import spans
 from service.core.state import State
 from service.core.tool import Tool
 from service.core.validation import read_graph
 from service.engine.engine import Engine, EngineSettings
 from service.process import tune_collector
+from service.settings import Settings
 from service.store import Store
 from service.store.commands.start import Start
 from service.store.database.opening import database_at
 from service.store.schema.migrate import migrate
 
 RUNS = 50
+PER_S = Settings().traced_steps_per_s
 
 
 async def add(state: dict[str, Any]) -> None:
@@ -70,29 +75,51 @@ async def steps_per_s(folder: Path, steps: int) -> float:
     return steps / took
 
 
-def measure(steps: int, provider: TracerProvider | None) -> float:
-    trace._TRACER_PROVIDER = provider
+@dataclass(frozen=True)
+class Variant:
+    name: str
+    provider: TracerProvider
+    is_bounded: bool = True
+    """Whether PER_S holds."""
+
+
+VARIANTS = (
+    Variant("all runs, as a server makes them", TracerProvider()),
+    Variant("1 % of the runs, as a server makes them", TracerProvider(sampler=TraceIdRatioBased(0.01))),
+    Variant("all steps of all runs", TracerProvider(), is_bounded=False),
+)
+
+
+def measure(steps: int, variant: Variant | None) -> float:
+    trace._TRACER_PROVIDER = None if variant is None else variant.provider
+    spans.allow_steps(PER_S)
+    while spans._allowance.take(time.monotonic(), 0):
+        pass
+    if variant is not None and not variant.is_bounded:
+        spans._allowance = None
     with tempfile.TemporaryDirectory() as folder:
         return asyncio.run(steps_per_s(Path(folder), steps))
 
 
 def main() -> None:
-    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
-    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
-    providers = {"all runs": TracerProvider(), "1 % of the runs": TracerProvider(sampler=TraceIdRatioBased(0.01))}
-    for provider in providers.values():
-        provider.add_span_processor(BatchSpanProcessor(Nowhere()))
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 15
+    for variant in VARIANTS:
+        variant.provider.add_span_processor(BatchSpanProcessor(Nowhere()))
     tune_collector()
-    measure(steps // 10, None)
-    ratios: dict[str, list[float]] = {name: [] for name in providers}
-    for _ in range(rounds):
-        without = measure(steps, None)
-        print(f"without spans {without:,.0f} steps a second", flush=True)
-        for name, provider in providers.items():
-            ratios[name].append(measure(steps, provider) / without)
-    for name, provider in providers.items():
-        print(f"spans of {name}: {statistics.median(ratios[name]):.3f} of that (median)")
-        provider.shutdown()
+    measure(steps, None)
+    # Many short measurements, because a machine becomes slower or faster in the course of the minutes.
+    found: dict[str, list[float]] = {variant.name: [] for variant in VARIANTS}
+    without: list[float] = []
+    for number in range(rounds):
+        order = [*VARIANTS, None]
+        for each in order if number % 2 else reversed(order):
+            (without if each is None else found[each.name]).append(measure(steps, each))
+    print(f"without spans {statistics.median(without):,.0f} steps a second (median)")
+    for name, rates in found.items():
+        print(f"spans of {name}: {statistics.median(rates) / statistics.median(without):.3f} of that")
+    for variant in VARIANTS:
+        variant.provider.shutdown()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from service import example, health
+from service import example, health, spans
 from service.api.services import Example
 from service.background.retention import deleting
 from service.background.webhooks import Sender, delivering
@@ -80,6 +80,7 @@ async def serving(
     """
     for message in settings.warnings:
         logger.warning("%s", message)
+    spans.allow_steps(settings.traced_steps_per_s)
     tools = load_tools(settings) if tools is None else tools
     tools = tools.with_cluster(is_there=settings.cluster is not None)
     database = settings.database()

@@ -57,6 +57,8 @@ class Settings:
     """The most bytes of the states of all runs that are executed at a time; None: a share of the memory."""
     log_format: str = "text"
     log_level: str = "warning"
+    traced_steps_per_s: float = 50.0
+    """How many steps get spans each second in the long run, if the process has a provider of OpenTelemetry."""
     prune_after: float | None = None
     """Seconds after their end after which a server deletes runs by itself; None: never."""
     webhook_hosts: AllowedHosts = field(default_factory=AllowedHosts)
@@ -91,6 +93,7 @@ class Settings:
             active_bytes_max=given.integer("ACTIVE_BYTES_MAX", 0, 1, 2**50) or None,
             log_format=given.choice("LOG_FORMAT", cls.log_format, ("text", "json")),
             log_level=given.choice("LOG_LEVEL", cls.log_level, ("debug", "info", "warning", "error")),
+            traced_steps_per_s=given.number("TRACED_STEPS_PER_S", cls.traced_steps_per_s, 0, 1_000_000),
             prune_after=given.duration_s("PRUNE_AFTER"),
             webhook_hosts=given.hosts("WEBHOOK_HOSTS"),
             webhook_secret=given.secret("WEBHOOK_SECRET"),

@@ -3,11 +3,17 @@
 They are made if the process has a provider of tracers, which the user's code or `opentelemetry-instrument` has set.
 Without one nothing is imported. A run keeps the trace of the request that has started it, so its spans belong to one
 trace, whichever servers make them.
+
+The two spans of a short step take the SDK half as long as the step takes the engine. So the steps of a process get
+spans up to a rate, which a busy server exceeds. The span of a run counts its steps without spans.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from service.core.moves import CallTool, Failed, Move, Outcome, ProcessDied
@@ -19,8 +25,55 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
 
+logger = logging.getLogger(__name__)
+
 NAME = "rungraph"
 """The name of the instrumentation, by which samplers and exporters know these spans."""
+BURST_S = 100
+"""For so many seconds an allowance that is not used is saved up, so that all steps have spans while there are few."""
+TRACED_OF_RUN = 100
+"""After so many steps with spans a run leaves half of the allowance to other runs."""
+LEFT_OUT = "rungraph.steps_without_spans"
+"""The attribute of a run's span that counts its steps without spans, if there are any."""
+
+
+class Allowance:
+    """How many more steps may get spans now. Any thread may take from it."""
+
+    def __init__(self, per_s: float) -> None:
+        self._per_s = per_s
+        self._left = self._most = max(1.0, per_s * BURST_S) if per_s > 0 else 0.0
+        self._filled_at: float | None = None
+        self._has_told = per_s <= 0
+        self._lock = threading.Lock()
+
+    def take(self, now: float, traced: int) -> bool:
+        """Return whether one more step may get spans, and count it if so.
+
+        `now` is a time of the monotonic clock, `traced` how many steps of the same run got spans.
+        """
+        with self._lock:
+            if self._filled_at is not None:
+                self._left = min(self._most, self._left + (now - self._filled_at) * self._per_s)
+            self._filled_at = now
+            if self._left >= (1 if traced < TRACED_OF_RUN else max(1.0, self._most / 2)):
+                self._left -= 1
+                return True
+            tells, self._has_told = not self._has_told, True
+        if tells:
+            text = "from now on some steps have no spans: RUNGRAPH_TRACED_STEPS_PER_S allows %g of them a second"
+            logger.warning(text, self._per_s)
+        return False
+
+
+_allowance: Allowance | None = None
+"""None: all steps may get spans."""
+
+
+def allow_steps(per_s: float) -> None:
+    """Let `per_s` steps of this process have spans each second, and BURST_S times as many at once."""
+    global _allowance  # noqa: PLW0603  # The provider of tracers belongs to the process as well.
+    _allowance = Allowance(per_s)
 
 
 def begin_run(run: Run) -> RunSpans | None:
@@ -55,7 +108,10 @@ class RunSpans:
     """The spans of one run from its claim until it rests: its own, and those of the step and attempt in progress."""
 
     def __init__(self, tracer: Tracer, run: Run) -> None:
+        from opentelemetry.context import attach
+
         self._tracer = tracer
+        self._attach = attach
         identity = {"rungraph.run.id": run.id, "rungraph.graph.id": run.graph.id}
         named = {"rungraph.graph.name": run.graph.name} if run.graph.name else {}
         parent = {} if run.parent_id is None else {"rungraph.parent.id": run.parent_id}
@@ -65,15 +121,22 @@ class RunSpans:
             attributes={**identity, **named, **parent},
         )
         self._inside_run = _inside(self._run)
-        self.is_sampled = self._run.is_recording()
-        """Whether steps and attempts get spans. A sampler that leaves out the run would leave out these as well."""
+        # A sampler that leaves out the run would leave out its steps and attempts as well.
+        self._is_sampled = self._run.is_recording()
+        self._traced = self._left_out = 0
         self._step: Span | None = None
         self._attempt: Span | None = None
+        self._uncommitted: list[Span] = []
+        """The spans of steps that wait for their commit, while the run goes on."""
 
     def begin_step(self, run: Run, move: Move) -> None:
         """Begin the span of the step that `move` is part of and, if `move` calls a tool, the span of the attempt."""
-        if not self.is_sampled:
+        if not self._is_sampled:
             return
+        if _allowance is not None and not _allowance.take(time.monotonic(), self._traced):
+            self._left_out += 1
+            return
+        self._traced += 1
         # The SDK checks each attribute, which takes time. So the other attributes are set on the run's span alone.
         place: dict[str, str | int] = {"rungraph.run.id": run.id, "rungraph.step": run.step + 1}
         place["rungraph.node"] = run.node or ""
@@ -87,9 +150,7 @@ class RunSpans:
 
     def enter(self) -> None:
         """Make the attempt's span the current one, for the rest of the context variables of the caller."""
-        from opentelemetry import context
-
-        context.attach(self._inside_run if self._attempt is None else _inside(self._attempt))
+        self._attach(self._inside_run if self._attempt is None else _inside(self._attempt))
 
     def headers(self) -> Trace | None:
         """Return the attempt's span as headers, for a call in another process."""
@@ -104,22 +165,32 @@ class RunSpans:
             self._attempt.end()
             self._attempt = None
 
-    def end_step(self, transition: Transition) -> None:
-        """End the step's span after its commit."""
+    def end_step(self, transition: Transition, *, is_committed: bool = True) -> None:
+        """End the step's span after its commit: now, or else with the next `end_committed`."""
         if self._step is not None:
             if transition.error is not None:
                 _fail(self._step, transition.error.type, transition.error.message)
             if transition.run.status is not Status.RUNNING:
                 self._step.set_attribute("rungraph.run.status", transition.run.status.value)
-            self._step.end()
+            self._uncommitted.append(self._step)
             self._step = None
+        if is_committed:
+            self.end_committed()
+
+    def end_committed(self) -> None:
+        """End the spans of the steps that have waited for their commit."""
+        for span in self._uncommitted:
+            span.end()
+        self._uncommitted.clear()
 
     def end(self, run: Run) -> None:
         """End all spans. `run` is as this server leaves it; it goes on elsewhere if it is still running."""
-        for span in (self._attempt, self._step):
+        for span in (self._attempt, self._step, *self._uncommitted):
             if span is not None:  # The run was cancelled, or its lease lost.
                 span.end()
         self._run.set_attribute("rungraph.run.status", run.status.value)
+        if self._left_out:
+            self._run.set_attribute(LEFT_OUT, self._left_out)
         if run.status is Status.FAILED:
             _fail(self._run, None, "the run failed")
         self._run.end()

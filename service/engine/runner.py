@@ -255,11 +255,7 @@ class Runner:
 
     def _may_run_ahead(self) -> bool:
         """Return whether a pure tool may be called before all earlier steps are committed."""
-        # The span of a step means that the step is committed. So a run whose steps have spans does not get ahead.
-        has_spans = self._spans is not None and self._spans.is_sampled
-        if has_spans or self._run.step < self._alone_until:
-            return False
-        return self._slot.limit is None and self._run.waited_for_slot is None
+        return self._run.step >= self._alone_until and self._slot.limit is None and self._run.waited_for_slot is None
 
     async def _go_ahead(self, transition: Transition, started: float, finished: float) -> Run:
         """Return the run after `transition`, which is committed later. If the run rests then, commit it now."""
@@ -270,6 +266,8 @@ class Runner:
                 return run  # It was paused before this step, which nobody has seen.
         self.lines = None
         self._run = transition.run
+        if self._spans is not None:
+            self._spans.end_step(transition, is_committed=False)
         if self._logs_events:
             self._unlogged.append(transition)
         if self._ahead.is_overdue(finished):
@@ -283,6 +281,8 @@ class Runner:
         self.is_committing = True
         run = self._run = await self._ahead.settle(self._pause()) or self._run
         self.is_committing = False
+        if self._spans is not None:
+            self._spans.end_committed()
         for transition in self._unlogged:
             log_events(self.run_id, transition.lines)
         self._unlogged.clear()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextvars
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from service import spans
 from service.core import codec
 from service.core.moves import CallTool
 from service.core.run import Run
@@ -38,6 +40,7 @@ def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     provider, exporter = TracerProvider(shutdown_on_exit=False), InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+    monkeypatch.setattr(spans, "_allowance", None)  # A server that another test has run has set it.
     yield exporter
     provider.shutdown()
 
@@ -168,26 +171,109 @@ async def test_a_run_that_is_not_sampled_has_no_spans_and_neither_have_its_tools
     assert exporter.get_finished_spans() == ()
 
 
-@pytest.mark.parametrize("is_sampled", [False, True])
-async def test_only_a_run_whose_steps_have_spans_waits_for_the_commit_of_pure_steps(
-    tmp_path: Path, exporter: InMemorySpanExporter, is_sampled: bool
+class Durable(SpanExporter):
+    """Notes, when the span of a step ends, by how many steps the database is behind it."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.behind: list[int] = []
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        for span in spans:
+            step = dict(span.attributes or {}).get("rungraph.step")
+            if isinstance(step, int):
+                self.behind.append(step - step_of(self.file))
+        return SpanExportResult.SUCCESS
+
+
+def step_of(file: Path) -> int:
+    with closing(sqlite3.connect(file)) as connection:
+        ((step,),) = connection.execute("SELECT step FROM runs")
+    return int(step)
+
+
+async def test_a_run_with_spans_gets_ahead_of_the_disk_and_a_step_ends_its_span_when_it_is_durable(
+    tmp_path: Path, exporter: InMemorySpanExporter
 ) -> None:
-    behind = []
+    file = tmp_path / "rungraph.db"
+    behind, durable = [], Durable(file)
+    trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(durable))  # type: ignore[attr-defined]
 
     async def look(state: dict[str, Any], context: Context) -> None:
         state["n"] += 1
-        with closing(sqlite3.connect(tmp_path / "rungraph.db")) as connection:
-            ((step,),) = connection.execute("SELECT step FROM runs")
-        behind.append(context.step - 1 - step)
+        behind.append(context.step - 1 - step_of(file))
 
     again = [{"to": "a", "condition": {"key": "n", "op": "<", "value": 20}}]
     async with running(tmp_path, pure(look)) as made:
-        given = Trace(f"00-{TRACE_ID}-{PARENT_ID}-0{is_sampled:d}")
-        await started(made, {"start_node": "a", "nodes": {"a": "look"}, "edges": {"a": again}}, given)
+        await started(made, {"name": "loop", "start_node": "a", "nodes": {"a": "look"}, "edges": {"a": again}})
         assert (await made.over("r")).status == "completed"
-    assert len(behind) == 20
-    assert any(behind) is not is_sampled
-    assert bool(exporter.get_finished_spans()) is is_sampled
+    assert any(behind)
+    assert len(durable.behind) == 20
+    assert max(durable.behind) <= 0
+    found = exporter.get_finished_spans()
+    assert tree(found) == {
+        PARENT_ID: ["run loop"],
+        "run loop": ["step a"] * 20,
+        "step a": ["attempt look"] * 20,
+    }
+    last = max((span for span in found if span.name == "step a"), key=lambda span: span.start_time or 0)
+    assert dict(last.attributes or {})["rungraph.run.status"] == "completed"
+
+
+@pytest.mark.parametrize("is_pure", [False, True])
+async def test_steps_beyond_the_allowance_have_no_spans_and_the_run_counts_them(
+    tmp_path: Path, exporter: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch, is_pure: bool
+) -> None:
+    tracer = trace.get_tracer("mine")
+
+    async def add(state: dict[str, Any]) -> None:
+        with tracer.start_as_current_span("in add"):
+            state["n"] += 1
+
+    # The clock stands still, so there is nothing but the burst of three steps.
+    allowance = spans.Allowance(3 / spans.BURST_S)
+    monkeypatch.setattr(spans, "_allowance", SimpleNamespace(take=lambda _, traced: allowance.take(0.0, traced)))
+    again = [{"to": "a", "condition": {"key": "n", "op": "<", "value": 20}}]
+    async with running(tmp_path, pure(add) if is_pure else add) as made:
+        await started(made, {"name": "loop", "start_node": "a", "nodes": {"a": "add"}, "edges": {"a": again}})
+        assert (await made.over("r")).status == "completed"
+    found = exporter.get_finished_spans()
+    assert tree(found) == {
+        PARENT_ID: ["run loop"],
+        "run loop": ["step a"] * 3 + ["in add"] * 17,
+        "step a": ["attempt add"] * 3,
+        "attempt add": ["in add"] * 3,
+    }
+    [run] = [span for span in found if span.name == "run loop"]
+    assert dict(run.attributes or {})[spans.LEFT_OUT] == 17
+
+
+def taken(allowance: spans.Allowance, now: float, traced: int = 0) -> int:
+    """How many steps get spans at `now`, of runs that have had `traced` of them."""
+    return sum(allowance.take(now, traced) for _ in range(1000))
+
+
+def test_an_allowance_fills_up_at_its_rate_and_holds_the_burst() -> None:
+    allowance = spans.Allowance(2)
+    assert [taken(allowance, now) for now in (5.0, 6.5, 10_000.0)] == [2 * spans.BURST_S, 3, 2 * spans.BURST_S]
+
+
+def test_a_run_with_many_traced_steps_leaves_half_to_others() -> None:
+    allowance, many = spans.Allowance(2), spans.TRACED_OF_RUN
+    assert [taken(allowance, 0.0, many), taken(allowance, 0.0, many - 1)] == [spans.BURST_S + 1, spans.BURST_S - 1]
+
+
+@pytest.mark.parametrize(("per_s", "at_once"), [(0, 0), (0.001, 1), (1_000_000, 1000)])
+def test_the_least_and_the_largest_allowance(per_s: float, at_once: int) -> None:
+    assert taken(spans.Allowance(per_s), 0.0, spans.TRACED_OF_RUN) == at_once
+
+
+@pytest.mark.parametrize(("per_s", "warnings"), [(0, 0), (0.001, 1)])
+def test_the_first_step_without_spans_is_logged_unless_none_were_asked_for(
+    per_s: float, warnings: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    taken(spans.Allowance(per_s), 0.0)
+    assert [record.args for record in caplog.records] == [(per_s,)] * warnings
 
 
 def test_a_start_has_the_current_span_or_else_the_headers_or_else_a_span_of_its_own(
