@@ -35,7 +35,7 @@ class Following:
     """One client's progress through a run's lines, and the reason to end it before the run ends."""
 
     ending: Ending | None = None
-    _woken: asyncio.Event | None = None
+    _wake: Callable[[], None] | None = None
 
     async def end_when(self, wait: Callable[[], Awaitable[None]], ending: Ending) -> None:
         """End with `ending` once `wait` returns."""
@@ -46,13 +46,17 @@ class Following:
     def end(self, ending: Ending) -> None:
         """End with `ending`, unless an earlier reason is set."""
         self.ending = self.ending or ending
-        if self._woken is not None:
-            self._woken.set()
+        if self._wake is not None:
+            self._wake()
 
-    def has_ended(self, woken: asyncio.Event) -> bool:
-        """Return whether to stop. The tail calls this before each read; setting `woken` ends its next wait."""
-        self._woken = woken
+    def has_ended(self, wake: Callable[[], None]) -> bool:
+        """Return whether to stop. The tail calls this before each read; calling `wake` ends its next wait."""
+        self._wake = wake
         return self.ending is not None
+
+    def leave_tail(self) -> None:
+        """Forget the tail, which has ended."""
+        self._wake = None
 
 
 async def follow(
@@ -83,6 +87,7 @@ async def follow(
         except Unavailable:
             following.ending = Ending.UNAVAILABLE
         finally:
+            following.leave_tail()
             for watcher in watchers:
                 watcher.cancel()
     return following.ending or Ending.RUN_OVER

@@ -16,12 +16,14 @@ from service.core.run import Event, Level, Line, Run
 from service.store import Store
 from service.store.database.clock import from_database
 from service.store.database.protocol import Database
+from service.store.queries.log_lines import LogQueries
 from service.store.queries.pages import PAGE_BYTES_MAX
+from service.store.queries.tail import TOGETHER_LINES_MAX
 from service.store.rows.records import Claimed, LineRecord
-from tests.support.store.harness import Clock, ask, commit, failure, opened, said, started, success
+from tests.support.store.harness import Clock, ask, commit, failure, opened, said, started, success, until_async
 
 
-def never_gone(_woken: asyncio.Event) -> bool:
+def never_gone(_wake: Callable[[], None]) -> bool:
     return False
 
 
@@ -158,7 +160,7 @@ async def test_a_tail_ends_when_its_reader_is_gone_and_says_when_nothing_is_new(
         await started(store)
         left = False
 
-        def gone(_woken: asyncio.Event) -> bool:
+        def gone(_wake: Callable[[], None]) -> bool:
             return left
 
         pages: AsyncIterator[list[LineRecord]] = store.tails.lines("r", 0, gone=gone)
@@ -168,16 +170,15 @@ async def test_a_tail_ends_when_its_reader_is_gone_and_says_when_nothing_is_new(
         assert await anext(pages, None) is None
 
 
-async def test_the_event_that_a_tail_hands_out_ends_its_wait_at_once(database: Database) -> None:
+async def test_the_function_that_a_tail_hands_out_ends_its_wait_at_once(database: Database) -> None:
     async with opened(database) as store:
         await started(store)
-        bells: list[asyncio.Event] = []
-        asked = asyncio.Event()
+        wakes: list[Callable[[], None]] = []
+        is_gone = False
 
-        def gone(woken: asyncio.Event) -> bool:
-            bells.append(woken)
-            asked.set()
-            return len(bells) == 4
+        def gone(wake: Callable[[], None]) -> bool:
+            wakes.append(wake)
+            return is_gone
 
         async def follow() -> None:
             async for _ in store.tails.lines("r", 1, gone=gone):
@@ -185,11 +186,33 @@ async def test_the_event_that_a_tail_hands_out_ends_its_wait_at_once(database: D
 
         follower = asyncio.ensure_future(follow())
         async with asyncio.timeout(0.9):  # Less than the poll.
-            while not follower.done():
-                await asked.wait()
-                asked.clear()
-                bells[-1].set()
-                await asyncio.sleep(0)
+            await until_async(lambda: len(wakes) > 1)  # It has read what there is.
+            await asyncio.sleep(0)
+            is_gone = True
+            wakes[-1]()
+            await follower
+
+
+async def test_a_tail_with_as_many_lines_as_a_read_may_find_waits_for_more(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = []
+
+    async def page(self: Any, *given: Any) -> Any:
+        pages.append(given)
+        return await original(self, *given)
+
+    original = LogQueries.page
+    monkeypatch.setattr(LogQueries, "page", page)
+    async with opened(database) as store:
+        claimed = await started(store)
+        tail = store.tails.lines("r", 0, gone=lambda _: False)
+        assert [line.seq for line in await anext(tail)] == [1]
+        await asyncio.wrap_future(store.logs.append(claimed.lease, said(*["x"] * TOGETHER_LINES_MAX)))
+        assert len(await anext(tail)) == TOGETHER_LINES_MAX
+        assert await anext(tail) == []  # After the poll, without a page of its own.
+        assert len(pages) == 1
+        await tail.aclose()
 
 
 @pytest.mark.parametrize("read", [lambda s: s.logs.page("nope", 0, 1), lambda s: seen(s, "nope")])
