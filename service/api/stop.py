@@ -16,6 +16,7 @@ from weakref import WeakSet
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
+from service.api.connections.handshakes import Turn, handshake
 from service.api.connections.inbound_limit import InboundLimit
 
 logger = logging.getLogger(__name__)
@@ -90,17 +91,26 @@ class ConnectionMiddleware:
         if transport is not None and services is not None:
             services.stop.watch(transport)
         bounded = _bounded(send, transport, is_http=scope["type"] == "http")
-        if scope["type"] == "websocket" and transport is not None:
-            limit = scope[INBOUND_LIMIT] = InboundLimit(transport)
-            bounded = _while_open(bounded, transport, limit)
-        elif scope.get("method") == "HEAD":
+        if scope.get("method") == "HEAD":
             bounded = _without_body(bounded)
         # A connection that its client has closed is not an error of the server.
         with suppress(ClientGone, WebSocketDisconnect):
-            await self._app(scope, receive, bounded)
+            if scope["type"] == "websocket":
+                await self._stream(scope, receive, bounded, transport)
+            else:
+                await self._app(scope, receive, bounded)
         if transport is not None and transport.is_closing():
             # uvicorn logs an error if a call ends before uvicorn has noticed the closed connection.
             await asyncio.sleep(0)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send, transport: Any) -> None:
+        """Serve a WebSocket once it is the turn of its handshake, unless its client has left by then."""
+        limit = None if transport is None else InboundLimit(transport)
+        if limit is not None:
+            scope[INBOUND_LIMIT] = limit
+        async with handshake(limit) as turn:
+            if turn is not None:
+                await self._app(scope, receive, _while_open(send, transport, limit, turn))
 
 
 def _transport_of(receive: Receive, send: Send) -> Any:
@@ -115,7 +125,7 @@ def _transport_of(receive: Receive, send: Send) -> Any:
     return None
 
 
-def _while_open(send: Send, transport: asyncio.Transport, limit: InboundLimit) -> Send:
+def _while_open(send: Send, transport: Any, limit: InboundLimit | None, turn: Turn) -> Send:
     """Return a WebSocket's `send` that raises ClientGone once the connection is closing.
 
     A close frame or an invalid frame closes the connection before the application learns of it. uvicorn raises
@@ -126,11 +136,13 @@ def _while_open(send: Send, transport: asyncio.Transport, limit: InboundLimit) -
         try:
             await send(message)
         except RuntimeError as error:
-            if transport.is_closing():
+            if transport is not None and transport.is_closing():
                 raise ClientGone from error
             raise
         if message["type"] == "websocket.accept":
-            limit.open()
+            turn.end()
+            if limit is not None:
+                limit.open()
 
     return send_while_open
 

@@ -3,6 +3,7 @@
 configuration       uvicorn's options that every server has
 http                bounds of the HTTP parser: bytes, lines and time of a head, pace of a body, pipelined requests
 open_connections    all connections of a server: which to admit, which to close
+handshakes          how many handshakes of WebSockets are in progress at a time
 inbound_limit       what a client may send on a log stream
 descriptors         how many files the process may open, and how many of them may be connections
 log_rate            log records that clients can cause: at most one per second of each kind

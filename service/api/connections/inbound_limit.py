@@ -47,6 +47,9 @@ class InboundLimit(asyncio.Protocol):
         self._counted_at = self._loop.time()
         self._tell: Callable[[int], None] | None = None
         self._excess: int | None = None
+        self.is_lost = False
+        """Whether the connection is closed."""
+        self._tell_lost: Callable[[], object] | None = None
         transport.set_protocol(self)
 
     def open(self) -> None:
@@ -60,6 +63,12 @@ class InboundLimit(asyncio.Protocol):
         self._tell = tell
         if self._excess is not None:
             tell(self._excess)
+
+    def when_lost(self, tell: Callable[[], object]) -> None:
+        """Call `tell` as soon as the connection is closed, which may be now."""
+        self._tell_lost = tell
+        if self.is_lost:
+            tell()
 
     # Called by asyncio.
 
@@ -82,6 +91,9 @@ class InboundLimit(asyncio.Protocol):
         return self._inner.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.is_lost = True
+        if self._tell_lost is not None:
+            self._tell_lost()
         self._inner.connection_lost(exc)
 
     def pause_writing(self) -> None:
