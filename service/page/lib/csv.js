@@ -1,4 +1,3 @@
-/** Return the rows of a CSV text (RFC 4180), without a last one that is cut off. */
 export function rowsOf(source, delimiter, isWhole) {
 	const rows = [[]];
 	for (const [, quoted, plain, end] of source.matchAll(new RegExp(`(?:"((?:[^"]|"")*)"|([^${delimiter}\r\n]*))(${delimiter}|\r?\n|$)`, "g"))) {

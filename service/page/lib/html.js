@@ -10,7 +10,6 @@ const { __r: begin, diffed: end } = options;
 options.__r = (vnode) => ((rendering = vnode.__c), begin?.(vnode));
 options.diffed = (vnode) => ((rendering = null), end?.(vnode));
 
-/** A value that components read as `.value`; when it changes, they render again. */
 export function signal(value) {
 	let readers = new Set();
 	return {

@@ -90,5 +90,4 @@ export function locate(source, pointer) {
 }
 
 export const cut = (string, max) => (string.length > max ? `${string.slice(0, max - 1)}…` : string);
-/** Return an object's own member: names of users may be `constructor` or `__proto__`. */
 export const own = (object, key) => (object && Object.hasOwn(object, key) ? object[key] : undefined);

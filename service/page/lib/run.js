@@ -23,8 +23,9 @@ export class RunModel {
 	constructor(id) {
 		this.id = id;
 		this.base = `runs/${enc(id)}`;
-		this.steps = new Numbered(async (after, limit) => (await get(`${this.base}/steps`, { after_step: after, limit })).items, ({ step }) => step, 100);
-		this.lines = new Numbered(async (after, limit) => (await get(`${this.base}/logs`, { after_seq: after, limit })).items, ({ seq }) => seq, 250);
+		const numbered = (what, key, size) => new Numbered(async (after, limit) => (await get(`${this.base}/${what}`, { [`after_${key}`]: after, limit })).items, (item) => item[key], size);
+		this.steps = numbered("steps", "step", 100);
+		this.lines = numbered("logs", "seq", 250);
 	}
 
 	async open() {
@@ -57,7 +58,6 @@ export class RunModel {
 		if (!this.isClosed) this.timer ??= setTimeout(() => this.open(), ms);
 	}
 
-	/** Follow the lines from the last one that is known, again and again until the run is over. */
 	#connect() {
 		if (this.isClosed || this.socket) return;
 		if (isOver(this.run.peek().status)) return void (this.link.value = "over");

@@ -20,7 +20,7 @@ export function Elapsed({ run: { started_at, finished_at } }) {
 	return started_at ? html`<span>${duration(Math.max(0, end - Date.parse(started_at)))}</span>` : null;
 }
 
-const WAITS = { signal: "signal", children: "child runs", sleep: "sleeps", backoff: "retries" };
+const WAITS = { signal: "signal", children: "child runs", sleep: "wakes", backoff: "retries" };
 export const Waiting = ({ wait }) =>
 	wait && html`<span class="wait">${WAITS[wait.kind] ?? wait.kind} ${wait.name && html`<bdi class="name">${wait.name}</bdi>`} ${wait.due_at && html`<time dateTime=${wait.due_at} title=${full(wait.due_at)}>${until(wait.due_at)}</time>`}</span>`;
 
@@ -56,7 +56,7 @@ export function Dialog({ title, onClose, children, footer, leave = "Cancel", wid
 		${footer && html`<footer><button type="button" onClick=${onClose}>${leave}</button>${footer}</footer>`}</div></dialog>`;
 }
 
-/** A row of buttons of which one is chosen: options are `[key, text, number]`. */
+/** One of `options` is chosen: `[key, text, number]`. */
 export const Choice = ({ label, options, value, onChange }) => html`<div class="choice" role="group" aria-label=${label}>
 	${options.map(([key, text, extra]) => html`<button key=${key} aria-pressed=${[value].flat().includes(key)} onClick=${() => onChange(key)}>${text}${extra != null && html`<span class="n">${extra}</span>`}</button>`)}</div>`;
 
@@ -67,7 +67,7 @@ export function Panes({ panes }) {
 	return html`<div class="right"><${Choice} label="Show" options=${Object.entries(panes).map(([key, [title, , n]]) => [key, title, n])} value=${tab} onChange=${(next) => setQuery({ tab: next })} />${panes[tab][1]()}</div>`;
 }
 
-/** A select; `options` are values, or `[value, text]`. */
+/** `options` are values, or `[value, text]`. */
 export const Select = ({ label, value, options, onChange, ...rest }) => html`<select aria-label=${label} value=${value ?? ""} onChange=${({ target }) => onChange(target.value, target)} ...${rest}>
 	${options.map((one) => [one].flat()).map(([key, text = key]) => html`<option key=${key} value=${key}>${text}</option>`)}</select>`;
 

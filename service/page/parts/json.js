@@ -26,12 +26,19 @@ export function Json({ value, marks, path = "", open }) {
 			${entries.length > shown && html`<li><button class="more" onClick=${() => setShown(shown + 500)}>${count(entries.length - shown)} more</button></li>`}</ul>` : html` <span class="peek" dir="auto">${cut(text(value), 64)}</span>`}`;
 }
 
+/** Where a text stops being JSON; not all messages say. */
+function breakOf(source) {
+	let at = 0;
+	for (let size = 2 ** 20; size >= 1; size /= 2) try { parse(source.slice(0, at + size)), (at += size); } catch ({ message }) { if (!/token|character/.test(message)) at += size; }
+	return Math.min(at, source.length);
+}
+
 function read(source, isAny) {
 	try {
 		const value = parse(source);
 		return isAny || isObject(value) ? { value, faults: [] } : { faults: [{ message: "This has to be a JSON object: { … }", start: 0, end: source.length }] };
 	} catch ({ message }) {
-		const start = Number(/position (\d+)/.exec(message)?.[1] ?? source.length);
+		const start = Number(/position (\d+)/.exec(message)?.[1] ?? breakOf(source));
 		return { faults: [{ message, start, end: start + 1 }] };
 	}
 }
@@ -53,7 +60,7 @@ function JsonEditor({ label, value, onInput, faults = [], rows = 12 }) {
 	return html`<div class="editor"><label for=${id}>${label}</label><div class="code">
 		<div class="gutter" ref=${gutter} aria-hidden="true">${lines.map((line) => html`<span key=${line} class=${bad.has(line) && "bad"}>${line}</span>`)}</div>
 		<textarea id=${id} ref=${area} rows=${rows} spellcheck="false" wrap="off" value=${value} aria-invalid=${faults.length > 0} onScroll=${() => (gutter.current.scrollTop = area.current.scrollTop)} onInput=${({ target }) => onInput(target.value)}></textarea></div>
-		${faults.length > 0 && html`<ul class="faults" role="alert">${faults.map((fault) => html`<li><button onClick=${() => select(fault)}>line ${lineOf(value, fault.start)}</button> ${fault.message}</li>`)}</ul>`}</div>`;
+		${faults.length > 0 && html`<div role="alert"><ul class="faults">${faults.map((fault) => html`<li><button onClick=${() => select(fault)}>line ${lineOf(value, fault.start)}</button> ${fault.message}</li>`)}</ul></div>`}</div>`;
 }
 
 /**

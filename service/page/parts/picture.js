@@ -40,7 +40,7 @@ function Node({ name, node, place: { x, y, w, h }, visits, isStart, look, onNode
 	const sub = [does !== name && cut(does, 28), times && `×${count(times)}`].filter(Boolean).join(" · ");
 	return html`<g class=${classes("node", look)} ...${onNode ? button(() => onNode(name)) : image}><title>${label}</title>
 		${outline(kind, { x, y, w, h })}${isStart && html`<path class="start" d=${`M${x - w / 2 - 11} ${y - 4.5}l7 4.5-7 4.5Z`} />`}
-		<text x=${x} y=${y - 2.5} class="title">${cut(name, 26)}</text><text x=${x} y=${y + 11.5} class="sub">${sub}</text>
+		<text x=${x} y=${sub ? y - 2.5 : y + 4} class="title">${cut(name, 26)}</text><text x=${x} y=${y + 11.5} class="sub">${sub}</text>
 		${failures > 0 && html`<g class="failures"><circle cx=${x + w / 2 - 2} cy=${y - h / 2 + 2} r="7" /><text x=${x + w / 2 - 2} y=${y - h / 2 + 5}>${failures > 9 ? "9+" : failures}</text></g>`}</g>`;
 }
 
@@ -68,9 +68,9 @@ export function Picture({ definition, stats, current, status, at, taken, selecte
 	const box = useRef();
 	const counts = useMemo(() => new Map(stats?.edges.map((edge) => [edgeKey(edge.from, edge.index), edge.count])), [stats]);
 	useLayoutEffect(() => {
-		const node = box.current?.querySelector(".current, .failed, .at");
-		const [a, b] = [node, box.current].map((one) => one?.getBoundingClientRect());
-		if (a && (a.top < b.top || a.bottom > b.bottom)) box.current.scrollTop += a.top - b.top - b.height / 2;
+		const find = (one) => box.current?.querySelector(one);
+		const [a, b] = [find(".current, .failed, .at") ?? find(".start"), box.current].map((one) => one?.getBoundingClientRect());
+		if (a && (a.top < b.top || a.bottom > b.bottom || a.left < b.left || a.right > b.right)) box.current.scrollBy(a.left - b.left - b.width / 2, a.top - b.top - b.height / 2);
 	}, [placed, at, current]);
 	const lookOf = (name) =>
 		classes(name === current && (status === "failed" ? "failed" : "current"), name === current && status === "running" && "alive", name === at && "at", name === selected && "selected", stats && !own(stats.nodes, name) && name !== current && "unvisited");
@@ -82,7 +82,7 @@ export function Picture({ definition, stats, current, status, at, taken, selecte
 		return html`<${Edge} key=${key} edge=${one} times=${counts.get(key)} look=${classes(tones?.get(key), key === taken && "taken", stats && (counts.has(key) ? "walked" : "unwalked"))} onEdge=${onEdge} />`;
 	};
 	const end = own(nodes, END);
-	return html`<div class="picture" ref=${box}><svg viewBox=${`0 0 ${width} ${height}`} width=${width} height=${height} role="group" aria-label="The graph">${edges.map(edge)}
+	return html`<div class="picture" ref=${box}><svg viewBox=${`0 0 ${width} ${height}`} width=${width} height=${height} style=${{ minWidth: `${width * .75}px` }} role="group" aria-label="The graph">${edges.map(edge)}
 		${names.map((name) => html`<${Node} key=${name} name=${name} node=${definition.nodes[name]} place=${nodes[name]} visits=${own(stats?.nodes, name)} isStart=${name === definition.start_node} look=${lookOf(name)} onNode=${onNode} />`)}
 		${end && html`<g class="end" role="img" aria-label="the run ends"><circle cx=${end.x} cy=${end.y} r="9" /><circle class="dot" cx=${end.x} cy=${end.y} r="5" /></g>`}</svg></div>`;
 }

@@ -25,7 +25,7 @@ export function Start({ like, graphId, onClose }) {
 	};
 	const options = (graphs ?? []).map(({ graph_id, name, created_at }) => [graph_id, `${name || "unnamed"} · ${graph_id.slice(0, 8)} · ${created_at.slice(0, 10)}`]);
 	return html`<${Dialog} wide title=${like ? `Start like ${short(like.run_id)}` : "Start a run"} onClose=${onClose} footer=${html`<button class="primary" disabled=${!graph || isBad} onClick=${start}>Start</button>`}>
-		${graphs && !graphs.length ? html`<p>This server has no graphs yet.</p>` : html`
+		${graphs && !graphs.length ? html`<p>This server has no graphs yet. <a href=${href(["graphs"])}>Make one.</a></p>` : html`
 		<label class="field">Graph <${Select} value=${graph} options=${options} onChange=${setChosen} /></label>
 		${editor("Initial state")}
 		<label class="field">Tags, a line each <textarea rows="2" placeholder="key: value" value=${tags} onInput=${({ target }) => setTags(target.value)}></textarea></label>`}

@@ -2,10 +2,6 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "lib";
 
 const EXTRA = 8;
 
-/**
- * A list that renders only the rows in view. `onRange(first, last, from, to)` gets the rendered rows and those in view.
- * `follow`: the end where rows come. `target`: `{index, isNear}`, a row to scroll to; a near one if out of view.
- */
 export function Virtual({ count, height, rowsMax, render, onRange, follow, target, label, class: classes = "" }) {
 	const box = useRef();
 	const [view, setView] = useState({ top: 0, size: 400 });

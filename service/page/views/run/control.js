@@ -40,7 +40,7 @@ export function Headline({ model, onFork, onStartLike }) {
 	const waitsFor = why.waiting_for?.kind === "signal" && status === "waiting" ? why.waiting_for.name : undefined;
 	const attempts = why.attempts.filter(({ error }) => error);
 	const button = (isThere, text, act, kind) => isThere && html`<button class=${kind} onClick=${act}>${text}</button>`;
-	return html`<section class=${`headline h-${status}`} aria-label="Why the run is where it is"><p class="because" dir="auto">${localised(why.because)}</p>
+	return html`<section class=${`headline h-${status}`} aria-label="Why the run is where it is"><p class="because" dir="auto" tabindex="0">${localised(why.because)}</p>
 		${/^https?:/.test(why.worker?.dashboard ?? "") && html`<p class="hint"><a href=${why.worker.dashboard} rel="noreferrer">Cluster dashboard</a></p>`}
 		<div class="actions">${button(waitsFor !== undefined, `Send ${waitsFor}…`, open("signal"), "primary")}${button(rests, word, () => send(model, "resume"), "primary")}${button(rests, `${word} with changes…`, open("resume"))}
 			${button(!rests && !isOver(status), "Pause", () => send(model, "pause"))}${button(waitsFor === undefined && signalsOf(definition).length > 0 && !["completed", "cancelled"].includes(status), "Signal…", open("signal"))}

@@ -53,7 +53,7 @@ export function Decisions({ model, node, step, total, definition, stats, onStep,
 		const [cells, taken] = [cellsOf(definition, visit), takenIndex(definition, visit)];
 		return html`<tr key=${visit.step} class=${visit.step === step && "is-at"}><th scope="row" class="num"><button class="link" onClick=${() => onStep(visit.step)}>${count(visit.step)}</button></th>${edges.map((_, at) => html`<${Cell} entry=${cells.get(at)} isTaken=${at === taken} />`)}</tr>`;
 	};
-	return html`<div class="decisions"><label class="inline">Node <${Select} value=${node} options=${Object.keys(definition.nodes).map((name) => [name, name + (own(stats.nodes, name) ? ` ×${count(own(stats.nodes, name).visits)}` : "")])} onChange=${onNode} /></label><${Fault} error=${error} />
+	return html`<div class="decisions"><label class="inline">Node <${Select} value=${node} options=${Object.keys(definition.nodes).map((name) => [name, name + (own(stats.nodes, name)?.visits ? ` ×${count(own(stats.nodes, name).visits)}` : "")])} onChange=${onNode} /></label><${Fault} error=${error} />
 		${data && !visits.length && html`<${Hint}>The run has not made a step at this node.<//>`}${visits.length > 0 && !edges.length && html`<${Hint}>This node has no edges: the run ends after it.<//>`}
 		${curves.length > 0 && html`<div class="curves">${curves.map((curve) => html`<${Curve} key=${curve.label} ...${curve} step=${picked.step} onStep=${onStep} />`)}</div>`}
 		${visits.length > 0 && edges.length > 0 && html`<div class="scroll" tabindex="0" role="group" aria-label="Decisions"><table class="matrix"><thead><tr><th class="num">Step</th>${edges.map(head)}</tr></thead><tbody>${visits.slice(0, isAll ? VISITS_MAX : ROWS).map(row)}</tbody></table></div>`}

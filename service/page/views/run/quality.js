@@ -18,7 +18,7 @@ const mendsOf = ({ values = [] }) => [...new Set(values.map(({ before, after }) 
 
 function Rules({ rules }) {
 	const repairs = rules.filter((rule) => rule.repairs);
-	return html`<h2>Rules</h2><${Table} class="rules" head=${["Column", "Demand", "Mends", "Evidence"]}>${repairs.slice(0, RULES_SHOWN).map((rule) => html`<tr key=${rule.id}><td><bdi>${rule.column}</bdi></td><td>${rule.demand}</td><td>${mendsOf(rule).map((mend) => html`<div><bdi>${mend}</bdi></div>`)}</td><td class="hint">${rule.evidence}</td></tr>`)}<//>`;
+	return repairs.length > 0 && html`<h2>Rules</h2><${Table} class="rules" head=${["Column", "Demand", "Mends", "Evidence"]}>${repairs.slice(0, RULES_SHOWN).map((rule) => html`<tr key=${rule.id}><td><bdi>${rule.column}</bdi></td><td>${rule.demand}</td><td>${mendsOf(rule).map((mend) => html`<div><bdi>${mend}</bdi></div>`)}</td><td class="hint">${rule.evidence}</td></tr>`)}<//>`;
 }
 
 export function Quality({ model, step, hasEnded }) {
@@ -29,6 +29,6 @@ export function Quality({ model, step, hasEnded }) {
 	const facts = { rows: "row_count", "anomalies left": "anomaly_count", "cells mended": "change_count", flags: "flag_count", "rows refused": "refused_count", "stopped because": "stopped_because" };
 	const shown = (value) => (typeof value === "number" ? count(value) : String(value).replaceAll("_", " "));
 	return html`<div class="quality"><dl class="facts">${Object.entries(facts).map(([word, key]) => state[key] != null && html`<div><dt>${word}</dt><dd>${shown(state[key])}</dd></div>`)}</dl>
-		<${Kinds} history=${state.history} />${state.rules.length > 0 && html`<${Rules} rules=${state.rules} />`}
+		<${Kinds} history=${state.history} /><${Rules} rules=${state.rules} />
 		${rows.length > 1 && html`<h2>Before and after</h2><${CsvTable} rows=${rows} label="Cells that were mended" />${!changes.isAll && html`<${Hint}>The first ${count(rows.length - 1)} changes; <code>changes.csv</code> has all.<//>`}`}</div>`;
 }

@@ -68,7 +68,7 @@ function Loaded({ model, run }) {
 	});
 	return html`<${Head} run=${run} name=${name} link=${model.link.value} />
 		<${Headline} model=${model} onFork=${fork} onStartLike=${() => open("start")} />
-		<${Cursor} step=${step} total=${total} where=${`${step ? `step ${count(step)}` : "initial state"} of ${count(total)}`} onStep=${goTo}><button aria-pressed=${isLast} title="Stay at the last step (End)" onClick=${() => goTo(null)}>${isOver(run.status) ? "last" : "live"}</button><//>
+		<${Cursor} step=${step} total=${total} where=${step ? `step ${count(step)} of ${count(total)}` : "initial state"} onStep=${goTo}><button aria-pressed=${isLast} title="Stay at the last step (End)" onClick=${() => goTo(null)}>${isOver(run.status) ? "last" : "live"}</button><//>
 		<div class="columns"><div class="left">
 			<${Picture} definition=${definition} stats=${stats} current=${isLast ? run.current_node : null} status=${run.status} at=${isLast && run.current_node !== null ? null : record?.node} taken=${record && taken !== null && edgeKey(record.node, taken)} selected=${query.get("node")} onNode=${setNode} onEdge=${pickEdge} />
 			${record && html`<${DecisionLine} step=${record} />`}<${Timeline} ...${shared} /><${Children} run=${run} definition=${definition} step=${record} /></div>
