@@ -30,7 +30,7 @@ _handler_of, _handle = signal.getsignal, signal.signal
 _start_thread, _sleep, _exit = _thread.start_new_thread, time.sleep, os._exit
 
 YOUNG_MAX = 2000
-"""How many new objects start a garbage collection. This is the default of Python 3.13; older versions have 700.
+"""A garbage collection starts after this many new objects. Python 3.13 has this default; older versions have 700.
 
 The steps that wait for one commit consist of more objects than 700, and none of these is garbage. The higher number
 saves 4 % of the processor time of S2 in benchmarks/compare.py.

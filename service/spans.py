@@ -71,7 +71,7 @@ _allowance: Allowance | None = None
 
 
 def allow_steps(per_s: float) -> None:
-    """Let `per_s` steps of this process have spans each second, and BURST_S times as many at once."""
+    """Set how many steps of this process get spans: `per_s` a second in the long run, BURST_S times as many at once."""
     global _allowance  # noqa: PLW0603  # The provider of tracers belongs to the process as well.
     _allowance = Allowance(per_s)
 
@@ -121,7 +121,7 @@ class RunSpans:
             attributes={**identity, **named, **parent},
         )
         self._inside_run = _inside(self._run)
-        # A sampler that leaves out the run would leave out its steps and attempts as well.
+        # If the sampler leaves out the run, its steps and attempts get no spans either.
         self._is_sampled = self._run.is_recording()
         self._traced = self._left_out = 0
         self._step: Span | None = None

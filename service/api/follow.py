@@ -50,7 +50,10 @@ class Following:
             self._wake()
 
     def has_ended(self, wake: Callable[[], None]) -> bool:
-        """Return whether to stop. The tail calls this before each read; calling `wake` ends its next wait."""
+        """Return whether to stop. The tail calls this before each read.
+
+        `wake` is a function that ends the tail's wait for new lines.
+        """
         self._wake = wake
         return self.ending is not None
 

@@ -56,7 +56,7 @@ def settled(names: list[str], rows: Rows) -> Rows:
 
 
 def _rounded(value: Any) -> Any:
-    # Finer than any value that a recipe computes, so that no value lies between two rounded ones.
+    # A mean may lie halfway between two numbers of fewer decimals, and each database may round it in its own way.
     return round(value, 6) if isinstance(value, float) else value
 
 

@@ -59,7 +59,8 @@ async def _acquire(turns: asyncio.Semaphore, limit: InboundLimit | None) -> bool
     try:
         return await acquiring
     except asyncio.CancelledError:
-        if limit.is_lost and acquiring.cancelled():
+        current = asyncio.current_task()
+        if limit.is_lost and acquiring.cancelled() and not (current and current.cancelling()):
             return False
         if acquiring.done() and not acquiring.cancelled():
             turns.release()

@@ -92,7 +92,10 @@ class ClusterCall:
         return is_waiting and self.allowed is not None and worker not in self.allowed
 
     def leave(self, worker: str) -> None:
-        """Handle that `worker` has left: the call is lost if it had begun there, and otherwise has no worker again."""
+        """Note that `worker` has left the cluster.
+
+        A call that had begun there is lost. A call that had not begun has no worker again.
+        """
         if self.worker == worker:
             self.lose("it has left the cluster")
         elif self.assigned == worker:

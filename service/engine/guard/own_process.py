@@ -16,20 +16,23 @@ _MADV_WIPEONFORK = 18
 """The value on Linux. The module `mmap` has no name for it."""
 
 _NO_ADVICE = -1
-"""A value that has no meaning, so a system that checks its advice refuses it."""
+"""No system knows this advice. A system that checks the advice that it is given refuses it."""
 
 _getpid = os.getpid
 
 
 def _by_page() -> tuple[Callable[[], bool], Callable[[], None]]:
-    """Raise OSError or NotImplementedError if the system cannot clear a page in a child."""
+    """Return `is_child` and `claim` that use a page of memory which the system clears in a child.
+
+    Raise OSError if the system cannot do that.
+    """
     page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     try:
         page.madvise(_NO_ADVICE)
     except OSError:
         page.madvise(_MADV_WIPEONFORK)
     else:
-        raise NotImplementedError("the system accepts any advice, so it may ignore this one")
+        raise OSError("the system accepts any advice, so it may ignore this one")
 
     def is_child() -> bool:
         return page[0] == 0
@@ -41,6 +44,7 @@ def _by_page() -> tuple[Callable[[], bool], Callable[[], None]]:
 
 
 def _by_pid() -> tuple[Callable[[], bool], Callable[[], None]]:
+    """Return `is_child` and `claim` that compare process ids."""
     owner = 0
 
     def is_child() -> bool:
@@ -56,6 +60,6 @@ def _by_pid() -> tuple[Callable[[], bool], Callable[[], None]]:
 is_child, claim = _by_pid()
 """`is_child` returns whether this process is a child of the one in which `claim` was called last, forked since then."""
 if sys.platform == "linux":
-    with suppress(OSError, NotImplementedError):
+    with suppress(OSError):
         is_child, claim = _by_page()
 claim()

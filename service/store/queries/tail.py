@@ -3,7 +3,7 @@
 A tail that has fallen behind reads pages of its own. Tails that have seen everything read together: each read serves
 all whose runs have new lines since the last one began, so that hundreds of tails cost few reads. A commit only notes
 which tails those are. It wakes their loop only if no read is in progress or about to follow, which saves a tenth of the
-loop's processor time in `benchmarks/watched.py`.
+processor time of that loop under the load of `benchmarks/watched.py`.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ class _Waiting:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, tail: _Tail) -> None:
-        """Wake `tail` after POLL_S, unless it is discarded before."""
+        """Wake `tail` after POLL_S, unless `discard` is called before that."""
         due_at = self._due_at[tail] = tail.loop.time() + POLL_S
         if self._timer is None:
             self._timer = tail.loop.call_at(due_at, self._wake)

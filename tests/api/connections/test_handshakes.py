@@ -75,6 +75,18 @@ async def test_a_client_that_leaves_or_a_call_that_is_cancelled_takes_no_turn() 
         assert None not in [await begin(stack, Connection()) for _ in range(HANDSHAKES_MAX)]
 
 
+async def test_a_cancel_is_not_lost_when_the_client_leaves_at_the_same_moment() -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(HANDSHAKES_MAX):
+            await begin(stack, Connection())
+        connection = Connection()
+        task = await waiting(stack, connection)
+        connection.lose()
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+
 async def test_a_call_that_is_cancelled_just_as_it_gets_its_turn_gives_it_back() -> None:
     async with AsyncExitStack() as stack:
         turns = [await begin(stack, Connection()) for _ in range(HANDSHAKES_MAX)]
