@@ -1,5 +1,4 @@
-import { database, href, html, isExact, isOffline, isUtc, login, needsToken, render, route, useEffect, useState, zone } from "lib";
-import { DropTarget, Empty, Fault, Keys, Quiet, message, showKeys, toggleUtc } from "parts";
+import { DropTarget, Fault, Keys, Nothing, Quiet, database, href, html, isExact, isOffline, isUtc, login, message, needsToken, render, route, showKeys, toggleUtc, useEffect, useState, zone } from "parts";
 import { Compare } from "./views/compare.js";
 import { GraphView } from "./views/graphs/graph.js";
 import { Graphs } from "./views/graphs/graphs.js";
@@ -24,7 +23,7 @@ function Header({ view }) {
 	return html`<header class="top"><a class="logo" href=${href(["runs"])}><img src="ui/icon.svg" alt="" width="18" height="18" /> Rungraph</a>
 		<nav aria-label="Views">${link("runs", "Runs")}${link("graphs", "Graphs")}${link("compare", "Compare")}</nav><i></i>
 		${database && html`<bdi class="database" title="The database">${database}</bdi>`}
-		<${Quiet} aria-pressed=${isUtc.value} title="Times in UTC or in the browser's zone" onClick=${toggleUtc}>${zone()}<//>
+		<${Quiet} aria-pressed=${isUtc.value} title="UTC or the browser's zone" onClick=${toggleUtc}>${zone()}<//>
 		<${Quiet} aria-label="Keyboard shortcuts" onClick=${() => (showKeys.value = true)}>?<//></header>`;
 }
 
@@ -38,7 +37,7 @@ function App() {
 	return html`<${Header} view=${view} />
 		${!isExact && html`<p class="notice" role="status">This browser rounds integers above 2⁵³.</p>`}
 		${isOffline.value && html`<p class="notice" role="status">The server does not answer.</p>`}
-		<main>${View ? html`<${View} key=${id} id=${id} />` : html`<${Empty} title="There is no such view.">Look at <a href=${href(["runs"])}>the runs</a>.<//>`}</main>
+		<main>${View ? html`<${View} key=${id} id=${id} />` : html`<${Nothing} of="view" />`}</main>
 		<${DropTarget} /><${Keys} /><div class="message" role="status" aria-live="polite">${message.value}</div>`;
 }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import pytest
+
 from service.core import codec
 from service.core.graph import Comparison, Edge, Op
 from service.core.routing.conditions import decide
@@ -48,6 +50,14 @@ CONDITIONS: list[dict[str, Any]] = [
 ]
 
 
+ASKED = """async ([condition, operands]) => {
+  const { asked } = await import(new URL('ui/lib/conditions.js', document.baseURI));
+  return asked(condition, operands).map(({ text, result }) => [text, result]);
+}"""
+N_IS_1, N_IS_2 = {"key": "n", "op": "==", "value": 1}, {"key": "n", "op": "==", "value": 2}
+HAS_T = {"key": "t", "op": "exists"}
+
+
 def is_true(op: str, state: dict[str, Any]) -> bool:
     edge = Edge(to="x", condition=Comparison(key="l", op=Op(op), value_from="r"))
     return decide((edge,), State.of(state, 10**6)).to == "x"
@@ -73,3 +83,19 @@ def test_the_page_has_the_words_of_the_flowchart(server: Server, watch: Watch) -
     graph = read_graph({"start_node": "a", "nodes": {"a": {"sleep": 1}}, "edges": {"a": edges}}, {})
     words = [condition_text(edge.condition) for edge in graph.edges["a"] if edge.condition is not None]
     assert watch.page.evaluate(WORDS, codec.encode(CONDITIONS)) == words
+
+
+@pytest.mark.parametrize(
+    ("condition", "found"),
+    [
+        ({"all": [N_IS_2, HAS_T]}, [["1 = 2", False]]),
+        ({"all": [N_IS_1, HAS_T]}, [["1 = 1", True], ["t missing", False]]),
+        ({"any": [N_IS_1, HAS_T]}, [["1 = 1", True]]),
+        ({"any": [{"not": N_IS_1}, HAS_T]}, [["1 = 1", True], ["t missing", False]]),
+        ({"not": {"any": [{"all": [N_IS_2, HAS_T]}, N_IS_1]}}, [["1 = 2", False], ["1 = 1", True]]),
+        (None, []),
+    ],
+)
+def test_only_what_was_asked_is_shown(server: Server, watch: Watch, condition: Any, found: Any) -> None:
+    watch.page.goto(f"{server.url}/ui/graphs")
+    assert watch.page.evaluate(ASKED, [condition, {"n": 1}]) == found

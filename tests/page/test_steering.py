@@ -106,6 +106,8 @@ def test_two_runs_are_compared_where_they_part(server: Server, watch: Watch) -> 
     page.goto(f"{server.url}/ui/compare?a={ids[0]}&b={ids[1]}")
     expect(page.locator(".side-a")).to_contain_text("step 4 of")
     expect(page.locator(".side-a .test").first).to_have_text("16 ≥ 30")
+    expect(page.locator(".edge.only-a")).to_have_count(1)
+    expect(page.locator(".edge.only-b")).to_have_count(1)
     page.keyboard.press("ArrowLeft")
     expect(page.locator(".cursor .where")).to_contain_text("row 3")
     expect(page.locator(".changes")).to_contain_text("n")

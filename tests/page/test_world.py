@@ -75,14 +75,14 @@ def test_the_log_has_no_gap_after_the_server_was_killed(chrome: Browser, tools: 
         (tmp_path / "go-60").touch()
         server.start()
         expect(page.locator(".line", has_text="tick 120")).to_be_visible()
-        expect(page.locator(".link-state")).to_have_text("live")
+        expect(page.locator(".link-state")).to_have_text("connected")
         (tmp_path / "go-120").touch()
         expect(page.locator(".run-title .status")).to_have_text("completed")
         expect(page.locator(".logpane")).to_contain_text("tick 149")
         last = server.call("GET", f"/graph/state/{run_id}").json()["last_seq"]
         assert seen == list(range(seen[0], last + 1))
         expect(page.locator(".logpane > .hint").last).to_contain_text(f"{last} lines")
-        page.get_by_role("button", name="Start", exact=True).click()
+        page.get_by_role("button", name="First line", exact=True).click()
         expect(page.locator(".line").first).to_contain_text("started at tick")
     server.stop()
 
@@ -106,6 +106,25 @@ def test_hostile_content_runs_nowhere(server: Server, watch: Watch) -> None:
     for view in ("runs", "graphs", f"graphs/{graph}", f"graphs/{graph}?tab=versions", f"compare?a={run_id}&b={run_id}"):
         page.goto(f"{server.url}/ui/{view}")
         expect(page.locator("main")).to_contain_text("img src=x" if "compare" not in view else "same way")
+
+
+def test_a_url_that_cannot_be_decoded_has_an_answer(server: Server, watch: Watch) -> None:
+    watch.may_fail = True
+    watch.page.goto(f"{server.url}/ui/runs/%E0%A4%A")
+    expect(watch.page.get_by_text("There is no such run.")).to_be_visible()
+
+
+HEAD = """async (bytes) => {
+  const { head } = await import(new URL('ui/lib/api.js', document.baseURI));
+  const { text, isAll } = await head('livez', bytes);
+  return [text.length, isAll];
+}"""
+
+
+def test_a_file_that_just_fits_is_shown_whole(server: Server, watch: Watch) -> None:
+    watch.page.goto(f"{server.url}/ui/graphs")
+    length = len(server.call("GET", "/livez").text)
+    assert [watch.page.evaluate(HEAD, size) for size in (1, length, 10 * length)] == [[length, True]] * 3
 
 
 def test_it_works_below_a_path_of_a_proxy(server: Server, chrome: Browser) -> None:

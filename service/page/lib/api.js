@@ -68,10 +68,10 @@ export async function head(path, bytes) {
 	const decoder = new TextDecoder();
 	for (let text = "", seen = 0; ; ) {
 		const { done, value } = await reader.read();
-		text += decoder.decode(value, { stream: !done });
-		seen += value?.length ?? 0;
 		if (!done && seen >= bytes) reader.cancel();
-		if (done || seen >= bytes) return { text, isAll: done };
+		if (done || seen >= bytes) return { text: text + decoder.decode(), isAll: done };
+		text += decoder.decode(value, { stream: true });
+		seen += value.length;
 	}
 }
 

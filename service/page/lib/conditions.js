@@ -69,14 +69,25 @@ export function evaluate(condition, state) {
 	return Boolean(condition.all);
 }
 
-/** Return the comparisons asked, with their values: `operands` maps paths to values. */
-export const asked = (condition, operands) =>
-	comparisons(condition).filter(({ key, op }) => op === "exists" || Object.hasOwn(operands, key)).map((comparison) => {
-		const [left, right] = sides(comparison, (path) => (Object.hasOwn(operands, path) ? operands[path] : MISSING));
-		const { key, op, value } = comparison;
+/** Return the comparisons that were asked, with their values: `operands` maps paths to values. */
+export function asked(condition, operands) {
+	const found = [];
+	const lookup = (path) => (Object.hasOwn(operands, path) ? operands[path] : MISSING);
+	const ask = (one) => {
+		if (one.not) return !ask(one.not);
+		const isAll = Boolean(one.all);
+		const parts = partsOf(one);
+		if (parts) return parts.every((part) => ask(part) === isAll) === isAll;
+		const [left, right] = sides(one, lookup);
+		const { key, op, value } = one;
 		const saying = op === "exists" ? `${key} ${left === MISSING ? "missing" : "there"}` : `${brief(left)} ${opText(op)} ${op === "is_type" ? value : brief(right)}`;
-		return { comparison, left, right, result: holds(comparison, left, right), text: saying };
-	});
+		const result = holds(one, left, right);
+		found.push({ comparison: one, left, right, result, text: saying });
+		return result;
+	};
+	if (condition) ask(condition);
+	return found;
+}
 
 export const edgesFrom = (definition, node) => own(definition.edges, node) ?? [];
 

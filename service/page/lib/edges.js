@@ -15,7 +15,7 @@ export function edgesOf(definition) {
 			const title = [types, asks].filter(Boolean).join(" and ");
 			return { from, index, to: edge.to ?? END, label: cut(title, 26), title, isError };
 		});
-		return edges.some((edge) => edge.on_error == null) ? found : [...found, { from, index: null, to: END, label: "", title: "no edges: the run ends" }];
+		return edges.some((edge) => edge.on_error == null && !edge.condition) ? found : [...found, { from, index: null, to: END, label: edges.length ? "none true" : "", title: "no edge is true: the run ends" }];
 	});
 }
 

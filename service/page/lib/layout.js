@@ -1,9 +1,9 @@
 import { END, edgesOf, kindOf } from "./edges.js";
 import { cut, parse } from "./json.js";
 
+const HEIGHT = 42, GAP_X = 24, GAP_Y = 18, MARGIN = 18, LABEL = 17, LOOP = 24, SWEEPS = 24;
 /** With room for a count. */
-const textWidth = (label) => label.length * 6.3 + 50;
-const HEIGHT = 42, GAP_X = 26, GAP_Y = 12, MARGIN = 18, SWEEPS = 24;
+const textWidth = (label) => (label.length + 5) * 6.3;
 
 /** Mark the edges that close a cycle; return the names, each after all that lead to it. */
 function order(names, edges, start) {
@@ -22,7 +22,7 @@ function order(names, edges, start) {
 }
 
 /** Return `{layers, cells}`: nodes lie in even layers, an edge bends in every layer that it passes. */
-function build(names, edges, start, widthOf) {
+function build(names, edges, start, sizeOf) {
 	const sorted = order(names, edges, start);
 	const ends = (edge) => (edge.isBack ? [edge.to, edge.from] : [edge.from, edge.to]);
 	const ways = Map.groupBy(edges, (edge) => ends(edge)[0]);
@@ -31,16 +31,18 @@ function build(names, edges, start, widthOf) {
 	const layers = [];
 	const cells = new Map();
 	const put = (layer, cell) => ((layers[layer] ??= []).push(cell), cell);
-	for (const name of sorted) cells.set(name, put(rank.get(name), { w: widthOf(name), h: name === END ? 20 : HEIGHT, up: [], down: [] }));
+	for (const name of sorted) cells.set(name, put(rank.get(name), { ...sizeOf(name), up: [], down: [] }));
 	for (const edge of edges) {
 		const [top, bottom] = ends(edge);
 		const chain = [cells.get(top)];
 		const middle = Math.floor((rank.get(top) + rank.get(bottom)) / 2) | 1;
 		for (let layer = rank.get(top) + 1; layer < rank.get(bottom); layer++) {
-			const isLabel = layer === middle && edge.label;
-			chain.push(put(layer, { w: isLabel ? edge.label.length * 6.3 + 8 : 6, h: isLabel ? 17 : 4, up: [], down: [] }));
-			if (layer === middle) edge.middle = chain.at(-1);
+			const isMiddle = layer === middle;
+			chain.push(put(layer, { w: isMiddle ? textWidth(edge.label) : 6, h: isMiddle ? LABEL : 4, up: [], down: [] }));
+			if (isMiddle) edge.middle = chain.at(-1);
 		}
+		const line = chain.slice(1);
+		if (line.length > 1) for (const cell of line) cell.line = line;
 		chain.push(cells.get(bottom));
 		for (let at = 1; at < chain.length; at++) chain[at].up.push(chain[at - 1]), chain[at - 1].down.push(chain[at]);
 		edge.chain = edge.isBack ? chain.reverse() : chain;
@@ -72,22 +74,23 @@ function untangle(layers) {
 	kept?.forEach((layer, at) => number((layers[at] = layer)));
 }
 
-/** Give each cell of a layer the x nearest to its `want`, in order and without overlaps. */
+/** Give each cell of a layer the x nearest to its `want`, in order and without overlaps. Lines weigh more than nodes. */
 function settle(layer) {
 	let offset = 0;
 	const blocks = [];
 	layer.forEach((cell, at) => {
 		if (at) offset += layer[at - 1].w / 2 + GAP_X + cell.w / 2;
 		cell.offset = offset;
-		blocks.push({ sum: cell.want - offset, size: 1 });
-		while (blocks.length > 1 && blocks.at(-2).sum / blocks.at(-2).size > blocks.at(-1).sum / blocks.at(-1).size) {
-			const last = blocks.pop();
-			blocks.at(-1).sum += last.sum;
-			blocks.at(-1).size += last.size;
+		const weight = cell.line ? 9 : 1;
+		blocks.push({ x: cell.want - offset, weight, size: 1 });
+		while (blocks.length > 1 && blocks.at(-2).x > blocks.at(-1).x) {
+			const [one, last] = blocks.splice(-2);
+			const sum = one.weight + last.weight;
+			blocks.push({ x: (one.x * one.weight + last.x * last.weight) / sum, weight: sum, size: one.size + last.size });
 		}
 	});
 	let at = 0;
-	for (const { sum, size } of blocks) for (let end = at + size; at < end; at++) layer[at].x = sum / size + layer[at].offset;
+	for (const { x, size } of blocks) for (let end = at + size; at < end; at++) layer[at].x = x + layer[at].offset;
 }
 
 function place(layers) {
@@ -98,58 +101,70 @@ function place(layers) {
 	for (let sweep = 0; sweep < SWEEPS; sweep++)
 		for (const layer of sweep % 2 ? layers.toReversed() : layers) {
 			for (const cell of layer) {
-				const near = sweep < SWEEPS - 2 ? (sweep % 2 ? cell.down : cell.up) : [...cell.up, ...cell.down];
+				const near = (sweep > SWEEPS - 7 && cell.line) || (sweep > SWEEPS / 2 ? [...cell.up, ...cell.down] : sweep % 2 ? cell.down : cell.up);
 				cell.want = near.length ? mean(near, ({ x }) => x) : cell.x;
 			}
 			settle(layer);
 		}
 	let y = MARGIN;
 	for (const layer of layers) {
-		const height = Math.max(...layer.map(({ h }) => h));
-		for (const cell of layer) cell.y = y + height / 2;
-		y += height + GAP_Y;
+		const band = Math.max(...layer.map(({ h }) => h)) / 2;
+		for (const cell of layer) (cell.y = y + band), (cell.band = band);
+		y += 2 * band + GAP_Y;
 	}
 	return y - GAP_Y + MARGIN;
 }
 
-function port(cell, next) {
-	const sign = next.y > cell.y ? 1 : -1;
-	const reach = Math.max(0, cell.w / 2 - 12);
-	return { x: cell.x + Math.max(-reach, Math.min(reach, (next.x - cell.x) * 0.4)), y: cell.y + (sign * cell.h) / 2 };
+/** Return where a line to `next` leaves a node: the lines of a side stand beside each other. */
+function port(node, next) {
+	const side = (next.y > node.y ? node.down : node.up).toSorted((a, b) => a.x - b.x);
+	return node.x + (side.indexOf(next) - (side.length - 1) / 2) * Math.min(18, (node.w - 24) / side.length);
 }
 
-function loopPoints({ x, y, w }) {
-	const right = x + w / 2;
-	return [{ x: right, y: y - 9 }, { x: right + 26, y: y - 18 }, { x: right + 26, y: y + 18 }, { x: right, y: y + 9 }];
+/** Return an edge's line and head. The line bends between layers alone, so that it crosses no node and no label. */
+function lineOf({ chain, middle }) {
+	const sign = chain[1].y > chain[0].y ? 1 : -1;
+	const end = chain.length - 1;
+	const xs = chain.map((cell, at) => (at % end ? cell.x : port(cell, chain[at ? at - 1 : 1])));
+	const tip = chain[end].y - (sign * chain[end].h) / 2;
+	let way = `M${xs[0]} ${chain[0].y + (sign * chain[0].h) / 2}`;
+	for (let at = 1; at <= end; at++) {
+		const from = chain[at - 1].y + sign * chain[at - 1].band;
+		const to = chain[at].y - sign * (chain[at].band + (at === end && 7));
+		way += `V${from}C${xs[at - 1]} ${(from + to) / 2} ${xs[at]} ${(from + to) / 2} ${xs[at]} ${to}`;
+	}
+	return { way: `${way}V${tip}`, head: `M${xs[end]} ${tip}l3.4 ${-7.4 * sign}h-6.8Z`, x: middle.x, y: middle.y };
 }
 
-/** Return `{width, height, nodes: {name: {x, y, w, h}}, edges: [{…edge, points, x, y}]}`. */
+/** Return the same of an edge that leads back to its node, where `all` do. Their labels lie below each other. */
+function loopOf(edge, node, all) {
+	const nth = all.indexOf(edge) - (all.length - 1) / 2;
+	const x = node.x + node.w / 2;
+	const [y, aim, d] = [node.y + (34 * nth) / all.length, node.y + LABEL * nth, 9 / all.length];
+	return { way: `M${x} ${y - d}C${x + 26} ${aim - 1.4 * d} ${x + 26} ${aim + 1.4 * d} ${x} ${y + d}`, head: `M${x} ${y + d}l7.8-2.4-.9 6.8Z`, x: x + LOOP, y: aim };
+}
+
+/** Return `{width, height, nodes: {name: {x, y, w, h}}, edges: [{…edge, way, head, x, y}]}`: two paths, and the label's middle, of a loop its left end. */
 export function layout(definition) {
 	const edges = edgesOf(definition);
 	const names = Object.keys(definition.nodes);
 	if (edges.some(({ to }) => to === END)) names.push(END);
-	const loops = edges.filter(({ from, to }) => from === to);
-	const room = new Map(loops.map(({ from, label }) => [from, 30 + textWidth(label)]));
-	const bare = (name) => (name === END ? 20 : Math.max(92, cut(name, 26).length * 7.6 + 34, cut(kindOf(definition.nodes[name])[1], 28).length * 5.9 + 40));
-	const flows = edges.filter(({ from, to }) => from !== to);
-	const { layers, cells } = build(names, flows, definition.start_node, (name) => bare(name) + 2 * (room.get(name) ?? 0));
+	const loops = Map.groupBy(edges.filter(({ from, to }) => from === to), ({ from }) => from);
+	const sizeOf = (name) => {
+		const [w, h] = name === END ? [20, 20] : [Math.max(92, cut(name, 26).length * 7.6 + 34, cut(kindOf(definition.nodes[name])[1], 28).length * 5.9 + 40), HEIGHT];
+		const own = loops.get(name) ?? [];
+		return { w: w + 2 * Math.max(0, ...own.map(({ label }) => 2 * LOOP + textWidth(label))), h: Math.max(h, LABEL * own.length), bare: { w, h } };
+	};
+	const { layers, cells } = build(names, edges.filter(({ from, to }) => from !== to), definition.start_node, sizeOf);
 	untangle(layers);
 	const height = place(layers);
 	const all = layers.flat();
 	const left = Math.min(...all.map(({ x, w }) => x - w / 2)) - MARGIN;
 	const width = Math.max(...all.map(({ x, w }) => x + w / 2)) + MARGIN - left;
-	for (const cell of all) cell.x -= left;
-	for (const [name, cell] of cells) cell.w = bare(name);
-	const placed = edges.map(({ chain, middle, isBack: _, ...edge }) => {
-		if (!chain) {
-			const points = loopPoints(cells.get(edge.from));
-			return { ...edge, points, x: points[1].x + 2 + textWidth(edge.label) / 2, y: cells.get(edge.from).y };
-		}
-		const inner = chain.slice(1, -1).map(({ x, y }) => ({ x, y }));
-		return { ...edge, points: [port(chain[0], chain[1]), ...inner, port(chain.at(-1), chain.at(-2))], x: middle.x, y: middle.y };
-	});
-	const nodes = [...cells].map(([name, { x, y, w, h }]) => [name, { x, y, w, h }]);
-	return { width, height, nodes: Object.fromEntries(nodes), edges: placed };
+	for (const cell of all) Object.assign(cell, cell.bare, { x: cell.x - left });
+	const placed = edges.map((edge) => ({ ...edge, ...(edge.chain ? lineOf(edge) : loopOf(edge, cells.get(edge.from), loops.get(edge.from))), chain: null, middle: null }));
+	const nodes = Object.fromEntries([...cells].map(([name, { x, y, w, h }]) => [name, { x, y, w, h }]));
+	return { width, height, nodes, edges: placed };
 }
 
 if (typeof document === "undefined") self.onmessage = ({ data }) => self.postMessage(layout(parse(data)));

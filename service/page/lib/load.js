@@ -24,6 +24,14 @@ export function useInterval(again, ms) {
 	}, [ms]);
 }
 
+/** Return `[state, put]`: what was put for this key, and a function that adds to it unless the key has changed. */
+export function useKeyed(key) {
+	const [state, set] = useState({});
+	const latest = useRef();
+	latest.current = key;
+	return [state.key === key ? state : {}, (more) => latest.current === key && set((old) => ({ ...(old.key === key && old), key, ...more }))];
+}
+
 const ITEMS_MAX = 50_000;
 
 /** Items numbered from 1 (steps, lines), loaded in chunks; `fetch(after, limit)` may return fewer. */

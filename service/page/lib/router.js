@@ -3,9 +3,13 @@ import { signal } from "./html.js";
 
 const UI = new URL("ui/", ROOT);
 
+const decoded = (part) => {
+	try { return decodeURIComponent(part); } catch { return part; }
+};
+
 function here() {
 	const path = location.pathname.startsWith(UI.pathname) ? location.pathname.slice(UI.pathname.length) : "";
-	const parts = path.split("/").filter(Boolean).map(decodeURIComponent);
+	const parts = path.split("/").filter(Boolean).map(decoded);
 	return { parts: parts.length ? parts : ["runs"], query: new URLSearchParams(location.search) };
 }
 

@@ -1,4 +1,4 @@
-import { age, cut, duration, full, html, now, route, setQuery, signal, until, useEffect, useRef } from "lib";
+import { age, cut, duration, full, href, html, now, route, setQuery, signal, until, useEffect, useRef } from "lib";
 
 const SHAPES = {
 	queued: "M6 1.5a4.5 4.5 0 1 0 0 9a4.5 4.5 0 0 0 0-9Z",
@@ -24,7 +24,7 @@ const WAITS = { signal: "signal", children: "child runs", sleep: "wakes", backof
 export const Waiting = ({ wait }) =>
 	wait && html`<span class="wait">${WAITS[wait.kind] ?? wait.kind} ${wait.name && html`<bdi class="name">${wait.name}</bdi>`} ${wait.due_at && html`<time dateTime=${wait.due_at} title=${full(wait.due_at)}>${until(wait.due_at)}</time>`}</span>`;
 
-export const Tags = ({ tags }) => Object.entries(tags).map(([key, value]) => html`<span class="tag" key=${key} title=${`${key}: ${value}`}><bdi>${key}</bdi>: <bdi>${value}</bdi></span>`);
+export const Tags = ({ tags }) => Object.entries(tags).map(([key, value]) => html`<span class="tag" title=${`${key}: ${value}`}><bdi>${key}</bdi>: <bdi>${value}</bdi></span>`);
 
 export const Name = ({ of }) => html`<bdi class="node">${of ?? "end"}</bdi>`;
 
@@ -33,6 +33,7 @@ export const Fault = ({ error, retry }) =>
 		${error.errors?.length ? html`<ul>${error.errors.slice(0, 8).map(({ pointer, message }) => html`<li><code>${pointer || "/"}</code> ${message}</li>`)}</ul>` : null}</div>`;
 
 export const Empty = ({ title, children }) => html`<div class="empty"><h1>${title}</h1><p>${children}</p></div>`;
+export const Nothing = ({ of }) => html`<${Empty} title=${`There is no such ${of}.`}>Look at <a href=${href(["runs"])}>the runs</a>.<//>`;
 export const Hint = ({ children }) => html`<p class="hint">${children}</p>`;
 
 export const message = signal(null);
@@ -47,7 +48,6 @@ export const copy = (text) => navigator.clipboard.writeText(text).then(() => say
 export const Quiet = ({ children, ...rest }) => html`<button type="button" class="quiet" ...${rest}>${children}</button>`;
 export const Close = ({ onClick }) => html`<${Quiet} aria-label="Close" onClick=${onClick}>✕<//>`;
 
-/** A modal dialog; `footer`: its buttons beside Cancel; `onClose`: called however it closes. */
 export function Dialog({ title, onClose, children, footer, leave = "Cancel", wide }) {
 	const ref = useRef();
 	useEffect(() => ref.current.showModal(), []);
@@ -56,20 +56,17 @@ export function Dialog({ title, onClose, children, footer, leave = "Cancel", wid
 		${footer && html`<footer><button type="button" onClick=${onClose}>${leave}</button>${footer}</footer>`}</div></dialog>`;
 }
 
-/** One of `options` is chosen: `[key, text, number]`. */
 export const Choice = ({ label, options, value, onChange }) => html`<div class="choice" role="group" aria-label=${label}>
-	${options.map(([key, text, extra]) => html`<button key=${key} aria-pressed=${[value].flat().includes(key)} onClick=${() => onChange(key)}>${text}${extra != null && html`<span class="n">${extra}</span>`}</button>`)}</div>`;
+	${options.map(([key, text, extra]) => html`<button aria-pressed=${[value].flat().includes(key)} onClick=${() => onChange(key)}>${text}${extra != null && html`<span class="n">${extra}</span>`}</button>`)}</div>`;
 
-/** Panes of which the URL's `tab` names one: `{key: [title, render, number]}`. */
 export function Panes({ panes }) {
 	const asked = route.value.query.get("tab");
 	const tab = Object.hasOwn(panes, asked) ? asked : Object.keys(panes)[0];
 	return html`<div class="right"><${Choice} label="Show" options=${Object.entries(panes).map(([key, [title, , n]]) => [key, title, n])} value=${tab} onChange=${(next) => setQuery({ tab: next })} />${panes[tab][1]()}</div>`;
 }
 
-/** `options` are values, or `[value, text]`. */
 export const Select = ({ label, value, options, onChange, ...rest }) => html`<select aria-label=${label} value=${value ?? ""} onChange=${({ target }) => onChange(target.value, target)} ...${rest}>
-	${options.map((one) => [one].flat()).map(([key, text = key]) => html`<option key=${key} value=${key}>${text}</option>`)}</select>`;
+	${options.map((one) => [one].flat()).map(([key, text = key]) => html`<option value=${key}>${text}</option>`)}</select>`;
 
 export const Cursor = ({ step, total, where, onStep, children }) => html`<div class="cursor" role="group" aria-label="Step">
 	<button aria-label="One step back" disabled=${step <= 0} onClick=${() => onStep(step - 1)}>←</button>

@@ -1,3 +1,4 @@
+export * from "lib";
 export * from "./basics.js";
 export * from "./curve.js";
 export * from "./demo.js";

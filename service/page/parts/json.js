@@ -12,7 +12,6 @@ function Scalar({ value }) {
 	return html`<span class="j-string" dir="auto">"${isWhole ? value : cut(value, LONG)}"</span>${isLong && html` <button class="more" onClick=${() => setWhole(!isWhole)}>${isWhole ? "less" : `all ${count(value.length)} characters`}</button>`}`;
 }
 
-/** A value. `marks` maps a path (its keys, each after a NUL) to added, changed or inside; what is marked is open. */
 export function Json({ value, marks, path = "", open }) {
 	const [isOpen, setOpen] = useState(null);
 	const [shown, setShown] = useState(MANY);
@@ -58,16 +57,11 @@ function JsonEditor({ label, value, onInput, faults = [], rows = 12 }) {
 		area.current.scrollTop = (lineOf(value, start) - 3) * LINE;
 	};
 	return html`<div class="editor"><label for=${id}>${label}</label><div class="code">
-		<div class="gutter" ref=${gutter} aria-hidden="true">${lines.map((line) => html`<span key=${line} class=${bad.has(line) && "bad"}>${line}</span>`)}</div>
+		<div class="gutter" ref=${gutter} aria-hidden="true">${lines.map((line) => html`<span class=${bad.has(line) && "bad"}>${line}</span>`)}</div>
 		<textarea id=${id} ref=${area} rows=${rows} spellcheck="false" wrap="off" value=${value} aria-invalid=${faults.length > 0} onScroll=${() => (gutter.current.scrollTop = area.current.scrollTop)} onInput=${({ target }) => onInput(target.value)}></textarea></div>
 		${faults.length > 0 && html`<div role="alert"><ul class="faults">${faults.map((fault) => html`<li><button onClick=${() => select(fault)}>line ${lineOf(value, fault.start)}</button> ${fault.message}</li>`)}</ul></div>`}</div>`;
 }
 
-/**
- * An editor of JSON that is sent at `prefix` of a body: `{value, source, isBad, editor(label, rows), refuse, fault}`.
- * `refuse` takes the problem of a refused call, whose faults are shown at their places; `fault` shows what has none.
- * `check` throws an Error for a value that cannot be sent. An empty text is no value where it `mayBeEmpty`.
- */
 export function useJson(initial, { prefix = "", isAny = false, mayBeEmpty = false, check = null, onInput = null } = {}) {
 	const [typed, setTyped] = useState(null);
 	const [problem, refuse] = useState(null);
@@ -84,11 +78,10 @@ export function useJson(initial, { prefix = "", isAny = false, mayBeEmpty = fals
 	return { value, source, isBad: faults.length > 0, editor, refuse, fault: !refused.length && html`<${Fault} error=${problem} />` };
 }
 
-/** Edit a state (null while it is loaded) into a patch: `{patch, isBad, editor, refuse, fault}`. */
 export function usePatch(state) {
 	let patch = {};
-	const json = useJson(state ? text(state, 2) : "", { prefix: "/patch", mayBeEmpty: !state, check: (value) => (patch = mergePatch(state, value)) });
+	const json = useJson(state ? text(state, 2) : "", { prefix: "/patch", check: (value) => (patch = mergePatch(state, value)) });
 	const keys = Object.keys(patch).length;
-	const editor = html`${json.editor("State")}${keys ? html`<details class="patch"><summary>Patch of ${plural(keys, "key")}</summary><pre>${text(patch, 2)}</pre></details>` : html`<p class="hint">The state is not changed.</p>`}`;
-	return { ...json, patch: keys ? { patch } : {}, isBad: !state || json.isBad, editor };
+	const editor = state && html`${json.editor("State")}${keys ? html`<details class="patch"><summary>Patch of ${plural(keys, "key")}</summary><pre>${text(patch, 2)}</pre></details>` : html`<p class="hint">The state is not changed.</p>`}`;
+	return { ...json, patch: keys ? { patch } : {}, editor };
 }

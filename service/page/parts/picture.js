@@ -1,24 +1,9 @@
 import { END, PICTURE_MAX, count, cut, edgesOf, endText, html, kindOf, layoutOf, own, useLayoutEffect, useLoad, useMemo, useRef } from "lib";
-import { Fault, Name } from "./basics.js";
+import { Fault, Hint, Name } from "./basics.js";
 import { Table } from "./tables.js";
 
 export const edgeKey = (from, index) => `${from}\0${index}`;
-const xy = (x, y) => `${x.toFixed(1)} ${y.toFixed(1)}`;
 const classes = (...names) => names.filter(Boolean).join(" ");
-
-function curve([first, ...rest]) {
-	return rest.reduce((d, { x, y }, at) => {
-		const next = rest[at + 1];
-		return d + (next ? `Q${xy(x, y)} ${xy((x + next.x) / 2, (y + next.y) / 2)}` : `L${xy(x, y)}`);
-	}, `M${xy(first.x, first.y)}`);
-}
-
-function arrow(points) {
-	const [a, b] = points.slice(-2);
-	const angle = Math.atan2(b.y - a.y, b.x - a.x);
-	const corner = (turn) => xy(b.x - 8 * Math.cos(angle + turn), b.y - 8 * Math.sin(angle + turn));
-	return `M${xy(b.x, b.y)}L${corner(0.42)}L${corner(-0.42)}Z`;
-}
 
 function outline(kind, { x, y, w, h }) {
 	const [l, r, t, b] = [x - w / 2, x + w / 2, y - h / 2, y + h / 2];
@@ -45,22 +30,22 @@ function Node({ name, node, place: { x, y, w, h }, visits, isStart, look, onNode
 }
 
 function Edge({ edge, times, look, onEdge }) {
-	const label = edge.label && edge.label + (times ? ` ×${count(times)}` : "");
+	const label = [edge.label && `\u2068${edge.label}\u2069`, times && `×${count(times)}`].filter(Boolean).join(" ");
+	const half = label.length * 3.1 + 3;
+	const x = edge.x + (edge.from === edge.to && half);
 	const title = `${edge.from} → ${endText(edge.to)}${edge.title && `: ${edge.title}`}${times ? `, taken ${count(times)} times` : ""}`;
-	const d = curve(edge.points);
 	return html`<g class=${classes("edge", edge.isError && "on-error", edge.index === null && "implied", look)} ...${onEdge && edge.index !== null ? button(() => onEdge(edge)) : image}><title>${title}</title>
-		<path class="reach" d=${d} /><path class="way" d=${d} /><path class="head" d=${arrow(edge.points)} />
-		${label && html`<rect class="plate" x=${edge.x - label.length * 3.1 - 3} y=${edge.y - 8} width=${label.length * 6.2 + 6} height="16" /><text x=${edge.x} y=${edge.y + 4}>${label}</text>`}</g>`;
+		<path class="reach" d=${edge.way} /><path class="way" d=${edge.way} /><path class="head" d=${edge.head} />
+		${label && html`<rect class="plate" x=${x - half} y=${edge.y - 8} width=${2 * half} height="16" /><text x=${x} y=${edge.y + 4}>${label}</text>`}</g>`;
 }
 
-function List({ definition, stats, lookOf, onNode }) {
+function List({ definition, stats, lookOf, onNode, box }) {
 	const byNode = useMemo(() => Map.groupBy(edgesOf(definition), ({ from }) => from), [definition]);
-	return html`<div class="nodelist"><${Table} head=${["Node", "Does", "#Visits", "Goes to"]}>${Object.entries(definition.nodes).map(([name, node]) => html`<tr key=${name} class=${lookOf(name)}>
+	return html`<div class="nodelist" ref=${box}><${Table} head=${["Node", "Does", "#Visits", "Goes to"]}>${Object.entries(definition.nodes).map(([name, node]) => html`<tr class=${lookOf(name)}>
 		<td><button class="link" onClick=${() => onNode?.(name)}><bdi>${name}</bdi></button></td><td>${kindOf(node)[1]}</td><td class="num">${own(stats?.nodes, name)?.visits}</td>
-		<td>${byNode.get(name).map(({ to, label }) => html`<div><${Name} of=${endText(to)} /> <span class="hint">${label}</span></div>`)}</td></tr>`)}<//></div>`;
+		<td>${byNode.get(name).map(({ to, label }) => html`<div><${Name} of=${endText(to)} /> <small>${label}</small></div>`)}</td></tr>`)}<//></div>`;
 }
 
-/** `stats`: as `GET /runs/{id}/path`; `current`: the next node; `at`, `taken`: the cursor's node and edge; `tones`: classes by edge. */
 export function Picture({ definition, stats, current, status, at, taken, selected, tones, onNode, onEdge }) {
 	const names = Object.keys(definition.nodes);
 	const isLarge = names.length > PICTURE_MAX;
@@ -74,7 +59,7 @@ export function Picture({ definition, stats, current, status, at, taken, selecte
 	}, [placed, at, current]);
 	const lookOf = (name) =>
 		classes(name === current && (status === "failed" ? "failed" : "current"), name === current && status === "running" && "alive", name === at && "at", name === selected && "selected", stats && !own(stats.nodes, name) && name !== current && "unvisited");
-	if (isLarge) return html`<${List} definition=${definition} stats=${stats} lookOf=${lookOf} onNode=${onNode} />`;
+	if (isLarge) return html`<${Hint}>A list, because more than ${PICTURE_MAX} nodes make no picture.<//><${List} definition=${definition} stats=${stats} lookOf=${lookOf} onNode=${onNode} box=${box} />`;
 	if (!placed) return html`<div class="picture"><${Fault} error=${error} /></div>`;
 	const { width, height, nodes, edges } = placed;
 	const edge = (one) => {
@@ -82,7 +67,7 @@ export function Picture({ definition, stats, current, status, at, taken, selecte
 		return html`<${Edge} key=${key} edge=${one} times=${counts.get(key)} look=${classes(tones?.get(key), key === taken && "taken", stats && (counts.has(key) ? "walked" : "unwalked"))} onEdge=${onEdge} />`;
 	};
 	const end = own(nodes, END);
-	return html`<div class="picture" ref=${box}><svg viewBox=${`0 0 ${width} ${height}`} width=${width} height=${height} style=${{ minWidth: `${width * .75}px` }} role="group" aria-label="The graph">${edges.map(edge)}
+	return html`<div class="picture" ref=${box}><svg viewBox=${`0 0 ${width} ${height}`} width=${width} height=${height} style=${{ minWidth: `${width * .85}px` }} role="group" aria-label="The graph">${edges.map(edge)}
 		${names.map((name) => html`<${Node} key=${name} name=${name} node=${definition.nodes[name]} place=${nodes[name]} visits=${own(stats?.nodes, name)} isStart=${name === definition.start_node} look=${lookOf(name)} onNode=${onNode} />`)}
 		${end && html`<g class="end" role="img" aria-label="the run ends"><circle cx=${end.x} cy=${end.y} r="9" /><circle class="dot" cx=${end.x} cy=${end.y} r="5" /></g>`}</svg></div>`;
 }

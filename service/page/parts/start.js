@@ -27,7 +27,7 @@ export function Start({ like, graphId, onClose }) {
 	return html`<${Dialog} wide title=${like ? `Start like ${short(like.run_id)}` : "Start a run"} onClose=${onClose} footer=${html`<button class="primary" disabled=${!graph || isBad} onClick=${start}>Start</button>`}>
 		${graphs && !graphs.length ? html`<p>This server has no graphs yet. <a href=${href(["graphs"])}>Make one.</a></p>` : html`
 		<label class="field">Graph <${Select} value=${graph} options=${options} onChange=${setChosen} /></label>
-		${editor("Initial state")}
+		${(!like || first) && editor("Initial state")}
 		<label class="field">Tags, a line each <textarea rows="2" placeholder="key: value" value=${tags} onInput=${({ target }) => setTags(target.value)}></textarea></label>`}
 		<${Fault} error=${error} />${fault}<//>`;
 }

@@ -2,7 +2,6 @@ import { count, html, useState } from "lib";
 import { Json } from "./json.js";
 import { Virtual } from "./virtual.js";
 
-/** A table; a head that begins with # is of numbers, an empty one of actions. */
 export const Table = ({ head, children, ...rest }) => html`<table ...${rest}><thead><tr>
 	${head.map((one) => (one ? html`<th class=${one[0] === "#" && "num"}>${one.replace("#", "")}</th>` : html`<td></td>`))}</tr></thead><tbody>${children}</tbody></table>`;
 
@@ -23,7 +22,7 @@ const COLUMNS_MAX = 60;
 
 export function CsvTable({ rows: [header = [], ...body], label }) {
 	const columns = Math.min(COLUMNS_MAX, header.length);
-	const style = { gridTemplateColumns: `repeat(${columns}, minmax(90px, 1fr))`, minWidth: `${columns * 110}px` };
+	const style = { gridTemplateColumns: `repeat(${columns}, minmax(70px, 1fr))`, minWidth: `${columns * 84}px` };
 	const row = (cells, kind) => html`<div class=${`csvrow ${kind ?? ""}`} style=${style}>${cells.slice(0, columns).map((cell) => html`<span title=${cell} dir="auto">${cell.slice(0, 200)}</span>`)}</div>`;
 	return html`<div class="csv">${row(header, "head")}<${Virtual} label=${label} count=${body.length} height=${22} rowsMax=${15} render=${(index) => row(body[index])} /></div>`;
 }

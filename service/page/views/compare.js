@@ -1,6 +1,5 @@
-import { asked, cachedGraph, conditionText, count, differences, enc, get, go, href, html, route, same, setQuery, short, takenIndex, useLoad, useMemo } from "lib";
-import { Changes, Cursor, Fault, Hint, Picture, Status, edgeKey, useKeys } from "parts";
-import { DecisionLine } from "./run/decisions.js";
+import { Changes, Cursor, Fault, Hint, Picture, Status, cachedGraph, count, differences, edgeKey, enc, get, go, href, html, route, same, setQuery, short, takenIndex, useKeys, useLoad, useMemo } from "parts";
+import { Cell, DecisionLine } from "./run/decisions.js";
 
 const STEPS_MAX = 5000;
 
@@ -28,8 +27,10 @@ function parting(a, b, shift, length) {
 	return found < 0 ? null : found + 1;
 }
 
+const keyOf = ({ graph }, step) => step && edgeKey(step.node, takenIndex(graph.definition, step));
+
 function tonesOf(...pair) {
-	const [ofA, ofB] = pair.map(({ steps, graph }) => new Set(steps.map((step) => edgeKey(step.node, takenIndex(graph.definition, step)))));
+	const [ofA, ofB] = pair.map((side) => new Set(side.steps.map((step) => keyOf(side, step))));
 	return new Map([...ofA, ...ofB].map((key) => [key, !ofB.has(key) ? "only-a" : ofA.has(key) ? "both" : "only-b"]));
 }
 
@@ -37,7 +38,7 @@ function Side({ letter, side: { run, steps, graph }, step }) {
 	const record = steps[step - 1];
 	return html`<section class=${`side side-${letter}`}><h2>${letter.toUpperCase()} <a href=${href(["runs", run.run_id], { step })}>${short(run.run_id)}</a> <bdi>${graph.name}</bdi> <${Status} status=${run.status} /></h2>
 		<${Hint}>${step ? `step ${count(step)} of ${count(steps.length)}` : "initial state"}<//>
-		${record && html`<${DecisionLine} step=${record} /><table class="matrix"><tbody>${record.decision.evaluated.map(({ to, result, condition, operands }) => html`<tr><th scope="row"><bdi>→ ${to ?? "end"}</bdi></th><td class=${String(result)}>${result ? "✓" : "✗"} ${asked(condition, operands).map(({ comparison, text }) => html`<span class="test" title=${conditionText(comparison)}>${text}</span>`)}</td></tr>`)}</tbody></table>`}</section>`;
+		${record && html`<${DecisionLine} step=${record} /><table class="matrix"><tbody>${record.decision.evaluated.map((entry) => html`<tr><th scope="row"><bdi>→ ${entry.to ?? "end"}</bdi></th><${Cell} entry=${entry} /></tr>`)}</tbody></table>`}</section>`;
 }
 
 function Choose({ a, b, error }) {
@@ -45,8 +46,9 @@ function Choose({ a, b, error }) {
 		event.preventDefault();
 		go(href(["compare"], Object.fromEntries(new FormData(event.target))));
 	};
-	const field = (name, value) => html`<label class="field">Id of run ${name.toUpperCase()} <input name=${name} required value=${value} /></label>`;
-	return html`<div class="title"><h1>Compare two runs</h1></div><form class="choose" onSubmit=${submit}>${field("a", a)}${field("b", b)}<button class="primary">Compare</button></form><${Fault} error=${error} />`;
+	const { data } = useLoad(() => get("runs"), []);
+	const field = (name, value) => html`<label class="field">Run ${name.toUpperCase()}, its id <input name=${name} list="runs" required value=${value} /></label>`;
+	return html`<div class="title"><h1>Compare two runs</h1></div><form class="choose" onSubmit=${submit}>${field("a", a)}${field("b", b)}<button class="primary">Compare</button><datalist id="runs">${data?.items.map(({ run_id, graph_name, status }) => html`<option value=${run_id}>${graph_name}, ${status}</option>`)}</datalist></form><${Fault} error=${error} />`;
 }
 
 function Compared({ a, b }) {
@@ -60,12 +62,14 @@ function Compared({ a, b }) {
 	const goTo = (next) => setQuery({ step: Math.max(0, Math.min(length, next)) });
 	useKeys({ ArrowLeft: () => goTo(row - 1), ArrowRight: () => goTo(row + 1) });
 	const changes = states ? differences(states[0].state, states[1].state) : [];
-	const [ofA, ofB] = [a, b].map((side, at) => side.steps[steps[at] - 1]?.node);
+	const records = [a, b].map((side, at) => side.steps[steps[at] - 1]);
+	const [ofA, ofB] = [a, b].map((side, at) => keyOf(side, records[at]));
+	const shown = ofA === ofB ? tones : new Map([...tones, [ofA, "only-a"], [ofB, "only-b"]]);
 	const fork = shift[0] || shift[1];
 	return html`<div class="title"><h1>Compare</h1><span class="meta">${fork > 0 && `They share all up to the fork after step ${count(fork)}. `}${first === null ? "The two runs go the same way." : `They part at row ${count(first)}.`}</span></div>
 		<${Cursor} step=${row} total=${length} where=${`row ${count(row)} of ${count(length)}`} onStep=${goTo}>${first !== null && html`<button aria-pressed=${row === first} onClick=${() => goTo(first)}>where they part</button>`}<//>
-		<div class="columns"><div class="left"><${Picture} definition=${a.graph.definition} tones=${tones} at=${ofA} selected=${ofB} />
-			<p class="legend"><span class="key both">both</span><span class="key only-a">only A</span><span class="key only-b">only B</span></p>
+		<div class="columns"><div class="left"><${Picture} definition=${a.graph.definition} tones=${shown} at=${records[0]?.node} selected=${records[1]?.node} />
+			<p class="legend"><span class="key both">both</span><span class="key only-a">A</span><span class="key only-b">B</span></p>
 			${a.run.graph_id !== b.run.graph_id && html`<p class="notice">B runs on another graph; the picture is A's.</p>`}</div>
 		<div class="right"><div class="sides"><${Side} letter="a" side=${a} step=${steps[0]} /><${Side} letter="b" side=${b} step=${steps[1]} /></div>
 			<h2>State of A → state of B</h2><${Fault} error=${error} />${states && !changes.length && html`<${Hint}>The states are equal.<//>`}<${Changes} key=${row} changes=${changes} /></div></div>`;

@@ -11,6 +11,7 @@ import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -123,18 +124,26 @@ class _Tally:
         found = detour(self.graph, routed, State(self._entries), self._before, self.state_bytes_max)
         if found is None:
             return
+        example = DivergenceRecord(
+            run_id=self._run_id,
+            step=routed.step,
+            node=routed.node or "",
+            went=routed.went,
+            would_go=found.would_go,
+            because=found.because(),
+        )
+        self._keep(example)
         self.diverging.add(self._run_id)
+
+    def _keep(self, example: DivergenceRecord) -> None:
+        """Keep the example if there is room. The first one of a run takes the place of a later one of another run."""
+        if len(self.examples) == EXAMPLES_MAX and example.run_id not in self.diverging:
+            run_ids = [kept.run_id for kept in self.examples]
+            repeated = [at for at, (one, other) in enumerate(pairwise(run_ids), start=1) if one == other]
+            if repeated:
+                del self.examples[repeated[-1]]
         if len(self.examples) < EXAMPLES_MAX:
-            self.examples.append(
-                DivergenceRecord(
-                    run_id=self._run_id,
-                    step=routed.step,
-                    node=routed.node or "",
-                    went=routed.went,
-                    would_go=found.would_go,
-                    because=found.because(),
-                )
-            )
+            self.examples.append(example)
 
     def record(self) -> BacktestRecord:
         return BacktestRecord(self.runs, self.steps, len(self.diverging), tuple(self.examples))

@@ -207,9 +207,15 @@ def test_which_runs(http: httpx.Client) -> None:
 
 
 def test_examples_are_at_most_a_hundred(http: httpx.Client) -> None:
-    finished(http, loop(120, name="many"), n=0)
-    found = backtest(http, create(http, loop(1, name="many")), graph_id=create(http, loop(120, name="many")))
-    assert (found["steps"], len(found["examples"])) == (120, 100)
+    old, new = create(http, loop(120, name="many")), create(http, loop(1, name="many"))
+    older = finished(http, loop(120, name="many"), n=0)
+    found = backtest(http, new, graph_id=old)
+    assert [(each["run_id"], each["step"]) for each in found["examples"]] == [(older, step) for step in range(1, 101)]
+    newer = finished(http, loop(120, name="many"), n=0)
+    found = backtest(http, new, graph_id=old)
+    kept = [(newer, step) for step in range(1, 100)] + [(older, 1)]  # A run that diverges has an example.
+    assert [(each["run_id"], each["step"]) for each in found["examples"]] == kept
+    assert (found["steps"], found["diverging_runs"]) == (240, 2)
 
 
 @pytest.mark.parametrize(

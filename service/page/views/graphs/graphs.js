@@ -1,5 +1,4 @@
-import { get, go, href, html, listGraphs, post, useLoad, useState } from "lib";
-import { Dialog, Empty, Fault, Table, Time, useJson, useKeys } from "parts";
+import { Dialog, Empty, Fault, Table, Time, get, go, href, html, listGraphs, post, useJson, useKeys, useLoad, useState } from "parts";
 
 const DRAFT = `{\n  "name": "my graph",\n  "start_node": "first",\n  "nodes": {"first": "TOOL"},\n  "edges": {}\n}`;
 
@@ -9,7 +8,7 @@ function Paste({ onClose }) {
 	const create = () => post("graph/create", value).then(({ graph_id }) => (onClose(), go(href(["graphs", graph_id]))), refuse);
 	return html`<${Dialog} wide title="New graph" onClose=${onClose} footer=${html`<button class="primary" disabled=${isBad} onClick=${create}>Create</button>`}>
 		${editor("Definition", 16)}
-		<details><summary>Tools of this server</summary><ul class="plain">${tools?.items.map(({ name, description }) => html`<li key=${name}><code>${name}</code> <span class="hint">${description}</span></li>`)}</ul></details>
+		<details><summary>Tools of this server</summary><ul class="plain">${tools?.items.map(({ name, description }) => html`<li><code>${name}</code> <small>${description}</small></li>`)}</ul></details>
 		${fault}<//>`;
 }
 

@@ -1,5 +1,4 @@
-import { enc, html, isOver, localised, plural, post, useLoad, useState } from "lib";
-import { Dialog, Fault, Select, say, useJson, usePatch } from "parts";
+import { Dialog, Fault, Select, enc, html, isOver, localised, plural, post, say, useJson, useLoad, usePatch, useState } from "parts";
 
 const send = async (model, path, body = {}, done, refuse = say) => {
 	await post(`${model.base}/${path}`, body).then(done, refuse);
@@ -45,6 +44,6 @@ export function Headline({ model, onFork, onStartLike }) {
 		<div class="actions">${button(waitsFor !== undefined, `Send ${waitsFor}…`, open("signal"), "primary")}${button(rests, word, () => send(model, "resume"), "primary")}${button(rests, `${word} with changes…`, open("resume"))}
 			${button(!rests && !isOver(status), "Pause", () => send(model, "pause"))}${button(waitsFor === undefined && signalsOf(definition).length > 0 && !["completed", "cancelled"].includes(status), "Signal…", open("signal"))}
 			${button(true, "Fork…", onFork)}${button(isOver(status), "Start like this…", onStartLike)}${button(!isOver(status), "Cancel…", open("cancel"), "danger-quiet")}</div>
-		${attempts.length > 0 && html`<details class="attempts"><summary>${plural(attempts.length, "failed attempt")}</summary><ol>${attempts.slice(-10).map(({ attempt, error, finished_at }) => html`<li key=${attempt} value=${attempt}><b>${error.type}</b> <bdi>${error.message}</bdi> <span class="hint">${localised(finished_at)}</span></li>`)}</ol></details>`}
+		${attempts.length > 0 && html`<details class="attempts"><summary>${plural(attempts.length, "failed attempt")}</summary><ol>${attempts.slice(-10).map(({ attempt, error, finished_at }) => html`<li value=${attempt}><b>${error.type}</b> <bdi>${error.message}</bdi> <small>${localised(finished_at)}</small></li>`)}</ol></details>`}
 		${dialog === "signal" && html`<${SignalDialog} model=${model} waitsFor=${waitsFor} onClose=${close} />`}${dialog === "resume" && html`<${ResumeDialog} model=${model} word=${word} onClose=${close} />`}${dialog === "cancel" && html`<${CancelDialog} model=${model} onClose=${close} />`}</section>`;
 }

@@ -1,5 +1,4 @@
-import { asked, cellsOf, conditionText, count, edgesFrom, get, html, isNumber, own, plural, takenIndex, toNumber, useLoad, useMemo, useState } from "lib";
-import { Curve, Fault, Hint, Name, Select } from "parts";
+import { Curve, Fault, Hint, Name, Select, asked, cellsOf, conditionText, count, edgesFrom, get, html, isNumber, own, plural, takenIndex, toNumber, useLoad, useMemo, useState } from "parts";
 
 const VISITS_MAX = 200;
 const ROWS = 30;
@@ -11,10 +10,10 @@ export function DecisionLine({ step: { node, decision } }) {
 	const last = evaluated.at(-1);
 	const tests = last?.result && asked(last.condition, last.operands).map(({ text }) => text).join(", ");
 	return html`<p class="decision"><${Name} of=${node ?? "patch"} /> → <${Name} of=${to} />${" "}
-		<span class="hint">${reason === "unconditional" && evaluated.length === 1 ? "its only edge" : WORDS[reason]}${tests && html`: <code>${tests}</code>`}</span></p>`;
+		<small>${reason === "unconditional" && evaluated.length === 1 ? "its only edge" : WORDS[reason]}${tests && html`: <code>${tests}</code>`}</small></p>`;
 }
 
-function Cell({ entry, isTaken }) {
+export function Cell({ entry, isTaken }) {
 	if (!entry) return html`<td class="notasked" title="not asked">·</td>`;
 	const tests = asked(entry.condition, entry.operands);
 	return html`<td class=${String(entry.result)} title=${tests.map(({ comparison, text, result }) => `${conditionText(comparison)}: ${text}, ${result}`).join("\n")}>
@@ -46,9 +45,9 @@ export function Decisions({ model, node, step, total, definition, stats, onStep,
 	const curves = useMemo(() => curvesOf(visits.toReversed()), [data]);
 	const picked = visits.find((visit) => visit.step === step) ?? visits[0];
 	const isTaken = (index) => stats.edges.some((edge) => edge.from === node && edge.index === index);
-	const head = (edge, index) => html`<th key=${index}><bdi>→ ${edge.to ?? "end"}</bdi><span class="hint">${edge.on_error != null && `on ${edge.on_error === true ? "any error" : edge.on_error.join(", ")} `}${(edge.condition || edge.on_error == null) && conditionText(edge.condition)}</span>
+	const head = (edge, index) => html`<th><bdi>→ ${edge.to ?? "end"}</bdi><small>${edge.on_error != null && `on ${edge.on_error === true ? "any error" : edge.on_error.join(", ")} `}${(edge.condition || edge.on_error == null) && (edges.length > 1 || edge.condition ? conditionText(edge.condition) : "always")}</small>
 		${!isTaken(index) && html`<span class="never">never taken</span>`}
-		${index !== takenIndex(definition, picked) && edge.on_error == null && edge.to !== null && html`<button class="small" title=${`Find the smallest change of the state after step ${picked.step} with which this edge is taken`} onClick=${() => onMake(picked, index)}>Make it true</button>`}</th>`;
+		${index !== takenIndex(definition, picked) && edge.on_error == null && edge.to !== null && html`<button class="small" title="Find the smallest change of the state that takes this edge" onClick=${() => onMake(picked, index)}>Make it true</button>`}</th>`;
 	const row = (visit) => {
 		const [cells, taken] = [cellsOf(definition, visit), takenIndex(definition, visit)];
 		return html`<tr key=${visit.step} class=${visit.step === step && "is-at"}><th scope="row" class="num"><button class="link" onClick=${() => onStep(visit.step)}>${count(visit.step)}</button></th>${edges.map((_, at) => html`<${Cell} entry=${cells.get(at)} isTaken=${at === taken} />`)}</tr>`;
@@ -57,5 +56,5 @@ export function Decisions({ model, node, step, total, definition, stats, onStep,
 		${data && !visits.length && html`<${Hint}>The run has not made a step at this node.<//>`}${visits.length > 0 && !edges.length && html`<${Hint}>This node has no edges: the run ends after it.<//>`}
 		${curves.length > 0 && html`<div class="curves">${curves.map((curve) => html`<${Curve} key=${curve.label} ...${curve} step=${picked.step} onStep=${onStep} />`)}</div>`}
 		${visits.length > 0 && edges.length > 0 && html`<div class="scroll" tabindex="0" role="group" aria-label="Decisions"><table class="matrix"><thead><tr><th class="num">Step</th>${edges.map(head)}</tr></thead><tbody>${visits.slice(0, isAll ? VISITS_MAX : ROWS).map(row)}</tbody></table></div>`}
-		${visits.length > ROWS && !isAll && html`<button class="more" onClick=${() => setAll(true)}>the newest ${plural(visits.length, "visit")}</button>`}</div>`;
+		${visits.length > ROWS && !isAll && html`<button class="more" onClick=${() => setAll(true)}>show the newest ${plural(visits.length, "visit")}</button>`}</div>`;
 }

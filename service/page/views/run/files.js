@@ -1,5 +1,4 @@
-import { at, bytes, dateTime, enc, get, head, html, rowsOf, useLoad, useState, zone } from "lib";
-import { CsvTable, Fault, Hint, Table } from "parts";
+import { CsvTable, Fault, Hint, Table, at, bytes, dateTime, enc, get, head, html, rowsOf, useLoad, useState, zone } from "parts";
 
 const SHOWN_BYTES = 400_000;
 const READABLE = /\.(csv|tsv|txt|log|sql|jsonl?|ya?ml|md)$/i;

@@ -1,5 +1,4 @@
-import { clock, count, full, get, html, text, useEffect, useInterval, useRef, useState, zone } from "lib";
-import { Close, Fault, Hint, Json, Quiet, Select, Virtual, copy, say } from "parts";
+import { Close, Fault, Hint, Json, Quiet, Select, Virtual, clock, copy, count, full, get, html, say, text, useEffect, useInterval, useKeyed, useState, zone } from "parts";
 
 const ROW = 22;
 const PAGE = 200;
@@ -8,12 +7,12 @@ function Line({ line, isAt, onPick }) {
 	const { seq, ts, level, node, message, data } = line;
 	const hasMore = message.includes("\n") || Object.keys(data).length > 0;
 	return html`<button class=${`line l-${level} ${isAt ? "is-at" : ""}`} aria-pressed=${isAt} onClick=${() => onPick(isAt ? null : line)}><span class="num seq">${count(seq)}</span><time>${clock(ts)}</time><span class="level">${level}</span>
-		<bdi class="at">${node}</bdi><span class="text" dir="auto">${message.replaceAll("\n", " ⏎ ")}</span>${hasMore && html`<span class="has">…</span>`}</button>`;
+		<bdi class="at">${node}</bdi><span class="text" dir="auto">${message.replaceAll("\n", " ⏎ ")}</span>${hasMore && html`<span class="has">▸</span>`}</button>`;
 }
 
 function Detail({ line, onAround, onStep, onClose }) {
 	const { seq, event, ts, attempt, step, message, data } = line;
-	return html`<section class="detail" aria-label=${`Line ${seq}`}><header class="row"><b>Line ${count(seq)}</b><span class="hint">${event}, ${full(ts)}${attempt && `, attempt ${attempt}`}</span><i></i>
+	return html`<section class="detail" aria-label=${`Line ${seq}`}><header class="row"><b>Line ${count(seq)}</b><small>${event}, ${full(ts)}${attempt && `, attempt ${attempt}`}</small><i></i>
 		${step && html`<${Quiet} onClick=${() => onStep(step)}>Step ${step}<//>`}${onAround && html`<${Quiet} onClick=${onAround}>Lines around<//>`}<${Quiet} onClick=${() => copy(text(line, 2))}>Copy<//><${Close} onClick=${onClose} /></header>
 		<pre dir="auto">${message}</pre>${Object.keys(data).length > 0 && html`<${Json} value=${data} open />`}</section>`;
 }
@@ -22,17 +21,12 @@ function Detail({ line, onAround, onStep, onClose }) {
 function useHits(model, filter) {
 	const key = JSON.stringify(filter);
 	const isOn = key !== "{}";
-	const [state, set] = useState({});
-	const mine = useRef();
-	mine.current = key;
-	const { items = [], isWhole = true, error } = state.key === key ? state : {};
-	const load = async (query, join) => {
-		const result = await get(`${model.base}/logs`, { ...filter, limit: PAGE, ...query }).then((page) => join(page.items.sort((a, b) => a.seq - b.seq)), (problem) => ({ error: problem }));
-		if (mine.current === key) set((old) => ({ ...(old.key === key && old), key, ...result }));
-	};
+	const [state, put] = useKeyed(key);
+	const { items = [], isWhole = true, error } = state;
+	const load = async (query, join) => put(await get(`${model.base}/logs`, { ...filter, limit: PAGE, ...query }).then((page) => ({ error: null, ...join(page.items.sort((a, b) => a.seq - b.seq)) }), (problem) => ({ error: problem })));
 	const before = (before_seq) => load({ before_seq }, (found) => ({ items: [...found, ...(before_seq > model.lastSeq.peek() ? [] : items)], isWhole: found.length < PAGE }));
 	useEffect(() => void (isOn && before(model.lastSeq.peek() + 1)), [key]);
-	useInterval(() => load({ after_seq: items.at(-1)?.seq ?? 0 }, (found) => ({ items: [...items, ...found] })), isOn && state.key === key && model.link.value === "live" && 1000);
+	useInterval(() => load({ after_seq: items.at(-1)?.seq ?? 0 }, (found) => ({ items: [...items, ...found] })), isOn && state.items && model.link.value === "live" && 1000);
 	return { isOn, items, isWhole, error, earlier: () => before(items[0].seq) };
 }
 
@@ -66,9 +60,9 @@ export function Log({ model, definition, onStep }) {
 	const copyAll = () => copy(Array.from({ length: size }, (_, index) => lineAt(index)).filter(Boolean).map(({ ts, level, node, message }) => `${ts} ${level} ${node ?? ""} ${message}`).join("\n"));
 	return html`<div class="logpane"><div class="fields"><${Select} label="Level" value=${filter.level} options=${[["", "Any level"], ["info", "info and above"], ["warning", "warning and above"], "error"]} onChange=${set("level")} />
 		<${Select} label="Node" value=${filter.node} options=${[["", "Any node"], ...Object.keys(definition.nodes)]} onChange=${set("node")} /><input type="search" aria-label="Text in lines" placeholder="text" value=${filter.text ?? ""} onInput=${({ target: field }) => set("text")(field.value)} />
-		<span class="tools"><${Quiet} onClick=${() => setTarget({ index: 0 })}>Start<//><${Quiet} onClick=${() => setTarget({ index: size - 1 })}>End<//><${Quiet} onClick=${copyAll}>Copy<//><${Quiet} onClick=${() => download(model, total).catch(say)}>Download all<//></span></div>
+		<span class="tools"><${Quiet} onClick=${() => setTarget({ index: 0 })}>First line<//><${Quiet} onClick=${() => setTarget({ index: size - 1 })}>Last line<//><${Quiet} onClick=${copyAll}>Copy<//><${Quiet} onClick=${() => download(model, total).catch(say)}>Download all<//></span></div>
 		<${Fault} error=${hits.error ?? lines.error.value} />${!hits.isWhole && html`<button class="more" onClick=${hits.earlier}>Earlier lines</button>`}
-		${size ? html`<${Virtual} key=${hits.isOn} class="log" label="Log lines" count=${size} height=${ROW} rowsMax=${20} follow="end" target=${target} render=${row} onRange=${(first, last) => hits.isOn || lines.want(first + 1, last + 1)} />` : html`<${Hint}>${hits.isOn ? "No line matches." : "No lines yet."}<//>`}
+		${size ? html`<${Virtual} key=${hits.isOn} class="log" label="Log lines" count=${size} height=${ROW} rowsMax=${20.5} follow="end" target=${target} render=${row} onRange=${(first, last) => hits.isOn || lines.want(first + 1, last + 1)} />` : html`<${Hint}>${hits.isOn ? "No line matches." : "No lines yet."}<//>`}
 		${picked && html`<${Detail} line=${picked} onAround=${hits.isOn && around} onStep=${onStep} onClose=${() => setPicked(null)} />`}
 		<${Hint}>${hits.isOn && `${count(size)} of `}${count(total)} lines, times in ${zone()}${{ live: ", live", connecting: ", connecting…" }[model.link.value]}<//></div>`;
 }

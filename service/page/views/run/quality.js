@@ -1,5 +1,4 @@
-import { count, head, html, isObject, rowsOf, text, toNumber, useLoad, useMemo } from "lib";
-import { CsvTable, Hint, Table } from "parts";
+import { CsvTable, Hint, Table, count, head, html, isObject, rowsOf, text, toNumber, useLoad, useMemo } from "parts";
 
 const SHOWN_BYTES = 300_000;
 const RULES_SHOWN = 200;
@@ -11,14 +10,14 @@ function Kinds({ history }) {
 	const kinds = [...new Set(history.flatMap(({ counts }) => Object.keys(counts ?? {})))].filter((kind) => history.some(({ counts }) => value(counts, kind) > 0));
 	const most = Math.max(...history.flatMap(({ counts }) => kinds.map((kind) => value(counts, kind))));
 	const cell = (n) => html`<td><svg viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true"><rect width=${(100 * Math.log1p(n)) / Math.log1p(most)} height="8" /></svg><span class="num">${count(n)}</span></td>`;
-	return kinds.length ? html`<${Table} class="kinds" head=${["Anomalies", ...history.map((_, at) => `#iteration ${at + 1}`)]}>${kinds.map((kind) => html`<tr key=${kind}><th scope="row">${kind.replaceAll("_", " ")}</th>${history.map(({ counts }) => cell(value(counts, kind)))}</tr>`)}<//>` : html`<p>No anomalies were found.</p>`;
+	return kinds.length ? html`<${Table} class="kinds" head=${["Anomalies", ...history.map((_, at) => `#iteration ${at + 1}`)]}>${kinds.map((kind) => html`<tr><th scope="row">${kind.replaceAll("_", " ")}</th>${history.map(({ counts }) => cell(value(counts, kind)))}</tr>`)}<//>` : html`<p>No anomalies were found.</p>`;
 }
 
 const mendsOf = ({ values = [] }) => [...new Set(values.map(({ before, after }) => `${text(before)} → ${text(after)}`))].slice(0, 3);
 
 function Rules({ rules }) {
 	const repairs = rules.filter((rule) => rule.repairs);
-	return repairs.length > 0 && html`<h2>Rules</h2><${Table} class="rules" head=${["Column", "Demand", "Mends", "Evidence"]}>${repairs.slice(0, RULES_SHOWN).map((rule) => html`<tr key=${rule.id}><td><bdi>${rule.column}</bdi></td><td>${rule.demand}</td><td>${mendsOf(rule).map((mend) => html`<div><bdi>${mend}</bdi></div>`)}</td><td class="hint">${rule.evidence}</td></tr>`)}<//>`;
+	return repairs.length > 0 && html`<h2>Rules</h2><${Table} class="rules" head=${["Column", "Demand", "Mends", "Evidence"]}>${repairs.slice(0, RULES_SHOWN).map((rule) => html`<tr><td><bdi>${rule.column}</bdi></td><td>${rule.demand}</td><td>${mendsOf(rule).map((mend) => html`<div><bdi>${mend}</bdi></div>`)}</td><td class="hint">${rule.evidence}</td></tr>`)}<//>`;
 }
 
 export function Quality({ model, step, hasEnded }) {

@@ -1,5 +1,4 @@
-import { RunModel, count, edgesFrom, href, html, isOver, route, setQuery, short, takenIndex, useEffect, useLoad, useMemo, useState } from "lib";
-import { Cursor, Elapsed, Empty, Fault, Panes, Picture, Start, Status, Tags, Time, edgeKey, useKeys } from "parts";
+import { Cursor, Elapsed, Fault, Nothing, Panes, Picture, RunModel, Start, Status, Tags, Time, count, edgeKey, edgesFrom, href, html, isOver, route, setQuery, short, takenIndex, useEffect, useKeys, useLoad, useMemo, useState } from "parts";
 import { Children } from "./children.js";
 import { Headline } from "./control.js";
 import { DecisionLine, Decisions } from "./decisions.js";
@@ -14,7 +13,7 @@ function Head({ run, name, link }) {
 	const { run_id, status, parent, forked_from } = run;
 	const at = (place) => html`<a href=${href(["runs", place.run_id], { step: place.step })}>${short(place.run_id)} step ${place.step}</a>`;
 	return html`<div class="title run-title"><h1><a href=${href(["graphs", run.graph_id])}><bdi>${name || "unnamed graph"}</bdi></a> <span class="id" title=${run_id}>${short(run_id)}</span></h1><${Status} status=${status} />
-		${!isOver(status) && html`<span class=${`link-state ${link}`} role="status">${link === "live" ? "live" : "connecting…"}</span>`}
+		${!isOver(status) && html`<span class=${`link-state ${link}`} role="status">${link === "live" ? "connected" : "connecting…"}</span>`}
 		<span class="meta"><span>created <${Time} iso=${run.created_at} /></span>${run.started_at && html`<span>${isOver(status) ? "took" : "for"} <${Elapsed} run=${run} /></span>`}
 			${parent && html`<span>child of ${at(parent)}</span>`}${forked_from && html`<span>fork of ${at(forked_from)}, <a href=${href(["compare"], { a: forked_from.run_id, b: run_id })}>compare</a></span>`}<${Tags} tags=${run.tags} /></span></div>`;
 }
@@ -27,7 +26,7 @@ export function Run({ id }) {
 	}, []);
 	const [run, error] = [model.run.value, model.error.value];
 	if (run) return html`<${Loaded} model=${model} run=${run} />`;
-	return error?.status === 404 ? html`<${Empty} title="There is no such run.">Look at <a href=${href(["runs"])}>the runs</a>.<//>` : html`<${Fault} error=${error} retry=${() => model.open()} />`;
+	return error?.status === 404 ? html`<${Nothing} of="run" />` : html`<${Fault} error=${error} retry=${() => model.open()} />`;
 }
 
 function Loaded({ model, run }) {
@@ -42,7 +41,7 @@ function Loaded({ model, run }) {
 	const [dialog, setDialog] = useState(null);
 	const { data: last } = useLoad(() => model.stateAt(total), [total]);
 	const taken = record && takenIndex(definition, record);
-	const node = query.get("node") ?? ((isLast && run.current_node) || record?.node || definition.start_node);
+	const node = query.get("node") ?? record?.node ?? definition.start_node;
 	const goTo = (next) => setQuery({ step: next === null ? null : Math.max(0, Math.min(total, next)) });
 	const setNode = (one) => setQuery({ node: one, tab: "decisions" });
 	const open = (kind, more) => setDialog({ kind, ...more });
@@ -71,7 +70,8 @@ function Loaded({ model, run }) {
 		<${Cursor} step=${step} total=${total} where=${step ? `step ${count(step)} of ${count(total)}` : "initial state"} onStep=${goTo}><button aria-pressed=${isLast} title="Stay at the last step (End)" onClick=${() => goTo(null)}>${isOver(run.status) ? "last" : "live"}</button><//>
 		<div class="columns"><div class="left">
 			<${Picture} definition=${definition} stats=${stats} current=${isLast ? run.current_node : null} status=${run.status} at=${isLast && run.current_node !== null ? null : record?.node} taken=${record && taken !== null && edgeKey(record.node, taken)} selected=${query.get("node")} onNode=${setNode} onEdge=${pickEdge} />
-			${record && html`<${DecisionLine} step=${record} />`}<${Timeline} ...${shared} /><${Children} run=${run} definition=${definition} step=${record} /></div>
+			${record && html`<${DecisionLine} step=${record} />`}
+			${isLast && run.current_node !== null && html`<div class="step next"><span class="num">${count(total + 1)}</span><bdi class="who">${run.current_node}</bdi><${Status} status=${run.status} /></div>`}<${Timeline} ...${shared} /><${Children} run=${run} definition=${definition} step=${record} /></div>
 		<${Panes} panes=${panes} /></div>
 		${dialog?.kind === "fork" && html`<${ForkDialog} ...${shared} onClose=${close} />`}${dialog?.kind === "start" && html`<${Start} like=${run} onClose=${close} />`}
 		${dialog?.kind === "make" && html`<${MakeTrue} model=${model} step=${dialog.visit} index=${dialog.index} definition=${definition} onClose=${close} onEdit=${fork} />`}`;

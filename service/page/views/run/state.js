@@ -1,5 +1,4 @@
-import { conditionText, count, differences, enc, get, html, keysOf, pathsOf, text, useLoad, useMemo, useState } from "lib";
-import { Changes, Close, Fault, Hint, Json, Name, Quiet, Table, copy } from "parts";
+import { Changes, Close, Fault, Hint, Json, Name, Quiet, Table, conditionText, copy, count, differences, enc, get, html, keysOf, pathsOf, text, useLoad, useMemo, useState } from "parts";
 
 const readersOf = ({ edges }, key) => Object.entries(edges).flatMap(([from, list]) => list.filter(({ condition }) => pathsOf(condition).some((path) => keysOf(path)[0] === key)).map((edge) => ({ from, ...edge })));
 
@@ -9,8 +8,8 @@ function Blame({ model, name, step, definition, onStep, onClose }) {
 	const readers = readersOf(definition, name);
 	return html`<section class="blame" aria-label=${`History of ${name}`}><header class="row"><h2><bdi>${name}</bdi></h2><i></i><${Close} onClick=${onClose} /></header><${Fault} error=${error} />
 		${items.length > 0 && html`<${Table} head=${["Written by", data.next_cursor === null ? "Value" : "The newest values"]}>${items.map(({ step: at, node, value, removed }) => html`<tr key=${at}>
-			<td><button class="link" onClick=${() => onStep(at)}>step ${count(at)}</button> <span class="hint">${at === 0 ? "initial state" : (node ?? "patch")}</span></td><td>${removed ? html`<span class="j-null">removed</span>` : html`<${Json} value=${value} />`}</td></tr>`)}<//>`}
-		<p>${readers.length ? "Read by the edges" : "No edge reads it."}</p><ul class="plain">${readers.map(({ from, to, condition }) => html`<li><${Name} of=${from} /> → <${Name} of=${to} /> <span class="hint">${conditionText(condition)}</span></li>`)}</ul></section>`;
+			<td><button class="link" onClick=${() => onStep(at)}>step ${count(at)}</button> <small>${at === 0 ? "initial state" : (node ?? "patch")}</small></td><td>${removed ? html`<span class="j-null">removed</span>` : html`<${Json} value=${value} />`}</td></tr>`)}<//>`}
+		<p>${readers.length ? "Read by the edges" : "No edge reads it."}</p><ul class="plain">${readers.map(({ from, to, condition }) => html`<li><${Name} of=${from} /> → <${Name} of=${to} /> <small>${conditionText(condition)}</small></li>`)}</ul></section>`;
 }
 
 function marksOf(changes) {

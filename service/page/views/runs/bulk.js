@@ -1,5 +1,4 @@
-import { count, html, plural, post, useLoad, useState } from "lib";
-import { Choice, Dialog, Fault } from "parts";
+import { Choice, Dialog, Fault, count, html, plural, post, useLoad, useState } from "parts";
 
 const FOR = { cancel: ["queued", "running", "waiting", "paused"], pause: ["queued", "running", "waiting"], resume: ["paused", "failed"] };
 const DONE = { cancel: "cancelled", pause: "paused", resume: "resumed" };

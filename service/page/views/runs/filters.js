@@ -1,5 +1,4 @@
-import { count, dateTime, go, href, html, isUtc, recall, remember, route, setQuery, useState, zone } from "lib";
-import { Choice, STATUSES, Select, say } from "parts";
+import { Choice, STATUSES, Select, count, dateTime, go, href, html, isUtc, recall, remember, route, say, setQuery, useState, zone } from "parts";
 
 const WORDS = { status: "status", graph: "graph", graph_id: "graph id", tag: "tag", waiting_for: "waits for", created_after: "after", created_before: "before", id_prefix: "id", parent_id: "parent", forked_from: "forked from" };
 const SEVERAL = ["status", "tag"];
@@ -47,7 +46,7 @@ function Times() {
 		set({ created_after: value && new Date(Date.now() - value * 1000).toISOString(), created_before: null });
 	};
 	const bound = (name) => html`<label class="inline">${WORDS[name]} <input type="datetime-local" step="1" onChange=${({ target: { value } }) => set({ [name]: value && new Date(value + (isUtc.value ? "Z" : "")).toISOString() })} /></label>`;
-	return html`<${Select} label="Created" options=${AGES} onChange=${choose} />${isRange && html`${bound("created_after")}${bound("created_before")}<span class="hint">${zone()}</span>`}`;
+	return html`<${Select} label="Created" options=${AGES} onChange=${choose} />${isRange && html`${bound("created_after")}${bound("created_before")}<small>${zone()}</small>`}`;
 }
 
 export function Filters({ filters, counts, graphs }) {
@@ -63,7 +62,7 @@ export function Filters({ filters, counts, graphs }) {
 		set(typed.includes(":") ? { tag: [...(filters.tag ?? []), typed] } : { id_prefix: typed });
 		field.value = "";
 	};
-	const select = (name, label, options) => html`<${Select} label=${label} value=${filters[name]} options=${[["", label], ...options]} onChange=${(value) => set({ [name]: value })} />`;
+	const select = (name, label, options) => html`<${Select} label=${label} value=${filters[name]} options=${[["", label], ...new Set([...options, ...[filters[name] ?? []].flat()])]} onChange=${(value) => set({ [name]: value })} />`;
 	return html`<section class="filters" aria-label="Filter">
 		<${Choice} label="Status" value=${chosen.length ? chosen : "all"} onChange=${toggle} options=${[["all", "all"], ...STATUSES.map((status) => [status, status, many(counts?.counts[status]) || null])]} />
 		<div class="fields"><form role="search" onSubmit=${search}><input name="search" data-search type="search" aria-label="Search" placeholder="id, tag:value or !tag:value" /></form>

@@ -1,5 +1,4 @@
-import { count, get, href, html, listGraphs, recall, route, setQuery, short, useEffect, useInterval, useLoad, useRef, useState } from "lib";
-import { DemoButton, Elapsed, Empty, Fault, Name, Start, Status, Table, Tags, Time, Waiting, useKeys } from "parts";
+import { DemoButton, Elapsed, Empty, Fault, Name, Start, Status, Table, Tags, Time, Waiting, count, get, href, html, listGraphs, recall, route, setQuery, short, useEffect, useInterval, useKeyed, useKeys, useLoad, useState } from "parts";
 import { Bulk } from "./bulk.js";
 import { Filters, filtersOf } from "./filters.js";
 
@@ -19,14 +18,8 @@ const Row = ({ run }) => html`<tr>
 
 function useRuns(filters) {
 	const key = JSON.stringify(filters);
-	const [state, set] = useState({});
-	const mine = useRef();
-	mine.current = key;
-	const { items = null, next, error } = state.key === key ? state : {};
-	const load = async (cursor, limit) => {
-		const result = await get("runs", { ...filters, limit, cursor }).then((page) => ({ items: [...(cursor ? items : []), ...page.items], next: page.next_cursor }), (problem) => ({ items, next, error: problem }));
-		if (mine.current === key) set({ key, ...result });
-	};
+	const [{ items = null, next, error }, put] = useKeyed(key);
+	const load = async (cursor, limit) => put(await get("runs", { ...filters, limit, cursor }).then((page) => ({ items: [...(cursor ? items : []), ...page.items], next: page.next_cursor, error: null }), (problem) => ({ error: problem })));
 	const shown = items?.length ?? 0;
 	const refresh = () => shown <= LIVE_MAX && load(null, Math.max(PAGE, shown));
 	useEffect(() => void load(null, PAGE), [key]);
@@ -43,13 +36,13 @@ export function Runs() {
 	useInterval(reload, 3 * REFRESH_MS);
 	const [dialog, setDialog] = useState(null);
 	const close = () => (setDialog(null), refresh());
-	useEffect(() => !location.search && !location.pathname.endsWith("/runs") && setQuery(recall("filters", {})) , []);
+	useEffect(() => !location.search && !location.pathname.endsWith("/runs") && setQuery(recall("filters", {})), []);
 	useKeys({ n: () => setDialog("start") });
 	return html`<div class="title"><h1>Runs</h1><i></i><${DemoButton} />${items?.length > 0 && html`<button onClick=${() => setDialog("bulk")}>Act on all…</button>`}<button class="primary" onClick=${() => setDialog("start")}>Start a run</button></div>
 		<${Filters} filters=${filters} counts=${counts} graphs=${[...new Set((graphs ?? []).map(({ name }) => name).filter(Boolean))]} />
 		<${Fault} error=${error} retry=${refresh} />
 		${items?.length > 0 && html`<${Table} class="runs" head=${["Status", "Run", "At", "#Step", "#Duration", "#Age"]}>${items.map((run) => html`<${Row} key=${run.run_id} run=${run} />`)}<//>`}
 		${items?.length === 0 && (Object.keys(filters).length ? html`<${Empty} title="No run matches.">Take a filter away, or look at <a href=${href(["runs"])}>all runs</a>.<//>` : html`<${Empty} title="No runs yet.">Start one, run the demo, or drop a CSV file anywhere on this page.<//>`)}
-		${next && html`<p class="after"><button onClick=${more}>Show more</button> <span class="hint">${count(items.length)} shown</span></p>`}
+		${next && html`<p class="after"><button onClick=${more}>Show more</button> <small>${count(items.length)} shown</small></p>`}
 		${dialog === "start" && html`<${Start} onClose=${close} />`}${dialog === "bulk" && html`<${Bulk} filters=${filters} onClose=${close} />`}`;
 }

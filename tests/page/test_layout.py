@@ -1,0 +1,63 @@
+"""The picture of a graph: no line crosses a node or the label of another edge, and nothing lies on anything else."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+
+from tests.support.page.browser import Watch
+from tests.support.system.process import Server
+
+FAULTS = """async (definition) => {
+  const { layout } = await import(new URL('ui/lib/layout.js', document.baseURI));
+  const { width, height, nodes, edges } = layout(definition);
+  const box = (name, x, y, w, h) => ({ name, l: x - w / 2, r: x + w / 2, t: y - h / 2, b: y + h / 2 });
+  const places = Object.entries(nodes).map(([name, { x, y, w, h }]) => box(name, x, y, w, h));
+  const counted = ({ label }) => (label ? label.length + 4 : 3) * 6.2 + 6;
+  const middle = (edge) => edge.x + (edge.from === edge.to ? counted(edge) / 2 : 0);
+  const labels = edges.map((edge) => box(edge, middle(edge), edge.y, counted(edge), 16));
+  const all = [...places, ...labels];
+  const meet = (a, b) => a !== b && a.l < b.r && b.l < a.r && a.t < b.b && b.t < a.b;
+  const faults = [];
+  for (const one of all) {
+    if (one.l < 0 || one.r > width || one.t < 0 || one.b > height) faults.push(['outside', one.name]);
+    for (const other of all) if (meet(one, other)) faults.push(['overlap', one.name, other.name]);
+  }
+  const path = document.createElementNS('http://www.w3.org/2000/svg', 'path');
+  for (const edge of edges) {
+    path.setAttribute('d', edge.way);
+    const others = all.filter(({ name }) => name !== edge && name !== edge.from && name !== edge.to);
+    for (let at = 0; at <= path.getTotalLength(); at += 2) {
+      const { x, y } = path.getPointAtLength(at);
+      const hit = others.find(({ l, r, t, b }) => x > l && x < r && y > t && y < b);
+      if (hit) { faults.push(['crossed', edge.from, edge.to, hit.name.label ?? hit.name]); break; }
+    }
+  }
+  return faults;
+}"""
+
+
+def drawn(seed: int) -> dict[str, Any]:
+    """A graph of up to 14 nodes with edges in every direction, and labels and names of different lengths."""
+    dice = random.Random(seed)
+    names = [f"{'node ' * dice.randint(0, 3)}{number}" for number in range(dice.randint(1, 14))]
+
+    def edge() -> dict[str, Any]:
+        target = dice.choice([*names, None])
+        made: dict[str, Any] = {"to": target}
+        if dice.random() < 0.6:
+            made["condition"] = {"key": "k" * dice.randint(1, 20), "op": "<", "value": dice.randint(0, 10**6)}
+        return made | ({"on_error": True} if dice.random() < 0.1 else {})
+
+    edges = {name: [edge() for _ in range(dice.randint(1, 4))] for name in names if dice.random() < 0.9}
+    return {"start_node": names[0], "nodes": {name: {"tool": name} for name in names}, "edges": edges}
+
+
+@pytest.mark.parametrize("seeds", [range(60), range(60, 120)], ids=str)
+def test_nothing_lies_on_anything_else(server: Server, watch: Watch, seeds: range) -> None:
+    watch.page.goto(f"{server.url}/ui/graphs")
+    for seed in seeds:
+        assert watch.page.evaluate(FAULTS, drawn(seed)) == [], json.dumps(drawn(seed))
