@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from typing import Any
@@ -40,6 +41,13 @@ FAULTS = """async (definition) => {
 }"""
 
 
+SIZE = """async (definition) => {
+  const { layout } = await import(new URL('ui/lib/layout.js', document.baseURI));
+  const { width, edges } = layout(definition);
+  return [width, edges.length];
+}"""
+
+
 def drawn(seed: int) -> dict[str, Any]:
     """A graph of up to 14 nodes with edges in every direction, and labels and names of different lengths."""
     dice = random.Random(seed)
@@ -54,6 +62,19 @@ def drawn(seed: int) -> dict[str, Any]:
 
     edges = {name: [edge() for _ in range(dice.randint(1, 4))] for name in names if dice.random() < 0.9}
     return {"start_node": names[0], "nodes": {name: {"tool": name} for name in names}, "edges": edges}
+
+
+def test_a_long_chain_of_conditions_is_drawn(server: Server, watch: Watch) -> None:
+    nodes = [f"n{number}" for number in range(300)]
+    again = {"condition": {"key": "n", "op": "<", "value": 1}}
+    edges = {one: [{"to": other} | again] for one, other in itertools.pairwise(nodes)}
+    definition = {"start_node": "n0", "nodes": {name: {"tool": "t"} for name in nodes}, "edges": edges}
+    watch.page.goto(f"{server.url}/ui/graphs")
+    width, count = watch.page.evaluate(SIZE, definition)
+    assert (width < 1000, count) == (
+        True,
+        300,
+    )  # The way to the end that no edge names is there for the last one alone.
 
 
 @pytest.mark.parametrize("seeds", [range(60), range(60, 120)], ids=str)

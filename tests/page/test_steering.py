@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.support.page.browser import Watch
-from tests.support.page.graphs import APPROVAL, LOOP, SLEEPER
+from tests.support.page.browser import Watch, watched
+from tests.support.page.graphs import APPROVAL, LOOP, SLEEPER, TICKER
 from tests.support.system.process import Server
 
 
@@ -112,6 +113,32 @@ def test_two_runs_are_compared_where_they_part(server: Server, watch: Watch) -> 
     expect(page.locator(".cursor .where")).to_contain_text("row 3")
     expect(page.locator(".changes")).to_contain_text("n")
     expect(page.locator(".legend")).to_be_visible()
+
+
+def test_runs_on_different_graphs_are_compared_by_where_they_went(server: Server, watch: Watch) -> None:
+    to_b, to_c = ({"start_node": "a", "nodes": dict.fromkeys("abc", "count"), "edges": {"a": way}} for way in "bc")
+    ids = [server.run(server.create(graph), n=0) for graph in (to_b, to_c)]
+    for run_id in ids:
+        server.follow(run_id)
+    page = watch.page
+    page.goto(f"{server.url}/ui/compare?a={ids[0]}&b={ids[1]}")
+    expect(page.locator(".edge.only-a", has_text="a → b")).to_have_count(1)
+    expect(page.locator(".edge.both, .edge.only-b")).to_have_count(0)
+
+
+def test_a_fork_of_a_running_run_begins_at_the_step_that_was_seen(chrome: Browser, tools: Path, tmp_path: Path) -> None:
+    server = Server(tmp_path, tools=[tools]).start()
+    run_id = server.run(server.create(TICKER), n=0)
+    with watched(chrome) as watch:
+        page = watch.page
+        page.goto(f"{server.url}/ui/runs/{run_id}")
+        expect(page.locator(".cursor .where")).to_have_text("step 60 of 60")
+        page.get_by_role("button", name="Fork…").click()
+        (tmp_path / "go-60").touch()
+        expect(page.locator(".cursor .where")).to_have_text("step 120 of 120")
+        expect(page.get_by_role("heading", name="Fork after step 60")).to_be_visible()
+        (tmp_path / "go-120").touch()
+    server.stop()
 
 
 def test_an_edge_is_redrawn_and_the_last_runs_are_asked(server: Server, watch: Watch) -> None:

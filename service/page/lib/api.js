@@ -69,7 +69,7 @@ export async function head(path, bytes) {
 	for (let text = "", seen = 0; ; ) {
 		const { done, value } = await reader.read();
 		if (!done && seen >= bytes) reader.cancel();
-		if (done || seen >= bytes) return { text: text + decoder.decode(), isAll: done };
+		if (done || seen >= bytes) return { text, isAll: done };
 		text += decoder.decode(value, { stream: true });
 		seen += value.length;
 	}

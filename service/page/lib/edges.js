@@ -4,18 +4,24 @@ import { cut, text } from "./json.js";
 export const END = "\u0000end";
 export const endText = (name) => (name === END || name === null ? "end" : name);
 
+/** In a larger graph the ways to the end that no edge names would hide the others. */
+const ENDS_MAX = 30;
+
 /** Return the edges of a definition: `[{from, index, to, label, title, isError}]`; `to` may be END. */
 export function edgesOf(definition) {
-	return Object.keys(definition.nodes).flatMap((from) => {
+	const names = Object.keys(definition.nodes);
+	return names.flatMap((from) => {
 		const edges = edgesFrom(definition, from);
+		const ordinary = edges.filter((edge) => edge.on_error == null);
 		const found = edges.map((edge, index) => {
 			const isError = edge.on_error != null;
 			const types = isError && (edge.on_error === true ? "any error" : edge.on_error.join(", "));
-			const asks = edge.condition ? conditionText(edge.condition) : edges.length > 1 && !isError && "otherwise";
+			const asks = edge.condition ? conditionText(edge.condition) : ordinary.length > 1 && !isError && "otherwise";
 			const title = [types, asks].filter(Boolean).join(" and ");
 			return { from, index, to: edge.to ?? END, label: cut(title, 26), title, isError };
 		});
-		return edges.some((edge) => edge.on_error == null && !edge.condition) ? found : [...found, { from, index: null, to: END, label: edges.length ? "none true" : "", title: "no edge is true: the run ends" }];
+		if (ordinary.length && (names.length > ENDS_MAX || ordinary.some((edge) => !edge.condition))) return found;
+		return [...found, { from, index: null, to: END, label: ordinary.length ? "none true" : "", title: "the run ends" }];
 	});
 }
 

@@ -1,7 +1,7 @@
 import { enc, get } from "./api.js";
 import { text } from "./json.js";
 
-const LARGE = 60;
+const LARGE = 12_000;
 export const PICTURE_MAX = 300;
 
 const cache = new Map();
@@ -15,7 +15,7 @@ export const listGraphs = async () => (await get("graphs", { limit: 1000 })).ite
 export const layoutOf = (definition) => kept(text(definition), () => arrange(definition));
 
 async function arrange(definition) {
-	if (Object.keys(definition.nodes).length <= LARGE) return (await import("./layout.js")).layout(definition);
+	if (text(definition).length <= LARGE) return (await import("./layout.js")).layout(definition);
 	const worker = new Worker(new URL("./layout.js", import.meta.url), { type: "module" });
 	try {
 		return await new Promise((resolve, reject) => {

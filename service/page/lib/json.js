@@ -11,13 +11,11 @@ export const toNumber = (value) => (isRaw(value) ? Number(value.rawJSON) : value
 export const typeOf = (value) => (value === null ? "null" : isNumber(value) ? "number" : Array.isArray(value) ? "array" : typeof value);
 export const isObject = (value) => typeOf(value) === "object";
 
-/** Compare two numbers exactly, a BigInt with a number too: negative, 0 or positive. */
 export function compareNumbers(...pair) {
 	const [a, b] = pair.map((value) => (isRaw(value) ? value.rawJSON : String(value))).map((one) => (/^-?\d+$/.test(one) ? BigInt(one) : Number(one)));
 	return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** Whether two values are equal as a condition sees them; `isSame`: have the same text (1 and 1.0 differ). */
 export function equal(a, b, isSame) {
 	const type = typeOf(a);
 	if (a === b || type !== typeOf(b)) return a === b;
@@ -28,7 +26,6 @@ export function equal(a, b, isSame) {
 }
 export const same = (a, b) => equal(a, b, true);
 
-/** Return how two values differ: `[{path, kind, before, after}]`; kind is added, removed or changed. At most `max`. */
 export function differences(before, after, max = 500) {
 	const found = [];
 	const walk = (a, b, path) => {
@@ -45,7 +42,6 @@ export function differences(before, after, max = 500) {
 	return found;
 }
 
-/** Return the JSON Merge Patch (RFC 7396) from one object to another. Throws Error where a patch cannot say it. */
 export function mergePatch(before, after, path = "") {
 	const entries = Object.keys(before).filter((key) => !Object.hasOwn(after, key)).map((key) => [key, null]);
 	for (const [key, value] of Object.entries(after)) {
@@ -57,7 +53,6 @@ export function mergePatch(before, after, path = "") {
 	return Object.fromEntries(entries);
 }
 
-/** Return where the value at a JSON Pointer, or the nearest around it, lies in a JSON text, or null. */
 export function locate(source, pointer) {
 	const wanted = pointer.split("/").slice(1).map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
 	const token = /\s*("(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+)/gy;

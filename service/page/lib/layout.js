@@ -118,7 +118,7 @@ function place(layers) {
 /** Return where a line to `next` leaves a node: the lines of a side stand beside each other. */
 function port(node, next) {
 	const side = (next.y > node.y ? node.down : node.up).toSorted((a, b) => a.x - b.x);
-	return node.x + (side.indexOf(next) - (side.length - 1) / 2) * Math.min(18, (node.w - 24) / side.length);
+	return node.x + (side.indexOf(next) - (side.length - 1) / 2) * Math.min(18, (node.w - 20) / side.length);
 }
 
 /** Return an edge's line and head. The line bends between layers alone, so that it crosses no node and no label. */
@@ -158,10 +158,9 @@ export function layout(definition) {
 	const { layers, cells } = build(names, edges.filter(({ from, to }) => from !== to), definition.start_node, sizeOf);
 	untangle(layers);
 	const height = place(layers);
-	const all = layers.flat();
-	const left = Math.min(...all.map(({ x, w }) => x - w / 2)) - MARGIN;
-	const width = Math.max(...all.map(({ x, w }) => x + w / 2)) + MARGIN - left;
-	for (const cell of all) Object.assign(cell, cell.bare, { x: cell.x - left });
+	const left = Math.min(...layers.map(([{ x, w }]) => x - w / 2)) - MARGIN;
+	const width = Math.max(...layers.map((layer) => layer.at(-1)).map(({ x, w }) => x + w / 2)) + MARGIN - left;
+	for (const cell of layers.flat()) Object.assign(cell, cell.bare, { x: cell.x - left });
 	const placed = edges.map((edge) => ({ ...edge, ...(edge.chain ? lineOf(edge) : loopOf(edge, cells.get(edge.from), loops.get(edge.from))), chain: null, middle: null }));
 	const nodes = Object.fromEntries([...cells].map(([name, { x, y, w, h }]) => [name, { x, y, w, h }]));
 	return { width, height, nodes, edges: placed };

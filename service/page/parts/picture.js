@@ -30,13 +30,13 @@ function Node({ name, node, place: { x, y, w, h }, visits, isStart, look, onNode
 }
 
 function Edge({ edge, times, look, onEdge }) {
-	const label = [edge.label && `\u2068${edge.label}\u2069`, times && `×${count(times)}`].filter(Boolean).join(" ");
-	const half = label.length * 3.1 + 3;
+	const tally = times ? ` ×${count(times)}` : "";
+	const half = (edge.label + tally).length * 3.1 + 3;
 	const x = edge.x + (edge.from === edge.to && half);
 	const title = `${edge.from} → ${endText(edge.to)}${edge.title && `: ${edge.title}`}${times ? `, taken ${count(times)} times` : ""}`;
 	return html`<g class=${classes("edge", edge.isError && "on-error", edge.index === null && "implied", look)} ...${onEdge && edge.index !== null ? button(() => onEdge(edge)) : image}><title>${title}</title>
 		<path class="reach" d=${edge.way} /><path class="way" d=${edge.way} /><path class="head" d=${edge.head} />
-		${label && html`<rect class="plate" x=${x - half} y=${edge.y - 8} width=${2 * half} height="16" /><text x=${x} y=${edge.y + 4}>${label}</text>`}</g>`;
+		${half > 3 && html`<rect class="plate" x=${x - half} y=${edge.y - 8} width=${2 * half} height="16" /><text x=${x} y=${edge.y + 4}>${edge.label && `\u2068${edge.label}\u2069`}${tally}</text>`}</g>`;
 }
 
 function List({ definition, stats, lookOf, onNode, box }) {

@@ -10,9 +10,9 @@ export function Start({ like, graphId, onClose }) {
 	const { data: graphs, error } = useLoad(listGraphs, []);
 	const [chosen, setChosen] = useState(like?.graph_id ?? graphId);
 	const [tags, setTags] = useState(Object.entries(like?.tags ?? {}).map((pair) => pair.join(": ")).join("\n"));
-	const { data: first } = useLoad(async () => like && get(`runs/${enc(like.run_id)}/state`, { step: 0 }), []);
+	const { data: first, error: lost } = useLoad(async () => like && get(`runs/${enc(like.run_id)}/state`, { step: 0 }), []);
 	const graph = chosen ?? graphs?.[0]?.graph_id;
-	const { value, source, isBad, editor, refuse, fault } = useJson(first ? text(first.state, 2) : (LAST.get(graph) ?? "{\n}"), { prefix: "/initial_state" });
+	const { value, source, isBad, editor, refuse, fault } = useJson(first ? text(first.state, 2) : like ? "" : (LAST.get(graph) ?? "{\n}"), { prefix: "/initial_state" });
 	const start = async () => {
 		try {
 			const { run_id } = await post("graph/run", { graph_id: graph, initial_state: value, tags: tagsOf(tags) });
@@ -29,5 +29,5 @@ export function Start({ like, graphId, onClose }) {
 		<label class="field">Graph <${Select} value=${graph} options=${options} onChange=${setChosen} /></label>
 		${(!like || first) && editor("Initial state")}
 		<label class="field">Tags, a line each <textarea rows="2" placeholder="key: value" value=${tags} onInput=${({ target }) => setTags(target.value)}></textarea></label>`}
-		<${Fault} error=${error} />${fault}<//>`;
+		<${Fault} error=${error ?? lost} />${fault}<//>`;
 }

@@ -1,4 +1,4 @@
-import { Changes, Cursor, Fault, Hint, Picture, Status, cachedGraph, count, differences, edgeKey, enc, get, go, href, html, route, same, setQuery, short, takenIndex, useKeys, useLoad, useMemo } from "parts";
+import { Changes, Cursor, Fault, Hint, Picture, Status, cachedGraph, count, differences, edgeKey, edgesFrom, enc, get, go, href, html, route, same, setQuery, short, takenIndex, useKeys, useLoad, useMemo } from "parts";
 import { Cell, DecisionLine } from "./run/decisions.js";
 
 const STEPS_MAX = 5000;
@@ -27,10 +27,11 @@ function parting(a, b, shift, length) {
 	return found < 0 ? null : found + 1;
 }
 
-const keyOf = ({ graph }, step) => step && edgeKey(step.node, takenIndex(graph.definition, step));
+/** Return the key of the edge that a step took, in the picture of A's graph. */
+const keyOf = (a, { graph }, step) => step && edgeKey(step.node, graph === a.graph ? takenIndex(graph.definition, step) : edgesFrom(a.graph.definition, step.node).findIndex(({ to }) => to === step.decision.to));
 
 function tonesOf(...pair) {
-	const [ofA, ofB] = pair.map((side) => new Set(side.steps.map((step) => keyOf(side, step))));
+	const [ofA, ofB] = pair.map((side) => new Set(side.steps.map((step) => keyOf(pair[0], side, step))));
 	return new Map([...ofA, ...ofB].map((key) => [key, !ofB.has(key) ? "only-a" : ofA.has(key) ? "both" : "only-b"]));
 }
 
@@ -47,7 +48,7 @@ function Choose({ a, b, error }) {
 		go(href(["compare"], Object.fromEntries(new FormData(event.target))));
 	};
 	const { data } = useLoad(() => get("runs"), []);
-	const field = (name, value) => html`<label class="field">Run ${name.toUpperCase()}, its id <input name=${name} list="runs" required value=${value} /></label>`;
+	const field = (name, value) => html`<label class="field">Run ${name.toUpperCase()}, its id <input name=${name} list="runs" required defaultValue=${value} /></label>`;
 	return html`<div class="title"><h1>Compare two runs</h1></div><form class="choose" onSubmit=${submit}>${field("a", a)}${field("b", b)}<button class="primary">Compare</button><datalist id="runs">${data?.items.map(({ run_id, graph_name, status }) => html`<option value=${run_id}>${graph_name}, ${status}</option>`)}</datalist></form><${Fault} error=${error} />`;
 }
 
@@ -62,9 +63,9 @@ function Compared({ a, b }) {
 	const goTo = (next) => setQuery({ step: Math.max(0, Math.min(length, next)) });
 	useKeys({ ArrowLeft: () => goTo(row - 1), ArrowRight: () => goTo(row + 1) });
 	const changes = states ? differences(states[0].state, states[1].state) : [];
-	const records = [a, b].map((side, at) => side.steps[steps[at] - 1]);
-	const [ofA, ofB] = [a, b].map((side, at) => keyOf(side, records[at]));
-	const shown = ofA === ofB ? tones : new Map([...tones, [ofA, "only-a"], [ofB, "only-b"]]);
+	const records = [a, b].map((side, at) => side.steps[row + shift[at] - 1]);
+	const [ofA, ofB] = [a, b].map((side, at) => keyOf(a, side, records[at]));
+	const shown = row !== first || !ofA || !ofB || ofA === ofB ? tones : new Map([...tones, [ofA, "only-a"], [ofB, "only-b"]]);
 	const fork = shift[0] || shift[1];
 	return html`<div class="title"><h1>Compare</h1><span class="meta">${fork > 0 && `They share all up to the fork after step ${count(fork)}. `}${first === null ? "The two runs go the same way." : `They part at row ${count(first)}.`}</span></div>
 		<${Cursor} step=${row} total=${length} where=${`row ${count(row)} of ${count(length)}`} onStep=${goTo}>${first !== null && html`<button aria-pressed=${row === first} onClick=${() => goTo(first)}>where they part</button>`}<//>

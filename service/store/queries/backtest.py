@@ -124,26 +124,27 @@ class _Tally:
         found = detour(self.graph, routed, State(self._entries), self._before, self.state_bytes_max)
         if found is None:
             return
-        example = DivergenceRecord(
-            run_id=self._run_id,
-            step=routed.step,
-            node=routed.node or "",
-            went=routed.went,
-            would_go=found.would_go,
-            because=found.because(),
-        )
-        self._keep(example)
+        if self._has_room():
+            self.examples.append(
+                DivergenceRecord(
+                    run_id=self._run_id,
+                    step=routed.step,
+                    node=routed.node or "",
+                    went=routed.went,
+                    would_go=found.would_go,
+                    because=found.because(),
+                )
+            )
         self.diverging.add(self._run_id)
 
-    def _keep(self, example: DivergenceRecord) -> None:
-        """Keep the example if there is room. The first one of a run takes the place of a later one of another run."""
-        if len(self.examples) == EXAMPLES_MAX and example.run_id not in self.diverging:
+    def _has_room(self) -> bool:
+        """Return whether one more example is kept. For the first one of a run, one more of another run gives way."""
+        if len(self.examples) == EXAMPLES_MAX and self._run_id not in self.diverging:
             run_ids = [kept.run_id for kept in self.examples]
             repeated = [at for at, (one, other) in enumerate(pairwise(run_ids), start=1) if one == other]
             if repeated:
                 del self.examples[repeated[-1]]
-        if len(self.examples) < EXAMPLES_MAX:
-            self.examples.append(example)
+        return len(self.examples) < EXAMPLES_MAX
 
     def record(self) -> BacktestRecord:
         return BacktestRecord(self.runs, self.steps, len(self.diverging), tuple(self.examples))

@@ -37,7 +37,7 @@ export function GraphView({ id }) {
 	return html`<div class="title"><h1><bdi>${name || "unnamed graph"}</bdi> <span class="id" title=${id}>${id.slice(0, 8)}</span></h1><small>created <${Time} iso=${created_at} /></small><i></i><button class="primary" onClick=${() => setStarting(true)}>Start a run</button></div>
 		<${Outcomes} id=${id} /><div class="columns">
 		<div class="left"><${Picture} definition=${definition} taken=${edge && edgeKey(edge.from, edge.index)} onEdge=${setEdge} /><${Hint}>Choose an edge to change its condition and see how the last runs would have gone.<//>
-			${edge && html`<${Redraw} key=${edge.from + edge.index} graph=${graph} edge=${edge} onClose=${() => setEdge(null)} />`}</div>
+			${edge && html`<${Redraw} key=${edgeKey(edge.from, edge.index)} graph=${graph} edge=${edge} onClose=${() => setEdge(null)} />`}</div>
 		<${Panes} panes=${panes} /></div>
 		${isStarting && html`<${Start} graphId=${id} onClose=${() => setStarting(false)} />`}`;
 }

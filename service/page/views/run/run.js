@@ -45,7 +45,7 @@ function Loaded({ model, run }) {
 	const goTo = (next) => setQuery({ step: next === null ? null : Math.max(0, Math.min(total, next)) });
 	const setNode = (one) => setQuery({ node: one, tab: "decisions" });
 	const open = (kind, more) => setDialog({ kind, ...more });
-	const fork = () => open("fork");
+	const fork = () => open("fork", { step });
 	const make = (visit, index) => open("make", { visit, index });
 	const close = () => setDialog(null);
 	const pickEdge = ({ from, index }) => {
@@ -69,10 +69,10 @@ function Loaded({ model, run }) {
 		<${Headline} model=${model} onFork=${fork} onStartLike=${() => open("start")} />
 		<${Cursor} step=${step} total=${total} where=${step ? `step ${count(step)} of ${count(total)}` : "initial state"} onStep=${goTo}><button aria-pressed=${isLast} title="Stay at the last step (End)" onClick=${() => goTo(null)}>${isOver(run.status) ? "last" : "live"}</button><//>
 		<div class="columns"><div class="left">
-			<${Picture} definition=${definition} stats=${stats} current=${isLast ? run.current_node : null} status=${run.status} at=${isLast && run.current_node !== null ? null : record?.node} taken=${record && taken !== null && edgeKey(record.node, taken)} selected=${query.get("node")} onNode=${setNode} onEdge=${pickEdge} />
+			<${Picture} definition=${definition} stats=${stats} current=${isLast ? run.current_node : null} status=${run.status} at=${isLast && run.current_node !== null ? null : record?.node} taken=${record && edgeKey(record.node, taken)} selected=${query.get("node")} onNode=${setNode} onEdge=${pickEdge} />
 			${record && html`<${DecisionLine} step=${record} />`}
 			${isLast && run.current_node !== null && html`<div class="step next"><span class="num">${count(total + 1)}</span><bdi class="who">${run.current_node}</bdi><${Status} status=${run.status} /></div>`}<${Timeline} ...${shared} /><${Children} run=${run} definition=${definition} step=${record} /></div>
 		<${Panes} panes=${panes} /></div>
-		${dialog?.kind === "fork" && html`<${ForkDialog} ...${shared} onClose=${close} />`}${dialog?.kind === "start" && html`<${Start} like=${run} onClose=${close} />`}
-		${dialog?.kind === "make" && html`<${MakeTrue} model=${model} step=${dialog.visit} index=${dialog.index} definition=${definition} onClose=${close} onEdit=${fork} />`}`;
+		${dialog?.kind === "fork" && html`<${ForkDialog} ...${shared} step=${dialog.step} onClose=${close} />`}${dialog?.kind === "start" && html`<${Start} like=${run} onClose=${close} />`}
+		${dialog?.kind === "make" && html`<${MakeTrue} model=${model} step=${dialog.visit} index=${dialog.index} definition=${definition} onClose=${close} onEdit=${() => open("fork", { step: dialog.visit.step })} />`}`;
 }

@@ -30,12 +30,12 @@ function scale(all) {
 
 function Row({ step, before, parts, place, isAt, onStep }) {
 	const gap = before ? parts[0]?.start - Date.parse(before.finished_at) : 0;
-	const bad = step.attempts.filter(({ error }) => error);
-	const took = duration(bad.length ? parts.at(-1).end - parts[0].start : step.duration_ms);
+	const tries = step.attempts.length;
+	const took = duration(tries > 1 ? parts.at(-1).end - parts[0].start : step.duration_ms);
 	const bar = (kind, from, to, height) => html`<rect class=${kind} x=${Math.min(99.4, from)} y=${5 - height / 2} width=${Math.max(0.6, to - from)} height=${height} />`;
-	return html`<button class=${`step ${isAt ? "is-at" : ""}`} aria-current=${isAt && "step"} title=${bad[0]?.error.message} onClick=${() => onStep(step.step)}><span class="num">${count(step.step)}</span><bdi class="who">${step.node ?? "patch"}</bdi>
+	return html`<button class=${`step ${isAt ? "is-at" : ""}`} aria-current=${isAt && "step"} title=${step.attempts[0]?.error?.message} onClick=${() => onStep(step.step)}><span class="num">${count(step.step)}</span><bdi class="who">${step.node ?? "patch"}</bdi>
 		<svg class="bars" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">${parts.map(({ start, end, kind }, at) => [at > 0 && bar("backoff", place(parts[at - 1].end), place(start), 0.8), bar(kind, place(start), place(end), kind === "wait" ? 3.2 : 6)])}</svg>
-		<span class="num took">${gap > GAP_MS && html`<i>⋯${duration(gap)}</i> `}${bad.length > 0 && html`<b>${bad.length + 1} tries</b> `}${took}</span></button>`;
+		<span class="num took">${gap > GAP_MS && html`<i>⋯${duration(gap)}</i> `}${tries > 1 && html`<b>${tries} tries</b> `}${took}</span></button>`;
 }
 
 export function Timeline({ model: { steps }, total, step, definition, onStep }) {
