@@ -13,11 +13,12 @@ from tests.support.page.browser import Watch
 from tests.support.system.process import Server
 
 FAULTS = """async (definition) => {
-  const { layout } = await import(new URL('ui/lib/layout.js', document.baseURI));
+  const lib = (name) => import(new URL(`ui/lib/${name}.js`, document.baseURI));
+  const [{ layout }, { columns }] = await Promise.all(['layout', 'json'].map(lib));
   const { width, height, nodes, edges } = layout(definition);
   const box = (name, x, y, w, h) => ({ name, l: x - w / 2, r: x + w / 2, t: y - h / 2, b: y + h / 2 });
   const places = Object.entries(nodes).map(([name, { x, y, w, h }]) => box(name, x, y, w, h));
-  const counted = ({ label }) => (label ? label.length + 4 : 3) * 6.2 + 6;
+  const counted = ({ label }) => (label ? columns(label) + 4 : 3) * 6.2 + 6;
   const middle = (edge) => edge.x + (edge.from === edge.to ? counted(edge) / 2 : 0);
   const labels = edges.map((edge) => box(edge, middle(edge), edge.y, counted(edge), 16));
   const all = [...places, ...labels];
@@ -57,11 +58,29 @@ def drawn(seed: int) -> dict[str, Any]:
         target = dice.choice([*names, None])
         made: dict[str, Any] = {"to": target}
         if dice.random() < 0.6:
-            made["condition"] = {"key": "k" * dice.randint(1, 20), "op": "<", "value": dice.randint(0, 10**6)}
+            made["condition"] = {
+                "key": dice.choice("k鍵") * dice.randint(1, 20),
+                "op": "<",
+                "value": dice.randint(0, 10**6),
+            }
         return made | ({"on_error": True} if dice.random() < 0.1 else {})
 
     edges = {name: [edge() for _ in range(dice.randint(1, 4))] for name in names if dice.random() < 0.9}
     return {"start_node": names[0], "nodes": {name: {"tool": name} for name in names}, "edges": edges}
+
+
+TEXTS = """async () => {
+  const canvas = document.createElement('canvas').getContext('2d');
+  canvas.font = '11px system-ui, sans-serif';
+  const { columns } = await import(new URL('ui/lib/json.js', document.baseURI));
+  const isWider = (text) => canvas.measureText(text).width > columns(text) * 6.2 + 12;
+  return ['n < 1000000', '鍵鍵鍵鍵鍵鍵', 'ключ = "значение"', '😀😀😀'].filter(isWider);
+}"""
+
+
+def test_texts_are_no_wider_than_their_columns(server: Server, watch: Watch) -> None:
+    watch.page.goto(f"{server.url}/ui/graphs")
+    assert watch.page.evaluate(TEXTS) == []
 
 
 def test_a_long_chain_of_conditions_is_drawn(server: Server, watch: Watch) -> None:

@@ -1,6 +1,5 @@
 import { compareNumbers, cut, equal, isNumber, isObject, own, text, typeOf } from "./json.js";
 
-/** Return the keys of a path: a JSON Pointer where it begins with `/`, dotted otherwise. */
 export const keysOf = (path) => (path.startsWith("/") ? path.slice(1).split("/").map((key) => key.replaceAll("~1", "/").replaceAll("~0", "~")) : path.split("."));
 
 export const MISSING = Symbol("missing");
@@ -48,7 +47,6 @@ const TESTS = {
 	is_type: (a, b) => typeOf(a) === b,
 };
 
-/** Return whether a comparison holds for two values, or null if the state lacks one. */
 export function holds({ op, value = null }, left, right) {
 	if (op === "exists") return (left !== MISSING) === (value !== false);
 	return left === MISSING || right === MISSING ? null : TESTS[op](left, right);
@@ -56,7 +54,6 @@ export function holds({ op, value = null }, left, right) {
 
 const sides = ({ key, value, value_from }, lookup) => [lookup(key), value_from === undefined ? value : lookup(value_from)];
 
-/** Return whether a condition is true over a state, or null if it lacks a key. */
 export function evaluate(condition, state) {
 	if (!condition) return true;
 	const parts = partsOf(condition);
@@ -69,7 +66,6 @@ export function evaluate(condition, state) {
 	return Boolean(condition.all);
 }
 
-/** Return the comparisons that were asked, with their values: `operands` maps paths to values. */
 export function asked(condition, operands) {
 	const found = [];
 	const lookup = (path) => (Object.hasOwn(operands, path) ? operands[path] : MISSING);
@@ -91,7 +87,6 @@ export function asked(condition, operands) {
 
 export const edgesFrom = (definition, node) => own(definition.edges, node) ?? [];
 
-/** Return what a step's decision says of each edge asked, by its index. */
 export function cellsOf(definition, { node, decision: { reason, evaluated } }) {
 	const edges = edgesFrom(definition, node);
 	let at = -1;

@@ -84,5 +84,7 @@ export function locate(source, pointer) {
 	try { return value(0); } catch { return null; }
 }
 
+/** The columns of a text: a character of East Asia takes two. */
+export const columns = (string) => string.replace(/[\u2e80-\ud7ff\uf900-\uffdc]/g, "xx").length;
 export const cut = (string, max) => (string.length > max ? `${string.slice(0, max - 1)}…` : string);
 export const own = (object, key) => (object && Object.hasOwn(object, key) ? object[key] : undefined);

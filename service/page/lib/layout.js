@@ -1,9 +1,9 @@
 import { END, edgesOf, kindOf } from "./edges.js";
-import { cut, parse } from "./json.js";
+import { columns, cut, parse } from "./json.js";
 
 const HEIGHT = 42, GAP_X = 24, GAP_Y = 18, MARGIN = 18, LABEL = 17, LOOP = 24, SWEEPS = 24;
 /** With room for a count. */
-const textWidth = (label) => (label.length + 5) * 6.3;
+const textWidth = (label) => (columns(label) + 5) * 6.3;
 
 /** Mark the edges that close a cycle; return the names, each after all that lead to it. */
 function order(names, edges, start) {
@@ -151,7 +151,7 @@ export function layout(definition) {
 	if (edges.some(({ to }) => to === END)) names.push(END);
 	const loops = Map.groupBy(edges.filter(({ from, to }) => from === to), ({ from }) => from);
 	const sizeOf = (name) => {
-		const [w, h] = name === END ? [20, 20] : [Math.max(92, cut(name, 26).length * 7.6 + 34, cut(kindOf(definition.nodes[name])[1], 28).length * 5.9 + 40), HEIGHT];
+		const [w, h] = name === END ? [20, 20] : [Math.max(92, columns(cut(name, 26)) * 7.6 + 34, columns(cut(kindOf(definition.nodes[name])[1], 28)) * 5.9 + 40), HEIGHT];
 		const own = loops.get(name) ?? [];
 		return { w: w + 2 * Math.max(0, ...own.map(({ label }) => 2 * LOOP + textWidth(label))), h: Math.max(h, LABEL * own.length), bare: { w, h } };
 	};

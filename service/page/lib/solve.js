@@ -48,7 +48,6 @@ function solutions(condition, state, wanted) {
 	return changed.filter((one) => one !== null && evaluate(condition, one) === wanted);
 }
 
-/** Return `{patch, changes}`, the fewest changes after which edge `index` is taken, or null. */
 export function solve(edges, index, state) {
 	const before = edges.slice(0, index).filter((edge) => edge.on_error == null);
 	const { condition } = edges[index];

@@ -1,4 +1,4 @@
-import { END, PICTURE_MAX, count, cut, edgesOf, endText, html, kindOf, layoutOf, own, useLayoutEffect, useLoad, useMemo, useRef } from "lib";
+import { END, PICTURE_MAX, columns, count, cut, edgesOf, endText, html, kindOf, layoutOf, own, useLayoutEffect, useLoad, useMemo, useRef } from "lib";
 import { Fault, Hint, Name } from "./basics.js";
 import { Table } from "./tables.js";
 
@@ -31,7 +31,7 @@ function Node({ name, node, place: { x, y, w, h }, visits, isStart, look, onNode
 
 function Edge({ edge, times, look, onEdge }) {
 	const tally = times ? ` ×${count(times)}` : "";
-	const half = (edge.label + tally).length * 3.1 + 3;
+	const half = columns(edge.label + tally) * 3.1 + 3;
 	const x = edge.x + (edge.from === edge.to && half);
 	const title = `${edge.from} → ${endText(edge.to)}${edge.title && `: ${edge.title}`}${times ? `, taken ${count(times)} times` : ""}`;
 	return html`<g class=${classes("edge", edge.isError && "on-error", edge.index === null && "implied", look)} ...${onEdge && edge.index !== null ? button(() => onEdge(edge)) : image}><title>${title}</title>

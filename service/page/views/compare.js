@@ -69,6 +69,7 @@ function Compared({ a, b }) {
 	const fork = shift[0] || shift[1];
 	return html`<div class="title"><h1>Compare</h1><span class="meta">${fork > 0 && `They share all up to the fork after step ${count(fork)}. `}${first === null ? "The two runs go the same way." : `They part at row ${count(first)}.`}</span></div>
 		<${Cursor} step=${row} total=${length} where=${`row ${count(row)} of ${count(length)}`} onStep=${goTo}>${first !== null && html`<button aria-pressed=${row === first} onClick=${() => goTo(first)}>where they part</button>`}<//>
+		${[a, b].some(({ run, steps }) => run.step > steps.length) && html`<p class="notice">Only the first ${count(STEPS_MAX)} steps of a run are compared.</p>`}
 		<div class="columns"><div class="left"><${Picture} definition=${a.graph.definition} tones=${shown} at=${records[0]?.node} selected=${records[1]?.node} />
 			<p class="legend"><span class="key both">both</span><span class="key only-a">A</span><span class="key only-b">B</span></p>
 			${a.run.graph_id !== b.run.graph_id && html`<p class="notice">B runs on another graph; the picture is A's.</p>`}</div>
