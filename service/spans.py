@@ -121,7 +121,7 @@ class RunSpans:
             attributes={**identity, **named, **parent},
         )
         self._inside_run = _inside(self._run)
-        # If the sampler leaves out the run, its steps and attempts get no spans either.
+        # A sampler may drop the run. Then its steps and attempts get no spans either.
         self._is_sampled = self._run.is_recording()
         self._traced = self._left_out = 0
         self._step: Span | None = None

@@ -50,7 +50,7 @@ class Following:
             self._wake()
 
     def has_ended(self, wake: Callable[[], None]) -> bool:
-        """Return whether to stop. The tail calls this before each read.
+        """Return whether the tail should end. The tail calls this before each read.
 
         `wake` is a function that ends the tail's wait for new lines.
         """

@@ -23,7 +23,7 @@ TRANSACTION_S = 0.01
 """How long such a transaction should take: other writes wait for it."""
 PAUSE_FACTOR = 11
 """How much longer than a transaction the pause after it is while others write: a deletion takes a twelfth of the
-writer's time. It costs twice that, because what it has changed must also be copied out of the log."""
+writer's time. The checkpoints of what it has changed cost about as much again."""
 MARKED_AHEAD_MAX = 1000
 """A prune marks more runs only while at most this many are marked: every query passes over the marked runs."""
 FINISH_WITHIN_S = 20.0

@@ -16,13 +16,13 @@ _MADV_WIPEONFORK = 18
 """The value on Linux. The module `mmap` has no name for it."""
 
 _NO_ADVICE = -1
-"""No system knows this advice. A system that checks the advice that it is given refuses it."""
+"""A number that stands for no advice. A system that checks its arguments refuses it."""
 
 _getpid = os.getpid
 
 
 def _by_page() -> tuple[Callable[[], bool], Callable[[], None]]:
-    """Return `is_child` and `claim` that use a page of memory which the system clears in a child.
+    """Return the functions `is_child` and `claim`. They use a page of memory that the system clears in a child.
 
     Raise OSError if the system cannot do that.
     """
@@ -44,7 +44,7 @@ def _by_page() -> tuple[Callable[[], bool], Callable[[], None]]:
 
 
 def _by_pid() -> tuple[Callable[[], bool], Callable[[], None]]:
-    """Return `is_child` and `claim` that compare process ids."""
+    """Return the functions `is_child` and `claim`. They compare process ids."""
     owner = 0
 
     def is_child() -> bool:

@@ -21,7 +21,7 @@ from service.store.database.required_tables import RequiredTables
 logger = logging.getLogger(__name__)
 
 CLOSE_S = 5.0
-"""How long `close` waits for the reads in progress. It waits as long again for each abandoned connection."""
+"""How long `close` waits for the reads in progress, and how long for each abandoned connection."""
 
 
 class Reader:

@@ -138,7 +138,10 @@ class _Tally:
         self.diverging.add(self._run_id)
 
     def _has_room(self) -> bool:
-        """Return whether one more example is kept. For the first one of a run, one more of another run gives way."""
+        """Return whether there is room for an example. If there is none, the first example of a run replaces another.
+
+        The one that is replaced is not the first example of its run.
+        """
         if len(self.examples) == EXAMPLES_MAX and self._run_id not in self.diverging:
             run_ids = [kept.run_id for kept in self.examples]
             repeated = [at for at, (one, other) in enumerate(pairwise(run_ids), start=1) if one == other]

@@ -212,7 +212,7 @@ class _Waiting:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, tail: _Tail) -> None:
-        """Wake `tail` after POLL_S, unless `discard` is called before that."""
+        """Wake `tail` after POLL_S. A call of `discard` before then prevents it."""
         due_at = self._due_at[tail] = tail.loop.time() + POLL_S
         if self._timer is None:
             self._timer = tail.loop.call_at(due_at, self._wake)
