@@ -12,7 +12,7 @@ export const typeOf = (value) => (value === null ? "null" : isNumber(value) ? "n
 export const isObject = (value) => typeOf(value) === "object";
 
 export function compareNumbers(...pair) {
-	const [a, b] = pair.map((value) => (isRaw(value) ? value.rawJSON : String(value))).map((one) => (/^-?\d+$/.test(one) ? BigInt(one) : Number(one)));
+	const [a, b] = pair.map((value) => text(value)).map((one) => (/^-?\d+$/.test(one) ? BigInt(one) : Number(one)));
 	return a < b ? -1 : a > b ? 1 : 0;
 }
 

@@ -17,7 +17,7 @@ export const Time = ({ iso, ago }) => html`<time dateTime=${iso} title=${full(is
 
 export function Elapsed({ run: { started_at, finished_at } }) {
 	const end = finished_at ? Date.parse(finished_at) : now.value;
-	return started_at ? html`<span>${duration(Math.max(0, end - Date.parse(started_at)))}</span>` : null;
+	return started_at && html`<span>${duration(Math.max(0, end - Date.parse(started_at)))}</span>`;
 }
 
 const WAITS = { signal: "signal", children: "child runs", sleep: "wakes", backoff: "retries" };
@@ -30,7 +30,7 @@ export const Name = ({ of }) => html`<bdi class="node">${of ?? "end"}</bdi>`;
 
 export const Fault = ({ error, retry }) =>
 	error && html`<div class="fault" role="alert">${error.message}${retry && html`<button onClick=${retry}>Try again</button>`}
-		${error.errors?.length ? html`<ul>${error.errors.slice(0, 8).map(({ pointer, message }) => html`<li><code>${pointer || "/"}</code> ${message}</li>`)}</ul>` : null}</div>`;
+		${error.errors?.length > 0 && html`<ul>${error.errors.slice(0, 8).map(({ pointer, message }) => html`<li><code>${pointer || "/"}</code> ${message}</li>`)}</ul>`}</div>`;
 
 export const Empty = ({ title, children }) => html`<div class="empty"><h1>${title}</h1><p>${children}</p></div>`;
 export const Nothing = ({ of }) => html`<${Empty} title=${`There is no such ${of}.`}>Look at <a href=${href(["runs"])}>the runs</a>.<//>`;

@@ -15,7 +15,7 @@ function DroppedFile({ file, onClose }) {
 		startDemo(file, Object.fromEntries(new FormData(event.target))).then(onClose, setError);
 	};
 	return html`<form onSubmit=${start}><${Dialog} title="Check this table" onClose=${onClose} footer=${html`<button class="primary">Start</button>`}>
-		<p><bdi class="name">${file.name}</bdi>, ${bytes(file.size)}. The data quality graph finds what is wrong with it and mends what evidence supports. The file stays as it is.</p>
+		<p><bdi>${file.name}</bdi>, ${bytes(file.size)}. The data quality graph finds what is wrong with it and mends what evidence supports. The file stays as it is.</p>
 		<div class="fields">
 			<label class="inline">Mode <select name="mode"><option>mend</option><option>report</option></select></label>
 			<label class="inline">Delimiter <input name="delimiter" size="6" placeholder="found out" /></label>

@@ -1,4 +1,4 @@
-import { count, cut, html, isObject, isRaw, locate, mergePatch, parse, plural, text, typeOf, useId, useRef, useState } from "lib";
+import { count, cut, html, isObject, locate, mergePatch, parse, plural, text, typeOf, useId, useRef, useState } from "lib";
 import { Fault } from "./basics.js";
 
 const LONG = 240;
@@ -7,7 +7,7 @@ const MANY = 100;
 function Scalar({ value }) {
 	const [isWhole, setWhole] = useState(false);
 	const type = typeOf(value);
-	if (type !== "string") return html`<span class=${`j-${type}`}>${isRaw(value) ? value.rawJSON : String(value)}</span>`;
+	if (type !== "string") return html`<span class=${`j-${type}`}>${text(value)}</span>`;
 	const isLong = value.length > LONG;
 	return html`<span class="j-string" dir="auto">"${isWhole ? value : cut(value, LONG)}"</span>${isLong && html` <button class="more" onClick=${() => setWhole(!isWhole)}>${isWhole ? "less" : `all ${count(value.length)} characters`}</button>`}`;
 }

@@ -1,4 +1,4 @@
-import { enc, get, go, href, html, listGraphs, post, short, text, useLoad, useState } from "lib";
+import { get, go, href, html, listGraphs, post, short, text, useLoad, useState } from "lib";
 import { Dialog, Fault, Select } from "./basics.js";
 import { useJson } from "./json.js";
 
@@ -10,7 +10,7 @@ export function Start({ like, graphId, onClose }) {
 	const { data: graphs, error } = useLoad(listGraphs, []);
 	const [chosen, setChosen] = useState(like?.graph_id ?? graphId);
 	const [tags, setTags] = useState(Object.entries(like?.tags ?? {}).map((pair) => pair.join(": ")).join("\n"));
-	const { data: first, error: lost } = useLoad(async () => like && get(`runs/${enc(like.run_id)}/state`, { step: 0 }), []);
+	const { data: first, error: lost } = useLoad(async () => like && get(`runs/${like.run_id}/state`, { step: 0 }), []);
 	const graph = chosen ?? graphs?.[0]?.graph_id;
 	const { value, source, isBad, editor, refuse, fault } = useJson(first ? text(first.state, 2) : like ? "" : (LAST.get(graph) ?? "{\n}"), { prefix: "/initial_state" });
 	const start = async () => {

@@ -13,7 +13,7 @@ export function Changes({ changes }) {
 	const [isAll, setAll] = useState(false);
 	const shown = isAll ? changes : changes.slice(0, CHANGES_SHOWN);
 	return html`<table class="changes"><tbody>${shown.map(({ path, kind, before, after }) => html`<tr key=${path.join("\0")} class=${kind}>
-		<td class="sign"><span aria-label=${kind} role="img">${SIGNS[kind]}</span></td><th scope="row" title=${pathText(path)}><bdi>${pathText(path)}</bdi></th>
+		<td class="sign"><span aria-label=${kind} role="img">${SIGNS[kind]}</span></td><th scope="row" title=${pathText(path)}><bdi>${pathText(path).split(/(?<=\.)/).map((part) => [part, html`<wbr />`])}</bdi></th>
 		<td>${before !== undefined && html`<span class="old"><${Json} value=${before} /></span>`}${kind === "changed" && " → "}${after !== undefined && html`<${Json} value=${after} />`}</td></tr>`)}</tbody></table>
 		${changes.length > shown.length && html`<button class="more" onClick=${() => setAll(true)}>all ${count(changes.length)} changes</button>`}`;
 }
@@ -23,6 +23,7 @@ const COLUMNS_MAX = 60;
 export function CsvTable({ rows: [header = [], ...body], label }) {
 	const columns = Math.min(COLUMNS_MAX, header.length);
 	const style = { gridTemplateColumns: `repeat(${columns}, minmax(70px, 1fr))`, minWidth: `${columns * 84}px` };
-	const row = (cells, kind) => html`<div class=${`csvrow ${kind ?? ""}`} style=${style}>${cells.slice(0, columns).map((cell) => html`<span title=${cell} dir="auto">${cell.slice(0, 200)}</span>`)}</div>`;
-	return html`<div class="csv">${row(header, "head")}<${Virtual} label=${label} count=${body.length} height=${22} rowsMax=${15} render=${(index) => row(body[index])} /></div>`;
+	const isNumber = header.map((_, at) => body.slice(0, 200).every((cells) => !isNaN(cells[at] ?? "")));
+	const row = (cells, kind) => html`<div class=${`csvrow ${kind ?? ""}`} style=${style}>${cells.slice(0, columns).map((cell, at) => html`<span title=${cell} dir="auto" class=${isNumber[at] && "num"}>${cell.slice(0, 200)}</span>`)}</div>`;
+	return html`<${Virtual} class="csv" label=${label} count=${body.length} height=${22} rowsMax=${15} head=${row(header, "head")} render=${(index) => row(body[index])} />`;
 }

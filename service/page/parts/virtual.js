@@ -2,7 +2,7 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "lib";
 
 const EXTRA = 8;
 
-export function Virtual({ count, height, rowsMax, render, onRange, follow, target, label, class: classes = "" }) {
+export function Virtual({ count, height, rowsMax, render, onRange, follow, target, label, head, class: classes = "" }) {
 	const box = useRef();
 	const [view, setView] = useState({ top: 0, size: 400 });
 	const before = useRef({ count, isAtEnd: true });
@@ -35,6 +35,6 @@ export function Virtual({ count, height, rowsMax, render, onRange, follow, targe
 	const [first, last] = [Math.max(0, seen[0] - EXTRA), Math.min(count - 1, seen[1] + EXTRA)];
 	useEffect(() => void (last >= first && onRange?.(first, last, ...seen)), [first, last, ...seen, count]);
 	const rows = Array.from({ length: Math.max(0, last - first + 1) }, (_, at) => first + at);
-	return html`<div class=${`virtual ${classes}`} ref=${box} style=${{ height: `${Math.min(count, rowsMax) * height + 2}px` }} onScroll=${read} tabindex="0" role="group" aria-label=${label}>
+	return html`<div class=${`virtual ${classes}`} ref=${box} style=${{ height: `${(Math.min(count, rowsMax) + (head ? 1 : 0)) * height + 2}px` }} onScroll=${read} tabindex="0" role="group" aria-label=${label}>${head}
 		<div class="vspace" style=${{ height: `${count * height}px` }}>${rows.map((index) => html`<div key=${index} class="vrow" style=${{ top: `${index * height}px`, height: `${height}px` }}>${render(index)}</div>`)}</div></div>`;
 }

@@ -59,7 +59,7 @@ function Compared({ a, b }) {
 	const given = route.value.query.get("step");
 	const row = Math.max(0, Math.min(length, given === null ? (first ?? length) : Number(given) || 0));
 	const steps = [a, b].map((side, at) => Math.min(side.steps.length, row + shift[at]));
-	const { data: states, error } = useLoad(() => Promise.all([a, b].map(({ run }, at) => get(`runs/${enc(run.run_id)}/state`, { step: steps[at] }))), steps);
+	const { data: states, error } = useLoad(() => Promise.all([a, b].map(({ run }, at) => get(`runs/${run.run_id}/state`, { step: steps[at] }))), steps);
 	const goTo = (next) => setQuery({ step: Math.max(0, Math.min(length, next)) });
 	useKeys({ ArrowLeft: () => goTo(row - 1), ArrowRight: () => goTo(row + 1) });
 	const changes = states ? differences(states[0].state, states[1].state) : [];

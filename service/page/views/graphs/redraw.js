@@ -1,4 +1,4 @@
-import { Close, Hint, Name, Table, conditionText, count, enc, go, href, html, plural, post, say, short, text, useJson, useState } from "parts";
+import { Close, Hint, Name, Table, conditionText, count, go, href, html, plural, post, say, short, text, useJson, useState } from "parts";
 
 const RUNS = 100;
 
@@ -9,7 +9,7 @@ function redrawn(definition, { from, index }, condition) {
 }
 
 function Result({ result: { runs, steps, diverging_runs: elsewhere, examples }, id }) {
-	const fork = ({ run_id, step }) => post(`runs/${enc(run_id)}/fork`, { step: step - 1, graph_id: id }).then((made) => go(href(["runs", made.run_id])), say);
+	const fork = ({ run_id, step }) => post(`runs/${run_id}/fork`, { step: step - 1, graph_id: id }).then((made) => go(href(["runs", made.run_id])), say);
 	return html`<p class="big" role="status">${elsewhere ? `${count(elsewhere)} of ${plural(runs, "run")} would have gone elsewhere.` : `All of ${plural(runs, "run")} (${plural(steps, "step")}) would have gone the same way.`}</p>
 		${examples.length > 0 && html`<${Table} head=${["Run", "#Step", "At", "Went", "Would go", ""]}>${examples.filter(({ run_id }, at) => run_id !== examples[at - 1]?.run_id).slice(0, 20).map((one) => html`<tr title=${one.because}><td><a class="id" href=${href(["runs", one.run_id], { step: one.step })}>${short(one.run_id)}</a></td><td class="num">${count(one.step)}</td>
 			<td><${Name} of=${one.node} /></td><td><${Name} of=${one.went} /></td><td><${Name} of=${one.would_go} /></td><td><button class="small" title="Run this step again on the redrawn graph" onClick=${() => fork(one)}>Fork</button></td></tr>`)}<//>`}
@@ -25,7 +25,7 @@ export function Redraw({ graph: { graph_id: old, definition }, edge, onClose }) 
 	const ask = async () => {
 		try {
 			const { graph_id: id } = await post("graph/create", redrawn(definition, edge, value));
-			setState({ id, result: id !== old && (await post(`graph/${enc(id)}/backtest`, { runs: { graph_id: old, limit: RUNS } })) });
+			setState({ id, result: id !== old && (await post(`graph/${id}/backtest`, { runs: { graph_id: old, limit: RUNS } })) });
 		} catch (refusal) {
 			refuse(refusal);
 		}

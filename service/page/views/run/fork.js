@@ -29,6 +29,6 @@ export function MakeTrue({ model, step, index, definition, onClose, onEdit }) {
 	const submit = () => fork(model, { step: step.step, node: to, ...(found.changes.length && { patch: found.patch }) }, onClose).catch(setProblem);
 	return html`<${Dialog} wide title="Make it true" onClose=${onClose} footer=${html`<button onClick=${onEdit}>Edit by hand…</button><button class="primary" disabled=${!found} onClick=${submit}>Fork to ${to}</button>`}>
 		<p>At step ${step.step}, <${Name} of=${step.node} /> did not go to <${Name} of=${to} />. It goes there when ${condition && html`<code>${conditionText(condition)}</code>`}${condition && index > 0 && " and "}${index > 0 && "no edge before it is true"}.</p>
-		${found && html`<h2 class="sub">${found.changes.length ? "The smallest change that was found" : "The state needs no change"}</h2><${Changes} changes=${found.changes} />`}
+		${found && html`<h2>${found.changes.length ? "The smallest change that was found" : "The state needs no change"}</h2><${Changes} changes=${found.changes} />`}
 		${state && !found && html`<p class="notice">No change was found that makes it true. Edit the state by hand.</p>`}<${Fault} error=${error ?? problem} /><//>`;
 }

@@ -23,7 +23,7 @@ function useHits(model, filter) {
 	const isOn = key !== "{}";
 	const [state, put] = useKeyed(key);
 	const { items = [], isWhole = true, error } = state;
-	const load = async (query, join) => put(await get(`${model.base}/logs`, { ...filter, limit: PAGE, ...query }).then((page) => ({ error: null, ...join(page.items.sort((a, b) => a.seq - b.seq)) }), (problem) => ({ error: problem })));
+	const load = async (query, join) => put(await get(`${model.base}/logs`, { ...filter, limit: PAGE, ...query }).then((page) => ({ error: null, ...join(page.items.sort((a, b) => a.seq - b.seq)) }), (error) => ({ error })));
 	const before = (before_seq) => load({ before_seq }, (found) => ({ items: [...found, ...(before_seq > model.lastSeq.peek() ? [] : items)], isWhole: found.length < PAGE }));
 	useEffect(() => void (isOn && before(model.lastSeq.peek() + 1)), [key]);
 	useInterval(() => load({ after_seq: items.at(-1)?.seq ?? 0 }, (found) => ({ items: [...items, ...found] })), isOn && state.key && model.link.value === "live" && 1000);

@@ -32,9 +32,9 @@ function Row({ step, before, parts, place, isAt, onStep }) {
 	const gap = before ? parts[0]?.start - Date.parse(before.finished_at) : 0;
 	const tries = step.attempts.length;
 	const took = duration(tries > 1 ? parts.at(-1).end - parts[0].start : step.duration_ms);
-	const bar = (kind, from, to, height) => html`<rect class=${kind} x=${Math.min(99.4, from)} y=${5 - height / 2} width=${Math.max(0.6, to - from)} height=${height} />`;
+	const bar = (kind, from, to) => html`<path class=${kind} d=${`M${Math.min(99.4, from)} 5H${Math.max(to, from + 0.6)}`} />`;
 	return html`<button class=${`step ${isAt ? "is-at" : ""}`} aria-current=${isAt && "step"} title=${step.attempts[0]?.error?.message} onClick=${() => onStep(step.step)}><span class="num">${count(step.step)}</span><bdi class="who">${step.node ?? "patch"}</bdi>
-		<svg class="bars" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">${parts.map(({ start, end, kind }, at) => [at > 0 && bar("backoff", place(parts[at - 1].end), place(start), 0.8), bar(kind, place(start), place(end), kind === "wait" ? 3.2 : 6)])}</svg>
+		<svg class="bars" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">${parts.map(({ start, end, kind }, at) => [at > 0 && bar("backoff", place(parts[at - 1].end), place(start)), bar(kind, place(start), place(end))])}</svg>
 		<span class="num took">${gap > GAP_MS && html`<i>⋯${duration(gap)}</i> `}${tries > 1 && html`<b>${tries} tries</b> `}${took}</span></button>`;
 }
 
@@ -48,5 +48,5 @@ export function Timeline({ model: { steps }, total, step, definition, onStep }) 
 		const found = steps.get(total - index);
 		return found ? html`<${Row} step=${found} before=${steps.get(total - index - 1)} parts=${intervals(definition, found)} place=${place} isAt=${found.step === step} onStep=${onStep} />` : html`<span class="step"><span class="num">${count(total - index)}</span></span>`;
 	};
-	return total ? html`<${Virtual} class="timeline" label="Steps, the newest first" count=${total} height=${ROW} rowsMax=${12.5} follow="start" target=${target} render=${row} onRange=${load} />` : html`<${Hint}>No step has been committed yet.<//>`;
+	return total ? html`<${Virtual} label="Steps, the newest first" count=${total} height=${ROW} rowsMax=${12.5} follow="start" target=${target} render=${row} onRange=${load} />` : html`<${Hint}>No step has been committed yet.<//>`;
 }

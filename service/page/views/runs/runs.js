@@ -1,4 +1,4 @@
-import { DemoButton, Elapsed, Empty, Fault, Name, Start, Status, Table, Tags, Time, Waiting, count, get, href, html, listGraphs, recall, route, setQuery, short, useEffect, useInterval, useKeyed, useKeys, useLoad, useState } from "parts";
+import { DemoButton, Elapsed, Empty, Fault, Name, Start, Status, Table, Tags, Time, Waiting, count, get, href, html, listGraphs, recall, route, setQuery, short, useEffect, useInterval, useKeyed, useKeys, useLoad, useRef, useState } from "parts";
 import { Bulk } from "./bulk.js";
 import { Filters, filtersOf } from "./filters.js";
 
@@ -19,9 +19,14 @@ const Row = ({ run }) => html`<tr>
 function useRuns(filters) {
 	const key = JSON.stringify(filters);
 	const [{ items = null, next, error }, put] = useKeyed(key);
-	const load = async (cursor, limit) => put(await get("runs", { ...filters, limit, cursor }).then((page) => ({ items: [...(cursor ? items : []), ...page.items], next: page.next_cursor, error: null }), (problem) => ({ error: problem })));
+	const pending = useRef();
+	const load = async (cursor, limit) => {
+		const mine = (pending.current = {});
+		const found = await get("runs", { ...filters, limit, cursor }).then((page) => ({ items: [...(cursor ? items : []), ...page.items], next: page.next_cursor, error: null }), (error) => ({ error }));
+		if (pending.current === mine) put(found), (pending.current = null);
+	};
 	const shown = items?.length ?? 0;
-	const refresh = () => shown <= LIVE_MAX && load(null, Math.max(PAGE, shown));
+	const refresh = () => !pending.current && shown <= LIVE_MAX && load(null, Math.max(PAGE, shown));
 	useEffect(() => void load(null, PAGE), [key]);
 	useInterval(refresh, REFRESH_MS);
 	return { items, next, error, refresh, more: () => load(next, 200) };
