@@ -113,7 +113,7 @@ def _add_starts(commands: _Commands) -> None:
     command = commands.add("demo", "demo:demo", "find and repair what is wrong with a table", asks=False, tools=True)
     command.add_argument("file", nargs="?", type=Path, metavar="FILE.csv", help="default: the bundled data set")
     _add_demo_options(command)
-    command = commands.add("create", "control:create", "store a graph and print its id")
+    command = commands.add("create", "control:create", "store a graph and print its id", tools=True)
     command.add_argument("file", type=Path, metavar="GRAPH.json", help="the definition of the graph")
     command = commands.add("run", "runs:run", "run a graph to its end, and print its log and its state", tools=True)
     command.add_argument("file", nargs="?", type=Path, metavar="GRAPH.json", help="the definition of the graph")

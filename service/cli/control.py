@@ -17,8 +17,14 @@ _GOES_ON = "the run goes on"
 def create(settings: Settings, arguments: argparse.Namespace) -> int:
     """Store a graph, and print its id and what looks wrong with it."""
     content = inputs.graph_of(arguments.file)
-    name, request = str(arguments.file), calls.create(content)
-    created = asking.change(settings, arguments.command, request, what=name, must_exist=False)
+
+    async def ask() -> dict[str, Any]:
+        async with asking.executing(settings, arguments.command) as server:
+            if server.address and arguments.tools:
+                asking.note(f"the server at {server.address} checks the graph with its own tools and not with --tools")
+            return await server.ask(calls.create(content), what=str(arguments.file))
+
+    created = asking.run(ask())
     for warning in [] if arguments.json else created["warnings"]:
         asking.note(f"{warning['pointer']}: {warning['message']}")
     return output.print_answer(arguments, created, f"graph {created['graph_id']}")

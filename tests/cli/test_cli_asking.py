@@ -42,6 +42,18 @@ def test_a_run_is_executed_by_the_server_that_owns_the_database(folder: Path, as
         assert (refused.code, refused.out) == (2, "")
         assert "/nodes/a: " in refused.err
         assert "/edges/b: " in refused.err
+        created = ask("create", "loop.json", "--tools", "other.py")
+        assert created.code == 0
+        assert f"the server at {server.url} checks the graph with its own tools" in created.err
+
+
+def test_a_graph_is_created_with_the_tools_that_are_named(ask: Ask) -> None:
+    refused = ask("create", "loop.json")
+    assert refused.code == 2
+    assert "name their file in --tools" in refused.err
+    created = ask("create", "loop.json", "--tools", "tools.py")
+    assert (created.code, created.err) == (0, "")
+    assert created.out.split()[1] in ask("graph", "show", "loop").out
 
 
 @pytest.mark.parametrize("token", ["secret", "tökén-voilà"])
