@@ -1,7 +1,7 @@
 """The HTTP API. It answers from the store alone and never calls the engine.
 
 app                         builds the application
-access, session, stop       the middleware around it: who may call, cookies, bounds on sends and the stop
+access, session, stop       the middleware around it: who may call, cookies, time limits on sends, closing at a stop
 body, parameters, idempotency, services, prefix     what routes need to read a call
 follow                      live reading of a run's log lines for one client
 routes/                     the calls, one file per resource

@@ -35,7 +35,7 @@ class Sessions:
         self._ended: dict[str, None] = {}
 
     def is_valid(self, value: str) -> bool:
-        """Return whether `value` is the value of a cookie that was issued for this token and has not ended."""
+        """Return whether `value` is of a cookie for this token that has neither expired nor been ended by `end`."""
         text, _, signature = value.rpartition(".")
         if not hmac.compare_digest(signature.encode(), self._sign(text.encode()).encode()):
             return False

@@ -53,7 +53,7 @@ async def _prune_always(store: Store, runs_folder: Path, rule: PruneRule) -> Non
 
 
 async def prune_all(store: Store, runs_folder: Path, rule: PruneRule) -> int:
-    """Delete the runs that `rule` selects in one pass, and return how many there were."""
+    """Delete the runs that `rule` selects and that may be deleted. Return how many were deleted."""
     count, cursor, is_first = 0, None, True
     while is_first or cursor is not None:
         pruned = await prune(store, runs_folder, rule, cursor)

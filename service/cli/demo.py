@@ -46,7 +46,7 @@ def demo(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _query(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the query of the call. Raise StartRefused for an option of a file if there is no file."""
+    """Return the query of the call. Raise StartRefused if an option says how the file is written, but there is none."""
     given = {name: getattr(arguments, name) for name in OPTIONS if getattr(arguments, name) is not None}
     if given and arguments.file is None:
         raise StartRefused(f"--{next(iter(given))} says how a file is written, and none is given")

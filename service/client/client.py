@@ -101,9 +101,10 @@ class Client:
         return str(self.call(calls.start(named, state or {}, tags or {}, key, more))["run_id"])
 
     def state(self, run_id: str) -> RunState:
-        """Return a run with its state and without its log. In a notebook it is shown as a picture with its last lines.
+        """Return a run with its state and without its log.
 
-        It is a dict with the fields of `GET /runs/{run_id}`, among them `status`, `state` and `error`.
+        The result is a dict with the fields of `GET /runs/{run_id}`, among them `status`, `state` and `error`. A
+        notebook shows it as a picture of the graph and the newest lines of the log, which are fetched at that moment.
         """
         return RunState(self.call(calls.run(run_id)), partial(self.show, run_id))
 

@@ -29,7 +29,7 @@ class Sender(Protocol):
 
 
 class BlockingHttp(Protocol):
-    """An `httpx.Client`, or a TestClient, which derives from httpx2's if that is installed."""
+    """An `httpx.Client`, or a TestClient, whose base class is httpx2's Client if httpx2 is installed."""
 
     def request(self, *arguments: Any, **options: Any) -> Any: ...
 

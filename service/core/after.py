@@ -53,7 +53,7 @@ def after(run: Run, move: Move, outcome: Outcome | None, state_bytes_max: int) -
         transition = transition._replace(cancels_children=True)
     if run.waited is None or (transition.step is None and transition.error is None):
         return transition  # The run still waits.
-    # The time of a backoff or of a wait for a limit does not count towards the attempt that follows it.
+    # A wait for a signal is part of its attempt, which began with it. A backoff or a wait for a slot comes before one.
     since_us = None if run.waited.kind in (WaitKind.BACKOFF, WaitKind.LIMIT) else run.waited.since_us
     return transition._replace(ends_wait=transition.wait is None, since_us=since_us)
 

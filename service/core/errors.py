@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 
 class RungraphError(Exception):
-    """The base class of all errors above."""
+    """The base class of all errors of this module."""
 
 
 class NotJson(RungraphError):

@@ -128,7 +128,7 @@ class Run(NamedTuple):
 
     @property
     def waited_for_slot(self) -> Waited | None:
-        """The wait for a slot of a limit from which the run was woken, if it was."""
+        """The wait that the run was in when it was claimed, if it waited for a slot of a limit; otherwise None."""
         return self.waited if self.waited is not None and self.waited.kind is WaitKind.LIMIT else None
 
     def moved_to(self, node: str | None, state: State, visits: Mapping[str, int]) -> Run:

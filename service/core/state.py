@@ -125,9 +125,9 @@ class State:
         return Changes({key: entry})
 
     def checked(self, changes: Changes, bytes_max: int) -> Changes:
-        """Return `changes`, which another machine has computed, with their values decoded, checked and encoded anew.
+        """Check `changes`, which another machine has computed, and return them with each value encoded anew.
 
-        Raise StateInvalid if one is not a value, or if the state would be invalid.
+        Raise StateInvalid if a state cannot hold one of the values, or if the state would be too large.
         """
         free = self._free_position()
         made: dict[str, Entry] = {}

@@ -96,9 +96,9 @@ class Ahead:
         return len(chain.moves) >= STEPS_MAX or self._byte_count >= BYTES_MAX or now - chain.queued_at >= OVERDUE_S
 
     async def settle(self, pause: Pause) -> Run | None:
-        """Return when all steps are durable: the run as their commit has left it, or None if there were none.
+        """Wait until all steps are durable. Return the run as their commit has left it, or None if there were none.
 
-        Raises LeaseLost if the lease no longer holds. `pause` is awaited while the database is unavailable.
+        Raise LeaseLost if the lease no longer holds. `pause` is awaited while the database is unavailable.
         """
         self._is_settling = True
         try:

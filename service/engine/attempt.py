@@ -92,9 +92,9 @@ class Attempts:
     def attempt(
         self, run: Run, move: CallTool, lines: LineBuffer, carrier: Carrier, spans: RunSpans | None = None
     ) -> Coroutine[Any, Any, Outcome]:
-        """Call the tool of `move`, which is in `tools` unless it is isolated, with a fresh copy of the state.
+        """Call the tool of `move` with a fresh copy of the state, and return the outcome.
 
-        Raise nothing but the cancel of the carrier.
+        `tools` has the tool, unless the call is made in a process of isolated tools. Raise only what `Way.call` raises.
         """
         tool = self.tools.get(move.tool)
         attempt = Attempt(run, move, tool, lines, carrier, spans, self._runs_folder, self.state_bytes_max)

@@ -136,7 +136,7 @@ class Engine:
         return (*self._supervisor.metrics(), renewed)
 
     async def answer(self) -> None:
-        """Return when the engine's loop has answered."""
+        """Wait until the engine's loop has answered, unless it has ended or never begun."""
         here = asyncio.get_running_loop()
         answered: asyncio.Future[None] = here.create_future()
         if self._loop is not None and not self._loop.is_closed():

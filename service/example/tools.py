@@ -18,7 +18,7 @@ def profile_table(state: dict[str, Any], context: Context) -> JsonObject:
 
 
 def detect_anomalies(state: dict[str, Any], context: Context) -> JsonObject:
-    """Find what can be mended, and what only looks wrong; at the end of the run, write the output."""
+    """Find what can be mended, and what only looks wrong. The last call of a run also writes the output."""
     from service.example.steps import detect
 
     return detect.detect_anomalies(state, context)

@@ -77,7 +77,7 @@ FilterDep = Annotated[RunFilter, Depends(filter_of_query)]
 
 
 def filter_of_where(where: requests.RunsWhere) -> RunFilter:
-    """Read the filter from the `where` of a body. Raise Invalid for faulty values and for an empty one."""
+    """Read the filter from the `where` of a body. Raise Invalid if a value is faulty, or if `where` has no filter."""
     values = {name: value for name, value in dict(where).items() if value is not None}
     if not values:
         raise Invalid.at("/where", "must have at least one filter")

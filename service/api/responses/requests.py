@@ -67,7 +67,7 @@ def omittable(description: str) -> Any:
 
 
 def _status(value: Any) -> Status:
-    # A strict model does not accept a member's name for an Enum.
+    # In strict mode, pydantic accepts only members of an Enum. So the value that the client sent is converted here.
     if value not in list(Status):
         raise ValueError(f"must be one of {' '.join(Status)}")
     return Status(value)

@@ -125,7 +125,7 @@ def written_key(record: WrittenKey) -> str:
 
 
 def key_value(record: KeyValue) -> Text:
-    """Return a value that a key has had."""
+    """Return one change of a key: its step and node, and the new value or that the key was removed."""
     value = Text("null" if record.value is None else record.value)
     return write({"step": record.step, "node": record.node, "value": value, "removed": record.value is None})
 

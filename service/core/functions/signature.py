@@ -25,7 +25,10 @@ _STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
-    """Return the names in ARGUMENTS that the function takes, in its order. Raise TypeError if no call can succeed."""
+    """Return the names in ARGUMENTS that the function takes, in the order of its parameters.
+
+    Raise TypeError if no call can succeed.
+    """
     if isinstance(function, type):
         raise TypeError("is a class; a tool must be a function")
     called = called_by(function)

@@ -57,7 +57,7 @@ def free_slots(limit: Limit, held: int) -> int:
 
 
 def turns(limit: Limit, started: int, begun_us: Mapping[int, int], now_us: int, count: int) -> list[int]:
-    """Return when the next `count` attempts may begin, if each begins at the earliest time.
+    """Return the times at which the next `count` attempts may begin, if each begins as early as it may.
 
     Attempts are numbered from 1 in the order in which they get their slots. `started` is the number of the last one,
     and `begun_us` has the times of earlier ones by number. One that is missing began too long ago to matter. All times

@@ -1,4 +1,4 @@
-"""Suggest the name that a misspelt name was meant to be, or our field that other systems call by that name."""
+"""Suggest a known name for an unknown one, which may be misspelt or be what another system calls one of our fields."""
 
 from __future__ import annotations
 

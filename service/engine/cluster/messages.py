@@ -1,8 +1,8 @@
 """The messages between a server and the workers of its cluster: JSON texts, never pickled objects.
 
 A request is the argument of a task, and its answer is the task's result. While the task runs, its worker sends events
-on the server's topic: one that it has taken the call, one that the call begins, and batches of log lines. Dask delivers
-the events of a worker, and the news that its task is done, in their order.
+on the server's topic: when it has taken the call, when the call begins, and with each batch of log lines. Dask delivers
+the events of a worker and the end of its task in the order in which they occurred.
 """
 
 from __future__ import annotations

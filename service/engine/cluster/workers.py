@@ -109,7 +109,10 @@ class Workers:
             await self._on_fit(worker)
 
     async def _report(self, worker: str) -> Mapping[str, Any] | None:
-        """Return the versions of a worker, or None if it cannot be asked. The worker checks them at each call, too."""
+        """Return the versions of a worker's packages, or None if it cannot be asked.
+
+        Such a worker may still be called: it checks the versions at each call itself.
+        """
         while True:
             async with self._slots:
                 try:

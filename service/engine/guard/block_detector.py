@@ -26,7 +26,7 @@ class WatchedLoop(Protocol):
 
 
 class WaitingRun(Protocol):
-    """A run that this server carries."""
+    """A run that waits for a blocked loop; the detector reports that to it."""
 
     @property
     def run_id(self) -> str: ...

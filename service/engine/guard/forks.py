@@ -145,7 +145,10 @@ def _leave_signals() -> None:
 
 
 def _leave_files() -> None:
-    """Replace the server's descriptors by the null device, so that no other file can get their numbers."""
+    """Replace the descriptors of listeners, of their connections and of the server's files by the null device.
+
+    So no other file can get their numbers.
+    """
     nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     opened = [each for each in descriptors.opened() if each != nothing]
     for descriptor in {*descriptors.of_listeners(opened), *_of_files(opened, _process.files)}:

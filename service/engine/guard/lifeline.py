@@ -37,7 +37,7 @@ class Lifeline:
 
     @classmethod
     def leave(cls) -> None:
-        """Close the inherited writing ends in a child; otherwise tied processes would outlive the server."""
+        """Close all lifelines' write ends in a forked child. Otherwise tied processes would outlive the server."""
         for each in cls._open:
             with suppress(OSError):  # A tool may have closed the descriptor.
                 os.close(each._writing)

@@ -221,7 +221,7 @@ class ToolProcess:
     def _describe_exit(self) -> str:
         """Reap the process, whose connection has ended, and describe its exit status.
 
-        Nearly always it is exiting. One that lives on has closed the connection alone, and is killed.
+        Usually the process is exiting already. A process that goes on has only closed its connection, and is killed.
         """
         is_exiting = self._exits_by_itself()
         code = self._reap()

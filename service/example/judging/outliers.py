@@ -38,5 +38,5 @@ def fence(facts: Facts) -> tuple[float, float] | None:
 
 
 def few(facts: Facts) -> float:
-    """Return the most values beyond the fence that count as outliers; more belong to the distribution."""
+    """Return how many values beyond the fence can be outliers. If there are more, they belong to the distribution."""
     return max(FEW, FEW_SHARE * facts.present)

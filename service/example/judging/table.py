@@ -198,7 +198,10 @@ class Judge:
         return flags
 
     def _fills(self, settled: Sequence[Facts]) -> Judgement:
-        """Fill missing cells with the median of a numeric column, or with the most frequent of few names."""
+        """Return repairs that fill missing cells with the median of a numeric column, or with the most frequent value.
+
+        The most frequent value is taken for columns of texts or booleans that have few distinct values.
+        """
         found = Judgement()
         gaps = [
             facts

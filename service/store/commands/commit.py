@@ -332,7 +332,7 @@ def _new_step(transaction: Transaction, lease: Lease, moved: Moved, step: Step, 
 
 
 def _span(transaction: Transaction, moved: Moved) -> tuple[str, float]:
-    """Return when the attempt began and how many ms it took. If the run was parked, its wait counts."""
+    """Return the time at which the attempt began, and how many ms it took. If the run was parked, its wait counts."""
     since_us, moment = moved.transition.since_us, transaction.moment
     if since_us is not None:
         return text_of(since_us), max(0, moment.now_us - since_us) // 1000

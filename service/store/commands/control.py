@@ -136,7 +136,7 @@ _RESUMED_LINE = Statement(
 
 
 class _Run(NamedTuple):
-    """A row of _LOCKED, its columns in that order."""
+    """A row of _LOCKED. The fields are in the order of its columns."""
 
     status: str
     step: int
@@ -152,7 +152,7 @@ class Control:
         self._writer = writer
 
     async def cancel(self, run_id: str, *, within_s: float | None = None) -> None:
-        """Cancel the run and its unfinished descendants. Raises Conflict if it is completed or failed."""
+        """Cancel the run and its unfinished descendants. Raise Conflict if it is completed or failed."""
 
         def cancel(transaction: Transaction) -> NotFound | Conflict | None:
             parent = transaction.one(_PARENT, run_id=run_id)
@@ -198,7 +198,7 @@ class Control:
         """Let a paused or failed run go on, or withdraw a pause that has not taken effect; return the run's status.
 
         `patch` is committed first, as a step of its own, and the node begins anew after it. Without a patch the same
-        step is tried again. `max_steps` replaces the run's limit. Raises Conflict if the status does not allow it.
+        step is tried again. `max_steps` replaces the run's limit. Raise Conflict if the status does not allow it.
         """
 
         def resume(transaction: Transaction) -> Executed[str | RungraphError]:

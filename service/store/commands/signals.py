@@ -48,7 +48,7 @@ _GET = Statement(
 
 
 class _Run(NamedTuple):
-    """A row of _STATUS, its columns in that order."""
+    """A row of _STATUS. The fields are in the order of its columns."""
 
     status: str
     graph_id: str
@@ -72,7 +72,7 @@ class SignalCommands:
     ) -> bool:
         """Put a signal into the run's mailbox, and return whether it is new. `payload` is JSON text.
 
-        When this returns, the signal is on disk. It is not new if the key was used for the same signal before. Raises
+        When this returns, the signal is on disk. It is not new if the key was used for the same signal before. Raise
         NotFound without the run, and Conflict if the run is completed or cancelled, the mailbox is full, or the key was
         used for another signal. `expected_only` raises Invalid if no node of the run's graph waits for that name.
         """

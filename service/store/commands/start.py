@@ -56,7 +56,7 @@ class RunCommands:
     ) -> tuple[str, bool]:
         """Queue a run; return its id and whether it is new. It is not if the key was used for the same body before.
 
-        Raises Conflict if the key was used for another body, and NotFound without the graph; nothing is written then.
+        Raise Conflict if the key was used for another body, and NotFound without the graph; nothing is written then.
         """
 
         outcome = await self._writer.write_with_others(

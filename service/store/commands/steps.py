@@ -39,7 +39,7 @@ class Steps:
 
         One transaction writes position, status, decision, changes and lines, and what the transition does to others: it
         consumes a signal, starts or cancels children, wakes a parent. `started` and `finished` are times of the attempt
-        on the monotonic clock. Raises LeaseLost if the lease no longer holds; nothing is written then. A commit of
+        on the monotonic clock. Raise LeaseLost if the lease no longer holds; nothing is written then. A commit of
         unknown outcome may be repeated. `is_alone`: no other run's step can join, so there is nothing to wait for.
         `frees` is the limit of which the attempt had a slot. With `asking`, the next attempt gets its slot in the same
         transaction: the run that is returned is parked if there is none.

@@ -66,7 +66,7 @@ class ChildQueries:
     async def gathered(self, run: Run, move: Gather, total: int, state_bytes_max: int) -> Gathered:
         """Return how far the node's children are; there are to be `total` of them.
 
-        Raises StateInvalid if their final states together have more than `state_bytes_max` bytes.
+        Raise StateInvalid if their final states together have more than `state_bytes_max` bytes.
         """
         place = {"parent_id": run.id, "parent_step": move.step, "parent_attempt": move.attempt}
 

@@ -52,7 +52,7 @@ class GraphQueries:
         self._reader = reader
 
     async def get(self, graph_id: str) -> GraphRecord:
-        """Return a graph with its definition. Raises NotFound."""
+        """Return a graph with its definition. Raise NotFound."""
         async with self._reader.snapshot() as snapshot:
             row = await snapshot.one(_GRAPH, graph_id=graph_id)
         if row is None:

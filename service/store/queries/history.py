@@ -133,7 +133,7 @@ class History:
         self._reader = reader
 
     async def page(self, run_id: str, after_step: int, limit: int) -> Page:
-        """Return committed steps after `after_step`. Raises NotFound without the run."""
+        """Return committed steps after `after_step`. Raise NotFound without the run."""
         async with self._reader.snapshot() as snapshot:
             run = await snapshot.one(_STEP, run_id=run_id)
             if run is None:
@@ -149,13 +149,13 @@ class History:
         return Page(items, items[-1].step if items and items[-1].step < run.step else None)
 
     async def state_at(self, run_id: str, step: int | None) -> tuple[int, State]:
-        """Return the state after `step` (None: the last), with its number. Raises NotFound past the last."""
+        """Return the state after `step` (None: the last), with its number. Raise NotFound past the last."""
         async with self._reader.snapshot() as snapshot:
             run = await snapshot.one(_STEP, run_id=run_id)
             return await _state_at(snapshot, run_id, run, step)
 
     async def branch(self, run_id: str, step: int | None) -> Branch:
-        """Return the place after `step` (None: the last), from which a fork can go on. Raises NotFound."""
+        """Return the place after `step` (None: the last), from which a fork can go on. Raise NotFound."""
         async with self._reader.snapshot() as snapshot:
             run = await snapshot.one(_STEP, run_id=run_id)
             step, state = await _state_at(snapshot, run_id, run, step)
@@ -178,7 +178,7 @@ class History:
         return len(list(takewhile(lambda row: codec.loads(row.error)["type"] == WORKER_LOST, rows)))
 
     async def why(self, run_id: str) -> WhyRecord:
-        """Return everything that explains why the run is where it is. Raises NotFound."""
+        """Return everything that explains why the run is where it is. Raise NotFound."""
         async with self._reader.snapshot() as snapshot:
             run = await snapshot.one(_WHY, run_id=run_id)
             if run is None:

@@ -45,7 +45,7 @@ class LogQueries:
     ) -> tuple[list[LineRecord], int, bool]:
         """Return lines after `after_seq`, the run's last `seq`, and whether the run is over.
 
-        There are fewer than `limit` lines if there are no more, or if they are large. Raises NotFound.
+        There are fewer than `limit` lines if there are no more, or if they are large. Raise NotFound.
         """
         async with self._reader.snapshot() as snapshot:
             run = await snapshot.one(_LAST_SEQ, run_id=run_id)

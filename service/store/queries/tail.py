@@ -90,7 +90,7 @@ class Tails:
     async def lines(
         self, run_id: str, after_seq: int, *, gone: Callable[[Callable[[], None]], bool]
     ) -> AsyncGenerator[list[LineRecord], None]:
-        """Yield all lines of a run after `after_seq`, in order and once each, until it is over. Raises NotFound.
+        """Yield all lines of a run after `after_seq`, in order and once each, until it is over. Raise NotFound.
 
         An empty list comes whenever nothing was new for a while. `gone` is called before every read, and True ends the
         tail; it must not raise. Its argument is a function that ends the tail's wait for new lines, to be called on
@@ -155,7 +155,7 @@ class _Tail:
     async def next(self) -> Seen | None:
         """Wait until there may be new lines, at most POLL_S, and return those up to TOGETHER_LINES_MAX.
 
-        Return None if the tail is to end. Raises NotFound.
+        Return None if the tail is to end. Raise NotFound.
         """
         self._answer = self.loop.create_future()
         self._has_asked = self.has_waited_long = False

@@ -27,7 +27,7 @@ _KNOWN = ForRows(
 
 
 class NewChange(NamedTuple):
-    """A row of `changes`, in the order of its columns."""
+    """A row of `changes`. The fields are in the order of its columns."""
 
     run_id: str
     key: str
@@ -39,7 +39,7 @@ class NewChange(NamedTuple):
 
 
 class NewSharedValue(NamedTuple):
-    """A row of `shared_values`, in the order of its columns."""
+    """A row of `shared_values`. The fields are in the order of its columns."""
 
     run_id: str
     digest: str

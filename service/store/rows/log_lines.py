@@ -11,7 +11,7 @@ from service.store.schema.models import log_lines
 
 
 class NewLine(NamedTuple):
-    """A row of `log_lines`, in the order of its columns."""
+    """A row of `log_lines`. The fields are in the order of its columns."""
 
     run_id: str
     seq: int

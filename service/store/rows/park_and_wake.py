@@ -87,7 +87,7 @@ _WAKE = ForRows(
 
 
 def due_text(transaction: Transaction, wait: Wait) -> str | None:
-    """Return when time ends `wait`, as the database stores it: the earlier of its two times."""
+    """Return the time at which `wait` ends by itself, as the database stores it: the earlier of its two times."""
     moment = transaction.moment
     times = [] if wait.due_us is None else [wait.due_us]
     if wait.kind is WaitKind.SLEEP:  # A moment of the database's clock, which may be behind the store's time.

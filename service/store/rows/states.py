@@ -239,7 +239,7 @@ def read_states(
         found = states_of(_rows_of(transaction, asked))
         states += [known.get(run_id) or found.get(run_id, State({})) for run_id, _ in part]
         length += sum(map(length_of, states[-len(part) :]))
-        # Few large states are read beyond the limit, and small ones take few queries.
+        # The count doubles, so that few large states are read beyond the limit, and many small ones take few queries.
         count = min(count * 2, STATES_AT_ONCE_MAX)
     return states
 

@@ -17,7 +17,7 @@ EVALUATED_BYTES_MAX = 1024
 
 
 class NewStep(NamedTuple):
-    """A row of `snapshots`, in the order of its columns, which tell what each value means."""
+    """A row of `snapshots`. The fields are in the order of its columns, which tell what each value means."""
 
     run_id: str
     step: int

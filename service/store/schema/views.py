@@ -115,8 +115,8 @@ SELECT c.run_id, coalesce(c.long_key, c.key) AS key, c.step, s.node, coalesce(c.
 FROM changes c JOIN runs r ON r.id = c.run_id LEFT JOIN snapshots s ON s.run_id = c.run_id AND s.step = c.step
 WHERE c.run_id {_IS_KEPT}"""
 
-# A failed attempt has the node of its step. If a patch took the number of that step, it is the node at which the run
-# went on; without a committed step it is the node at which the run stands, or stood when it was cancelled.
+# The node of a failed attempt is that of its step. A patch has no node: if one took the step's number, its next node is
+# meant. If no step was committed, it is the run's current node, or for a cancelled run the node of its last line.
 _ATTEMPTS_POSTGRESQL = f"""\
 SELECT a.run_id, a.step, a.attempt, coalesce(s.node, s.next_node, r.current_node, l.node) AS node,
     a.error::json ->> 'type' AS error_type, a.error::json ->> 'message' AS error_message, a.started_at, a.finished_at,

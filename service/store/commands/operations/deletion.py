@@ -159,7 +159,7 @@ class DeletionCommands:
             return Swept(is_done, time.perf_counter() - begun, is_alone)
 
         commands = self._writer.batches.sum
-        # The last sweep is one of them.
+        # The last sweep itself is among the commands since then, so a difference of 1 means that there was no other.
         is_alone = commands - self._commands_before <= 1
         self._commands_before = commands
         return await self._writer.write(sweep, touches=("deletions", deletions.name))

@@ -1,9 +1,9 @@
-"""Leave runs whose tool this server lacks to servers that have it, and claim those that other servers have left.
+"""Leave runs whose tool this server lacks to servers that have it, and claim runs that other servers have left.
 
-A run whose next tool is called on a cluster is left in the same way by servers that have none.
+A server without a cluster also leaves the runs whose next tool is called on a cluster.
 
-A run that is left is queued, with the tool in `missing_tool` and a due time that never comes. So it is not among the
-runs that are due, and no claim passes over it. A server that has the tool finds it by an index on `missing_tool`.
+A run that is left stays queued. Its row has the tool in `missing_tool`, and a due time that never comes. So claims of
+due runs do not read the row. A server that has the tool finds the run by an index on `missing_tool`.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ class TickCommands:
         return LOOK_S if is_looking else max(0.0, self._look_at - time.monotonic())
 
     def start_due(self, transaction: Transaction) -> float:
-        """Start the runs whose ticks have come, and return in how many seconds more of them may come."""
+        """Start the runs whose ticks have come. Return the number of seconds until further ticks may be due."""
         due = [Stored(*row) for row in transaction.all(_DUE, now=transaction.moment.text(), count=TICKS_MAX)]
         unfinished = _unfinished(transaction, due)
         ticked: list[Ticked] = []

@@ -114,7 +114,7 @@ class Head(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A row of `slots`."""
+    """A row of `slots`. The fields are in the order of its columns."""
 
     run_id: str
     lease_token: int
@@ -154,7 +154,7 @@ def heads_of(transaction: Transaction, name: str, count: int) -> list[Head]:
 def openings(
     transaction: Transaction, name: str, limit: Limit, started: int, held: Sequence[Held], count: int
 ) -> list[int]:
-    """Return when the next attempts may begin, in microseconds, as far as that is known: at most `count` times."""
+    """Return the times at which the next attempts may begin, in microseconds: at most `count` that are known."""
     now_us = transaction.moment.now_us
     if limit.per_s is None:
         return [now_us] * min(count, free_slots(limit, sum(slot.is_live for slot in held)))

@@ -28,7 +28,7 @@ _SETTINGS = {
     "idle_session_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "exit_on_error": "off",
-    # A warning tells that a COMMIT did not wait for its standby.
+    # PostgreSQL only warns if a COMMIT did not wait for its standby, so warnings must arrive.
     "client_min_messages": "warning",
 }
 _SETTINGS_SINCE = {17: {"transaction_timeout": "0", "restrict_nonsystem_relation_kind": "''"}}
@@ -60,7 +60,7 @@ SELECT current_setting('server_encoding'), current_setting('fsync'),
 
 
 class Facts(NamedTuple):
-    """A row of _FACTS. The order is that of its columns."""
+    """A row of _FACTS. The fields are in the order of its columns."""
 
     encoding: str
     fsync: str

@@ -207,7 +207,7 @@ class Writer:
         self._queue.due_at = 0.0
         inline = self._inline_loops.best_for(asking)
         if inline is not None and not inline.is_called:
-            # Not at once: whatever else is ready by then goes into the same commit. A second call does no harm.
+            # The loop commits in its next iteration, together with what other tasks write until then.
             inline.call(self._commit_inline)
         self._queue.call()
 
@@ -264,7 +264,7 @@ class Writer:
             if not (self._waiting or self._is_keep_due or again_s is not None or self._closing.is_set()):
                 continue  # The loop has committed everything meanwhile, and may need the turn for its next commit.
             with self._turn:
-                # Check again: the loop may have committed the first write just now, and later ones are left to it.
+                # Check again: the loop may have committed the overdue write by now, and may still commit later ones.
                 while self._queue.left_s(is_left_to_loop=self._leaves_to_loop()) <= 0 and (
                     batch := self._queue.take(self._blocked_writes, BATCH_MAX)
                 ):

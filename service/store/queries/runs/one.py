@@ -40,7 +40,7 @@ class RunQueries:
         self._reader = reader
 
     async def get(self, run_id: str) -> RunRecord:
-        """Return a run without its state and lines. Raises NotFound."""
+        """Return a run without its state and lines. Raise NotFound."""
         async with self._reader.snapshot() as snapshot:
             row = await snapshot.one(_RUN, run_id=run_id)
         if row is None:
@@ -54,7 +54,7 @@ class RunQueries:
         return [(row.id, None if row.lease_owner is None else Lease(row.id, row.lease_token)) for row in rows]
 
     async def whole(self, run_id: str, after_seq: int, limit: int) -> tuple[RunRecord, State, list[LineRecord]]:
-        """Return a run, its state and a page of its lines, all of one moment. Raises NotFound."""
+        """Return a run, its state and a page of its lines, all of one moment. Raise NotFound."""
         async with self._reader.snapshot() as snapshot:
             row = await snapshot.one(_RUN, run_id=run_id)
             if row is None:

@@ -42,7 +42,7 @@ _NOTIFY = ForRows(
 
 
 class _Telling(NamedTuple):
-    """A row of _TELLING."""
+    """A row of _TELLING. The fields are in the order of its columns."""
 
     run_id: str
     graph_id: str
@@ -72,10 +72,10 @@ def set_notify(transaction: Transaction, asked: Collection[tuple[str, str]]) -> 
 
 
 def announce(transaction: Transaction, run_ids: Collection[str]) -> None:
-    """Insert a delivery for each of `run_ids` that tells of the status that it has just taken.
+    """Insert a delivery of the new status of each of `run_ids`, if the run's `notify` asks for that status.
 
-    The runs have a `notify`. The caller has updated their rows, which are therefore locked: a delivery that ends at the
-    same time has either made the next one due or sees the row that is inserted here.
+    Every run has a `notify`. The caller has updated the rows of the runs, and has thereby locked them. The end of an
+    earlier delivery locks the same row. So it comes before this insert, or it comes afterwards and sees the new row.
     """
     if not run_ids:
         return

@@ -76,7 +76,7 @@ class ScheduleRecord:
 
 
 class Stored(NamedTuple):
-    """A row of `schedules`, its columns in that order."""
+    """A row of `schedules`. The fields are in the order of its columns."""
 
     name: str
     graph_id: str | None

@@ -59,7 +59,7 @@ class Timetable:
         return next_us + max(0, (now_us - next_us) // self._every_us + 1) * self._every_us
 
     def last(self, first_us: int, until_us: int) -> int:
-        """Return the last time up to `until_us`, or `first_us`, which is one of them, if there is no later one."""
+        """Return the last time that is not after `until_us`. `first_us` is one of the times, and no later."""
         return next(self._before(first_us, until_us), first_us)
 
     def newest(self, first_us: int, until_us: int, count: int) -> int:
@@ -103,7 +103,7 @@ class _Cron:
                 last = tick
 
     def until(self, us: int) -> Iterator[int]:
-        """Yield the times up to `us`, in descending order."""
+        """Yield the times that are not after `us`, in descending order."""
         last = us // _SECOND_US + 1
         for tick in self._passing_back(last) if self._is_hourly else self._first_shown_back(last):
             if tick < last:
@@ -111,7 +111,10 @@ class _Cron:
                 last = tick
 
     def _first_shown(self, second: int) -> Iterator[int]:
-        """Yield, ascending, when each time of day is first shown or passed. The first few may be before `second`."""
+        """Yield, ascending, the times at which a clock first shows or skips each local time of the schedule.
+
+        The first few may be before `second`.
+        """
         for shown in _shown(self._cron, second + self._offset(second)):
             yield self._when_first(shown)
 
@@ -123,18 +126,18 @@ class _Cron:
             yield self._when_first(shown)
 
     def _when_first(self, shown: int) -> int:
-        """Return when a clock first shows `shown`, counted as if it showed UTC, or else when it first shows more."""
+        """Return the time at which a clock first shows the local time `shown`, or a later one if it skips `shown`."""
         local = _EPOCH + timedelta(seconds=shown)
         offset = _seconds(local.replace(tzinfo=self._zone).utcoffset())
         second = shown - offset
         later = self._offset(second)
         if later == offset:
             return second
-        # The time is in a gap, and was taken by the offset before it, which leads behind the end of the gap.
+        # Clocks skip this time. It was converted with the offset before the gap, so `second` is after the gap's end.
         return _first(lambda at: self._offset(at) == later, second - (later - offset), second)
 
     def _passing(self, second: int) -> Iterator[int]:
-        """Yield, ascending, whenever a clock shows one of the times after `second`."""
+        """Yield, ascending, all times after `second` at which a clock shows a local time of the schedule."""
         offset, change = self._offset(second), None
         while True:
             for shown in _shown(self._cron, second + offset):
@@ -148,7 +151,10 @@ class _Cron:
             second, offset, change = change - 1, self._offset(change), None
 
     def _next_change(self, second: int, tick: int, offset: int) -> int | None:
-        """Return when clocks are set next, if that is up to `tick`. `offset` holds from `second` until then."""
+        """Return the time at which clocks are next set ahead or back, or None if that is after `tick`.
+
+        `offset` is the offset from `second` until that time.
+        """
         near = second + _DAY_S
         if self._offset(near) != offset:
             change = _first(lambda at: self._offset(at) != offset, second, near)
@@ -158,7 +164,7 @@ class _Cron:
         return None
 
     def _passing_back(self, second: int) -> Iterator[int]:
-        """Yield, descending, whenever a clock shows one of the times before `second`."""
+        """Yield, descending, all times before `second` at which a clock shows a local time of the schedule."""
         offset, change = self._offset(second - 1), None
         while True:
             for shown in _shown(self._cron, second + offset, reverse=True):
@@ -172,7 +178,10 @@ class _Cron:
             second, offset, change = change, self._offset(change - 1), None
 
     def _last_change(self, second: int, tick: int, offset: int) -> int | None:
-        """Return when clocks were last set, if that is after `tick`. `offset` has held from then up to `second`."""
+        """Return the time at which clocks were last set ahead or back, or None if that is not after `tick`.
+
+        `offset` is the offset from that time until `second`.
+        """
         near = second - _DAY_S
         if self._offset(near) != offset:
             change = _first(lambda at: self._offset(at) == offset, near, second - 1)
@@ -187,7 +196,10 @@ class _Cron:
 
 
 def _shown(cron: str, second: int, *, reverse: bool = False) -> Iterator[int]:
-    """Yield what a clock shows at each time of `cron` after `second`, or before it, counted as if it showed UTC."""
+    """Yield the local times of `cron` after `second`, ascending. With `reverse`, yield those before it, descending.
+
+    A local time, such as `second`, is what a clock shows, in seconds since 1970 as if that were UTC.
+    """
     try:
         for found in CronSim(cron, _EPOCH + timedelta(seconds=second), reverse=reverse):
             yield _seconds(found - _EPOCH)
