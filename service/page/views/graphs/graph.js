@@ -1,4 +1,4 @@
-import { Changes, Fault, Hint, Nothing, Panes, Picture, Quiet, Start, Status, Table, Time, cachedGraph, copy, count, differences, edgeKey, enc, get, getText, href, html, listGraphs, text, useInterval, useLoad, useState } from "parts";
+import { Changes, Fault, Hint, Nothing, Panes, Picture, Quiet, Start, Status, Table, Time, cachedGraph, copy, count, cut, differences, edgeKey, enc, get, getText, href, html, listGraphs, text, useInterval, useLoad, useState } from "parts";
 import { Redraw } from "./redraw.js";
 
 function Outcomes({ id }) {
@@ -34,7 +34,7 @@ export function GraphView({ id }) {
 		mermaid: ["Mermaid", () => html`<${Source} key="mermaid" load=${() => getText(`graph/${enc(id)}/mermaid`)} />`],
 		versions: ["Versions", () => html`<${Versions} graph=${graph} />`],
 	};
-	return html`<div class="title"><h1><bdi>${name || "unnamed graph"}</bdi> <span class="id" title=${id}>${id.slice(0, 8)}</span></h1><small>created <${Time} iso=${created_at} /></small><i></i><button class="primary" onClick=${() => setStarting(true)}>Start a run</button></div>
+	return html`<div class="title"><h1><bdi>${cut(name || "unnamed", 80)}</bdi> <span class="id" title=${id}>${id.slice(0, 8)}</span></h1><small>created <${Time} iso=${created_at} /></small><i></i><button class="primary" onClick=${() => setStarting(true)}>Start a run</button></div>
 		<${Outcomes} id=${id} /><div class="columns">
 		<div class="left"><${Picture} definition=${definition} taken=${edge && edgeKey(edge.from, edge.index)} onEdge=${setEdge} /><${Hint}>Choose an edge to change its condition and see how the last runs would have gone.<//>
 			${edge && html`<${Redraw} key=${edgeKey(edge.from, edge.index)} graph=${graph} edge=${edge} onClose=${() => setEdge(null)} />`}</div>

@@ -1,4 +1,4 @@
-import { Dialog, Empty, Fault, Table, Time, get, go, href, html, listGraphs, post, useJson, useKeys, useLoad, useState } from "parts";
+import { Dialog, Empty, Fault, Table, Time, cut, get, go, href, html, listGraphs, post, useJson, useKeys, useLoad, useState } from "parts";
 
 const DRAFT = `{\n  "name": "my graph",\n  "start_node": "first",\n  "nodes": {"first": "TOOL"},\n  "edges": {}\n}`;
 
@@ -23,6 +23,6 @@ export function Graphs() {
 		<${Fault} error=${error} retry=${reload} />
 		${data && !groups.length && html`<${Empty} title=${search ? "No graph matches." : "No graphs yet."}>Paste a definition as a new graph, or run the demo under <a href=${href(["runs"])}>Runs</a>.<//>`}
 		${groups.length > 0 && html`<${Table} class="graphs" head=${["Graph", "Newest version", "#Versions", "Created", ""]}>${groups.map(([{ graph_id, name, created_at }, ...older]) => html`<tr key=${graph_id}>
-			<td><a data-row href=${href(["graphs", graph_id])}><bdi>${name || "unnamed"}</bdi></a></td><td class="id">${graph_id.slice(0, 8)}</td><td class="num">${older.length + 1}</td><td><${Time} iso=${created_at} /></td><td><a href=${href(["runs"], name ? { graph: name } : { graph_id })}>runs</a></td></tr>`)}<//>`}
+			<td><a data-row href=${href(["graphs", graph_id])}><bdi>${cut(name || "unnamed", 80)}</bdi></a></td><td class="id">${graph_id.slice(0, 8)}</td><td class="num">${older.length + 1}</td><td><${Time} iso=${created_at} /></td><td><a href=${href(["runs"], name ? { graph: name } : { graph_id })}>runs</a></td></tr>`)}<//>`}
 		${isPasting && html`<${Paste} onClose=${() => setPasting(false)} />`}`;
 }

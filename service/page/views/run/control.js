@@ -1,4 +1,4 @@
-import { Dialog, Fault, Select, enc, html, isOver, localised, plural, post, say, useJson, useLoad, usePatch, useState } from "parts";
+import { Dialog, Fault, Hint, Select, enc, html, isOver, localised, plural, post, say, useJson, useLoad, usePatch, useState } from "parts";
 
 const send = async (model, path, body = {}, done, refuse = say) => {
 	await post(`${model.base}/${path}`, body).then(done, refuse);
@@ -13,7 +13,7 @@ function SignalDialog({ model, waitsFor, onClose }) {
 	const { value, isBad, editor, refuse, fault } = useJson("true", { isAny: true });
 	return html`<${Dialog} title="Send a signal" onClose=${onClose} footer=${html`<button class="primary" disabled=${isBad} onClick=${() => send(model, `signals/${enc(name)}`, value, onClose, refuse)}>Send</button>`}>
 		<label class="field">Signal <${Select} value=${name} options=${names} onChange=${setName} /></label>${editor("Payload, any JSON", 6)}
-		<p class="hint">The run's next node that waits for ${name} takes it. It waits in the mailbox until then.</p>${fault}<//>`;
+		<${Hint}>The run's next node that waits for ${name} takes it. It waits in the mailbox until then.<//>${fault}<//>`;
 }
 
 function ResumeDialog({ model, word, onClose }) {
@@ -40,7 +40,7 @@ export function Headline({ model, onFork, onStartLike }) {
 	const attempts = why.attempts.filter(({ error }) => error);
 	const button = (isThere, text, act, kind) => isThere && html`<button class=${kind} onClick=${act}>${text}</button>`;
 	return html`<section class=${`headline h-${status}`} aria-label="Why the run is where it is"><p class="because" dir="auto" tabindex="0">${localised(why.because)}</p>
-		${/^https?:/.test(why.worker?.dashboard ?? "") && html`<p class="hint"><a href=${why.worker.dashboard} rel="noreferrer">Cluster dashboard</a></p>`}
+		${/^https?:/.test(why.worker?.dashboard ?? "") && html`<${Hint}><a href=${why.worker.dashboard} rel="noreferrer">Cluster dashboard</a><//>`}
 		<div class="actions">${button(waitsFor !== undefined, `Send ${waitsFor}…`, open("signal"), "primary")}${button(rests, word, () => send(model, "resume"), "primary")}${button(rests, `${word} with changes…`, open("resume"))}
 			${button(!rests && !isOver(status), "Pause", () => send(model, "pause"))}${button(waitsFor === undefined && signalsOf(definition).length > 0 && !["completed", "cancelled"].includes(status), "Signal…", open("signal"))}
 			${button(true, "Fork…", onFork)}${button(isOver(status), "Start like this…", onStartLike)}${button(!isOver(status), "Cancel…", open("cancel"), "danger-quiet")}</div>

@@ -1,4 +1,4 @@
-import { Cursor, Elapsed, Fault, Nothing, Panes, Picture, RunModel, Start, Status, Tags, Time, count, edgeKey, edgesFrom, href, html, isOver, route, setQuery, short, takenIndex, useEffect, useKeys, useLoad, useMemo, useState } from "parts";
+import { Cursor, Elapsed, Fault, Nothing, Panes, Picture, RunModel, Start, Status, Tags, Time, count, cut, edgeKey, edgesFrom, href, html, isOver, route, setQuery, short, takenIndex, useEffect, useKeys, useLoad, useMemo, useState } from "parts";
 import { Children } from "./children.js";
 import { Headline } from "./control.js";
 import { DecisionLine, Decisions } from "./decisions.js";
@@ -12,7 +12,7 @@ import { Timeline } from "./timeline.js";
 function Head({ run, name, link }) {
 	const { run_id, status, parent, forked_from } = run;
 	const at = (place) => html`<a href=${href(["runs", place.run_id], { step: place.step })}>${short(place.run_id)} step ${place.step}</a>`;
-	return html`<div class="title run-title"><h1><a href=${href(["graphs", run.graph_id])}><bdi>${name || "unnamed graph"}</bdi></a> <span class="id" title=${run_id}>${short(run_id)}</span></h1><${Status} status=${status} />
+	return html`<div class="title run-title"><h1><a href=${href(["graphs", run.graph_id])}><bdi>${cut(name || "unnamed", 80)}</bdi></a> <span class="id" title=${run_id}>${short(run_id)}</span></h1><${Status} status=${status} />
 		${!isOver(status) && html`<span class=${`link-state ${link}`} role="status">${link === "live" ? "connected" : "connecting…"}</span>`}
 		<span class="meta"><span>created <${Time} iso=${run.created_at} /></span>${run.started_at && html`<span>${isOver(status) ? "took" : "for"} <${Elapsed} run=${run} /></span>`}
 			${parent && html`<span>child of ${at(parent)}</span>`}${forked_from && html`<span>fork of ${at(forked_from)}, <a href=${href(["compare"], { a: forked_from.run_id, b: run_id })}>compare</a></span>`}<${Tags} tags=${run.tags} /></span></div>`;

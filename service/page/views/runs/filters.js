@@ -1,4 +1,4 @@
-import { Choice, STATUSES, Select, count, dateTime, go, href, html, isUtc, recall, remember, route, say, setQuery, useState, zone } from "parts";
+import { Choice, STATUSES, Select, count, full, go, href, html, isUtc, recall, remember, route, say, setQuery, useState, zone } from "parts";
 
 const WORDS = { status: "status", graph: "graph", graph_id: "graph id", tag: "tag", waiting_for: "waits for", created_after: "after", created_before: "before", id_prefix: "id", parent_id: "parent", forked_from: "forked from" };
 const SEVERAL = ["status", "tag"];
@@ -16,7 +16,7 @@ function Chips({ filters }) {
 	const chips = Object.entries(filters).flatMap(([name, value]) => (name === "status" ? [] : [value].flat().map((one) => [name, one])));
 	const remove = (name, one) => set({ [name]: [filters[name]].flat().filter((other) => other !== one) });
 	return chips.length > 0 && html`<ul class="chips" aria-label="Filters">${chips.map(([name, one]) => html`<li key=${name + one}>
-		<span>${one[0] === "!" ? "not tag" : WORDS[name]}</span><bdi>${name.startsWith("created") ? `${dateTime(one)} ${zone()}` : one.replace(/^!/, "")}</bdi><button aria-label=${`Remove the filter ${one}`} onClick=${() => remove(name, one)}>✕</button></li>`)}
+		<span>${one[0] === "!" ? "not tag" : WORDS[name]}</span><bdi>${name.startsWith("created") ? full(one) : one.replace(/^!/, "")}</bdi><button aria-label=${`Remove the filter ${one}`} onClick=${() => remove(name, one)}>✕</button></li>`)}
 		<li class="clear"><button onClick=${() => set(NONE)}>Clear all</button></li></ul>`;
 }
 

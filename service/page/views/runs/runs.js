@@ -8,7 +8,7 @@ const REFRESH_MS = 2000;
 
 const Row = ({ run }) => html`<tr>
 	<td class="c-status"><${Status} status=${run.status} /></td>
-	<td class="c-run"><a data-row href=${href(["runs", run.run_id])} title=${run.run_id}><span class="id">${short(run.run_id)}</span> <bdi class="name">${run.graph_name || "unnamed graph"}</bdi></a>${" "}
+	<td class="c-run"><a data-row href=${href(["runs", run.run_id])} title=${run.run_id}><span class="id">${short(run.run_id)}</span> <bdi class="name">${run.graph_name || "unnamed"}</bdi></a>${" "}
 		${run.parent && html`<a class="rel" href=${href(["runs", run.parent.run_id], { step: run.parent.step })}>child</a>`}
 		${run.forked_from && html`<a class="rel" href=${href(["compare"], { a: run.forked_from.run_id, b: run.run_id })}>fork</a>`}
 		${run.children > 0 && html`<a class="rel" href=${href(["runs"], { parent_id: run.run_id })}>${run.children >= 1000 ? "1,000+" : run.children} ${run.children === 1 ? "child" : "children"}</a>`}
