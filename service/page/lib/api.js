@@ -16,7 +16,6 @@ class Problem extends Error {
 	}
 }
 
-/** Set values of a query; one may be a list; null removes it. */
 export function set(query, values) {
 	for (const [name, value] of Object.entries(values)) {
 		query.delete(name);
@@ -24,7 +23,6 @@ export function set(query, values) {
 	}
 }
 
-/** Return the URL of a path below the root. */
 export function at(path, query = {}) {
 	const url = new URL(path, ROOT);
 	set(url.searchParams, query);

@@ -144,7 +144,6 @@ function loopOf(edge, node, all) {
 	return { way: `M${x} ${y - d}C${x + 26} ${aim - 1.4 * d} ${x + 26} ${aim + 1.4 * d} ${x} ${y + d}`, head: `M${x} ${y + d}l7.8-2.4-.9 6.8Z`, x: x + LOOP, y: aim };
 }
 
-/** Return `{width, height, nodes: {name: {x, y, w, h}}, edges: [{…edge, way, head, x, y}]}`: two paths, and the label's middle, of a loop its left end. */
 export function layout(definition) {
 	const edges = edgesOf(definition);
 	const names = Object.keys(definition.nodes);

@@ -1,7 +1,7 @@
 import { count, html } from "lib";
 
 const W = 260, H = 84, PAD = 6;
-const tidy = (value) => (Number.isInteger(value) ? count(value) : +value.toPrecision(4));
+const tidy = (value) => (Number.isInteger(value) ? count(value) : +value.toPrecision(6));
 
 export function Curve({ label, points, limits, step, onStep }) {
 	const scale = (values, from, to) => {

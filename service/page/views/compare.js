@@ -19,7 +19,6 @@ const offsets = (...pair) => pair.map(({ run }, at) => {
 	return other?.run_id === run.run_id ? other.step : 0;
 });
 
-/** Return the first row, from 1, at which the two differ, or null. */
 function parting(a, b, shift, length) {
 	const rows = Array.from({ length }, (_, row) => [a.steps[shift[0] + row], b.steps[shift[1] + row]]);
 	const went = rows.findIndex(([one, other]) => one?.node !== other?.node || one.decision.to !== other.decision.to);
@@ -27,12 +26,12 @@ function parting(a, b, shift, length) {
 	return found < 0 ? null : found + 1;
 }
 
-/** Return the key of the edge that a step took, in the picture of A's graph. */
 const keyOf = (a, { graph }, step) => step && edgeKey(step.node, graph === a.graph ? takenIndex(graph.definition, step) : edgesFrom(a.graph.definition, step.node).findIndex(({ to }) => to === step.decision.to));
 
 function tonesOf(...pair) {
 	const [ofA, ofB] = pair.map((side) => new Set(side.steps.map((step) => keyOf(pair[0], side, step))));
-	return new Map([...ofA, ...ofB].map((key) => [key, !ofB.has(key) ? "only-a" : ofA.has(key) ? "both" : "only-b"]));
+	const stats = { edges: [], nodes: Object.fromEntries(pair.flatMap(({ steps }) => steps).map(({ node }) => [node, {}])) };
+	return { stats, tones: new Map([...ofA, ...ofB].map((key) => [key, !ofB.has(key) ? "only-a" : ofA.has(key) ? "both" : "only-b"])) };
 }
 
 function Side({ letter, side: { run, steps, graph }, step }) {
@@ -55,7 +54,7 @@ function Choose({ a, b, error }) {
 function Compared({ a, b }) {
 	const shift = offsets(a, b);
 	const length = Math.max(a.steps.length - shift[0], b.steps.length - shift[1]);
-	const [first, tones] = useMemo(() => [parting(a, b, shift, length), tonesOf(a, b)], [a, b]);
+	const { first, stats, tones } = useMemo(() => ({ first: parting(a, b, shift, length), ...tonesOf(a, b) }), [a, b]);
 	const given = route.value.query.get("step");
 	const row = Math.max(0, Math.min(length, given === null ? (first ?? length) : Number(given) || 0));
 	const steps = [a, b].map((side, at) => Math.min(side.steps.length, row + shift[at]));
@@ -66,12 +65,13 @@ function Compared({ a, b }) {
 	const records = [a, b].map((side, at) => side.steps[row + shift[at] - 1]);
 	const [ofA, ofB] = [a, b].map((side, at) => keyOf(a, side, records[at]));
 	const shown = row !== first || !ofA || !ofB || ofA === ofB ? tones : new Map([...tones, [ofA, "only-a"], [ofB, "only-b"]]);
+	const word = shown === tones ? " alone" : " here";
 	const fork = shift[0] || shift[1];
 	return html`<div class="title"><h1>Compare</h1><span class="meta">${fork > 0 && `They share all up to the fork after step ${count(fork)}. `}${first === null ? "The two runs go the same way." : `They part at row ${count(first)}.`}</span></div>
 		<${Cursor} step=${row} total=${length} where=${`row ${count(row)} of ${count(length)}`} onStep=${goTo}>${first !== null && html`<button aria-pressed=${row === first} onClick=${() => goTo(first)}>where they part</button>`}<//>
 		${[a, b].some(({ run, steps }) => run.step > steps.length) && html`<p class="notice">Only the first ${count(STEPS_MAX)} steps of a run are compared.</p>`}
-		<div class="columns"><div class="left"><${Picture} definition=${a.graph.definition} tones=${shown} at=${records[0]?.node} selected=${records[1]?.node} />
-			<p class="legend"><span class="key both">both</span><span class="key only-a">A</span><span class="key only-b">B</span></p>
+		<div class="columns"><div class="left"><${Picture} definition=${a.graph.definition} stats=${stats} tones=${shown} at=${records[0]?.node} selected=${records[1]?.node} />
+			<p class="legend"><span class="key both">both</span><span class="key only-a">A${word}</span><span class="key only-b">B${word}</span><span class="key">neither</span></p>
 			${a.run.graph_id !== b.run.graph_id && html`<p class="notice">B runs on another graph; the picture is A's.</p>`}</div>
 		<div class="right"><div class="sides"><${Side} letter="a" side=${a} step=${steps[0]} /><${Side} letter="b" side=${b} step=${steps[1]} /></div>
 			<h2>State of A → state of B</h2><${Fault} error=${error} />${states && !changes.length && html`<${Hint}>The states are equal.<//>`}<${Changes} key=${row} changes=${changes} /></div></div>`;

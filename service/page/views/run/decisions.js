@@ -8,9 +8,10 @@ const WORDS = { condition: "its condition is true", unconditional: "no edge befo
 export function DecisionLine({ step: { node, decision } }) {
 	const { to, reason, evaluated } = decision;
 	const last = evaluated.at(-1);
-	const tests = last?.result && asked(last.condition, last.operands).map(({ text }) => text).join(", ");
+	const tests = last?.result ? asked(last.condition, last.operands) : [];
+	const said = tests.every(({ result }) => result) ? tests.map(({ text }) => text) : [conditionText(last.condition)];
 	return html`<p class="decision"><${Name} of=${node ?? "patch"} /> → <${Name} of=${to} />${" "}
-		<small>${reason === "unconditional" && evaluated.length === 1 ? "its only edge" : WORDS[reason]}${tests && html`: <code>${tests}</code>`}</small></p>`;
+		<small>${reason === "unconditional" && evaluated.length === 1 ? "its only edge" : WORDS[reason]}${said.length > 0 && ": "}${said.map((one) => html`<code>${one}</code> `)}</small></p>`;
 }
 
 export function Cell({ entry, isTaken }) {
@@ -56,5 +57,5 @@ export function Decisions({ model, node, step, total, definition, stats, onStep,
 		${data && !visits.length && html`<${Hint}>The run has not made a step at this node.<//>`}${visits.length > 0 && !edges.length && html`<${Hint}>This node has no edges: the run ends after it.<//>`}
 		${curves.length > 0 && html`<div class="curves">${curves.map((curve) => html`<${Curve} key=${curve.label} ...${curve} step=${picked.step} onStep=${onStep} />`)}</div>`}
 		${visits.length > 0 && edges.length > 0 && html`<div class="scroll" tabindex="0" role="group" aria-label="Decisions"><table class="matrix"><thead><tr><th class="num">Step</th>${edges.map(head)}</tr></thead><tbody>${visits.slice(0, isAll ? VISITS_MAX : ROWS).map(row)}</tbody></table></div>`}
-		${visits.length > ROWS && !isAll && html`<button class="more" onClick=${() => setAll(true)}>show the newest ${plural(visits.length, "visit")}</button>`}</div>`;
+		${visits.length > ROWS && !isAll && html`<button class="more" onClick=${() => setAll(true)}>show ${plural(visits.length, "visit")}</button>`}</div>`;
 }

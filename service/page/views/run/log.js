@@ -17,7 +17,6 @@ function Detail({ line, onAround, onStep, onClose }) {
 		<pre dir="auto">${message}</pre>${Object.keys(data).length > 0 && html`<${Json} value=${data} open />`}</section>`;
 }
 
-/** The lines that a filter finds, the newest page first; later ones follow. */
 function useHits(model, filter) {
 	const key = JSON.stringify(filter);
 	const isOn = key !== "{}";
@@ -62,7 +61,7 @@ export function Log({ model, definition, onStep }) {
 		<${Select} label="Node" value=${filter.node} options=${[["", "Any node"], ...Object.keys(definition.nodes)]} onChange=${set("node")} /><input type="search" aria-label="Text in lines" placeholder="text" value=${filter.text ?? ""} onInput=${({ target: field }) => set("text")(field.value)} />
 		<span class="tools"><${Quiet} onClick=${() => setTarget({ index: 0 })}>First line<//><${Quiet} onClick=${() => setTarget({ index: size - 1 })}>Last line<//><${Quiet} onClick=${copyAll}>Copy<//><${Quiet} onClick=${() => download(model, total).catch(say)}>Download all<//></span></div>
 		<${Fault} error=${hits.error ?? lines.error.value} />${!hits.isWhole && html`<button class="more" onClick=${hits.earlier}>Earlier lines</button>`}
-		${size ? html`<${Virtual} key=${hits.isOn} class="log" label="Log lines" count=${size} height=${ROW} rowsMax=${20.5} follow="end" target=${target} render=${row} onRange=${(first, last) => hits.isOn || lines.want(first + 1, last + 1)} />` : html`<${Hint}>${hits.isOn ? "No line matches." : "No lines yet."}<//>`}
+		${size ? html`<${Virtual} key=${hits.isOn} class="log" label="Log lines" count=${size} height=${ROW} rowsMax=${20} follow="end" target=${target} render=${row} onRange=${(first, last) => hits.isOn || lines.want(first + 1, last + 1)} />` : html`<${Hint}>${hits.isOn ? "No line matches." : "No lines yet."}<//>`}
 		${picked && html`<${Detail} line=${picked} onAround=${hits.isOn && around} onStep=${onStep} onClose=${() => setPicked(null)} />`}
 		<${Hint}>${hits.isOn && `${count(size)} of `}${count(total)} lines, times in ${zone()}${{ live: ", live", connecting: ", connecting…" }[model.link.value]}<//></div>`;
 }

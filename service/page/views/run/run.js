@@ -14,7 +14,7 @@ function Head({ run, name, link }) {
 	const at = (place) => html`<a href=${href(["runs", place.run_id], { step: place.step })}>${short(place.run_id)} step ${place.step}</a>`;
 	return html`<div class="title run-title"><h1><a href=${href(["graphs", run.graph_id])}><bdi>${cut(name || "unnamed", 80)}</bdi></a> <span class="id" title=${run_id}>${short(run_id)}</span></h1><${Status} status=${status} />
 		${!isOver(status) && html`<span class=${`link-state ${link}`} role="status">${link === "live" ? "connected" : "connecting…"}</span>`}
-		<span class="meta"><span>created <${Time} iso=${run.created_at} /></span>${run.started_at && html`<span>${isOver(status) ? "took" : "for"} <${Elapsed} run=${run} /></span>`}
+		<span class="meta"><span>created <${Time} iso=${run.created_at} /></span>${run.started_at && html`<span>${isOver(status) ? "took" : "so far"} <${Elapsed} run=${run} /></span>`}
 			${parent && html`<span>child of ${at(parent)}</span>`}${forked_from && html`<span>fork of ${at(forked_from)}, <a href=${href(["compare"], { a: forked_from.run_id, b: run_id })}>compare</a></span>`}<${Tags} tags=${run.tags} /></span></div>`;
 }
 

@@ -30,8 +30,8 @@ export function StatePane({ model, step, definition, onStep, onFork }) {
 	const marks = useMemo(() => marksOf(data?.changes ?? []), [data]);
 	if (!data) return html`<${Fault} error=${error} />`;
 	const { at, after, changes } = data;
-	return html`<div class="statepane">${at > 0 && html`<h2>Step ${at} changed ${!changes.length && "nothing"}</h2><${Changes} key=${at} changes=${changes} />`}
-		<header class="row"><h2>${at ? `State after step ${at}` : "Initial state"}</h2><i></i><${Quiet} onClick=${() => copy(text(after, 2))}>Copy<//><${Quiet} onClick=${onFork}>Fork from here…<//></header>
+	return html`<div class="statepane">${at > 0 && html`<h2>Step ${count(at)} changed ${!changes.length && "nothing"}</h2><${Changes} key=${at} changes=${changes} />`}
+		<header class="row"><h2>${at ? `State after step ${count(at)}` : "Initial state"}</h2><i></i><${Quiet} onClick=${() => copy(text(after, 2))}>Copy<//><${Quiet} onClick=${onFork}>Fork from here…<//></header>
 		${key !== null && html`<${Blame} key=${key} model=${model} name=${key} step=${step} definition=${definition} onStep=${onStep} onClose=${() => setKey(null)} />`}
 		<ul class="json top">${Object.entries(after).map(([name, value]) => html`<li key=${name} class=${marks.get(`\0${name}`)}>
 			<button class="j-key" title="Who wrote it, and who reads it" aria-pressed=${name === key} onClick=${() => setKey(name === key ? null : name)}><bdi>${name}</bdi></button> <${Json} value=${value} marks=${marks} path=${`\0${name}`} /></li>`)}</ul>

@@ -1,18 +1,18 @@
-import { Hint, Virtual, count, duration, html, kindOf, own, useMemo, useState } from "parts";
+import { Hint, Virtual, count, duration, html, kindOf, own, toNumber, useMemo, useState } from "parts";
 
 const ROW = 24;
 const FOLD = 0.04;
 const GAP_MS = 1000;
 
-const span = ({ started_at, finished_at }, kind) => ({ start: Date.parse(started_at), end: Date.parse(finished_at), kind });
+/** An attempt's times are whole milliseconds; a step's duration is exact. */
+const span = ({ started_at, finished_at, duration_ms: ms }, kind) => ({ start: Date.parse(started_at), end: ms === undefined ? Date.parse(finished_at) : Date.parse(started_at) + toNumber(ms), kind });
 
 function intervals({ nodes }, step) {
 	if (step.node === null) return [span(step, "patch")];
 	if (kindOf(own(nodes, step.node) ?? {})[0] !== "tool") return [span(step, "wait")];
-	return step.attempts.map((attempt) => span(attempt, attempt.error ? "bad" : "ok"));
+	return step.attempts.map((attempt, _, { length }) => span(length > 1 ? attempt : step, attempt.error ? "bad" : "ok"));
 }
 
-/** Return a function from a time to 0…1 over the intervals; what is idle or waited is folded. */
 function scale(all) {
 	const busy = all.filter(({ kind }) => kind !== "wait");
 	const fold = FOLD * (busy.reduce((sum, { start, end }) => sum + end - start, 0) || 1);
@@ -32,7 +32,7 @@ function Row({ step, before, parts, place, isAt, onStep }) {
 	const gap = before ? parts[0]?.start - Date.parse(before.finished_at) : 0;
 	const tries = step.attempts.length;
 	const took = duration(tries > 1 ? parts.at(-1).end - parts[0].start : step.duration_ms);
-	const bar = (kind, from, to) => html`<path class=${kind} d=${`M${Math.min(99.4, from)} 5H${Math.max(to, from + 0.6)}`} />`;
+	const bar = (kind, from, to) => html`<path class=${kind} d=${`M${(from = Math.min(99.4, from))} 5H${Math.max(to, from + 0.6)}`} />`;
 	return html`<button class=${`step ${isAt ? "is-at" : ""}`} aria-current=${isAt && "step"} title=${step.attempts[0]?.error?.message} onClick=${() => onStep(step.step)}><span class="num">${count(step.step)}</span><bdi class="who">${step.node ?? "patch"}</bdi>
 		<svg class="bars" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">${parts.map(({ start, end, kind }, at) => [at > 0 && bar("backoff", place(parts[at - 1].end), place(start)), bar(kind, place(start), place(end))])}</svg>
 		<span class="num took">${gap > GAP_MS && html`<i>⋯${duration(gap)}</i> `}${tries > 1 && html`<b>${tries} tries</b> `}${took}</span></button>`;
@@ -48,5 +48,5 @@ export function Timeline({ model: { steps }, total, step, definition, onStep }) 
 		const found = steps.get(total - index);
 		return found ? html`<${Row} step=${found} before=${steps.get(total - index - 1)} parts=${intervals(definition, found)} place=${place} isAt=${found.step === step} onStep=${onStep} />` : html`<span class="step"><span class="num">${count(total - index)}</span></span>`;
 	};
-	return total ? html`<${Virtual} label="Steps, the newest first" count=${total} height=${ROW} rowsMax=${12.5} follow="start" target=${target} render=${row} onRange=${load} />` : html`<${Hint}>No step has been committed yet.<//>`;
+	return total ? html`<${Virtual} label="Steps, the newest first" count=${total} height=${ROW} rowsMax=${13} follow="start" target=${target} render=${row} onRange=${load} />` : html`<${Hint}>No step has been committed yet.<//>`;
 }
