@@ -1,4 +1,4 @@
-import { Curve, Fault, Hint, Name, Select, asked, cellsOf, conditionText, count, edgesFrom, get, html, isNumber, own, plural, takenIndex, toNumber, useLoad, useMemo, useState } from "parts";
+import { Curve, Fault, Hint, Name, Select, asked, cellsOf, conditionText, count, edgesFrom, get, html, isNumber, own, takenIndex, toNumber, useLoad, useMemo, useState } from "parts";
 
 const VISITS_MAX = 200;
 const ROWS = 30;
@@ -55,7 +55,7 @@ export function Decisions({ model, node, step, total, definition, stats, onStep,
 	};
 	return html`<div class="decisions"><label class="inline">Node <${Select} value=${node} options=${Object.keys(definition.nodes).map((name) => [name, name + (own(stats.nodes, name)?.visits ? ` ×${count(own(stats.nodes, name).visits)}` : "")])} onChange=${onNode} /></label><${Fault} error=${error} />
 		${data && !visits.length && html`<${Hint}>The run has not made a step at this node.<//>`}${visits.length > 0 && !edges.length && html`<${Hint}>This node has no edges: the run ends after it.<//>`}
-		${curves.length > 0 && html`<div class="curves">${curves.map((curve) => html`<${Curve} key=${curve.label} ...${curve} step=${picked.step} onStep=${onStep} />`)}</div>`}
+		${curves.length > 0 && html`<div class="curves">${curves.map((curve) => html`<${Curve} key=${curve.label} ...${curve} step=${step} onStep=${onStep} />`)}</div>`}
 		${visits.length > 0 && edges.length > 0 && html`<div class="scroll" tabindex="0" role="group" aria-label="Decisions"><table class="matrix"><thead><tr><th class="num">Step</th>${edges.map(head)}</tr></thead><tbody>${visits.slice(0, isAll ? VISITS_MAX : ROWS).map(row)}</tbody></table></div>`}
-		${visits.length > ROWS && !isAll && html`<button class="more" onClick=${() => setAll(true)}>show ${plural(visits.length, "visit")}</button>`}</div>`;
+		${visits.length > ROWS && !isAll && html`<button class="more" onClick=${() => setAll(true)}>show ${visits.length - ROWS} more</button>`}</div>`;
 }

@@ -5,7 +5,7 @@ const PAGE = 200;
 
 function Line({ line, isAt, onPick }) {
 	const { seq, ts, level, node, message, data } = line;
-	const hasMore = message.includes("\n") || Object.keys(data).length > 0;
+	const hasMore = message.includes("\n") || message.length > 80 || Object.keys(data).length > 0;
 	return html`<button class=${`line l-${level} ${isAt ? "is-at" : ""}`} aria-pressed=${isAt} onClick=${() => onPick(isAt ? null : line)}><span class="num seq">${count(seq)}</span><time>${clock(ts)}</time><span class="level">${level}</span>
 		<bdi class="at">${node}</bdi><span class="text" dir="auto">${message.replaceAll("\n", " ⏎ ")}</span>${hasMore && html`<span class="has">▸</span>`}</button>`;
 }

@@ -1,7 +1,7 @@
 import { Hint, Virtual, count, duration, html, kindOf, own, toNumber, useMemo, useState } from "parts";
 
 const ROW = 24;
-const FOLD = 0.04;
+const FOLD = 0.12;
 const GAP_MS = 1000;
 
 /** An attempt's times are whole milliseconds; a step's duration is exact. */
@@ -32,7 +32,7 @@ function Row({ step, before, parts, place, isAt, onStep }) {
 	const gap = before ? parts[0]?.start - Date.parse(before.finished_at) : 0;
 	const tries = step.attempts.length;
 	const took = duration(tries > 1 ? parts.at(-1).end - parts[0].start : step.duration_ms);
-	const bar = (kind, from, to) => html`<path class=${kind} d=${`M${(from = Math.min(99.4, from))} 5H${Math.max(to, from + 0.6)}`} />`;
+	const bar = (kind, from, to) => html`<path class=${kind} d=${`M${(from = Math.min(99, from))} 5H${Math.max(to, from + 1)}`} />`;
 	return html`<button class=${`step ${isAt ? "is-at" : ""}`} aria-current=${isAt && "step"} title=${step.attempts[0]?.error?.message} onClick=${() => onStep(step.step)}><span class="num">${count(step.step)}</span><bdi class="who">${step.node ?? "patch"}</bdi>
 		<svg class="bars" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">${parts.map(({ start, end, kind }, at) => [at > 0 && bar("backoff", place(parts[at - 1].end), place(start)), bar(kind, place(start), place(end))])}</svg>
 		<span class="num took">${gap > GAP_MS && html`<i>⋯${duration(gap)}</i> `}${tries > 1 && html`<b>${tries} tries</b> `}${took}</span></button>`;
