@@ -1,4 +1,4 @@
-"""The queries that the terminal makes, without any command: a process that only reads starts in half the time."""
+"""Queries for the terminal, without the store's commands: a process that only reads then starts in half the time."""
 
 from __future__ import annotations
 

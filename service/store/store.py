@@ -85,20 +85,20 @@ class Store:
         self.leases = Leases(self._writer, self.servers, first_states, server_id, lease_s, watch)
 
     def open(self) -> None:
-        """Start the writer. The schema must be there (`schema.migrate`)."""
+        """Start the writer and the notifier. The database must have the schema (see `schema.migrate`)."""
         self._writer.start()
         self._notifier.start()
 
     async def probe_reading(self) -> None:
-        """Read a little of everything: Unavailable where the database cannot be read, or lacks something."""
+        """Read a row of each table that every run uses. Raise Unavailable if that fails, or if anything is missing."""
         await self._readiness.probe()
 
     @contextmanager
     def committing_inline(self, *, only_own: bool = False) -> Iterator[None]:
-        """On SQLite, let the running loop commit what is written during the block, since that waits only for a disk.
+        """On SQLite, let the running loop commit what is written during the block: a commit waits only for a disk.
 
-        With `only_own`, the loop may be blocked: what other threads write is left to another loop or thread. On
-        PostgreSQL it does nothing, because a network in between may keep a loop waiting for seconds.
+        `only_own` is for a loop that may be blocked: another loop or thread then commits what other threads write. On
+        PostgreSQL this does nothing, because a commit could keep the loop waiting for the network for seconds.
         """
         if not self.is_shared:
             self._writer.commit_inline(only_own=only_own)
@@ -131,11 +131,11 @@ class Store:
         )
 
     def is_databases(self, error: BaseException) -> bool:
-        """Whether the database is responsible for `error`, and not a fault of this process."""
+        """Whether the database, and not a fault of this process, is responsible for `error`."""
         return isinstance(error, self._answers)
 
     async def close(self) -> None:
-        """Close the readers, then the writer: on SQLite the last connection checkpoints, and only the writer may."""
+        """Close the readers before the writer: on SQLite the last connection checkpoints, and only the writer may."""
         try:
             await self.tails.close()
             await self._reader.close()

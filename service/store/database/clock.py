@@ -1,7 +1,7 @@
 """Times as the store keeps them: durable times come from the database, durations from the monotonic clock.
 
-Each transaction reads both clocks once (`Moment`), so that a moment that was noted on the monotonic clock while a tool
-ran is stored in the database's time.
+Each transaction reads both clocks once (`Moment`). So a time that was read from the monotonic clock while a tool ran
+can be stored as a time of the database.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Override = Callable[[], datetime]
 NOW = {"sqlite": "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')", "postgresql": "clock_timestamp()"}
 """The SQL expression for the current time, by dialect. SQLite's is a text, as times are stored there."""
 LOOK_US = 30_000_000
-"""How often to check a calendar time while the database's clock is behind the store's time."""
+"""The longest pause between two checks of a calendar time while the database's clock is behind the store's time."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LENGTH = len("1970-01-01T00:00:00.000Z")
@@ -48,7 +48,7 @@ class Moment(NamedTuple):
     def by_calendar(self, us: int) -> int:
         """Return the store's time at which to check whether the database's clock has reached `us`.
 
-        If the store's time is ahead of that clock, this is at most LOOK_US from now, to check again then.
+        If the store's time is ahead of that clock, this is at most LOOK_US from now, and the caller then checks again.
         """
         ahead_us = self.now_us - self.clock_us
         return us if ahead_us == 0 else min(us + ahead_us, self.now_us + LOOK_US)
@@ -74,7 +74,7 @@ def _text_of(milliseconds: int) -> str:
     return f"{_second_of(seconds)}.{rest:03d}Z"
 
 
-@lru_cache(maxsize=128)  # Most times of one moment are within a few seconds.
+@lru_cache(maxsize=128)  # Most times that are stored together are within a few seconds.
 def _second_of(seconds: int) -> str:
     return (_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="seconds").removesuffix("+00:00")
 
@@ -95,7 +95,7 @@ def microseconds(value: Any) -> int:
 
 
 def shown(value: Any) -> str | None:
-    """Return a stored time as clients see it."""
+    """Return a stored time as clients see it, or None for NULL."""
     if isinstance(value, str) and len(value) == _LENGTH and value[-1] == "Z":
-        return value  # As `iso` has written it.
+        return value  # It already has the form that `iso` gives.
     return None if value is None else iso(from_database(value))

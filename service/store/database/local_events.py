@@ -19,11 +19,11 @@ REVOKED = "revoked"
 DELETING = "deleting"
 """The topic for runs whose rows and files are to be deleted."""
 DELIVERABLE = "deliverable"
-"""The topic for webhooks that can be sent. Every other topic is a run's id."""
+"""The topic for webhooks that can be sent."""
 
 
 class LocalEvents:
-    """Events by topic. `subscribe` is called in an event loop, `notify` on any thread."""
+    """Events by topic, which is one of the constants above or a run's id. `notify` may be called on any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

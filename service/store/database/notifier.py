@@ -16,7 +16,7 @@ class Notifier(Protocol):
     def start(self) -> None: ...
 
     def send(self, topics: Iterable[str]) -> None:
-        """Tell the other servers. Returns at once; may be called on any thread."""
+        """Tell the other servers that `topics` have changed. Do not wait for that. Any thread may call this."""
 
     def close(self) -> None:
         """Send what is left, and stop."""

@@ -2,11 +2,11 @@
 
 The packages `sqlite` and `postgres` contain the differences between the two, except for these:
 
-- `statements` and `Transaction.insert`, `each`: PostgreSQL takes any number of rows as arrays, so that one text is
-  prepared for all; SQLite has no arrays, and takes a few fixed numbers of rows.
+- `statements`, `Transaction.insert` and `Transaction.each`: PostgreSQL takes any number of rows as arrays, so that one
+  text is prepared for all numbers; SQLite has no arrays, and gets a text for each of a few fixed numbers of rows.
 - `Transaction.lock_table` and `confirm`: on SQLite a transaction that writes has locked the whole file, and no standby
   can be behind.
-- `BlockedWrites.takes`: on SQLite nobody else writes, so only the writer waits, for the file.
+- `BlockedWrites.takes`: on SQLite nobody locks single rows, and the writer itself waits for the file.
 - `Store.committing_inline`: a loop that commits on PostgreSQL could wait seconds for the network.
 - Commands, queries and rows whose SQL differs choose it by `dialect`; search for that word.
 """
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from service.store.database.notifier import Notifier, OnNotified
 
-if TYPE_CHECKING:  # A command that finds a server does without SQLAlchemy, which is slow to import.
+if TYPE_CHECKING:  # A terminal command that asks a running server needs no SQLAlchemy, which is slow to import.
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -55,7 +55,7 @@ class Database(Protocol):
 
     @property
     def files(self) -> Sequence[str]:
-        """The files that the database consists of, if it consists of files."""
+        """The files that the database consists of; empty if a database server keeps them."""
 
     @property
     def missing_columns(self) -> str:
@@ -66,14 +66,14 @@ class Database(Protocol):
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """What the driver raises."""
+        """The exceptions that the driver raises."""
 
     @property
     def bugs(self) -> tuple[type[Exception], ...]:
         """The errors among `errors` that a second try would raise again."""
 
     def denial(self, error: BaseException) -> str | None:
-        """Return what clients are told of an error that is not our fault: the database or a right in it is missing."""
+        """Return what clients are told if the database, or a right in it, is missing; None for any other error."""
 
     def may_lack(self, error: BaseException) -> bool:
         """Whether a statement named a table or a column that the database does not have."""
@@ -85,7 +85,7 @@ class Database(Protocol):
         """Whether to try again at once: a deadlock undid the transaction, or no standby has confirmed its COMMIT."""
 
     def connect_writer(self) -> Any:
-        """Return a DBAPI connection in autocommit mode. Raise one of `errors` also if it would not be durable."""
+        """Return a DBAPI connection in autocommit mode. Raise one of `errors` if its commits would not be durable."""
 
     def disconnect(self, connection: Any, *, for_good: bool) -> None:
         """Close `connection`. `for_good`: it is the last one of this server."""
@@ -100,7 +100,10 @@ class Database(Protocol):
         """Execute `inserts` in the open transaction, commit it, and return whether `keep` is due."""
 
     def keep(self, connection: Any | None) -> float | None:
-        """Do the maintenance that is due between two transactions. Return in how many seconds more is due, if any."""
+        """Do the maintenance that is due between two transactions. Do nothing if `connection` is None.
+
+        Return the number of seconds until more maintenance is due, or None if only a commit can make more due.
+        """
 
     def lost(self) -> str | None:
         """Return why nothing can be read or written until this process is restarted, or None if all is well."""
@@ -121,4 +124,4 @@ class Database(Protocol):
         """Take the right to the database for the server at `address`. Raise StartRefused if another server has it."""
 
     def owner(self) -> str | None:
-        """Return the address of the server that has the sole right to the database, if there is one."""
+        """Return the address of the server that has the sole right to the database, or None if no server has it."""

@@ -25,7 +25,7 @@ CLOSE_S = 5.0
 
 
 class Reader:
-    """Belongs to the event loop that reads first."""
+    """A pool of connections that only read. It belongs to the event loop that reads first."""
 
     def __init__(self, database: Database, required: RequiredTables) -> None:
         self._database = database
@@ -39,7 +39,7 @@ class Reader:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Snapshot]:
-        """Open a read transaction. Raise Unavailable if the database does not answer."""
+        """Open a read transaction. If the database cannot be read, raise Unavailable, even from within the block."""
         if lost := self._database.lost():
             raise Unavailable(f"the database cannot be read: {lost}")
         try:
@@ -89,7 +89,7 @@ class Reader:
             self._has_ended.set()
 
     async def close(self) -> None:
-        """Wait for the reads that go on, for at most CLOSE_S, and close the connections."""
+        """Wait at most CLOSE_S for the reads in progress, and close the connections."""
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_S):

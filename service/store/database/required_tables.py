@@ -1,7 +1,7 @@
 """The tables, views and columns that the store's statements need, and what the database lacks of them.
 
-The answer tells a wrong statement, which is our own fault, from tables that somebody has dropped or hidden. It is asked
-for when a statement fails, and by the readiness probe.
+This distinguishes a wrong statement, which is our own fault, from tables that somebody has dropped or hidden. A failed
+statement and the readiness probe ask for it.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from sqlalchemy.engine import Dialect
 
 @cache
 def _dialect(name: str) -> Dialect:
-    """Import a dialect when its first statement is compiled: a server uses one of them, and each is slow to import."""
+    """Return a dialect. Import it for its first statement: a server uses one dialect, and each is slow to import."""
     if name == "sqlite":
         from sqlalchemy.dialects import sqlite
 
@@ -29,7 +29,7 @@ def _dialect(name: str) -> Dialect:
 
 
 def insert_of(dialect: str) -> Any:
-    """Return the dialect's own `insert`. ON CONFLICT is not standard SQL, but both have the same methods for it."""
+    """Return the dialect's own `insert`. ON CONFLICT is not standard SQL, but both dialects have its methods."""
     if dialect == "sqlite":
         from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -108,7 +108,7 @@ class ForRows:
 
 @cache
 def insert_into(into: Table, dialect: str, count: int | None) -> str:
-    """Return the INSERT of `count` rows, every column by position. None means any number, one array for each column."""
+    """Return the INSERT of `count` rows, with parameters by position. None: of any number, as an array per column."""
     mark = "?" if dialect == "sqlite" else "%s"
     if count is None:
         rows = f"SELECT {', '.join(f'unnest({mark}::{_plain_type(column)}[])' for column in into.c)}"
@@ -119,11 +119,11 @@ def insert_into(into: Table, dialect: str, count: int | None) -> str:
 
 
 def _rows_of_parameters(columns: Mapping[str, Column[Any]], dialect: str, count: int | None) -> str:
-    """Return a query for rows of parameters: one by name, several by position, any number as an array for each column.
+    """Return a query for rows of parameters: one row by name, several by position, any number (None) as arrays.
 
-    On PostgreSQL a text for each number of rows would be planned anew each time; SQLite prepares a few of them.
-    psycopg's executemany is no alternative: its pipeline keeps PostgreSQL from ending a transaction that a server has
-    left open.
+    On PostgreSQL a text for each number of rows would have to be planned each time. SQLite gets only a few numbers of
+    rows, and prepares their texts. psycopg's executemany is no alternative: its pipeline keeps PostgreSQL from ending a
+    transaction that a server has left open.
     """
     if count is None:
         arrays = (f"unnest(%({name})s::{_plain_type(of)}[])" for name, of in columns.items())
@@ -135,7 +135,7 @@ def _rows_of_parameters(columns: Mapping[str, Column[Any]], dialect: str, count:
 
 
 def array_of(values: Sequence[Any]) -> str:
-    """Return PostgreSQL's text of an array. psycopg inspects each element, which takes many times as long."""
+    """Return PostgreSQL's text of an array. psycopg would inspect each element, which takes many times as long."""
     kinds = set(map(type, values))
     if kinds == {str}:
         return f"{{{_quoted(values)}}}"
@@ -145,7 +145,7 @@ def array_of(values: Sequence[Any]) -> str:
 
 
 def _quoted(texts: Sequence[str]) -> str:
-    """Return `texts` quoted and joined by commas, in one pass: PostgreSQL's texts hold no NUL, which separates them."""
+    """Return `texts` quoted and joined by commas. A NUL, which none contains, separates them while they are escaped."""
     joined = "\0".join(texts)
     if joined.count("\0") != len(texts) - 1:
         raise ValueError("a text with a NUL")
@@ -158,7 +158,7 @@ def _mark(name: str, dialect: str) -> str:
 
 
 def constant(value: int | StrEnum) -> Any:
-    """Return `value` as a part of the text. As a parameter it would be bound at each execution."""
+    """Return `value` as a part of a statement's text. As a parameter it would be bound at each execution."""
     return literal_column(repr(value.value) if isinstance(value, StrEnum) else str(value))
 
 

@@ -7,8 +7,8 @@ wait for ten seconds waits for ten. The store's time is then ahead of the clock,
 has caught up.
 
 If the database's clock is set ahead, the store's time follows, because this looks the same as time that passed while
-the database's host was suspended. Waits end early by as much. Leases do not: for the length of one lease nobody takes
-over a run whose lease only seems to have run out, so that its server can renew it.
+the database's host was suspended. Waits then end early by the same amount. Leases do not: for the length of one lease
+nobody takes over a run whose lease only seems to have run out, so that the run's server can renew the lease.
 
 A server that starts goes on from the latest time that is stored, and a running server never falls behind the others.
 This is the receive rule of hybrid logical clocks (Kulkarni et al., OPODIS 2014).
@@ -25,7 +25,8 @@ from typing import Any
 from service.store.database.clock import Moment, Override, from_database, microseconds
 
 JUMP_US = 2_000_000
-"""If two readings differ from the monotonic clock by more than this and the drift, the clock was set."""
+"""If the time between two readings differs from the monotonic clock's by more than this plus the drift, the clock was
+set."""
 DRIFT_PARTS = 500
 """The drift allowed is the time between the readings divided by this: clocks differ in speed, and are slewed."""
 SLEW_PARTS = 10
@@ -57,7 +58,7 @@ class StoreClock:
         if self._override is not None:
             clock_us = microseconds(self._override())
         with self._lock:
-            # A thread that was held up brings a reading that is older than the last one: it tells nothing.
+            # A thread that was held up may bring a reading that is older than the last one. It is ignored.
             if asked_at >= self._asked_at:
                 answered_at = self.elapsed()
                 if self._now_us:
@@ -81,7 +82,7 @@ class StoreClock:
         return Moment(self._now_us, time.monotonic(), self._clock_us, patience_us)
 
     def _compare(self, clock_us: int, asked_at: float, answered_at: float) -> None:
-        """Find out by how much the database's clock was set since its last reading, if it was.
+        """Correct how far the store's time is ahead: the database's clock may have been set since its last reading.
 
         The database read its clock at an unknown moment between the question and the answer.
         """

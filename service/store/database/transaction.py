@@ -16,7 +16,7 @@ from service.store.database.statements import ForRows, Statement, array_of, inse
 from service.store.database.store_clock import StoreClock
 
 T = TypeVar("T")
-I = TypeVar("I")  # noqa: E741  # an item, beside the T that becomes of it
+I = TypeVar("I")  # noqa: E741  # the type of an item; T is the type of its result
 
 Row = Mapping[str, Any]
 ROWS_MAX = 64
@@ -40,17 +40,17 @@ class Transaction:
     is_lock: Callable[[BaseException], bool] = lambda _: False
     """Whether an error means that somebody else holds a lock."""
     has_savepoints: bool = False
-    """Whether commands should use `unless_locked` to go on without what is locked."""
+    """Whether `if_free` uses a savepoint, so that commands can go on without rows that are locked."""
     has_met_lock: bool = False
 
     def if_free(self, do: Callable[[], T]) -> T | None:
-        """Return what `do` returns, or None if it met a lock and this transaction can be rolled back to before it."""
+        """Return what `do` returns. If it meets a lock, return None with `has_savepoints`, and raise without."""
         return self.unless_locked(do) if self.has_savepoints else do()
 
     def unless_locked(self, do: Callable[[], T]) -> T | None:
         """Return what `do` returns, or None if it met a lock.
 
-        After a lock its changes are undone, and the transaction goes on.
+        After a lock the changes of `do` are undone, and the transaction goes on.
         """
         self._write_inserts()
         self.cursor.execute("SAVEPOINT before")
@@ -83,8 +83,8 @@ class Transaction:
     def confirm(self) -> None:
         """Write something, so that the COMMIT waits for the disk even if this transaction otherwise only reads.
 
-        On PostgreSQL other sessions see a commit before a synchronous standby has it. The commit of an answer that was
-        read back must therefore wait for the standby, and then all earlier commits are there too.
+        On PostgreSQL other sessions see a commit before a synchronous standby has it. A transaction that has read back
+        an earlier commit must therefore wait for the standby, which then has all earlier commits too.
         """
         if self.dialect == "postgresql":
             self._execute("SELECT pg_catalog.pg_logical_emit_message(true, 'rungraph', '')", None)
@@ -110,11 +110,11 @@ class Transaction:
         return returned
 
     def insert(self, into: Table, rows: Sequence[Row]) -> None:
-        """Write `rows`, each of which has every column, at the latest before the COMMIT."""
+        """Insert `rows`, no later than just before the COMMIT. Each row has a value for every column."""
         self.insert_tuples(into, list(map(_values_of(into), rows)))
 
     def insert_tuples(self, into: Table, rows: Sequence[Sequence[Any]]) -> None:
-        """Write `rows`, each of which has a value for every column, in their order, at the latest before the COMMIT."""
+        """Insert `rows` like `insert`. Each row has its values in the order of the table's columns."""
         if len(rows) == 1:
             self.inserts.append((insert_into(into, self.dialect, 1), rows[0]))
         elif rows and self.dialect == "postgresql":
@@ -150,7 +150,7 @@ def _values_of(table: Table) -> Callable[[Row], Sequence[Any]]:
 
 
 def _parts_of(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Split `rows` into parts of ROWS_MAX, and what is left into parts of a half, a quarter and so on of it."""
+    """Split `rows` into parts of ROWS_MAX rows, and the rest into parts of half as many, a quarter and so on."""
     begin, size = 0, ROWS_MAX
     while begin < len(rows):
         while size > len(rows) - begin:
@@ -161,7 +161,7 @@ def _parts_of(rows: Sequence[T]) -> Iterator[Sequence[T]]:
 
 Command = Callable[[Transaction], T]
 BatchCommand = Callable[[Transaction, Sequence[I]], Sequence[T]]
-"""A command that takes all items that wait for it at once and returns a result for each, in their order."""
+"""A command that takes, in one call, all items that wait for it. It returns a result for each, in their order."""
 
 
 def one_by_one(transaction: Transaction, commands: Sequence[Command[Any]]) -> list[Any]:

@@ -19,7 +19,7 @@ Small = Annotated[int, mapped_column(Integer)]
 
 
 class Row(DeferredReflection, DeclarativeBase):
-    """The base of all models. They describe tables and are never mapped, which DeferredReflection puts off for ever."""
+    """The base of all models. They only describe tables: DeferredReflection defers their mapping for ever."""
 
     type_annotation_map = {  # noqa: RUF012  # SQLAlchemy reads it as it is
         str: Text(),
@@ -34,7 +34,7 @@ def one_of(column: str, values: Iterable[str]) -> str:
 
 @event.listens_for(Row.metadata, "before_create")
 def _set_options_of_postgresql(metadata: MetaData, connection: Connection, **_rest: object) -> None:
-    """Set what PostgreSQL takes besides. As arguments of the models, it would import that dialect beside SQLite too."""
+    """Set PostgreSQL's options. If the models had them as arguments, that dialect would be imported for SQLite too."""
     if connection.dialect.name == "postgresql":
         for table in metadata.tables.values():
             table.dialect_options["postgresql"]["with"] = table.info.get("with", {})

@@ -1,4 +1,4 @@
-"""Conditions on runs that are being deleted, and on those that may not be."""
+"""Conditions for runs that are not being deleted, and for runs that must not be deleted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.store.schema.models import deletions, runs
 
 
 def is_kept(run_id: Any = runs.c.id) -> Any:
-    """Return the condition that a run is not being deleted. The table is almost always empty."""
+    """Return the condition that a run is not being deleted. The table of deletions is almost always empty."""
     return run_id.not_in(select(deletions.c.run_id))
 
 

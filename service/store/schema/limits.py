@@ -21,9 +21,9 @@ class LimitRow(Row):
 
 
 class SlotRow(Row):
-    """A slot of a limit, held by an attempt as long as its run's lease and step are these.
+    """A slot of a limit. An attempt holds it as long as its run has this lease token and this step.
 
-    Whatever ends the attempt changes the lease or the step, so a slot needs no release. Rows that hold no more are
+    Whatever ends the attempt changes the lease or the step, so a slot needs no release. The rows of ended attempts are
     deleted when the limit is next asked for a slot.
     """
 
@@ -38,7 +38,7 @@ class SlotRow(Row):
 
 
 class LimitStartRow(Row):
-    """When an attempt began under a limit with a period. Rows that have left the period are deleted."""
+    """The start of an attempt under a limit with a period. Rows older than the period are deleted."""
 
     __tablename__ = "limit_starts"
     __table_args__ = WITHOUT_ROWID

@@ -25,7 +25,7 @@ _IS_OVER = one_of("status", [status for status in Status if status in OVER])
 
 
 NAME_CHARS_INDEXED = 200
-"""How much of a graph's name its indexes have, since an entry of PostgreSQL's indexes is bounded."""
+"""How many characters of a graph's name the indexes contain. PostgreSQL bounds the size of an index entry."""
 
 
 class GraphRow(Row):
@@ -43,7 +43,7 @@ class GraphRow(Row):
     start_node: Mapped[str]
     definition: Mapped[str]  # canonical JSON
     created_at: Mapped[Time]
-    posted_again_at: Mapped[Time | None]  # last, when another graph was the latest of the name
+    posted_again_at: Mapped[Time | None]  # when it was last posted while another graph was the latest of its name
 
 
 class RunRow(Row):
@@ -83,11 +83,11 @@ class RunRow(Row):
     graph_id: Mapped[Key] = mapped_column(ForeignKey("graphs.id"))
     status: Mapped[str]
     step: Mapped[int]  # number of committed steps
-    current_node: Mapped[str | None]  # node to run next; of a failed run, the node where it failed
+    current_node: Mapped[str | None]  # node to execute next; of a failed run, the node where it failed
     attempt: Mapped[int]  # number of the next attempt of the next step, from 1
     crashes: Mapped[int]  # consecutive servers that died while they tried the next step
-    # While the run is running: 1 if an attempt may be under way, 0 from a takeover until the next attempt begins. A run
-    # whose server dies meanwhile was not the cause.
+    # While the run is running: 1 if an attempt may be under way, 0 from a takeover until the next attempt begins. If a
+    # server dies while this is 0, the run was not the cause.
     in_flight: Mapped[Small]
     last_seq: Mapped[int]  # `seq` of the last log line; 0 if there is none
     lease_owner: Mapped[Key | None]  # id of the server that executes the run
@@ -116,15 +116,15 @@ class RunRow(Row):
     )
     traceparent: Mapped[str | None]  # the trace that the run belongs to, as W3C Trace Context writes it
     tracestate: Mapped[str | None]
-    # For a run of a schedule: its name, and the tick that started it; NULL: somebody has triggered it. The schedule may
-    # be gone.
+    # For a run of a schedule: the schedule's name, and the tick that started the run (NULL: somebody has triggered it).
+    # The schedule may have been deleted.
     schedule_name: Mapped[Key | None]
     schedule_tick: Mapped[Time | None]
     notify: Mapped[str | None]  # JSON object: which webhook reports which statuses
     tags: Mapped[str]  # JSON object
     created_at: Mapped[Time]
     started_at: Mapped[Time | None]  # first claim
-    moved_at: Mapped[Time]  # last claim, commit or resume
+    moved_at: Mapped[Time]  # last claim, commit or resume, or first attempt after a takeover
     finished_at: Mapped[Time | None]
 
 
@@ -172,8 +172,8 @@ class SnapshotRow(Row):
 class ChangeRow(Row):
     """A top-level key that a step set or removed; step 0 holds the initial state.
 
-    The state after step N is, for each key, its latest row up to N. In the order of the primary key that is one search
-    per key, however many steps there are.
+    The state after step N consists of the latest row of each key up to step N. In the primary key, each of these rows
+    is found by one search, however many steps there are.
     """
 
     __tablename__ = "changes"
@@ -185,14 +185,14 @@ class ChangeRow(Row):
     value: Mapped[str | None]  # JSON; NULL: removed, or in `shared_values` if there is a `shared_digest`
     position: Mapped[int]  # order of the keys in the state
     long_key: Mapped[str | None]  # the whole key, if `key` is a stand-in
-    shared_digest: Mapped[Key | None]  # for step 0 of a child: a value that its parent has given to its children
+    shared_digest: Mapped[Key | None]  # for step 0 of a child: digest of a value that children share
 
 
 class SharedValueRow(Row):
     """A large value of a run's state that the first states of its children refer to.
 
     It is stored once, however many children get it. There is no foreign key: the value stays as long as children of
-    the run do, even if the run is deleted. The table has a rowid, because a lookup should not pass large values.
+    the run do, even if the run is deleted. The table has a rowid, so that its primary key is an index without values.
     """
 
     __tablename__ = "shared_values"
@@ -203,7 +203,7 @@ class SharedValueRow(Row):
 
 
 class AttemptRow(Row):
-    """An attempt that did not end in a commit. The one that did is in `snapshots`."""
+    """A failed, lost or interrupted attempt at a step. Successful attempts are in `snapshots`."""
 
     __tablename__ = "attempts"
     __table_args__ = WITHOUT_ROWID
@@ -242,8 +242,8 @@ class LogLineRow(Row):
 class WaitRow(Row):
     """What a run waits for.
 
-    The row stays while the run is paused meanwhile, and until the step that waits is committed: a server that takes
-    the run over must know how long it has waited.
+    The row stays if the run is paused while it waits, and until the step that waits is committed: a server that takes
+    the run over must know how long the run has waited.
     """
 
     __tablename__ = "waits"
@@ -267,7 +267,7 @@ class WaitRow(Row):
 
 
 class SignalRow(Row):
-    """A signal in the mailbox of a run. It stays when a step consumes it.
+    """A signal in the mailbox of a run. The row stays when a step consumes the signal.
 
     The table has a rowid on SQLite. Without one, SQLite would search the table itself instead of the partial index,
     and read all signals that were consumed.
@@ -305,7 +305,7 @@ class IdempotencyKeyRow(Row):
     scope: Mapped[Key] = mapped_column(primary_key=True)  # the route; for signals also the run
     key: Mapped[Key] = mapped_column(primary_key=True)
     body_digest: Mapped[str]
-    # Deferred, because a start takes its key before it writes the run.
+    # Deferred, because a start inserts its key before its run.
     run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id", deferrable=True, initially="DEFERRED"))
 
 

@@ -32,19 +32,19 @@ class ScheduleRow(Row):
     catch_up: Mapped[str]
     is_paused: Mapped[Small]
     next_at: Mapped[Time | None]  # the next tick; NULL: no tick follows
-    due_at: Mapped[Time | None]  # when a server looks at the schedule; NULL: never, as it is paused
+    due_at: Mapped[Time | None]  # when a server checks for the next tick; NULL: paused, or no tick follows
     last_at: Mapped[Time | None]  # the last tick that has passed
     skipped_at: Mapped[Time | None]  # the last tick that started no run because another one was unfinished
-    last_run_id: Mapped[Key | None]  # the run that it started last, which may be deleted
+    last_run_id: Mapped[Key | None]  # the run that the schedule started last; it may have been deleted
     created_at: Mapped[Time]
     updated_at: Mapped[Time]
 
 
 class DeliveryRow(Row):
-    """An event of a run that its `notify` URL is told. The row is written with the change of status.
+    """An event of a run, for the URL in its `notify`. The transaction that changes the status inserts the row.
 
     The deliveries of a run are sent in order, so only the first unfinished one has a due time. The table has a rowid on
-    SQLite, so that the partial index is searched.
+    SQLite, so that SQLite searches the partial index and not the table itself.
     """
 
     __tablename__ = "deliveries"
@@ -59,11 +59,11 @@ class DeliveryRow(Row):
     number: Mapped[int] = mapped_column(primary_key=True)  # from 1, in the order of the commits
     event: Mapped[str]  # the status that the run took
     payload: Mapped[str]  # JSON object: the body that is sent
-    host: Mapped[str]  # of the URL: no host takes up all that a server sends at once
+    host: Mapped[str]  # of the URL; a server bounds how much it sends to one host at once
     state: Mapped[str]
-    attempts: Mapped[int]  # how often it was sent, with one that is under way; fences what becomes of it
-    due_at: Mapped[Time | None]  # when a server sends it; while one does, when another may
-    last_status: Mapped[int | None]  # of the receiver's last answer
+    attempts: Mapped[int]  # how often it was sent, including an attempt in progress; fences the outcome
+    due_at: Mapped[Time | None]  # when a server may send it; while one is sending it, when another may
+    last_status: Mapped[int | None]  # HTTP status of the receiver's last answer
     last_error: Mapped[str | None]  # why the last attempt failed
     created_at: Mapped[Time]
     finished_at: Mapped[Time | None]

@@ -1,8 +1,8 @@
 """The views: plain answers in SQL, under stable names. `migrations/` makes them.
 
 DuckDB reads the views of a SQLite file too, and executes their text itself if it knows all functions in it. So no name
-may be a word that DuckDB reserves, such as `at`. DuckDB can read columns of a table without a rowid, but not count its
-rows; a condition on a column makes it read one.
+may be a word that DuckDB reserves, such as `at`. DuckDB can read columns of a table without a rowid, but cannot count
+its rows without reading a column; a condition on a column makes DuckDB read that column.
 
 No view shows anything of a run that is being deleted.
 """
@@ -115,8 +115,9 @@ SELECT c.run_id, coalesce(c.long_key, c.key) AS key, c.step, s.node, coalesce(c.
 FROM changes c JOIN runs r ON r.id = c.run_id LEFT JOIN snapshots s ON s.run_id = c.run_id AND s.step = c.step
 WHERE c.run_id {_IS_KEPT}"""
 
-# The node of a failed attempt is that of its step. A patch has no node: if one took the step's number, its next node is
-# meant. If no step was committed, it is the run's current node, or for a cancelled run the node of its last line.
+# The node of a failed attempt is the node of its step. If a patch took the number of that step, it is the node after
+# the patch, because a patch has no node. If no step has that number yet, it is the run's current node or, if the run
+# was cancelled, the node of its last line.
 _ATTEMPTS_POSTGRESQL = f"""\
 SELECT a.run_id, a.step, a.attempt, coalesce(s.node, s.next_node, r.current_node, l.node) AS node,
     a.error::json ->> 'type' AS error_type, a.error::json ->> 'message' AS error_message, a.started_at, a.finished_at,
@@ -129,8 +130,8 @@ SELECT run_id, step, attempt, node, NULL, NULL, started_at, finished_at,
     CASE WHEN duration_ms > 0 THEN duration_ms ELSE 0.0 END
 FROM snapshots WHERE reason NOT IN ('patch', 'on_error') AND run_id {_IS_KEPT}"""
 
-# A union too: `k` has a row for the failed attempts of a run and one for those that were committed. DuckDB hands UNION
-# to SQLite with brackets that SQLite does not parse.
+# The same union without UNION: `k` makes two rows of each run, one for its failed attempts and one for its committed
+# attempts. DuckDB would hand a UNION to SQLite with brackets that SQLite does not parse.
 _ATTEMPTS_SQLITE = f"""\
 SELECT r.id AS run_id, coalesce(a.step, c.step) AS step, coalesce(a.attempt, c.attempt) AS attempt,
     CASE WHEN a.step IS NULL THEN c.node ELSE coalesce(s.node, s.next_node, r.current_node, l.node) END AS node,
@@ -244,7 +245,7 @@ VIEWS: Mapping[str, Mapping[str, str]] = {
         "v_signals": _SIGNALS,
         "v_children": _CHILDREN,
         "v_tags": _TAGS_POSTGRESQL,
-        # By the collation of the waits' index.
+        # The comparison has to use the collation of the index of `waits`.
         "v_limits": _LIMITS.format(
             name='l.name COLLATE "default"', is_within="b.begun_at > clock_timestamp() - make_interval(secs => l.per_s)"
         ),
@@ -252,4 +253,4 @@ VIEWS: Mapping[str, Mapping[str, str]] = {
         "v_deliveries": _DELIVERIES,
     },
 }
-"""The SELECT of each view by name, by dialect."""
+"""The SELECT of each view, by dialect and by the view's name."""

@@ -10,8 +10,9 @@ connection and a thread of their own, as long as there are any.
 - The others are tried again one by one, in rounds, until the lock is gone or their deadline has passed.
 - A command names what it touches; the first name is its subject, in most cases a run. Commands with the same subject
   are executed in the order in which they came. A command whose subject has a blocked write therefore waits here too.
-- Whatever a command touches that met a lock is suspected of being locked. Commands that touch it come here at once, so
-  that no other batch of the writer meets the same lock. The suspicion ends when one of them succeeds.
+- When a command meets a lock, everything that it touches is suspected of being locked. Commands that touch something
+  suspected come here at once, so that no other batch of the writer meets the same lock. The suspicion ends when one of
+  them succeeds, or after SUSPECTED_S.
 
 A command that fails for any other reason goes back to the writer, which decides what becomes of it. So does a command
 whose connection broke, because only the writer reads back whether it was committed.
@@ -85,7 +86,7 @@ class BlockedWrites:
         self._suspected: dict[str, float] = {}
         """Names of what may be locked, and until when that is assumed."""
         self._passed: dict[str, float] = {}
-        """Names that were suspected wrongly, and until when they are not suspected again."""
+        """Names that are no longer suspected because a command succeeded, and until when they stay unsuspected."""
         self._forget_at = 0.0
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -96,7 +97,7 @@ class BlockedWrites:
         self._logged_at = -LOG_S
 
     def take(self, waiting: deque[QueuedWrite[Any]], count: int) -> list[QueuedWrite[Any]]:
-        """Remove writes that make up to `count` steps from `waiting`, and return those that touch nothing locked.
+        """Take writes of about `count` steps from `waiting`, and return those that touch nothing blocked or suspected.
 
         The others wait here from now on.
         """
@@ -138,9 +139,9 @@ class BlockedWrites:
             thread.join()
 
     def _admit(self, write: QueuedWrite[Any]) -> bool:
-        """Let `write` wait here, unless too many wait already."""
+        """Let `write` wait here and return True. Return False if too many writes wait already."""
         is_full = len(self._here) >= WAITING_MAX or self._count_of[write.subject] >= SAME_MAX
-        if is_full and not write.losses:  # One that may have been committed must be read back.
+        if is_full and not write.losses:  # A write that may have been committed must be read back.
             return False
         self._here[write] = None
         write.is_returned = False
@@ -254,7 +255,10 @@ class BlockedWrites:
     def _next_group(
         self, ahead: deque[QueuedWrite[Any]], size: int, subjects_left: Set[str], left: list[QueuedWrite[Any]]
     ) -> list[QueuedWrite[Any]]:
-        """Take the next writes to be tried together. Append those behind a write that is left to `left`."""
+        """Take at most `size` writes from `ahead`, to be tried together.
+
+        Writes whose subject is in `subjects_left` must wait for earlier ones, and are appended to `left`.
+        """
         group: list[QueuedWrite[Any]] = []
         while ahead and len(group) < size:
             write = ahead.popleft()
@@ -289,7 +293,7 @@ class BlockedWrites:
             return None
 
     def _commit(self, group: list[QueuedWrite[Any]], transaction: Transaction) -> BaseException | None:
-        """Commit `group` in the open transaction and answer, or return the error.
+        """Commit `group` in the open transaction and answer its callers, or return the error.
 
         If the connection broke, `_connection` is None afterwards, and the outcome is unknown.
         """
@@ -313,8 +317,8 @@ class BlockedWrites:
     def _give_up(self, group: list[QueuedWrite[Any]], ahead: deque[QueuedWrite[Any]], losses: int = 0) -> None:
         """Give `group` back to the writer, and behind it all later writes with the same subjects.
 
-        They are given back before they leave, both under one lock: in between the writer could take a later write with
-        the same subject.
+        The writer queues them before they are removed here, both under one lock. Otherwise the writer could take a
+        later write with the same subject in between.
         """
         subjects = {write.subject for write in group if write.subject}
         with self._changed:

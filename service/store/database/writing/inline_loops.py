@@ -9,7 +9,7 @@ from contextlib import suppress
 
 
 class InlineLoop:
-    """A loop that commits what is written on its thread. Make it there."""
+    """An event loop that commits on its own thread. Construct this on that thread."""
 
     __slots__ = ("_thread", "is_called", "loop")
 
@@ -20,7 +20,7 @@ class InlineLoop:
         """Whether the loop is going to commit what is queued now."""
 
     def call(self, commit: Callable[[InlineLoop], None]) -> None:
-        """Have the loop call `commit(self)`, which sets `is_called` back. Any thread may call this."""
+        """Have the loop call `commit(self)`, which must clear `is_called`. Any thread may call this."""
         self.is_called = not self.loop.is_closed()
         if not self.is_called:
             return
@@ -37,13 +37,13 @@ class InlineLoops:
         self._default: InlineLoop | None = None
 
     def add(self, *, only_own: bool) -> None:
-        """Add the running loop; `only_own`: other threads' writes are not for it."""
+        """Add the running loop. With `only_own`, it is not called to commit what other threads write."""
         inline = self._loops[threading.get_ident()] = InlineLoop(asyncio.get_running_loop())
         if not only_own:
             self._default = inline
 
     def remove(self) -> None:
-        """Remove the running loop, if it is there."""
+        """Remove the running loop. Do nothing if it was not added."""
         if self._loops.pop(threading.get_ident(), None) is self._default:
             self._default = None
 
@@ -53,11 +53,14 @@ class InlineLoops:
         return self._default is not None
 
     def here(self) -> InlineLoop | None:
-        """Return the one of the running thread."""
+        """Return the loop of the running thread, or None if that loop does not commit inline."""
         return self._loops.get(threading.get_ident())
 
     def best_for(self, asking: asyncio.AbstractEventLoop | None) -> InlineLoop | None:
-        """Return the running loop if it commits inline, else `asking` if that does, else the one for all threads."""
+        """Return the running loop if it commits inline, else `asking` if it does, else the loop for all threads.
+
+        Return None if there is no such loop.
+        """
         if (inline := self.here()) is not None:
             return inline
         return next((each for each in list(self._loops.values()) if each.loop is asking), self._default)

@@ -19,14 +19,14 @@ from service.core.errors import Unavailable
 from service.store.database.transaction import BatchCommand, T, Transaction
 
 QUEUE_MAX = 10_000
-"""Commands that may wait. Further ones are refused."""
+"""The most commands that may wait. Further ones are refused."""
 LOOP_S = 0.02
 """How long commands are left to the loop that commits inline, which a tool may be blocking."""
 DEFER_S = 0.005
-"""How long a deferred command waits at most for others to be committed with it."""
+"""How long a deferred command waits for others to be committed with it."""
 OVERDUE_S = DEFER_S * 0.8
-"""After how long a loop that commits inline commits what waits, if it is busy. The writer's thread calls an idle loop,
-and commits itself after another DEFER_S, which a tool must be blocking the loop for."""
+"""A busy loop that commits inline commits what has waited for this long. An idle loop is called by the writer's thread
+after DEFER_S. If another DEFER_S passes, a tool must be blocking the loop, and the thread commits."""
 
 STOPPING = "the server is stopping"
 
@@ -47,7 +47,7 @@ class QueuedWrite(Generic[T]):
     """The loop of the waiting task; None if a thread waits."""
     touches: Touches = ()
     weight: int = 1
-    """How many steps it commits; a batch is bounded by the sum."""
+    """The number of steps that it commits. The sum of the weights bounds a batch."""
     is_deferred: bool = False
     """Whether it waits for others to be committed with it, unless its caller hastens the commit."""
     is_called: bool = False
@@ -62,7 +62,7 @@ class QueuedWrite(Generic[T]):
 
     @property
     def subject(self) -> str:
-        """What the command is about; empty if nothing. Commands with the same subject are executed in their order."""
+        """What the command is about, or empty. Commands with the same subject are executed in the order of queueing."""
         return self.touches[0] if self.touches else ""
 
     def precedes(self, later: QueuedWrite[Any]) -> bool:
@@ -88,7 +88,7 @@ class QueuedWrite(Generic[T]):
 
 
 class Gate(Protocol):
-    """Lets writes out of the queue, but for those that must wait elsewhere."""
+    """Takes writes out of the queue. It keeps those that must wait for locks, and returns the others."""
 
     def take(self, waiting: deque[QueuedWrite[Any]], count: int) -> list[QueuedWrite[Any]]: ...
 
@@ -99,7 +99,7 @@ class WriteQueue:
     def __init__(self) -> None:
         self.waiting: deque[QueuedWrite[Any]] = deque()
         self.due_at = math.inf
-        """When to commit what waits, on the monotonic clock: at once, unless all of it is deferred."""
+        """The time to commit what waits, on the monotonic clock: 0 (at once) unless all of it is deferred."""
         self.seen_at = -math.inf
         """When the loop that commits inline last looked for overdue writes. It will look again if no tool blocks it."""
         self.committed_at = -math.inf
@@ -137,15 +137,15 @@ class WriteQueue:
             self.called.set()
 
     def take(self, gate: Gate, weight_max: int) -> list[QueuedWrite[Any]]:
-        """Take the next batch out of the queue, as `gate` gives it."""
-        self.due_at = math.inf  # First: a write that is queued meanwhile sets it afterwards.
+        """Take the next batch out of the queue, through `gate`."""
+        self.due_at = math.inf  # Before the queue is read: a write that is queued later sets it again.
         batch = gate.take(self.waiting, weight_max)
         if self.waiting:
             self.due_at = 0.0
         return batch
 
     def put_first(self, batch: Sequence[QueuedWrite[Any]]) -> bool:
-        """Queue `batch` before all that came later. Return False if the queue is closing."""
+        """Queue `batch` before all other writes. Return False if the queue is closing."""
         with self._entry:
             if self.closing.is_set():
                 return False
@@ -200,7 +200,10 @@ class WriteQueue:
         return 0.0 if self.closing.is_set() or not self.waiting else until - time.monotonic()
 
     def put_off_first(self) -> QueuedWrite[Any] | None:
-        """Return the first write if its loop must be called to commit it. The loop then has DEFER_S more."""
+        """Give the loop of a deferred first write another DEFER_S, and return the write, so that the loop is called.
+
+        Return None if the first write is not deferred, or if its loop was called before.
+        """
         try:
             first = self.waiting[0]
         except IndexError:
@@ -218,7 +221,7 @@ class WriteQueue:
         self.called.clear()
         while (left_s := self.left_s(is_left_to_loop=(is_left := leaves_to_loop()))) > 0:
             if is_left:
-                self.closing.wait(left_s)  # A call is for the loop. Waking up for each would slow it down.
+                self.closing.wait(left_s)  # Calls are for the loop. Waking up for each would slow the loop.
             elif self.called.wait(min(left_s, LOOP_S)):
                 self.called.clear()
 
@@ -240,7 +243,7 @@ def pop_some(waiting: deque[QueuedWrite[Any]], weight_max: int) -> list[QueuedWr
 
 
 def deadline_in(within_s: float | None) -> float | None:
-    """Return the moment `within_s` seconds from now, on the monotonic clock."""
+    """Return the moment `within_s` seconds from now, on the monotonic clock. None: there is no deadline."""
     return None if within_s is None else time.monotonic() + within_s
 
 
@@ -251,14 +254,14 @@ def results_of(batch: Sequence[QueuedWrite[Any]], transaction: Transaction) -> l
     """Execute `batch` in `transaction` and return the results. Neighbours with the same command share one call."""
     results: list[Any] = []
     if any(map(_losses_of, batch)):
-        transaction.confirm()  # A lost transaction may have been committed, and is then only read back.
+        transaction.confirm()  # A lost transaction may have been committed. Its commands then only read.
     for command, same in groupby(batch, key=_command_of):
         results += command(transaction, [write.item for write in same])
     return results
 
 
 def answer(batch: Sequence[QueuedWrite[Any]], results: Sequence[Any]) -> None:
-    """Give each caller its result. All tasks of one loop are answered by one call into it."""
+    """Give each caller its result. The tasks of one loop get theirs in one call into that loop."""
     answers_of: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
     for write, result in zip(batch, results, strict=True):
         if isinstance(write.future, Future):

@@ -18,7 +18,7 @@ BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class StoredTimes(Protocol):
-    """Reads the latest times that servers have stored. The caller provides it, because it knows the tables."""
+    """Reads the latest times that servers have stored. It comes from outside, because this package knows no table."""
 
     @property
     def is_read(self) -> bool:
@@ -52,7 +52,7 @@ class Transactions:
     def execute(self, batch: Sequence[QueuedWrite[Any]], transaction: Transaction) -> list[Any]:
         """Execute `batch` in `transaction` and return the results. The caller commits.
 
-        The first transactions of a server read the stored times before they write one: the clock may have been set
+        The first transactions of a server read the stored times before they write a time: the clock may have been set
         back while no server ran.
         """
         if (stored_times := self._stored_times) is not None:
@@ -63,7 +63,7 @@ class Transactions:
         return results_of(batch, transaction)
 
     def is_lock(self, error: BaseException) -> bool:
-        """Whether `error` means that a transaction met somebody else's lock, a deadlock included."""
+        """Whether to try again later: `error` means that somebody else holds a lock, or `Database.is_victim`."""
         # A deadlock's victim would meet the same lock again if it were tried at once.
         return isinstance(error, Exception) and (self._database.is_locked(error) or self._database.is_victim(error))
 
@@ -71,7 +71,7 @@ class Transactions:
 class WriteConnection:
     """The writer's connection and the one transaction that is open on it.
 
-    Only the holder of the writer's turn uses it. It raises what the database raises.
+    Only the holder of the writer's turn (see `writer`) uses it. It raises what the database raises.
     """
 
     def __init__(self, database: Database, transactions: Transactions, on_keep_due: Callable[[], None]) -> None:
@@ -84,7 +84,7 @@ class WriteConnection:
         self.batches = Histogram(BATCH_BOUNDS)
         """The number of commands of each commit."""
         self.transaction: Transaction
-        """The open one."""
+        """The open transaction, or the last one."""
 
     def connect(self) -> None:
         if self.connection is None:
@@ -95,7 +95,7 @@ class WriteConnection:
         self.transaction = self._transactions.begin(self.connection)
 
     def execute(self, batch: Sequence[QueuedWrite[Any]]) -> list[Any]:
-        """Execute `batch` in the open transaction, commit it, and return the results."""
+        """Execute `batch` in the open transaction, commit the transaction, and return the results."""
         results = self._transactions.execute(batch, self.transaction)
         if self._database.commit(self.connection, self.transaction.cursor, self.transaction.inserts):
             self._on_keep_due()

@@ -6,11 +6,11 @@ is handed over to `blocked_writes` and the writer goes on. If the database takes
 Unavailable at its deadline. The outcome of a COMMIT that failed is unknown, so commands can be executed twice: they
 name what they write by key, and read it back.
 
-Whoever has the turn commits. That is the writer's own thread or, if a loop has asked for it, the thread of that loop,
-because a hop to another thread takes as long as a commit. A loop commits only what needs no waiting
-(`_commit_inline`, called once for all that is queued meanwhile). The writer's thread takes what a loop could not
-commit, and what it has not come to within LOOP_S because a tool blocks it. No write is forgotten: it is queued before
-the turn is requested, and whoever gives the turn back looks whether something waits.
+Whoever holds the turn, a lock, commits. That is the writer's own thread or, if a loop has asked for it, the thread of
+that loop, because a switch to another thread takes as long as a commit. A loop commits only what needs no waiting
+(`_commit_inline`, called once for all that is queued meanwhile). The writer's thread commits what a loop could not
+commit, and what a loop has not committed within LOOP_S because a tool blocks the loop. No write is forgotten: it is
+queued before the turn is requested, and whoever releases the turn checks whether something waits.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from service.store.database.writing.write_connection import StoredTimes, Transac
 logger = logging.getLogger(__name__)
 
 BATCH_MAX = 512
-"""The most commands in one transaction, a command with several steps counting as so many."""
+"""The most commands in one transaction. A command that commits several steps counts once for each step."""
 PAUSE_S_MIN, PAUSE_S_MAX = 0.05, 1.0
 """Bounds of the pause between two tries to open a transaction."""
 LOSSES_MAX = 5
@@ -93,11 +93,11 @@ class Writer:
         """Held by the user of the connection: the writer's thread or a loop that commits inline."""
         self._inline_loops = InlineLoops()
         self._denial: str | None = None
-        """Why no transaction could be opened lately, as far as clients may know."""
+        """Why the last try to open a transaction failed, as far as clients may know."""
         self._is_held_up = False
         """Whether the thread had to commit what was left to a loop, and no loop has committed since."""
         self._is_sound = True
-        """Whether the last outcome came from the database, be it a refusal, and not from a fault of ours."""
+        """Whether the last outcome, even if it was a refusal, came from the database and not from a fault of ours."""
         self._thread = threading.Thread(target=self._work, name="rungraph-writer", daemon=True)
 
     @property
@@ -115,14 +115,14 @@ class Writer:
         self._thread.start()
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Commit what waits, then close. What a locked database does not take by then stays uncommitted."""
+        """Commit what waits, or refuse it if the database is locked, and close. Wait at most `timeout_s` for that."""
         self._queue.close()
         self._queue.called.set()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
 
     def commit_inline(self, *, only_own: bool = False) -> None:
-        """Commit on the running loop whatever needs no waiting; `only_own`: only when something is written there."""
+        """Let the running loop commit what needs no waiting. With `only_own`, only its own writes make it commit."""
         self._inline_loops.add(only_own=only_own)
         self._is_held_up = False
         self._queue.called.set()
@@ -133,7 +133,7 @@ class Writer:
         self._queue.called.set()
 
     def submit(self, command: Command[T], *, touches: Touches = (), within_s: float | None = None) -> Future[T]:
-        """Queue `command`, in order. If its turn has not come after `within_s` seconds, it ends as Unavailable."""
+        """Queue `command`. If it has not been executed after `within_s` seconds, it ends as Unavailable."""
         future: Future[T] = Future()
         if self._queue.add(QueuedWrite(one_by_one, command, deadline_in(within_s), future, touches=touches)):
             self._call()
@@ -152,10 +152,10 @@ class Writer:
         within_s: float | None = None,
         at_once: bool = False,
     ) -> T:
-        """Return the result of `command` for `item`. The command gets all items that wait for it at that moment.
+        """Return the result of `command` for `item`. One call executes it for all its items next to each other.
 
         `at_once`: if the running loop commits inline, commit now and do not wait for others that may come. This
-        coroutine is then not suspended.
+        coroutine is then suspended only if that commit does not succeed.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -171,9 +171,9 @@ class Writer:
             raise Unavailable("the database does not answer") from None
 
     def defer(self, command: BatchCommand[I, T], item: I, *, touches: Touches = ()) -> QueuedWrite[T]:
-        """Queue `command` for `item`, to be committed with other writes, at the latest after DEFER_S.
+        """Queue `command` for `item`, to be committed with other writes or soon after DEFER_S.
 
-        Until then the item may change, with `weight` and `touches` of the QueuedWrite.
+        Until the command is executed, the caller may change the item, and `weight` and `touches` of the QueuedWrite.
         """
         loop = asyncio.get_running_loop()
         write: QueuedWrite[T] = QueuedWrite(command, item, None, loop.create_future(), loop, touches, is_deferred=True)
@@ -182,9 +182,9 @@ class Writer:
         return write
 
     def hasten(self, *, at_once: bool) -> None:
-        """Have all that waits committed, deferred or not; `at_once` as in `write_with_others`."""
+        """Have everything committed that waits, even deferred writes. `at_once` is as in `write_with_others`."""
         self._queue.due_at = 0.0
-        if at_once and (inline := self._inline_loops.here()):  # For S1 of benchmarks/compare.py.
+        if at_once and (inline := self._inline_loops.here()):  # Its gain: S1 of benchmarks/compare.py.
             self._commit_inline(inline)
         else:
             self._call()
@@ -196,7 +196,7 @@ class Writer:
             self._commit_inline(inline)
 
     def _take_back(self, batch: Sequence[QueuedWrite[Any]]) -> None:
-        """Queue what blocked writes give back, before all that came later."""
+        """Queue what blocked writes give back, before all other writes."""
         if self._queue.put_first(batch):
             self._call()
         else:
@@ -212,7 +212,7 @@ class Writer:
         self._queue.call()
 
     def _commit_inline(self, inline: InlineLoop) -> None:
-        """Commit what waits, on the thread of `inline`. If another one has the turn, it calls again afterwards."""
+        """Commit what waits, on the thread of `inline`. If the turn is taken, its holder calls again afterwards."""
         inline.is_called = self._is_held_up = False
         if not self._turn.acquire(blocking=False):
             return
@@ -236,7 +236,7 @@ class Writer:
             self._write_connection.begin()
             ready = [write for write in batch if write.is_wanted()]
             results = self._write_connection.execute(ready)
-        except BaseException as error:  # The thread tries again, and then the error reaches its caller.
+        except BaseException as error:  # The thread tries again, and gives a caller its error.
             self._database.end_if_fatal(error)
             self._write_connection.roll_back()
             return False
@@ -246,7 +246,7 @@ class Writer:
         return True
 
     def _put_back(self, batch: list[QueuedWrite[Any]]) -> None:
-        """Leave `batch` to the thread, before all that was queued later."""
+        """Put `batch` back at the beginning of the queue, for the thread."""
         for write in batch:
             write.left_until = 0.0
             write.losses += self._write_connection.connection is None
@@ -273,7 +273,7 @@ class Writer:
                     self._commit_or_drop(batch)
                 self._is_keep_due = False
                 again_s = self._database.keep(self._write_connection.connection)
-                # With the turn, so that the loop cannot put anything back afterwards.
+                # This is decided while the turn is held, so that the loop cannot put anything back afterwards.
                 is_done = self._closing.is_set() and not self._waiting
             if self._queue.is_due():
                 self._call()
@@ -290,7 +290,7 @@ class Writer:
         return self._inline_loops.takes_all and not self._is_held_up and not self._closing.is_set()
 
     def _commit_or_drop(self, batch: list[QueuedWrite[Any]]) -> None:
-        """Commit `batch`. If that raises by a fault of ours, refuse it, so that later writes are still answered."""
+        """Commit `batch`. If a fault of ours prevents that, refuse the batch, so that later writes are answered."""
         try:
             if ready := self._begin(batch):
                 self._commit(ready)
@@ -301,9 +301,9 @@ class Writer:
             refuse_all(batch, Unavailable(NO_WRITES))
 
     def _begin(self, batch: list[QueuedWrite[Any]], *, alone: bool = False) -> list[QueuedWrite[Any]]:
-        """Open a transaction, however long that takes, and return those of `batch` that still want it.
+        """Open a transaction, however long that takes, and return the writes of `batch` that are still wanted.
 
-        Writes that are queued meanwhile join them, unless `alone`, because their deadlines pass as well.
+        Unless `alone`, later writes join `batch`, because their deadlines pass too. An empty list: none was opened.
         """
         pause_s = PAUSE_S_MIN
         while batch := [write for write in batch if self._still_waits(write)]:
@@ -336,7 +336,7 @@ class Writer:
         return []
 
     def _strand(self, batch: list[QueuedWrite[Any]], reason: str) -> None:
-        """Refuse writes to a database that is lost until a restart. Those without a deadline wait for the end."""
+        """Refuse writes to a lost database. Writes without a deadline are refused when the writer closes."""
         self._database.keep(self._write_connection.connection)
         for write in batch:
             if write.deadline is None and not self._closing.is_set():
@@ -354,7 +354,7 @@ class Writer:
         return True
 
     def _commit(self, batch: list[QueuedWrite[Any]]) -> None:
-        """Execute `batch` in the open transaction or, if that fails, each command in a transaction of its own."""
+        """Execute and commit `batch`. If that fails, give it to the blocked writes, or execute each command alone."""
         try:
             results = self._write_connection.execute(batch)
         except BaseException as error:
