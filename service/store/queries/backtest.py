@@ -1,7 +1,7 @@
 """Backtest: evaluate one graph's edges on the stored states of runs. Nothing is written.
 
 A run's state is rebuilt from what its steps changed, a page of steps at a time, so that no run is too long. Committed
-steps never change, so each page may be a snapshot of its own.
+steps never change, so each page may be read in a snapshot of its own.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Backtest:
     async def run(
         self, graph: Graph, records: Sequence[RunRecord], state_bytes_max: int = sys.maxsize
     ) -> BacktestRecord:
-        """Evaluate the edges of `graph` after each step of these runs, and compare where they went."""
+        """Evaluate the edges of `graph` after each step of these runs, and compare with where each run went."""
         tally = _Tally(graph, state_bytes_max)
         for record in records:
             tally.begin(record.run_id)
@@ -57,7 +57,7 @@ class Backtest:
         return tally.record()
 
     async def _pages(self, run: RunRecord) -> AsyncIterator[tuple[Sequence[Any], Sequence[Any]]]:
-        """Yield the run's steps in order with what they changed; the first page includes step 0, the initial state."""
+        """Yield the run's steps in pages, with what they changed. The first page has the initial state too."""
         after_step = -1
         while after_step < run.step:
             async with self._reader.snapshot() as snapshot:
@@ -87,14 +87,14 @@ class _Tally:
     _run_id: str = ""
     _entries: dict[str, Entry] = field(default_factory=dict)
     _replaced: dict[str, Entry | None] = field(default_factory=dict)
-    """The entries that the last step changed, as they were before it; None: there was none."""
+    """The entry that each key changed by the last step had before that step; None: it had no entry."""
 
     def begin(self, run_id: str) -> None:
         self.runs += 1
         self._run_id, self._entries = run_id, {}
 
     def take(self, steps: Sequence[Any], changed: Sequence[Any]) -> None:
-        """Replay the next `steps`. `changed` are their rows of changes, and with the first page those of step 0."""
+        """Replay the next `steps`. `changed` are the rows of their changes and, in the first page, those of step 0."""
         by_step: dict[int, list[Any]] = defaultdict(list)
         for row in changed:
             by_step[row.step].append(row)
@@ -138,9 +138,9 @@ class _Tally:
         self.diverging.add(self._run_id)
 
     def _has_room(self) -> bool:
-        """Return whether there is room for an example. If there is none, the first example of a run replaces another.
+        """Return whether there is room for an example of the current run.
 
-        The one that is replaced is not the first example of its run.
+        If the list is full and the run has no example yet, remove an example of a run that has several.
         """
         if len(self.examples) == EXAMPLES_MAX and self._run_id not in self.diverging:
             run_ids = [kept.run_id for kept in self.examples]

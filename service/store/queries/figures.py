@@ -16,7 +16,7 @@ from service.store.schema.levels import LEVELS
 from service.store.schema.models import runs
 
 COUNTED_MAX = 10_000
-"""The highest count of a status: counting stops there."""
+"""The highest count of the runs of one status: counting stops there."""
 
 
 def _count(status: Status) -> Any:
@@ -46,7 +46,7 @@ SIZE = {
 
 
 async def figures_of(reader: Reader) -> Sequence[Metric]:
-    """Return the metrics that the database answers."""
+    """Return the metrics that are read from the database."""
     async with reader.snapshot() as snapshot:
         counts = await snapshot.one(COUNTS)
         oldest = await snapshot.one(OLDEST_DUE[snapshot.dialect])

@@ -43,7 +43,7 @@ _failed = (
     .limit(1)
     .subquery("failed")
 )
-# One statement, because on PostgreSQL each statement sees what was committed before it: the counts agree.
+# One statement, so that the counts agree: on PostgreSQL each statement sees what was committed before it began.
 _COUNTED = Statement(select(_counts, _failed).select_from(_counts.outerjoin(_failed, true())))
 _COMPLETED = Statement(
     select(runs.c.id, runs.c.step)
@@ -58,13 +58,13 @@ _COMPLETED = Statement(
 
 
 class ChildQueries:
-    """Reads through the writer, after all that this server has written: a step's outcome depends on it."""
+    """Reads through the writer. So a step, which depends on the answer, sees all that this server wrote before."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
     async def gathered(self, run: Run, move: Gather, total: int, state_bytes_max: int) -> Gathered:
-        """Return how far the node's children are; there are to be `total` of them.
+        """Return how far the children of the node have got. The node is to have `total` children.
 
         Raise StateInvalid if their final states together have more than `state_bytes_max` bytes.
         """
@@ -81,7 +81,7 @@ class ChildQueries:
         return gathered._replace(states=await self._states(place, total, state_bytes_max))
 
     async def _states(self, place: dict[str, Any], total: int, state_bytes_max: int) -> list[str]:
-        """Return the children's final states in order. They no longer change, so several transactions may read them."""
+        """Return the children's final states in order. Several transactions may read them, because they are final."""
         texts: list[str] = []
         length = 0
 

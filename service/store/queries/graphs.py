@@ -16,14 +16,14 @@ from service.store.rows.records import GraphRecord, Page
 from service.store.schema.models import NAME_CHARS_INDEXED, graphs
 
 IDS_AT_ONCE = 1000
-"""Parameters of one statement; databases limit their number."""
+"""The most ids in one statement, because databases limit the number of parameters."""
 
 _GRAPH = select(graphs).where(graphs.c.id == bindparam("graph_id"))
 _KNOWN = select(graphs.c.id).where(graphs.c.id.in_(bindparam("graph_ids", expanding=True)))
 
 
 LATEST = func.coalesce(graphs.c.posted_again_at, graphs.c.created_at)
-"""When a graph was posted last, as far as it counts for its name: the index has this expression."""
+"""When a graph last became the latest of its name. The index `graphs_latest` contains this expression."""
 
 
 def _newest(*columns: Any) -> Any:
@@ -39,7 +39,7 @@ NEWEST_BEFORE = _newest(*_SHOWN).where(_BEFORE)
 NEWEST_NAMES = _newest(func.substr(graphs.c.name, 1, NAME_CHARS_INDEXED).label("name"))
 SIZES_OF_NEWEST = _newest(*_SIZES)
 SIZES_OF_NEWEST_BEFORE = _newest(*_SIZES).where(_BEFORE)
-"""Parameters of these five: limit, and with BEFORE also the created_at and graph_id of the last graph seen."""
+"""Parameters of these five: limit; those with BEFORE also take the created_at and graph_id of the last graph seen."""
 
 
 def latest_named(name: str) -> Any:
@@ -52,7 +52,7 @@ class GraphQueries:
         self._reader = reader
 
     async def get(self, graph_id: str) -> GraphRecord:
-        """Return a graph with its definition. Raise NotFound."""
+        """Return a graph with its definition. Raise NotFound if there is no such graph."""
         async with self._reader.snapshot() as snapshot:
             row = await snapshot.one(_GRAPH, graph_id=graph_id)
         if row is None:
@@ -70,7 +70,7 @@ class GraphQueries:
         return found
 
     async def latest(self, names: Collection[str]) -> dict[str, str]:
-        """Return the ids of the graphs that were posted last, of those of `names` that graphs have."""
+        """Return, for each of `names` that a graph has, the id of the graph of that name that was posted last."""
         found: dict[str, str] = {}
         if names:
             async with self._reader.snapshot() as snapshot:
@@ -81,12 +81,12 @@ class GraphQueries:
         return found
 
     async def newest_names(self, count: int) -> list[str]:
-        """Return the names of the newest `count` graphs, newest first, cut after NAME_CHARS_INDEXED characters."""
+        """Return the names of the newest `count` graphs, each name once and cut to NAME_CHARS_INDEXED, newest first."""
         async with self._reader.snapshot() as snapshot:
             return list(dict.fromkeys([row.name for row in await snapshot.all(NEWEST_NAMES, limit=count)]))
 
     async def page(self, limit: int, cursor: str | None = None) -> Page:
-        """Return graphs, newest first. The cursor is the id of the last graph seen; Invalid if no graph has it.
+        """Return graphs, newest first. The cursor is the id of the last graph seen. Raise Invalid if no graph has it.
 
         A page ends early if the names are large.
         """

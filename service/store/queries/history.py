@@ -62,7 +62,8 @@ _WENT_TO = select(snapshots.c.next_node).where(
     snapshots.c.run_id == bindparam("run_id"), snapshots.c.step == bindparam("step")
 )
 
-# The node of the run's first step, made or to be made; for a run that was cancelled before, the node where it was.
+# The node of the run's first step, even if that step is still to be made. If the run was cancelled before its first
+# step, its last line names that node.
 _BEGINNING = (
     select(func.coalesce(snapshots.c.node, snapshots.c.next_node, runs.c.current_node, log_lines.c.node))
     .select_from(
@@ -87,14 +88,14 @@ _LAST_ERRORS = (
 )
 _WAIT = select(waits).where(waits.c.run_id == bindparam("run_id"))
 
-# The last line of a paused run tells why it was paused.
+# The last line of a paused run says why the run was paused.
 _LAST_PAUSE = select(log_lines.c.message).where(
     log_lines.c.run_id == bindparam("run_id"),
     log_lines.c.seq == bindparam("last_seq"),
     log_lines.c.event == Event.RUN_PAUSED.value,
 )
 
-# The engine writes such lines only during an attempt. An older line is of a server that died.
+# The engine writes lines with `blocked_by` only during an attempt. A line older than `since` is of an earlier claim.
 _BLOCKED_BY = (
     select(log_lines.c.data)
     .where(
@@ -107,7 +108,8 @@ _BLOCKED_BY = (
     .order_by(log_lines.c.seq.desc())
     .limit(1)
 )
-# The engine writes these lines too. The tool may have written any number of lines since.
+# The engine also writes the lines with `cluster`. All lines of the attempt are searched, because its tool may have
+# written any number of lines since.
 _ON_CLUSTER = (
     select(log_lines.c.data)
     .where(
@@ -133,7 +135,7 @@ class History:
         self._reader = reader
 
     async def page(self, run_id: str, after_step: int, limit: int) -> Page:
-        """Return committed steps after `after_step`. Raise NotFound without the run."""
+        """Return committed steps after `after_step`. Raise NotFound if there is no such run."""
         async with self._reader.snapshot() as snapshot:
             run = await snapshot.one(_STEP, run_id=run_id)
             if run is None:
@@ -149,13 +151,13 @@ class History:
         return Page(items, items[-1].step if items and items[-1].step < run.step else None)
 
     async def state_at(self, run_id: str, step: int | None) -> tuple[int, State]:
-        """Return the state after `step` (None: the last), with its number. Raise NotFound past the last."""
+        """Return the number of `step` (None: the last step) and the state after it. Raise NotFound if there is none."""
         async with self._reader.snapshot() as snapshot:
             run = await snapshot.one(_STEP, run_id=run_id)
             return await _state_at(snapshot, run_id, run, step)
 
     async def branch(self, run_id: str, step: int | None) -> Branch:
-        """Return the place after `step` (None: the last), from which a fork can go on. Raise NotFound."""
+        """Return what a fork needs to go on after `step` (None: the last). Raise NotFound if there is no such step."""
         async with self._reader.snapshot() as snapshot:
             run = await snapshot.one(_STEP, run_id=run_id)
             step, state = await _state_at(snapshot, run_id, run, step)
@@ -166,19 +168,22 @@ class History:
         return Branch(run.graph_id if run else "", step, node[0] if node else None, state, run.priority if run else 0)
 
     async def held(self, run_id: str, limit: int) -> list[HeldRecord]:
-        """Return the runs of the family that wait, are paused or lack a tool. Runs that need a person come first."""
+        """Return the runs of the family that wait, are paused or lack a tool, except those that wait for children.
+
+        Runs that need a person or a signal come first.
+        """
         async with self._reader.snapshot() as snapshot:
             rows = await snapshot.all(RESTING, family=run_id, count=limit)
         return [HeldRecord(row.id, row.status, row.kind, row.name, shown(row.due_at), row.missing_tool) for row in rows]
 
     async def losses(self, run_id: str, step: int) -> int:
-        """Return how many attempts at `step`, up to the last one that is stored, have lost their worker in a row."""
+        """Return how many attempts at `step` in a row have lost their worker, counted back from the last stored one."""
         async with self._reader.snapshot() as snapshot:
             rows = await snapshot.all(_LAST_ERRORS, run_id=run_id, step=step)
         return len(list(takewhile(lambda row: codec.loads(row.error)["type"] == WORKER_LOST, rows)))
 
     async def why(self, run_id: str) -> WhyRecord:
-        """Return everything that explains why the run is where it is. Raise NotFound."""
+        """Return everything that explains why the run is where it is. Raise NotFound if there is no such run."""
         async with self._reader.snapshot() as snapshot:
             run = await snapshot.one(_WHY, run_id=run_id)
             if run is None:
@@ -289,7 +294,7 @@ async def _values_at(snapshot: Snapshot, run_id: str, step: int, keys: Collectio
 
 
 def _attempts(row: Any, failed: Sequence[Any]) -> tuple[AttemptRecord, ...]:
-    """Return all attempts of a step. Failed attempts have rows of their own; before an error edge, so has the last."""
+    """Return all attempts of a step. If an error edge caught the last attempt, that attempt is one of `failed`."""
     if row.reason == Reason.PATCH:
         return ()  # The rows belong to the failed step whose number the patch has taken.
     found = failed_attempts(failed)

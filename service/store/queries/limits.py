@@ -28,7 +28,7 @@ class LimitRecord:
     max: int
     per_s: float | None
     in_use: int
-    """Attempts that go on; with a period, attempts that have begun within it."""
+    """Attempts in progress; for a limit with a period, attempts that have begun within the period."""
     waiting: int
     created_at: str
     changed_at: str
@@ -47,7 +47,7 @@ class LimitQueries:
         return _record(row)
 
     async def page(self, count: int, after: str | None = None) -> Page:
-        """Return LimitRecords by name. The cursor is the name of the last limit seen."""
+        """Return LimitRecords in the order of their names. The cursor is the name of the last limit seen."""
         async with self._reader.snapshot() as snapshot:
             rows = await snapshot.all(_PAGE, after=after or "", count=count + 1)
         items = tuple(map(_record, rows[:count]))

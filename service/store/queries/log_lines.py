@@ -16,7 +16,7 @@ from service.store.schema.kept import is_kept
 from service.store.schema.models import log_lines, runs
 
 UNMEASURED_LINES_MAX = 40
-"""This many lines fit in one page at any size: a line has at most 16 KiB of message and 64 KiB of data."""
+"""This many lines always fit in one page, because a line has at most 16 KiB of message and 64 KiB of data."""
 
 _SIZE = func.length(log_lines.c.message) + func.length(log_lines.c.data)
 _BETWEEN = (
@@ -45,7 +45,8 @@ class LogQueries:
     ) -> tuple[list[LineRecord], int, bool]:
         """Return lines after `after_seq`, the run's last `seq`, and whether the run is over.
 
-        There are fewer than `limit` lines if there are no more, or if they are large. Raise NotFound.
+        There are fewer than `limit` lines if there are no more, or if they are large. Raise NotFound if there is no
+        such run.
         """
         async with self._reader.snapshot() as snapshot:
             run = await snapshot.one(_LAST_SEQ, run_id=run_id)
@@ -58,7 +59,7 @@ class LogQueries:
 async def page_of_lines(
     snapshot: Snapshot, run_id: str, after_seq: int, last_seq: int, limit: int, bytes_max: int = PAGE_BYTES_MAX
 ) -> list[LineRecord]:
-    """Return lines of a run that has `last_seq`, up to `bytes_max`, but at least one if there is one."""
+    """Return lines after `after_seq` of a run with `last_seq`: at most `bytes_max` bytes, but at least one line."""
     last = min(last_seq, after_seq + limit)
     if last <= after_seq:
         return []

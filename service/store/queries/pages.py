@@ -12,14 +12,14 @@ from service.store.database.clock import shown
 from service.store.rows.records import Page
 
 PAGE_BYTES_MAX = 4 * 2**20
-"""A page of steps or of lines ends early beyond this size."""
+"""A page ends before its items have more bytes than this, but after at least one item."""
 
 
 _PLACE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z)/(.+)", re.DOTALL)
 
 
 class Place(NamedTuple):
-    """The place of a run in the order of creation. It stays when the run is deleted."""
+    """The place of a run in the order of creation. It remains valid when the run is deleted."""
 
     created_at: str
     run_id: str
@@ -50,7 +50,7 @@ def _is_time(text: str) -> bool:
 
 
 def cut(sizes: Iterable[tuple[int, int]], first: int, last: int, bytes_max: int | None = None) -> int:
-    """Return the highest number up to `last` at which a page stays within `bytes_max`; at least `first`.
+    """Return the number of the last item on a page of at most `bytes_max` bytes: at least `first`, at most `last`.
 
     `sizes` are pairs of a number and a size in bytes. `bytes_max` is PAGE_BYTES_MAX if it is left out.
     """
@@ -64,6 +64,6 @@ def cut(sizes: Iterable[tuple[int, int]], first: int, last: int, bytes_max: int 
 
 
 def page_of(items: list[Any], limit: int, cursor_of: Callable[[Any], Any]) -> Page:
-    """Return the first `limit` of `items`; the query asked for one more, which shows that there is another page."""
+    """Return a page of the first `limit` of `items`. If there is one more item, there is another page."""
     kept = tuple(items[:limit])
     return Page(kept, cursor_of(kept[-1]) if len(items) > limit else None)

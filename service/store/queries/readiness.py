@@ -21,7 +21,7 @@ class Readiness:
         self._required = required
 
     async def probe(self) -> None:
-        """Read a row of each table that every run uses. Raise Unavailable, naming what the database lacks."""
+        """Read a row of each table that every run uses. Raise Unavailable if that fails, or if anything is missing."""
         async with self._reader.snapshot() as snapshot:
             for first_row in _FIRST_ROW.values():
                 await snapshot.all(first_row)

@@ -20,13 +20,13 @@ _OLDEST = Statement(
 
 
 class SignalQueries:
-    """Reads through the writer, after all that this server has written: a step's outcome depends on it."""
+    """Reads through the writer. So a step, which depends on the answer, sees all that this server wrote before."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
     async def oldest(self, run_id: str, name: str) -> Received | NoSignal:
-        """Return the signal of that name that the run's next step consumes."""
+        """Return the oldest unconsumed signal of that name, which the run's next step consumes, or NoSignal."""
 
         def read(transaction: Transaction) -> Received | NoSignal:
             row = transaction.one(_OLDEST, run_id=run_id, name=name)

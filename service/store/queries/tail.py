@@ -1,9 +1,9 @@
 """Follow the lines of a run: stored lines first, then new ones as they are committed.
 
 A tail that has fallen behind reads pages of its own. Tails that have seen everything read together: each read serves
-all whose runs have new lines since the last one began, so that hundreds of tails cost few reads. A commit only notes
-which tails those are. It wakes their loop only if no read is in progress or about to follow, which saves a tenth of the
-processor time of that loop under the load of `benchmarks/watched.py`.
+all tails whose runs have new lines since the last read began, so that hundreds of tails cost few reads. A commit only
+notes the tails of its runs. It wakes their loop only if no read is in progress or about to follow, which saves a tenth
+of the processor time of that loop under the load of `benchmarks/watched.py`.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from service.store.rows.records import LineRecord
 
 PAGE_LINES_MAX = 500
 PAGE_BYTES_MAX = 2**16
-"""Bytes of a page, which a tail holds while its reader does not read. A single line may be larger."""
+"""The most bytes of a page, which a tail holds while its client does not read. A single line may be larger."""
 POLL_S = 1.0
 """The longest wait for an event. A lost event costs no more than this."""
 TOGETHER_MAX = 200
-"""Tails in one read."""
+"""The most tails in one read."""
 TOGETHER_LINES_MAX = 10
-"""Lines per tail in one read. A tail that gets this many has fallen behind."""
+"""The most lines per tail in one read. A tail that has more new lines has fallen behind."""
 TOGETHER_PAUSE_S_MIN, TOGETHER_PAUSE_S_MAX = 0.002, 0.1
-"""Bounds of the pause between reads. Fuller reads leave more time to the rest of the server."""
+"""Bounds of the pause between reads. After a longer pause one read serves more tails, so fewer reads are needed."""
 TOGETHER_REST = 9
-"""The pause is so many times as long as the read before it, so that reads take at most a tenth of the time."""
+"""Within its bounds, the pause is this many times as long as the last read, so that reads take a tenth of the time."""
 
 _LINES_TOGETHER = """\
 SELECT asked.place, r.last_seq, r.status, l.seq, l.ts, l.level, l.event, l.node, l.step, l.attempt, l.message, l.data
@@ -71,7 +71,7 @@ LINES_TOGETHER = {dialect: text(statement) for dialect, statement in _TOGETHER.i
 
 @dataclass(slots=True)
 class Seen:
-    """What one read finds."""
+    """What one read finds for a tail."""
 
     last_seq: int
     over: bool
@@ -85,16 +85,16 @@ class Tails:
         self._waiting = _Waiting()
         self._events = events
         self.open_count = 0
-        """How many tails are being read."""
+        """How many tails are open."""
 
     async def lines(
         self, run_id: str, after_seq: int, *, gone: Callable[[Callable[[], None]], bool]
     ) -> AsyncGenerator[list[LineRecord], None]:
-        """Yield all lines of a run after `after_seq`, in order and once each, until it is over. Raise NotFound.
+        """Yield all lines of a run after `after_seq`, in order and once each, until the run is over.
 
-        An empty list comes whenever nothing was new for a while. `gone` is called before every read, and True ends the
-        tail; it must not raise. Its argument is a function that ends the tail's wait for new lines, to be called on
-        this loop.
+        An empty list comes whenever nothing was new for POLL_S. `gone` is called before every read. If it returns
+        True, the tail ends; it must not raise. Its argument is a function that ends the tail's wait for new lines, and
+        that must be called on this loop. Raise NotFound if there is no such run.
         """
         behind = True
         tail = _Tail(run_id, after_seq, self._together, self._waiting, gone)
@@ -107,7 +107,7 @@ class Tails:
                         continue
                     if seen.lines:
                         tail.after_seq = seen.lines[-1].seq
-                    # No lines although there should be some: they were deleted, and another read would not help.
+                    # If a read finds none of the lines that there should be, they were deleted: do not read again.
                     has_all = tail.after_seq >= seen.last_seq or not seen.lines
                     if seen.lines or (tail.has_waited_long and not seen.over):
                         yield seen.lines
@@ -128,7 +128,7 @@ class Tails:
 
 
 class _Tail:
-    """An open tail: what it has seen, whether there may be more, and its wait for that."""
+    """An open tail: what it has seen, whether there may be new lines, and its wait for new lines."""
 
     def __init__(
         self,
@@ -153,9 +153,9 @@ class _Tail:
         self._has_asked = False
 
     async def next(self) -> Seen | None:
-        """Wait until there may be new lines, at most POLL_S, and return those up to TOGETHER_LINES_MAX.
+        """Wait until there may be new lines, at most POLL_S, and return up to TOGETHER_LINES_MAX of them.
 
-        Return None if the tail is to end. Raise NotFound.
+        Return None if the tail is to end. Raise NotFound if there is no such run.
         """
         self._answer = self.loop.create_future()
         self._has_asked = self.has_waited_long = False
@@ -191,7 +191,7 @@ class _Tail:
         self.wake()
 
     def begin_read(self) -> None:
-        """Clear the note: the read that begins now finds those lines."""
+        """Clear the note of new lines, because the read that begins now finds them."""
         self._is_noted = False
 
     def answer(self, found: Seen | Exception) -> None:
@@ -208,7 +208,7 @@ class _Waiting:
 
     def __init__(self) -> None:
         self._due_at: dict[_Tail, float] = {}
-        """Until when each tail waits, the first one first."""
+        """The time until which each tail waits, earliest first, on the loop's clock."""
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, tail: _Tail) -> None:
@@ -270,11 +270,11 @@ class _Together:
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait([self._reading])
-            self._reading = None  # A task that is cancelled before it starts does nothing at its end.
+            self._reading = None  # A task that is cancelled before it starts does not execute its `finally`.
 
     def _begin(self) -> None:
         if self._reading is None:
-            # A task of its own: if a tail read for the others, they would end when its client leaves.
+            # The reads have a task of their own. If one tail read for all, all would end when its client disconnects.
             self._reading = asyncio.create_task(self._work())
 
     async def _work(self) -> None:
@@ -314,7 +314,7 @@ class _Together:
                 return False
 
     async def _find(self, places: list[_Place]) -> dict[int, Seen]:
-        """Return what was found, by index in `places`."""
+        """Return what was found, by index in `places`. Places of runs that do not exist are missing."""
         async with self._reader.snapshot() as snapshot:
             statement = LINES_TOGETHER[snapshot.dialect]
             rows = await snapshot.all(statement, asked=codec.encode(places), limit=TOGETHER_LINES_MAX)

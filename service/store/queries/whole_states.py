@@ -16,7 +16,7 @@ KEYS_ON_LOOP_MAX = 5000
 
 
 async def whole_state(snapshot: Snapshot, run_id: str, step: int) -> State:
-    """Return the state of a run after a step. The reader stays in use meanwhile, which bounds the memory."""
+    """Return the state of a run after a step. `snapshot` stays open meanwhile, which bounds how many are read."""
     place = {"run_id": run_id, "step": step}
     parts = [part async for part in snapshot.parts(OWN_STATE_AT[snapshot.dialect], KEYS_ON_LOOP_MAX, **place)]
     if any(map(has_shared, parts)):
@@ -25,5 +25,5 @@ async def whole_state(snapshot: Snapshot, run_id: str, step: int) -> State:
 
 
 def _state_of(parts: Sequence[Sequence[Any]]) -> State:
-    """Return the state of many rows. One large sort would keep all other threads from running until it is done."""
+    """Return the state of many rows, sorted in parts: one large sort would keep all other threads from running."""
     return state_of(list(heapq.merge(*(sorted(part, key=order_of) for part in parts), key=order_of)))

@@ -158,7 +158,7 @@ class SnapshotRow(Row):
     run_id: Mapped[Key] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     step: Mapped[int] = mapped_column(primary_key=True)
     node: Mapped[str | None]  # NULL: a patch
-    attempt: Mapped[int]  # the attempt that succeeded; 0: a patch
+    attempt: Mapped[int]  # the attempt that ended in this step; 0: a patch
     lease_token: Mapped[int]  # of the lease under which it was committed
     next_node: Mapped[str | None]  # where the run went; NULL: it ended
     reason: Mapped[str]  # why it went there

@@ -37,7 +37,7 @@ START_WITHIN_S = 10.0
 """How long a start waits for a PostgreSQL that is starting as well."""
 RETRY_S = 0.2
 MIGRATION_LOCK = 0x52756E67726170
-"""The key of the advisory lock: "Rungrap" in ASCII."""
+"""The key of the advisory lock that a migration holds: "Rungrap" in ASCII."""
 
 _CONNECTION = {
     "application_name": "rungraph",
@@ -52,7 +52,8 @@ _CONNECTION = {
     "tcp_user_timeout": 10_000,
 }
 
-# A refused connection has no SQLSTATE, only a text. If the text is in another language, the start waits.
+# A refused connection has no SQLSTATE, only a text. A text in another language does not match, so the start waits and
+# tries again in vain.
 _REFUSED = re.compile(
     "authentication failed|no password supplied|does not exist|no such (database|user)|permission denied"
     "|not permitted to log in|not currently accepting|no pg_hba.conf entry|pg_hba.conf rejects|support SSL|SSL required"
@@ -175,14 +176,14 @@ class Postgres:
             raise OutcomeUnknown(warnings[0])
         return False
 
-    def disconnect(self, connection: psycopg.Connection[Any], *, for_good: bool) -> None:  # noqa: ARG002  # makes no difference
+    def disconnect(self, connection: psycopg.Connection[Any], *, for_good: bool) -> None:  # noqa: ARG002  # not needed
         connection.close()
 
     def keep(self, connection: psycopg.Connection[Any] | None) -> None:  # noqa: ARG002  # PostgreSQL maintains itself
         return
 
     def lost(self) -> None:
-        """Return None: a connection that was lost comes back with the server."""
+        """Return None: when the PostgreSQL server is back, the writer connects again."""
 
     def end_if_fatal(self, error: BaseException) -> None:
         """Do nothing: PostgreSQL ends itself after a failed sync."""

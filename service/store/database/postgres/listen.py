@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 CHANNEL = "rungraph"
 TOPICS_MAX = 150
-"""Topics in one notification, which PostgreSQL limits to 8,000 bytes."""
+"""The most topics in one notification. PostgreSQL limits a notification to 8,000 bytes."""
 SEND_EVERY_S = 0.01
 CLOSE_S = 2.0
 PAUSE_S_MIN, PAUSE_S_MAX = 0.2, 5.0
@@ -67,7 +67,7 @@ class ListenNotify:
             self._wake_sender.close()
 
     def _wake(self) -> None:
-        with suppress(OSError):  # The socket is full of bytes that the thread will receive, or closed.
+        with suppress(OSError):  # The socket is closed, or full of bytes that the thread will receive.
             self._wake_sender.send(b"!")
 
     def _work(self) -> None:

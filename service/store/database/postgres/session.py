@@ -2,7 +2,7 @@
 
 A setting may come from the server, the database, the role, the URL or the environment, and may change while our server
 runs. Each session therefore sets whatever our SQL relies on. Behind a pooler in transaction mode a session may change
-between transactions, so there each transaction sets it, in the message that opens it.
+between transactions, so there the message that opens a transaction makes the settings.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _SETTINGS_SINCE = {17: {"transaction_timeout": "0", "restrict_nonsystem_relation
 """Further settings, by the first version that has them."""
 _SETTINGS_OF_MIGRATIONS = {"default_table_access_method": "heap"}
 
-# A server that stops in the middle of a transaction keeps its rows locked until this limit. No transaction of ours is
-# open while a tool runs.
+# If one of our servers stops in the middle of a transaction, PostgreSQL keeps the rows locked until the limit below. No
+# transaction of ours is open while a tool runs.
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _LIMITS = {"idle_in_transaction_session_timeout": "'2s'"}
 _BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-# Only ALTER TABLE and the like lock out a reader. It gives up soon, because it occupies one of few connections.
+# Only ALTER TABLE and the like lock out a reader. The reader gives up soon, because it occupies one of few connections.
 _LIMITS_OF_READING = {
     "lock_timeout": "'500ms'",
     "statement_timeout": "'30s'",
@@ -81,7 +81,7 @@ class Sessions:
         """Further settings, which follow from the facts that the first session found."""
         self._begin = ""
         self._begins: dict[int, bytes] = {}
-        """The messages that open transactions, by how long these wait for a lock."""
+        """The messages that open transactions that write, by the milliseconds that these wait for a lock."""
         self.begin_reading = ""
         self.begin_migrating = ""
 
@@ -166,7 +166,7 @@ class Sessions:
 
 def _settings_for(connection: psycopg.BaseConnection[Any]) -> dict[str, str]:
     version = connection.info.server_version // 10000
-    if version < VERSION_MIN:  # An older one may lack a setting.
+    if version < VERSION_MIN:  # An older server may lack a setting.
         raise psycopg.NotSupportedError(f"PostgreSQL {version} is too old: {VERSION_MIN} is needed")
     since = [more for first, more in _SETTINGS_SINCE.items() if version >= first]
     return {name: value for some in (*since, _SETTINGS) for name, value in some.items()}

@@ -76,9 +76,9 @@ class Checkpoints:
         return self.is_due(index) or (self._watch.log_size > LOG_BYTES_MAX and time.monotonic() >= self._retry_at)
 
     def make(self, connection: sqlite3.Connection) -> float | None:
-        """Checkpoint if that is due. If it is incomplete, return after how many seconds to try again.
+        """Checkpoint if that is due. End the process if a sync or a write fails.
 
-        End the process if a sync or a write fails.
+        Return the number of seconds until another try, or None if none is needed.
         """
         if self._watch.lost:
             return self.rescue(connection)
@@ -89,7 +89,8 @@ class Checkpoints:
         self._due_at = self._watch.seen.frames + self._frames_max // 4
         self._retry_at = time.monotonic() + RETRY_S
         try:
-            # The next write restarts a log that was copied, and SQLite then truncates it. Only without one do we.
+            # The next write restarts a log that was copied, and SQLite then truncates the log. If nobody writes, it is
+            # truncated here.
             if is_long and self._is_idle():
                 self._is_behind = not self._shorten(connection)
             else:
@@ -157,7 +158,8 @@ class Checkpoints:
 def lengthen(connection: sqlite3.Connection, log: Path) -> None:
     """Make the log as long as it will become, because the sync of a growing file takes twice as long.
 
-    The open transaction of `connection` writes to the log what does not fit into its cache. The caller rolls it back.
+    The open transaction of `connection` makes a table that does not fit into the connection's cache, so SQLite writes
+    the table to the log. The caller rolls the transaction back.
     """
     ((cache_size,),) = connection.execute("PRAGMA cache_size")
     connection.execute("PRAGMA cache_size = 10")

@@ -1,7 +1,7 @@
 """The Database of a SQLite file: how to connect, and what its errors mean.
 
-Differs from PostgreSQL because one server owns a SQLite file (`file_lock`). That server watches that nobody replaces
-the file (`file_watch`), and copies the log into it (`checkpoints`).
+Unlike a PostgreSQL database, a SQLite file is owned by one server (`file_lock`). That server checks that nobody
+replaces the file (`file_watch`), and copies the log into it (`checkpoints`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from service.store.database.sqlite.content_mark import ContentMark
 from service.store.database.sqlite.file_lock import FileLock, canonical, owner_of
 from service.store.database.sqlite.file_watch import FileLost, FileWatch
 
-if TYPE_CHECKING:  # A command that finds a server does without SQLAlchemy, which is slow to import.
+if TYPE_CHECKING:  # A terminal command that asks a running server needs no SQLAlchemy, which is slow to import.
     from sqlalchemy import URL, Connection
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -124,7 +124,7 @@ class Sqlite:
         return connection
 
     def disconnect(self, connection: sqlite3.Connection, *, for_good: bool) -> None:
-        """Close without a checkpoint or, `for_good`, with everything in the database file and no log beside it."""
+        """Close without a checkpoint. `for_good`: first copy the log into the database file, so SQLite removes it."""
         if for_good:
             self._checkpoints.finish(connection)
         connection.close()
@@ -138,7 +138,7 @@ class Sqlite:
         if not self._mark.is_there(connection):
             connection.rollback()
             self._watch.lose_content()
-        # A number of days, exact to the millisecond: SQLite makes no text of it, and Python need not read one.
+        # A number of days is exact to the millisecond, and neither SQLite nor Python has to convert a text.
         days: float
         (days,) = connection.execute("SELECT julianday()").fetchone()
         return round((days - _EPOCH_DAYS) * _DAY_MS) * 1000
@@ -182,7 +182,8 @@ class Sqlite:
             cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
             cursor.close()
 
-        # The dialect's own function does nothing. A BEGIN through SQLAlchemy takes three calls to the driver's thread.
+        # The dialect's own function does nothing. A BEGIN through SQLAlchemy would take three calls to the driver's
+        # thread instead of one.
         dialect: Any = engine.sync_engine.dialect
         dialect.do_begin = _begin_to_read
         return engine
@@ -211,7 +212,7 @@ class Sqlite:
 
 
 def _begin_to_read(connection: Any) -> None:
-    """Begin a transaction on a connection of the pool. Raise sqlite3.Error, even if something has closed it."""
+    """Begin a transaction on a connection of the pool. Raise sqlite3.Error even if the connection was closed."""
     try:
         connection.run_async(lambda driver: driver.execute("BEGIN"))
     except ValueError as error:  # SQLAlchemy recognizes a lost connection by the text "no active connection".

@@ -2,8 +2,9 @@
 
 Such a program writes through SQLite and takes its locks, so the files stay the same (see `file_watch`). But it copies
 the header of the other database, with the number that SQLite keeps for applications, `user_version`. The writer changes
-this number every CHANGE_S while it writes. If it finds a number that it has not written, the content is not its own. It
-may be an older copy of the same database. Ordinary writes of other programs, new indexes and VACUUM keep the number.
+this number every CHANGE_S while it writes. If the writer finds a number that it has not written, the content comes from
+another database, or from an older copy of this one. Ordinary writes of other programs, new indexes and VACUUM keep the
+number.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ class ContentMark:
         return True
 
     def change_if_due(self, connection: sqlite3.Connection) -> None:
-        """Change the number in a transaction that has written something, and has begun with `is_there`."""
+        """Change the number if CHANGE_S have passed and something was written since the last change of the number.
+
+        The open transaction must have begun with `is_there`.
+        """
         if time.monotonic() >= self._change_at and connection.total_changes != self._changes:
             self._change(connection)
 

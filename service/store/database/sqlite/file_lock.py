@@ -1,7 +1,7 @@
 """The ownership of a SQLite file: only one server uses a file, whatever names the file has.
 
 The owner holds two locks, which end with its process in any case. The lock on `FILE.lock` tells everybody the owner's
-address. The lock on the database file itself holds for all names of the file, and also if somebody removes `FILE.lock`.
+address. The lock on the database file itself holds for all names of the file, and even if somebody removes `FILE.lock`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class FileLock:
 
     @classmethod
     def take(cls, database: Path, address: str) -> FileLock:
-        """Own `database` as the server at `address`. Raise StartRefused, naming the owner, if there is one."""
+        """Own `database` as the server at `address`. Raise StartRefused if another server owns it or if that fails."""
         path = lock_path(database)
         try:
             database.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ class FileLock:
 
 
 def owner_of(database: Path) -> str | None:
-    """Return the address of the server that owns `database`, if there is one."""
+    """Return the address of the server that owns `database`, or None if no server does."""
     try:
         file = lock_path(database).open("r")
     except OSError:
@@ -97,7 +97,7 @@ def lock_path(database: Path) -> Path:
 def canonical(path: str) -> Path:
     """Return the path of the file at `path` without links, because SQLite names the log after the path.
 
-    Raise StartRefused if the links lead to no file.
+    The file need not exist. Raise StartRefused if `path` cannot lead to a file, such as a link to itself.
     """
     try:
         found = Path(os.path.realpath(path))
@@ -124,7 +124,7 @@ def unlock_bytes(file: int, start: int, length: int) -> None:
 
 
 def is_locked_by_another(file: int, start: int) -> bool:
-    """Whether somebody else has locked the byte at `start`. On other systems than Linux this is always True."""
+    """Whether the byte at `start` is locked through another open file. On systems other than Linux: always True."""
     if sys.platform != "linux":
         return True
     found = fcntl.fcntl(file, fcntl.F_OFD_GETLK, pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, start, 1, 0))
@@ -144,7 +144,7 @@ def _lock_bytes(file: int, kind: int, start: int, length: int) -> bool:
 
 
 def _flock(file: IO[str]) -> None:
-    """Lock `file` or raise OSError. A process that only asks for the owner holds the lock for a moment."""
+    """Lock `file` or raise OSError. Try several times, because `owner_of` holds the lock for a moment."""
     for remaining in reversed(range(5)):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -205,4 +205,4 @@ def _set_attribute(file: int, address: str) -> None:
     try:
         os.setxattr(file, OWNER_ATTRIBUTE, address.encode())
     except OSError:
-        return  # Not supported, or no room. A refused server then reads of an unknown address.
+        return  # Not supported, or no room. The refusal of another server may then name no address.

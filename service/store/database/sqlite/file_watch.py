@@ -3,10 +3,10 @@
 Protection: SQLite's locks belong to the process, and closing any descriptor of a file drops all locks of the process on
 that file ("How To Corrupt An SQLite Database File", 2.2). It is enough that a tool copies the database file. The next
 program that opens and closes the database then takes itself for the only user, and removes the log. A lock that belongs
-to an open file is not dropped in this way. We hold one on the bytes that SQLite locks while a database is in use, and
-one on the index of the log.
+to an open file is not dropped in this way. We hold such a lock on the bytes that SQLite locks while a database is in
+use, and another on the index of the log.
 
-Notice: anybody can remove, rename, replace, truncate or overwrite the files without asking for a lock. A later commit
+Checks: anybody can remove, rename, replace, truncate or overwrite the files without asking for a lock. A later commit
 would then go where nobody looks for it. Therefore no commit is acknowledged unless the files were checked after it or
 less than FRESH_S before. A check after each of thousands of commits per second would cost a fifth of them.
 """
@@ -30,9 +30,11 @@ from service.store.database.sqlite.file_lock import is_locked_by_another, lock_b
 logger = logging.getLogger(__name__)
 
 SHARED_BYTES = (0x40000000 + 2, 510)
-"""The bytes of the database file that SQLite locks: shared by all users, exclusively to remove the log."""
+"""The position and the length of the lock that SQLite holds on the database file: shared by all programs that use it,
+and exclusive to remove the log."""
 IN_USE_BYTES = (128, 1)
-"""The byte of the index that SQLite locks. If nobody has locked it, the next program that opens the index clears it."""
+"""The position and the length of the lock that SQLite holds on the index while a program uses it. Without a lock, the
+next program that opens the index clears it."""
 CHECKPOINT_BYTE = 121
 """The byte of the index that is locked during a checkpoint."""
 FRESH_S = 0.005
@@ -82,12 +84,12 @@ class FileWatch:
         self._written: tuple[int, int] = (0, 0)
         """The database file's size and modification time, as the last known writer left them."""
         self._salts = b""
-        """The salts of the log that `log_size` belongs to. Empty after a restart, when it may yet be truncated."""
+        """The salts of the log that has `log_size`. Empty after the log has restarted: SQLite may yet truncate it."""
         self._head = b""
         self._is_copied = False
         """Whether another program's checkpoint has written the database file, or is writing it."""
         self._fresh_until = float("-inf")
-        """Until when the last check counts."""
+        """The time until which the last check counts, on the monotonic clock."""
         self._is_changed = False
         """Whether another program has changed the content of the files. Its ordinary commits do not count."""
 
@@ -115,7 +117,7 @@ class FileWatch:
         self.verify()
 
     def note(self) -> None:
-        """Take the database file as it is now, because the writer itself has just written it."""
+        """Accept the database file as it is now, because the writer itself has just written it."""
         if self._files is not None:
             found = os.fstat(self._files[0])
             self._written = (found.st_size, found.st_mtime_ns)
@@ -129,7 +131,7 @@ class FileWatch:
         return Index(*_INDEX.unpack(head)) if len(head) == _INDEX.size else Index(0, 0, b"", 0, 0)
 
     def look(self) -> str | None:
-        """Return why the database can no longer be used, or None. May be called on any thread."""
+        """Check the paths. Return why the database can no longer be used, or None. Any thread may call this."""
         if self.lost is None and self._files is not None:
             with suppress(OSError):  # A file that cannot be checked just now is not lost.
                 self._identities()
@@ -142,7 +144,8 @@ class FileWatch:
     def verify(self, *, with_log: bool = False) -> Index:
         """Check the files and return the log's state. Only the writer may call this.
 
-        Raise FileLost if anybody else has changed the files. `with_log`: compare the log's beginning as well.
+        Raise FileLost if another program has replaced, cut or overwritten the files. Its commits and checkpoints
+        through SQLite are allowed. `with_log`: compare the log's beginning as well.
         """
         try:
             return self._verified(with_log=with_log)
@@ -262,7 +265,7 @@ class FileWatch:
 
 
 def _opened(paths: Sequence[str]) -> list[int]:
-    """Open the database file, the log and the index at `paths`. Lock the first and the last as being in use."""
+    """Open the database file, the log and the index at `paths`. Lock the database file and the index as in use."""
     opened: list[int] = []
     try:
         for path in paths:

@@ -38,7 +38,7 @@ SIZES_AFTER = (
     .order_by(schedules.c.name)
     .limit(bindparam("limit"))
 )
-"""Parameters of these two: after, limit."""
+"""The lengths of schedules, for a page of SCHEDULES_AFTER. Parameters of both: after, limit."""
 
 
 class ScheduleQueries:

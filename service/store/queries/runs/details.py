@@ -1,4 +1,4 @@
-"""What there is to read of one run beside its status and state."""
+"""Read the details of one run, besides its status and state."""
 
 from __future__ import annotations
 

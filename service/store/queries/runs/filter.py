@@ -1,7 +1,7 @@
-"""Filters of runs as SQL. Each filter is led by one index, so that no query sorts or reads all runs.
+"""Filters of runs as SQL. One index leads each query: it gives the order, so that no query sorts or reads all runs.
 
 A query with several statuses or graphs is a UNION of one ordered and limited query for each of them: an index gives
-the order of one status or graph, and not that of several.
+the runs of one status or graph in order, and not those of several.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from service.store.schema.kept import is_kept
 from service.store.schema.models import NAME_CHARS_INDEXED, graphs, run_tags, runs, waits
 
 BRANCHES_MAX = 100
-"""The most queries in a UNION. If more graphs have the name, the name of each run's graph is looked up instead."""
+"""The most queries in a UNION. If more graphs have the filter's name, each run's graph is looked up instead."""
 PREFIX_CHARS_SELECTIVE = 9
-"""A prefix of this length names the runs created within about a minute, since an id begins with its time."""
+"""A prefix of this length selects the runs of about a minute, since an id begins with the time of creation."""
 RARE_MAX = 1000
-"""A tag or a graph with fewer runs than this leads the query, even if other filters could."""
+"""A tag, graph or prefix that fewer runs match than this leads the query, even if other filters could."""
 PARKED = (Status.WAITING, Status.PAUSED)
-"""A run has its wait while it waits, and while it is paused meanwhile."""
+"""The statuses in which a run may have a wait. A run that is paused while it waits keeps the wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Rare(Enum):
 
 
 def graphs_named(name: str) -> Any:
-    """Select the ids of the graphs of that name, newest first, up to one more than BRANCHES_MAX."""
+    """Select the ids of the newest graphs of that name, newest first, at most BRANCHES_MAX + 1."""
     return select(graphs.c.id).where(is_named(name)).order_by(graphs.c.created_at.desc()).limit(BRANCHES_MAX + 1)
 
 
@@ -97,8 +97,8 @@ def matching(
 ) -> Any:
     """Select `created_at` and `id` of the first `limit` runs in order.
 
-    `graph_ids` are those of the filter's graphs, or None if it names none. `rare` leads the query if it is given.
-    `after` is the place of the last run seen.
+    `graph_ids` are the ids of the graphs that the filter names, or None if it names no graph. If `rare` is given, that
+    filter leads the query. `after` is the place of the last run seen.
     """
     order = _Order(which, limit, after, is_newest_first)
     statuses = which.wanted_statuses
@@ -125,7 +125,7 @@ def matching(
 
 
 def _may_be_completed(statuses: Sequence[str] | None) -> bool:
-    """Return whether most runs may have one of these statuses, so that another filter should lead."""
+    """Return whether `completed` is among the statuses. As most runs have it, another filter should lead."""
     return statuses is None or Status.COMPLETED.value in statuses
 
 
@@ -135,7 +135,7 @@ def can_branch(graph_ids: Sequence[str] | None) -> bool:
 
 
 def _contradict(tags: Sequence[str]) -> bool:
-    """Return whether the tags have two values of one key. A run has one."""
+    """Return whether the tags have two values of one key. A run has one value of a key."""
     found = {tag for tag in map(tag_of, tags) if tag is not None}
     return len({tag.key for tag in found}) < len(found)
 
@@ -169,7 +169,7 @@ class _Order:
     is_newest_first: bool
 
     def of(self, query: Any, created_at: Any, run_id: Any) -> Any:
-        """Return `query` in order, limited, within the filter's times, and continued after the last place."""
+        """Return `query` in order, with the limit, the bounds of the filter's times, and the place to go on from."""
         if self.which.created_after_us is not None:
             query = query.where(created_at > text_of(self.which.created_after_us))
         if self.which.created_before_us is not None:
@@ -199,7 +199,7 @@ def _branches(order: _Order, column: Any, values: Sequence[str], conditions: Seq
 
 
 def _led_by_tag(order: _Order, tags: Sequence[str], dialect: str, conditions: Sequence[Any]) -> Any:
-    """Select through the index of the first tag, which has the time of creation too."""
+    """Select runs through the index of tags, by the first tag. The index has the time of creation too."""
     first, *others = tags
     tag = tag_of(first)
     if tag is None:
@@ -216,7 +216,7 @@ def _led_by_tag(order: _Order, tags: Sequence[str], dialect: str, conditions: Se
 
 
 def _conditions(which: RunFilter, dialect: str, *, is_led_by_prefix: bool) -> list[Any]:
-    """Return the conditions that the query has, whichever index it is led by."""
+    """Return the conditions that every query has, whichever index leads it."""
     conditions = [not_(_has_tag(tag, dialect)) for tag in which.without_tags]
     if which.parent_id or which.forked_from or _is_selective(which.id_prefix) or is_led_by_prefix:
         conditions += _tagged(which.tags, dialect)
@@ -270,16 +270,16 @@ def _has_tag(written: str, dialect: str) -> Any:
 
 
 def _apart(query: Any, dialect: str) -> Any:
-    """Return a subquery that PostgreSQL asks for each row.
+    """Return a subquery that PostgreSQL executes for each row.
 
-    It would join the tables otherwise, for which it estimates how many rows match: several filters make it believe
-    that there are few, and then it reads all runs and sorts them.
+    Otherwise PostgreSQL would join the tables. With several filters it estimates that few rows match, and would read
+    all runs and sort them.
     """
     return query.offset(constant(0)) if dialect == "postgresql" else query
 
 
 def _written_so(written: str, dialect: str) -> list[Any]:
-    """Return a condition on the run's own tags where the index cannot tell which of several colons ends the key."""
+    """Return a condition on the run's own tags if the tag has several colons: any of them could end the key."""
     tag = tag_of(written)
     if tag is None or f"{tag.key}:{tag.value}".count(":") == 1:
         return []
@@ -299,6 +299,6 @@ def _in(column: Any, values: Sequence[str] | None) -> list[Any]:
 def _without_index(column: Any, dialect: str) -> Any:
     """Return `column` as an expression that no index matches, so that SQLite uses the index meant to lead.
 
-    PostgreSQL knows how many rows match a column, and would not know it of an expression.
+    On PostgreSQL return `column` itself: PostgreSQL estimates how many rows match a column, but not an expression.
     """
     return column + literal("") if dialect == "sqlite" else column

@@ -1,4 +1,4 @@
-"""The keys of a run's state: which step last wrote each, and the values that one has had."""
+"""The keys of a run's state: which step last wrote each key, and which values a key has had."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RUN = select(runs.c.step, runs.c.parent_id).where(runs.c.id == bindparam("run_i
 def _keys_written(dialect: str, value: Any) -> Any:
     """Return the query for the last change of each key. `value` is the expression for the value of a change.
 
-    The query finds the keys by hops through the index.
+    The query finds each key by one search of the index.
     """
     keys = distinct_keys(cast(bindparam("run_id"), Text))
     latest = changes.alias("latest")
@@ -122,12 +122,15 @@ class KeyValue:
 
 
 async def written_keys(reader: Reader, run_id: str) -> list[WrittenKey]:
-    """Return the keys of the present state, in its order, each with the step that last wrote it. Raise NotFound."""
+    """Return the keys of the present state, in its order, each with the step that last wrote it.
+
+    Raise NotFound if there is no such run.
+    """
     async with reader.snapshot() as snapshot:
         run = await _find(snapshot, run_id)
         queries = OWN_KEYS_WRITTEN if run.parent_id is None else KEYS_WRITTEN
         rows = await snapshot.all(queries[snapshot.dialect], run_id=run_id)
-    # A state may have a million keys. On a thread, they do not keep other calls waiting.
+    # A state may have a million keys. Sort them on a thread, so that other calls do not wait.
     return await asyncio.to_thread(_in_order, rows)
 
 
@@ -139,7 +142,7 @@ def _in_order(rows: Any) -> list[WrittenKey]:
 async def key_values(reader: Reader, run_id: str, key: str, before_step: int | None, limit: int) -> Page:
     """Return the KeyValues of a key, newest first. The cursor is the next `before_step`.
 
-    A page ends early if its values are large. Raise NotFound if there is no such run, or if it never had the key.
+    A page ends early if its values are large. Raise NotFound if there is no such run, or if the run never had the key.
     """
     async with reader.snapshot() as snapshot:
         run = await _find(snapshot, run_id)
@@ -165,7 +168,7 @@ async def _find(snapshot: Snapshot, run_id: str) -> Any:
 
 
 def _fitting(sizes: Any) -> list[int]:
-    """Return the first steps whose values make a page of a bounded size."""
+    """Return the first steps of `sizes`, as many as fit on a page, but at least one."""
     kept: list[int] = []
     room = PAGE_BYTES_MAX
     for step, length in sizes:

@@ -22,16 +22,16 @@ _LAST_SEQ = select(runs.c.last_seq).where(runs.c.id == bindparam("run_id"), is_k
 
 @dataclass(frozen=True, slots=True)
 class LineFilter:
-    """Which lines of a run to select. None selects all."""
+    """Which lines of a run to select. A field that is None excludes no line."""
 
     after_seq: int = 0
     before_seq: int | None = None
-    """If given, lines are read newest first."""
+    """Exclusive. If it is given, lines are read newest first."""
     level: Level | None = None
-    """This level and those above."""
+    """The lowest level."""
     node: str | None = None
     text: str | None = None
-    """Contained in the message."""
+    """A text that the message contains."""
 
 
 def lines_found(which: LineFilter, dialect: str, *columns: Any) -> Any:
@@ -51,7 +51,7 @@ def lines_found(which: LineFilter, dialect: str, *columns: Any) -> Any:
 
 
 async def find_lines(reader: Reader, run_id: str, which: LineFilter, limit: int) -> tuple[list[LineRecord], int]:
-    """Return lines, and the run's last `seq`. Raise NotFound if there is no such run.
+    """Return the first lines that match, and the run's last `seq`. Raise NotFound if there is no such run.
 
     There are fewer than `limit` lines if no more match, or if they are large.
     """

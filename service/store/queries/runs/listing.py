@@ -33,11 +33,11 @@ from service.store.rows.records import Page, RunRecord
 from service.store.schema.kept import is_kept
 from service.store.schema.models import graphs, runs, waits
 
-if TYPE_CHECKING:  # A command that lists runs does without it.
+if TYPE_CHECKING:  # A terminal command that lists runs does not import it.
     from service.store.queries.runs.prunable import PrunablePage, PruneRule
 
 COUNTED_MAX = 1000
-"""Where counting stops: the runs of one status, and the children of one run."""
+"""The highest count of the runs of one status, and of the children of one run: counting stops there."""
 
 
 _child = runs.alias("child")
@@ -117,7 +117,7 @@ class ListedRun(RunRecord):
     duration_ms: int | None = None
     """From its start until its end or now; None if it has not started."""
     children: int = 0
-    """Up to COUNTED_MAX."""
+    """The number of children, at most COUNTED_MAX."""
 
 
 class RunListQueries:
@@ -125,9 +125,9 @@ class RunListQueries:
         self._reader = reader
 
     async def page(self, which: RunFilter, limit: int, cursor: str | None = None) -> Page:
-        """Return ListedRuns, newest first. The cursor is the place of the last run seen; Invalid if it is not one.
+        """Return ListedRuns, newest first. The cursor is the place of the last run seen.
 
-        A page ends early if its runs are large.
+        A page ends early if its runs are large. Raise Invalid if the cursor is not a place.
         """
         after = None if cursor is None else Place.read(cursor)
         async with self._reader.snapshot() as snapshot:
@@ -139,7 +139,7 @@ class RunListQueries:
         return Page(items, Place.of(items[-1].created_at, kept[-1]).cursor if has_more else None)
 
     async def newest(self, which: RunFilter, limit: int) -> list[ListedRun]:
-        """Return the newest runs, however large they are."""
+        """Return the newest runs that `which` selects, however large they are."""
         async with self._reader.snapshot() as snapshot:
             found = await _ids(snapshot, which, limit)
             rows = await _listed_rows(snapshot, found)
@@ -159,12 +159,12 @@ class RunListQueries:
             return [run_id for (run_id,) in await snapshot.all(MARKED, count=limit)]
 
     async def oldest(self, which: RunFilter, limit: int) -> list[str]:
-        """Return the ids of the oldest runs."""
+        """Return the ids of the oldest runs that `which` selects, oldest first."""
         async with self._reader.snapshot() as snapshot:
             return await _ids(snapshot, which, limit, is_newest_first=False)
 
     async def counts(self, which: RunFilter) -> dict[str, int]:
-        """Return the number of runs of each status, up to COUNTED_MAX."""
+        """Return, for each status, the number of runs that `which` selects, at most COUNTED_MAX."""
         counts = dict.fromkeys((status.value for status in Status), 0)
         wanted = which.wanted_statuses
         statuses = tuple(counts) if wanted is None else wanted
@@ -179,7 +179,7 @@ class RunListQueries:
         return counts
 
     async def listed(self, run_id: str) -> tuple[ListedRun, State]:
-        """Return a run with its state, in one consistent snapshot. Raise NotFound if there is none."""
+        """Return a run with its state, from one snapshot. Raise NotFound if there is no such run."""
         async with self._reader.snapshot() as snapshot:
             found = await _listed_rows(snapshot, [run_id])
             if run_id not in found:
@@ -210,7 +210,7 @@ async def _graph_ids(snapshot: Snapshot, which: RunFilter) -> tuple[str, ...] | 
 async def _rarest(
     snapshot: Snapshot, which: RunFilter, graph_ids: Sequence[str] | None
 ) -> tuple[RunFilter, Rare | None]:
-    """Return the filter with its rarest tag first, and which part of the filter hardly any run matches."""
+    """Return the filter with its rarest tag first, and the part of the filter that should lead, or None."""
     if which.id_prefix is not None and await _is_rare(snapshot, count_of_prefix(which.id_prefix)):
         return which, Rare.PREFIX
     if len(which.tags) + can_branch(graph_ids) + bool(which.statuses) < 2:

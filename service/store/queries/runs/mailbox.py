@@ -1,4 +1,4 @@
-"""List the signals of a run, those that steps have taken and those that wait."""
+"""List the signals of a run, both those that steps have consumed and those that wait."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.store.schema.kept import is_kept
 from service.store.schema.models import runs, signals
 
 SIGNALS_LISTED_MAX = 10_000
-"""The newest signals of a run; older ones are not listed."""
+"""The most signals that are listed of a run. The oldest are left out."""
 
 _RUN = select(runs.c.id).where(runs.c.id == bindparam("run_id"), is_kept())
 
@@ -44,7 +44,7 @@ class SignalRecord:
     name: str
     accepted_at: str
     step: int | None
-    """The step that took it; None while it waits."""
+    """The step that consumed it; None while it waits."""
     byte_length: int
 
 

@@ -1,4 +1,4 @@
-"""Find the runs in flight that need a tool which a server lacks."""
+"""Find the tools that unfinished runs need and that a server lacks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.store.schema.kept import OPEN, is_kept
 from service.store.schema.models import graphs, runs
 
 RUNS_MAX = 10_000
-"""How many runs are looked at, so that a server starts as quickly beside a million."""
+"""The most runs that are examined, so that a server starts as quickly if there are a million."""
 GRAPHS_MAX = 200
 
 _positions = (
@@ -34,11 +34,11 @@ _DEFINITION = select(graphs.c.definition).where(graphs.c.id == bindparam("graph_
 
 
 class MissingTools(NamedTuple):
-    """The tools that a server lacks, or CLUSTER, each with the number of runs that may come to a node that needs it."""
+    """The tools that a server lacks, each with the number of runs that may call it. CLUSTER stands for a cluster."""
 
     runs: dict[str, int]
     is_partial: bool
-    """Whether there are more runs or graphs than were looked at."""
+    """Whether there may be more runs or graphs than were examined."""
 
 
 class NeededTools:
@@ -46,7 +46,7 @@ class NeededTools:
         self._reader = reader
 
     async def missing(self, tools: Collection[str]) -> MissingTools:
-        """Return the tools that unfinished runs may still call and that are not in `tools`, and CLUSTER likewise."""
+        """Return the tools, or CLUSTER, that unfinished runs may still need and that are not in `tools`."""
         async with self._reader.snapshot() as snapshot:
             positions = await snapshot.all(POSITIONS)
             wanted = list(dict.fromkeys(row.graph_id for row in positions))

@@ -40,7 +40,7 @@ class RunQueries:
         self._reader = reader
 
     async def get(self, run_id: str) -> RunRecord:
-        """Return a run without its state and lines. Raise NotFound."""
+        """Return a run without its state and lines. Raise NotFound if there is no such run."""
         async with self._reader.snapshot() as snapshot:
             row = await snapshot.one(_RUN, run_id=run_id)
         if row is None:
@@ -48,13 +48,13 @@ class RunQueries:
         return run_record(row)
 
     async def moving(self, after: str, limit: int) -> list[tuple[str, Lease | None]]:
-        """Return the first runs after the id `after` that go on by themselves, with the leases of those held."""
+        """Return the queued, running and waiting runs after the id `after`, by id, each with its lease or None."""
         async with self._reader.snapshot() as snapshot:
             rows = await snapshot.all(_MOVING, run_id=after, count=limit)
         return [(row.id, None if row.lease_owner is None else Lease(row.id, row.lease_token)) for row in rows]
 
     async def whole(self, run_id: str, after_seq: int, limit: int) -> tuple[RunRecord, State, list[LineRecord]]:
-        """Return a run, its state and a page of its lines, all of one moment. Raise NotFound."""
+        """Return a run, its state and a page of its lines, all from one snapshot. Raise NotFound if there is none."""
         async with self._reader.snapshot() as snapshot:
             row = await snapshot.one(_RUN, run_id=run_id)
             if row is None:
@@ -65,7 +65,7 @@ class RunQueries:
 
 
 def run_record(row: Any) -> RunRecord:
-    """Return the record of a row with the columns SHOWN."""
+    """Return the record of a row that has the columns SHOWN."""
     return RunRecord(
         run_id=row.id,
         graph_id=row.graph_id,

@@ -66,8 +66,9 @@ def _steps(dialect: str) -> Any:
 STEPS_BY_EDGE = {dialect: _steps(dialect) for dialect in ("sqlite", "postgresql")}
 """The counts by node and edge, by dialect. Parameters: run_id, after_step. A patch has no node and is not counted."""
 
-# The attempts before a patch belong to the node after it. Those of a step that was never committed belong to the
-# current node, or of a cancelled run to the node that its last line names.
+# The failed attempts before a patch have the number of the patch's step, and belong to the node after the patch. The
+# attempts at a step that was not committed belong to the run's current node or, if the run was cancelled, to the node
+# that its last line names.
 _node_of_attempt = func.coalesce(snapshots.c.node, snapshots.c.next_node, runs.c.current_node, log_lines.c.node)
 FAILURES_BY_NODE = (
     select(_node_of_attempt.label("node"), func.count().label("count"))
@@ -107,7 +108,7 @@ class RunPath:
 
     nodes: dict[str, NodeVisits] = field(default_factory=dict)
     edges: dict[tuple[str, int | None, str | None], int] = field(default_factory=dict)
-    """Steps by the node, the index of the edge that was taken (None: the run ended without one), and its target."""
+    """The number of steps by node, index of the edge that was taken (None: no edge was taken), and next node."""
     is_partial: bool = False
 
 
@@ -137,7 +138,7 @@ async def path_of(reader: Reader, run_id: str) -> RunPath:
 
 
 def _index_of(graph: Graph, row: Any) -> int | None:
-    """Return the index of the edge that was taken among all edges of its node: the last edge that was evaluated."""
+    """Return which edge was taken, the last evaluated one, as an index into all edges of its node. None: no edge."""
     if row.reason in (Reason.NO_EDGES, Reason.NONE_TRUE):
         return None
     edges = graph.edges.get(row.node, ())

@@ -20,7 +20,7 @@ from service.store.schema.models import deletions, graphs, runs
 FIRST = Place("1970-01-01T00:00:00.000Z", "-")
 """A place before all runs."""
 READ_MAX = 1000
-"""Runs that one page reads, whether the rule selects them or not."""
+"""The most runs that one page reads, whether the rule selects them or not."""
 
 _parent = runs.alias("parent")
 _is_due = and_(
@@ -34,7 +34,7 @@ PRUNABLE = (
         *(runs.c.id, runs.c.created_at, runs.c.status, runs.c.parent_id, runs.c.graph_id, graphs.c.name),
         _is_due.label("is_due"),
         _parent.c.id.label("kept_parent_id"),
-        # A run that is not over has no such time.
+        # A run that is not over has no `finished_at`.
         and_(_parent.c.finished_at.is_not(None), _parent.c.finished_at < bindparam("ended_before")).label(
             "has_old_parent"
         ),
@@ -64,12 +64,12 @@ class PruneRule:
     """Which runs to prune: those that ended long ago and that nothing needs."""
 
     older_than_s: float
-    """Since their end."""
+    """The least time since the run's end."""
     statuses: tuple[str, ...] = ()
     """The run has any of these statuses. Empty: any status."""
     graph_name: str | None = None
     keep_last: int = 0
-    """The newest runs of each graph, by its name, stay."""
+    """How many runs of each graph name stay: the newest ones."""
 
 
 class Prunable(NamedTuple):
@@ -77,9 +77,9 @@ class Prunable(NamedTuple):
 
     run_id: str
     parent_id: str | None
-    """The parent, if it is still there: it has to be deleted first."""
+    """The parent, which has to be deleted first. None if there is no parent, or none that is kept."""
     has_old_parent: bool
-    """Whether that parent ended long enough ago."""
+    """Whether the parent ended long enough ago to be pruned."""
 
 
 class PrunablePage(NamedTuple):
@@ -89,7 +89,7 @@ class PrunablePage(NamedTuple):
 
 
 async def prunable_runs(reader: Reader, rule: PruneRule, cursor: str | None) -> PrunablePage:
-    """Return the selected ones of the next READ_MAX runs. Raise Invalid if `cursor` is none that a page has given."""
+    """Return the runs that `rule` selects among the next READ_MAX. Raise Invalid if `cursor` is not a place."""
     place = FIRST if cursor is None else Place.read(cursor)
     async with reader.snapshot() as snapshot:
         now = await snapshot.one(select(literal_column(NOW[snapshot.dialect])))
@@ -111,7 +111,7 @@ def _is_selected(rule: PruneRule, row: Any) -> bool:
 
 
 async def _kept(snapshot: Snapshot, rule: PruneRule, row: Any, known: dict[str, set[str]]) -> set[str]:
-    """Return the newest runs of the graph of `row`, which stay. `known` caches them by name."""
+    """Return the ids of the newest runs of the graph of `row`, which stay. `known` caches them by the graph's name."""
     if not rule.keep_last:
         return set()
     name = row.name or row.graph_id

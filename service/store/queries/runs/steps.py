@@ -41,11 +41,11 @@ BYTES_OF_DECISIONS = select(snapshots.c.step, func.length(snapshots.c.evaluated)
 BYTES_OF_CHANGES = _changes_of_steps(changes.c.step, func.sum(func.coalesce(func.length(changes.c.value), 0))).group_by(
     changes.c.step
 )
-"""Parameters of these: run_id, steps from 1. Only step 0 has shared values."""
+"""Parameters of these five: run_id, steps. Step 0 must not be among them, because only step 0 has shared values."""
 
 
 def numbers_of(node: str | None, *, is_newest_first: bool) -> Any:
-    """Select the numbers of steps. Parameters: run_id, after_step, before_step, count, and node if there is one."""
+    """Select the numbers of steps. Parameters: run_id, after_step, before_step, count, and node unless it is None."""
     query = select(snapshots.c.step).where(
         snapshots.c.run_id == bindparam("run_id"),
         snapshots.c.step > bindparam("after_step"),
@@ -114,7 +114,7 @@ async def _extended(
 
 
 async def _records(snapshot: Snapshot, run_id: str, numbers: Sequence[int]) -> list[StepRecord]:
-    """Return the steps of these numbers, in that order."""
+    """Return the steps of these numbers, in the order of the numbers."""
     place = {"run_id": run_id, "steps": numbers}
     changed: dict[int, list[Any]] = defaultdict(list)
     for row in await snapshot.all(CHANGES_OF_STEPS, **place):
