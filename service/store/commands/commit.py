@@ -1,6 +1,7 @@
-"""Commit a step, at most once: one transaction, which writes nothing if the run's lease no longer holds.
+"""Commit a step at most once, in one transaction. It writes nothing of a run whose lease no longer holds.
 
-Steps of pure tools are committed as a chain: one fenced move of the run's row over all of them, and the rows of each.
+Several steps of pure tools are committed together, as a chain: one fenced UPDATE moves the run's row over all of them,
+and each step has rows of its own.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _RETURNED = (runs.c.id, runs.c.lease_token, runs.c.last_seq, runs.c.pause_asked)
 
 
 def _update(row: Any, *, returning: tuple[Any, ...] = _RETURNED, **more: Any) -> Any:
-    """Return the fenced UPDATE of a run's row. If it finds no row, there is no commit."""
+    """Return the fenced UPDATE of a run's row. If it finds no row, the lease was lost, and nothing is committed."""
     return (
         update(runs)
         .where(
@@ -68,7 +69,7 @@ _ADVANCE = ForRows(
     lambda row: _update(row, attempt=constant(1), failures=constant(0), crashes=constant(0), in_flight=constant(1)),
     **_PLACE,
 )
-# For a commit without a step after which the run goes on: it has started some of its children.
+# For a commit that completes no step but leaves the run running, because it has started only some of the children.
 _STAY = ForRows(_update, **_PLACE)
 
 _REST = ForRows(
@@ -104,7 +105,7 @@ _COMMITTED = Statement(
 
 
 class Moved(NamedTuple):
-    """A transition, the monotonic times of its attempt, and all lines: the attempt's, then the transition's."""
+    """A transition, the start and end of its attempt on the monotonic clock, and the log lines of both in order."""
 
     transition: Transition
     started: float
@@ -113,31 +114,31 @@ class Moved(NamedTuple):
 
 
 class Commit(NamedTuple):
-    """Successive transitions of one run; all but the last are steps after which it runs on."""
+    """Successive transitions of one run. All but the last are steps after which the run stays running."""
 
     lease: Lease
     moves: Sequence[Moved]
     last: Transition
     """The transition of the last move."""
     frees: str | None = None
-    """The limit of which the last attempt had a slot."""
+    """The limit whose slot the last attempt had. None: it had no slot."""
     asking: Asking | None = None
-    """What the next attempt asks for."""
+    """The next attempt's request for a slot. None: it asks for none."""
     is_ahead: bool = False
-    """Whether the run did not wait for this commit."""
+    """Whether the run goes on without waiting for this commit."""
 
     def sealed(self) -> Commit:
         return self
 
 
 class Commits(Protocol):
-    """A commit, or what becomes one when its transaction begins."""
+    """A commit, or a chain, which becomes a commit when its transaction begins."""
 
     def sealed(self) -> Commit: ...
 
 
 def commit_all(transaction: Transaction, queued: Sequence[Commits]) -> list[Run | None]:
-    """Return each run as it is now, or None if its lease was lost. Statements are for all runs, and fenced for each."""
+    """Commit `queued`. Return each run as it is then, or None if its lease was lost. Each statement serves all runs."""
     commits = [each.sealed() for each in queued]
     parents = _lock_families(transaction, commits)
     updated, telling = _update_all(transaction, commits)
@@ -182,7 +183,7 @@ def _enter_next(transaction: Transaction, commits: Sequence[Commit], found: list
 def enter_all(transaction: Transaction, asked: Sequence[Asking]) -> dict[str, Run]:
     """Give slots to those of `asked` whose turn it is, and park the others. Return the runs by id.
 
-    The caller has locked the runs' rows, and their leases hold.
+    The caller has locked the runs' rows and made sure that their leases hold.
     """
     ready = admit(transaction, asked)
     runs_after = {asking.run.id: after_slot(asking.run) for asking in ready}
@@ -196,7 +197,7 @@ def enter_all(transaction: Transaction, asked: Sequence[Asking]) -> dict[str, Ru
 
 
 def _lock_families(transaction: Transaction, commits: Sequence[Commit]) -> set[str]:
-    """Return the parents of the runs that end: they may wait for that. If a run has a parent, lock all rows first."""
+    """Return the parents of the runs that end, which may wait for them. If any run has a parent, lock all first."""
     has_parent, parents = False, set()
     for commit in commits:
         run = commit.last.run
@@ -205,7 +206,7 @@ def _lock_families(transaction: Transaction, commits: Sequence[Commit]) -> set[s
             if run.status in OVER:
                 parents.add(run.parent_id)
     if has_parent:
-        # A cancel locks a family in the same order.
+        # Without a common order, this transaction and a cancel of the family could wait for each other's locks.
         lock_runs(transaction, [*parents, *(commit.lease.run_id for commit in commits)])
     return parents
 
@@ -213,21 +214,21 @@ def _lock_families(transaction: Transaction, commits: Sequence[Commit]) -> set[s
 def _as_found(transaction: Transaction, commit: Commit, is_updated: bool, paused: Collection[str]) -> Run | None:
     """Return the run as it is stored, or None if the lease was lost.
 
-    It is not lost if an earlier COMMIT of unknown outcome has stored these very transitions (see `repeatable`).
+    The lease was not lost if an earlier COMMIT of unknown outcome has stored these very transitions (see `repeatable`).
     """
     run = commit.last.run
     if is_updated:
         return run._replace(status=Status.PAUSED) if run.id in paused else run
     row = transaction.one(_COMMITTED, run_id=run.id, token=commit.lease.token, step=run.step)
-    # A pause that was asked for takes effect within the same transaction.
-    # So does the parking of a run whose next attempt got no slot.
+    # The earlier transaction may also have paused the run, if that was asked for, or parked it, if its next attempt got
+    # no slot.
     may_wait = commit.asking is not None
     is_there = row is not None and (row[0] in (run.status, Status.PAUSED) or (may_wait and row[0] == Status.WAITING))
     return run._replace(status=Status(row[0])) if is_there else None
 
 
 def _write(transaction: Transaction, commits: Sequence[tuple[Commit, int]]) -> list[Transition]:
-    """Insert the rows of commits whose runs were updated, each with the last `seq` of its lines.
+    """Insert the rows of `commits`, whose runs were updated. Each commit is paired with the `seq` of its last line.
 
     Return the transitions that have side effects.
     """
@@ -241,7 +242,8 @@ def _write(transaction: Transaction, commits: Sequence[tuple[Commit, int]]) -> l
             transition = moved.transition
             reached += len(moved.lines)
             finished_at = transaction.moment.at(moved.finished)
-            # A run that gets ahead logs its next lines before this commit, and lines are in the order of their times.
+            # A run that goes on ahead of this commit logs its next lines at times before this transaction. The lines
+            # here get the time at which the attempt ended, so that the run's lines are in the order of their times.
             goes_on = commit.is_ahead and transition.run.status is Status.RUNNING
             at = finished_at if goes_on else None
             lines += rows_of_lines(transaction, commit.lease.run_id, moved.lines, reached, at)
@@ -266,7 +268,7 @@ def _line_count(commit: Commit) -> int:
 
 
 def _update_all(transaction: Transaction, commits: Sequence[Commit]) -> tuple[list[Any], set[str]]:
-    """Update the rows of runs whose lease holds. Return _RETURNED of each, and the ids of those with a webhook."""
+    """Update the rows of runs whose lease holds. Return _RETURNED of each, and the ids of the runs to announce."""
     advancing: list[Row] = []
     staying: list[Row] = []
     resting: list[Row] = []
@@ -332,7 +334,7 @@ def _new_step(transaction: Transaction, lease: Lease, moved: Moved, step: Step, 
 
 
 def _span(transaction: Transaction, moved: Moved) -> tuple[str, float]:
-    """Return the time at which the attempt began, and how many ms it took. If the run was parked, its wait counts."""
+    """Return the time at which the attempt began, and how many ms it took. A wait that belongs to it counts."""
     since_us, moment = moved.transition.since_us, transaction.moment
     if since_us is not None:
         return text_of(since_us), max(0, moment.now_us - since_us) // 1000

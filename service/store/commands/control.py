@@ -33,7 +33,7 @@ from service.store.schema.kept import OPEN, is_kept
 from service.store.schema.models import log_lines, runs, signals, visits, waits
 
 Patch = Callable[[State], Changes]
-"""Returns what a patch changes of a state; may raise Invalid."""
+"""A function that returns what a patch changes in a state. It may raise Invalid."""
 
 _LOCKED = Statement(
     select(
@@ -78,7 +78,8 @@ _OPEN_CHILDREN = ForRows(
 
 _ASK_TO_PAUSE = Statement(update(runs).where(runs.c.id == bindparam("run_id")).values(pause_asked=bindparam("asked")))
 
-# Pauses the runs whose pause was asked for and can take effect. A run that a server executes is paused by its commit.
+# Pauses the runs whose pause was asked for and can take effect. A running run is paused only within the commit of its
+# step, by the holder of its lease.
 _PAUSE = ForRows(
     lambda row: (
         update(runs)
@@ -152,7 +153,10 @@ class Control:
         self._writer = writer
 
     async def cancel(self, run_id: str, *, within_s: float | None = None) -> None:
-        """Cancel the run and its unfinished descendants. Raise Conflict if it is completed or failed."""
+        """Cancel the run and its unfinished descendants. Do nothing if the run is cancelled already.
+
+        Raise NotFound if there is no such run, and Conflict if it is completed or failed.
+        """
 
         def cancel(transaction: Transaction) -> NotFound | Conflict | None:
             parent = transaction.one(_PARENT, run_id=run_id)
@@ -170,7 +174,10 @@ class Control:
         await self._done(cancel, within_s, run_id, waits.name)
 
     async def pause(self, run_id: str, *, within_s: float | None = None) -> str:
-        """Pause the run and return its status, which stays `running` until its step is done."""
+        """Pause the run and return its status, which stays `running` until its step is done.
+
+        Raise NotFound if there is no such run, and Conflict if it is over.
+        """
 
         def pause(transaction: Transaction) -> str | NotFound | Conflict:
             run = _locked(transaction, run_id)
@@ -182,7 +189,7 @@ class Control:
                 transaction.confirm()
                 return run.status
             transaction.execute(_ASK_TO_PAUSE, run_id=run_id, asked=1)
-            # No run has the token 0, so a running one is left to its own commit.
+            # No running run has the token 0, so a running run is left to the commit of its step.
             return Status.PAUSED.value if apply_pauses(transaction, [(run_id, 0)]) else run.status
 
         return str(await self._done(pause, within_s, run_id))
@@ -197,8 +204,9 @@ class Control:
     ) -> str:
         """Let a paused or failed run go on, or withdraw a pause that has not taken effect; return the run's status.
 
-        `patch` is committed first, as a step of its own, and the node begins anew after it. Without a patch the same
-        step is tried again. `max_steps` replaces the run's limit. Raise Conflict if the status does not allow it.
+        `patch` is committed first, as a step of its own, and the run's node then begins anew. Without a patch, a failed
+        step is tried again, and a paused run goes on where it was. `max_steps` replaces the run's limit. Raise NotFound
+        if there is no such run, Conflict if its status does not allow this, and Invalid if the patch does not fit.
         """
 
         def resume(transaction: Transaction) -> Executed[str | RungraphError]:
@@ -220,7 +228,7 @@ class Control:
         return str(await self._done(repeatable(resume), within_s, run_id, waits.name, signals.name, visits.name))
 
     async def _done(self, command: Any, within_s: float | None, *touches: str) -> Any:
-        # Refusals are returned, not raised: they have written nothing, and the rest of the batch goes on.
+        # Refusals are returned, not raised: they have written nothing, so the rest of the batch can be committed.
         outcome = await self._writer.write(command, touches=touches, within_s=within_s)
         if isinstance(outcome, Exception):
             raise outcome
@@ -233,14 +241,14 @@ def _locked(transaction: Transaction, run_id: str) -> _Run | None:
 
 
 def _status_if_withdrawn(transaction: Transaction, run_id: str) -> str | None:
-    """Return the run's status if its pause is no longer asked for, and has not taken effect."""
+    """Return the run's status if its pause was withdrawn before it took effect, otherwise None."""
     run = _locked(transaction, run_id)
     is_withdrawn = run is not None and not run.pause_asked and run.status != Status.PAUSED
     return run.status if run is not None and is_withdrawn else None
 
 
 def _status_if_resumed(transaction: Transaction, run_id: str, seq: int, ts: str) -> str | None:
-    """Return the run's status if the line `seq` says that it was resumed at `ts`."""
+    """Return the run's status if its log line `seq` reports a resume at `ts`, otherwise None."""
     run = _locked(transaction, run_id)
     row = transaction.one(_RESUMED_LINE, run_id=run_id, seq=seq, ts=ts)
     return run.status if run is not None and row is not None else None
@@ -251,12 +259,12 @@ def _refusal(run: _Run, why: str = "") -> Conflict:
 
 
 def cancel_runs(transaction: Transaction, run_ids: Sequence[str], because: str = "cancelled") -> None:
-    """Cancel the unfinished ones of `run_ids` and their descendants, level by level."""
+    """Cancel the unfinished runs of `run_ids` and their descendants, level by level."""
     now = transaction.moment.text()
     while run_ids:
         lock_runs(transaction, run_ids)
         nodes = dict(transaction.each(_NODES, [{"run_id": run_id} for run_id in run_ids]))
-        # A run whose row is updated starts no more children.
+        # Once its row is updated, a run starts no more children. So the search below finds all of them.
         cancelled = transaction.each(_CANCEL, [{"run_id": run_id, "now": now} for run_id in nodes])
         lines = [
             (run_id, last_seq, Line(Event.RUN_CANCELLED, because, Level.WARNING, node=nodes[run_id]))
@@ -272,7 +280,7 @@ def cancel_runs(transaction: Transaction, run_ids: Sequence[str], because: str =
 
 
 def cancel_children(transaction: Transaction, parent_ids: Sequence[str]) -> None:
-    """Cancel the unfinished children of `parent_ids`, whose node has failed or begins anew."""
+    """Cancel the unfinished children of the runs `parent_ids`, after the runs' nodes have failed or begun anew."""
     cancel_runs(transaction, _open_children(transaction, parent_ids), "cancelled: the parent's node has ended")
 
 
@@ -281,7 +289,10 @@ def _open_children(transaction: Transaction, parent_ids: Sequence[str]) -> list[
 
 
 def apply_pauses(transaction: Transaction, leases: Collection[tuple[str, int]]) -> set[str]:
-    """Pause the runs whose pause was asked for and return their ids. A running run must have the lease's token."""
+    """Pause those runs of `leases` whose pause was asked for, and return their ids.
+
+    A running run is paused only if its lease has the given token.
+    """
     paused = transaction.each(_PAUSE, [{"run_id": run_id, "token": token} for run_id, token in leases])
     line = Line(Event.RUN_PAUSED, "paused on request")
     _insert_lines(transaction, [(run_id, last_seq, line) for run_id, last_seq, _ in paused])
@@ -290,7 +301,7 @@ def apply_pauses(transaction: Transaction, leases: Collection[tuple[str, int]]) 
 
 
 def _insert_lines(transaction: Transaction, lines: Sequence[tuple[str, int, Line]]) -> None:
-    """Insert one line for each run, which has counted it as its `last_seq`."""
+    """Insert one log line for each run, given as the run's id, the `last_seq` that counts the line, and the line."""
     rows = [row for run_id, last_seq, line in lines for row in rows_of_lines(transaction, run_id, [line], last_seq)]
     insert_lines(transaction, rows)
 
@@ -341,7 +352,7 @@ def _resumed(
 
 
 def _insert_patch(transaction: Transaction, run_id: str, run: _Run, patch: Changes) -> None:
-    """Insert the patch as the next step. The node begins anew after it, so its wait is over and its children end."""
+    """Insert the patch as the next step. The node begins anew, so delete the run's wait and cancel its children."""
     now = transaction.moment.text()
     step = NewStep(
         run_id=run_id,

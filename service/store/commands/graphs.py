@@ -16,7 +16,7 @@ from service.store.schema.models import NAME_CHARS_INDEXED, graphs
 _ADD = Statement(
     lambda insert: insert(graphs).values(every_column(graphs)).on_conflict_do_nothing().returning(graphs.c.id)
 )
-# Writes only if another graph of the name was posted since.
+# Writes only if another graph of the same name was posted since.
 _ADD_AGAIN = Statement(
     text(
         "UPDATE graphs SET posted_again_at = :now WHERE id = :id AND id <> (SELECT id FROM graphs"
@@ -51,7 +51,7 @@ class GraphCommands:
 
 
 def _add_again(transaction: Transaction, graph: Graph) -> bool:
-    """Make a stored graph the latest of its name, and return whether it was not. The empty name has no latest."""
+    """Make a stored graph the latest of its name. Return False if it was already, or if its name is empty."""
     if not graph.name:
         return False
     now = transaction.moment.text()

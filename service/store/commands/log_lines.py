@@ -35,9 +35,9 @@ class LogCommands:
         self._writer = writer
 
     def append(self, lease: Lease, lines: Sequence[Line]) -> Future[bool]:
-        """Write lines of a running step. The result is False if the lease no longer holds.
+        """Write lines of a running step. The future's result is False if the lease no longer holds.
 
-        The command is queued when this returns, so what the caller submits next is written after it.
+        The command is queued when this returns, so whatever the caller submits next is written after the lines.
         """
 
         place = {"run_id": lease.run_id, "token": lease.token}
@@ -54,6 +54,6 @@ class LogCommands:
 
 
 def _has_reached(transaction: Transaction, place: dict[str, Any], seq: int) -> bool | None:
-    """Return True if the run has the line `seq`. Only the holder of the lease writes lines under its token."""
+    """Return True if the run has the line `seq`, else None. Only the lease's holder writes lines under its token."""
     last = transaction.one(_LAST_SEQ, **place)
     return True if last is not None and last[0] >= seq else None

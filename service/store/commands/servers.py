@@ -48,7 +48,8 @@ _LEAVE = Statement(delete(servers).where(servers.c.id == bindparam("id")))
 
 _gone = select(servers.c.id).where(servers.c.seen_at < bindparam("since")).with_for_update(skip_locked=True)
 _FORGET = Statement(delete(servers).where(servers.c.id.in_(_gone)))
-# Finds rows only if the clock was set back: no run is queued in the future, but those that lack a tool.
+# Finds the runs that were queued before the clock was set back, and those that a claim has put off. Runs that wait for
+# a server with their tool stay due at NEVER.
 _QUEUED_AHEAD = Statement(
     update(runs)
     .where(
@@ -93,7 +94,7 @@ class Servers:
             raise Unavailable(LOCKED)
 
     async def join(self) -> None:
-        """Begin to share the runs with other servers, whose leases stay."""
+        """Begin to share the runs with other servers, which keep their leases."""
 
         def join(transaction: Transaction) -> None:
             self.forget(transaction)
@@ -104,7 +105,10 @@ class Servers:
         await self._writer.write(join, touches=(servers.name,))
 
     async def share(self, count: int, active: int) -> int:
-        """Return how many of `count` runs this server, which executes `active`, may claim before the idlest server."""
+        """Return how many of `count` runs this server may claim instead of leaving them to the idlest other server.
+
+        `active` is the number of runs that this server executes.
+        """
 
         def share(transaction: Transaction) -> int:
             least = self._least_active(transaction)
@@ -115,7 +119,7 @@ class Servers:
         return await self._writer.write(share, touches=("shares", servers.name))
 
     def _least_active(self, transaction: Transaction) -> int | None:
-        """Return how many runs the idlest other server executes, or None without one or if the table is locked."""
+        """Return how many runs the idlest other server executes. None: no other claims runs, or the table is locked."""
         since = transaction.moment.text(later_s=-self._lease_s - transaction.moment.patience_us / 1e6)
         ask = partial(transaction.one, _OTHERS, id=self._server_id, since=since)
         row = transaction.if_free(ask)
@@ -133,7 +137,7 @@ class Servers:
         transaction.execute(_LEAVE, id=self._server_id)
 
     def tell(self, active: int | None) -> None:
-        """Queue the note that this server lives, without waiting for it."""
+        """Queue a note that this server lives and executes `active` runs. Do not wait until it is written."""
         self.active = active
         if self._telling is None or self._telling.done():
             self._telling = self._writer.submit(self.seen, touches=(servers.name,))
@@ -151,7 +155,7 @@ class Servers:
 
 
 def alive_of(transaction: Transaction, server_ids: Iterable[str], *, seen_s: float) -> set[str]:
-    """Return those that were seen within the last `seen_s` seconds; none if the table is locked."""
+    """Return those of `server_ids` that were seen within the last `seen_s` seconds, or none if the table is locked."""
     since = transaction.moment.text(later_s=-seen_s)
     ask = partial(transaction.each, _ALIVE, [{"id": server_id, "since": since} for server_id in server_ids])
     found = transaction.if_free(ask)
@@ -159,5 +163,5 @@ def alive_of(transaction: Transaction, server_ids: Iterable[str], *, seen_s: flo
 
 
 def make_queued_due(transaction: Transaction) -> None:
-    """Make every queued run due, even if the clock was set back."""
+    """Make queued runs due, even if the clock was set back, except those that wait for a server with their tool."""
     transaction.execute(_QUEUED_AHEAD, now=transaction.moment.text())

@@ -1,4 +1,4 @@
-"""Side effects of a commit: on the run's wait, mailbox, visits and children, beside its own row and its step."""
+"""Side effects of a commit: what it changes besides the run's row and its step (wait, mailbox, visits, children)."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def apply_side_effects(transaction: Transaction, transitions: Sequence[Transitio
             transaction.execute(_CONSUME, run_id=run.id, number=transition.consumes, by_step=run.step)
         node = None if transition.step is None else transition.step.node
         if node is not None and node in run.visits:
-            visited[run.id, node] = run  # The last step of a run has the final count.
+            visited[run.id, node] = run  # A run may have several steps here. The last one has the final count.
         if transition.starts:
             start_children(transaction, run, transition.starts)
     for (_, node), run in visited.items():
         count_visit(transaction, run, node)
     parked = [(transition.run, transition.wait) for transition in transitions if transition.wait is not None]
     park(transaction, parked)
-    # After the waits are written: a run that parks may be such a child.
+    # After `park`, because a run that parks may be one of the children, and cancelling it deletes its wait.
     cancel_children(transaction, [transition.run.id for transition in transitions if transition.cancels_children])
-    # Last, because only now it shows whether a wait for children is over at once.
+    # Last, because only after all of the above is it known whether a wait is over at once.
     asking = [run.id for run, wait in parked if wait.kind in (WaitKind.SIGNAL, WaitKind.CHILDREN)]
     wake_those_ready(transaction, asking)

@@ -1,4 +1,4 @@
-"""Send a signal: put it into the mailbox of a run. A step consumes each once, in the order of the commits."""
+"""Send a signal: put it into the mailbox of a run. Steps consume each signal once, in the order of their commits."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from service.store.schema.kept import is_kept
 from service.store.schema.models import graphs, idempotency_keys, runs, signals
 
 MAILBOX_MAX = 1000
-"""Signals of a run that no step has consumed."""
+"""The most signals of a run that no step has consumed yet."""
 GRAPHS_KNOWN_MAX = 256
-"""Graphs whose signal names are cached."""
+"""The most graphs whose signal names are cached."""
 NAMES_SHOWN_MAX = 10
 _CLOSED = (Status.COMPLETED, Status.CANCELLED)
 
-# The lock gives out numbers in the order of the commits, and sees a run that is just parking.
+# Because of the lock, signals are numbered in the order of their commits, and a commit that is just parking the run is
+# waited for.
 _STATUS = Statement(
     select(runs.c.status, runs.c.graph_id).where(runs.c.id == bindparam("run_id"), is_kept()).with_for_update()
 )
@@ -74,7 +75,7 @@ class SignalCommands:
 
         When this returns, the signal is on disk. It is not new if the key was used for the same signal before. Raise
         NotFound without the run, and Conflict if the run is completed or cancelled, the mailbox is full, or the key was
-        used for another signal. `expected_only` raises Invalid if no node of the run's graph waits for that name.
+        used for another signal. With `expected_only`, raise Invalid if no node of the graph waits for that name.
         """
 
         def send(transaction: Transaction) -> Executed[bool | RungraphError]:
@@ -119,7 +120,7 @@ class _Sent(NamedTuple):
     accepted_at: str
 
     def read_back(self, transaction: Transaction) -> bool | None:
-        """Return True if the mailbox holds this very signal."""
+        """Return True if the mailbox holds this very signal, otherwise None."""
         transaction.one(_STATUS, run_id=self.run_id)
         row = transaction.one(_GET, run_id=self.run_id, number=self.number)
         if row is None or (row[0], row[1]) != (self.name, self.payload):
@@ -128,7 +129,7 @@ class _Sent(NamedTuple):
 
 
 def _put(transaction: Transaction, run_id: str, name: str, payload: str) -> _Sent:
-    """Put a signal into the mailbox, and wake the run if it waits for it."""
+    """Put a signal into the mailbox, and wake the run if it waits for that signal."""
     number = transaction.one(_LAST_NUMBER, run_id=run_id)[0] + 1
     now = transaction.moment.text()
     sent = _Sent(run_id, number, name, payload, now)
@@ -140,7 +141,7 @@ def _put(transaction: Transaction, run_id: str, name: str, payload: str) -> _Sen
 def _refusal(
     transaction: Transaction, run_id: str, status: str, name: str, expected: Collection[str] | None
 ) -> Conflict | Invalid | None:
-    """Return why the signal is refused. `expected` are the names that are accepted; None: all are."""
+    """Return why the signal is refused, or None. If `expected` is not None, it has the names that are accepted."""
     if status in _CLOSED:
         return Conflict(f"the run is {status}: it takes no more signals")
     if expected is not None and (fault := _unexpected(name, expected)) is not None:

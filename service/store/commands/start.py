@@ -21,7 +21,7 @@ from service.store.rows.runs import NewRun, insert_runs, start_nodes
 from service.store.schema.kept import is_kept
 from service.store.schema.models import idempotency_keys, run_tags, runs
 
-# Locked, because a run that has a fork is not deleted.
+# The lock keeps the run from being deleted until its fork is committed. A run that has a fork is not deleted.
 _ORIGIN = Statement(
     select(runs.c.id).where(runs.c.id == bindparam("run_id"), is_kept()).with_for_update(key_share=True, read=True)
 )
@@ -41,7 +41,7 @@ class Start:
     """For a fork: the run and the step whose state the new run begins with."""
     priority: int = 0
     notify: str | None = None
-    """The URL and the statuses of its webhook, as `rows.operations.deliveries.notify_of` writes them."""
+    """Its webhook's URL and statuses, as `rows.operations.deliveries.notify_of` writes them. None: no webhook."""
     trace: Trace | None = None
     """The trace that the run belongs to."""
 
@@ -54,9 +54,11 @@ class RunCommands:
     async def start(
         self, start: Start, idempotency: Idempotency | None = None, *, within_s: float | None = None
     ) -> tuple[str, bool]:
-        """Queue a run; return its id and whether it is new. It is not if the key was used for the same body before.
+        """Queue a run. Return its id and whether it is new.
 
-        Raise Conflict if the key was used for another body, and NotFound without the graph; nothing is written then.
+        If the key was used for the same body before, return the run of that call, which is not new. Raise Conflict if
+        the key was used for another body, NotFound if the graph or the run to fork does not exist, and Unavailable if
+        another server is just taking the key. Nothing is written then.
         """
 
         outcome = await self._writer.write_with_others(
@@ -69,7 +71,7 @@ class RunCommands:
     def _start_all(
         self, transaction: Transaction, asked: Sequence[tuple[Start, Idempotency | None]]
     ) -> list[tuple[str, bool] | RungraphError]:
-        """Return the outcome of each start. Refusals are returned, not raised: they write nothing, and others go on."""
+        """Execute all starts and return their outcomes. A refusal is returned, so that the others are committed."""
         nodes = start_nodes(transaction, {start.graph_id for start, _ in asked})
         outcomes: list[tuple[str, bool] | RungraphError] = []
         new: dict[str, NewRun] = {}
@@ -104,7 +106,7 @@ def _touched(start: Start, idempotency: Idempotency | None) -> Touches:
 def _instead(
     transaction: Transaction, start: Start, idempotency: Idempotency | None, *, is_possible: bool
 ) -> tuple[str, bool] | RungraphError | None:
-    """Return the outcome if no run is to be inserted. None: one is, and it has taken its key."""
+    """Return the outcome if no run is to be inserted. None: a run is to be inserted, and has taken its key."""
     if idempotency is not None and (used := _use_of(transaction, start, idempotency)) is not None:
         return used
     if not is_possible:
@@ -112,13 +114,13 @@ def _instead(
     if start.forked_from is not None and transaction.one(_ORIGIN, run_id=start.forked_from[0]) is None:
         return NotFound("run", start.forked_from[0])
     if idempotency is not None and not take_key(transaction, idempotency, start.run_id):
-        # Another server has just taken it.
+        # Another server has just taken the key.
         return _use_of(transaction, start, idempotency) or Unavailable("this Idempotency-Key is just being taken")
     return None
 
 
 def _use_of(transaction: Transaction, start: Start, idempotency: Idempotency) -> tuple[str, bool] | Conflict | None:
-    """Return the run for which the key was used, if it was; it is new if this very start has used it."""
+    """Return the run for which the key was used, and whether this very start has used it. None: it was not used."""
     used = use_of(transaction, idempotency)
     if used is None or isinstance(used, Conflict):
         return used

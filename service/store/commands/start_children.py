@@ -11,7 +11,7 @@ from service.store.rows.runs import ChildPlace, NewRun, insert_runs, start_nodes
 
 
 def start_children(transaction: Transaction, parent: Run, children: Sequence[Child]) -> None:
-    """Queue `children` of the next step of `parent`, except those that exist."""
+    """Queue `children`, which the next step of `parent` starts, except those that exist already."""
     nodes = start_nodes(transaction, {child.graph_id for child in children})
     step, attempt = parent.step + 1, parent.attempt
     insert_runs(

@@ -38,11 +38,12 @@ class Steps:
         """Commit `transition` after `lines` of the attempt that led to it, and return the run as it is then.
 
         One transaction writes position, status, decision, changes and lines, and what the transition does to others: it
-        consumes a signal, starts or cancels children, wakes a parent. `started` and `finished` are times of the attempt
-        on the monotonic clock. Raise LeaseLost if the lease no longer holds; nothing is written then. A commit of
-        unknown outcome may be repeated. `is_alone`: no other run's step can join, so there is nothing to wait for.
-        `frees` is the limit of which the attempt had a slot. With `asking`, the next attempt gets its slot in the same
-        transaction: the run that is returned is parked if there is none.
+        consumes a signal, starts or cancels children, wakes a parent. Raise LeaseLost if the lease no longer holds;
+        nothing is written then. A commit of unknown outcome may be repeated.
+
+        `started` and `finished` are times of the attempt on the monotonic clock. `is_alone` means that no other run's
+        step can join the transaction, so it need not wait for one. `frees` is the limit whose slot the attempt had.
+        With `asking`, the next attempt gets its slot in the same transaction. If no slot is free, the run is parked.
         """
         moved = Moved(transition, started, finished, (*lines, *transition.lines))
         asked = Commit(lease, (moved,), transition, frees, asking)
@@ -56,26 +57,26 @@ class Steps:
         return run
 
     def defer(self, lease: Lease, moves: Sequence[Moved]) -> Chain:
-        """Queue a chain that begins with `moves`, to be committed with other writes, at the latest after DEFER_S.
+        """Queue a chain that begins with `moves`, to be committed with other writes or soon after DEFER_S.
 
-        It takes further transitions until its commit begins. The result of its `future` is the run as it is after the
-        last of them, or None if the lease no longer holds.
+        The chain takes further transitions until its commit begins. The result of its `future` is the run as it is
+        after the last transition, or None if the lease no longer holds.
         """
         chain = Chain(lease, moves)
         chain.queue(self._writer)
         return chain
 
     def defer_again(self, chain: Chain) -> None:
-        """Queue `chain` once more, after its future has ended as Unavailable: nothing, or all of it, is committed."""
+        """Queue `chain` once more after its future has raised Unavailable. It is committed as a whole or not at all."""
         chain.sealed()  # The chain may be committed already. It is read back by its last step, so no step may be added.
         chain.queue(self._writer)
 
     def hasten(self, *, is_alone: bool) -> None:
-        """Have the chains that wait committed now; `is_alone` as in `commit`."""
+        """Have the waiting chains committed now. `is_alone` is as in `commit`."""
         self._writer.hasten(at_once=is_alone)
 
     def commit_overdue(self, now: float) -> None:
-        """If the running loop commits inline, commit what has waited for too long at `now`, a monotonic time."""
+        """If the running loop commits inline and a write is overdue at the monotonic time `now`, commit what waits."""
         self._writer.commit_overdue(now)
 
 
@@ -122,7 +123,7 @@ class Chain:
 
 
 def _touched(transition: Transition) -> Touches:
-    """Return the other rows and tables that a commit writes: parents, and tables that few commits write."""
+    """Return what a commit touches besides its run: its parent, the children's graphs, and seldom written tables."""
     run, wait = transition.run, transition.wait
     if run.status is Status.RUNNING and not transition.has_side_effects:
         return ()

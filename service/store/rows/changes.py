@@ -14,7 +14,7 @@ from service.store.rows.states import slot_of
 from service.store.schema.models import changes, shared_values
 
 TOGETHER_LENGTH_MAX = 16 * 1024
-"""Characters of a value that is inserted together with others."""
+"""The most characters of a value that is inserted together with others."""
 _NONE: Mapping[str, str] = {}
 
 _KNOWN = ForRows(
@@ -51,7 +51,8 @@ def rows_of_changes(
 ) -> list[NewChange]:
     """Return a row for each key that `changed` sets or removes.
 
-    The values of the keys in `shared` are left to `shared_values`, under the digests that it maps them to.
+    `shared` maps keys to digests. The rows of these keys have the digest instead of the value, which is in
+    `shared_values`.
     """
 
     rows = []
@@ -82,7 +83,7 @@ def insert_shared_values(transaction: Transaction, values: Mapping[tuple[str, st
 
 
 def _insert_by_size(transaction: Transaction, into: Table, rows: Sequence[NewChange | NewSharedValue]) -> None:
-    """Insert small values together and large ones one by one: a prepared statement keeps its last parameters."""
+    """Insert small values together and large ones one by one: a prepared statement keeps its last parameters alive."""
     small: list[NewChange | NewSharedValue] = []
     large: list[NewChange | NewSharedValue] = []
     for row in rows:

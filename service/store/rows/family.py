@@ -1,7 +1,7 @@
 """Queries on a family: a run and its descendants. `rungraph run` executes one family and leaves other runs alone.
 
-They are text, because CROSS JOIN makes SQLite begin with the family and search once per status. Otherwise, and after an
-ANALYZE of small tables, it would read every due run and every child.
+The queries are written as text because of CROSS JOIN, which makes SQLite begin with the family and search once per
+status. Without it, for example after an ANALYZE of small tables, SQLite would read every due run and every child.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ RESTING = text(
     f" ORDER BY runs.status = '{Status.WAITING}' AND waits.kind <> '{WaitKind.SIGNAL}', waits.due_at, runs.id"
     " LIMIT :count"
 )
-"""The runs of the family that wait, are paused or lack a tool. Those that need a person or a signal come first."""
+"""The runs of the family that are paused, lack a tool, or wait for something other than children.
+
+Runs that wait for time or for a limit come last, since nobody has to do anything for them. Parameters: family, count.
+"""
 
 
 _LOCK = Statement(
@@ -53,7 +56,7 @@ _LOCK = Statement(
 
 
 def due_of_family(columns: Iterable[Column[Any]], *, patiently: bool = False) -> Mapping[str, Statement]:
-    """Return, by dialect, the query for the `count` first runs of the family that are due. It locks them.
+    """Return, by dialect, the query for the first `count` runs of the family that are due. On PostgreSQL it locks them.
 
     `patiently` leaves out the runs whose leases ran out after `lapsed`.
     """

@@ -1,7 +1,7 @@
 """Cache of the first states of runs that this server has just started.
 
-The server claims most of them at once and then need not read them back; a state that is not cached is read. An entry
-cannot be wrong: a run's first state never changes, and no other run gets its id, whether or not the start was
+The server claims most of these runs at once, and need not read their states back. A state that is not cached is read.
+An entry cannot be wrong: a run's first state never changes, and no other run gets its id, whether or not the start was
 committed. The writer and the thread for blocked writes both use the cache.
 """
 
@@ -14,7 +14,7 @@ from service.core.state import State
 from service.store.rows.states import length_of
 
 CACHED_BYTES_MAX = 2 * 2**20
-"""The most bytes of all cached states together; beyond that the oldest are dropped."""
+"""The most bytes of all cached states together. Beyond that, the oldest states are dropped."""
 
 
 class FirstStates:

@@ -49,7 +49,7 @@ class Idempotency:
 
 
 def use_of(transaction: Transaction, idempotency: Idempotency) -> str | Conflict | None:
-    """Return the run for which the key was used, if it was, or Conflict if it was used for another body."""
+    """Return the run for which the key was used, or Conflict if the body was another one. None: it was not used."""
     used = transaction.one(_KEY, scope=idempotency.scope, key=idempotency.key)
     if used is None:
         return None
@@ -60,7 +60,7 @@ def use_of(transaction: Transaction, idempotency: Idempotency) -> str | Conflict
 
 
 def take_key(transaction: Transaction, idempotency: Idempotency, run_id: str) -> bool:
-    """Use the key for `run_id`. Return False if it was used before. Waits for a server that is using it now."""
+    """Use the key for `run_id`. Return False if it was used before. Wait for a server that is just using it."""
     taken = transaction.one(
         _ADD_KEY,
         scope=idempotency.scope,

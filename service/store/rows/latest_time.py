@@ -1,4 +1,4 @@
-"""Read the latest stored times. A server that starts after the clock was set back goes on from there."""
+"""Read the latest stored times. A server that starts after the clock was set back goes on from the latest one."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from service.store.database.statements import Statement, constant
 from service.store.database.transaction import Transaction
 from service.store.schema.models import runs, servers, waits
 
-# These times have an index, or are few: servers remove `seen_at` when they leave, and few runs wait. A run that was
-# running when its server died has a claim or a step that is later than what any of the others tells.
+# Each of these times has an index or is in few rows: servers delete their rows when they leave, and few runs wait. If a
+# server died, its runs are still running, and their last claim or step may be later than any of the other times.
 _OF_RUNS = union_all(
     select(func.max(runs.c.created_at).label("at")),
     select(func.max(runs.c.moved_at).label("at")).where(runs.c.status == constant(Status.RUNNING)),
@@ -26,7 +26,7 @@ _LATEST = {
 
 
 class LatestTimes:
-    """The StoredTimes of our tables. Each table is read once, as soon as nobody has locked it."""
+    """The StoredTimes of the store's tables. Each table is read once, as soon as nobody else has locked it."""
 
     def __init__(self) -> None:
         self._unread = dict(_LATEST)
@@ -36,7 +36,7 @@ class LatestTimes:
         return not self._unread
 
     def read(self, transaction: Transaction) -> None:
-        """Let the transaction's time, and all later ones, be no earlier than what can be read now."""
+        """Make the time of this and of later transactions no earlier than the stored times that can be read now."""
         for table, statement in list(self._unread.items()):
             row = transaction.unless_locked(partial(_read, transaction, table, statement))
             if row is not None:

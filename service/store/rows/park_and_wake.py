@@ -1,9 +1,9 @@
 """Park runs, and wake those whose wait is over.
 
-A run that waits has a row in `waits`. Time wakes it by `runs.due_at`, like a queued run. For what else may end a wait,
-both sides look here: the command that parks a run looks after it has written the row, and the command that sends a
-signal or ends a child writes that first. Both lock the run's row, so one of them comes second and sees the other's
-rows. No wake-up is lost.
+A run that waits has a row in `waits`. Time ends a wait by means of `runs.due_at`: a claim finds the run like a queued
+one. A signal or a child can end a wait too, and two commands check for that (`wake_those_ready`). The command that
+parks the run checks after it has written the wait. The command that sends the signal or ends the child checks after it
+has written that. Both lock the run's row, so the second one sees the rows of the first. No wake-up is lost.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _child = runs.alias("child")
 
 
 def children_of(child: Any, parent_id: Any, step: Any, attempt: Any) -> Any:
-    """Return the condition for the children of this attempt of the parent's step. Their index needs a status too."""
+    """Return the condition for the children of an attempt of a parent's step. To use their index, add one on status."""
     return and_(child.c.parent_id == parent_id, child.c.parent_step == step, child.c.parent_attempt == attempt)
 
 
@@ -57,7 +57,8 @@ _HAS_MAIL = exists(
 _HAS_FAILED = exists(select(_child.c.id).where(_OF_STEP, _child.c.status.in_(FAILED)).correlate(runs))
 _HAS_OPEN = exists(select(_child.c.id).where(_OF_STEP, _child.c.status.in_(OPEN)).correlate(runs))
 _COUNT_OF_OPEN = select(func.count()).where(_OF_STEP, _child.c.status.in_(OPEN)).correlate(runs).scalar_subquery()
-# Every child that ends asks this. Children are counted only if `max_parallel` bounds their number.
+# Evaluated whenever a child ends, so it must be cheap: the unfinished children are counted only if `max_parallel`
+# bounds their number.
 _FEW_ARE_OPEN = or_(
     and_(waits.c.open_max == constant(0), not_(_HAS_OPEN)),
     and_(waits.c.open_max > constant(0), waits.c.open_max >= _COUNT_OF_OPEN),
@@ -87,7 +88,7 @@ _WAKE = ForRows(
 
 
 def due_text(transaction: Transaction, wait: Wait) -> str | None:
-    """Return the time at which `wait` ends by itself, as the database stores it: the earlier of its two times."""
+    """Return the earlier of the two times at which `wait` ends by itself, in the database's form. None: it has none."""
     moment = transaction.moment
     times = [] if wait.due_us is None else [wait.due_us]
     if wait.kind is WaitKind.SLEEP:  # A moment of the database's clock, which may be behind the store's time.
@@ -98,7 +99,7 @@ def due_text(transaction: Transaction, wait: Wait) -> str | None:
 
 
 def park(transaction: Transaction, parked: Sequence[tuple[Run, Wait]]) -> None:
-    """Insert what runs wait for from now on. The caller has updated their rows, and wakes those that need not wait."""
+    """Insert the waits of parked runs. The caller has updated their rows, and then wakes those that need not wait."""
     delete_waits(transaction, [run.id for run, _ in parked])
     transaction.insert(waits, [_row(transaction, run, wait) for run, wait in parked])
 
@@ -116,7 +117,7 @@ def _row(transaction: Transaction, run: Run, wait: Wait) -> dict[str, Any]:
 
 
 def delete_waits(transaction: Transaction, run_ids: Collection[str]) -> None:
-    """Delete the waits of runs that wait no more."""
+    """Delete the waits of runs that no longer wait."""
     transaction.each(_DELETE, [{"run_id": run_id} for run_id in run_ids])
 
 
@@ -128,7 +129,7 @@ def wake_those_ready(transaction: Transaction, run_ids: Collection[str]) -> None
 
 
 def waits_of(transaction: Transaction, run_ids: Collection[str]) -> dict[str, Waited]:
-    """Return what newly claimed runs have waited for, by run. Many have not waited."""
+    """Return what newly claimed runs have waited for, by run id. Runs that have not waited are missing."""
     now_us = transaction.moment.now_us
     found = {}
     for run_id, kind, since, due_at in transaction.each(_WAITS_OF, [{"run_id": run_id} for run_id in run_ids]):

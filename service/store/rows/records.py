@@ -29,7 +29,7 @@ class GraphRecord:
     name: str
     created_at: str
     definition: str | None = None
-    """Canonical JSON; None in a page, whose size would have no bound."""
+    """Canonical JSON. None in a page of graphs, whose size would otherwise have no bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +104,10 @@ class Branch:
     graph_id: str
     step: int
     node: str | None
-    """Where that step went; for step 0, where the run began. None: it ended the run."""
+    """The node that followed the step; for step 0, the run's first node. None: the step ended the run."""
     state: State
     priority: int = 0
-    """The run's, which a fork keeps."""
+    """The run's priority, which a fork keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class WaitRecord:
     since: str
     due_at: str | None
     open: int | None = None
-    """How many children are unfinished, if it waits for children."""
+    """For a run that waits for children: how many of them are unfinished."""
 
 
 class HeldRecord(NamedTuple):
@@ -130,22 +130,22 @@ class HeldRecord(NamedTuple):
     run_id: str
     status: str
     kind: str | None
-    """A WaitKind; None if the run is only paused."""
+    """A WaitKind. None: the run waits for nothing, and is only paused or lacks a tool."""
     name: str | None
     """Name of the signal or of the limit."""
     due_at: str | None
     missing_tool: str | None = None
-    """The tool for which no server has claimed it yet."""
+    """The tool that the run needs, if no server that has it has claimed the run yet."""
 
     @property
     def needs_somebody(self) -> bool:
-        """Whether it needs a person, a signal or another server to go on."""
+        """Whether the run needs a person, a signal or another server to go on."""
         return self.status == Status.PAUSED or self.kind == WaitKind.SIGNAL or self.missing_tool is not None
 
 
 @dataclass(frozen=True, slots=True)
 class WhyRecord:
-    """Everything that explains where a run is, of one moment."""
+    """Everything that explains where a run is, as of one moment."""
 
     run: RunRecord
     wait: WaitRecord | None
@@ -159,7 +159,7 @@ class WhyRecord:
     paused_because: str | None
     """For a paused run: the message of its run_paused line."""
     queued_since: str
-    """For a queued run: since when it waits for a server."""
+    """For a queued run: the time since which it waits for a server."""
     missing_tool: str | None = None
     """For a queued run: the tool that servers lacked, so that it waits for one that has it."""
     blocked_by: str | None = None
@@ -192,7 +192,7 @@ class BacktestRecord:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Items, and the cursor for the next page if there is one."""
+    """Items, and the cursor for the next page. A cursor of None means that this is the last page."""
 
     items: tuple[Any, ...]
     next_cursor: Any = None

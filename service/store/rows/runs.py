@@ -59,7 +59,7 @@ _INSERT = {dialect: ForRows(partial(_insert, dialect=dialect), **_VALUES) for di
 
 
 class ChildPlace(NamedTuple):
-    """Which child a run is: of which attempt of which step of its parent."""
+    """Which child a run is: its number among those that one attempt of one step of its parent has started."""
 
     parent_id: str
     parent_step: int
@@ -76,11 +76,11 @@ class NewRun(NamedTuple):
     id: str
     graph_id: str
     node: str
-    """Where it begins."""
+    """The node at which it begins."""
     state: State
     tags: Mapping[str, str] = {}
     forked_from: tuple[str, int] | None = None
-    """The run and the step whose state it begins with."""
+    """For a fork: the run and the step whose state it begins with."""
     place: ChildPlace | None = None
     depth: int = 0
     priority: int = 0
@@ -97,7 +97,7 @@ def start_nodes(transaction: Transaction, graph_ids: Collection[str]) -> dict[st
 
 
 def insert_runs(transaction: Transaction, new: Sequence[NewRun]) -> set[str]:
-    """Insert `new` with their first states and tags, except those that exist, and return the ids of the inserted.
+    """Insert `new` with their first states and tags, except those that exist. Return the ids of the inserted runs.
 
     A run exists already if an earlier COMMIT, whose outcome was unknown, has succeeded.
     """

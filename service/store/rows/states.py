@@ -1,4 +1,4 @@
-"""Read the state after any step: the latest row of each key up to it, found by one search per key."""
+"""Read the state after any step: for each key, the latest row no later than that step, found by one search."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from service.store.database.transaction import Transaction
 from service.store.schema.models import changes, runs, shared_values
 
 STATES_LENGTH_MAX = 4 * 2**20
-"""Bytes of states that one transaction reads beyond the first; other writes wait for it."""
+"""A transaction reads no further states once it has read this many bytes, because other writes wait for it."""
 STATES_AT_ONCE_MAX = 8
-"""States that one query reads; their sizes are unknown before."""
+"""The most states that one query reads. Their sizes are not known beforehand."""
 ENTRY_LENGTH = 100
-"""The cost of reading a key, or a run without any, expressed in bytes of a value."""
+"""The fixed cost of reading a state, and of reading each of its keys, expressed in bytes of a value."""
 SLOT_BYTES_MAX = 1000
 _NONE: Mapping[str, State] = {}
-_CHARACTERS_MAX = SLOT_BYTES_MAX // 4  # A character has at most 4 bytes: no need to count them.
+_CHARACTERS_MAX = SLOT_BYTES_MAX // 4  # A character has at most 4 bytes, so there is no need to count the bytes.
 _DIGEST_OF_STAND_IN = re.compile("…[0-9a-f]{64}")
 
 
 def slot_of(text: str, dialect: str) -> str:
-    """Return what stands for a state key or a tag in an index: the text itself, or a stand-in.
+    """Return the slot of `text`, which stands in an index for a state key, tag, node or tool.
 
-    An entry of a PostgreSQL index holds 2704 bytes, and a text may be longer; its stand-in is its beginning and its
-    digest. A text that looks like a stand-in gets one too, so that no two texts share a slot.
+    The slot is the text itself or a stand-in. An entry of a PostgreSQL index holds 2704 bytes, and a text may be
+    longer. Its stand-in is then its beginning and its digest. A text that looks like a stand-in gets one too, so that
+    no two texts have the same slot.
     """
     if dialect == "sqlite":
         return text
@@ -74,7 +75,10 @@ VALUE = whole_value(changes.c.value, changes.c.run_id, changes.c.shared_digest)
 
 
 def distinct_keys(run_id: Any, **beside: Any) -> Any:
-    """Return the distinct keys of runs, found by hops through the index. SQL's DISTINCT would read every step."""
+    """Return the query for the distinct keys of runs, which jumps through the index from key to key.
+
+    SQL's DISTINCT would read the row of every step. `beside` are columns of each row besides the run and the key.
+    """
     kept = {"run_id": run_id, **beside}
     lowest = select(func.min(changes.c.key)).where(changes.c.run_id == run_id).scalar_subquery()
     first = select(*(value.label(name) for name, value in kept.items()), lowest.label("key"))
@@ -88,7 +92,8 @@ def distinct_keys(run_id: Any, **beside: Any) -> Any:
 def _states_at(row: Any, dialect: str, *, with_shared: bool = True) -> Any:
     """Return the query for the state of each run and step of `row`.
 
-    Without `with_shared`, a shared value is NULL. SQLite ignores it, since nobody locks one of its tables alone.
+    Without `with_shared`, a shared value is NULL. SQLite ignores `with_shared`, since nobody can lock one of its tables
+    alone.
     """
     # The casts tell PostgreSQL the types of parameters that are only selected.
     keys = distinct_keys(cast(row.run_id, Text), step=cast(row.step, BigInteger))
@@ -108,7 +113,10 @@ def _states_at(row: Any, dialect: str, *, with_shared: bool = True) -> Any:
 
 
 def _latest_lateral(keys: Any, *, with_shared: bool) -> Any:
-    """Return the query for PostgreSQL, which might read all steps for the join above. SQLite has no LATERAL."""
+    """Return the query of `_states_at` for PostgreSQL, with LATERAL, which SQLite does not have.
+
+    With the join for SQLite, PostgreSQL might read all steps.
+    """
     latest = (
         select(changes.c.long_key, changes.c.value, changes.c.shared_digest, changes.c.position)
         .where(changes.c.run_id == keys.c.run_id, changes.c.key == keys.c.key, changes.c.step <= keys.c.step)
@@ -147,7 +155,7 @@ STATES_AT = {
     dialect: ForRows(partial(_states_at, dialect=dialect), run_id=changes.c.run_id, step=changes.c.step)
     for dialect in STATE_AT
 }
-"""The same for many runs."""
+"""The rows of the states of many runs, by dialect."""
 
 OWN_STATE_AT = {**STATE_AT, "postgresql": _states_at(_ONE, "postgresql", with_shared=False)}
 OWN_STATES_AT = {
@@ -156,10 +164,10 @@ OWN_STATES_AT = {
         partial(_states_at, dialect="postgresql", with_shared=False), run_id=changes.c.run_id, step=changes.c.step
     ),
 }
-"""Like the two above, but on PostgreSQL a value that is shared is NULL (see `has_shared`).
+"""Like STATE_AT and STATES_AT, but on PostgreSQL a value that is shared is NULL (see `has_shared`).
 
-A query that names a table of PostgreSQL waits for whoever has locked that table, even if it reads nothing there, and
-few states have shared values.
+Few states have shared values. But on PostgreSQL a query that names their table waits for whoever has locked that table,
+even if the query reads nothing there.
 """
 
 CHANGES_BETWEEN = _changes_between(changes.c.step, _KEY, VALUE).order_by(changes.c.step, changes.c.position, _KEY)
@@ -188,7 +196,10 @@ OWN_CHANGES_BETWEEN = _changes_between(changes.c.step, _KEY, changes.c.value).or
 OWN_BYTES_BETWEEN = _changes_between(
     changes.c.step, func.sum(func.coalesce(func.length(changes.c.value), 0)).label("length")
 ).group_by(changes.c.step)
-"""Like the two queries above, but without shared values. They are for steps from 1 on, since only step 0 has some."""
+"""OWN_CHANGES_BETWEEN and OWN_BYTES_BETWEEN are like CHANGES_BETWEEN and BYTES_BETWEEN, but without shared values.
+
+They are for steps from 1 on, since only step 0 has shared values.
+"""
 
 
 def has_shared(rows: Sequence[Any]) -> bool:
@@ -197,7 +208,7 @@ def has_shared(rows: Sequence[Any]) -> bool:
 
 
 def order_of(row: Any) -> tuple[Any, Any]:
-    """Return the place of a row of STATE_AT in its state."""
+    """Return the sort key of a row of STATE_AT: its position in the state, then its state key."""
     return row[2], row[0]
 
 
@@ -226,10 +237,10 @@ def read_states(
     known: Mapping[str, State] = _NONE,
     length_max: float = STATES_LENGTH_MAX,
 ) -> list[State]:
-    """Return the states at the first of `places`, which are pairs of run and step.
+    """Return the states at the first of `places`, which are pairs of a run's id and a step.
 
-    At least one is returned, and as many as are quickly read: about `length_max` bytes. States of runs that are `known`
-    are not read.
+    As many states are returned as are read quickly: reading stops after about `length_max` bytes, or STATES_LENGTH_MAX
+    if that is less. At least one state is returned. `known` has states by run id, which are not read.
     """
     states: list[State] = []
     length, count = 0, 1
@@ -239,7 +250,8 @@ def read_states(
         found = states_of(_rows_of(transaction, asked))
         states += [known.get(run_id) or found.get(run_id, State({})) for run_id, _ in part]
         length += sum(map(length_of, states[-len(part) :]))
-        # The count doubles, so that few large states are read beyond the limit, and many small ones take few queries.
+        # The number of states per query doubles. So large states exceed the limit by a few at most, and small states
+        # take few queries.
         count = min(count * 2, STATES_AT_ONCE_MAX)
     return states
 

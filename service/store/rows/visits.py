@@ -1,4 +1,4 @@
-"""Count the steps at nodes that have `max_visits`, until a run is resumed at such a node."""
+"""Count the steps at nodes that have `max_visits`. A count that is full is reset when the run is resumed there."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _DELETE = Statement(delete(visits).where(visits.c.run_id == bindparam("run_id"),
 
 
 def count_visit(transaction: Transaction, run: Run, node: str) -> None:
-    """Store the run's count of the node that it has just left."""
+    """Store how many steps the run has made at `node`, which it has just left."""
     slot = slot_of(node, transaction.dialect)
     transaction.execute(_COUNT, run_id=run.id, node=slot, count=run.visits[node])
 

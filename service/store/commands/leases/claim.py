@@ -79,14 +79,15 @@ _CLAIM = ForRows(
 
 _DEFINITION = Statement(select(graphs.c.definition).where(graphs.c.id == bindparam("graph_id")))
 
-# The lock waits for a COMMIT that is still in progress. Until then only the run's id is sure to be found.
+# The lock waits for a COMMIT that is still in progress. The condition names only the id, because until the COMMIT ends
+# the other columns may have their old values.
 _LOCKED = Statement(
     select(runs.c.lease_token, runs.c.lease_owner).where(runs.c.id == bindparam("run_id")).with_for_update()
 )
 
 
 class _Taken(NamedTuple):
-    """Rows that were leased, their runs, and whether other due runs were left for the next transaction."""
+    """Rows that were leased, their runs, and whether other due runs remain for the next transaction."""
 
     rows: list[Due]
     runs: list[Run]
@@ -123,12 +124,13 @@ class ClaimCommands:
         tools: Mapping[str, Tool] | None = None,
         bytes_max: float = math.inf,
     ) -> list[Claimed]:
-        """Lease up to `count` runs that are due, the longest due first. `family` limits them to a run's family.
+        """Lease up to `count` runs that are due, in order of priority, and the longest due first.
 
-        At most a few states are read beyond `bytes_max` bytes.
+        If `family` is the id of a run, only that run and its descendants are leased. No more runs are leased once their
+        states have `bytes_max` bytes. The size of a state is known only when it is read, so a few more may be read.
 
-        Runs that need a tool which is not in `tools` are left to other servers, and those that other servers have left
-        are taken.
+        A run that needs a tool which is not in `tools` is left to other servers. Runs that other servers have left are
+        leased if `tools` has their tool. None means that this server takes runs that need any tool.
 
         The states of large runs are read in several transactions, so that none takes long. Leases on `holding`, the
         runs that this server executes, are renewed if they have run out: if the database was locked for long, a server
@@ -148,13 +150,13 @@ class ClaimCommands:
         return claimed
 
     def tell_missing(self, tool: str, tools: Mapping[str, Tool]) -> None:
-        """Log that this server lacks `tool`, once."""
+        """Log once that this server lacks `tool`."""
         self._left.tell(tool, tools)
 
     async def _claim(
         self, count: int, holding: Collection[str], which: DueRuns, bytes_max: float
     ) -> tuple[list[Claimed], bool]:
-        """Claim runs in one transaction, and return whether more are due."""
+        """Claim runs in one transaction. Return them, and whether more are due."""
         now_us = 0
 
         def claim(transaction: Transaction) -> Executed[_Taken]:
@@ -189,7 +191,7 @@ class ClaimCommands:
         )
 
     def _take(self, transaction: Transaction, due: list[Due], bytes_max: float) -> _Taken:
-        """Lease the first of `due`: those whose states are read quickly and take at most about `bytes_max` bytes."""
+        """Lease the first runs of `due`: those whose states `read_states` returns for a limit of `bytes_max` bytes."""
         places = [(row.id, row.step) for row in due]
         states = read_states(transaction, places, self._first_states.take(places), bytes_max)
         taken = due[: len(states)]
@@ -238,7 +240,8 @@ class ClaimCommands:
             self._sees_all = len(due) < count - len(left)
             mine = [row for row in due if row.id in holding and row.lease_owner == self._server_id]
             if not mine:
-                # This server is still dropping runs of `holding` whose leases it has lost; a later claim finds them.
+                # Runs of `holding` that are found here are skipped: this server has lost their leases, but is still
+                # dropping them. A later claim finds them.
                 due = self._spared.exclude(transaction, [row for row in due if row.id not in holding])
                 return [row for row in left if row.id not in holding] + due
             for row in mine:
@@ -316,9 +319,9 @@ def _load(transaction: Transaction, graph_id: str) -> Graph | None:
 
 
 def _by_sharing(due: Sequence[Due]) -> list[list[Due]]:
-    """Return the children and the other runs of `due`. Empty if all are of one kind.
+    """Split `due` into the children and the other runs. Return an empty list if all are of one kind.
 
-    Only a child reads the table of shared values, which may be the one that is locked.
+    Only a child reads the table of shared values, which may be the table that is locked.
     """
     children = [row for row in due if row.parent_id is not None]
     others = [row for row in due if row.parent_id is None]
@@ -326,7 +329,7 @@ def _by_sharing(due: Sequence[Due]) -> list[list[Due]]:
 
 
 def _opening_lines(due: Due) -> list[Line]:
-    """Return the lines that the claim logs. After a wait there are none: the step logs how it ended."""
+    """Return the lines that the claim logs. After a wait there are none: the step logs how the wait ended."""
     if due.status == Status.WAITING:
         return []
     place: dict[str, Any] = {"node": due.current_node, "step": due.step + 1}
@@ -335,5 +338,5 @@ def _opening_lines(due: Due) -> list[Line]:
     if due.started_at is None:
         return [Line(Event.RUN_STARTED, f"started at {due.current_node:.200}")]
     if not due.is_resume_unlogged:
-        return []  # The command that resumed it has logged that.
+        return []  # The command that resumed the run has logged the resume.
     return [Line(Event.RUN_RESUMED, f"goes on at {due.current_node:.200}", **place)]

@@ -30,17 +30,18 @@ CLAIMED = (
     *(runs.c.missing_tool, runs.c.traceparent, runs.c.tracestate),
 )
 _COLUMNS = ", ".join(map(str, CLAIMED))
-# No condition on status is needed: by a CHECK, only claimable runs have a due time. With one, SQLite would read every
-# waiting run from the index by status, and sort.
+# No condition on status is needed: by a CHECK, only claimable runs have a due time. With such a condition, SQLite
+# would read every waiting run from the index by status, and sort.
 _IS_DUE = "runs.priority = levels.priority AND runs.due_at <= :now"
-# While the clock is ahead, leases may only seem to have run out, and are left to their holders.
+# While the clock is ahead, a lease may only seem to have run out. Leases that ran out after `lapsed` are left to their
+# holders.
 _IS_LEFT = " AND (runs.lease_owner IS NULL OR runs.due_at <= :lapsed)"
 
 
 def _due(more: str = "") -> Mapping[str, Statement]:
     """Return, by dialect, the query for the first `count` runs that are due. On PostgreSQL it locks them.
 
-    The order of the rows needs no sort: the levels come in their order, and the runs of a level in that of the index.
+    The rows need no sort: the levels are read in order of priority, and the runs of a level in the order of the index.
     """
     # Because of the inner LIMIT, SQLite knows that there are few levels. Without it, SQLite builds a Bloom filter, for
     # which it reads all runs.
@@ -70,7 +71,7 @@ _DUE_OF_FAMILY_PATIENTLY = due_of_family(CLAIMED, patiently=True)
 
 
 class Due(NamedTuple):
-    """A run that is due, with the columns CLAIMED in their order."""
+    """A row of the columns CLAIMED: a run that is due. The fields are in the order of the columns."""
 
     id: str
     graph_id: str
@@ -109,7 +110,7 @@ class Due(NamedTuple):
 
     @property
     def may_have_waited(self) -> bool:
-        """Whether the run was claimed before. Most due runs were just started."""
+        """Whether the run was claimed before, and so may have a wait. Most due runs were just started."""
         return self.started_at is not None
 
     @property
@@ -127,7 +128,7 @@ class DueRuns(NamedTuple):
     """The tools of the server that claims; None: the server takes runs that need any tool."""
 
     def due(self, transaction: Transaction, count: int) -> list[Due]:
-        """Return the runs that are due: by priority, and the longest due first."""
+        """Return up to `count` runs that are due, in order of priority, and the longest due first."""
         moment, dialect = transaction.moment, transaction.dialect
         due: dict[str, Any] = {"now": moment.text(), "count": count}
         if patience_us := moment.patience_us:

@@ -28,7 +28,8 @@ from service.store.schema.models import attempts, runs
 
 _BEGIN = Statement(update(runs).where(*HELD).values(in_flight=1, moved_at=bindparam("now")).returning(runs.c.id))
 
-# For PostgreSQL, where renewing one lease after the other would take a round trip each, with all rows locked meanwhile.
+# Finds the leases that still hold, for PostgreSQL. Renewing them one by one would take a round trip for each, and the
+# rows would stay locked meanwhile.
 _STILL_HELD = (
     "SELECT id, lease_token FROM runs WHERE lease_owner IS NOT NULL AND (id, lease_token) IN"
     " (SELECT value ->> 0, CAST(value ->> 1 AS bigint) FROM json_array_elements(CAST(:leases AS json)))"
@@ -76,7 +77,8 @@ class LeaseCommands:
     def renew(self, leases: Sequence[Lease], *, as_server: bool = True, has_room: bool = True) -> Future[list[Lease]]:
         """Extend `leases`, all that this server holds. The future's result lists those that no longer hold.
 
-        `as_server` also notes that the server lives, and with `has_room` how many runs it executes.
+        With `as_server`, also note that the server lives and how many runs it executes. Without `has_room`, note
+        instead that it claims no runs.
         """
 
         def renew(transaction: Transaction) -> list[Lease]:
@@ -97,9 +99,10 @@ class LeaseCommands:
     async def release(
         self, lease: Lease, *, interrupted: bool, because: str | None = None, missing_tool: str | None = None
     ) -> None:
-        """Give up a run, so that any server can claim it at once, or any server that has `missing_tool`.
+        """Release a run, so that any server can claim it at once. With `missing_tool`, only servers with that tool can.
 
-        `interrupted`: an attempt was under way. `because` says what ended the attempt, if this server goes on.
+        `interrupted` means that an attempt was under way. `because` says what ended the attempt. None: this server
+        stops. Nothing is written if the lease no longer holds.
         """
 
         def release(transaction: Transaction) -> None:

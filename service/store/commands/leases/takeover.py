@@ -5,9 +5,9 @@ unfinished is stored as lost.
 
 A run is spared for a moment if its lease ran out only because its row was locked. While the row is locked, its server
 can neither renew the lease nor commit the step, and no other server can claim the run. When the lock has gone, the
-run's own server should come first: a takeover would discard a finished step, and blame a server for having died. The
-claims themselves show that a row was locked: its run was already due when a claim had taken everything that was due
-and not locked.
+run's own server should come first: a takeover would discard a finished step, and blame a server for having died. A
+claim can tell that a row was locked: the run was already due when an earlier claim took everything that was due and not
+locked.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from service.store.schema.models import attempts
 
 
 def as_left(due: Due, graph: Graph) -> Due:
-    """Return `due` without an attempt in flight if its node calls no tool: such an attempt simply goes on."""
+    """Return `due`. If the run's node calls no tool, clear `in_flight`: the attempt is not lost, but simply goes on."""
     is_tool = isinstance(graph.nodes[due.current_node], ToolNode)
     return due if is_tool or not due.taken_over else due._replace(in_flight=0)
 
@@ -98,5 +98,5 @@ class SparedLeases:
         return spared
 
     def _was_spared(self, lease: Lease, now_us: int) -> bool:
-        # A lease spared more recently than this is due again only because that transaction was rolled back.
+        # If a lease was spared more recently, its run is due again only because that transaction was rolled back.
         return lease in self._spared_us and self._spared_us[lease] <= now_us - self._term_us // 2

@@ -26,10 +26,10 @@ from service.store.schema.kept import HAS_FORK, HAS_OPEN_CHILD, is_kept
 from service.store.schema.models import TABLES_OF_RUNS, deletions, idempotency_keys, runs
 
 MARKED_MAX = 100
-"""Runs that are marked in one transaction, and whose rows are deleted together."""
+"""The most runs that are marked in one transaction and whose rows are deleted together."""
 
 _TABLES = (deletions.name, idempotency_keys.name)
-"""The tables that a mark writes beside the runs."""
+"""The tables that a mark writes besides `runs`."""
 _parent = runs.alias("parent")
 
 _ASKED = ForRows(
@@ -42,7 +42,8 @@ _ASKED = ForRows(
     ),
     run_id=runs.c.id,
 )
-# A failed run could be resumed by a call that has waited for the lock on its row and has not seen the mark.
+# Cancels the failed runs that are marked. Otherwise a call that has waited for the lock on a run's row, and has not
+# seen the mark, could resume the run.
 _CLOSE = ForRows(
     lambda row: (
         update(runs)
@@ -52,7 +53,8 @@ _CLOSE = ForRows(
     ),
     run_id=runs.c.id,
 )
-# Freed with the mark, so that a start with the key starts a run. Keys of signals go with the other rows.
+# Deletes the keys of starts together with the mark, so that a start with such a key starts a new run. Keys of signals
+# are deleted with the other rows.
 _FREE_KEY = ForRows(
     lambda row: (
         delete(idempotency_keys)
@@ -73,7 +75,7 @@ _TAKEN = ForRows(
 
 
 def _delete_rows(table: Any, dialect: str) -> Statement:
-    """Return the DELETE of up to `count` rows of the runs `run_ids`. It finds rows in each database's fastest way."""
+    """Return the DELETE of up to `count` rows of the runs `run_ids`, in the form that is fastest on `dialect`."""
     if dialect == "sqlite":
         row = ", ".join(table.primary_key.columns.keys())
         found = f"SELECT {row} FROM {table.name} WHERE run_id IN (SELECT value FROM json_each(:run_ids)) LIMIT :count"
@@ -93,7 +95,8 @@ _DELETE_RUNS = ForRows(
     lambda row: delete(runs).where(runs.c.id.in_(select(row.run_id))).returning(runs.c.id, runs.c.parent_id),
     run_id=runs.c.id,
 )
-# The first states of children refer to values of their parent, also when it is deleted.
+# Deletes a run's shared values once the run and all its children are gone. The first states of children refer to these
+# values even after their parent is deleted.
 _DELETE_SHARED = Statement(
     text(
         "DELETE FROM shared_values WHERE run_id = :run_id AND NOT EXISTS (SELECT 1 FROM runs WHERE id = :run_id)"
@@ -117,7 +120,7 @@ class DeletionCommands:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self.turn = asyncio.Lock()
-        """Held by the task of this server that deletes rows, so that deletions take no more than one task's part."""
+        """The lock that a task holds while it deletes rows, so that only one task of this server does so at a time."""
         self._commands_before = 0.0
         """Commands that this server had committed when the last sweep began."""
 
@@ -142,7 +145,7 @@ class DeletionCommands:
             raise outcome
 
     async def mark_all(self, run_ids: Sequence[str]) -> list[str]:
-        """Delete those of up to MARKED_MAX runs that may be deleted, as `mark` does, and return their ids."""
+        """Delete those of `run_ids` that may be deleted, as `mark` does. Return their ids. Pass at most MARKED_MAX."""
 
         def mark(transaction: Transaction) -> list[str]:
             return [run_id for run_id, refusal in _mark(transaction, run_ids).items() if refusal is None]
@@ -166,7 +169,7 @@ class DeletionCommands:
 
 
 def _mark(transaction: Transaction, run_ids: Sequence[str]) -> dict[str, RungraphError | None]:
-    """Mark those of `run_ids` that may be deleted. Return for each why it may not, or None."""
+    """Mark those of `run_ids` that may be deleted. Return for each run why it may not, or None if it is marked."""
     lock_runs(transaction, run_ids)
     refusals: dict[str, RungraphError | None] = {run_id: NotFound("run", run_id) for run_id in run_ids}
     for run_id, status, parent_status, has_fork, has_child in transaction.each(_ASKED, _rows(run_ids)):
@@ -194,7 +197,7 @@ def _refusal(status: str, parent_status: str | None, *, has_fork: bool, has_chil
 
 
 def _sweep(transaction: Transaction, run_ids: Sequence[str], count: int) -> bool:
-    """Delete up to `count` rows of `run_ids`, and then the runs. Return whether they are gone."""
+    """Delete up to `count` rows of the runs `run_ids`, and then the runs if no row is left. Return whether none is."""
     ids = codec.encode(list(run_ids)) if transaction.dialect == "sqlite" else list(run_ids)
     for statement in _DELETE_ROWS[transaction.dialect]:
         count -= transaction.execute(statement, run_ids=ids, count=count).rowcount

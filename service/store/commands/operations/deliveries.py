@@ -116,9 +116,10 @@ class DeliveryCommands:
         self._writer = writer
 
     async def claim(self, count: int, sending: Mapping[str, int], host_max: int) -> tuple[list[Delivery], float]:
-        """Return up to `count` deliveries that are due, and in how many seconds to ask again: 0 if more are due.
+        """Claim up to `count` deliveries that are due. Return them, and the number of seconds until the next claim.
 
-        `sending` counts by host what this server sends now; no host gets more than `host_max` at once.
+        That number is 0 if more may be due. `sending` has, by host, the number of deliveries that this server is
+        sending now. No host gets more than `host_max` at once.
         """
 
         def claim(transaction: Transaction) -> tuple[list[Delivery], float]:
@@ -172,7 +173,7 @@ class DeliveryCommands:
         await self._writer.write(note, touches=(f"delivery {delivery.run_id}", deliveries.name))
 
     def release(self, delivery: Delivery) -> None:
-        """Make a delivery due again after its attempt was cut off. Do not wait for the commit."""
+        """Make a delivery due at once, because its attempt was cut off. Return without waiting for the commit."""
 
         def release(transaction: Transaction) -> None:
             place = {"of": delivery.run_id, "which": delivery.number, "attempt": delivery.attempt}
@@ -182,7 +183,7 @@ class DeliveryCommands:
         self._writer.submit(release, touches=("sending", deliveries.name))
 
     async def drop_all(self, why: str) -> None:
-        """Send none of what is pending."""
+        """Note all pending deliveries as failed because of `why`, so that none of them is sent."""
         await self._writer.write(
             lambda transaction: transaction.execute(_DROP_ALL, now=transaction.moment.text(), why=why),
             touches=("sending", deliveries.name),

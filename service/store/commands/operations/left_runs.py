@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.5
 """How often to look for runs that other servers have left."""
 TOLD_MAX = 1000
-"""How many missing tools are reported one by one."""
+"""The most missing tools that are reported in the log; further ones are not."""
 
 _WAITED_FOR = ForRows(
     lambda row: select(row.tool).where(exists(select(runs.c.id).where(runs.c.missing_tool == row.tool))),
@@ -57,7 +57,7 @@ _LEAVE = ForRows(
 
 
 class LeftRuns:
-    """The runs that servers leave to each other, as this server claims and leaves them."""
+    """Claims runs that other servers have left, and leaves runs to other servers."""
 
     def __init__(self) -> None:
         self._next_look_us = 0
@@ -65,7 +65,7 @@ class LeftRuns:
         self._turn = 0
         self._told: set[str] = set()
         self._has_more = False
-        """Whether servers have left more runs with tools of this server than the last look has returned."""
+        """Whether servers have left more runs with tools of this server than the last search has returned."""
         self._has_left = False
         """Whether the last claim has left runs, so that others may be due behind them."""
 
@@ -97,7 +97,7 @@ class LeftRuns:
         return self._of_tools(transaction, slots, count)
 
     def _of_tools(self, transaction: Transaction, slots: Collection[str], count: int) -> list[Due]:
-        """Return up to `count` runs, as many for each tool; tools take turns to be the first."""
+        """Return up to `count` runs that were left, about as many for each tool. Each call begins with another tool."""
         waited_for = sorted(tool for (tool,) in transaction.each(_WAITED_FOR, [{"tool": slot} for slot in slots]))
         self._has_more = False
         if not waited_for:
@@ -119,9 +119,10 @@ class LeftRuns:
         graphs: Mapping[str, Graph | None],
         tools: Mapping[str, Tool] | None,
     ) -> list[Due]:
-        """Leave the queued ones of `due` whose tool or cluster is missing to other servers, and return the rest.
+        """Leave to other servers the queued runs of `due` that need a tool or cluster which this server lacks.
 
-        A run that is not queued is claimed, and its runner leaves it: how it waited or crashed has to be noted first.
+        Return the rest. A run that is not queued is claimed all the same, and its runner leaves it, because how the run
+        waited or crashed has to be noted first.
         """
         if tools is None:
             return list(due)
@@ -141,14 +142,14 @@ class LeftRuns:
         return [row for row in due if row.id not in missing]
 
     def tell(self, tool: str, tools: Mapping[str, Tool]) -> None:
-        """Log that this server lacks `tool`, or a cluster, once."""
+        """Log once that this server lacks `tool`, or a cluster if `tool` is CLUSTER."""
         if tool not in self._told and len(self._told) < TOLD_MAX:
             self._told.add(tool)
             logger.warning("%s; runs that need it are left to servers that have it", describe_missing(tool, tools))
 
 
 def _missing_of(due: Due, graph: Graph | None, tools: Mapping[str, Tool]) -> str | None:
-    """Return the tool that the run's next node calls, or CLUSTER, if this server lacks it."""
+    """Return the tool, or CLUSTER, that the run's next node needs and this server lacks. None: it lacks nothing."""
     node = None if graph is None else graph.nodes[due.current_node]
     if not isinstance(node, ToolNode):
         return None

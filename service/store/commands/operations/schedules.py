@@ -71,9 +71,9 @@ class ScheduleCommands:
         self._first_states = first_states
 
     async def set(self, name: str, plan: Plan, *, within_s: float | None = None) -> bool:
-        """Make or replace a schedule, and return whether it is new. Raise NotFound without its graph.
+        """Make or replace a schedule, and return whether it is new. Raise NotFound if its graph does not exist.
 
-        A schedule whose times stay the same keeps its next tick. One that is paused stays so.
+        A schedule whose timetable stays the same keeps its next tick. A paused schedule stays paused.
         """
 
         def set_(transaction: Transaction) -> Executed[bool | Conflict | NotFound]:
@@ -85,7 +85,7 @@ class ScheduleCommands:
         return await self._done(name, repeatable(set_), within_s)
 
     async def pause(self, name: str, *, within_s: float | None = None) -> None:
-        """Let the schedule start no more runs. Raise NotFound if there is none of that name."""
+        """Let the schedule's ticks start no more runs. Raise NotFound if there is no schedule of that name."""
 
         def pause(transaction: Transaction) -> NotFound | None:
             stored = _locked(transaction, name)
@@ -107,9 +107,9 @@ class ScheduleCommands:
         )
 
     async def resume(self, name: str, *, within_s: float | None = None) -> None:
-        """Let a paused schedule start runs again, from its next tick on. Raise NotFound if there is none.
+        """Let a paused schedule start runs again, from its next tick on.
 
-        Raise Conflict if this server does not know its time zone.
+        Raise NotFound if there is no schedule of that name, and Conflict if this server does not know its time zone.
         """
 
         def resume(transaction: Transaction) -> NotFound | Conflict | None:
@@ -133,7 +133,10 @@ class ScheduleCommands:
         await self._done(name, resume, within_s)
 
     async def trigger(self, name: str, run_id: str, *, within_s: float | None = None) -> None:
-        """Start a run of the schedule now, whether it is paused or has an unfinished run. Raise NotFound without it."""
+        """Start a run of the schedule now, even if the schedule is paused or has an unfinished run.
+
+        Raise NotFound if the schedule or its graph does not exist.
+        """
 
         def trigger(transaction: Transaction) -> NotFound | None:
             stored = _locked(transaction, name)
@@ -156,7 +159,7 @@ class ScheduleCommands:
             nonlocal was_deleted
             if transaction.one(_DELETE, name=name) is not None:
                 was_deleted = True
-            elif was_deleted:  # An earlier COMMIT of this call, whose outcome was unknown, has done it.
+            elif was_deleted:  # An earlier COMMIT of this call, of unknown outcome, has deleted it.
                 transaction.confirm()
             else:
                 return NotFound("schedule", name)
@@ -167,7 +170,7 @@ class ScheduleCommands:
     async def _done(
         self, name: str, command: Callable[[Transaction], T | Conflict | NotFound], within_s: float | None
     ) -> T:
-        # Refusals are returned, not raised: they have written nothing, and the rest of the batch goes on.
+        # Refusals are returned, not raised: they have written nothing, so the rest of the batch can be committed.
         outcome = await self._writer.write(command, touches=(f"schedule {name}", schedules.name), within_s=within_s)
         if isinstance(outcome, Conflict | NotFound):
             raise outcome
@@ -219,7 +222,7 @@ def _columns(transaction: Transaction, plan: Plan, stored: Stored | None) -> dic
 
 
 def _if_set(transaction: Transaction, name: str, at: str, is_new: bool) -> bool | None:
-    """Return `is_new` if the schedule was set at `at`, as its row says."""
+    """Return `is_new` if the schedule's row says that it was set at `at`, otherwise None."""
     stored = _locked(transaction, name)
     is_set = stored is not None and text_of(microseconds(stored.updated_at)) == at
     if is_set:

@@ -1,10 +1,10 @@
 """Start the runs of schedules whose ticks have come: a tick moves its schedule and starts its run in one transaction.
 
-Any server with an engine looks for ticks, when it claims runs. A schedule's row is locked meanwhile, and has the next
-tick afterwards, so that a tick starts one run, whichever servers are up or die.
+Any server with an engine looks for ticks when it claims runs. It locks the schedule's row and stores the next tick
+there, so that no tick starts two runs, whichever servers are up or die.
 
-The times of a cron expression are those of the database's clock: if it is set back, no tick comes twice. Intervals are
-durations, and go on.
+A cron expression goes by the database's clock. If that clock is set back, no tick comes twice. An interval is a
+duration, which does not depend on that clock.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ from service.store.schema.operations import schedules
 logger = logging.getLogger(__name__)
 
 LOOK_S = 1.0
-"""How often a server looks for ticks at least."""
+"""The longest pause between two searches of a server for ticks."""
 TICKS_MAX = 100
-"""Runs that are started in one transaction, and schedules that are looked at."""
+"""The most runs that one transaction starts, and the most schedules that it reads."""
 STATES_LENGTH_MAX = 4 * 2**20
-"""The characters of their initial states together, but for the first."""
+"""The most characters of initial states in one transaction. The first run is started even if its state has more."""
 DEFER_S = 1.0
 """How long a missed tick is put off while a run of its schedule is unfinished."""
 UNREADABLE_S = 60.0
-"""How long a schedule is put off if this server does not know its time zone or its graph."""
+"""How long a schedule is put off if this server does not know its time zone, or if its graph does not exist."""
 
 _DUE = Statement(
     select(schedules)
@@ -97,9 +97,9 @@ class TickCommands:
         self._look_at = 0.0
 
     def look(self) -> None:
-        """Start the runs whose ticks have come, if it is time to look. It returns at once.
+        """Queue a search for ticks, which starts the runs whose ticks have come, unless it is too early for one.
 
-        A claim that is requested directly afterwards is in the same transaction.
+        Return without waiting for it. A claim that is requested directly afterwards is in the same transaction.
         """
         if time.monotonic() < self._look_at or (self._look is not None and not self._look.done()):
             return
@@ -108,7 +108,7 @@ class TickCommands:
         self._look.add_done_callback(self._note)
 
     def next_look_s(self) -> float:
-        """Return in how many seconds to look again. A look whose turn has not come may take any time."""
+        """Return the number of seconds until the next search: LOOK_S while one is queued, which may take any time."""
         is_looking = self._look is not None and not self._look.done()
         return LOOK_S if is_looking else max(0.0, self._look_at - time.monotonic())
 
@@ -151,7 +151,7 @@ def _unfinished(transaction: Transaction, due: Sequence[Stored]) -> set[str]:
 
 
 def _next_s(transaction: Transaction) -> float:
-    """Return the seconds until the next schedule is due."""
+    """Return the number of seconds until the next schedule is due, or LOOK_S if none will be."""
     [next_at] = transaction.one(_NEXT, now=transaction.moment.text())
     return LOOK_S if next_at is None else max(0.0, (microseconds(next_at) - transaction.moment.now_us) / 1e6)
 
@@ -159,7 +159,7 @@ def _next_s(transaction: Transaction) -> float:
 def _turn_of(
     transaction: Transaction, row: Stored, is_unfinished: bool, room: int
 ) -> tuple[list[Ticked], dict[str, Any]]:
-    """Return the runs that a schedule starts now, at most `room`, and what becomes of its row."""
+    """Return the runs that a schedule starts now, at most `room`, and the parameters of _MOVE for its row."""
     moment = transaction.moment
     try:
         turn = take_turn(
@@ -173,7 +173,7 @@ def _turn_of(
         graph = graph_of(transaction, row.graph_id, row.graph_name)
         if graph is None:
             raise ValueError("there is no such graph")
-    except (KeyError, ValueError, OSError) as error:  # A zone that this server does not have is a KeyError.
+    except (KeyError, ValueError, OSError) as error:  # A zone that this server does not have raises a KeyError.
         logger.warning("schedule %r is put off for %g s: %s", row.name, UNREADABLE_S, error)
         return [], _move(row, Turn((), microseconds(row.next_at)), moment.now_us + round(UNREADABLE_S * 1e6))
     created_us = microseconds(row.created_at)

@@ -1,4 +1,4 @@
-"""Give the next attempt of a run a slot of its limit, or park the run until there is one.
+"""Give the next attempt of a run a slot of its limit, or park the run until a slot is free.
 
 A commit does the same for the attempt that follows it. This command is for an attempt that follows a claim.
 """
@@ -37,7 +37,10 @@ class AcquireCommands:
         self._watch = watch
 
     async def acquire(self, asking: Asking, *, is_alone: bool = False) -> Run:
-        """Return the run with a slot for its next attempt, or parked if there is none. Raise LeaseLost."""
+        """Give the run's next attempt a slot, or park the run if none is free. Return the run as it is then.
+
+        Raise LeaseLost if the lease no longer holds. `is_alone` is as in `Steps.commit`.
+        """
         touches = (asking.lease.run_id, f"limit {asking.limit}")
         run = await self._writer.write_with_others(_acquire_all, asking, touches=touches, at_once=is_alone)
         if run is None:

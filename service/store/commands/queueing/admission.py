@@ -1,7 +1,8 @@
 """Decide which attempts get a slot of their limit, for several runs in one transaction.
 
-The limit's row is locked meanwhile, so that two servers do not give the same slot. A slot is tied to the lease and to
-the step: whatever ends the attempt frees the slot, and nothing has to release it.
+The limit's row is locked meanwhile, so that two servers do not give the same slot. A slot names the lease and the step
+of its attempt, and counts only while the run has both. Whatever ends the attempt thereby frees the slot, and nothing
+has to release it.
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ class Asking(NamedTuple):
 
 
 def admit(transaction: Transaction, asked: Sequence[Asking]) -> list[Asking]:
-    """Give slots to those of `asked` whose turn it is, and return them. The caller has locked their runs' rows."""
+    """Give slots to those of `asked` whose turn it is. Return them, and those that need no slot.
+
+    The caller has locked the runs' rows.
+    """
     ready = [asking for asking in asked if asking.limit is None]
     for name in sorted({asking.limit for asking in asked if asking.limit is not None}):
         ready += _admit_at(transaction, name, [asking for asking in asked if asking.limit == name])
@@ -70,7 +74,7 @@ def _admit_at(transaction: Transaction, name: str, asked: Sequence[Asking]) -> l
     limit, started = (None, 0) if row is None else (limit_of(row), row[2])
     slots = slots_of(transaction, name)
     mine = {tuple(slot[:3]) for slot in slots if slot.is_live}
-    # A live slot of this very attempt: the command is executed again, or the attempt makes sure of its slot.
+    # An attempt that has a live slot keeps it: either this command is executed again, or the attempt asks again.
     kept, new = list[Asking](), list[Asking]()
     for asking in asked:
         is_kept = asking.key in mine
@@ -94,9 +98,9 @@ def _first(
     slots: Sequence[Held],
     asked: Sequence[Asking],
 ) -> list[Asking]:
-    """Return those of `asked` that get a slot before the runs that wait."""
+    """Return those of `asked` that get a slot. Runs in the queue that come before them are served first."""
     now_us = transaction.moment.now_us
-    # A slot of an earlier attempt under the same lease and step cannot be live: the attempt is still to begin.
+    # A run of `asked` has no live slot that counts here: it would have kept that slot, or the limit has a period.
     free = sum(at <= now_us for at in openings(transaction, name, limit, started, slots, HEADS_MAX + len(asked)))
     places = {_place(asking, now_us): asking for asking in asked}
     heads = heads_of(transaction, name, free + len(asked)) if free else []

@@ -39,7 +39,8 @@ _CHANGE = Statement(
         changed_at=case((_is_same, limits.c.changed_at), else_=bindparam("now")),
     )
 )
-# Locked first: an attempt that begins meanwhile adds a row to `limit_starts`, which refers to the limit.
+# The limit is locked before it is deleted, because an attempt that began meanwhile would add a row to `limit_starts`,
+# and such rows refer to the limit.
 _LOCKED = Statement(select(limits.c.name).where(limits.c.name == bindparam("name")).with_for_update())
 _DELETE_STARTS = Statement(delete(limit_starts).where(limit_starts.c.name == bindparam("limit")))
 _DELETE = Statement(delete(limits).where(limits.c.name == bindparam("limit")))

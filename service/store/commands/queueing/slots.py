@@ -21,7 +21,7 @@ HEADS_MAX = 256
 UNCLAIMED_S = 15.0
 """How long a run that was woken, and that no server has claimed, holds up the runs behind it."""
 STALE_MAX = 64
-"""Slots of attempts that have ended are deleted when there are more of them."""
+"""The most slots of ended attempts that a limit keeps. If there are more, all of them are deleted."""
 
 _IS_LIVE = and_(runs.c.lease_token == slots.c.lease_token, runs.c.step == slots.c.step, runs.c.lease_owner.is_not(None))
 _SLOTS = Statement(
@@ -30,7 +30,7 @@ _SLOTS = Statement(
     .where(slots.c.name == bindparam("name"))
 )
 _other = slots.alias("other")
-# A row that another server has locked is about to belong to a new attempt of its run.
+# Skips locked rows: another server is about to give the slot to a new attempt of its run.
 _DELETE = ForRows(
     lambda row: (
         delete(slots)
@@ -77,7 +77,7 @@ _FORGET = Statement(
     )
 )
 _SINCE = Statement(select(slots.c.since).where(slots.c.run_id == bindparam("run_id")))
-# Attempts that got their slots at the same time are as good as one another.
+# If several attempts got their slots at the same time, it does not matter which of their rows is changed.
 _POSTPONE = Statement(
     text(
         "UPDATE limit_starts SET begun_at = :begun_at WHERE name = :name AND number = (SELECT min(number)"
@@ -110,11 +110,11 @@ class Head(NamedTuple):
     place: Place
     status: str
     due_us: int | None
-    """When the run may be claimed, or when its lease ends if a server has claimed it."""
+    """The time at which the run may be claimed, or at which its lease ends. None: it was not woken yet."""
 
 
 class Held(NamedTuple):
-    """A row of `slots`. The fields are in the order of its columns."""
+    """A row of _SLOTS. The fields are in the order of its columns."""
 
     run_id: str
     lease_token: int
@@ -123,7 +123,7 @@ class Held(NamedTuple):
 
 
 def slots_of(transaction: Transaction, name: str) -> list[Held]:
-    """Return the slots of the limit, and delete those of attempts that have ended if there are many."""
+    """Return the slots of the limit. If many are of attempts that have ended, delete those."""
     found = [Held(run_id, token, step, bool(live)) for run_id, token, step, live in transaction.all(_SLOTS, name=name)]
     stale = [slot for slot in found if not slot.is_live]
     if len(stale) > STALE_MAX:
@@ -138,7 +138,7 @@ def take_slot(transaction: Transaction, name: str, run_id: str, lease_token: int
 
 
 def heads_of(transaction: Transaction, name: str, count: int) -> list[Head]:
-    """Return the first runs of the queue, in order: those that wait, and those that were claimed to ask again."""
+    """Return the first `count` runs of the queue: those that wait, and those that were claimed and will ask again."""
     lapsed = transaction.moment.text(later_s=-UNCLAIMED_S)
     rows = transaction.all(_HEADS, name=name, lapsed=lapsed, count=count)
     return [
@@ -154,7 +154,7 @@ def heads_of(transaction: Transaction, name: str, count: int) -> list[Head]:
 def openings(
     transaction: Transaction, name: str, limit: Limit, started: int, held: Sequence[Held], count: int
 ) -> list[int]:
-    """Return the times at which the next attempts may begin, in microseconds: at most `count` that are known."""
+    """Return the times in microseconds at which the next attempts may begin: those that are known, at most `count`."""
     now_us = transaction.moment.now_us
     if limit.per_s is None:
         return [now_us] * min(count, free_slots(limit, sum(slot.is_live for slot in held)))
@@ -180,7 +180,7 @@ def note_starts(transaction: Transaction, name: str, limit: Limit, started: int,
 
 
 def postpone_start(transaction: Transaction, name: str, limit: Limit, key: tuple[str, int, int]) -> bool:
-    """Let an attempt that has had its slot for a while count from now on. Return False if it needs a slot anew."""
+    """Let an attempt that got its slot earlier count as begun now. Return False if it needs a new slot instead."""
     now_us = transaction.moment.now_us
     since_us = microseconds(transaction.one(_SINCE, run_id=key[0])[0])
     if not may_be_postponed(limit, since_us, now_us):

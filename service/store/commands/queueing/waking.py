@@ -62,7 +62,7 @@ _HAS_QUEUE = Statement(
 
 
 class Watch:
-    """When a claim has to look for free slots. While no run waits for a limit, it looks once in LOOK_S."""
+    """Decides when a claim looks for free slots. While no run is known to wait for a limit, it looks once in LOOK_S."""
 
     def __init__(self) -> None:
         self._looked_at = float("-inf")
@@ -71,16 +71,16 @@ class Watch:
 
     @property
     def again_s(self) -> float:
-        """In how many seconds a claim should look again, at the latest."""
+        """The number of seconds after which a claim should look again at the latest."""
         return WATCH_S if self._has_waiters else LOOK_S
 
     def note(self, run: Run) -> None:
-        """Note how a run has asked for a slot. If it was parked, the next claim looks whether one has become free."""
+        """Note a run that has asked for a slot. If it was parked, the next claim looks for free slots."""
         if run.status is Status.WAITING:
             self._has_waiters = True
 
     def wake(self, transaction: Transaction) -> None:
-        """Wake the runs whose turn it is, unless this is too early to look again."""
+        """Wake the runs whose turn it is, unless it is too early to look again."""
         now = time.monotonic()
         if not self._has_waiters and now - self._looked_at < LOOK_S:
             return
@@ -93,14 +93,17 @@ class Watch:
 
 
 def announce_free_slots(transaction: Transaction, names: Sequence[str]) -> None:
-    """Make servers claim, and so wake runs, if any wait for these limits, of which attempts have just ended."""
+    """Make servers claim, which wakes runs, if any runs wait for the limits `names`.
+
+    Attempts that had slots of these limits have just ended.
+    """
     for name in dict.fromkeys(names):
         if transaction.one(_HAS_QUEUE, name=name)[0]:
             transaction.topics.add(local_events.CLAIMABLE)
 
 
 def _names(transaction: Transaction, after: str) -> list[str]:
-    """Return the limits that runs wait for, up to LIMITS_MAX, by one search of the index for each."""
+    """Return up to LIMITS_MAX limits after `after` that runs wait for, by one search of the index for each."""
     names: list[str] = []
     while len(names) < LIMITS_MAX:
         (name,) = transaction.one(_NEXT_NAME, after=names[-1] if names else after)

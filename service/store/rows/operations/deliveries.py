@@ -1,6 +1,6 @@
-"""The outbox of webhooks: what a run's `notify` URL is told of its changes of status.
+"""The outbox of webhooks: deliveries that report a run's changes of status to its `notify` URL.
 
-A change of status and the delivery that tells of it are one transaction. Only runs that ask for it have deliveries.
+A change of status and its delivery are written in one transaction. Only runs with a `notify` have deliveries.
 """
 
 from __future__ import annotations
@@ -72,10 +72,11 @@ def set_notify(transaction: Transaction, asked: Collection[tuple[str, str]]) -> 
 
 
 def announce(transaction: Transaction, run_ids: Collection[str]) -> None:
-    """Insert a delivery of the new status of each of `run_ids`, if the run's `notify` asks for that status.
+    """Insert a delivery for each of `run_ids` whose `notify` asks for the run's new status.
 
-    Every run has a `notify`. The caller has updated the rows of the runs, and has thereby locked them. The end of an
-    earlier delivery locks the same row. So it comes before this insert, or it comes afterwards and sees the new row.
+    Each of these runs must have a `notify`. The caller has updated the rows of the runs, and has thereby locked them.
+    The command that ends an earlier delivery locks the same row. So it either comes before this insert, or comes
+    afterwards and sees the new delivery.
     """
     if not run_ids:
         return

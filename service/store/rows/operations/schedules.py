@@ -21,7 +21,7 @@ from service.store.rows.operations.timetable import Timetable
 from service.store.rows.runs import NewRun, insert_runs, start_nodes
 from service.store.schema.models import NAME_CHARS_INDEXED, runs
 
-# Without the concatenation, SQLite would not see the index's expression.
+# Without the concatenation, SQLite would put `:name` for `name` in the first condition, and not use the index on it.
 _LATEST_NAMED = Statement(
     text(
         "SELECT id, start_node FROM graphs WHERE substr(name, 1, 200) = :beginning AND name || '' = :name"
@@ -47,12 +47,12 @@ class Plan:
 
     graph_id: str | None
     graph_name: str | None
-    """The latest graph of this name, at each tick. A plan has either this or `graph_id`."""
+    """Each tick runs the graph that is then the latest of this name. A plan has either this or `graph_id`."""
     timetable: Timetable
     state: str
     """The initial state of its runs, as JSON."""
     tags: str
-    """Their tags, as JSON."""
+    """The tags of its runs, as JSON."""
     overlap: Overlap = Overlap.SKIP
     catch_up: CatchUp = CatchUp.ONE
 
@@ -65,11 +65,11 @@ class ScheduleRecord:
     plan: Plan
     is_paused: bool
     next_at: str | None
-    """The next tick. None: it is paused, or none comes again."""
+    """The next tick. None: the schedule is paused, or no tick comes again."""
     last_at: str | None
     """The last tick that has passed."""
     skipped_at: str | None
-    """The last tick that started no run because another one was unfinished."""
+    """The last tick that started no run because another run was unfinished."""
     last_run_id: str | None
     created_at: str
     updated_at: str
@@ -112,17 +112,17 @@ class Ticked(NamedTuple):
 
 
 def clock_of(moment: Moment, timetable: Timetable) -> int:
-    """Return the present time as `timetable` goes by it: the database's clock, or for an interval the store's time."""
+    """Return the present time by which `timetable` goes: the database's clock for `cron`, else the store's time."""
     return moment.now_us if timetable.cron is None else moment.clock_us
 
 
 def due_of(moment: Moment, timetable: Timetable, next_us: int | None) -> int | None:
-    """Return the store's time at which to look whether the tick `next_us` has come."""
+    """Return the store's time at which to check whether the tick `next_us` has come. None: there is no next tick."""
     return next_us if next_us is None or timetable.cron is None else moment.by_calendar(next_us)
 
 
 def graph_of(transaction: Transaction, graph_id: str | None, graph_name: str | None) -> tuple[str, str] | None:
-    """Return the id and the start node of a graph, or of the latest one of a name. None: there is none."""
+    """Return the id and the start node of a graph, or of the latest graph of a name. None: there is no such graph."""
     if graph_id is not None:
         node = start_nodes(transaction, [graph_id]).get(graph_id)
         return None if node is None else (graph_id, node)
@@ -141,8 +141,8 @@ def new_run(stored: Stored, run_id: str, graph: tuple[str, str]) -> NewRun:
 def run_id_at(name: str, created_us: int, tick_us: int) -> str:
     """Return the id of the run that a tick starts: a UUID of version 7 with the tick's time and a digest.
 
-    The same tick always gets the same id, so that it does not start a second run. `created_us` tells a schedule from an
-    earlier one of the same name.
+    The same tick always gets the same id, so that it does not start a second run. `created_us` distinguishes a
+    schedule from an earlier one of the same name.
     """
     time = f"{tick_us // 1000:012x}"
     return derived_run_id(f"{time[:8]}-{time[8:]}", created_us, tick_us, name)

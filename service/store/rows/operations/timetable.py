@@ -1,8 +1,9 @@
 """The times of a schedule: by a cron expression in a time zone, or at a fixed interval.
 
-A cron expression names times of day. One that does not exist on a day, because the clock is set ahead, comes at the end
-of the gap; one that exists twice comes once, the first time. An expression for every hour names no time of day: its
-times follow each other as time passes, so an hour that exists twice has them twice. Debian's cron does the same.
+A cron expression names times of day. A time of day that does not exist on some day, because the clock is set ahead,
+comes at the end of the gap. A time of day that exists twice, because the clock is set back, comes only the first time.
+An expression for every hour names no time of day: its times follow each other as time passes, so an hour that exists
+twice has its times twice. Debian's cron does the same.
 
 All times are microseconds since 1970.
 """
@@ -24,9 +25,9 @@ CRON_CHARS_MAX = 200
 FIELDS = ("minute", "hour", "day of the month", "month", "day of the week")
 _RANGES = ("0 to 59", "0 to 23", "1 to 31", "1 to 12 or JAN to DEC", "0 to 7 or SUN to SAT")
 _NOT_ZONES = ("posix", "posixrules", "right", "localtime", "Factory")
-"""What some machines have beside the names of IANA: zones that count leap seconds, and the machine's own."""
+"""Names that some machines have besides those of IANA: zones that count leap seconds, and the machine's own zone."""
 _FOLD_MAX_S = 3 * 3600
-"""No clock is set back further."""
+"""The most seconds by which a clock is ever set back."""
 _DAY_S = 86_400
 _SECOND_US = 1_000_000
 _EPOCH, _EPOCH_UTC = datetime(1970, 1, 1), datetime(1970, 1, 1, tzinfo=UTC)
@@ -45,7 +46,7 @@ class Timetable:
         return next(self.after(tick_us), None)
 
     def after(self, tick_us: int) -> Iterator[int]:
-        """Yield the times after `tick_us`. Times at an interval are counted from there."""
+        """Yield the times after `tick_us`. Times at an interval are counted from `tick_us`."""
         if self.cron is not None:
             yield from _Cron(self.cron, self.zone).after(tick_us)
         while self.cron is None:
@@ -53,21 +54,21 @@ class Timetable:
             yield tick_us
 
     def resumed(self, next_us: int, now_us: int) -> int | None:
-        """Return the first time after `now_us`, given that `next_us` is one."""
+        """Return the first time after `now_us`, but no earlier than `next_us`, which is one of the times."""
         if self.cron is not None:
             return self.following(max(now_us, next_us - 1))
         return next_us + max(0, (now_us - next_us) // self._every_us + 1) * self._every_us
 
     def last(self, first_us: int, until_us: int) -> int:
-        """Return the last time that is not after `until_us`. `first_us` is one of the times, and no later."""
+        """Return the last time that is not after `until_us`. `first_us` is one of the times that qualify."""
         return next(self._before(first_us, until_us), first_us)
 
     def newest(self, first_us: int, until_us: int, count: int) -> int:
-        """Return the oldest of the last `count` times from `first_us` up to `until_us`."""
+        """Return the earliest of the last `count` times from `first_us` to `until_us`, both included."""
         return min(islice(self._before(first_us, until_us), count), default=first_us)
 
     def _before(self, first_us: int, until_us: int) -> Iterator[int]:
-        """Yield the times from `first_us` up to `until_us`, the latest first."""
+        """Yield the times from `first_us` to `until_us`, both included, the latest first."""
         if self.cron is not None:
             for tick_us in _Cron(self.cron, self.zone).until(until_us):
                 if tick_us < first_us:
@@ -84,9 +85,9 @@ class Timetable:
 
 
 class _Cron:
-    """The times of a cron expression in a time zone. Times within are whole seconds since 1970.
+    """The times of a cron expression in a time zone. Times inside this class are whole seconds since 1970.
 
-    CronSim knows no zone here: it steps through what a clock shows, and this class finds out when a clock shows it.
+    CronSim is given no zone: it steps through local times, and this class finds out when a clock shows them.
     """
 
     def __init__(self, cron: str, zone: str) -> None:
@@ -119,8 +120,8 @@ class _Cron:
             yield self._when_first(shown)
 
     def _first_shown_back(self, second: int) -> Iterator[int]:
-        """Yield the same in descending order. The first few may be after `second`."""
-        # A clock that was set back lately has shown later times before than it shows now.
+        """Yield the times of `_first_shown` in descending order. The first few may be after `second`."""
+        # A clock that was set back lately has already shown local times later than the one that it shows now.
         latest = max(self._offset(second), self._offset(second - _FOLD_MAX_S))
         for shown in _shown(self._cron, second + latest, reverse=True):
             yield self._when_first(shown)
@@ -191,12 +192,12 @@ class _Cron:
         return None
 
     def _offset(self, second: int) -> int:
-        """Return by how much clocks are ahead of UTC at `second`."""
+        """Return the number of seconds by which clocks are ahead of UTC at `second`."""
         return _seconds((_EPOCH_UTC + timedelta(seconds=second)).astimezone(self._zone).utcoffset())
 
 
 def _shown(cron: str, second: int, *, reverse: bool = False) -> Iterator[int]:
-    """Yield the local times of `cron` after `second`, ascending. With `reverse`, yield those before it, descending.
+    """Yield the local times of `cron` after `second`, ascending. With `reverse`, yield earlier ones, descending.
 
     A local time, such as `second`, is what a clock shows, in seconds since 1970 as if that were UTC.
     """
@@ -208,7 +209,7 @@ def _shown(cron: str, second: int, *, reverse: bool = False) -> Iterator[int]:
 
 
 def _first(is_so: Callable[[int], bool], before: int, until: int) -> int:
-    """Return the first second after `before` at which a condition holds. It must hold from there up to `until`."""
+    """Return the first second after `before` at which `is_so` holds. From then on, it must hold until `until`."""
     while until - before > 1:
         middle = (before + until) // 2
         if is_so(middle):
@@ -238,7 +239,7 @@ def _is_zone(name: str) -> bool:
 
 
 _SHORTEST_TYPO = 6
-"""Shorter names are abbreviations such as PST, which resemble others that mean something else."""
+"""A shorter name is not taken for a typo: it is an abbreviation such as PST, and resembles unrelated names."""
 
 
 def zone_fault(name: str) -> str | None:
