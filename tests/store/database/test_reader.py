@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
+from contextlib import closing
 from typing import Any
+from unittest import mock
 
 import pytest
 from sqlalchemy import text
@@ -85,7 +88,67 @@ async def test_a_begin_that_the_database_refuses_makes_it_unavailable(file: Sqli
         driver: Any = (await snapshot._connection.get_raw_connection()).driver_connection
     await driver._execute(driver._conn.set_authorizer, lambda *_: sqlite3.SQLITE_DENY)
     with pytest.raises(Unavailable):
-        async with reader.snapshot():
-            pass
+        async with reader.snapshot() as snapshot:
+            await snapshot.one(text("SELECT 1"))
     await driver._execute(driver._conn.set_authorizer, None)
+    async with reader.snapshot() as snapshot:
+        assert (await snapshot.one(text("SELECT 1"))) == (1,)
+    await reader.close()
+
+
+async def test_a_transaction_calls_its_thread_once_for_each_statement(file: Sqlite) -> None:
+    """Each call and its answer wait for the interpreter's lock, and SQLAlchemy would make four for a statement."""
+    reader = Reader(file, RequiredTables(file, ()))
+    async with reader.snapshot() as snapshot:
+        driver: Any = (await snapshot._connection.get_raw_connection()).driver_connection
+    execute = driver._execute = mock.AsyncMock(wraps=driver._execute)
+    async with reader.snapshot() as snapshot:
+        found = [await snapshot.all(text("SELECT :n AS n UNION ALL SELECT 0"), n=n) for n in range(3)]
+    assert [[row.n for row in rows] for rows in found] == [[0, 0], [1, 0], [2, 0]]
+    assert execute.await_count == 3
+    await reader.close()
+
+
+async def test_a_transaction_sees_one_snapshot_and_ends(file: Sqlite) -> None:
+    reader = Reader(file, RequiredTables(file, ()))
+    count = text("SELECT count(*) FROM limits")
+    with closing(sqlite3.connect(file.file, isolation_level=None)) as writer:
+        writer.execute("PRAGMA journal_mode = WAL")
+        async with reader.snapshot() as snapshot:
+            assert await snapshot.one(count) == (0,)
+            writer.execute("INSERT INTO limits (name, max, created_at, changed_at) VALUES ('slow', 1, '', '')")
+            assert await snapshot.one(count) == (0,)
+        async with reader.snapshot() as snapshot:
+            assert await snapshot.one(count) == (1,)
+    await reader.close()
+
+
+async def test_a_connection_whose_reader_was_cancelled_serves_the_next_one_after_its_read(file: Sqlite) -> None:
+    reader = Reader(file, RequiredTables(file, ()))
+    async with reader.snapshot() as snapshot:
+        driver: Any = (await snapshot._connection.get_raw_connection()).driver_connection
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def hold() -> int:
+        has_begun.set()
+        return int(may_end.wait(60))
+
+    await driver._execute(driver._conn.create_function, "hold", 0, hold)
+
+    async def read() -> None:
+        async with reader.snapshot() as snapshot:
+            await snapshot.one(text("SELECT hold()"))
+
+    reading = asyncio.create_task(read())
+    await asyncio.to_thread(has_begun.wait, 60)
+    reading.cancel()
+    async with reader.snapshot() as snapshot:  # Another connection answers meanwhile.
+        other: Any = (await snapshot._connection.get_raw_connection()).driver_connection
+        assert other is not driver
+        assert (await snapshot.one(text("SELECT 1"))) == (1,)
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    async with reader.snapshot() as snapshot:
+        assert (await snapshot.one(text("SELECT 1"))) == (1,)
     await reader.close()

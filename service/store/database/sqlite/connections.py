@@ -170,8 +170,14 @@ class Sqlite:
         from sqlalchemy import event
         from sqlalchemy.ext.asyncio import create_async_engine
 
+        from service.store.database.sqlite.reading import connect
+
+        async def open_one() -> Any:
+            return await connect(self.file)
+
+        url = self.url.set(drivername="sqlite+aiosqlite")
         engine = create_async_engine(
-            self.url.set(drivername="sqlite+aiosqlite"), pool_size=readers_max, max_overflow=0, pool_timeout=10
+            url, async_creator=open_one, pool_size=readers_max, max_overflow=0, pool_timeout=10
         )
 
         @event.listens_for(engine.sync_engine, "connect")
@@ -182,8 +188,6 @@ class Sqlite:
             cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
             cursor.close()
 
-        # The dialect's own function does nothing. A BEGIN through SQLAlchemy would take three calls to the driver's
-        # thread instead of one.
         dialect: Any = engine.sync_engine.dialect
         dialect.do_begin = _begin_to_read
         return engine
@@ -212,8 +216,5 @@ class Sqlite:
 
 
 def _begin_to_read(connection: Any) -> None:
-    """Begin a transaction on a connection of the pool. Raise sqlite3.Error even if the connection was closed."""
-    try:
-        connection.run_async(lambda driver: driver.execute("BEGIN"))
-    except ValueError as error:  # SQLAlchemy recognizes a lost connection by the text "no active connection".
-        raise sqlite3.OperationalError(str(error)) from error
+    """Begin a transaction on a connection of the pool. SQLAlchemy's own function does nothing."""
+    connection.driver_connection.begin()
