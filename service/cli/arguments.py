@@ -1,4 +1,4 @@
-"""The arguments of `rungraph`: every command with its options. It imports nothing that a command needs."""
+"""The arguments of `rungraph`: every command with its options. Importing it imports no module of a command."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _HelpFormatter(argparse.HelpFormatter):
-    """Keeps the longest command on one line with its help: argparse does not count that commands are indented."""
+    """A formatter with room for the longest command before its help: argparse ignores that commands are indented."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog)
@@ -36,7 +36,7 @@ class _HelpFormatter(argparse.HelpFormatter):
 
 
 class _Commands:
-    """Adds commands to the parser. `function` is the command as MODULE:FUNCTION of this package."""
+    """Adds commands to the parser. `function` names the function of a command, as MODULE:FUNCTION in this package."""
 
     def __init__(self, commands: argparse._SubParsersAction[_Parser]) -> None:
         self._commands = commands
@@ -58,9 +58,9 @@ class _Commands:
     def add(
         self, name: str, function: str, help: str, *, asks: bool = True, prints: bool = True, tools: bool = False
     ) -> _Parser:
-        """Add a command. One that `asks` a server takes --url, and --json if it `prints` the answer.
+        """Add a command. If it `asks` a server, it takes --url, and if it also `prints` the answer, it takes --json.
 
-        A command with `tools` loads the user's.
+        With `tools`, it takes --tools, which name the user's tools.
         """
         parents = [self._database, *([self._tools] if tools else [])]
         parents += [*([self._server] if asks else []), *([self._json] if asks and prints else [])]

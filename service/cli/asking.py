@@ -1,8 +1,9 @@
-"""Find the server that answers a command, make calls to it, and follow a run there.
+"""Find the server that answers a command, make calls to that server, and follow a run there.
 
-It is the server of --url, or else the one that owns the database. If there is none, the command makes the same calls to
-an application within this process. For a command that only reads, it takes no lock, applies no migration, writes
-nothing and executes no run, so it does no harm beside a server.
+The server is the one that --url names, or else the one that owns the database. If there is neither, the same calls are
+answered within this process: by an application, or for most calls of `reading` by the store's queries (see `direct`).
+A command that uses `reading` takes no lock, applies no migration, writes nothing and executes no run, so it does no
+harm beside a server.
 """
 
 from __future__ import annotations
@@ -46,28 +47,27 @@ ANSWER_S = 60.0
 PATIENCE_S = 30.0
 """How long to wait for a server that answered before: it may be starting again."""
 HELD_EVERY_S = 0.5
-"""How often to ask what a silent run waits for."""
+"""The least time between two queries of what a silent run waits for."""
 
 _ENDINGS = frozenset({"run_completed", "run_failed", "run_cancelled", "run_paused"})
 
 Show = Callable[[dict[str, Any]], str | None]
-"""Returns what is printed of a line of the log, or None for nothing."""
-
+"""Returns the text to print for a line of the log. None: nothing is printed."""
 
 Execute = Callable[[str], AbstractAsyncContextManager[None]]
-"""Executes the run with this id, and its descendants, inside the context."""
+"""Returns a context inside which the run with this id and its descendants are executed."""
 
 Held = Callable[[str, int], Awaitable["Sequence[HeldRecord]"]]
-"""Returns what the run with this id and its descendants wait for. The number limits the runs returned."""
+"""Returns the waits of the run with this id and of its descendants, at most as many as the number says."""
 
 
 async def _unknown(_run_id: str, _limit: int) -> Sequence[HeldRecord]:
-    """Return no waits: people can ask the server, which also takes the signals that a run waits for."""
+    """Return no waits: people can ask the server, to which they also send the signals that a run waits for."""
     return ()
 
 
 def _left_to_it(_run_id: str) -> AbstractAsyncContextManager[None]:
-    """Do nothing: a server executes its runs with its own engine."""
+    """Return a context that does nothing: a server executes runs with its own engine."""
     return nullcontext()
 
 
@@ -76,7 +76,7 @@ Send = Callable[[Request], Awaitable[Answer]]
 
 
 class ServerClient:
-    """The calls of a server at `address`, or of an application within this process if that is None."""
+    """A client of the server at `address`. None: the calls are answered within this process."""
 
     def __init__(self, send: Send, address: str | None, execute: Execute = _left_to_it, held: Held = _unknown) -> None:
         self._send = send
@@ -85,7 +85,7 @@ class ServerClient:
         self.held = held
 
     async def ask(self, request: Request, *, what: str = "") -> dict[str, Any]:
-        """Return the answer. Raise StartRefused if `what` is refused, and Unavailable if the call may be made again."""
+        """Return the answer. Raise Unavailable if a retry may succeed, and StartRefused if `what` is refused."""
         try:
             return read_object(await self._send(request))
         except ServerUnreachable as error:
@@ -102,7 +102,7 @@ class ServerClient:
         return items_of(self.ask, page_after)
 
     async def ask_again(self, request: Request) -> dict[str, Any]:
-        """Return the answer of a server that answered before. If it is gone, wait for it: it may be starting again."""
+        """Return the answer of a server that answered before. If it is gone, retry for PATIENCE_S: it may restart."""
         gone_since: float | None = None
         while True:
             try:
@@ -120,8 +120,8 @@ class ServerClient:
 async def executing(settings: Settings, command: str, *, must_exist: bool = False) -> AsyncIterator[ServerClient]:
     """Yield a client of the server that the settings name, or else of the server that owns the database.
 
-    If there is neither, yield a client of an application within this process. That application makes the database if
-    it is missing; with `must_exist`, StartRefused is raised instead.
+    If there is neither, yield a client of an application within this process, which creates the database if it is
+    missing. Raise StartRefused if the owner takes no calls, or if `must_exist` is true and the database is missing.
     """
     if settings.server_url is not None:
         async with _far(settings, settings.server_url) as server:
@@ -157,8 +157,8 @@ async def executing(settings: Settings, command: str, *, must_exist: bool = Fals
 async def reading(settings: Settings, *, with_tools: bool = False) -> AsyncIterator[ServerClient]:
     """Yield a client of the server that the settings name, or else of the server that owns the database.
 
-    If there is neither, the answers come from the database itself (see `direct`). The user's tools are loaded only if
-    `with_tools` is true.
+    If there is neither, or if the owner takes no calls, the answers come from the database itself (see `direct`). The
+    user's tools are loaded only if `with_tools` is true. Raise StartRefused if the database is missing.
     """
     if settings.server_url is not None:
         async with _far(settings, settings.server_url) as server:
@@ -199,7 +199,7 @@ async def _follow(
             after_seq, event = line["seq"], line["event"]
             show(line)
         if after_seq >= page["last_seq"]:
-            # Its state, which may be large, is only asked for when it has come to rest.
+            # The tail has the whole state. So it is only read after a line that ends or pauses the run.
             if event in _ENDINGS:
                 run = await server.ask_again(calls.tail(run_id, after_seq))
                 if not is_moving(run) and run["last_seq"] <= after_seq:
@@ -210,7 +210,7 @@ async def _follow(
                     held = await server.held(run_id, holding.waits_max)
                 asked_at = time.monotonic()
         page = await server.ask_again(calls.logs(run_id, after_seq))
-        if holding is not None and not page["items"]:  # Otherwise a line may say more, or the wait has ended.
+        if holding is not None and not page["items"]:  # New lines may already report these waits or their ends.
             for news in holding.news(held):
                 note(news)
         held = ()
@@ -229,9 +229,9 @@ async def start_and_follow(
     *,
     is_quiet: bool = False,
 ) -> dict[str, Any]:
-    """Start a run, print its id unless `is_quiet`, follow it to its end and return it as it then is.
+    """Start a run, print its id unless `is_quiet`, follow it until it is over or paused, and return it as it then is.
 
-    If it is stopped earlier, by a signal or because nobody reads its lines, it prints how the run goes on.
+    If a signal, a closed output or a lost server ends this earlier, print how the run goes on.
     """
     with _stopped_by_signals():
         async with executing(settings, command) as server:
@@ -245,7 +245,7 @@ async def start_and_follow(
                     holding = Holding(run_id, settings.tools, is_shared=settings.database().is_shared)
                     return await follow(server, run_id, show, holding)
                 except (asyncio.CancelledError, BrokenPipeError, Unavailable):
-                    # Printed before the run is released, since a running step may delay that by engine.GRACE_S.
+                    # Printed before the run is released, since a running step may delay the release by engine.GRACE_S.
                     note(_how_it_goes_on(settings, server, run_id))
                     raise
 
@@ -294,9 +294,9 @@ def change(
     must_exist: bool = True,
     then: str | None = None,
 ) -> dict[str, Any]:
-    """Make a call that writes, and return its answer. `then` is what goes on only once a server runs.
+    """Make a call that writes, and return its answer. If no server runs, note that `then` happens as soon as one does.
 
-    `what` is refused, in the error if the call is refused. The database is made if it is missing, unless `must_exist`.
+    If the call is refused, the error says that `what` was refused. Unless `must_exist`, a missing database is created.
     """
 
     async def ask() -> dict[str, Any]:
@@ -310,7 +310,7 @@ def change(
 
 
 def known_run_id(text: str) -> str:
-    """Return `text` if it has the form of a run's id; otherwise no run has it, and no server need be asked."""
+    """Return `text` if it has the form of a run's id. Otherwise raise StartRefused, without asking a server."""
     try:
         return parse_run_id(text)
     except NotFound as error:
@@ -318,7 +318,7 @@ def known_run_id(text: str) -> str:
 
 
 async def graph_id_of(server: ServerClient, graph: str) -> str:
-    """Return `graph` if it is the id of a graph, or else the id of the latest graph that has it as its name."""
+    """Return `graph` if it has the form of an id, or else the id of the latest graph of that name."""
     if is_graph_id(graph):
         return graph
     async for each in server.items(calls.graphs):  # The newest first.

@@ -47,7 +47,7 @@ def pause(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def resume(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Let a paused run go on, or a failed one try its node again; with a patch of its state if one is given."""
+    """Let a paused run go on, or a failed one try its node again. The patch, if given, changes its state first."""
     run_id = asking.known_run_id(arguments.run_id)
     request = calls.resume(run_id, _patch_of(arguments), arguments.max_steps)
     return _steer(settings, arguments, request, then=_GOES_ON)

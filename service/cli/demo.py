@@ -46,7 +46,7 @@ def demo(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _query(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the query of the call. Raise StartRefused if an option says how the file is written, but there is none."""
+    """Return the query of the call. Raise StartRefused if an option describes a file but no file is given."""
     given = {name: getattr(arguments, name) for name in OPTIONS if getattr(arguments, name) is not None}
     if given and arguments.file is None:
         raise StartRefused(f"--{next(iter(given))} says how a file is written, and none is given")
@@ -94,7 +94,10 @@ def _rounds(state: dict[str, Any]) -> list[str]:
 
 
 def _by_kind(what: str, path: Path, told: Any) -> list[str]:
-    """Return the number of cells of each kind in a list, with the first examples of different columns and texts."""
+    """Return lines of text: the number of entries of each kind in the list at `path`, with at most EXAMPLES of them.
+
+    Two examples of a kind differ in their column or their text. `told` formats an example.
+    """
     counts: Counter[str] = Counter()
     examples: dict[str, dict[tuple[str, str], str]] = {}
     for row in _rows(path):
@@ -114,7 +117,7 @@ def _by_kind(what: str, path: Path, told: Any) -> list[str]:
 
 
 def _rows(path: Path) -> Iterable[Row]:
-    """Yield the rows of a list. There are none if another server keeps the files elsewhere."""
+    """Yield the rows of a list, or none if its file is missing: another server may keep the files elsewhere."""
     csv.field_size_limit(CELL_CHARS_MAX)
     if path.exists():
         with path.open(newline="", encoding="utf-8") as file:

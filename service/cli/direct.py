@@ -44,7 +44,7 @@ Call = Callable[[Request], Awaitable[Answer]]
 async def reading(settings: Settings, database: Database, sources: Sequence[str]) -> AsyncIterator[Call]:
     """Yield a function that makes calls. It takes no lock, applies no migration and writes nothing.
 
-    `sources` are the user's tools, which an application loads if one is needed.
+    `sources` name the user's tools, which are loaded only if a call is made to an application.
     """
     store = Reading(database)
     application: Call | None = None
@@ -84,7 +84,7 @@ def _quiet(logger: logging.Logger) -> Iterator[None]:
 
 
 def _explained(error: Unavailable) -> str:
-    """Return the message with the database's reason. A server keeps it from its clients, but not from its operator."""
+    """Return the message of `error` with the database's reason, which a server tells its operator but no client."""
     cause = getattr(error.__cause__, "orig", None) or error.__cause__
     reason = " ".join(str(cause).split()) if cause is not None else ""
     return f"{error}: {reason}" if reason and reason not in str(error) else str(error)

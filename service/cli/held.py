@@ -1,4 +1,4 @@
-"""Messages of `rungraph run`, when it executes the run itself, about what the run waits for. Each is printed once."""
+"""Messages about what a run waits for, printed once each by a command that executes the run itself."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ from service.core.transitions import Status
 from service.store.rows.records import HeldRecord
 
 TOLD_MAX = 10
-"""How many runs are named one by one."""
+"""How many waits are reported one by one. One more message stands for all others."""
 
 
 class Holding:
     """The waits of a run and its descendants, and which of them have been reported."""
 
     waits_max = TOLD_MAX + 1
-    """How many waits `news` uses at most."""
+    """How many waits to pass to `news` at most."""
 
     def __init__(self, run_id: str, tools: Iterable[str], *, is_shared: bool) -> None:
-        """`is_shared`: other servers may serve the database meanwhile."""
+        """`is_shared` says whether a server can serve the database while this command executes the run."""
         self._run_id = run_id
         self._serve = "".join(["rungraph serve", *(f" --tools {shlex.quote(source)}" for source in tools)])
         self._is_shared = is_shared
         self._told: set[HeldRecord] = set()
 
     def news(self, held: Sequence[HeldRecord]) -> list[str]:
-        """Return a message for each new wait. The log already has the run's own waits for a time."""
+        """Return a message for each wait that was not reported before.
+
+        The run's own sleeps, backoffs and waits for limits are omitted, since its log has them.
+        """
         found = []
         for each in held:
             is_known = each in self._told or (each.run_id == self._run_id and not each.needs_somebody)

@@ -1,4 +1,7 @@
-"""What a command is given: a graph's file, and JSON as an argument or as @FILE. StartRefused if it is no JSON."""
+"""Read what a command is given: a graph's file, and JSON as an argument or as @FILE.
+
+The functions raise StartRefused if a file cannot be read or does not contain JSON, or if an argument is no JSON.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ _PATH_BYTES_MAX = 4096
 
 
 def graph_of(file: Path) -> bytes:
-    """Return the content of a graph's file, which is JSON."""
+    """Return the content of a graph's file, checked to be JSON."""
     content = _bytes_of(file)
     _decode(str(file), content, codec.DOCUMENT_DEPTH_MAX)
     return content
@@ -29,7 +32,7 @@ def state_of(argument: str) -> dict[str, Any]:
 
 
 def json_of(name: str, argument: str) -> bytes:
-    """Return the JSON text that `argument` gives, as it is or as @FILE. `name` is what messages call it."""
+    """Return the JSON text that `argument` gives, directly or as @FILE. `name` stands for the argument in messages."""
     name, content = _named(name, argument)
     _decode(name, content)
     return content

@@ -11,7 +11,7 @@ from service.settings import Settings
 
 
 def state(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Print where a run is and what its state is, or its state after a step."""
+    """Print where a run is, and its state. With --step, print only its state after that step."""
     run_id = asking.known_run_id(arguments.run_id)
     if arguments.step is not None:
         found = asking.read(settings, calls.state(run_id, arguments.step))
@@ -28,7 +28,7 @@ def state(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def why(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Print in a sentence why a run is where it is, its last decision and the attempts of the current step."""
+    """Print why a run is where it is, its last decision, and the attempts of its current step."""
     found = asking.read(settings, calls.why(asking.known_run_id(arguments.run_id)))
 
     def show() -> None:
@@ -47,7 +47,7 @@ def steps(settings: Settings, arguments: argparse.Namespace) -> int:
     run_id = asking.known_run_id(arguments.run_id)
     limit = arguments.limit
     size = min(calls.PAGE_MAX, limit + 1)
-    # One more step says whether there are more.
+    # One step above the limit is read, to learn whether there are more.
     read = asking.read_items(settings, lambda after: calls.steps(run_id, after or arguments.after, size), limit + 1)
     found = read[:limit]
 
@@ -66,7 +66,7 @@ def steps(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def show_graph(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Print the definition of a graph, by its id or as the latest one of a name."""
+    """Print the definition of the graph with the given id, or of the latest graph of the given name."""
 
     async def find() -> dict[str, Any]:
         async with asking.reading(settings) as server:
@@ -82,7 +82,7 @@ def show_graph(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def tools(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Print the tools that the server has."""
+    """Print the tools of the server or, if there is none, the tools that this command itself loads."""
     found = asking.read(settings, calls.tools(), with_tools=True)
 
     def show() -> None:
@@ -100,7 +100,7 @@ def tools(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def schema(_: Settings, __: argparse.Namespace) -> int:
-    """Print the JSON Schema of graph documents, which an editor can check a file with."""
+    """Print the JSON Schema of graph documents, with which an editor can check a file."""
     import json
 
     from service.api.responses.graph_schema import schema_document  # slow to import

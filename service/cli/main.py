@@ -1,7 +1,8 @@
 """The command line `rungraph`: it runs one command, and turns an error into one line and an exit code.
 
-Exit codes: 0 done, 1 the run failed, 2 wrong usage or setting; 74 the disk failed to sync SQLite's file, 130 stopped
-by Ctrl-C or SIGTERM, 141 where nobody reads what is printed.
+Exit codes: 0 done; 1 the run did not complete, or the engine failed; 2 wrong usage, a wrong setting, or a call that was
+refused or not answered; 74 the disk failed to sync SQLite's file; 130 stopped by Ctrl-C or SIGTERM; 141 nobody reads
+what is printed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def main() -> NoReturn:
     """Run the command that the process was started with, and end the process."""
     code = run_command()
     if "service.tools.registry" not in sys.modules:
-        # Without a user's code nothing has to run at the exit. Python would take long to free all modules.
+        # No code of a user is loaded, so nothing has to run at exit. Python would take long to free all modules.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -38,7 +39,7 @@ def main() -> NoReturn:
 def run_command() -> int:
     """Run the command of `sys.argv` and return the exit code."""
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # A terminal without our arrows is no reason to end.
+        sys.stdout.reconfigure(errors="replace")  # The terminal's encoding may lack our arrows.
     try:
         arguments = _parsed()
         settings = _settings(arguments)
@@ -50,7 +51,7 @@ def run_command() -> int:
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     except BrokenPipeError:
-        # Nobody reads the output any more. Without this, Python reports that again when it flushes at its exit.
+        # Nobody reads the output any more. Python would report that again when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 128 + signal.SIGPIPE
     return code
@@ -67,7 +68,7 @@ def _parsed() -> argparse.Namespace:
 
 
 def _command(name: str) -> Callable[[Settings, argparse.Namespace], int]:
-    """Import a command, given as MODULE:FUNCTION, and nothing that only other commands need."""
+    """Return the function of a command, given as MODULE:FUNCTION. Only the module of this command is imported."""
     module, _, function = name.partition(":")
     with collector_paused():
         found: Callable[[Settings, argparse.Namespace], int] = getattr(
@@ -77,7 +78,7 @@ def _command(name: str) -> Callable[[Settings, argparse.Namespace], int]:
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    """Return the settings of the environment, replaced by those of the command line."""
+    """Return the settings of the environment. Those of the command line take precedence."""
     given = {name: getattr(arguments, name, None) for name in ("host", "port", "database_url")}
     given["server_url"] = getattr(arguments, "url", None)
     given["database_url_source"] = None if given["database_url"] is None else "--database-url"

@@ -35,7 +35,7 @@ def is_terminal() -> bool:
 
 
 def print_answer(arguments: argparse.Namespace, document: Any, show: Callable[[], None] | str) -> int:
-    """Print `document` as JSON if that was asked for; otherwise print the text `show`, or call it. Return 0."""
+    """Print `document` as JSON if --json is given. Otherwise print `show`, or call it if it is a function. Return 0."""
     if arguments.json:
         print_json(document)
     elif isinstance(show, str):
@@ -94,7 +94,7 @@ def print_facts(facts: dict[str, Any]) -> None:
 
 
 class Progress:
-    """The lines of a run as they come; on a terminal with a last line that says where the run is."""
+    """A printer of the lines of a run. On a terminal, a status line below them says where the run is."""
 
     def __init__(self, console: Console | None = None, status: Status | None = None) -> None:
         self._console = console
@@ -114,7 +114,7 @@ class Progress:
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """Yield a Progress. Its last line on a terminal is gone at the end."""
+    """Yield a Progress. At the end, its status line is removed from the terminal."""
     if not is_terminal():
         yield Progress()
         return

@@ -20,7 +20,7 @@ _RESTS = {"failed": "failed", "cancelled": "was cancelled", "paused": "is paused
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Run a graph to its end. Return 0 if the run completes and 1 if it ends or rests otherwise."""
+    """Run a graph to its end. Return 0 if the run completes, and 1 if it fails, is cancelled or is paused."""
     if (arguments.file is None) == (arguments.graph is None):
         raise StartRefused("run takes a GRAPH.json or --graph NAME, one of them")
     graph = None if arguments.file is None else inputs.graph_of(arguments.file)
@@ -57,7 +57,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _explain_rest(ended: dict[str, Any], last: dict[str, Any], trace: list[str]) -> int:
-    """Print why the run rests: its error with the tool's traceback, or else its last line. Return 1."""
+    """Print why the run did not complete: its error with the tool's traceback, or else its last log line. Return 1."""
     error = ended["error"]
     because = last["message"] if error is None else f"{error['type']}: {error['message']}"
     asking.note(f"run {ended['run_id']} {_RESTS[ended['status']]}: {because}")
@@ -67,7 +67,7 @@ def _explain_rest(ended: dict[str, Any], last: dict[str, Any], trace: list[str])
 
 
 def list_runs(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Print the newest runs that the filters let through."""
+    """Print the newest runs that match the filters."""
     wanted = {"status": arguments.status, "graph_id": arguments.graph_id, "graph": arguments.graph}
     wanted |= {"tag": arguments.tag, "parent_id": arguments.parent, "id_prefix": arguments.id_prefix}
     filters = {name: value for name, value in wanted.items() if value is not None}
@@ -108,7 +108,7 @@ def logs(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 async def _print_lines(settings: Settings, run_id: str, show: Callable[[dict[str, Any]], str]) -> None:
-    """Print all lines that the run has when this begins."""
+    """Print all lines that the log has when its first page is read."""
     async with asking.reading(settings) as server:
         cursor = Cursor(0)
         while not cursor.is_at_end:

@@ -32,14 +32,14 @@ def serve(settings: Settings, arguments: argparse.Namespace) -> int:
     address = url_of(settings.host, listener.getsockname()[1])
     owned = database.own(address)
     logs.configure(settings.log_format, settings.log_level)
-    # An error of the start is reported here in one line, and not from within uvicorn.
+    # These steps come before uvicorn starts, so that their errors are reported in one line.
     migrate(database)
     settings.make_runs_folder(database)
     app = create_app(settings, address, owned, with_engine=not arguments.no_engine, is_own_process=True)
     server = uvicorn.Server(_config(app, arguments.root_path, settings.log_level))
     tune_collector()
-    # Before uvicorn listens for it, a SIGTERM counts as well; at its end uvicorn raises it once more, and a
-    # stop that was asked for is a success.
+    # This handler serves until uvicorn installs its own. It also receives the SIGTERM that uvicorn raises again at
+    # its end, so that a stop that was asked for returns 0.
     signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
     others = ", others execute its runs" if arguments.no_engine else ""
     print(f"Rungraph serves {address} (its calls: {address}/docs){others}, stop it with Ctrl-C", flush=True)
@@ -98,8 +98,8 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=2048)
-        # Connections inherit it. asyncio does not set it on sockets made like this one, and without it an answer
-        # of two packets waits 40 ms for the client's acknowledgement.
+        # Accepted connections inherit this option. asyncio sets it only on sockets made with IPPROTO_TCP, and this
+        # one is not. Without the option, an answer of two packets waits 40 ms for the client's acknowledgement.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except OSError as error:

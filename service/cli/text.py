@@ -30,7 +30,7 @@ def full(line: dict[str, Any]) -> str:
 
 
 def traceback_of(line: dict[str, Any]) -> list[str]:
-    """Return the lines of the traceback that `line` carries, printable and indented, or none if it carries none."""
+    """Return the lines of the traceback in the data of `line`, printable and indented. No traceback gives no lines."""
     trace = line["data"].get("traceback")
     return [f"    {shown(each)}" for each in trace.splitlines()] if isinstance(trace, str) else []
 
@@ -55,7 +55,7 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def duration(started_at: str | None, finished_at: str | None, now: datetime) -> str:
-    """Return the time from start to end, or until `now` if there is no end yet."""
+    """Return the time from start to end, or until `now` if there is no end yet. A dash: there is no start yet."""
     if started_at is None:
         return "-"
     end = now if finished_at is None else datetime.fromisoformat(finished_at)

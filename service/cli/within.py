@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 async def call(app: ASGIApp, request: Request, *, token: Mapping[bytes, bytes]) -> Answer:
-    """Call `app` and return its whole answer; `token` is the header that carries the token, if there is one."""
+    """Call `app` and return its whole answer. `token` is the header with the API token; it is empty without one."""
     content = request.content
     given = [(name.encode(), value.encode()) for name, value in request.headers.items()]
     length = [(b"content-length", str(len(content)).encode())] if isinstance(content, bytes) and content else []

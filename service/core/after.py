@@ -36,15 +36,15 @@ from service.core.state import Changes, State
 from service.core.transitions import Status
 
 WORKERS_LOST_MAX = 3
-"""A node fails when it has lost so many workers in a row."""
+"""A node fails when its step has lost this many workers in a row."""
 WORKER_PAUSE_S = 1.0
-"""The pause before the next attempt after a lost worker. It is twice as long after the second one in a row."""
+"""The pause before the next attempt after a lost worker, multiplied by the number of workers lost in a row."""
 AHEAD_MAX_US = SECONDS_MAX * 1_000_000
-"""The furthest moment in the future until which a run may sleep."""
+"""The longest time from now to the moment until which a run sleeps."""
 
 
 def after(run: Run, move: Move, outcome: Outcome | None, state_bytes_max: int) -> Transition:
-    """Return the transition that `outcome` of `move` leads to; `outcome` is None for a move without one."""
+    """Return the transition that follows from `move` and its `outcome`, which is None if the move has no outcome."""
     try:
         transition = _transition_after(run, move, outcome, state_bytes_max)
     except AttemptError as error:
@@ -53,7 +53,8 @@ def after(run: Run, move: Move, outcome: Outcome | None, state_bytes_max: int) -
         transition = transition._replace(cancels_children=True)
     if run.waited is None or (transition.step is None and transition.error is None):
         return transition  # The run still waits.
-    # A wait for a signal is part of its attempt, which began with it. A backoff or a wait for a slot comes before one.
+    # An attempt includes its wait for a time, a signal or children, and began when the wait began. A backoff or a wait
+    # for a slot comes before the attempt.
     since_us = None if run.waited.kind in (WaitKind.BACKOFF, WaitKind.LIMIT) else run.waited.since_us
     return transition._replace(ends_wait=transition.wait is None, since_us=since_us)
 
@@ -82,7 +83,11 @@ def _transition_after(run: Run, move: Move, outcome: Outcome | None, state_bytes
 
 
 def _complete_step(run: Run, changes: Changes, *, consumes: int | None = None) -> Transition:
-    """Complete the step: apply `changes` and follow the node's edges. Raise ConditionError if an edge fails."""
+    """Complete the step: apply `changes` and follow the node's edges.
+
+    `consumes` is the number of the signal that the step takes out of the mailbox. Raise ConditionError if a condition
+    cannot be evaluated.
+    """
     node = _node_of(run)
     state = run.state.apply(changes)
     stepped = _move_along(run, node, changes, state, decide(run.graph.edges_from(node), state))
@@ -90,7 +95,10 @@ def _complete_step(run: Run, changes: Changes, *, consumes: int | None = None) -
 
 
 def _move_along(run: Run, node: str, changes: Changes, state: State, decision: Decision) -> Transition:
-    """Move the run from `node` to the node of `decision`. End it if there is none; pause it if a limit is reached."""
+    """Move the run from `node` to the next node, which `decision` names.
+
+    Complete the run if there is no next node. Pause it if it has reached a limit.
+    """
     number, visits = run.step + 1, run.visits
     if run.graph.nodes[node].max_visits is not None:
         visits = {**visits, node: visits.get(node, 0) + 1}
@@ -168,7 +176,7 @@ def _remaining_sleep(node: SleepNode, until: Moment, waited: Waited) -> Wait:
 
 
 def _is_cut_short(node: SleepNode, until: Moment | None, waited: Waited, is_early: bool) -> bool:
-    """Return whether the timeout ended the sleep; `is_early` says that the moment to sleep until is still to come."""
+    """Return whether the timeout ended the sleep. `is_early` says whether the moment `until` is still in the future."""
     if node.timeout_s is None:
         return False
     if until is not None:
@@ -199,7 +207,7 @@ def _after_receive(run: Run, node: SignalNode, found: Received | NoSignal, state
 
 
 def _after_gather(run: Run, node: GraphNode, gathered: Gathered, state_bytes_max: int) -> Transition:
-    """Start more children, wait for those that run, join them when all are done, or fail because one of them failed."""
+    """Start more children, wait for the unfinished ones, join all when they have completed, or fail if one failed."""
     waited = _current_wait(run, WaitKind.CHILDREN)
     if gathered.failed is not None:
         number, status, message = gathered.failed
@@ -222,7 +230,7 @@ def _after_gather(run: Run, node: GraphNode, gathered: Gathered, state_bytes_max
 
 
 def _current_wait(run: Run, kind: WaitKind) -> Waited | None:
-    """Return the wait from which the run was claimed, if it is of this kind."""
+    """Return the wait that the run was in when it was claimed, or None if it was in no wait of this kind."""
     return run.waited if run.waited is not None and run.waited.kind is kind else None
 
 
@@ -235,8 +243,8 @@ def _same_wait(waited: Waited) -> Wait:
 
 
 def _fail(run: Run, failure: Failed, state_bytes_max: int) -> Transition:
-    """Retry the step, follow an error edge, or end the run. The state stays as it was before the step."""
-    # A suspected run keeps its count, so that its next attempt is isolated as well.
+    """Retry the step, follow an error edge, or end the run. Changes that the attempt made to the state are dropped."""
+    # A suspected run keeps its count of crashes, so that its next attempt is isolated as well.
     if not is_suspect(run):
         run = run._replace(crashes=0)
     node = run.graph.nodes[_node_of(run)]
@@ -255,14 +263,14 @@ def _fail(run: Run, failure: Failed, state_bytes_max: int) -> Transition:
 
 
 def _lose_worker(run: Run, lost: WorkerLost, state_bytes_max: int) -> Transition:
-    """Repeat the attempt, which does not count for `retry`. Fail the node when it has lost too many workers in a row.
+    """Repeat the attempt without counting it for `retry`. Fail the node when it has lost too many workers in a row.
 
-    If `retry` names the error type, the loss is a failure like any other.
+    If `retry` names the error type WORKER_LOST, the loss is a failure like any other.
     """
     failure = Failed(WORKER_LOST, lost.message)
     retry = run.graph.nodes[_node_of(run)].retry
     is_counted = retry is not None and retry.on is not None and WORKER_LOST in retry.on
-    # Multiples: a run that is resumed after it failed with this error may lose as many workers again.
+    # The node fails at each multiple: a run that is resumed after such a failure may lose as many workers again.
     if is_counted or lost.losses % WORKERS_LOST_MAX == 0:
         return _fail(run, failure, state_bytes_max)
     error = RunError(failure.type, failure.message, _node_of(run), run.step + 1, run.attempt)
@@ -279,7 +287,10 @@ def _retry(run: Run, error: RunError, line: Line, seconds: float, failures: int)
 
 
 def _catch(run: Run, error: RunError, line: Line, state_bytes_max: int) -> Transition | None:
-    """Follow the first error edge that catches `error`: the last good state plus the error's record, or None."""
+    """Follow the first error edge that catches `error`, or return None if no edge does.
+
+    The step adds the error's record to the state, and changes nothing else of it.
+    """
     found = catch_error(run.graph, run.state, error, state_bytes_max)
     if found is None:
         return None
@@ -289,7 +300,7 @@ def _catch(run: Run, error: RunError, line: Line, state_bytes_max: int) -> Trans
 
 def _end_run(run: Run, error: RunError, line: Line) -> Transition:
     failed = run._replace(status=Status.FAILED, failures=0)
-    # The line before has the reason.
+    # The line before this one has the error's message.
     ending = line._replace(event=Event.RUN_FAILED, message=f"failed in step {error.step} ({error.type})", data="{}")
     return Transition(run=failed, error=error, lines=(line, ending))
 

@@ -1,7 +1,7 @@
 """Decode, check and encode JSON.
 
 A value enters the system once, through `decode` (the API) or `check` (a tool's return). `encode` writes every stored
-value. Numbers stay exact: Python's integers have no bound, and floats round-trip by repr.
+value. Numbers stay exact: an integer never becomes a float, and a float is written with the digits that give it back.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from service.core.syntax.pointer import pointer
 DEPTH_MAX = 100
 """How deep values may nest; the outermost value is level 1."""
 DOCUMENT_DEPTH_MAX = 4 + 2 * 32 + DEPTH_MAX
-"""The depth of a graph document: an edge, in it a condition of full depth, in that a literal of full depth."""
+"""How deep a graph document may nest.
+
+An edge is at level 4. It may contain 32 nested conditions, two levels each, and the innermost may contain a literal.
+"""
 
 INT_DIGITS_MAX = 4300
-"""The longest integer that CPython converts from text by default."""
+"""The most digits that an integer may have. CPython by default converts no longer integers from text."""
 
 _TOO_MANY_DIGITS = f"an integer has more than {INT_DIGITS_MAX} digits"
 _INT_BOUND = 10**INT_DIGITS_MAX
@@ -52,7 +55,11 @@ class ValueUnfit(ValueError):
 
 
 def decode(body: bytes, depth_max: int = DEPTH_MAX) -> Any:
-    """Decode a client's JSON. Raise NotJson if it is not JSON, Invalid if no state can hold its value."""
+    """Decode the JSON that a client sent.
+
+    Raise NotJson if `body` is not JSON in UTF-8, repeats a key in an object, or has a number out of range. Raise
+    Invalid if the value nests deeper than `depth_max`, or if a string contains NUL or a lone surrogate.
+    """
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -67,7 +74,8 @@ def decode(body: bytes, depth_max: int = DEPTH_MAX) -> Any:
         raise NotJson(not_json.reason(error)) from error
     except ValueError as error:
         raise NotJson(_plainly(error)) from error
-    # Only an escape can contain NUL or a lone surrogate, and only brackets nest: most bodies need no check.
+    # NUL and lone surrogates can only be written as escapes, and each level of nesting needs a bracket. Most bodies
+    # have no such escapes and few brackets, so they need no check.
     if "\\u" in text or text.count("[") + text.count("{") > depth_max:
         try:
             check(value, depth_max=depth_max)
@@ -84,7 +92,7 @@ def loads(text: str) -> Any:
 
 def encode(value: Any) -> str:
     """Return the compact JSON text of a value that has passed `check`."""
-    # Integers and strings need no encoder. Most steps change nothing else, so this saves time.
+    # Integers, strings and floats need no encoder. Most steps change no other values, so this saves time.
     kind = type(value)
     if kind is int:
         return int.__repr__(value)
@@ -99,7 +107,7 @@ def canonical(value: Any) -> str:
 
 
 def splice(value: dict[str, Any], **texts: str) -> str:
-    """Return the JSON text of the object `value` with further members, given as JSON texts."""
+    """Return the JSON text of the object `value` with the members of `texts` added. Their values are JSON texts."""
     members = [encode(value)[1:-1]] if value else []
     members += [f"{encode(key)}:{text}" for key, text in texts.items()]
     return "{" + ",".join(members) + "}"
@@ -108,14 +116,14 @@ def splice(value: dict[str, Any], **texts: str) -> str:
 def check(value: Any, *, depth: int = 1, depth_max: int = DEPTH_MAX, bytes_max: int | None = None) -> None:
     """Raise ValueUnfit unless `value`, at level `depth`, is JSON that a state can hold.
 
-    With `bytes_max`, stop as soon as the text must be longer: nested lists that share their elements are small in
-    memory and huge as text.
+    With `bytes_max`, also raise ValueUnfit as soon as the JSON text is certain to be longer: nested lists that share
+    their elements are small in memory and huge as text. A text that is slightly longer may pass.
     """
     _Check(depth_max, bytes_max).value(value, depth)
 
 
 def is_fit_scalar(value: Any) -> bool:
-    """Return True for most scalars that pass `check`: those that are quickly recognized."""
+    """Return whether `value` is a scalar that is quickly seen to pass `check`. If not, `check` has to decide."""
     kind = type(value)
     if kind is int:
         return bool(-_SMALL_INT_BOUND < value < _SMALL_INT_BOUND)
@@ -125,7 +133,7 @@ def is_fit_scalar(value: Any) -> bool:
 
 
 def is_longer(value: Any, bytes_max: int) -> bool:
-    """Return whether the JSON text of `value` has more than `bytes_max` bytes, without making a much longer text."""
+    """Return whether the JSON text of `value` has more than `bytes_max` bytes, without building a huge text."""
     try:
         check(value, bytes_max=bytes_max)
     except ValueUnfit:
@@ -150,12 +158,12 @@ JSON_TYPES = ("null", "boolean", "number", "string", "array", "object")
 
 
 def byte_length(text: str) -> int:
-    """Return the length of `text` in UTF-8."""
+    """Return the number of bytes of `text` in UTF-8."""
     return len(text) if text.isascii() else len(text.encode())
 
 
 def printable(text: str) -> str:
-    """Replace NUL and lone surrogates, which databases and UTF-8 cannot hold, by U+FFFD."""
+    """Return `text` with U+FFFD in place of NUL and lone surrogates, which databases and UTF-8 cannot hold."""
     if text.isascii() and "\0" not in text:
         return text
     return _UNPRINTABLE.sub("\ufffd", text)
@@ -183,7 +191,7 @@ class _Check:
         elif isinstance(value, int):
             if not -_INT_BOUND < value < _INT_BOUND:
                 raise ValueUnfit(_TOO_MANY_DIGITS)
-            # This is a lower bound of its decimal digits, since a digit takes fewer than 4 bits.
+            # This is a lower bound of the number of decimal digits, since a digit takes fewer than 4 bits.
             self._spend(value.bit_length() // 4)
         elif isinstance(value, dict):
             self._object(value, depth)
@@ -280,7 +288,7 @@ def _closes(text: str) -> bool:
 
 
 def _pointer_below(text: str, depth_max: int) -> str:
-    """Return the pointer to the first value below `depth_max` in `text`, which nests too deep for the decoder."""
+    """Return the pointer to the first value deeper than `depth_max` in `text`, which is too deep for the decoder."""
     path: list[str | int] = []
     key = ""
     for token in _STRUCTURE.finditer(text):
@@ -300,7 +308,8 @@ def _pointer_below(text: str, depth_max: int) -> str:
     return pointer(*path)
 
 
-# The closing quote is optional: without that, the cost of an unterminated string would grow with its square.
+# The closing quote is optional. If it were required, the cost of an unterminated string would grow with the square of
+# its length.
 _STRUCTURE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{},:]')
 
 
@@ -313,7 +322,7 @@ _counting_decoder = _strict(parse_int=_short_integer)
 
 
 def _decoder() -> json.JSONDecoder:
-    """Return a decoder that refuses long integers: Python's own limit does so unless a tool has lifted it."""
+    """Return a decoder that refuses long integers. Python's own limit is enough unless a tool has changed it."""
     return _strict_decoder if sys.get_int_max_str_digits() == INT_DIGITS_MAX else _counting_decoder
 
 
@@ -322,7 +331,7 @@ _plain_decoder = json.JSONDecoder()
 
 def _encoding(*, sort_keys: bool) -> Callable[[Any], str]:
     """Return a function that encodes a value as compact JSON."""
-    # `check` refuses cycles by DEPTH_MAX, so the encoder does not have to detect them.
+    # A cycle exceeds DEPTH_MAX, so `check` has refused it, and the encoder does not have to detect it.
     encoder = json.JSONEncoder(
         ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"), sort_keys=sort_keys
     )

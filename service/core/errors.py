@@ -3,7 +3,7 @@
 RungraphError
 ├── NotJson              text that is not JSON (HTTP 400)
 ├── Invalid              JSON of the wrong shape, or a value that a state cannot hold (422)
-├── NotFound             no such graph, run, step or file (404)
+├── NotFound             the call names something that does not exist, such as a run (404)
 ├── Conflict             the call conflicts with what is stored (409)
 ├── Unavailable          the database cannot answer now; nothing was lost (503)
 ├── LeaseLost            another server may write the run now: stop and write nothing
@@ -24,7 +24,7 @@ class RungraphError(Exception):
 
 
 class NotJson(RungraphError):
-    """Raised for a text that is not JSON (RFC 8259), or that contains a number out of range."""
+    """Raised for a text that is not JSON (RFC 8259), repeats a key in an object, or has a number out of range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Fault:
 
 
 class Invalid(RungraphError):
-    """A document with its faults."""
+    """A document has faults, which `faults` lists."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
@@ -66,7 +66,7 @@ class LeaseLost(RungraphError):
 
 
 class AttemptError(RungraphError):
-    """An attempt failed; `type` is the error type of the HTTP contract."""
+    """An attempt failed; `type` is its error type, as the HTTP API shows it."""
 
     type = "tool_error"
 

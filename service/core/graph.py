@@ -17,7 +17,7 @@ from service.core import codec
 
 MAX_STEPS_DEFAULT = 10_000
 NODE_NAME_CHARS_MAX = 1000
-"""Characters of a node's name, which every step and line of the node repeats."""
+"""The most characters of a node's name. Every step and log line of the node repeats the name."""
 CONDITION_DEPTH_MAX = 32
 ERROR_INTO_DEFAULT = "error"
 SECONDS_MAX = 36_525 * 24 * 3600
@@ -37,7 +37,8 @@ UNRETRIED = frozenset({"condition_error", "tool_missing", "crash_loop", WORKER_L
 
 
 class Frozen(BaseModel):
-    # `defer_build` leaves making the validators to the first document: a process that only calls tools reads none.
+    # `defer_build` delays building the validators until the first document is read. A process that only calls tools
+    # reads none.
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, defer_build=True)
 
 
@@ -123,7 +124,7 @@ class Options(Frozen):
     max_visits: int | None = None
 
     def options(self) -> dict[str, Any]:
-        """Return the options that were given. Leaving out the others keeps the ids of graphs from older versions."""
+        """Return the options that were given. Leaving out the others keeps the ids of stored graphs unchanged."""
         given = {
             "timeout_s": self.timeout_s,
             "max_visits": self.max_visits,
@@ -136,11 +137,11 @@ class Demands(Frozen):
     """What a call demands of the worker that makes it."""
 
     resources: dict[str, int | float] = {}
-    """Amounts of the resources that workers declare, by name."""
+    """The amount of each resource that the call needs, by the name under which workers declare the resource."""
 
 
 class On(Frozen):
-    """The place where a tool is called, if that is not the server."""
+    """Where a tool is called instead of on the server: on a worker of the cluster."""
 
     cluster: Demands
 
@@ -155,9 +156,9 @@ class ToolNode(Options):
     metadata: dict[str, Any] = {}
     isolate: bool = False
     pure: bool = True
-    """Whether the tool may count as pure here, if it was declared so. A document can only say false."""
+    """Whether the engine may treat the tool as pure here, if it is declared pure. A document can only say false."""
     limit: str | None = None
-    """The name of the limit that its attempts need a slot of; None leaves it to the tool."""
+    """The name of the limit of which each attempt needs a slot; None means the limit that the tool declares, if any."""
     on: On | None = None
 
     def document(self) -> dict[str, Any]:
@@ -170,7 +171,7 @@ class ToolNode(Options):
 
 
 class Until(Frozen):
-    """A moment, stored in the state at a path."""
+    """A moment that the state holds at the path `until`."""
 
     until: str
 
@@ -186,7 +187,7 @@ class SleepNode(Options):
 
 
 class SignalNode(Options):
-    """Parks the run until a signal of that name arrives, and stores its payload in the state at the key `into`."""
+    """Parks the run until a signal named `signal` arrives, and stores its payload in the state at the key `into`."""
 
     signal: str
     into: str
@@ -198,7 +199,8 @@ class SignalNode(Options):
 class GraphNode(Options):
     """Runs other graphs as children and joins their states.
 
-    It runs `graph` once, or for each element of the array at `for_each`; or it runs each of `graphs`, which have names.
+    It runs `graph` once, or once for each element of the array that the state holds at the path `for_each`. With
+    `graphs`, which maps names to graph ids, it runs each of those graphs once.
     """
 
     graph: str | None = None
@@ -249,7 +251,7 @@ class Edge(Frozen):
 
     @cached_property
     def condition_document(self) -> dict[str, Any] | None:
-        """The condition, as each decision that evaluated it records it. Do not change it."""
+        """The condition in the form in which decisions record it. Decisions share this dict: do not change it."""
         return None if self.condition is None else self.condition.document()
 
     def catches(self, error_type: str) -> bool:
@@ -267,7 +269,7 @@ class Graph(Frozen):
 
     @classmethod
     def load(cls, text: str) -> Graph:
-        """Read back a graph from its `text`."""
+        """Read back a graph from its `text`. Raise ValueError if this version cannot read it."""
         return cls.model_validate(codec.loads(text))
 
     def document(self) -> dict[str, Any]:

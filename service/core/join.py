@@ -15,15 +15,15 @@ from service.core.syntax.ids import derived_run_id
 from service.core.syntax.path import MISSING
 
 CHILDREN_MAX = 10_000
-"""Children of one node."""
+"""The most children of one node."""
 DEPTH_MAX = 32
-"""How many levels of runs may lie below one another."""
+"""The most ancestors that a run may have."""
 STARTS_MAX = 100
-"""Children that one commit may start."""
+"""The most children that one commit may start."""
 STARTS_BYTES_MAX = 4 * 2**20
-"""A commit starts no more children after this many bytes of unshared values, since other writes wait for it."""
+"""A commit starts no more children after this many bytes of unshared values, since other writes wait for the commit."""
 SHARED_BYTES_MIN = 1024
-"""Values of the parent's state from this size on are stored once for all its children."""
+"""A value of the parent's state with at least this many bytes is stored once for all children that get it."""
 
 
 class Starts(NamedTuple):
@@ -31,13 +31,13 @@ class Starts(NamedTuple):
 
     starts: tuple[Child, ...]
     has_more: bool
-    """Whether the next commit has to start more of them."""
+    """Whether the next commit has to start more children."""
     open_max: int
     """Wake the parent when at most this many children are unfinished."""
 
 
 def count_children(state: State, node: GraphNode) -> int:
-    """Return how many children `node` has. Raise StateInvalid if the state lacks the array at `for_each`."""
+    """Return how many children `node` has. Raise StateInvalid if `for_each` leads to no array, or to one too long."""
     return _count(node, _items(state, node))
 
 
@@ -48,7 +48,10 @@ def _count(node: GraphNode, items: list[Any] | None) -> int:
 
 
 def join_states(node: GraphNode, states: Sequence[str]) -> str:
-    """Join the children's final `states` into the value of `into`, as JSON text."""
+    """Return the JSON text to store at the key `into`, made of the final `states` of the children in order.
+
+    It is an object by name for `graphs`, an array for `for_each`, and otherwise the state of the only child.
+    """
     if node.graphs is not None:
         members = zip(node.branches, states, strict=True)
         return "{" + ",".join(f"{codec.encode(name)}:{state}" for (name, _), state in members) + "}"
@@ -56,9 +59,9 @@ def join_states(node: GraphNode, states: Sequence[str]) -> str:
 
 
 def plan_starts(run: Run, node: GraphNode, gathered: Gathered) -> Starts:
-    """Return the children to start now; `gathered` says how far the earlier ones are.
+    """Return the children to start now. `gathered` is the progress of those that the attempt has already started.
 
-    Raise StateInvalid if the state lacks what the node reads.
+    Raise StateInvalid if the state lacks what the node reads, or if the children would have too many ancestors.
     """
     items = _items(run.state, node)
     total = _count(node, items)
@@ -106,7 +109,7 @@ def _child(state: State, node: GraphNode, number: int, items: list[Any] | None) 
 
 
 def child_id(parent_id: str, step: int, attempt: int, number: int) -> str:
-    """Return the id of a child: a UUID of version 7 with its parent's time, and a digest of the arguments.
+    """Return the id of a child: a UUID of version 7, made of the time in its parent's id and a digest of the arguments.
 
     The same child always gets the same id, so that it is not started twice.
     """

@@ -8,12 +8,18 @@ from typing import Literal, NamedTuple
 
 
 class Histogram:
-    """Counts observations by size. One thread at a time observes; others may read, and miss the last one."""
+    """Counts observations by size.
+
+    Only one thread at a time may call `observe`. Other threads may read the counts, and may miss the last observation.
+    """
 
     __slots__ = ("bounds", "counts", "sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
-        """`bounds` are the upper bounds of the buckets, ascending; larger observations are in one more."""
+        """Make a bucket for each of `bounds`, its inclusive upper bound, and one for larger observations.
+
+        `bounds` must ascend.
+        """
         self.bounds = tuple(bounds)
         self.counts = [0] * (len(self.bounds) + 1)
         self.sum = 0.0
@@ -24,12 +30,12 @@ class Histogram:
 
 
 class Metric(NamedTuple):
-    """A metric of Prometheus, as it stands now."""
+    """A Prometheus metric with its current value."""
 
     name: str
     """Without the prefix `rungraph_` and, for a counter, without the suffix `_total`."""
     kind: Literal["counter", "gauge", "histogram"]
     help: str
     value: float | Histogram | Mapping[str, float]
-    """A mapping has a value for each value of `label`."""
+    """A number, a histogram, or a mapping from each value of the label `label` to a number."""
     label: str | None = None

@@ -27,11 +27,11 @@ class CallTool(NamedTuple):
     isolate: bool = False
     """Whether to call the tool in a separate process."""
     may_be_pure: bool = True
-    """Whether the node lets the tool count as pure, if it was declared so."""
+    """Whether the node allows the engine to treat the tool as pure, if the tool is declared pure."""
     limit: str | None = None
-    """The limit that the node names; None leaves it to the tool."""
+    """The limit that the node names; None means the limit that the tool declares, if any."""
     resources: Mapping[str, int | float] | None = None
-    """What the call demands of a worker of the cluster; None if the server makes it."""
+    """What the call demands of a worker of the cluster; None if the tool is called on the server."""
 
 
 class PauseRun(NamedTuple):
@@ -47,7 +47,7 @@ class Sleep(NamedTuple):
 
 
 class Receive(NamedTuple):
-    """Take the oldest signal with the node's name out of the mailbox."""
+    """Take the oldest signal with the name that the node waits for out of the mailbox."""
 
     node: SignalNode
 
@@ -71,7 +71,7 @@ class Failed(NamedTuple):
     type: str
     message: str
     trace: str = ""
-    """The traceback of the tool's exception."""
+    """The traceback of the tool's exception; empty if the tool raised none."""
 
 
 class ProcessDied(NamedTuple):
@@ -85,7 +85,7 @@ class WorkerLost(NamedTuple):
 
     message: str
     losses: int = 1
-    """How many attempts of the step in a row have ended so, with this one."""
+    """How many attempts of the step in a row have lost their worker, including this attempt."""
 
 
 class NoSlot(NamedTuple):
@@ -101,7 +101,7 @@ class Moment(NamedTuple):
 
 
 class Received(NamedTuple):
-    """Outcome of Receive: the signal's number in the mailbox, its payload as JSON text, and when it was accepted."""
+    """Outcome of Receive: the signal's number in the mailbox, its payload as JSON text, and its time of acceptance."""
 
     number: int
     payload: str
@@ -109,7 +109,7 @@ class Received(NamedTuple):
 
 
 class NoSignal(NamedTuple):
-    """Outcome of Receive: the mailbox has no such signal."""
+    """Outcome of Receive: the mailbox has no signal with the name that the node waits for."""
 
 
 class Gathered(NamedTuple):
@@ -117,11 +117,11 @@ class Gathered(NamedTuple):
 
     started: int
     open: int
-    """How many of them are unfinished."""
+    """How many of the started children are unfinished."""
     failed: tuple[int, str, str] | None = None
     """The first child that failed or was cancelled: its number, its status and its error's message."""
     states: Sequence[str] | None = None
-    """The final states in order, as JSON texts; None until all children have completed."""
+    """The final states in the order of the children's numbers, as JSON texts; None unless all have completed."""
     failed_id: str | None = None
     """The run id of the child in `failed`."""
 

@@ -10,7 +10,7 @@ from service.core.run import Run
 from service.core.transitions import Status
 
 CRASHES_MAX = 5
-"""After this many takeovers without a commit in between, the step is only called in a separate process."""
+"""When this many servers in a row have died during a step, its tool is only called in a separate process."""
 
 
 def next_move(run: Run) -> Move | None:
@@ -43,7 +43,7 @@ def is_suspect(run: Run) -> bool:
 
 
 def limit_reached(run: Run) -> str | None:
-    """Return the limit that forbids the run's next step, or None."""
+    """Return a message about the limit that forbids the run's next step, or None if no limit does."""
     made, graph = run.step - run.patches, run.graph
     steps_max = graph.max_steps if run.max_steps is None else run.max_steps
     if made >= steps_max:

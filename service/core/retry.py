@@ -13,7 +13,10 @@ def is_retried(retry: Retry | None, error_type: str, failures: int) -> bool:
 
 
 def backoff_s(retry: Retry, failures: int) -> float:
-    """Return the seconds to wait after `failures` failed attempts: they grow by the rate, up to the maximum."""
+    """Return the seconds to wait after `failures` failed attempts.
+
+    Each failure multiplies the wait by `backoff_rate`, until it reaches `max_backoff_s`.
+    """
     if not retry.backoff_s:
         return 0.0  # The power below may overflow, but zero never grows.
     try:

@@ -1,4 +1,4 @@
-"""A run, and the transition that one commit makes of it: plain values, which `moves` and `after` work on.
+"""A run, and the transition that one commit makes. `next_move` and `after` work on these plain values.
 
 They are named tuples because each step makes new ones, and a frozen dataclass takes three times as long to make.
 """
@@ -51,7 +51,7 @@ class Line(NamedTuple):
     data: str = "{}"
     """A JSON object, as text."""
     at: float | None = None
-    """The time of writing, on the monotonic clock of the writing process. None: the time of the commit."""
+    """The time of writing, on the monotonic clock of the writing process; None means the time of the commit."""
 
 
 class WaitKind(StrEnum):
@@ -65,7 +65,7 @@ class WaitKind(StrEnum):
 
 
 class Wait(NamedTuple):
-    """Why to park a run, and what wakes it. If it has two times, the earlier one counts."""
+    """Why to park a run, and what wakes it. If both `due_us` and `later_s` are given, the earlier time counts."""
 
     kind: WaitKind
     name: str | None = None
@@ -73,11 +73,11 @@ class Wait(NamedTuple):
     due_us: int | None = None
     """A moment in microseconds since 1970."""
     later_s: float | None = None
-    """Seconds after the beginning of the wait."""
+    """Seconds after the commit that parks the run."""
     since_us: int | None = None
     """The beginning of the wait, in microseconds since 1970; None means at the commit."""
     open_max: int | None = None
-    """Wake the parent when at most this many children are unfinished, or when one has failed."""
+    """For a parent: wake it when at most this many children are unfinished, or when one failed or was cancelled."""
 
 
 class Waited(NamedTuple):
@@ -89,11 +89,11 @@ class Waited(NamedTuple):
     is_over: bool
     """Whether the time of the wait had come at the claim."""
     seen_us: int | None = None
-    """The store's time at the claim, which may be ahead of the database's clock."""
+    """The store's time at the claim, which may be ahead of the database's clock; None if unknown."""
 
 
 class Run(NamedTuple):
-    """The state of one execution of a graph between two steps."""
+    """A run as it stands between two steps."""
 
     id: str
     graph: Graph
@@ -101,18 +101,21 @@ class Run(NamedTuple):
     step: int
     """The number of committed steps."""
     node: str | None
-    """The node to execute next; for a failed run, the node that failed."""
+    """The node to execute next; for a failed run, the node that failed; None after the last step."""
     state: State
     attempt: int = 1
     """The number of the next attempt of the next step, from 1."""
     crashes: int = 0
-    """Consecutive takeovers since the last commit; for a suspected run, since the last step."""
+    """How many servers in a row have died during the next step.
+
+    A failed attempt sets the count back to 0, unless the run is a suspect.
+    """
     failures: int = 0
-    """Failed attempts of the next step since the run was started or resumed; `retry` is based on them."""
+    """Failed attempts of the next step since the run was started or resumed, as `retry` counts them."""
     patches: int = 0
     """The number of steps that were patches, which `max_steps` does not count."""
     max_steps: int | None = None
-    """Replaces the graph's limit, if a resume has set it."""
+    """The limit that a resume has set; None means the graph's `max_steps`."""
     visits: Mapping[str, int] = {}
     """The number of steps at each node that has `max_visits`."""
     waited: Waited | None = None
@@ -122,7 +125,7 @@ class Run(NamedTuple):
     depth: int = 0
     """The number of ancestors of a child run."""
     priority: int = 0
-    """Runs with a higher priority are claimed first; children have that of their parent."""
+    """Runs with a higher priority are claimed first. A child has the priority of its parent."""
     trace: Trace | None = None
     """The trace that the run belongs to."""
 
@@ -132,7 +135,10 @@ class Run(NamedTuple):
         return self.waited if self.waited is not None and self.waited.kind is WaitKind.LIMIT else None
 
     def moved_to(self, node: str | None, state: State, visits: Mapping[str, int]) -> Run:
-        """Return the run after one more step, which leads to `node`. `_replace` takes twice as long."""
+        """Return the run after one more step, which leads to `node`.
+
+        All fields are spelled out because `_replace` takes twice as long.
+        """
         attempt, crashes, failures, waited = 1, 0, 0, None
         return Run(
             self.id,
@@ -167,7 +173,7 @@ class Step(NamedTuple):
 
 
 class RunError(NamedTuple):
-    """Why a run failed; `step` is the step that could not be committed."""
+    """Why an attempt or a run failed; `step` is the step that could not be committed."""
 
     type: str
     message: str
@@ -180,11 +186,11 @@ class Child(NamedTuple):
     """A child run that a node starts."""
 
     number: int
-    """The child's place among the node's children, from 0, in the order of the elements."""
+    """The child's position among the children of the node, from 0."""
     graph_id: str
     state: State
     inputs: frozenset[str] = frozenset()
-    """The keys whose values are the parent's, as other children of the node get them."""
+    """The keys whose values come from the parent's state. All children of the node get the same values."""
 
 
 class Transition(NamedTuple):
@@ -197,7 +203,7 @@ class Transition(NamedTuple):
     """The failure of the attempt, or of the run."""
     lines: tuple[Line, ...] = ()
     since_us: int | None = None
-    """The time at which the attempt began, if it was parked in between."""
+    """The time at which the attempt began, in microseconds since 1970, if the run was parked during the attempt."""
     wait: Wait | None = None
     """What the run waits for from now on."""
     ends_wait: bool = False
@@ -211,7 +217,7 @@ class Transition(NamedTuple):
 
     @property
     def has_side_effects(self) -> bool:
-        """Return whether the commit changes more than the run's row and its steps."""
+        """Whether the commit writes anything besides the run's row, steps, failed attempts and log lines."""
         return (
             self.wait is not None
             or self.ends_wait

@@ -31,14 +31,14 @@ class Changes(NamedTuple):
     set: Mapping[str, Entry]
     unset: tuple[str, ...] = ()
     scalars: Mapping[str, Any] = {}
-    """The values of those keys in `set` that are strings, numbers, booleans or null, as far as they are known."""
+    """The decoded values of keys in `set` that are strings, numbers, booleans or null. Some may be missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     """An immutable JSON object. `State.of` makes one; `changes_to` and `apply` derive the next one.
 
-    It caches the strings and numbers that it has decoded.
+    It caches the strings, numbers, booleans and nulls that it has decoded.
     """
 
     entries: Mapping[str, Entry]
@@ -47,13 +47,13 @@ class State:
 
     @classmethod
     def of(cls, value: dict[str, Any], bytes_max: int) -> State:
-        """Make a state of `value`. Raise StateInvalid if it is not valid."""
+        """Make a state of `value`. Raise StateInvalid under the conditions of `changes_to`."""
         empty = cls({})
         return empty.apply(empty.changes_to(value, given={}, bytes_max=bytes_max))
 
     @property
     def byte_length(self) -> int:
-        """The total length of all values, as JSON in UTF-8."""
+        """The total number of bytes of all values as JSON in UTF-8, without the keys."""
         return sum([entry.byte_length for entry in self.entries.values()])
 
     def to_object(self) -> dict[str, Any]:
@@ -79,9 +79,9 @@ class State:
     def changes_to(self, after: dict[str, Any], given: Mapping[str, Any], bytes_max: int) -> Changes:
         """Return the changes that lead from this state to `after`.
 
-        `given` has the values that the tool was called with: a scalar that is still the same object has not changed
-        and is not encoded again. Raise StateInvalid if `after` is not a valid state, or if its compact JSON has more
-        than `bytes_max` bytes in UTF-8.
+        `given` has the values that the tool was called with. A scalar that is still the same object has not changed,
+        so it is not encoded again. Raise StateInvalid if a state cannot hold one of the values, or if the compact JSON
+        of `after` has more than `bytes_max` bytes in UTF-8.
         """
         changed: dict[str, Entry] = {}
         scalars: dict[str, Any] = {}
@@ -116,7 +116,7 @@ class State:
         old = self.entries.get(key)
         if old is not None and old.text == text:
             return Changes({})
-        if text.count("[") + text.count("{") >= codec.DEPTH_MAX:  # With fewer brackets it cannot nest too deep.
+        if text.count("[") + text.count("{") >= codec.DEPTH_MAX:  # Fewer brackets cannot nest too deep.
             _encode_member(key, codec.loads(text), bytes_max)
         entry = Entry(text, old.position if old else self._free_position(), codec.byte_length(text))
         rest = (_member_length(other, kept) for other, kept in self.entries.items() if other != key)
@@ -174,7 +174,7 @@ class State:
         return len(keys) == 1 and keys[0] in self.entries
 
     def with_text(self, key: str, text: str) -> State:
-        """Return this state with the JSON `text` at `key`, without checking its size."""
+        """Return this state with the JSON `text` at `key`, without checking the size of the new state."""
         return self.apply(Changes({key: Entry(text, self._free_position(), codec.byte_length(text))}))
 
     def apply(self, changes: Changes) -> State:
@@ -198,12 +198,12 @@ _SCALARS = (str, int, float, bool, type(None))
 
 
 def _member_length(key: str, entry: Entry) -> int:
-    """Return the bytes of an encoded member, including the comma after it."""
+    """Return the number of bytes of an encoded member, including the comma after it."""
     return _key_length(key) + len(",") + entry.byte_length
 
 
 def _key_length(key: str) -> int:
-    """Return the bytes of an encoded key, including the colon after it."""
+    """Return the number of bytes of an encoded key, including the colon after it."""
     if key.isascii() and key.isidentifier():
         return len(key) + len('"":')  # No character of an identifier is escaped.
     return codec.byte_length(codec.encode(key)) + len(":")

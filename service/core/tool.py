@@ -61,16 +61,16 @@ class Tool:
     function: Callable[..., Any]
     description: str
     parameters: tuple[str, ...]
-    """The names in `signature.ARGUMENTS` that the function takes, in its order."""
+    """The names in `signature.ARGUMENTS` that the function takes, in the order of its parameters."""
     is_async: bool
     place: str = ""
-    """The place of its code, as `file:line`; empty if unknown."""
+    """Where the function is defined, as `file:line`; empty if unknown."""
     folder: str = ""
-    """The prefix of the paths of its author's code."""
+    """The prefix of the paths of all files that the tool's author wrote; empty if unknown."""
     is_pure: bool = False
-    """Whether the tool is declared as pure: a repeated call does no harm, nor does one whose result is never used."""
+    """Whether the tool is declared as pure: no harm is done by repeating a call, or by never using its result."""
     limit: str | None = None
-    """The limit that its attempts need a slot of, unless the node names another."""
+    """The limit of which each attempt needs a slot, unless the node names another limit; None if the tool has none."""
     state_type: StateType | None = None
     """The declared type of its state, if it declares one."""
 
@@ -78,7 +78,7 @@ class Tool:
     def of(
         cls, function: Callable[..., Any], name: str | None = None, *, pure: bool = False, limit: str | None = None
     ) -> Tool:
-        """Describe `function`. Raise TypeError if the engine could not call it by name."""
+        """Describe `function`. Raise TypeError if the engine could not call it, or if another argument is invalid."""
         if isinstance(function, str):
             raise TypeError(f"give a tool's name as @tool(name={function!r})")
         if not callable(function):
@@ -129,7 +129,7 @@ class Tools(Mapping[str, Tool]):
     ) -> None:
         self._tools = dict(tools)
         self.has_cluster = has_cluster
-        """Whether the server has a cluster configured. Nodes can then have their tools called there."""
+        """Whether a cluster is configured on the server, so that nodes can have their tools called on the cluster."""
         self.sources = tuple(sources)
         self.functions = tuple(functions)
         """The tools that a program has passed as functions."""
@@ -144,7 +144,7 @@ class Tools(Mapping[str, Tool]):
         return len(self._tools)
 
     def with_cluster(self, *, is_there: bool) -> Tools:
-        """Return the same tools of a server that has a cluster, or has none."""
+        """Return the same tools with `has_cluster` set to `is_there`."""
         return Tools(self._tools, self.sources, self.functions, is_there)
 
     def why_missing(self, name: str) -> str:
@@ -166,11 +166,11 @@ class Tools(Mapping[str, Tool]):
 
 
 CLUSTER = ""
-"""Stands for a cluster among the names of tools, where a run waits for a server that has one. No tool has this name."""
+"""Stands for a cluster where the tool that a run lacks is named. No tool has this name."""
 
 
 def is_without_cluster(tools: Collection[str]) -> bool:
-    """Return whether these are the tools of a server that has no cluster."""
+    """Return whether `tools` are the Tools of a server without a cluster; False for plain names, which do not tell."""
     return isinstance(tools, Tools) and not tools.has_cluster
 
 

@@ -36,8 +36,9 @@ _HERE = _folder_of_start()
 def describe(error: BaseException, folder: str = "") -> str:
     """Return `TYPE: message (file:line, in function)`, for example `KeyError: 'n' (mytools.py:12, in count)`.
 
-    The place is the last frame in the author's code, or left out if there is none. If that code is installed,
-    `folder` says where. For an exception group, the text includes its first exception.
+    The place is that of the last frame in the author's code; it is left out if there is no such frame. Installed code
+    counts as the author's if its path begins with `folder`. For an exception group, the text includes its first
+    exception.
     """
     first = _first_of(error)
     summary = _summary(error) if first is error else f"{_summary(error)}, the first being {_summary(first)}"
@@ -47,7 +48,7 @@ def describe(error: BaseException, folder: str = "") -> str:
 
 
 def format_traceback(error: BaseException) -> str:
-    """Return the traceback without the engine's frames; only its end if it is too long."""
+    """Return the traceback without the engine's frames at its beginning, cut to its last TEXT_CHARS_MAX characters."""
     begun: TracebackType | None = error.__traceback__
     while begun is not None and begun.tb_frame.f_code.co_filename.startswith(_ENGINE):
         begun = begun.tb_next
@@ -88,9 +89,9 @@ def _first_of(error: BaseException) -> BaseException:
 
 def _summary(error: BaseException) -> str:
     try:
-        # `str` of a SyntaxError includes the line, which `_place_in` gives.
+        # `str` of a SyntaxError includes the file and the line, which `_place_in` returns as well.
         message = error.msg if isinstance(error, SyntaxError) and error.msg and _syntax_place(error) else str(error)
-    except BaseException as broken:  # A tool's exception may raise anything, also when its message is read.
+    except BaseException as broken:  # A tool's exception may raise anything, even when its message is read.
         message = f"({type(broken).__name__} in its message)"
     return f"{type(error).__name__}: {message}".removesuffix(": ")
 

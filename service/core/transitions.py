@@ -1,6 +1,6 @@
 """The statuses of a run, and the table of legal transitions.
 
-The CHECKs of the database derive from the sets below, and the tests hold every command of the store against the table.
+The CHECKs of the database derive from the sets below, and the tests check every command of the store against the table.
 """
 
 from __future__ import annotations
@@ -58,15 +58,15 @@ LEGAL: dict[Status, dict[Status, frozenset[Command]]] = {
     Status.COMPLETED: {},
     Status.CANCELLED: {},
 }
-"""The legal transitions: for each status the next ones, each with the commands that lead to it.
+"""The legal transitions: for each status, the statuses that may follow, and the commands that cause each transition.
 
-A start makes a run queued.
+A new run is queued.
 """
 
 OVER = frozenset(status for status, following in LEGAL.items() if Status.CANCELLED not in following)
-"""Statuses that cannot be cancelled: nothing more happens by itself, and no line is added."""
+"""The statuses of a run that is over: it cannot be cancelled, and it does nothing more unless it is resumed."""
 
 CLAIMABLE = frozenset(
     status for status, following in LEGAL.items() if Command.CLAIM in following.get(Status.RUNNING, ())
 )
-"""Statuses in which any server may claim the run as soon as it is due. A waiting run may have no due time."""
+"""The statuses in which any server may claim a run as soon as the run is due. A waiting run may have no due time."""

@@ -1,8 +1,9 @@
 """A package for files of tools that cannot be imported by their own names.
 
-A file `json.py` would be Python's json, only one of two files `tools.py` can be `tools`, and `tools.v2.py` would be a
-module of a package. In this package, the name of a module is the path of its file, so that every process that has
-Rungraph can import it, including processes started by a tool's multiprocessing.
+The name of a file `json.py` already belongs to Python's json. Only one of two files `tools.py` can be imported as
+`tools`. The name of `tools.v2.py` would mean a module of a package. In this package, the name of a module is the path
+of its file, so that every process that has Rungraph can import it, including processes that a tool starts with
+multiprocessing.
 """
 
 from __future__ import annotations

@@ -9,12 +9,12 @@ from typing import Any, NoReturn
 
 
 def place_of_function(function: Callable[..., Any]) -> tuple[str, str]:
-    """Return the module and the qualified name of a function; empty if it has none."""
+    """Return the module and the qualified name of a function. Each is empty if the function has none."""
     return str(getattr(function, "__module__", "")), str(getattr(function, "__qualname__", ""))
 
 
 def function_at(module: str, name: str) -> Callable[..., Any]:
-    """Return the function of that name. If it cannot be imported, return one that raises an error which says so."""
+    """Return the function of that name. If it cannot be imported, return a function that raises a RuntimeError."""
     try:
         if module == "__main__":
             raise ImportError("its module is the program itself")

@@ -1,7 +1,8 @@
 """Import users' tools and keep their code, so that processes started later run the code that the server loaded.
 
-A file is imported under its own name, as from its folder. Its folder is searched last, so that a file in it cannot
-replace a module of Python, of an installed package or of Rungraph.
+A file is imported under its own name if that name finds the file, and otherwise under its name in the package `files`.
+Python searches the file's folder last, so that a file in the folder cannot replace a module of Python, of an installed
+package or of Rungraph.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from service.core.traces import is_installed
 from service.tools import files
 
 Snapshot = Mapping[str, Any]
-"""A JSON object: the `folders` added to the search path, the `modules` of tools, and the `code` of all by name."""
+"""A JSON object with the `folders` added to the search path, the names of the `modules` of tools, and the `code` of all
+modules by name. The registry adds the `functions` that a program gave as tools.
+"""
 
 
 class Code(NamedTuple):
@@ -34,7 +37,7 @@ class Code(NamedTuple):
 
 
 def import_source(source: str) -> ModuleType:
-    """Import the file or the dotted name `source`. Raise ImportError or OSError if it does not exist."""
+    """Import the file or the dotted name `source`. Raise ImportError or OSError if it cannot be found."""
     _keep_code()
     if not source.endswith(".py"):
         # `rungraph serve` is a script and, unlike `python -m`, does not search the working directory.
@@ -73,7 +76,7 @@ _folders: list[str] = []
 _kept: dict[str, Code] = {}
 """The code loaded here, by the module's name."""
 _given: dict[str, Code] = {}
-"""The code loaded by the server that is not imported here yet."""
+"""The code that the server has loaded and that is not imported here yet, by the module's name."""
 
 
 def _search(*folders: Path) -> None:
@@ -119,7 +122,7 @@ def _refuse_another(module: ModuleType, folder: Path) -> None:
 
 
 class _Loader(SourceFileLoader):
-    """Loads the code that the server has loaded, or the code of the file, and keeps it."""
+    """A loader that takes the code from a snapshot, or else from the file, and keeps the code for later snapshots."""
 
     locations: Sequence[str] | None = None
 
@@ -132,7 +135,10 @@ class _Loader(SourceFileLoader):
 
 
 class _Finder:
-    """Comes before all other finders: it finds modules of a snapshot itself and the rest through the others."""
+    """The first of Python's finders. It finds modules of a snapshot itself, and all others through the other finders.
+
+    Modules of users, which are not installed, are loaded by `_Loader`.
+    """
 
     @classmethod
     def find_spec(

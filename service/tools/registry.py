@@ -20,7 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _declared: list[Tool] = []
 _sources: dict[str, Source] = {}
-"""The sources loaded so far, by the module's name, since importing a module again declares nothing."""
+"""The sources loaded so far, by the module's name. They are kept because importing a module again declares nothing."""
 
 
 @overload
@@ -37,9 +37,9 @@ def tool(
 ) -> Any:
     """Declare a function as a tool, under its own name or under `name`, and return the function unchanged.
 
-    `pure` declares that calling the tool once more, or in vain, does no harm. The engine may then call it before the
-    steps before it are on disk. Its attempts need a slot of `limit`, unless a node names another limit. Raise TypeError
-    if the engine could not call the function.
+    `pure` declares that no harm is done by repeating a call or by never using its result. The engine may then call the
+    tool before the earlier steps are on disk. An attempt needs a slot of the limit named `limit`, unless the node names
+    another limit. Raise TypeError if the engine could not call the function.
     """
 
     def declare(declared: F) -> F:
@@ -50,10 +50,10 @@ def tool(
 
 
 def load(sources: Iterable[str], built_in: Iterable[Tool]) -> Tools:
-    """Return the built-in tools and the tools that importing `sources` declares.
+    """Import `sources`, and return the built-in tools and all tools declared so far.
 
-    A source is a path ending in `.py` or the dotted name of a module. Raise StartRefused if one cannot be imported, or
-    if two tools have the same name.
+    A source is a path ending in `.py` or the dotted name of a module. Raise StartRefused if a source cannot be
+    imported, or if two tools have the same name.
     """
     loaded: dict[str, Source] = {}
     for name in sources:
@@ -68,7 +68,8 @@ def load(sources: Iterable[str], built_in: Iterable[Tool]) -> Tools:
             raise StartRefused(f"tools {name!r} cannot be loaded: {_why(name, error)}") from error
         if getattr(module, "__file__", None) is None and hasattr(module, "__path__"):
             raise StartRefused(f"tools {name!r} cannot be loaded: it is a folder; name a file in it")
-        # Modules that the source imports may declare tools too, and an earlier source may have imported this one.
+        # The new tools include those of modules that the source imports. There are none if an earlier source has
+        # imported this one: then the tools of its own module count.
         own = sum(1 for each in _declared if each.function.__module__ == module.__name__)
         source = Source(name, module, max(own, len(_declared) - before))
         loaded[module.__name__] = _sources.setdefault(module.__name__, source)
@@ -78,8 +79,8 @@ def load(sources: Iterable[str], built_in: Iterable[Tool]) -> Tools:
 def collect(given: Iterable[Callable[..., Any] | str], built_in: Iterable[Tool]) -> Tools:
     """Return the built-in tools and those that a program gives: functions, declared with `@tool` or not, and sources.
 
-    With a source, all declared tools are included, as `load` does. Raise StartRefused as `load` does, and TypeError for
-    a function that cannot be a tool.
+    If a source is given, all tools declared so far are included, as in `load`. Raise StartRefused as `load` does, and
+    TypeError if a function cannot be a tool.
     """
     given = list(given)
     sources = [each for each in given if isinstance(each, str)]

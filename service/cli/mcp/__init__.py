@@ -3,5 +3,5 @@
 serve    the command `rungraph mcp`
 reading  the tools that only read
 writing  the tools that start runs and send signals, served only with --allow-writes
-cutting  shorten a large result, and say what is missing
+cutting  functions that shorten a large result and note what is missing
 """

@@ -1,7 +1,7 @@
 """Shorten JSON values so that a result fits into the context of an assistant. Pure functions.
 
-A shortened value keeps its type: a text and an array keep their beginning, an object keeps all members that fit, each
-shortened in turn. A note says for each shortened value where it is, how large it is and how much of it is left.
+A text and an array keep their beginning. An object keeps as many members as fit, each shortened if necessary. A number
+with too many digits becomes a text. A note says where a shortened value is, how large it is and which part is shown.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from service.core.syntax.pointer import pointer
 RESULT_CHARS_MAX = 24_000
 """The most characters of JSON in a result, without its notes."""
 PART_CHARS_MIN = 200
-"""An object whose members would get less than this each loses members instead."""
+"""If each member of an object would get fewer characters than this, the last members are omitted instead."""
 NOTES_MAX = 20
 PLACE_CHARS_MAX = 200
 
@@ -27,14 +27,15 @@ class Cutter:
         self._notes: list[str] = []
 
     def notes(self) -> list[str]:
-        """Return the notes, at most NOTES_MAX and one that counts the others."""
+        """Return the first NOTES_MAX notes. If there are others, one more note counts them."""
         more = len(self._notes) - NOTES_MAX
         return [*self._notes[:NOTES_MAX], *([f"and {more:,} more places"] if more > 0 else [])]
 
     def fit(self, value: Any, chars_max: int, place: str = "", offset: int = 0) -> Any:
         """Return `value` shortened to about `chars_max` characters of JSON.
 
-        `place` is its JSON Pointer for the notes. `offset` is the number of characters, elements or members to skip.
+        `place` is the JSON Pointer of `value`, for the notes. `offset` is how many of its characters, elements or
+        members to skip.
         """
         text = codec.encode(value)
         if not offset and len(text) <= chars_max:
@@ -49,7 +50,7 @@ class Cutter:
         return self._fit_text(text, chars_max, place, offset)  # A number with more digits than fit.
 
     def fit_items(self, items: Sequence[Any], place: str) -> list[Any]:
-        """Return all `items`, with the characters of a result shared among them."""
+        """Return all `items`, shortened so that together they fit into a result."""
         sizes = [len(codec.encode(item)) for item in items]
         share = fair_share(sizes, RESULT_CHARS_MAX)
         return [self.fit(item, share, place + pointer(index)) for index, item in enumerate(items)]
@@ -94,7 +95,7 @@ class Cutter:
 
 
 def fair_share(sizes: Sequence[int], total: int) -> int:
-    """Return the largest bound on each size so that the bounded sizes add up to at most `total`."""
+    """Return the largest bound for which the sizes, each cut to the bound, add up to at most `total`."""
     for index, size in enumerate(sorted(sizes)):
         share = total // (len(sizes) - index)
         if size > share:

@@ -1,6 +1,6 @@
 """The tools of the assistant that only read.
 
-Each call finds the server anew, as a command of the terminal does, so servers may come and go meanwhile.
+Each call finds the server anew, as a command of the terminal does, so servers may start and stop between two calls.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class ReadingTools:
         path: Annotated[str, Field(description="Only the value here: dotted names, or a JSON Pointer.")] = "",
         offset: Annotated[Number, Field(description="Characters, elements or members of it to skip.")] = 0,
     ) -> str:
-        """Return the state of a run, or one value in it. `cut` says what is shown in part and how to read the rest."""
+        """Return the state of a run, or one value in it. `cut` lists what is shown in part: use `path` and `offset`."""
         async with self._server() as server:
             found = await server.ask(calls.state(asking.known_run_id(run_id), step))
             value = _value_at(found["state"], path)
@@ -95,9 +95,10 @@ class ReadingTools:
         after_step: Annotated[Number, Field(description="Only steps after this one.")] = 0,
         limit: Limit = 20,
     ) -> str:
-        """List the committed steps of a run: attempts, changed keys, and which conditions were asked with what values.
+        """List the committed steps of a run: attempts, changed keys, and the conditions evaluated with their values.
 
-        `next_cursor` is the next `after_step`. Long values are shown in part: read_state with `step` and `path`.
+        `next_cursor` is the `after_step` of the next page. Long values are shown in part; to read more of the state,
+        call read_state with `step` and `path`.
         """
         async with self._server() as server:
             return _page(await server.ask(calls.steps(asking.known_run_id(run_id), after_step, limit)))
@@ -111,7 +112,7 @@ class ReadingTools:
         text: Annotated[str | None, Field(description="Only lines that contain this.")] = None,
         limit: Limit = 20,
     ) -> str:
-        """Return lines of a run's log: without a `seq`, the newest first. A smaller limit shows more of long lines."""
+        """Return lines of a run's log, by default the newest first. A smaller limit shows more of each long line."""
         if after_seq is None and before_seq is None:
             before_seq = NUMBER_MAX
         filters = {"before_seq": before_seq, "level": level, "text": text}
@@ -146,7 +147,7 @@ def _document(document: JsonObject) -> str:
 
 
 def _text(document: JsonObject, cutter: Cutter) -> str:
-    """Return a result as JSON, with the notes about what is shown in part if there are any."""
+    """Return a result as JSON. If values were shortened, its member `cut` has the notes about them."""
     notes = cutter.notes()
     return codec.encode({**document, "cut": notes} if notes else document)
 

@@ -32,7 +32,7 @@ def serve(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def server_of(settings: Settings, *, allow_writes: bool) -> MCPServer[None]:
-    """Return the server with its tools."""
+    """Return a server with the reading tools and, if `allow_writes` is true, the writing tools."""
     server: MCPServer[None] = MCPServer("rungraph", instructions=INSTRUCTIONS, version=VERSION, log_level="WARNING")
     reading = ReadingTools(settings)
     for read in (

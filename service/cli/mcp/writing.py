@@ -24,7 +24,7 @@ class WritingTools:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = asyncio.Lock()
-        """Without a server, each call owns the database while it writes."""
+        """Held during a call, because without a server each call owns the database while it writes."""
 
     async def start_run(
         self,
@@ -43,7 +43,7 @@ class WritingTools:
         payload: Annotated[Any, Field(description="Any JSON; the state of the run gets it.")] = None,
         idempotency_key: Key = None,
     ) -> str:
-        """Send a run a signal, which it waits for or will wait for. It cannot be taken back."""
+        """Send a run a signal that it waits for or will wait for. A signal cannot be taken back."""
         with told_refusals():
             asking.known_run_id(run_id)
         return await self._ask(calls.signal(run_id, name, payload, idempotency_key))

@@ -15,13 +15,14 @@ from service.core.errors import StartRefused
 
 DATABASE, RUNS = "rungraph.db", "runs"
 SPOOLED_BYTES_MAX = 8 * 2**20
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # Not a link, and no FIFO that nobody writes.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # Refuses a symbolic link, and does not block on a FIFO.
 
 
 def write(archive: Path, database: Path, runs_folder: Path) -> None:
     """Write a durable archive of a database that nobody changes, and of the folder of runs, which may change.
 
-    Only files are taken. What a tool is still writing (its name begins with a dot) is left out.
+    Only regular files are included. Files and folders whose names begin with a dot are left out, since tools may still
+    be writing them.
     """
     draft = archive.with_name(f".{archive.name}.draft")
     try:
@@ -39,7 +40,7 @@ def write(archive: Path, database: Path, runs_folder: Path) -> None:
 
 
 def extract(archive: Path, folder: Path) -> None:
-    """Extract an archive into `folder`. Raise StartRefused if it is none that `write` has made."""
+    """Extract an archive into `folder`. Raise StartRefused if it is not an archive that `write` can have made."""
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
@@ -60,7 +61,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 
 def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
-    """Add a file as it is now; one that is removed meanwhile is left out."""
+    """Add a file as it is now. Leave it out if it has been removed meanwhile or is not a regular file."""
     with suppress(FileNotFoundError), SpooledTemporaryFile(SPOOLED_BYTES_MAX) as copied:
         try:
             descriptor = os.open(path, _FILE)
@@ -74,7 +75,7 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
                 return
             shutil.copyfileobj(file, copied)
         member = tarfile.TarInfo(name)
-        # The file may grow or shrink while it is read: its size is that of the copy.
+        # The file may grow or shrink while it is read, so the size is that of the copy.
         member.size, member.mtime, member.mode = copied.tell(), int(found.st_mtime), stat.S_IMODE(found.st_mode)
         copied.seek(0)
         tar.addfile(member, copied)

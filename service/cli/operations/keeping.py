@@ -21,7 +21,7 @@ PAUSED_AT_ONCE = 500
 
 
 def prune(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Delete the runs that ended long ago and that nothing needs, and print how many there were."""
+    """Delete the runs that ended long ago and that no other run needs, and print how many there were."""
     rule = {"older_than_s": arguments.older_than, "status": arguments.status, "graph": arguments.graph}
     rule |= {"keep_last": arguments.keep_last, "dry_run": arguments.dry_run}
     found = asking.run(_prune(settings, {name: value for name, value in rule.items() if value is not None}))
@@ -45,7 +45,7 @@ async def _prune(settings: Settings, rule: dict[str, Any]) -> dict[str, int]:
 
 
 def backup(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Save a SQLite database, also that of a running server, and the files of its runs in one archive."""
+    """Save a SQLite database and the files of its runs in one archive, even while a server uses the database."""
     database, target = _file_of(settings), arguments.file
     if target.exists():
         raise StartRefused(f"{target} exists; a backup replaces nothing")
@@ -54,7 +54,7 @@ def backup(settings: Settings, arguments: argparse.Namespace) -> int:
         with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=".rungraph-backup-") as folder:
             copy = Path(folder) / archive.DATABASE
             copy_database(database, copy)
-            # Copied after the database, the files include all that the copied steps have written.
+            # The files are saved after the database, so that they include all that the steps in the copy have written.
             archive.write(target, copy, settings.runs_folder(database))
     except OSError as error:
         raise StartRefused(f"cannot write {target}: {error.strerror or error}") from error
@@ -63,7 +63,7 @@ def backup(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def restore(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Make the database and the folder of runs from an archive, with unfinished runs paused unless --resume."""
+    """Make the database and the folder of runs from an archive. Without --resume, pause its runs and schedules."""
     database = _file_of(settings)
     runs_folder = settings.runs_folder(database)
     if database.file.exists() and database.file.stat().st_size:
@@ -81,7 +81,7 @@ def restore(settings: Settings, arguments: argparse.Namespace) -> int:
             count = None if arguments.resume else asyncio.run(_pause_unfinished(Sqlite(copy), settings))
             (folder / archive.RUNS).mkdir(exist_ok=True)
             os.replace(folder / archive.RUNS, runs_folder)
-            # The database last: without it, a restore that was interrupted is seen to be one.
+            # The database is moved last, so that an interrupted restore leaves no database that looks complete.
             os.replace(copy, database.file)
     except OSError as error:
         raise StartRefused(f"cannot restore {database.name}: {error.strerror or error}") from error
@@ -109,7 +109,10 @@ def _file_of(settings: Settings) -> Sqlite:
 
 
 async def _pause_unfinished(database: Sqlite, settings: Settings) -> int:
-    """Pause all schedules and all runs that would go on by themselves, and return how many runs there were."""
+    """Pause all schedules and all runs that would go on by themselves, and drop all pending deliveries of webhooks.
+
+    Return the number of runs.
+    """
     from service.store import Store
     from service.store.schema.migrate import migrate
 
@@ -123,7 +126,7 @@ async def _pause_unfinished(database: Sqlite, settings: Settings) -> int:
             await asyncio.gather(*(store.leases.release(lease, interrupted=True) for _, lease in found if lease))
             await asyncio.gather(*(store.control.pause(run_id) for run_id, _ in found))
             count, last = count + len(found), found[-1][0]
-        # Last, because a pause is told as well.
+        # This comes last, because pausing a run may add a delivery that reports the pause.
         await store.deliveries.drop_all("a backup was restored; the server that made it may have sent this")
         return count
     finally:

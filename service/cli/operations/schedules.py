@@ -18,7 +18,7 @@ _SHOWN = (
 
 
 def schedules(settings: Settings, arguments: argparse.Namespace) -> int:
-    """List all schedules, or do what `arguments.action` says with the one that is named."""
+    """List all schedules, or apply `arguments.action` to the schedule `arguments.name`."""
     action, name = arguments.action, arguments.name
     if (action == "list") != (name is None):
         raise StartRefused(f"schedules {action} takes {'no' if name else 'a'} NAME")

@@ -17,7 +17,7 @@ if sys.version_info >= (3, 14):
     import annotationlib
 
 ARGUMENTS = ("state", "metadata", "context")
-"""The parameter names that a tool may have; it is called with those that it names."""
+"""The arguments that a tool may take. A call passes those that are among the names of the tool's parameters."""
 
 _LAYERS_MAX = 100
 """The most partials, methods and callable objects that are unwrapped to find a function."""
@@ -50,9 +50,9 @@ def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Return whether a call only makes a coroutine, so that the function can be called on the loop.
+    """Return whether a call only makes a coroutine, so that the function can be called on the event loop.
 
-    A plain function may wrap an async one. Whether it returns an awaitable is only known after the call.
+    Return False for a plain function that wraps an async one: only the call shows that it returns an awaitable.
     """
     return inspect.iscoroutinefunction(called_by(function))
 
@@ -72,14 +72,14 @@ def called_by(function: Any) -> Any:
 
 
 def code_of(function: Callable[..., Any]) -> CodeType | None:
-    """Return the code of the author's function, also through decorators that use functools.wraps."""
+    """Return the code of the author's function, even behind decorators that use functools.wraps, or None."""
     code = getattr(called_by(inspect.unwrap(called_by(function))), "__code__", None)
     return code if isinstance(code, CodeType) else None
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
     try:
-        if sys.version_info >= (3, 14):  # Annotations are evaluated here, and an undefined name is allowed.
+        if sys.version_info >= (3, 14):  # This evaluates the annotations. The format allows undefined names in them.
             return inspect.signature(function, annotation_format=annotationlib.Format.FORWARDREF)
         return inspect.signature(function)
     except Exception as error:  # `__signature__` may be anything.
@@ -87,7 +87,10 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
 
 
 def _wanted(parameter: inspect.Parameter) -> str | None:
-    """Return the name of `parameter` if it is in ARGUMENTS, or None if the parameter is optional."""
+    """Return the name of `parameter` if it is in ARGUMENTS, or None if a call may omit the parameter.
+
+    Raise TypeError if a call by name cannot provide the parameter.
+    """
     takes = f"a tool may take {', '.join(ARGUMENTS)}, by name"
     if parameter.name in ARGUMENTS and parameter.kind not in _STARRED:
         if parameter.kind is parameter.POSITIONAL_ONLY:
@@ -101,7 +104,10 @@ def _wanted(parameter: inspect.Parameter) -> str | None:
 
 
 def _bind(function: Callable[..., Any], wanted: tuple[str, ...]) -> None:
-    """Raise TypeError if `__signature__` or `__wrapped__` names parameters that the function does not take."""
+    """Raise TypeError if the function's own code cannot be called with the arguments `wanted`.
+
+    The function's signature takes them, but `__signature__` or `__wrapped__` may have replaced the signature.
+    """
     if not isinstance(function, FunctionType):
         return
     bare = FunctionType(

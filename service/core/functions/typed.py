@@ -1,7 +1,7 @@
 """Tools that declare the type of their state: a Pydantic model, or a TypedDict.
 
-The state is checked when the tool is called. A model is passed as an instance, and the fields that the tool changes are
-set in the state; a TypedDict is the state itself.
+The state is checked when the tool is called. With a model, the tool gets an instance, and the fields that it changes
+are set in the state. With a TypedDict, the tool gets the state itself.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class StateType:
         """The JSON Schema of the state."""
 
     def bind(self, state: JsonObject) -> BoundState:
-        """Return `state` as the tool takes it. Raise StateInvalid, with the place, if it does not fit the type."""
+        """Return `state` as the tool takes it. Raise StateInvalid if it does not fit; the message has the place."""
         from pydantic import ValidationError
 
         try:
@@ -48,7 +48,7 @@ class StateType:
 
 
 class BoundState:
-    """The argument of one call."""
+    """The state as the argument of one call."""
 
     def __init__(self, value: Any, *, is_model: bool = True) -> None:
         self.value = value
@@ -56,7 +56,10 @@ class BoundState:
         self._before = _dump(value) if is_model else {}
 
     def changes(self, returned: Any) -> Any:
-        """Return what the tool has changed in its argument, and on top of that what it has returned."""
+        """Return the fields that the tool has changed in the model, updated with what it has returned.
+
+        Return `returned` itself if the state is a TypedDict, or if `returned` is neither None, a dict nor a model.
+        """
         if not self._is_model:
             return returned
         after = _dump(self.value)
@@ -72,7 +75,7 @@ def state_type_of(function: Callable[..., Any]) -> StateType | None:
     """Return the declared type of the parameter `state`, or None if it is neither a Pydantic model nor a TypedDict."""
     declared = inspect.signature(function).parameters["state"].annotation
     if isinstance(declared, str):
-        # Evaluated by itself: another annotation may name something that exists for type checkers alone.
+        # Only this annotation is evaluated: another one may name something that exists only for type checkers.
         innermost = called_by(inspect.unwrap(called_by(function)))
         try:
             declared = eval(declared, dict(getattr(innermost, "__globals__", {})))
@@ -90,7 +93,10 @@ def _is_typed_dict(declared: Any) -> bool:
 
 
 def _readable(declared: Any) -> Any:
-    """Return a TypedDict that Pydantic can read: before Python 3.12, it needs that of `typing_extensions`."""
+    """Return the TypedDict `declared` in a form that Pydantic can read.
+
+    Before Python 3.12, Pydantic needs a TypedDict of `typing_extensions`.
+    """
     if sys.version_info >= (3, 12) or not typing.is_typeddict(declared):
         return declared
     import typing_extensions
@@ -103,7 +109,7 @@ def _readable(declared: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    """Return the JSON text of a value: 1, 1.0 and true are equal in Python, and differ in a state."""
+    """Return the JSON text of a value, to compare it: 1, 1.0 and true are equal in Python but differ in a state."""
     return json.dumps(value)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 CATCH_UP_MAX = 1000
 """The most missed ticks that `all` catches up with. Older ones are dropped."""
 LATE_US = 5_000_000
-"""A tick that no server has taken for this long is missed."""
+"""A tick counts as missed when it is older than this and no server has handled it yet."""
 
 
 class Overlap(StrEnum):
@@ -22,7 +22,7 @@ class Overlap(StrEnum):
 
 
 class CatchUp(StrEnum):
-    """Which of the ticks that were missed, because no server was running, start a run later."""
+    """Which missed ticks start a run later. Ticks are missed while no server is running."""
 
     ONE = "one"
     """The last missed tick starts a run."""
@@ -34,39 +34,40 @@ class Times(Protocol):
     """The times at which a schedule ticks."""
 
     def following(self, tick_us: int) -> int | None:
-        """Return the time after `tick_us`, if there is one."""
+        """Return the first time after `tick_us`, or None if there is none."""
 
     def after(self, tick_us: int) -> Iterator[int]:
-        """Yield the times after `tick_us`."""
+        """Yield the times after `tick_us`, in order."""
 
     def last(self, first_us: int, until_us: int) -> int:
-        """Return the last time up to `until_us`; `first_us` is one."""
+        """Return the last time that is not after `until_us`. `first_us` is one of the times that qualify."""
 
     def newest(self, first_us: int, until_us: int, count: int) -> int:
-        """Return the earliest of the last `count` times from `first_us` up to `until_us`."""
+        """Return the earliest of the last `count` times from `first_us` to `until_us`, both included."""
 
 
 class Turn(NamedTuple):
-    """What to do with a schedule when a server checks it."""
+    """What a server does with a schedule when it checks the schedule."""
 
     starts: tuple[int, ...]
     """The ticks that start a run each, oldest first."""
     next_us: int | None
-    """The next tick, or None after the last one."""
+    """The next tick to handle; None if the schedule has no more ticks."""
     last_us: int | None = None
-    """The last tick that is over."""
+    """The last tick that this turn handles, whether or not the tick starts a run; None if it handles none."""
     skipped_us: int | None = None
-    """The tick that starts no run because another one is unfinished."""
+    """The tick that starts no run because an earlier run is unfinished; None if no tick is skipped for this reason."""
     is_deferred: bool = False
-    """Whether the next tick has come, and is left until a run has finished."""
+    """Whether the next tick has come but is handled only after a run has finished."""
 
 
 def take_turn(
     times: Times, next_us: int, now_us: int, catch_up: CatchUp, *, must_wait: bool = False, starts_max: int = 1
 ) -> Turn:
-    """Return what a schedule does at `now_us` if its next tick is `next_us`.
+    """Return what to do at `now_us` with a schedule whose next tick is `next_us`.
 
-    `must_wait`: a run of it is unfinished, and it does not start another one meanwhile.
+    `must_wait` says that the schedule may start no run now, because an earlier one is unfinished. `starts_max` is the
+    most runs to start now.
     """
     if now_us < next_us:
         return Turn((), next_us)
@@ -80,9 +81,9 @@ def take_turn(
 
 
 def _catch_up(times: Times, first_us: int, now_us: int, must_wait: bool, starts_max: int) -> Turn:
-    """Return the turn in which every tick from `first_us` up to now starts a run, at most `starts_max` of them now.
+    """Return the turn of a schedule whose ticks from `first_us` to `now_us` all start a run, `starts_max` at a time.
 
-    If it must wait, a tick that is on time is skipped, and missed ones are left for later.
+    If the schedule must wait, a tick that is on time is skipped, and missed ticks are deferred.
     """
     following = times.following(first_us)
     if must_wait:

@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 from service.core.transitions import Status
 
 EVENTS = (Status.COMPLETED, Status.FAILED, Status.PAUSED, Status.CANCELLED, Status.WAITING)
-"""The statuses whose beginning a webhook can report."""
+"""A webhook can report that a run has reached one of these statuses."""
 RETRIED_S = 86_400
-"""How long a delivery is tried after its event."""
+"""The number of seconds after its event during which a delivery is tried."""
 BACKOFF_S_MIN, BACKOFF_S_MAX = 5, 3600
 URL_CHARS_MAX = 2000
 SECRET_PREFIX = "whsec_"
@@ -36,11 +36,11 @@ class DeliveryState(StrEnum):
     PENDING = "pending"
     DELIVERED = "delivered"
     FAILED = "failed"
-    """The delivery was tried for RETRIED_S, or must not be sent any more."""
+    """The delivery was tried for RETRIED_S without success, or must not be sent any more."""
 
 
 def backoff_s(attempts: int) -> float:
-    """Return how long to wait after the failed attempt number `attempts`."""
+    """Return the number of seconds to wait after the failed attempt number `attempts`, which counts from 1."""
     return float(min(BACKOFF_S_MAX, BACKOFF_S_MIN * 2 ** min(attempts - 1, 20)))
 
 
@@ -52,14 +52,14 @@ class Target(NamedTuple):
 
     scheme: str
     host: str
-    """In lower case; an IPv6 address without brackets."""
+    """A name in lower case, or an IP address. An IPv6 address has no brackets."""
     port: int
     path: str
-    """With the query."""
+    """The path and the query."""
 
     @property
     def is_literal(self) -> bool:
-        """Whether the host is an address, or the machine itself: nothing has to be looked up for it."""
+        """Whether the host is an IP address or `localhost`, so that no name has to be looked up in DNS."""
         return self.host == "localhost" or address_of(self.host) is not None
 
     @property
@@ -76,7 +76,7 @@ class AllowedHosts:
     """The hosts that a setting allows: names and addresses, each with a port or for any port."""
 
     def __init__(self, entries: Iterable[str] = ()) -> None:
-        """Raise ValueError with the first entry that is no host."""
+        """Raise ValueError if an entry is no host; the message names the entry."""
         self._entries = frozenset(map(_entry, entries))
 
     def __eq__(self, other: object) -> bool:
@@ -86,7 +86,7 @@ class AllowedHosts:
         return hash(self._entries)
 
     def target_of(self, url: str) -> Target | str:
-        """Return where `url` leads, or why it may not be notified."""
+        """Return where `url` leads, or a message that says why no delivery may be sent there."""
         target = target_of(url)
         if isinstance(target, str) or {(target.host, None), (target.host, target.port)} & self._entries:
             return target
@@ -94,7 +94,7 @@ class AllowedHosts:
 
 
 def target_of(url: str) -> Target | str:
-    """Return where `url` leads, or what is wrong with it."""
+    """Return where `url` leads, or a message that says what is wrong with it."""
     if len(url) > URL_CHARS_MAX:
         return f"should have at most {URL_CHARS_MAX} characters"
     if not _PLAIN.fullmatch(url):
@@ -133,7 +133,7 @@ def _entry(text: str) -> tuple[str, int | None]:
 
 
 def _host(text: str) -> str | None:
-    """Return a host in the form in which hosts are compared, or None if `text` is none."""
+    """Return the host `text` in the form in which hosts are compared, or None if `text` is no host."""
     host = text.lower().rstrip(".")
     address = address_of(host)
     if address is not None:
@@ -153,7 +153,10 @@ def address_of(host: str) -> Address | None:
 
 
 def is_public(address: Address) -> bool:
-    """Return whether `address`, and the address that it embeds if it does, belong to the public internet."""
+    """Return whether `address` belongs to the public internet.
+
+    An IPv6 address that embeds IPv4 addresses is public only if all of them are.
+    """
     if isinstance(address, ipaddress.IPv6Address):
         within = (address.ipv4_mapped, address.sixtofour, *(address.teredo or ()))
         if any(inner is not None and not is_public(inner) for inner in within):
@@ -166,7 +169,7 @@ def is_public(address: Address) -> bool:
 
 
 def key_of(secret: str) -> bytes:
-    """Return the key in a secret such as `whsec_MfKQ…`. Raise ValueError if it is none."""
+    """Return the key in a secret such as `whsec_MfKQ…`. Raise ValueError if `secret` does not have this form."""
     try:
         key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except (binascii.Error, ValueError):
@@ -180,7 +183,7 @@ def key_of(secret: str) -> bytes:
 
 
 def message_id(run_id: str, number: int) -> str:
-    """Return what receivers know a delivery by. It is the same for all attempts."""
+    """Return the id by which receivers recognize a delivery. All attempts of the delivery have the same id."""
     return f"msg_{run_id}_{number}"
 
 

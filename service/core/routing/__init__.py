@@ -1,1 +1,1 @@
-"""Choose the way of a run: evaluate conditions, choose an edge, catch errors, and test another graph's edges."""
+"""Choose where a run goes next: evaluate conditions, choose an edge, catch errors, and test another graph's edges."""

@@ -15,7 +15,7 @@ from service.core.run import RunError
 from service.core.state import State
 
 _UNASKED = frozenset({Reason.ON_ERROR, Reason.PATCH})
-"""Reasons of steps after which the next node was not chosen by ordinary edges."""
+"""The reasons of steps whose next node was not chosen by ordinary edges."""
 _OPERANDS_SHOWN_MAX = 5
 
 
@@ -25,7 +25,9 @@ class Routed:
 
     step: int
     node: str | None
+    """The node that the step executed. None: the step is a patch."""
     went: str | None
+    """The next node. None: the run ended."""
     reason: str
     attempt: int = 1
 
@@ -38,7 +40,7 @@ class Detour:
     decision: Decision | None
     """None if the run would have failed."""
     error: AttemptError | None = None
-    """The error that the ordinary edges raise, or the error edges after them."""
+    """The error of an error edge, or else that of an ordinary edge. None if no edge raised an error."""
 
     @property
     def would_go(self) -> str | None:
@@ -75,10 +77,10 @@ def detour(
     before: Callable[[], State] | None = None,
     state_bytes_max: int = sys.maxsize,
 ) -> Detour | None:
-    """Return a Detour if `graph` leads elsewhere from `state`, the state after the step; None if to the same node.
+    """Return a Detour if `graph` leads from `state`, the state after the step, to another node. Return None otherwise.
 
-    A condition on a missing key fails the node, as in a run: the step is undone, and the error edges are evaluated
-    with the state that `before` returns.
+    A condition that cannot be evaluated fails the node, as in a run: the step is undone, and the error edges are
+    evaluated with the state before the step, which `before` returns (by default, with `state`).
     """
     if routed.node is None:
         return None
@@ -99,7 +101,7 @@ def detour(
 
 
 def _with_operands(evaluated: tuple[dict[str, object], ...]) -> str:
-    """Return the values that the edges read, each once, as the end of a sentence."""
+    """Return the first values that the edges read as the end of a sentence, which is empty if they read none."""
     values: dict[str, object] = {}
     for record in evaluated:
         operands = record["operands"]

@@ -21,10 +21,10 @@ class Caught(NamedTuple):
 
 
 def catch_error(graph: Graph, state: State, error: RunError, state_bytes_max: int) -> Caught | None:
-    """Return the step along the first error edge that catches `error`, or None; `state` is the last good state.
+    """Return the step along the first error edge that catches `error`, or None if no edge catches it.
 
-    The step adds the error's record to the state. Raise AttemptError if the state cannot hold the record, or if a
-    condition reads a missing key.
+    `state` is the state before the failed step. The step along the edge adds the error's record to it. Raise
+    AttemptError if the state cannot hold the record, or if a condition cannot be evaluated.
     """
     evaluated: list[dict[str, Any]] = []
     work = WorkBudget()

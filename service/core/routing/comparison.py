@@ -1,7 +1,7 @@
 """The operators of conditions: compare two JSON values within a bounded amount of work.
 
 Conditions are evaluated on the engine's loop, where a comparison of large values would delay every run. The work is
-counted and not timed, so the same graph and state give the same result on any machine.
+counted, not timed, so the same graph and state give the same result on any machine.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from service.core.errors import ConditionError
 from service.core.graph import Op
 
 COMPARISONS_MAX = 1_000_000
-"""Comparisons that the edges of a node may make at one step."""
+"""The maximum number of comparisons that the edges of a node may make at one step."""
 CHARACTERS_AT_ONCE = 4096
-"""Characters of two strings that count as one comparison."""
+"""The number of characters that count as one comparison when strings are compared or searched."""
 ITEMS_AT_ONCE = 16
-"""Items of an array that count as one comparison when it is searched for a string or a number."""
+"""The number of items that count as one comparison when an array is searched for a scalar value."""
 
 
 class WorkBudget:

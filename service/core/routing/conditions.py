@@ -1,6 +1,6 @@
 """Evaluate the conditions of edges against a state, and record the values that they compared.
 
-`decide` evaluates a node's edges in order. Its Decision is stored with the step and explains the way that the run took.
+`decide` evaluates a node's edges in order. Its Decision is stored with the step and explains where the run went next.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ class Reason(StrEnum):
 
 
 class Decision(NamedTuple):
-    """The edges that were evaluated, the values that they read, and the edge that was taken."""
+    """The edges that were evaluated, the values that they read, and the node to which the taken edge leads."""
 
     to: str | None
+    """None if no edge is taken."""
     reason: Reason
     evaluated: tuple[dict[str, Any], ...] = ()
     """One `{"to", "condition", "result", "operands", "note"?}` for each evaluated edge."""
@@ -66,7 +67,7 @@ def decide(
 
 
 OPERANDS_BYTES_MAX = 64 * 2**20
-"""Bytes of large operands that `complete` restores; the operand that passes this bound is the last one."""
+"""`complete` restores no more operands once those that it has restored have this many bytes."""
 OMITTED = {"omitted": True}
 """Stands for a condition that is too large to be stored with a step."""
 
@@ -74,11 +75,11 @@ OMITTED = {"omitted": True}
 def abridge(evaluated: Sequence[dict[str, Any]], bytes_max: int) -> tuple[list[dict[str, Any]], bool]:
     """Remove operands and conditions larger than `bytes_max` bytes; return the rest and whether any were removed.
 
-    `omitted` lists the paths of removed operands, and OMITTED replaces a removed condition. Both are stored elsewhere,
-    in the state and in the graph, so a step does not store them again.
+    The key `omitted` of a record lists the paths of its removed operands, and OMITTED replaces a removed condition. The
+    state has the operands and the graph has the conditions, so a step does not store them again.
     """
     abridged = []
-    sizes: dict[int, bool] = {}  # By identity: many edges may read the same value.
+    sizes: dict[int, bool] = {}  # Whether a value is large, by its `id`: many edges may read the same value.
     for record in evaluated:
         kept = dict(record)
         if _is_large(record["condition"], bytes_max, sizes):
@@ -93,7 +94,7 @@ def abridge(evaluated: Sequence[dict[str, Any]], bytes_max: int) -> tuple[list[d
 def complete(
     abridged: Sequence[dict[str, Any]], edges: Sequence[Edge], state: State, error: str | None = None
 ) -> list[dict[str, Any]]:
-    """Restore what `abridge` removed; `edges` are the evaluated edges and `state` is the state that they read.
+    """Restore what `abridge` removed. `edges` are the edges of the node, and `state` is the state that they read.
 
     For error edges, `state` is the state before the step, and `error` is the JSON text of the error's record, which
     each edge reads at its own `into`. Operands beyond OPERANDS_BYTES_MAX stay listed in `omitted`.
@@ -101,7 +102,7 @@ def complete(
     evaluated = []
     decoded: dict[str, Any] = {}
     room = OPERANDS_BYTES_MAX
-    # Edges are evaluated in order from the first, so the last ones may have no record.
+    # Edges are evaluated in order until one is taken, so the last ones may have no record.
     for kept, edge in zip(abridged, edges, strict=False):
         omitted = kept.pop("omitted", ())
         into = None if error is None else edge.into
@@ -120,7 +121,10 @@ def complete(
 
 @contextmanager
 def decoded_without(decoded: dict[str, Any], key: str | None) -> Iterator[dict[str, Any]]:
-    """Yield a copy of `decoded` without `key`; at the end, add the values that were decoded meanwhile to `decoded`."""
+    """Yield a copy of the cache `decoded` without `key`. At the end, add the copy's other values to `decoded`.
+
+    An error edge reads the error's record at `key`, where another edge may read another value.
+    """
     seen = {other: value for other, value in decoded.items() if other != key}
     yield seen
     decoded |= {other: value for other, value in seen.items() if other != key}

@@ -1,4 +1,4 @@
-"""Describe conditions in words. A picture of a graph labels its edges with them.
+"""Describe conditions in words, for the labels of edges in the picture of a graph.
 
 The page uses the same words; see `service/page/lib/conditions.js`.
 """
@@ -11,7 +11,7 @@ from service.core import codec
 from service.core.graph import AllOf, AnyOf, Comparison, Condition, Not, Op
 
 VALUE_CHARS_MAX = 20
-"""A longer literal is cut."""
+"""The number of characters to which a longer literal is cut."""
 
 _WORDS = {
     Op.EQ: "=",

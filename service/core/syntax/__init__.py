@@ -1,1 +1,1 @@
-"""Small notations: paths, tags in filters, JSON Merge Patch, and messages about text that is not JSON."""
+"""Small notations: ids, paths, JSON Pointers, JSON Merge Patch, tags and trace headers; and why a text is not JSON."""

@@ -36,9 +36,9 @@ def parse_graph_id(text: str) -> str:
 
 
 def derived_run_id(time: str, *origin: object) -> str:
-    """Return a UUID of version 7 with a digest of `origin`: the same origin always gives the same id.
+    """Return a UUID of version 7 with a digest of `origin`: the same arguments always give the same id.
 
-    `time` is the part before the version, 12 hexadecimal digits with a hyphen.
+    `time` is the part of the id before the version: 12 hexadecimal digits, with a hyphen after the eighth.
     """
     digest = hashlib.sha256(":".join(map(str, origin)).encode()).hexdigest()
     variant = "89ab"[int(digest[3], 16) % 4]

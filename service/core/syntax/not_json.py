@@ -1,4 +1,4 @@
-"""Describe why a text is not JSON, with the place of the fault."""
+"""Describe why a text is not JSON, and where its fault is."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 MISSING = object()
-"""The result of `step_into` if there is no value; None is a value."""
+"""The result of `step_into` if there is no value. None would not do: it stands for the value null."""
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,17}")
 _BAD_ESCAPE = re.compile("~(?![01])")

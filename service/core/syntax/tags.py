@@ -1,4 +1,4 @@
-r"""The syntax of a tag in a filter: `key:value`, where the first colon ends the key.
+r"""The syntax of a tag in a filter: `key:value`, where the first unescaped colon ends the key.
 
 In the key, a colon is written `\:`, and a backslash before a colon, an exclamation mark or a backslash is written `\\`.
 An exclamation mark at the beginning, which would exclude runs in a filter, is written `\!`. The value has no escapes.

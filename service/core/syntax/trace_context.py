@@ -19,18 +19,19 @@ class Trace(NamedTuple):
     parent: str
     """A `traceparent` of version 00."""
     state: str | None = None
-    """A `tracestate`."""
+    """A `tracestate`, or None if the request has no valid one."""
 
 
 def read_trace(parents: Sequence[str], states: Sequence[str] = ()) -> Trace | None:
-    """Return the trace that the headers of a request name. A malformed header counts as missing.
+    """Return the trace that the headers of a request name, or None if it has not exactly one valid `traceparent`.
 
-    `parents` and `states` are the values of all its headers `traceparent` and `tracestate`.
+    `parents` are the values of all `traceparent` headers of the request, and `states` those of all its `tracestate`
+    headers. Malformed headers are treated as missing.
     """
     if len(parents) != 1 or len(parents[0]) > _TEXT_CHARS_MAX:
         return None
     found = _PARENT.fullmatch(parents[0].strip(" \t"))
-    # A later version may add fields, and flags whose meaning is not known here.
+    # A later version may add fields, and flags whose meaning is not known here. Both are dropped.
     if found is None or (found[1] == "00" and found[5] is not None):
         return None
     flags = found[4] if found[1] == "00" else f"{int(found[4], 16) & 1:02x}"
@@ -38,7 +39,10 @@ def read_trace(parents: Sequence[str], states: Sequence[str] = ()) -> Trace | No
 
 
 def _state(text: str) -> str | None:
-    """Return the members of a list, or None if there are none, too many, or malformed ones."""
+    """Return the members of a `tracestate`.
+
+    Return None if it is too long, or if it has no members, too many, malformed ones or repeated keys.
+    """
     if len(text) > _TEXT_CHARS_MAX:
         return None
     members = [member for part in text.split(",") if (member := part.strip(" \t"))]

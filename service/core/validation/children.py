@@ -11,7 +11,7 @@ from service.core.validation.faults import FAULTS_MAX, Place
 from service.core.validation.spelling import closest
 
 HINTS_MAX = 10
-"""How many missing names get the closest match. Each of them is compared with up to COMPARED_MAX names."""
+"""The most missing graphs that get a suggestion. Each suggestion takes up to COMPARED_MAX comparisons of names."""
 
 
 class ChildGraph(NamedTuple):
@@ -23,12 +23,12 @@ class ChildGraph(NamedTuple):
 
 
 def child_graphs(document: Any) -> list[ChildGraph]:
-    """Return the places that name a graph. Values that are not names are left to `read_graph`."""
+    """Return the places that name a graph. Values that are not names are skipped, since `read_graph` reports them."""
     return [found for found in _places(document) if isinstance(found.graph, str) and found.graph]
 
 
 def pin(document: Any, ids: Mapping[str, str]) -> Any:
-    """Return `document` with the graphs in `ids` named by their ids. The document itself is not changed."""
+    """Return `document` with each name of a graph in `ids` replaced by the graph's id, without changing `document`."""
     places = [found for found in child_graphs(document) if ids.get(found.graph, found.graph) != found.graph]
     if not places:
         return document
@@ -42,7 +42,7 @@ def pin(document: Any, ids: Mapping[str, str]) -> Any:
 def missing_graphs(document: Any, ids: Mapping[str, str], names: Collection[str] = ()) -> list[Fault]:
     """Return a fault for each graph that `document` names and that is not in `ids`.
 
-    The first few have a hint at the name among `names` that resembles it.
+    The first HINTS_MAX faults suggest the name in `names` that is most similar. At most FAULTS_MAX faults are returned.
     """
     missing = [found for found in child_graphs(document) if found.graph not in ids]
     return [

@@ -13,7 +13,7 @@ _COMBINATIONS = ("all", "any", "not")
 _SHAPE = 'an object such as {"key": PATH, "op": "==", "value": JSON}, or one with `all`, `any` or `not`'
 _OPS = [op.value for op in Op]
 STAND_IN = Comparison(key="stand-in", op=Op.EXISTS, value=True)
-"""Replaces a condition that has a fault; the graph is discarded in the end."""
+"""Replaces a condition that has a fault, so that reading goes on. The graph is discarded in the end."""
 
 
 def read_condition(condition: Any, at: Place, faults: Faults, depth: int = 1) -> Condition:
@@ -44,7 +44,7 @@ def _comparison(comparison: Any, at: Place, faults: Faults) -> Condition:
         return STAND_IN
     faults.is_object(comparison, at, "a condition", (*Comparison.model_fields, *_COMBINATIONS))
     if comparison and comparison.keys().isdisjoint(Comparison.model_fields):
-        return STAND_IN  # It was not meant as a comparison, so nothing that a comparison lacks is a fault.
+        return STAND_IN  # It was not meant as a comparison, so the missing fields of a comparison are not reported.
     _path(comparison, "key", at, faults)
     op = _op(comparison, at, faults)
     if op is None:

@@ -16,7 +16,7 @@ from service.core.validation.faults import Faults, Place
 from service.core.validation.nodes import read_error_types, read_node
 
 SCHEMA = "$schema"
-"""A field for editors, which check the document with the schema that it names. It is not part of the graph."""
+"""A field for editors, which check the document against the schema that the field names. The graph does not keep it."""
 
 _ENDS = ("", "end", "stop", "exit", "finish", "done", "null", "none")
 """Names that other systems use for the end of a run."""
@@ -57,7 +57,7 @@ def _start(document: dict[str, Any], nodes: Mapping[str, Any] | None, faults: Fa
 
 
 def _nodes(document: dict[str, Any], tools: Collection[str], faults: Faults) -> dict[str, Node] | None:
-    """Return the nodes by name, or None if the document has no valid `nodes`, so that names cannot be checked."""
+    """Return the nodes by name. None means that the document has no valid `nodes` to check names against."""
     if "nodes" not in document:
         faults.add((), "`nodes` is required")
         return None

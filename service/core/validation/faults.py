@@ -15,12 +15,12 @@ from service.core.validation.spelling import closest_field, fields_hint
 
 FAULTS_MAX = 1000
 FAULTS_LENGTH_MAX = 2**20
-"""Characters of all faults together, since one long name may appear in every pointer."""
+"""The characters of all faults together after which no fault is added: one long name may appear in every pointer."""
 _COMPARISONS_MAX = 400
-"""Comparisons of names for suggestions in one document; each takes up to a millisecond."""
+"""The most comparisons of names for the suggestions in one document. Each takes up to a millisecond."""
 
 Place = tuple[str | int, ...]
-"""A place in the document, as the segments of a JSON Pointer, which is built only for faults."""
+"""A place in the document, as the segments of a JSON Pointer. The pointer itself is built only for a fault."""
 
 
 class Faults:
@@ -32,7 +32,7 @@ class Faults:
         self._comparisons = 0
 
     def add(self, at: Place, message: str) -> None:
-        """Add a fault, up to FAULTS_MAX and FAULTS_LENGTH_MAX."""
+        """Add a fault, unless FAULTS_MAX or FAULTS_LENGTH_MAX is reached."""
         if self.found and (len(self.found) >= FAULTS_MAX or self._length >= FAULTS_LENGTH_MAX):
             return
         fault = Fault(pointer(*at), message)
@@ -40,7 +40,10 @@ class Faults:
         self.found.append(fault)
 
     def is_object(self, value: Any, at: Place, what: str, known: Collection[str], or_else: str = "") -> bool:
-        """Return whether `value` is an object, and add a fault for each field that is not `known`."""
+        """Return whether `value` is an object. Add a fault if it is not, and one for each field that is not in `known`.
+
+        In the messages, `what` names the value, and `or_else` what is allowed instead of an object.
+        """
         if not isinstance(value, dict):
             self.add(at, f"{what} must be {or_else}an object")
             return False
@@ -51,7 +54,7 @@ class Faults:
         return True
 
     def text(self, value: Any, at: Place, what: str) -> str:
-        """Return `value` as a string, which must not be empty."""
+        """Return `value`, or "" if it is no string. Add a fault if it is no string, empty or unfit for a state."""
         if not isinstance(value, str):
             self.add(at, f"{what} must be a string")
             return ""
@@ -61,7 +64,7 @@ class Faults:
         return value
 
     def path(self, value: Any, at: Place) -> str:
-        """Return `value` as a path in the state."""
+        """Return `value`, or an empty string if it is no string. Add a fault if it is no path in a state."""
         if not isinstance(value, str):
             self.add(at, "a path must be a string")
             return ""
@@ -76,7 +79,10 @@ class Faults:
         return value
 
     def seconds(self, value: Any, at: Place, *, least: float = 0, most: float, above: bool = False) -> int | float:
-        """Return `value` as a number from `least` to `most`; with `above`, it must exceed `least`."""
+        """Return `value`, or add a fault and return 1 if it is no number from `least` to `most`.
+
+        With `above`, `least` itself is a fault as well.
+        """
         if type(value) not in (int, float) or not least <= value <= most or (above and value == least):
             self.add(
                 at, f"it must be a number {'above' if above else 'from'} {least} {'up ' if above else ''}to {most}"
@@ -95,7 +101,7 @@ class Faults:
     def closest(
         self, name: str, names: Collection[str], find: Callable[[str, Collection[str]], str] = spelling.closest
     ) -> str:
-        """Return a hint at a misspelling, as long as the document has not used up its comparisons."""
+        """Return the hint of `find`, or an empty string if the document has used up its comparisons."""
         compared = min(len(names), spelling.COMPARED_MAX)
         if len(name) > spelling.NAME_CHARS_MAX or self._comparisons + compared > _COMPARISONS_MAX:
             return ""

@@ -89,7 +89,7 @@ def _tool_node(
 
 
 def _on(on: Any, at: Place, tools: Collection[str], faults: Faults) -> On:
-    """Read the place where a tool is called."""
+    """Read the field `on`, which says where a tool is called."""
     if is_without_cluster(tools):
         faults.add(at, "this server has no cluster: set RUNGRAPH_CLUSTER to the address of one, or to `local`")
     demands: Any = {}
@@ -215,7 +215,10 @@ def _retry(retry: Any, at: Place, faults: Faults) -> Retry:
 
 
 def read_error_types(types: Any, at: Place, faults: Faults, or_else: str = "") -> tuple[str, ...]:
-    """Read a list of error types and add its faults to `faults`. `or_else` is what may be in place of the list."""
+    """Read a list of error types and add its faults to `faults`.
+
+    `or_else` names what is allowed instead of the list, for the message of a fault.
+    """
     if not isinstance(types, list) or not types:
         faults.add(at, f'it must be {or_else}a list of at least one type of error, such as ["tool_error"]')
         return ()

@@ -11,7 +11,7 @@ NAME_CHARS_MAX = 100
 """Longer names get no suggestion, since the cost of a comparison grows with the square of the length."""
 
 COMPARED_MAX = 200
-"""The most names to compare a name with, nearest in length first; one comparison takes up to a millisecond."""
+"""The most names to compare one name with: those nearest in length. One comparison takes up to a millisecond."""
 
 FIELDS_LISTED_MAX = 16
 """If an object has more fields than this, a hint does not list them."""
@@ -117,7 +117,7 @@ def closest_field(field: str, known: Collection[str]) -> str:
 
 
 def fields_hint(known: Collection[str]) -> str:
-    """Return a list of the fields that an object has, or an empty string if they are none or too many."""
+    """Return a hint that lists the fields in `known`, or an empty string if there are none or too many to list."""
     names = [f"`{name}`" for name in known]
     if len(names) == 1:
         return f"; its only field is {names[0]}"

@@ -1,7 +1,7 @@
 """Detect and report an async tool that blocks the tools' loop, for example with `time.sleep`.
 
-Lines in the log of its run, and of each run that waits behind it, say so, with `blocked_by` in their data. The API
-finds them in the database, so that `why` knows of it on every server.
+The detector writes a line to the log of the tool's run and to the log of each run that waits for the loop. The data of
+such a line has the key `blocked_by`. The API reads it from the database, so `why` names the tool on every server.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from service.core.run import Level
 from service.engine.guard.own_context import Owner, Running
 
 BLOCKED_S, REPEAT_S = 1.0, 10.0
-"""The number of seconds after which a blocked loop is reported, and the number after which it is reported again."""
+"""A blocked loop is reported after BLOCKED_S seconds, and again every REPEAT_S seconds."""
 
 
 class WatchedLoop(Protocol):
@@ -26,7 +26,7 @@ class WatchedLoop(Protocol):
 
 
 class WaitingRun(Protocol):
-    """A run that waits for a blocked loop; the detector reports that to it."""
+    """A run that may wait for a blocked loop. `report` adds a line to its log."""
 
     @property
     def run_id(self) -> str: ...
@@ -37,7 +37,7 @@ class BlockDetector:
     """Watches a loop. `check` must be called regularly from one other thread."""
 
     def __init__(self, loop: WatchedLoop, runs: Callable[[], Iterable[WaitingRun]]) -> None:
-        """`runs` returns the runs that this server carries now."""
+        """`runs` returns the runs that this server is executing now."""
         self._loop = loop
         self._runs = runs
         self._seen: Running | None = None
@@ -45,12 +45,15 @@ class BlockDetector:
         self._seen_since = 0.0
         self._report_at = 0.0
         self._told: dict[str, WaitingRun] = {}
-        """The runs that wait, and whose logs say so, by their ids."""
+        """The runs, by their ids, whose logs say that they wait for the blocked loop."""
         self.blocker: Owner | None = None
-        """The call that blocks the loop, once it has done so for BLOCKED_S."""
+        """The call that has blocked the loop for at least BLOCKED_S seconds, or None."""
 
     def check(self) -> None:
-        """Report the call whose coroutine has not awaited anything for BLOCKED_S, and the runs that wait for it."""
+        """Report a call whose coroutine has awaited nothing for BLOCKED_S seconds, and later the end of this block.
+
+        The reports go to the call's run and to the runs that wait for the loop.
+        """
         running, now = self._loop.running(), time.monotonic()
         if self._loop.has_answered() or running is None or running != self._seen:
             self._report_end(now - self._seen_since)
@@ -63,7 +66,7 @@ class BlockDetector:
             self._tell_waiting(self.blocker)
 
     def describe(self) -> str | None:
-        """Say who blocks the loop, if anybody does. Any thread may call this."""
+        """Describe the call that blocks the loop, or return None if none does. Any thread may call this."""
         blocker = self.blocker
         return None if blocker is None else f"{_name(blocker)} blocks all async tools"
 
@@ -90,7 +93,7 @@ class BlockDetector:
 
 
 def blocked_by(blocker: Owner | None) -> dict[str, Any]:
-    """Return the data of a line that says who blocks its run, or that nobody does any more."""
+    """Return the data of a log line that names the call that blocks the run. None: no call blocks it any more."""
     return {"blocked_by": None if blocker is None else {"run_id": blocker.run_id, "tool": blocker.tool}}
 
 

@@ -27,7 +27,7 @@ def opened() -> list[int]:
 
 
 def of_listeners(opened: Iterable[int]) -> list[int]:
-    """Return those among `opened` that listen, or that are connections accepted by a listener."""
+    """Return those descriptors in `opened` that are listening sockets, or connections that such a socket accepted."""
     sockets = list(_sockets(opened))
     places = {each.place for each in sockets if each.is_listening}
     return [each.descriptor for each in sockets if each.place in places]

@@ -1,11 +1,12 @@
 """Keep child processes that a tool forks from acting as a second server, and end them with the server.
 
-A child has one thread, which belongs to its tool. It closes the server's files, so that it accepts no connection and
-writes to no database. It resets signal handlers. It ends when it returns from its tool, because the attempt and the
-tasks of the loop belong to its parent.
+A child has one thread, which executes the tool. The child closes the server's files, so that it accepts no connection
+and writes to no database. It resets signal handlers. It ends when the tool returns, because the attempt and the tasks
+of the loop belong to the parent.
 
-A child that closes all its descriptors, as a daemon does, loses its lifeline with them and may outlive the server. It
-then has neither threads nor files of the server's. PR_SET_PDEATHSIG would not do, since a daemon's parent ends at once.
+A child that closes all its descriptors, as a daemon does, also closes its lifeline and may outlive the server. Such a
+child has no threads and no files of the server. PR_SET_PDEATHSIG would not end it with the server, since a daemon's
+parent ends at once.
 
 Programs that a tool starts (`subprocess`, multiprocessing's `spawn`) are not affected: they inherit no descriptors.
 """
@@ -33,16 +34,17 @@ class _ForkingThread(threading.local):
 
     loop: asyncio.AbstractEventLoop | None = None
     signals: set[signal.Signals | int] | None = None
-    """The signals that the thread had blocked; None if the fork was not made by a tool."""
+    """The signals that the thread had blocked before the fork. None: no tool made the fork."""
 
 
 class _Process:
-    """What holds for all threads of this process."""
+    """What all threads of this process share."""
 
     lifeline: Lifeline | None = None
     files: frozenset[str] = frozenset()
+    """The paths of the files that a child closes."""
     has_left = False
-    """Whether this process is a descendant of one in which tools are called."""
+    """Whether a tool forked this process or one of its ancestors, and this process does not call tools itself."""
     is_prepared = False
 
 
@@ -59,13 +61,13 @@ def install() -> None:
 
 
 def tie_children(lifeline: Lifeline | None) -> None:
-    """Tie children that tools fork from now on to `lifeline`."""
+    """Tie the children that tools fork from now on to `lifeline`, or to none if it is None."""
     _begin_anew_in_child()
     _process.lifeline = lifeline
 
 
 def keep_from_children(files: Iterable[str]) -> None:
-    """Make children close these files."""
+    """Make the children that tools fork close `files` (paths), in addition to those of earlier calls."""
     _process.files = _process.files.union(files)
 
 
@@ -84,7 +86,7 @@ def end_child(error: BaseException | None = None) -> None:
 
 
 def end_child_that_waits() -> None:
-    """End this process if it is a child forked by an async tool, which is about to await."""
+    """End this process with an error if it is a forked child. Call this where an async tool awaits."""
     if is_child():
         end_child(RuntimeError("a child forked by an async tool cannot await: the loop belongs to its parent"))
 
@@ -114,7 +116,7 @@ def _after() -> None:
 
 
 def _leave() -> None:
-    """Detach a child from the server. It runs first in the child."""
+    """Detach a child from the server. Python calls this in the child before `os.fork` returns there."""
     Lifeline.leave()
     if _here.signals is None:
         return
@@ -130,14 +132,14 @@ def _leave() -> None:
 def _leave_loop() -> None:
     """Drop the callbacks of this thread's loop, since the parent runs them."""
     if _here.loop is not None:
-        ready: Any = getattr(_here.loop, "_ready", None)  # A private attribute of asyncio's loops: nothing public does.
+        ready: Any = getattr(_here.loop, "_ready", None)  # asyncio has no public name for the callbacks.
         if ready is not None:
             ready.clear()
         _here.loop.stop()
 
 
 def _leave_signals() -> None:
-    """Reset the signal handlers, and the wake-up descriptor, which would wake the parent's loop."""
+    """Reset the signal handlers. Unset the wake-up descriptor, through which a signal would wake the parent's loop."""
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals():
         if callable(signal.getsignal(number)):
@@ -147,7 +149,7 @@ def _leave_signals() -> None:
 def _leave_files() -> None:
     """Replace the descriptors of listeners, of their connections and of the server's files by the null device.
 
-    So no other file can get their numbers.
+    They are not just closed, because a file that the child opens later could then get one of their numbers.
     """
     nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     opened = [each for each in descriptors.opened() if each != nothing]
@@ -157,7 +159,7 @@ def _leave_files() -> None:
 
 
 def _of_files(opened: Iterable[int], files: frozenset[str]) -> list[int]:
-    """Return the descriptors of `files`; only Linux can tell."""
+    """Return the descriptors in `opened` that belong to `files`. On systems other than Linux, return none."""
     found = []
     for descriptor in opened:
         with suppress(OSError):

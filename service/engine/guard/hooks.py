@@ -4,7 +4,7 @@ from service.engine.guard import forks, interpreter, log_capture
 
 
 def install() -> None:
-    """Install all hooks until the process ends. It is idempotent, and the hooks do nothing outside of attempts."""
+    """Install all hooks. They stay until the process ends. It is idempotent."""
     log_capture.install()
     interpreter.install()
     forks.install()

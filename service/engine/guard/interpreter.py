@@ -1,7 +1,8 @@
 """Restore settings of the interpreter that a tool may change for the whole process.
 
-Trace and profile functions, which belong to a thread, are restored after each attempt. The recursion limit, the most
-digits of integers and the switch interval, which belong to the process, are kept within what the server needs.
+Trace and profile functions, which belong to a thread, are restored after each attempt. The recursion limit, the maximum
+number of digits of an integer's text and the switch interval belong to the process. They are kept within bounds that
+the server needs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from service.core.codec import INT_DIGITS_MAX
 
 RECURSION_LIMIT_MIN = min(sys.getrecursionlimit(), 1000)
-"""The recursion limit that a server needs: Python's default, or less if it was started with less."""
+"""The recursion limit that a server needs: Python's default, or the limit at the start if that was lower."""
 
 _set_recursion_limit = sys.setrecursionlimit
 _set_int_digits = sys.set_int_max_str_digits
@@ -20,13 +21,13 @@ _switch_interval_s = sys.getswitchinterval()
 
 
 def install() -> None:
-    """Replace the functions that set the recursion limit and the digits of integers. It is idempotent."""
+    """Replace the functions of `sys` that set the recursion limit and the number of digits. It is idempotent."""
     sys.setrecursionlimit = set_recursion_limit
     sys.set_int_max_str_digits = set_int_max_str_digits
 
 
 def set_recursion_limit(limit: int, /) -> None:
-    """Set the recursion limit, or raise RecursionError if it is too low for the server."""
+    """Set the recursion limit. Raise RecursionError if `limit` is too low for the server."""
     if limit < RECURSION_LIMIT_MIN:
         raise RecursionError(
             f"cannot set the recursion limit to {limit}: it holds for the whole server, which needs"
@@ -36,7 +37,10 @@ def set_recursion_limit(limit: int, /) -> None:
 
 
 def set_int_max_str_digits(maxdigits: int) -> None:
-    """Set the most digits of an integer's text, or raise ValueError if states could have more. 0 is no limit."""
+    """Set the maximum number of digits of an integer's text; 0 means no limit.
+
+    Raise ValueError if an integer in a state may have more digits.
+    """
     if 0 < maxdigits < INT_DIGITS_MAX:
         raise ValueError(
             f"cannot set the most digits of an integer's text to {maxdigits}: it holds for the whole server, which"
@@ -46,7 +50,10 @@ def set_int_max_str_digits(maxdigits: int) -> None:
 
 
 def put_back() -> None:
-    """Restore limits that were set in another way. The heartbeat calls it regularly."""
+    """Restore the settings of the process that a tool has set past the server's bounds without the functions above.
+
+    The heartbeat calls this regularly.
+    """
     if sys.getrecursionlimit() < RECURSION_LIMIT_MIN:
         _set_recursion_limit(RECURSION_LIMIT_MIN)
     if 0 < sys.get_int_max_str_digits() < INT_DIGITS_MAX:
@@ -56,9 +63,9 @@ def put_back() -> None:
 
 
 def has_builtins() -> bool:
-    """Return whether every builtin still exists, or a replacement of its kind, such as a wrapped function.
+    """Return whether each builtin still exists or has a replacement of its kind, such as a function that wraps it.
 
-    It uses no name that a tool can have removed.
+    This uses only names that are bound in this module, since a tool may have removed the builtins themselves.
     """
     for name, given in _given:
         now = _get_now(name, _gone)
@@ -75,7 +82,7 @@ _given = tuple(vars(builtins).items())
 
 
 class Tracing:
-    """Saves the trace and profile functions of the current thread while a tool runs."""
+    """The trace and profile functions that the current thread had before a tool ran. `put_back` restores them."""
 
     __slots__ = ("_profile", "_trace")
 

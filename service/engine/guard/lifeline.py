@@ -37,7 +37,7 @@ class Lifeline:
 
     @classmethod
     def leave(cls) -> None:
-        """Close all lifelines' write ends in a forked child. Otherwise tied processes would outlive the server."""
+        """Close the writing ends of all lifelines in a child. Otherwise tied processes would outlive the server."""
         for each in cls._open:
             with suppress(OSError):  # A tool may have closed the descriptor.
                 os.close(each._writing)
@@ -45,11 +45,15 @@ class Lifeline:
 
 
 def tie(reading: int, *, group: bool) -> bool:
-    """Have the kernel kill this process, or its group, when the server ends; return False if it cannot."""
+    """Have the kernel kill this process, or with `group` its process group, when the server ends.
+
+    Return False if the system cannot do that. If the server has already ended, end this process at once.
+    """
     if sys.platform != "linux":
         return False
     try:
-        # The signal's receiver is stored in the open file, which inheriting processes share. So each opens its own.
+        # The receiver of the signal is stored in the open file. Processes that inherit a descriptor share its open
+        # file, so each process opens the pipe anew.
         own = os.open(f"/proc/self/fd/{reading}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         fcntl.fcntl(own, fcntl.F_SETOWN, -os.getpgrp() if group else os.getpid())
         fcntl.fcntl(own, _F_SETSIG, signal.SIGKILL)

@@ -3,14 +3,14 @@
 This does not depend on the root logger, which all tools share: a tool that sets its level, removes its handlers or
 disables `logging` would silence all other runs.
 
-The run is found by the context variable `current`, which is set in the context in which a tool is called. It is passed
-on to threads that are started there, and to calls that are submitted to thread pools there.
+The context variable `current` tells to which run a record belongs. It is set in the context in which a tool is called.
+Threads that are started in this context get its value, and so do calls that are submitted to thread pools in it.
 
-A record becomes a line from INFO on, unless a higher level is set for its logger or for a parent below the root, or
-unless a filter of its logger rejects it.
+A record at INFO or above becomes a line, with two exceptions: its level is lower than the level that is set for its
+logger (or else for the nearest parent that has one, except the root), or a filter of its logger rejects it.
 
-`install` wraps four methods of the standard library, once for the process. Outside of an attempt, the wrappers do
-nothing else than the methods.
+`install` wraps four methods of the standard library, once for the process. Outside of an attempt, each wrapper has the
+same effect as the method that it wraps.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _handle = Logger.handle
 _start = Thread.start
 _submit = ThreadPoolExecutor.submit
 _PICKLING: Any = getattr(futures, "InterpreterPoolExecutor", ())
-"""Pools whose threads share no objects (Python 3.14). Calls to them are pickled, so they must not be wrapped."""
+"""Pools of Python 3.14 whose threads share no objects. They pickle functions, so the functions must stay unwrapped."""
 
 
 def install() -> None:
@@ -51,12 +51,12 @@ def is_enabled_for(self: Logger, level: int) -> bool:
 
 
 def handle(self: Logger, record: LogRecord) -> None:
-    """Make a line of the record, and pass it to the process's handlers if the process wants it."""
+    """Make a line of the record if it belongs to an attempt. Pass it to the handlers if the process wants it."""
     lines = current.get()
     if lines is None or record.levelno < INFO:
         _handle(self, record)
         return
-    # Called once, since a filter may have side effects. From Python 3.12 on it may replace the record.
+    # Filters are called only once, since they may have side effects. From Python 3.12 on, they may replace the record.
     kept: Any = self.filter(record)
     if not kept:
         return
@@ -69,7 +69,7 @@ def handle(self: Logger, record: LogRecord) -> None:
 
 
 def start(self: Thread) -> None:
-    """Start the thread; what it logs belongs to the attempt that started it."""
+    """Start the thread. What the thread logs belongs to the attempt that starts it."""
     lines = current.get()
     if lines is not None:
         self.run = _bound(self.run, lines)  # type: ignore[method-assign]
@@ -77,14 +77,14 @@ def start(self: Thread) -> None:
 
 
 def submit(self: ThreadPoolExecutor, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-    """Submit `fn` to the pool; what it logs belongs to the attempt that submitted it."""
+    """Submit `fn` to the pool. What `fn` logs belongs to the attempt that submits it."""
     if not isinstance(self, _PICKLING):
         fn = _bound(fn, current.get())
     return _submit(self, fn, *args, **kwargs)
 
 
 def take(record: LogRecord, lines: Lines) -> bool:
-    """Make a line of `record`; return whether its attempt still takes lines. It never raises."""
+    """Add `record` to `lines`. Return False if the attempt of `lines` is over. It never raises."""
     return lines.add(_message_of(record), _level_of(record), _data_of(record))
 
 
@@ -100,7 +100,7 @@ def _bound(function: Callable[..., T], lines: Lines | None) -> Callable[..., T]:
 
 
 def _level_of_a_line(logger: Logger) -> int:
-    """Return the level from which on records of `logger` become lines."""
+    """Return the lowest level at which records of `logger` become lines."""
     at: Logger | None = logger
     while at is not None and at is not _root:
         if at.level:

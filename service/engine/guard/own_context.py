@@ -15,11 +15,11 @@ from service.engine.guard.interpreter import Tracing
 T = TypeVar("T")
 
 _running: dict[int, OwnContext[Any]] = {}
-"""The coroutine of a tool that is running now, by the thread of its loop."""
+"""The tool's coroutine that a thread is running now, by the id of the thread."""
 
 
 _owners: WeakKeyDictionary[asyncio.Task[Any], Owner] = WeakKeyDictionary()
-"""The calls whose coroutines have made a task."""
+"""For each task that a tool's coroutine has made, the call of this tool."""
 
 
 class Owner(Protocol):
@@ -33,23 +33,23 @@ class Owner(Protocol):
         """The name of the tool."""
 
     def report_block(self, seconds: float) -> None:
-        """Report that the coroutine has blocked its loop for so long."""
+        """Report that the coroutine has blocked its loop for `seconds`."""
 
     def report_end_of_block(self, seconds: float) -> None:
-        """Report that the loop moves again, after it was blocked for so long."""
+        """Report that the coroutine no longer blocks its loop, after `seconds`."""
 
 
 class Running(NamedTuple):
-    """What a loop is running at one moment. Two are equal if the coroutine has not awaited anything in between."""
+    """What a loop is running at one moment. Two are equal if the coroutine awaited nothing between the two moments."""
 
     owner: Owner
     coroutine: object
     turn: int
-    """How many times the coroutine has awaited something, as far as that is counted."""
+    """How many times the coroutine has awaited something. It is always 0 for a task that a tool made."""
 
 
 def running_on(thread: int | None, loop: asyncio.AbstractEventLoop) -> Running | None:
-    """Return the coroutine of a tool, or the task it has made, that `loop` is running now in `thread`."""
+    """Return the tool's coroutine, or the task made by one, that `loop` is running now in `thread`; None if neither."""
     own = _running.get(thread or 0)
     if own is not None:
         return Running(own.owner, own, own.turn)
@@ -59,7 +59,7 @@ def running_on(thread: int | None, loop: asyncio.AbstractEventLoop) -> Running |
 
 
 def make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
-    """Make a task, which belongs to the call whose coroutine makes it, directly or by another task."""
+    """Make a task. It belongs to the call whose coroutine makes it, directly or through another task."""
     task = asyncio.Task(coroutine, loop=loop, **options)
     own, parent = _running.get(threading.get_ident()), asyncio.current_task(loop)
     owner = own.owner if own is not None else None if parent is None else _owners.get(parent)
@@ -69,7 +69,7 @@ def make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -
 
 
 class OwnContext(Generic[T]):
-    """Awaits `coroutine` in `context`. A task could do this as well, but it costs iterations of the loop."""
+    """Awaits `coroutine` in `context`. A task would do the same, but would take additional iterations of the loop."""
 
     __slots__ = ("_context", "_coroutine", "owner", "turn")
 
@@ -90,10 +90,11 @@ class OwnContext(Generic[T]):
             try:
                 awaited = run(coroutine.send, sent) if thrown is None else run(coroutine.throw, thrown)
             except StopIteration as stop:
-                # Not by a variable, which would keep an exception whose traceback refers to this frame.
+                # The value is returned here because a variable that keeps `stop` would make a reference cycle: the
+                # exception's traceback refers to this frame.
                 return stop.value  # type: ignore[no-any-return]
             finally:
-                _running.pop(thread, None)  # It is missing if the tool has run a nested loop.
+                _running.pop(thread, None)  # The entry is missing if the tool ran a nested loop.
                 tracing.put_back()
             forks.end_child_that_waits()
             sent, thrown = None, None

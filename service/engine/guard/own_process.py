@@ -1,7 +1,7 @@
-"""Tell whether this process is a forked child. It is asked several times for each call of a tool.
+"""Tell whether this process is a forked child. The guards ask this several times for each call of a tool.
 
-A system call takes many times as long as reading a byte. So on Linux a page of memory is the answer: the kernel clears
-it in a child (MADV_WIPEONFORK), however the child was forked. Elsewhere the process id is compared.
+A system call takes many times as long as reading a byte. So on Linux the answer is a byte in a page of memory that the
+kernel clears in a child (MADV_WIPEONFORK), even if C code forked it. Elsewhere the process id is compared.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _by_pid() -> tuple[Callable[[], bool], Callable[[], None]]:
 
 
 is_child, claim = _by_pid()
-"""`is_child` returns whether this process is a child of the one in which `claim` was called last, forked since then."""
+"""`is_child` returns whether this process was forked after the last call of `claim`."""
 if sys.platform == "linux":
     with suppress(OSError):
         is_child, claim = _by_page()

@@ -1,4 +1,4 @@
-"""Put back the limits and the user of the process that a tool has changed."""
+"""Restore the limits and the user of the process if a tool has changed them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _user, _group, _become, _join = os.geteuid, os.getegid, os.seteuid, os.setegid
 
 
 class ProcessCheck:
-    """Checks that no soft limit is lower than at the start and that the user is the same, and puts them back."""
+    """Restores the process's user and group, and soft limits that are lower than at the start.
+
+    A call returns False if something could not be restored.
+    """
 
     def __init__(self) -> None:
         self._before = {limit: _get(limit) for limit in _LIMITS}
@@ -33,7 +36,7 @@ class ProcessCheck:
         return is_well
 
     def _has_user(self) -> bool:
-        """Return whether the process has the user and the group of its start, or could become them again."""
+        """Restore the user and the group that the process had at its start. Return False if that fails."""
         try:
             if _user() != self._user:
                 _become(self._user)
@@ -49,7 +52,10 @@ def _is_lower(soft: int, before: int) -> bool:
 
 
 def _put_back(limit: int, before: tuple[int, int]) -> bool:
-    """Return whether the soft limit is what it was: only a privileged process may raise the hard limit again."""
+    """Restore a limit. Return whether the soft limit was restored.
+
+    The hard limit may stay lowered, because only a privileged process may raise it.
+    """
     try:
         _set(limit, before)
     except _Error:

@@ -1,14 +1,14 @@
 """Ignore signals that would end a server and that it has no use for.
 
-The default action of most signals ends the process. A tool in the server's own process can send them to it, for example
-by a timer or with `os.kill`. The server ignores them, except these:
+The default action of most signals ends the process. A tool in the server's own process can send such a signal to the
+server, for example by a timer or with `os.kill`. The server ignores all of these signals except:
 
 - SIGINT, SIGTERM, SIGQUIT and SIGKILL are sent to end a process.
 - SIGSEGV, SIGABRT and their like report a fault after which the process cannot go on. `faulthandler` reports most of
   them first.
 - SIGHUP reports that the controlling terminal is closed. It is ignored if there is no such terminal.
 
-A signal for which a handler exists keeps it, also a handler that is written in C, as profilers have.
+A signal that already has a handler keeps it, even if the handler is written in C, as those of profilers are.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ _start_thread, _anything = _thread.start_new_thread, BaseException
 
 
 def survive_signals() -> None:
-    """Ignore signals that would end the process. Only the main thread can do this.
+    """Ignore signals that would end the process. Do nothing outside of the main thread, which alone can do this.
 
-    A program that this process starts does not inherit a handler, while it would inherit that a signal is ignored.
+    The signals get a handler, not SIG_IGN, because a program that this process starts would inherit SIG_IGN.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -77,8 +77,9 @@ class _SignalStack(ctypes.Structure):
 def _drop_the_signal_stack() -> None:
     """Give up the alternate signal stack that `faulthandler` sets for the main thread.
 
-    Python's handlers use it if it exists. It has room for a few frames only, and signals that arrive together nest: one
-    frame takes up to 11 KiB. The price is that an overflow of the main thread's own stack is not reported.
+    Python's handlers run on this stack if it exists. It has room for a few frames only: a frame takes up to 11 KiB, and
+    the frames of signals that arrive together are nested. Without it, an overflow of the main thread's own stack is not
+    reported.
     """
     if sys.platform == "linux":
         disabled = 2  # SS_DISABLE
@@ -108,7 +109,10 @@ def _has_terminal() -> bool:
 
 
 def _has_default_action(number: int) -> bool:
-    """Return whether nobody handles or ignores a signal; `signal.getsignal` does not know of handlers set in C."""
+    """Return whether the action of a signal is the default one.
+
+    This does not use `signal.getsignal`, which does not know of handlers that C code has set.
+    """
     find = ctypes.pythonapi.PyOS_getsig
     find.restype = ctypes.c_void_p
     return find(number) is None  # SIG_DFL is the null pointer.
@@ -116,15 +120,15 @@ def _has_default_action(number: int) -> bool:
 
 def _ignore(number: int, _frame: FrameType | None) -> None:
     if number in _TIMERS:
-        _stop_timer(_TIMERS[number], 0)  # A timer of microseconds would leave the main thread no time for its work.
+        _stop_timer(_TIMERS[number], 0)  # A timer with a tiny period would leave the main thread no time for its work.
     if number in _seen:
         return
     _seen.add(number)
     try:
-        # This may have interrupted a write to the log.
+        # Log in another thread, because this handler may have interrupted a write to the log.
         _start_thread(_report, (number,))
     except _anything:
-        return  # No thread can be started. The handler must not raise, since it interrupts any code.
+        return  # No thread can be started. The handler must not raise, since it may interrupt any code.
 
 
 def _report(number: int) -> None:

@@ -3,9 +3,9 @@
 A tool in the server's own process can destroy what the server needs: a builtin function, the descriptors of the loops,
 the threads of the store. Such a server might never answer again, or answer 503 to everything.
 
-The watchdog's thread counts checks, not seconds: it ends the process after so many failed checks in a row. A process
-that is stopped as a whole (SIGSTOP, a debugger, a sleeping machine) makes no checks. The thread uses only names that
-are bound here, since a tool may have replaced others. A check that raises counts as failed.
+The watchdog's thread counts checks, not seconds: it ends the process when a check has failed LOOKS_MAX times in a row.
+A process that is stopped as a whole (SIGSTOP, a debugger, a sleeping machine) makes no checks. The thread uses only
+names that are bound in this module, since a tool may have replaced others. A check that raises counts as failed.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from service.engine.guard.descriptors import is_listening
 from service.engine.guard.interpreter import has_builtins
 
 LOOK_S = 1.0
+"""The pause between two checks."""
 LOOKS_MAX = 30
-"""Failed checks in a row after which the process ends: half a minute."""
+"""How many times in a row a check fails before the process ends. This takes half a minute."""
 WORK_EVERY = 5
-"""How many checks there are from one trial of the work to the next."""
+"""The number of checks from one trial of WorkCheck or ListenCheck to the next."""
 EXIT_CODE = 1
 
 _exit, _write, _anything = os._exit, os.write, BaseException
 
 
 def end_process(reason: str) -> None:
-    """End the process. This is for a process that is a Rungraph server and nothing else."""
+    """Write `reason` to stderr and end the process. This is for a process that does nothing but serve Rungraph."""
     try:
         _write(2, b"rungraph: " + reason.encode() + b"; it ends, so that it can be started again\n")
     finally:
@@ -39,7 +40,7 @@ def end_process(reason: str) -> None:
 
 
 def report_trouble(reason: str) -> None:
-    """Report that the process must be restarted. This is for a process that does other work as well."""
+    """Write to stderr that the process must be restarted. This is for a process that does other work as well."""
     _write(2, b"rungraph: " + reason.encode() + b"; the process has to be started again\n")
 
 
@@ -68,7 +69,8 @@ class Watchdog:
     def add(self, trouble: str, is_well: Callable[[], bool], *, once_well: bool = False) -> None:
         """Check `is_well` every second; an exception counts as False. `trouble` describes the fault.
 
-        With `once_well`, a part is ignored until it has been well once, since a restart would not help it.
+        With `once_well`, failures are ignored until `is_well` has returned True once. A restart would not help a part
+        that has never been well.
         """
         self._parts.append(_Part(trouble, is_well, counts=not once_well or is_well()))
 
@@ -76,7 +78,7 @@ class Watchdog:
         self._thread.start()
 
     def expect_the_end(self) -> None:
-        """From now on, check only that the process ends in time, by a single check that always fails."""
+        """Replace all checks by one that always fails, so that the process ends in time even if its stop hangs."""
         self._parts = [_Part("it did not end after a stop", lambda: False)]
 
     def stop(self) -> None:
@@ -99,10 +101,10 @@ class Watchdog:
         self._stopped.release()
 
     def _is_stopped(self) -> bool:
-        """Wait until the next check, and return whether there is none any more."""
+        """Wait until the next check is due, then return False. Return True as soon as `stop` is called."""
         try:
             return self._stopped.acquire(True, LOOK_S)
-        except _anything:  # Somebody has raised it in all threads.
+        except _anything:  # A tool may raise an exception in all threads (ctypes).
             return False
 
     def _trouble(self, part: _Part) -> str:
@@ -110,7 +112,7 @@ class Watchdog:
 
 
 class LoopCheck:
-    """Checks that a loop runs: a callback of one check must have run by the next check."""
+    """Checks that a loop runs: the callback that one check schedules must have run when the next check is made."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -132,10 +134,11 @@ class LoopCheck:
 
 
 class WorkCheck:
-    """Checks that `work`, tried on a loop every few checks, ends and returns True.
+    """Checks that `work`, which is tried on a loop every few checks, ends in time and returns True.
 
-    A trial takes several turns of the loop. A loop whose turn takes longer than a check has too much to do, which is no
-    fault of the process, and so this counts as well. A loop that stands still is found by LoopCheck.
+    A trial takes several iterations of the loop. If one iteration takes longer than the pause between two checks, the
+    loop is busy, which is no fault of the process, so the check then succeeds. LoopCheck finds a loop that does not
+    run at all.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, bool]]) -> None:
@@ -145,7 +148,7 @@ class WorkCheck:
         self._trial: Future[bool] | None = None
         self._came_well = True
         self._looks = 0
-        """Checks since the trial began."""
+        """How many checks were made since the last trial began."""
 
     def __call__(self) -> bool:
         self._looks += 1
