@@ -1,8 +1,8 @@
-"""How far a run is ahead of the disk: the steps of pure tools that were made and are not committed yet.
+"""Track how far a run is ahead of the disk: the steps of pure tools that were executed but are not committed yet.
 
-Nobody outside can tell whether such a step was made, so a crash may lose it. Whatever the outside can see or cannot be
-taken back, such as a call of a tool that is not pure, comes after `settle` (external synchrony: Nightingale et al.,
-"Rethink the Sync", OSDI 2006).
+Nobody outside can tell whether such a step was executed, so a crash may lose it. Anything that can be seen outside or
+cannot be undone, such as a call of a tool that is not pure, must wait for `settle` (external synchrony: Nightingale et
+al., "Rethink the Sync", OSDI 2006).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from service.store.rows.records import Lease
 STEPS_MAX = 256
 """The most steps that a run may be ahead of the disk."""
 BYTES_MAX = 2**20
-"""The most bytes of changes and log lines that a run may be ahead of the disk, but for the last step."""
+"""The most bytes of changes and log lines that a run may be ahead of the disk. The last step may exceed them."""
 RETRY_S = 0.1
-"""How long to wait, while a tool is running, until a commit is tried again for which the database was unavailable."""
+"""The pause before a commit is tried again in the background, after the database was unavailable."""
 
 Pause = Callable[[Unavailable], Awaitable[None]]
 
@@ -36,19 +36,19 @@ Pause = Callable[[Unavailable], Awaitable[None]]
 class Ahead:
     """The steps that one run is ahead of the disk, in one chain, and the commit of this chain.
 
-    The store commits the chain at the latest after DEFER_S, also while a slow tool is running. No step is added
-    meanwhile, so the bounds hold for all that is not durable.
+    The store begins the commit soon after DEFER_S or earlier, even while a slow tool is running. No step is added
+    during the commit, so the bounds hold for all steps that are not durable.
     """
 
     def __init__(
         self, lease: Lease, store: Store, figures: Figures, is_alone: Callable[[], bool], abandon: Callable[[], None]
     ) -> None:
-        """`abandon` is called if the run does not go on after the steps, for example because it was cancelled."""
+        """`abandon` is called if the run does not go on after the steps, for example because the run was cancelled."""
         self._lease = lease
         self._steps = store.steps
         self._figures = figures
         self._is_alone = is_alone
-        # Weak: the runner has this object, and the state of a run that is over must not wait for the garbage collector.
+        # A weak reference, since the runner refers to this object: a cycle would keep the state of a run that is over.
         self._abandon = weakref.WeakMethod(abandon)
         self._chain: Chain | None = None
         self._byte_count = 0
@@ -61,16 +61,16 @@ class Ahead:
 
     @property
     def is_held_up(self) -> bool:
-        """Whether the database has refused the steps for now, so that nothing may be written that comes after them."""
+        """Whether the database was unavailable for the steps. Later writes of the run must wait for their commit."""
         return self._chain is not None and _outcome(self._chain) is _Outcome.REFUSED
 
     @property
     def has_ended(self) -> bool:
-        """Whether the run does not go on after the steps: `settle` says why."""
+        """Whether the run does not go on after the steps. `settle` then returns the run or raises the reason."""
         return self._chain is not None and _outcome(self._chain) is _Outcome.ENDED
 
     def add(self, moved: Moved) -> bool:
-        """Add a step, or return False if the steps before it are being committed: `settle` first."""
+        """Add a step, or return False if the commit of the earlier steps has begun: call `settle` first."""
         if (chain := self._chain) is not None:
             if chain.future.done() and _outcome(chain) is _Outcome.COMMITTED:
                 self._finish(chain)
@@ -84,19 +84,19 @@ class Ahead:
         return True
 
     def is_overdue(self, now: float) -> bool:
-        """Whether the steps have waited for OVERDUE_S."""
+        """Return whether the steps have waited for OVERDUE_S at `now`, a monotonic time."""
         chain = self._chain
         return chain is not None and now - chain.queued_at >= OVERDUE_S
 
     def is_full(self, now: float) -> bool:
-        """Whether the steps must be committed before another one is made."""
+        """Return whether the steps must be committed before another one is executed. `now` is a monotonic time."""
         chain = self._chain
         if chain is None or chain.future.done():
             return False
         return len(chain.moves) >= STEPS_MAX or self._byte_count >= BYTES_MAX or now - chain.queued_at >= OVERDUE_S
 
     async def settle(self, pause: Pause) -> Run | None:
-        """Wait until all steps are durable. Return the run as their commit has left it, or None if there were none.
+        """Wait until all steps are durable. Return the run as their commit has left it, or None if there were no steps.
 
         Raise LeaseLost if the lease no longer holds. `pause` is awaited while the database is unavailable.
         """
@@ -134,7 +134,7 @@ class Ahead:
                     abandon()
 
     def close(self) -> None:
-        """Try no more to commit the steps in the background, because the run is no longer carried."""
+        """Cancel the next attempt to commit the steps in the background, if one is scheduled."""
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
@@ -163,7 +163,7 @@ class _Outcome(Enum):
 
 
 def _outcome(chain: Chain) -> _Outcome | None:
-    """Return the outcome of the chain's commit; None while there is none."""
+    """Return the outcome of the chain's commit, or None while it is unknown."""
     future = chain.future
     if not future.done() or future.cancelled():
         return None

@@ -1,6 +1,6 @@
 """Attempt a step: choose the way in which its tool is called, and return the outcome of the call.
 
-An exception of the tool becomes an outcome of its run, and a result that comes too late is refused.
+An exception of the tool becomes the outcome of the call, and a result that comes too late is refused.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from service.spans import RunSpans
 
 
 class Needs(NamedTuple):
-    """What the attempts of one node need, which is the same for each of them."""
+    """What an attempt needs. Attempts of one node need the same if all or none of them are isolated."""
 
     missing: str | None
-    """The tool, or CLUSTER, if this server lacks it."""
+    """The tool, or CLUSTER, if this server lacks it; None if the server lacks nothing."""
     tool_loop: bool
-    """Whether the tools' loop must carry the run."""
+    """Whether the run must be executed on the tools' loop."""
     commits: bool
-    """Whether all earlier steps must be committed, because the tool is not pure or its attempts have a limit."""
+    """Whether all earlier steps must be committed before the call: it may not be repeated freely, or it has a limit."""
 
 
 class Attempts:
@@ -80,7 +80,7 @@ class Attempts:
         return self._has_limits or graph.names_limits
 
     def limit_of(self, run: Run) -> str | None:
-        """Return the limit that the next attempt of `run` needs a slot of: its node's, or else its tool's."""
+        """Return the limit on the next attempt of `run`: its node's or else its tool's; None if neither has a limit."""
         node = None if run.node is None else run.graph.nodes[run.node]
         if not isinstance(node, ToolNode):
             return None
@@ -94,7 +94,7 @@ class Attempts:
     ) -> Coroutine[Any, Any, Outcome]:
         """Call the tool of `move` with a fresh copy of the state, and return the outcome.
 
-        `tools` has the tool, unless the call is made in a process of isolated tools. Raise only what `Way.call` raises.
+        If `tools` lacks the tool, another process makes the call. Raise only what `Way.call` raises.
         """
         tool = self.tools.get(move.tool)
         attempt = Attempt(run, move, tool, lines, carrier, spans, self._runs_folder, self.state_bytes_max)

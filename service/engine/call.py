@@ -38,14 +38,14 @@ class CallInterrupted(Exception):
 
 
 class Unshared(NamedTuple):
-    """Stands for the folder of runs on a machine that does not have it."""
+    """Takes the place of the folder of runs on a machine that lacks this folder. `because` is the error's message."""
 
     because: str
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptContext:
-    """The `context` of a tool; see core's Context."""
+    """The argument `context` of a tool; see Context in core/tool.py."""
 
     run_id: str
     step: int
@@ -72,12 +72,12 @@ class AttemptContext:
 
 
 class Call:
-    """One call of a tool. It is kept after a timeout or a cancel, so that it can refuse a late result."""
+    """One call of a tool. It outlives a timeout or a cancel, so that a late result can be refused."""
 
     _bound: BoundState | None = None
-    """The state as a tool with a declared type takes it."""
+    """The state as an argument of the type that the tool declares; None if the tool declares no type."""
     _misfit: StateInvalid | None = None
-    """Raised if the state does not fit that type."""
+    """The error that was raised because the state does not fit this type; None if it fits."""
 
     def __init__(
         self,
@@ -105,11 +105,11 @@ class Call:
         self._context.run(current.set, lines)
 
     def enter(self, enter: Callable[[], None]) -> None:
-        """Call `enter` before the tool is called, with the context variables that the tool has."""
+        """Call `enter` in the context of the tool, so that `enter` can set context variables for the tool."""
         self._context.run(enter)
 
     def plain(self) -> Outcome | None:
-        """Call a plain function. Return None if it returned an awaitable, which `awaited` then awaits."""
+        """Call a plain function, and return its outcome, or None if it returned an awaitable: use `awaited` then."""
         tracing = Tracing()
         outcome = self._context.run(self._plain)
         tracing.put_back()
@@ -128,9 +128,9 @@ class Call:
             return self.failure(error)
 
     def awaited(self) -> OwnContext[Outcome | BaseException]:
-        """Call an async function, or await what `plain` has returned.
+        """Return an awaitable that calls an async function, or that awaits what a plain function has returned.
 
-        The result is an outcome, or the exception that was raised, since that may be our own cancel.
+        Its result is an outcome or the exception that was raised, which may be a cancel by the engine.
         """
         return OwnContext(self._context, self._awaited(), self)
 
@@ -151,7 +151,7 @@ class Call:
             return Failed(StateInvalid.type, _fit(str(error)))
         try:
             return Failed("tool_error", traces.describe(error, self._tool.folder), traces.format_traceback(error))
-        except BaseException as broken:  # A tool's exception may raise anything, also when its message is read.
+        except BaseException as broken:  # Reading the message of a tool's exception may raise anything.
             return Failed("tool_error", f"{type(error).__name__} ({type(broken).__name__} in its message)")
 
     def refuse(self) -> None:
@@ -168,12 +168,12 @@ class Call:
         return self.move.tool
 
     def report_block(self, seconds: float) -> None:
-        """Log, in the run and in the server's log, that the async tool blocks its loop."""
+        """Log in the run's log and in the server's log that the tool has blocked its loop for `seconds`."""
         text = f"the async tool {self.tool!r:.200} has blocked all async tools for {seconds:.0f} s: it does not await"
         self._report(text, Level.WARNING, blocked_by(self))
 
     def report_end_of_block(self, seconds: float) -> None:
-        """Log in the same places that the loop moves again."""
+        """Log in the run's log and in the server's log that the tool no longer blocks its loop, after `seconds`."""
         text = f"the async tool {self.tool!r:.200} has let the other async tools go on, after {seconds:.0f} s"
         self._report(text, Level.INFO, blocked_by(None))
 

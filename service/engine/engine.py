@@ -1,6 +1,6 @@
 """The engine: a thread with its own event loop, on which runs are executed.
 
-Async tools have a thread and a loop of their own. One that blocks holds up other async tools, and nothing else.
+Async tools have another thread and another loop. An async tool that blocks holds up other async tools and nothing else.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ class EngineSettings:
     state_bytes_max: int
     lease_s: float
     isolated_command: tuple[str, ...] = ()
-    """The command that starts a process for isolated tools, see isolation/main.py."""
+    """The command that starts a process for isolated tools; see isolation/main.py."""
     isolated_tools: Callable[[], Any] = dict
-    """Returns what such a process has to load, as JSON."""
+    """Returns the JSON value that tells such a process which tools to load."""
     active_bytes_max: float = math.inf
-    """The most bytes of the states of all runs that are executed at a time."""
+    """No further run is claimed while the states of all runs in progress have this many bytes or more in total."""
     cluster: ClusterSettings | None = None
     """The cluster that calls tools, or None if there is none."""
 
@@ -98,9 +98,9 @@ class Engine:
             raise StartRefused("the engine could not start; see the log")
 
     def ask_to_stop(self) -> None:
-        """Stop claiming runs, and stop carried runs at their next step boundary.
+        """Stop claiming runs, and stop the runs in progress at their next step boundary.
 
-        It returns at once, and may be called from any thread and from a signal handler.
+        Return at once. Any thread and any signal handler may call this.
         """
         if self._stop_asked_at is None and self._loop is not None and self._supervisor is not None:
             self._stop_asked_at = time.monotonic()
@@ -108,7 +108,7 @@ class Engine:
                 self._loop.call_soon_threadsafe(self._supervisor.stop)
 
     async def stop(self) -> None:
-        """Stop, and return when every run rests or is released, at the latest shortly after the grace period."""
+        """Stop the engine. Wait until every run rests or is released, but little longer than GRACE_S."""
         self.ask_to_stop()
         asked_at = self._stop_asked_at or time.monotonic()
         await asyncio.to_thread(self._done.wait, max(0.0, asked_at + GRACE_S - time.monotonic()))
@@ -122,7 +122,7 @@ class Engine:
         await asyncio.to_thread(self._isolation.close)
         await asyncio.to_thread(self._threads.close)
         forks.tie_children(None)
-        self._lifeline.close()  # The exit of the interpreter would wait for children of multiprocessing.
+        self._lifeline.close()  # Otherwise the interpreter would wait at its exit for children of multiprocessing.
 
     def is_alive(self) -> bool:
         return self._thread.is_alive()
@@ -136,7 +136,7 @@ class Engine:
         return (*self._supervisor.metrics(), renewed)
 
     async def answer(self) -> None:
-        """Wait until the engine's loop has answered, unless it has ended or never begun."""
+        """Wait until the engine's loop has answered. Return at once if the loop has ended or was never started."""
         here = asyncio.get_running_loop()
         answered: asyncio.Future[None] = here.create_future()
         if self._loop is not None and not self._loop.is_closed():
@@ -144,14 +144,14 @@ class Engine:
             await answered
 
     def describe_block(self) -> str | None:
-        """Say which async tool blocks all others, if one has done so for a second."""
+        """Describe the async tool that has blocked all others for at least a second, or return None."""
         return None if self._detector is None else self._detector.describe()
 
     def watch(self, watchdog: Watchdog) -> None:
-        """Let `watchdog` check that this engine, which has started, can execute runs."""
+        """Let `watchdog` check that this engine can execute runs. Call this after `start`."""
         if self._loop is not None:
             watchdog.add("the engine's loop does not move", LoopCheck(self._loop))
-        # An async tool may block that loop for any time, which is no reason to end the server.
+        # Only the thread of the tools' loop is checked: a tool that blocks that loop is no reason to end the server.
         watchdog.add("it can call no async tool", lambda: self._tool_loop is not None and self._tool_loop.is_alive())
         watchdog.add("it can claim no run", self._is_claiming, once_well=True)
         watchdog.add("it renews no lease", lambda: self._heartbeat is not None and self._heartbeat.is_alive())
@@ -160,7 +160,7 @@ class Engine:
         return self._supervisor is not None and self._supervisor.is_claiming
 
     async def _release_the_rest(self) -> None:
-        """Release the runs that are still in an attempt, on the caller's loop: the engine's may be busy."""
+        """Release the runs that are still in progress. Use the caller's loop, because the engine's loop may be busy."""
         if self._supervisor is None or self._loop is None:
             return
         try:
@@ -168,7 +168,7 @@ class Engine:
                 runners = self._supervisor.runners()
                 for runner in runners:
                     flush(self._store, runner)
-                # All at once, so that one commit writes them.
+                # Release them concurrently, so that one commit writes all releases.
                 release = self._store.leases.release
                 await asyncio.gather(*(release(runner.lease, interrupted=runner.is_attempting) for runner in runners))
         except (TimeoutError, Unavailable) as error:

@@ -1,4 +1,4 @@
-"""What an engine counts for monitoring. Two loops write; a scrape reads on another thread."""
+"""The counts and durations that an engine reports for monitoring. Two loops record them; another thread reads them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.store.commands.commit import Moved
 
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 TYPES_MAX = 50
-"""Error types that have a count of their own. Further ones count as `other`."""
+"""The most error types that are counted separately. Errors of further types count as `other`."""
 
 
 class Figures:
@@ -25,7 +25,7 @@ class Figures:
         self._lock = threading.Lock()
 
     def note(self, transition: Transition, seconds: float, attempt_s: float | None = None) -> None:
-        """Count a committed transition. `seconds` is the time from its last attempt to its commit.
+        """Count a committed transition. `seconds` is the time from the start of its last attempt to its commit.
 
         `attempt_s` is the duration of the tool's call, or None if no tool was called.
         """
@@ -48,7 +48,7 @@ class Figures:
                     self._count(transition)
 
     def _count(self, transition: Transition) -> None:
-        """Count a committed transition that is no plain step: a failed attempt, or the end of a run."""
+        """Count the error of a committed transition if it has one, and the end of its run if the run is over."""
         if transition.error is not None:
             name = transition.error.type
             self._failed[name if name in self._failed or len(self._failed) < TYPES_MAX else "other"] += 1

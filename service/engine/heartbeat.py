@@ -1,4 +1,4 @@
-"""Renew the leases of all runs and write their log lines while their tools run.
+"""Renew the leases of the runs that this server executes, and write their log lines while their tools run.
 
 This happens in a thread of its own, so that no run loses its lease if the engine's loop is busy.
 """
@@ -37,10 +37,10 @@ class Heartbeat:
         must_check_leases: Callable[[], bool] = lambda: False,
         check_loop: Callable[[], None] = lambda: None,
     ) -> None:
-        """`runners` returns the runners that carry a run now; `drop` is called for each lease that no longer holds.
+        """`runners` returns the runners that execute a run now; `drop` is called for each lease that no longer holds.
 
-        `must_check_leases` returns whether leases may have been revoked; if so, all are renewed at once.
-        `check_loop` is called at each beat.
+        `must_check_leases` returns whether leases may have been revoked; if so, all leases are renewed at once.
+        `check_loop` is called every FLUSH_S seconds.
         With `as_server`, renewing also tells the other servers that this one is alive and whether it `has_room`.
         """
         self._store = store
@@ -60,7 +60,7 @@ class Heartbeat:
         self._thread.start()
 
     def renewal_age_s(self) -> float:
-        """Return for how long no lease was renewed."""
+        """Return the number of seconds since the last renewal began."""
         return time.monotonic() - self._renewed_at
 
     def is_alive(self) -> bool:
@@ -101,6 +101,6 @@ class Heartbeat:
 
 
 def flush(store: Store, runner: Runner) -> None:
-    """Write the lines of the runner's current attempt."""
+    """Queue the lines of the runner's attempt to be written. Keep them while the run `is_held_up`."""
     if (lines := runner.lines) is not None and not runner.is_held_up:
         lines.flush(partial(store.logs.append, runner.lease))

@@ -1,6 +1,6 @@
-"""Buffer the log lines that a tool writes until they are stored, and make them fit for any database.
+"""Keep the log lines of a tool until they are stored, and make them fit for any database.
 
-They come from `context.log` and from the `logging` module (see guard.log_capture). Logging never fails a step.
+The lines come from `context.log` and from the `logging` module (see guard.log_capture). Logging never fails a step.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ MESSAGE_BYTES_MAX = 16 * 1024
 DATA_BYTES_MAX = 64 * 1024
 DATA_DEPTH_MAX = 32
 LINES_MAX = 10_000
-"""Lines that one attempt may write; one more line counts those that were left out."""
+"""The most lines that one attempt may write. One more line says how many further lines were left out."""
 
 events = logging.getLogger("service.engine.events")
-"""The events of runs in the process's log, at INFO. The runs' own logs have them anyway."""
+"""Logs the events of runs in the server's log, at INFO. The runs' own logs have these events in any case."""
 
 Submit = Callable[[Sequence[Line]], "Future[bool]"]
 
@@ -53,7 +53,7 @@ class LineBuffer:
 
     @property
     def place(self) -> dict[str, Any]:
-        """The attempt, as fields of the process's log."""
+        """The fields that name the attempt in a record of the process's log."""
         node, step, attempt = self._place
         return {"run": self._run_id, "node": node, "step": step, "attempt": attempt}
 
@@ -63,7 +63,7 @@ class LineBuffer:
         return self.keep(message, level, text, time.monotonic())
 
     def keep(self, message: str, level: Level, data: str, at: float) -> bool:
-        """Keep a line that has passed `fitted`, unless the attempt is over."""
+        """Keep a line whose message and data come from `fitted`. Return False if the attempt is over."""
         line = self._line(message, level, data, at)
         with self._lock:
             if self._closed:
@@ -74,14 +74,14 @@ class LineBuffer:
             return True
 
     def note(self, message: str, level: Level, data: dict[str, Any]) -> None:
-        """Keep a line of the engine's, which does not count among those that the attempt may write."""
+        """Keep a line that the engine writes. It does not count towards LINES_MAX."""
         text, data_text = fitted(message, data)
         with self._lock:
             if not self._closed:
                 self._lines.append(self._line(text, level, data_text, time.monotonic()))
 
     def leave_out(self, count: int) -> None:
-        """Count lines that were left out by the process of the tool."""
+        """Count lines that the tool's process has left out because it had sent LINES_MAX lines."""
         with self._lock:
             self._count += count
 
@@ -91,7 +91,7 @@ class LineBuffer:
             if self._closed or not self._lines:
                 return
             lines, self._lines = self._lines, []
-            # Submitted under the lock: `close` precedes the commit of the step, so the lines are written before it.
+            # Submit under the lock: `close` takes the lock before the step is committed, so the lines precede the step.
             written = submit(lines)
             known: Future[None] = Future()
             self._submitted = [*(other for other in self._submitted if not other.done()), known]
@@ -129,7 +129,7 @@ class LineBuffer:
 
 
 current: contextvars.ContextVar[Lines | None] = contextvars.ContextVar("current", default=None)
-"""The lines of the attempt in which the current code runs, if any; guard.log_capture passes it on to threads."""
+"""The lines of the attempt to which the current code belongs, or None. guard.log_capture sets this in threads."""
 
 
 def log_events(run_id: str, lines: Sequence[Line]) -> None:
@@ -174,7 +174,7 @@ def _data_text(data: dict[str, Any]) -> str:
 
 
 class _Fitting:
-    """Copies data up to the size of a line, and replaces values that are not JSON by their repr."""
+    """Copies a line's data. Values that are not JSON become their repr; values beyond the bounds become "…"."""
 
     def __init__(self) -> None:
         self._room = DATA_BYTES_MAX

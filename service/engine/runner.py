@@ -1,8 +1,8 @@
-"""Carry one run: core decides its next move, the runner makes the move, and the store commits the transition.
+"""Execute one run: core decides its next move, the runner makes the move, and the store commits the transition.
 
 A call of a pure tool does not wait until the steps before it are committed; see `ahead`.
 
-A run is carried on the engine's loop, and on the tools' loop while its moves need that; see `tool_loop`.
+A run is executed on the engine's loop, or on the tools' loop while its moves need that loop; see `tool_loop`.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ from service.store.rows.records import Claimed
 logger = logging.getLogger(__name__)
 
 PAUSE_S_MIN, PAUSE_S_MAX = 0.1, 2.0
-"""The pauses between attempts to use a database that is unavailable."""
+"""The first and the longest pause between attempts to use a database that is unavailable."""
 
 YIELD_S = 0.005
-"""How long a run that never waits may keep the loop from other tasks."""
+"""How long the only run of this server may keep the loop from other tasks."""
 SLICE_S = 0.001
-"""The same for a run that is ahead of the disk, if this server carries others too."""
+"""How long a run that is ahead of the disk may keep the loop from other tasks, if this server executes other runs."""
 
 CONFIRMS_MAX = 2
-"""How often an attempt makes sure of its slot if that takes too long as well, as on a busy database."""
+"""How often an attempt may check its slot. On a busy database, a check may take so long that another one is due."""
 
 
 class Runner:
-    """Carries one run from its claim until it rests, is told to stop or loses its lease."""
+    """Executes one run from its claim until the run rests, the runner is told to stop or the lease is lost."""
 
     def __init__(
         self, claimed: Claimed, store: Store, attempts: Attempts, is_alone: Callable[[], bool] = lambda: False
     ) -> None:
-        """`is_alone` returns whether this server carries no other run."""
+        """`is_alone` returns whether this server executes no other run."""
         self.lease = claimed.lease
         self._run = claimed.run
         self._store = store
@@ -62,27 +62,27 @@ class Runner:
         self._is_alone = is_alone
         self._logs_events = events.isEnabledFor(logging.INFO)
         self._unlogged: list[Transition] = []
-        """Steps ahead of the disk, whose events are logged once they are durable."""
+        """Steps that are ahead of the disk. Their events are logged once the steps are durable."""
         self._spans: RunSpans | None = None
-        """The spans of OpenTelemetry, if somebody traces."""
+        """The OpenTelemetry spans of the run; None if the process does not trace."""
         self._yielded_at = time.monotonic()
-        # A server that died may have lost up to STEPS_MAX steps. These are committed one by one, so that a step which
-        # ends its server is found: it has no commit before it.
+        # A server that died may have lost up to STEPS_MAX steps. Now each of them is committed before the next begins.
+        # So a step that kills servers is found: it is the first step that is not committed.
         self._alone_until = self._run.step + ahead.STEPS_MAX if self._run.crashes else 0
         self._needs: dict[tuple[str, bool], Needs] = {}
-        """What the calls at the nodes need, by the node and whether the tool is isolated, as far as that was asked."""
+        """A cache of what the calls at a node need. The key is the node and whether the tool is isolated."""
         self._may_need_slots = attempts.may_need_slots(claimed.run.graph)
         self._ahead = Ahead(self.lease, store, attempts.figures, is_alone, self._abandon)
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._given_up = False
         self.is_committing = False
-        """Whether a commit is in progress; its fence decides whether the lease holds."""
+        """Whether a commit is in progress. If so, only its fence decides whether the lease holds."""
         self._slot = Slot(self.lease, store, attempts, is_alone)
         self.lines: LineBuffer | None = None
-        """The lines of the current attempt."""
+        """The log lines of the attempt in progress; None if no attempt is."""
         self.missing_tool: str | None = None
-        """The tool that the run needs next, or CLUSTER, if this server lacks it. Servers that have it go on."""
+        """The tool that the run needs next, or CLUSTER, if this server lacks it; None if the server lacks nothing."""
 
     @property
     def run_id(self) -> str:
@@ -99,7 +99,7 @@ class Runner:
 
     @property
     def state_bytes(self) -> int:
-        """The bytes of the run's state."""
+        """The size of the run's state in bytes."""
         return self._run.state.byte_length
 
     @property
@@ -120,7 +120,7 @@ class Runner:
         return self._ahead.is_held_up
 
     def give_up(self) -> None:
-        """Announce that the engine cancels this runner's task. A cancel without this is the tool's doing."""
+        """Note that the engine will cancel this runner's task. A cancel without this note counts as the tool's own."""
         self._given_up = True
 
     def stop(self) -> None:
@@ -128,10 +128,10 @@ class Runner:
         self._stopping = True
 
     async def carry(self) -> None:
-        """Execute steps until the run rests or needs a tool that this server lacks.
+        """Execute steps until the run rests, `stop` is called, or the run needs a tool that this server lacks.
 
-        Raise LeaseLost, with nothing written, if the lease no longer holds. Raise ToolLoopBroken if a tool of another
-        run has ended this one's steps.
+        Raise LeaseLost, with nothing written, if the lease no longer holds. Raise CallInterrupted if something other
+        than the called tool has ended its call, for example a tool of another run that broke the tools' loop.
         """
         self._spans = begin_run(self._run)
         try:
@@ -172,7 +172,7 @@ class Runner:
                 self._yielded_at = time.monotonic()
 
     def _must_yield(self, carried_s: float) -> bool:
-        """Return whether the run, which may never wait, has kept the loop from other tasks for too long."""
+        """Return whether the run must yield to other tasks now. It last did so `carried_s` (more than SLICE_S) ago."""
         if self._is_alone():
             return carried_s > YIELD_S
         return not self._ahead.is_empty
@@ -184,7 +184,7 @@ class Runner:
         return needs
 
     def report(self, message: str, level: Level, data: dict[str, Any]) -> None:
-        """Log a line of the engine's in the run. Any thread may call this."""
+        """Add a line to the run's log. Between attempts, drop the line if `is_held_up`. Any thread may call this."""
         lines, run = self.lines, self._run
         if lines is not None:
             lines.add(message, level, data)
@@ -194,7 +194,7 @@ class Runner:
             self._store.logs.append(self.lease, [line])
 
     async def begin(self) -> None:
-        """Record that an attempt of a run that was taken over begins, so that its next takeover counts as a crash."""
+        """Confirm the attempt's slot. After a crash, also record that the attempt begins, so that its crash counts."""
         if self._may_need_slots:
             await self._confirm_slot()
         if self._run.crashes:
@@ -203,7 +203,7 @@ class Runner:
             await self._confirm_slot()
 
     async def _confirm_slot(self) -> None:
-        """Make sure that the attempt still has its slot, if it got it a while ago. Raise Parked if it has none."""
+        """If the attempt got its slot a while ago, make sure that it has one. Raise Parked if no slot is free."""
         confirms = 0
         while self._slot.is_stale and confirms < CONFIRMS_MAX:
             confirms += 1
@@ -217,9 +217,9 @@ class Runner:
                 self.is_committing = False
 
     async def _make_move(self, move: Move, runs_ahead: bool) -> Run:
-        """Make a move, commit its transition, and return the run after that. A run that gets no slot is parked.
+        """Make a move, commit its transition, and return the run after the commit. Park a run that gets no slot.
 
-        If the run gets ahead of the disk, the transition is only added to those that will be committed together.
+        With `runs_ahead`, do not wait for a commit: add the transition to those that will be committed together.
         """
         if not runs_ahead:
             if not self._ahead.is_empty and (run := await self._settle()).status is not Status.RUNNING:
@@ -239,7 +239,7 @@ class Runner:
         except asyncio.CancelledError:
             if self._task is None or not self._ahead.has_ended:
                 raise
-            self._task.uncancel()  # It was `_abandon`, so nothing else ends this task.
+            self._task.uncancel()  # `_abandon` has cancelled the task only to end the attempt.
             return await self._settle()
         transition = after(self._run, move, outcome, self._attempts.state_bytes_max)
         finished = time.monotonic()
@@ -248,7 +248,7 @@ class Runner:
         self.is_committing = True
         run = await self._commit(transition, started, finished)
         self._report(move, transition, started, finished)
-        self._run = run  # First: the supervisor, on another thread, must not see an unfinished run.
+        self._run = run  # Before `is_committing`: `Supervisor._drop`, on another thread, reads the two in reverse.
         self.is_committing = False
         self.lines = None
         return run
@@ -258,12 +258,12 @@ class Runner:
         return self._run.step >= self._alone_until and self._slot.limit is None and self._run.waited_for_slot is None
 
     async def _go_ahead(self, transition: Transition, started: float, finished: float) -> Run:
-        """Return the run after `transition`, which is committed later. If the run rests then, commit it now."""
+        """Add `transition` to the steps ahead of the disk. Commit them if the run rests then, or a bound is reached."""
         lines = () if self.lines is None else self.lines.rest()
         moved = Moved(transition, started, finished, (*lines, *transition.lines))
         while not self._ahead.add(moved):
             if (run := await self._settle()).status is not Status.RUNNING:
-                return run  # It was paused before this step, which nobody has seen.
+                return run  # The run was paused before this step. Nobody has seen the step, so it is dropped.
         self.lines = None
         self._run = transition.run
         if self._spans is not None:
@@ -277,7 +277,7 @@ class Runner:
         return transition.run
 
     async def _settle(self) -> Run:
-        """Return the run when all its steps are durable. Raise LeaseLost if they cannot be committed any more."""
+        """Wait until all steps are durable, and return the run. Raise LeaseLost if the lease no longer holds."""
         self.is_committing = True
         run = self._run = await self._ahead.settle(self._pause()) or self._run
         self.is_committing = False
@@ -289,16 +289,16 @@ class Runner:
         return run
 
     def _abandon(self) -> None:
-        """End the tool that is running, because the run does not go on after the steps before it."""
+        """Cancel the attempt in progress, because the run does not go on after the earlier steps."""
         if self.lines is not None and self._task is not None:
             self.give_up()
             self._task.cancel()
 
     async def _enter(self, move: CallTool) -> Run | None:
-        """Get a slot of the limit that `move` needs, if any. Return the parked run if none is free."""
+        """Get a slot if `move` needs one. Return the parked run if no slot is free, and None otherwise."""
         if not self._slot.is_needed(self._run):
             return None
-        self.is_committing = True  # Parking the run gives its lease back, which is then not lost.
+        self.is_committing = True  # Parking the run releases its lease, which must not look lost.
         try:
             self._run = await self._slot.enter(self._run, move, self._pause())
         finally:
@@ -324,7 +324,7 @@ class Runner:
         return await self._count_losses(move, outcome) if isinstance(outcome, WorkerLost) else outcome
 
     async def _count_losses(self, move: CallTool, lost: WorkerLost) -> WorkerLost:
-        """Count how many attempts of the step in a row have lost their worker."""
+        """Return `lost` with its `losses`: how many attempts of the step in a row have lost their worker."""
         pause = self._pause()
         while True:
             try:
@@ -357,7 +357,7 @@ class Runner:
                 return None
 
     async def _commit(self, transition: Transition, started: float, finished: float) -> Run:
-        """Commit the transition and the lines that are not stored yet; retry while the database is unavailable."""
+        """Commit the transition and the lines not stored yet. Ask for the next attempt's slot. Retry if Unavailable."""
         pause = None
         while True:
             lines = () if self.lines is None else self.lines.rest()
@@ -385,7 +385,7 @@ class Runner:
             return run
 
     def _pause(self) -> Callable[[Unavailable], Awaitable[None]]:
-        """Return a function that pauses, each time for longer. A database that is locked or full fails no run."""
+        """Return a function that pauses, each time for longer. A locked or full database makes no run fail."""
         pause_s = PAUSE_S_MIN
 
         async def pause(error: Unavailable) -> None:

@@ -1,7 +1,7 @@
 """Get a slot of a limit for the next attempt of a run.
 
-The slot is asked for in the transaction that commits the step before, as far as the writer can do both at once. A run
-that gets none is parked in the same transaction as the question.
+If an attempt follows a step at once, the transaction that commits the step also asks for the attempt's slot. Otherwise,
+a transaction of its own asks for the slot. If no slot is free, the transaction that asks also parks the run.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from service.store.commands.queueing.admission import Asking
 from service.store.rows.records import Lease
 
 FRESH_S = MARGIN_US_MAX / 1e6
-"""An attempt that begins more than this after it got its slot checks first that it still holds the slot."""
+"""An attempt first checks that it still holds its slot if it got the slot more than this many seconds ago."""
 
 Pause = Callable[[Unavailable], Awaitable[None]]
 
 
 class Parked(Exception):  # no error
-    """Raised instead of calling a tool whose attempt has lost its slot and was parked."""
+    """Raised instead of calling the tool if the attempt has lost its slot and its run was parked."""
 
     def __init__(self, run: Run) -> None:
         super().__init__(run.id)
@@ -36,24 +36,24 @@ class Parked(Exception):  # no error
 
 
 class Slot:
-    """The slot that the next attempt of a run holds, if it has a limit."""
+    """The slot of a limit that the next attempt of a run holds, or none."""
 
     def __init__(self, lease: Lease, store: Store, attempts: Attempts, is_alone: Callable[[], bool]) -> None:
         self.limit: str | None = None
-        """The limit that the slot belongs to."""
+        """The limit that the slot belongs to; None if the attempt holds no slot."""
         self._lease = lease
         self._store = store
         self._attempts = attempts
         self._is_alone = is_alone
         self._got_at: float | None = None
-        """When the attempt got the slot, on the monotonic clock; None if it has none."""
+        """When the attempt asked for the slot that it holds, on the monotonic clock; None if it holds no slot."""
         self._waited: Waited | None = None
-        """The wait for the slot, if the run has waited for it."""
+        """The run's wait for the slot; None if the run has not waited."""
 
     def is_needed(self, run: Run) -> bool:
         """Return whether `run` must ask for a slot before its next attempt.
 
-        It must also ask if it has waited for a slot of a limit that no longer binds it, because its wait has to end.
+        A run that has waited for a slot must ask even if no limit applies to it any more: asking ends its wait.
         """
         return self._got_at is None and (run.waited_for_slot is not None or self._attempts.limit_of(run) is not None)
 
@@ -71,7 +71,7 @@ class Slot:
         self.limit, self._got_at = asking.limit, None if asking.limit is None else asked_at
 
     async def enter(self, run: Run, move: CallTool, pause: Pause) -> Run:
-        """Ask for the slot that `move` needs, and return the run: parked if none is free."""
+        """Ask for the slot that `move` needs. Return the run, which is parked if no slot is free."""
         asking, asked_at = self._asking(run, move, self._attempts.limit_of(run)), time.monotonic()
         entered = await self._acquire(asking, pause)
         if entered.status is Status.RUNNING:
@@ -80,10 +80,10 @@ class Slot:
         return entered
 
     async def confirm(self, run: Run, pause: Pause) -> None:
-        """Make sure that the attempt still has its slot. Raise Parked if it has none."""
+        """Make sure that the attempt still has its slot, or gets another one. Raise Parked if no slot is free."""
         move = next_move(run)
         if isinstance(move, CallTool):
-            # If it has to wait on, it keeps its place.
+            # If the run has to wait again, it keeps its place in the queue.
             waiting = run if self._waited is None else run._replace(waited=self._waited)
             asking, asked_at = self._asking(waiting, move, self.limit)._replace(is_again=True), time.monotonic()
             entered = await self._acquire(asking, pause)
@@ -92,7 +92,7 @@ class Slot:
             self.hold(asking, asked_at)
 
     def next_after(self, transition: Transition) -> Asking | None:
-        """Return what the next attempt asks for if it follows the commit at once and has a limit."""
+        """Return the next attempt's request for a slot; None if it does not follow at once or has no limit."""
         run = transition.run
         if transition.step is None or run.status is not Status.RUNNING:
             return None

@@ -1,7 +1,7 @@
 """Claim runs that are due, including those of dead servers, and start a runner for each.
 
-The supervisor owns all tasks of the engine. It polls every second, and events make it poll at once. So every run that
-no server carries is claimed by some server.
+The supervisor owns all tasks of the engine. It polls at least once a second, and events make it poll at once. So a due
+run is claimed even if its event is lost.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 1.0
 YIELD_S = 0.05
-"""How long due runs are left to servers that carry fewer runs."""
+"""How long due runs are left to servers that execute fewer runs, before this server claims some of them."""
 CLAIMS_MAX = 100
-"""Runs claimed in one transaction."""
+"""The most runs that one claim takes."""
 MEASURE_EVERY_S = 0.25
 """How often the states of all carried runs are measured."""
 FULL_SHARE = 7 / 8
-"""Down to this share of the bound on states large runs are stopped when others wait for room."""
+"""If runs wait for room, large runs are stopped until the states have at most this share of `active_bytes_max`."""
 
 
 class Supervisor:
-    """Claims runs on the engine's loop; `runners` and `drop` may be called from other threads."""
+    """Claims runs. Call `run`, `stop` and `cancel` on the engine's loop; any thread may call the other methods."""
 
     def __init__(
         self, store: Store, attempts: Attempts, active_runs_max: int, active_bytes_max: float, family: str | None = None
     ) -> None:
-        """`family` is the id of a run: claim only this run and its descendants.
+        """If `family` is the id of a run, claim only this run and its descendants.
 
-        No runs are claimed while the states of those that are carried have `active_bytes_max` bytes or more.
+        No run is claimed while the states of all carried runs have `active_bytes_max` bytes or more in total.
         """
         self._store = store
         self._family = family
@@ -52,13 +52,13 @@ class Supervisor:
         self._active_runs_max = active_runs_max
         self._active_bytes_max = active_bytes_max
         self._state_bytes = 0
-        """The states of all carried runs, as last measured, and of those claimed since."""
+        """The size of the states of all carried runs when last measured, plus the states of the runs claimed since."""
         self._measured_at = 0.0
         self._is_short_of_bytes = False
-        """Whether the last claim was cut short because the states were large."""
+        """Whether the last claim used up the room for states, so that other due runs may wait for room."""
         self._carried: dict[str, tuple[Runner, asyncio.Task[None]]] = {}
         self.is_claiming = False
-        """Whether this process can claim runs; a fault of the database does not make it False."""
+        """Whether the last claim met no fault, other than one of the database. False before the first claim."""
         self._stopping = False
         self._takes_share = True
         self._batch = AHEAD_MAX
@@ -101,7 +101,7 @@ class Supervisor:
             task.cancel()
 
     def drop(self, lease: Lease) -> None:
-        """Stop carrying a run whose lease no longer holds. Any thread may call this."""
+        """Stop executing the run of a lease that no longer holds. Any thread may call this."""
         self._loop.call_soon_threadsafe(self._drop, lease)
 
     async def run(self) -> None:
@@ -125,9 +125,9 @@ class Supervisor:
                 await self._wait_for_work(POLL_S)
 
     async def _claim(self, tasks: asyncio.TaskGroup) -> float:
-        """Start the runs of schedules, and claim due runs while there is room.
+        """Start the runs of schedules, and claim due runs if there is room.
 
-        Return how many seconds to wait before the next claim, unless woken.
+        Return the number of seconds until the next claim. An event makes the next claim come earlier.
         """
         if self._family is None:
             self._store.schedules.look()
@@ -168,7 +168,10 @@ class Supervisor:
         return await self._store.leases.claim(count, held, family=self._family, tools=tools, bytes_max=bytes_max)
 
     def _room_bytes(self) -> float:
-        """Return how many bytes of states may still be claimed. Measure the carried runs every MEASURE_EVERY_S."""
+        """Return how many bytes of states may still be claimed.
+
+        Every MEASURE_EVERY_S seconds, measure the states of the carried runs, and stop large runs if there is no room.
+        """
         now = time.monotonic()
         if now >= self._measured_at + MEASURE_EVERY_S:
             self._measured_at = now
@@ -180,9 +183,10 @@ class Supervisor:
         return self._active_bytes_max - self._state_bytes
 
     def _stop_large_runs(self, sizes: Mapping[Runner, int], bytes_max: float) -> None:
-        """Stop large runs at their next step boundaries until the states of the others have at most `bytes_max` bytes.
+        """Stop runs of at least average size until the states of the other runs have at most `bytes_max` bytes.
 
-        They are queued again behind those that wait, so that large runs take turns. One run always goes on.
+        A run stops at its next step boundary. It is queued again behind the runs that are due, so that large runs take
+        turns. The run that was claimed last always goes on.
         """
         going_on = {runner: size for runner, size in sizes.items() if not runner.is_stopping}
         excess, mean = sum(going_on.values()) - bytes_max, sum(going_on.values()) / max(1, len(going_on))
@@ -195,7 +199,7 @@ class Supervisor:
         return POLL_S if self._family is not None else self._store.schedules.next_look_s()
 
     async def _count_to_claim(self, room: int) -> int:
-        """Return how many runs to claim now: a fair share, or a batch of what other servers have left."""
+        """Return how many runs to claim now: a fair share, or a batch of those that other servers have left."""
         if self._family is not None or not self._store.is_shared:
             return room
         if not self._takes_share:
@@ -252,8 +256,8 @@ class Supervisor:
         runner, task = self._carried.get(lease.run_id, (None, None))
         if runner is None or task is None or runner.lease != lease:
             return
-        # A run that rests gives its lease back, and the fence checks a run that is committing: neither has lost it.
-        # `is_committing` is read first, because the runner may be on the tools' loop, and sets its run before it.
+        # A run that rests has released its lease, and the fence of a commit checks the lease itself. `is_committing` is
+        # read first: a runner, perhaps on the tools' loop, sets its run before it resets `is_committing`.
         if not runner.is_committing and runner.is_unfinished:
             message = "the lease %d on run %s was lost, or revoked by a cancel"
             logger.warning(message, lease.token, lease.run_id, extra={"run": lease.run_id})

@@ -1,7 +1,7 @@
 """A bounded pool of daemon threads that call plain tools.
 
-An executor would not do: its threads are joined when the process exits, so that a tool that never returns would keep a
-stopped server alive.
+A ThreadPoolExecutor would not do: Python joins its threads at exit, so a tool that never returns would keep a stopped
+server alive.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ class Threads:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._idle = 0
-        """The number of idle threads less the number of queued calls."""
+        """The number of idle threads minus the number of queued calls."""
         self._slots = asyncio.Semaphore(count_max)
         self._abandoned = 0
         """The number of calls that timed out or were cancelled and still occupy a thread."""
 
     async def take(self) -> None:
-        """Wait until a thread is available for a call; follow with `call` or `give_back`."""
+        """Wait until a thread is available, and reserve it. Then use it with `call`, or return it with `give_back`."""
         await self._slots.acquire()
 
     def give_back(self) -> None:
         self._slots.release()
 
     def call(self, function: Callable[[], T], refuse: Callable[[], None]) -> asyncio.Future[T]:
-        """Call `function()`, which must not raise, on a thread. Its slot is given back when it returns.
+        """Call `function()`, which must not raise, on the thread that `take` has reserved. Then give the thread back.
 
-        If the future is cancelled, the function runs on, and `refuse` is called on the loop when it returns.
+        If the future is cancelled, the function runs on, and `refuse` is called on the loop when the function returns.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()

@@ -1,6 +1,6 @@
 """Enforce the timeouts of tools that are called in the server's own process.
 
-The timeout of an isolated call is enforced by the thread of its process, see isolation/worker.py.
+The timeout of an isolated call is enforced by the server's thread for that process; see isolation/worker.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from service.engine.call import Call
 from service.engine.tool_loop import ToolLoop, ToolLoopBroken
 
 LATE_S = 0.5
-"""How long an async tool may take to end when it is cancelled at its timeout; then it is left to itself."""
+"""How long the engine waits for an async tool to end after cancelling it at its timeout."""
 
 
 class Canceller(Protocol):
@@ -32,7 +32,7 @@ def timed_out(move: CallTool) -> Failed:
 
 
 class _Deadline:
-    """The end of a call's time. The call is also given up if `canceller` gives it up."""
+    """A canceller that gives a call up when its timeout has passed, or when `canceller` gives it up."""
 
     def __init__(self, timeout_s: float | None, canceller: Canceller) -> None:
         self._canceller = canceller
@@ -71,9 +71,10 @@ async def await_thread(
 
 
 async def call_from_here(call: Call, timeout_s: float | None, canceller: Canceller, tool_loop: ToolLoop) -> Outcome:
-    """Call an async tool on the tools' loop, and wait for it on the running one, where its time passes in any case.
+    """Call an async tool on the tools' loop, and wait for it on the running loop.
 
-    Raise nothing but the cancel of the canceller, and ToolLoopBroken.
+    So the timeout holds even if a tool blocks the tools' loop. Raise nothing but ToolLoopBroken and, if the current
+    task is cancelled, CancelledError.
     """
     deadline = _Deadline(timeout_s, canceller)
     visit = tool_loop.visit(call.run_id, partial(call_on_loop, call, deadline))
@@ -93,13 +94,13 @@ async def call_from_here(call: Call, timeout_s: float | None, canceller: Cancell
 
 
 async def call_on_loop(call: Call, canceller: Canceller) -> Outcome:
-    """Call an async tool in the current task. Raise nothing but the cancel of the canceller."""
+    """Call an async tool in the current task. Raise nothing but CancelledError if `canceller` has given the call up."""
     task = asyncio.current_task()
     name = task.get_name() if task else ""
     returned = await call.awaited()
     try:
         if task is not None and task.get_name() != name:
-            task.set_name(name)  # The task goes on with other steps.
+            task.set_name(name)  # The tool has renamed the task, which goes on with other steps.
         was_cancelled = False
         if task is not None and task.cancelling():
             was_cancelled = True

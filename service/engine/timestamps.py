@@ -69,7 +69,7 @@ def _offset(sign: str | None, hours: str | None, minutes: str | None) -> timedel
 
 
 def _after_leap(before: datetime) -> datetime:
-    """Return the moment after a leap second, which Unix time cannot represent; `before` is the second before it."""
+    """Return the moment after a leap second, as Unix time has none. `before` is the second before the leap second."""
     after = before + timedelta(seconds=1)
     if (after.day, after.hour, after.minute) != (1, 0, 0):
         raise ValueError("a leap second must be the last second of a month in UTC")

@@ -1,10 +1,10 @@
-"""The loop on which async tools are called, in a thread of its own, so that a tool that blocks it holds up no other.
+"""The loop on which async tools are called. It has its own thread, so that they cannot block the engine's loop.
 
-A run whose next node is an async tool without a timeout is carried here, so that its steps hop between no threads. It
-returns to the engine's loop at a node of another kind. A call that has a timeout is awaited on the engine's loop, where
-its time passes whatever this loop does.
+A run whose next node calls an async tool without a timeout is executed on this loop, so that its steps do not move from
+thread to thread. At a node of another kind, the run returns to the engine's loop. A call that has a timeout is awaited
+on the engine's loop, so that it times out even if this loop is blocked.
 
-There is one such loop: objects of asyncio belong to one loop, and tools share them between their runs.
+All async tools share one loop, because an object of asyncio belongs to one loop, and runs may share such objects.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ REBUILD_S = 0.1
 
 
 class ToolLoopBroken(CallInterrupted):
-    """A tool ended the loop, or cancelled tasks of others on it: it is unknown how far they came."""
+    """Raised in the runs on the loop if a tool has ended the loop, and in a run whose task a tool has cancelled."""
 
 
 class ToolLoop:
-    """Runs from `start` until `close`. Make it on the engine's loop, and call `visit` there."""
+    """The tools' loop. It runs from `start` until `close`. Create it on the engine's loop, and call `visit` there."""
 
     def __init__(self, committing: Callable[[], AbstractContextManager[None]]) -> None:
-        """`committing` is entered on the loop for as long as it runs."""
+        """`committing` returns a context manager, which is active on the loop for as long as the loop runs."""
         self._committing = committing
         self._home = _Calls(asyncio.get_running_loop())
         self._calls: _Calls | None = None
@@ -58,7 +58,7 @@ class ToolLoop:
         self._ready.wait()
 
     def close(self) -> None:
-        """End the loop and cancel its tasks. A tool that blocks, or ignores its cancel, is not waited for."""
+        """End the loop and cancel its tasks. Wait at most CLOSE_S for tools that block or ignore their cancel."""
         self._is_closing.set()
         self._call(self._closed.set)
         self._thread.join(CLOSE_S)
@@ -67,7 +67,7 @@ class ToolLoop:
         return self._thread.is_alive()
 
     def visit(self, run_id: str, function: Callable[[], Coroutine[Any, Any, T]]) -> Visit[T]:
-        """Await `function()`, which belongs to a run, on this loop."""
+        """Begin to await `function()` on this loop, for the run `run_id`. Return at once."""
         visit = Visit(run_id, function, self._home, self._call)
         self._visits.add(visit)
         visit.outcome.add_done_callback(lambda _: self._visits.discard(visit))
@@ -79,13 +79,16 @@ class ToolLoop:
         return {visit.run_id for visit in list(self._visits)}
 
     def running(self) -> Running | None:
-        """Return what a tool is running on the loop now. Any thread may call this."""
+        """Return the tool's coroutine or task that the loop is running now, or None. Any thread may call this."""
         return None if self._calls is None else running_on(self._thread.ident, self._calls.loop)
 
     def has_answered(self) -> bool:
-        """Return whether nobody visits the loop, or it has answered since the last call. One thread may call this."""
+        """Return False if the loop has visits and has not answered the last request. Otherwise return True.
+
+        A call that returns True sends the next request if the loop has visits. Only one thread may call this.
+        """
         if not self._visits:
-            self._asked_at = 0.0  # The loop is asked when somebody visits it.
+            self._asked_at = 0.0  # The next call with a visit sends a request.
             return True
         if self._answered_at >= self._asked_at:
             self._asked_at = time.monotonic()
@@ -105,7 +108,7 @@ class ToolLoop:
             try:
                 runner = asyncio.Runner()
                 self._serve(runner.get_loop())
-                runner.close()  # It cancels what tools have left behind.
+                runner.close()  # This cancels the tasks that tools have left behind.
             except BaseException as error:
                 forks.end_child(error)
                 logger.error("a tool has broken the loop of the async tools: %s", error or type(error).__name__)
@@ -117,7 +120,7 @@ class ToolLoop:
         self._closed = asyncio.Event()
         self._calls = _Calls(loop)
         self._home.add(self._begin_visits)  # Visits may have come while there was no loop.
-        # A tool can cancel all tasks of the loop, this one too.
+        # A tool can cancel all tasks of the loop, even that of `_stay`.
         while not self._execute(loop.create_task(self._stay())):
             logger.error("a tool cancelled all tasks of the loop of the async tools")
 
@@ -126,7 +129,7 @@ class ToolLoop:
             self._call(visit.begin)
 
     def _break_off(self) -> None:
-        """Leave the broken loop and all that is on it."""
+        """Abandon the broken loop, and end its visits as ToolLoopBroken."""
         calls, self._calls = self._calls, None
         self._ready.set()
         if calls is not None:
@@ -146,7 +149,7 @@ class ToolLoop:
                 await self._closed.wait()
 
     def _execute(self, main: asyncio.Task[None]) -> bool:
-        """Run the loop until `main` is done; return False if a tool has cancelled it."""
+        """Run the loop until `main` is done. Return False if a tool has cancelled `main` before `close` was called."""
         loop = main.get_loop()
         while not main.done():
             try:
@@ -157,7 +160,7 @@ class ToolLoop:
                 forks.end_child()
                 if loop.is_closed():
                     raise
-                # It comes from a task that a tool left behind, or from its loop.stop(). The loop can go on.
+                # A task that a tool left behind has raised this, or a tool has called `loop.stop`. The loop can go on.
                 logger.error("a tool stopped the loop of the async tools: %s", type(error).__name__)
         return self._is_closing.is_set() or not main.cancelled()
 
@@ -176,9 +179,9 @@ class Visit(Generic[T]):
     ) -> None:
         self.run_id = run_id
         self.outcome: asyncio.Future[T] = home.loop.create_future()
-        """It ends as ToolLoopBroken if the coroutine was cancelled by something else than `leave`."""
+        """Raises ToolLoopBroken if the loop was broken, or if something other than `leave` cancelled the coroutine."""
         self.loop: asyncio.AbstractEventLoop | None = None
-        """The loop on which the coroutine has begun."""
+        """The loop on which the coroutine has begun; None if it has not begun."""
         self._function = function
         self._home = home
         self._call = call
@@ -186,7 +189,7 @@ class Visit(Generic[T]):
         self._is_cancelled = False
 
     async def end(self) -> T:
-        """Return the result. If the caller is cancelled, so is the coroutine, but the caller does not wait for it."""
+        """Wait for the result and return it. If the caller is cancelled, cancel the coroutine without awaiting it."""
         try:
             return await self.outcome
         except asyncio.CancelledError:
@@ -194,17 +197,17 @@ class Visit(Generic[T]):
             raise
 
     def cancel(self) -> None:
-        """Cancel the coroutine, or do not begin it; its outcome still counts."""
+        """Cancel the coroutine, or do not begin it. `outcome` is still set."""
         self._is_cancelled = True
         self._call(self._cancel)
 
     def leave(self) -> None:
-        """Cancel the coroutine, and wait for no outcome."""
+        """Cancel the coroutine and `outcome`, because nobody waits for the outcome any more."""
         self.outcome.cancel()
         self.cancel()
 
     def begin(self) -> None:
-        """Called on the tools' loop, perhaps more than once."""
+        """Begin the coroutine unless it has begun or was cancelled. Call this on the tools' loop."""
         if self._is_cancelled:
             self._home.add(self.break_off)
         elif self._task is None and not self.outcome.done():
@@ -235,7 +238,7 @@ class Visit(Generic[T]):
 
 
 class _Calls:
-    """Calls functions on a loop for other threads. All that wait take one wake-up of the loop."""
+    """Calls functions on a loop for other threads. All functions that wait are called in one wake-up of the loop."""
 
     __slots__ = ("_is_called", "_waiting", "loop")
 
@@ -245,7 +248,7 @@ class _Calls:
         self._is_called = False
 
     def add(self, function: Callable[[], object]) -> None:
-        """Call `function` on the loop, unless it has ended."""
+        """Have the loop call `function`. Do nothing if the loop is closed."""
         self._waiting.append(function)
         if not self._is_called:
             self._is_called = True
@@ -253,6 +256,6 @@ class _Calls:
                 self.loop.call_soon_threadsafe(self._call_all)
 
     def _call_all(self) -> None:
-        self._is_called = False  # First: what is added from now on may come too late for this call.
+        self._is_called = False  # First: a function that is added from now on may need another wake-up.
         for _ in range(len(self._waiting)):
             self._waiting.popleft()()

@@ -58,7 +58,7 @@ async def filter_of_query(
         ),
     ] = None,
 ) -> RunFilter:
-    """Read the filter from the query."""
+    """Return the filter that the query parameters describe. Raise NotFound if an id is malformed."""
     return make_filter(
         status=status,
         graph_id=graph_id,
@@ -77,7 +77,10 @@ FilterDep = Annotated[RunFilter, Depends(filter_of_query)]
 
 
 def filter_of_where(where: requests.RunsWhere) -> RunFilter:
-    """Read the filter from the `where` of a body. Raise Invalid if a value is faulty, or if `where` has no filter."""
+    """Return the filter that the `where` of a body describes.
+
+    Raise Invalid if a value is faulty or `where` has no filter, and NotFound if an id is malformed.
+    """
     values = {name: value for name, value in dict(where).items() if value is not None}
     if not values:
         raise Invalid.at("/where", "must have at least one filter")
@@ -85,7 +88,10 @@ def filter_of_where(where: requests.RunsWhere) -> RunFilter:
 
 
 async def check_ids(services: Services, which: RunFilter) -> None:
-    """Raise NotFound if the filter names a graph or a run that does not exist. Called if nothing matches."""
+    """Raise NotFound if the filter has the id of a graph or run that does not exist.
+
+    Callers need this only when no run matches the filter.
+    """
     if which.graph_id is not None:
         await services.store.graphs.get(which.graph_id)
     for run_id in (which.parent_id, which.forked_from):

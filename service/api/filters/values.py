@@ -1,4 +1,7 @@
-"""Make filters of runs of values that a client sends. It imports no framework, for the sake of the terminal."""
+"""Make filters of runs from values that a client sends.
+
+This module imports no framework, because that would slow the terminal down.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ from service.store.queries.runs.filter import RunFilter
 NO_PARENT = "none"
 ID_PREFIX_PATTERN = f"[0-9a-f-]{{{ID_PREFIX_CHARS_MIN},36}}"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Times beyond these are taken as these: an offset may move a time out of the years that Python and the database have.
+# A time outside these bounds is replaced by the nearer bound, because an offset may move a time out of the years that
+# Python and the database can represent.
 _TIME_US_MIN = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 _TIME_US_MAX = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
@@ -59,7 +63,10 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 
 
 def checked_filter(values: Mapping[str, Any], place: str) -> RunFilter:
-    """Make a filter of `values` by name. Raise Invalid with the pointers of faulty ones below `place`."""
+    """Check `values`, which are arguments of `make_filter` by name, and make a filter of them.
+
+    Raise Invalid with a pointer below the pointer `place` for each faulty value, and NotFound for a malformed id.
+    """
     faults = []
     for name, check in _CHECKS.items():
         if name in values:
@@ -104,7 +111,10 @@ def make_filter(
 
 
 def _time_us(text: str) -> int:
-    """Return a time in ISO 8601, in UTC if it has no offset, as microseconds since 1970."""
+    """Return a time in ISO 8601 as microseconds since 1970. A time without an offset is in UTC.
+
+    Raise ValueError if `text` is not such a time.
+    """
     try:
         time = datetime.fromisoformat(text)
         time = time if time.tzinfo else time.replace(tzinfo=UTC)

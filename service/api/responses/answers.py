@@ -1,4 +1,4 @@
-"""Pydantic models of answers, by which OpenAPI describes them. Answers are not validated."""
+"""Pydantic models that describe answers in the OpenAPI document. They do not validate the answers."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class RunPage(StrictModel):
 
 
 class RunLinks(StrictModel):
-    """Paths of further calls, with the prefix of the server."""
+    """Paths of further calls about the run. Each path begins with the URL prefix of the application."""
 
     self: str
     graph: str
@@ -394,4 +394,4 @@ class LimitPage(StrictModel):
 class Health(StrictModel):
     status: Literal["ok"]
     note: str | None = None
-    """What holds up some runs, if anything does: an async tool that blocks the others."""
+    """A sentence about an async tool that blocks other async tools, and so delays runs; omitted if no tool does."""

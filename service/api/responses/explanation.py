@@ -1,4 +1,4 @@
-"""Explain the position of a run: one sentence for people, and the facts behind it for programs."""
+"""Explain what a run does or waits for: in one sentence for people, and as data for programs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def explain(why: WhyRecord) -> dict[str, Any]:
 
 
 def because(why: WhyRecord) -> str:
-    """Return one sentence that explains to a person why the run is where it is."""
+    """Return one sentence for people: what the run does, what it waits for, or how it ended."""
     run, wait = why.run, _wait_of(why)
     match Status(run.status):
         case Status.QUEUED if why.missing_tool == CLUSTER:
@@ -69,7 +69,10 @@ def because(why: WhyRecord) -> str:
 
 
 def _wait_of(why: WhyRecord) -> WaitRecord | None:
-    """Return the wait of a waiting or paused run. A finished wait is stored until its step is committed."""
+    """Return the wait of a waiting or paused run, otherwise None.
+
+    A run that has been woken may keep the row of its finished wait until its step is committed.
+    """
     return why.wait if why.run.status in (Status.WAITING, Status.PAUSED) else None
 
 
@@ -111,7 +114,10 @@ def _running(why: WhyRecord) -> str:
 
 
 def _blocked(why: WhyRecord) -> str:
-    """Say which async tool keeps the run from going on. A tool can write any line, also one that looks like this."""
+    """Name the async tool that blocks the run, or return an empty text if none does.
+
+    The log line is not trusted, because a tool can write a line with the same keys.
+    """
     match codec.loads(why.blocked_by or "{}"):
         case {"blocked_by": {"run_id": str(run_id), "tool": str(tool)}}:
             if run_id == why.run.run_id:
@@ -122,7 +128,10 @@ def _blocked(why: WhyRecord) -> str:
 
 
 def _on_cluster(why: WhyRecord) -> dict[str, str] | None:
-    """Return which worker calls the tool, or what the call waits for. A tool can write such a line as well."""
+    """Return which worker of the cluster calls the tool, or what the call waits for; None if neither is known.
+
+    The log line is not trusted, because a tool can write a line with the same keys.
+    """
     match codec.loads(why.on_cluster or "{}"):
         case {"cluster": dict(place)} if all(isinstance(value, str) for value in place.values()):
             return place

@@ -13,7 +13,7 @@ PREFIX = "rungraph_"
 
 
 def exposition(metrics: Sequence[Metric]) -> bytes:
-    """Return `metrics` as a scrape gets them."""
+    """Return the body of an answer to Prometheus: `metrics`, and one more metric with the version of Rungraph."""
     from prometheus_client import CollectorRegistry, generate_latest  # most servers are never scraped
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
     from prometheus_client.registry import Collector
@@ -41,6 +41,6 @@ def exposition(metrics: Sequence[Metric]) -> bytes:
 
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
-    """Return the upper bounds with the number of observations up to each."""
+    """Return the upper bound of each bucket as text, with the number of observations that do not exceed this bound."""
     bounds = [*map(str, map(float, histogram.bounds)), "+Inf"]
     return list(zip(bounds, accumulate(histogram.counts), strict=True))

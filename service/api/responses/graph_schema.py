@@ -1,4 +1,6 @@
-"""JSON Schema of the graph document, for OpenAPI. A document that it rejects is refused; `read_graph` checks more.
+"""JSON Schema of the graph document, for OpenAPI and for editors.
+
+`read_graph` refuses every document that the schema rejects, and checks more than the schema expresses.
 
 The schema is written by hand because core reads the document, with its shorthands, without a Pydantic model.
 """
@@ -235,6 +237,6 @@ GRAPH_SCHEMAS: dict[str, Any] = {
 
 
 def schema_document() -> dict[str, Any]:
-    """Return the JSON Schema of graph documents by itself, for editors."""
+    """Return the JSON Schema of graph documents as a document of its own, for editors."""
     parts = json.loads(json.dumps(GRAPH_SCHEMAS).replace(_REF, "#/$defs/"))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **parts.pop("GraphDocument"), "$defs": parts}

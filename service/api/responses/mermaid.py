@@ -1,6 +1,6 @@
 """Draw a graph as a Mermaid flowchart.
 
-Names are data: in a text, every character that Mermaid's grammar could read is written as an entity.
+Names and conditions are data. So a label has an entity in place of each character that Mermaid could read as syntax.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def flowchart(graph: Graph) -> str:
 def _arrow(edge: Edge, *, has_choice: bool) -> str:
     """Return the arrow of an edge, with its label if it has one.
 
-    `has_choice` tells whether the edge's node has other ordinary edges.
+    `has_choice` tells whether the edge's node has several edges without `on_error`.
     """
     texts = []
     if edge.on_error is not None:
@@ -65,6 +65,6 @@ def _kind(node: Node) -> str:
 
 
 def _label(text: str) -> str:
-    """Return `text` for a quoted label, cut at LABEL_CHARS_MAX."""
+    """Return `text` as the content of a quoted label. An ellipsis replaces what exceeds LABEL_CHARS_MAX."""
     cut = text if len(text) <= LABEL_CHARS_MAX else f"{text[:LABEL_CHARS_MAX]}…"
     return "".join(character if character in _SAFE else f"#{ord(character)};" for character in cut)

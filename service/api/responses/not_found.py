@@ -14,10 +14,10 @@ from service.api.prefix import path_within
 
 SEGMENTS_MAX = 6
 SEGMENT_CHARS_MAX = 60
-"""A longer path or segment is not compared."""
+"""A path with more segments, or with a longer segment, gets no suggestion: comparing it would take long."""
 _NEAR_MIN = 0.6
 
-# Paths of other services that clients may try here.
+# Paths that clients may know from other services, and the paths to suggest in their place.
 _ELSEWHERE = {
     "/runs/{run_id}/status": "/runs/{run_id}",
     "/graph/{graph_id}/run": "/graph/run",
@@ -35,11 +35,11 @@ _ELSEWHERE = {
 class _Call(NamedTuple):
     method: str
     path: str
-    """The path with `{parameters}`."""
+    """The path of the route, with each parameter as `{name}`."""
 
 
 async def unknown_path(scope: Scope, _receive: Receive, _send: Send) -> None:
-    """Handle calls that no route matches. Starlette would answer a WebSocket with 403."""
+    """Raise HTTPException (404) for a call that no route matches. Starlette would refuse a WebSocket with 403."""
     path = path_within(scope)
     meant = _meant(path, scope.get("method", "WebSocket"), scope["app"].routes)
     hint = "see /docs for the calls" if meant is None else f"did you mean {meant}?"
@@ -47,7 +47,7 @@ async def unknown_path(scope: Scope, _receive: Receive, _send: Send) -> None:
 
 
 def _meant(path: str, method: str, routes: Iterable[BaseRoute]) -> str | None:
-    """Return the call nearest to `path` with its parameters filled in, or None if none is near."""
+    """Return the call most similar to `path`, with parameters filled in from `path`, or None if no call is similar."""
     asked = _segments(path)
     if len(asked) > SEGMENTS_MAX or max(map(len, asked), default=0) > SEGMENT_CHARS_MAX:
         return None
@@ -87,7 +87,7 @@ def _nearness(asked: list[str], known: str) -> float:
 
 def _likeness(asked: str, known: str) -> float:
     if known[0] == "{":
-        return 0.99 if asked else 0.0  # An equal word is a better match.
+        return 0.99 if asked else 0.0  # An equal literal segment is a better match.
     return 1.0 if asked == known else difflib.SequenceMatcher(None, asked.lower(), known).ratio()
 
 

@@ -57,7 +57,10 @@ _ALWAYS = (400, 401, 403, 414, 422, 431, 503)
 
 
 def refusals(*statuses: int, with_401: bool = True) -> dict[int | str, dict[str, Any]]:
-    """Return the refusals of a route for OpenAPI: those of every route, and `statuses`."""
+    """Describe the error answers of a route: those that every route may give, and those with `statuses`.
+
+    `with_401` is False for a route that needs no token.
+    """
     always = _ALWAYS if with_401 else [status for status in _ALWAYS if status != 401]
     return {status: _refusal(status) for status in sorted({*always, *statuses})}
 
@@ -122,7 +125,7 @@ SIGNAL_BODY = {**_body(_json(_ANY, examples.SIGNALS)), "parameters": [_IDEMPOTEN
 _DEMO_BODY = _body(
     {
         **_json(_of("DemoRequest"), examples.DEMOS),
-        # Any bytes are accepted; the run reads them.
+        # The API accepts any bytes, because only the run parses the table.
         "text/csv": {"schema": _ANY, "examples": examples.TABLES},
     },
     required=False,
@@ -177,7 +180,7 @@ EVENTS = {
 
 
 def document(app: FastAPI, *, with_token: bool) -> dict[str, Any]:
-    """Return the OpenAPI document of `app`."""
+    """Return the OpenAPI document of `app`. `with_token` tells whether the server requires a token."""
     routes = _without_head(app.routes)
     made = get_openapi(title=TITLE, version=VERSION, description=DESCRIPTION, tags=TAGS, routes=routes)
     _restore_bodies(made, routes)
@@ -217,7 +220,7 @@ def _without_head(routes: Sequence[BaseRoute]) -> list[BaseRoute]:
 
 
 def _restore_bodies(made: dict[str, Any], routes: Sequence[BaseRoute]) -> None:
-    """Set the bodies again, because FastAPI drops every null from them, even in examples."""
+    """Set the request bodies in `made` again, because FastAPI drops every null from them, even in examples."""
     for route in routes:
         body = (getattr(route, "openapi_extra", None) or {}).get("requestBody")
         if body is not None and isinstance(route, APIRoute):

@@ -29,7 +29,7 @@ _PHRASES = {
     416: "Requested Range Not Satisfiable",
     422: "Unprocessable Entity",
 }
-"""The phrases that Python 3.13 has changed to those of RFC 9110. Clients may compare a title with the former ones."""
+"""Reason phrases that Python 3.13 replaced by those of RFC 9110. Clients may compare titles with the older phrases."""
 
 
 def problem(
@@ -48,7 +48,7 @@ def problem(
 
 
 def phrase_of(status: int) -> str:
-    """Return the phrase for `status`, which is the same on every Python."""
+    """Return the reason phrase of `status`. It does not depend on the version of Python."""
     return _PHRASES.get(status) or HTTPStatus(status).phrase
 
 
@@ -60,17 +60,17 @@ def install_handlers(app: FastAPI) -> None:
 
 
 def faults_of(errors: Sequence[Any], model: type[BaseModel] | None = None) -> list[Fault]:
-    """Return pydantic's errors as faults with pointers. `model` is the model of the body, if it is one."""
+    """Return pydantic's errors as faults with pointers. `model` is the body's model, or None for faulty parameters."""
     return [Fault(pointer(*_place(error["loc"])), _subject(error) + _message(error, model)) for error in errors]
 
 
 def _subject(error: Any) -> str:
-    """Return the subject of a message that has no pointer to name it."""
+    """Return the subject of a message about the whole body, or an empty text if a pointer names the faulty value."""
     return "" if error["loc"] else "the body "
 
 
 def _place(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """Return the place in the document, without pydantic's mark of a faulty key."""
+    """Return `location` without the segment `[key]`, by which pydantic marks a faulty key of an object."""
     return location[:-1] if location and location[-1] == "[key]" else location
 
 
@@ -84,7 +84,7 @@ def _message(error: Any, model: type[BaseModel] | None) -> str:
 
 
 def _fields_at(place: Sequence[str | int], model: type[BaseModel] | None) -> Collection[str]:
-    """Return the names of the fields of the object at `place` in a body."""
+    """Return the names of the fields of the object at `place` in a body, or none if no model describes the object."""
     for segment in place:
         field = None if model is None else model.model_fields.get(str(segment))
         of = () if field is None else (field.annotation, *get_args(field.annotation))
@@ -93,7 +93,7 @@ def _fields_at(place: Sequence[str | int], model: type[BaseModel] | None) -> Col
 
 
 _PYTHONS = re.compile("^(Value error, |(Input|List|Dictionary|String) (?=should ))| after validation, not .*$")
-"""Parts of messages that name Python's types or say nothing."""
+"""Parts of pydantic's messages that name Python's types or tell a client nothing. They are removed."""
 
 _PLAIN = {
     "missing": "it is required",
@@ -102,7 +102,7 @@ _PLAIN = {
     "list_type": "should be an array",
     "string_type": "should be a string",
 }
-"""Replacements for messages that name Python's types."""
+"""Messages, by pydantic's type of error, that replace those in which pydantic names Python's types."""
 
 
 def _handler(answer: Callable[[Any], Response]) -> Callable[[Any, Any], Any]:
@@ -121,8 +121,8 @@ def _invalid(error: Invalid) -> Response:
 
 
 def _not_validated(error: RequestValidationError | WebSocketRequestValidationError) -> Response:
-    # Only parameters come here, since `body` validates bodies. The first part of `loc` is FastAPI's kind of parameter.
-    # The place within a repeated parameter is left out: its name is the pointer.
+    # FastAPI validates only parameters, since `body` validates bodies. The first part of `loc` is the parameter's kind,
+    # and the second is its name. The pointer is only the name, even if a single value of a list is faulty.
     return _invalid(Invalid(faults_of([{**fault, "loc": fault["loc"][1:2]} for fault in error.errors()])))
 
 
@@ -147,7 +147,7 @@ async def _refuse(connection: HTTPConnection, error: Any) -> Response:
 
 
 def _methods_at(connection: HTTPConnection) -> set[str]:
-    """Return the methods of all routes that have the path. Starlette names only those of the first one."""
+    """Return the methods of all routes that match the path. Starlette names only those of the first such route."""
     routes = [route for route in connection.app.routes if isinstance(route, Route)]
     found = [route.methods or () for route in routes if route.matches(connection.scope)[0] is not Match.NONE]
     return {method for methods in found for method in methods}

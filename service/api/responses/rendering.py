@@ -1,4 +1,4 @@
-"""Answer with the JSON texts of `texts`."""
+"""JSON responses, with the texts that `texts` writes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from service.store.queries.whole_states import KEYS_ON_LOOP_MAX
 
 
 class Json(Response):
-    """A JSON answer written by core's encoder, which keeps integers of any size and floats exact."""
+    """A JSON answer written by core's encoder, which keeps integers of any size and floats exact.
+
+    503 is sent in place of a large answer for which `LargeAnswers` has no room.
+    """
 
     media_type = "application/json"
 
@@ -44,7 +47,7 @@ def _crowded() -> Response:
 
 
 async def with_state(request: Request, state: State, write_answer: Callable[[], Any]) -> Json:
-    """Return the answer that `write_answer` writes. With a large state it is written on a thread."""
+    """Return the answer that `write_answer` writes. If `state` has many keys, call `write_answer` on a thread."""
     if len(state.entries) <= KEYS_ON_LOOP_MAX:
         return Json(write_answer())
     large: LargeAnswers = request.app.state.large_answers

@@ -1,4 +1,4 @@
-"""Pydantic models of request bodies, with which they are validated."""
+"""Pydantic models that validate request bodies."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ class _SchemaWithoutNull:
 
 
 Omittable = Annotated[T | None, BeforeValidator(_refuse_null), _SchemaWithoutNull()]
-"""A field that may be omitted and is None then. A client may not send null."""
+"""The type of a field that a client may omit but not send as null. An omitted field is None."""
 
 
 def omittable(description: str) -> Any:
-    """Return the default of an Omittable field. It is a factory so that OpenAPI does not show null as the default."""
+    """Describe an Omittable field. A factory makes its default, so that OpenAPI does not show null as the default."""
     return Field(default_factory=lambda: None, description=description)
 
 
@@ -101,11 +101,11 @@ def _check_text(text: str) -> str:
 
 
 PlainText = Annotated[str, AfterValidator(_check_text), Field(json_schema_extra={"pattern": "^[^\0]*$"})]
-"""Text that a state could hold, and so could the database."""
+"""Text without NUL and lone surrogates, which the database cannot store."""
 
 
 class EmptyRequest(StrictModel):
-    """The body of a call that takes no parameters: none, or an empty object."""
+    """The body of a call that takes no parameters. It is an empty object, and may be absent."""
 
 
 class SessionRequest(StrictModel):
@@ -147,7 +147,10 @@ Tags = Annotated[
 
 
 class Notify(StrictModel):
-    """Whom to tell when the run takes a status. The host must be in the server's RUNGRAPH_WEBHOOK_HOSTS."""
+    """A webhook that is called when the run takes a status in `on`.
+
+    The host of `url` must be in the server's RUNGRAPH_WEBHOOK_HOSTS.
+    """
 
     url: str
     on: Annotated[list[Literal["completed", "failed", "paused", "cancelled", "waiting"]], Field(min_length=1)] = Field(
@@ -169,7 +172,8 @@ class RunRequest(StrictModel):
 
 
 def _check_number(value: Any) -> Any:
-    # Without this, each type of the union would add a fault whose pointer names no place in the document.
+    # Without this check, pydantic would report a fault for each type of the union, and the pointers of these faults
+    # would not exist in the document.
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("should be a number")
     return value
@@ -203,7 +207,7 @@ class ScheduleRequest(StrictModel):
 
 
 class DemoRequest(StrictModel):
-    """The table is `dataset` or `rows`, not both. By default it is the bundled data set."""
+    """The table comes from `dataset` or from `rows`, not from both. By default it is a bundled data set."""
 
     dataset: str = Field("planes", description="The name of a bundled data set.")
     # FailFast, because reporting a fault for each of a million rows would take seconds.
@@ -220,7 +224,7 @@ class DemoRequest(StrictModel):
     keep: list[str] = Field([], description="Columns that are never changed.")
 
 
-# `filters.values` checks these; their schemas are for OpenAPI.
+# `filters.values` checks the values of these types. Their schemas are only for OpenAPI.
 WaitName = Annotated[str, Field(json_schema_extra={"enum": [kind.value for kind in WaitKind]})]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 IdPrefix = Annotated[str, Field(json_schema_extra={"pattern": "^[0-9a-f-]{4,36}$"})]
@@ -236,7 +240,7 @@ EndStatusList = Annotated[
 
 
 class RunsWhere(StrictModel):
-    """Filters as in `GET /runs`. A field with several values takes a list or a single one."""
+    """Filters as in `GET /runs`. A field that takes a list also takes a single value."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
 

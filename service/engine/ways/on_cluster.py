@@ -13,12 +13,12 @@ from service.engine.ways.way import Attempt
 
 class OnCluster:
     def __init__(self, link: ClusterLink, calls_max: int) -> None:
-        """`calls_max` is the number of calls at a time; more wait, and need no thread meanwhile."""
+        """`calls_max` is the maximum number of calls at a time. Further calls wait, and need no thread meanwhile."""
         self._link = link
         self._slots = asyncio.Semaphore(calls_max)
 
     async def call(self, attempt: Attempt) -> Outcome:
-        """See Way. Raise CallInterrupted if the cluster was lost during the call."""
+        """Call the tool as described in Way. Raise CallInterrupted if the cluster was lost during the call."""
         async with self._slots:
             await self._link.ready(attempt)
             await attempt.carrier.begin()

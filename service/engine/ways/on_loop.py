@@ -1,4 +1,4 @@
-"""Call async tools: on the loop that carries the run or, with a timeout, on the tools' loop."""
+"""Call async tools on the tools' loop. The run of a call without a timeout is on this loop already."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from service.engine.ways.way import Attempt
 
 class OnThread:
     def __init__(self, threads: Threads, tool_loop: ToolLoop) -> None:
-        """`tool_loop` awaits what a plain function returns if that is an awaitable."""
+        """If a plain function returns an awaitable, `tool_loop` awaits it."""
         self._threads = threads
         self._tool_loop = tool_loop
 

@@ -1,4 +1,4 @@
-"""The protocol of a way of calling tools, and the attempt that it is given.
+"""The protocol of a way of calling tools, and the attempt that a way is given.
 
 To add a way, implement `Way` in a file of this folder and have `Attempts` choose it.
 """
@@ -19,10 +19,10 @@ from service.spans import RunSpans
 
 
 class Carrier(Canceller, Protocol):
-    """The runner, as an attempt sees it."""
+    """The runner of the attempt's run, as far as a way needs it."""
 
     async def begin(self) -> None:
-        """Called just before the tool is called, after any wait for a thread or a process."""
+        """Prepare for the call. A way awaits this just before the call, after any wait for a thread or a process."""
 
 
 class Attempt(NamedTuple):
@@ -31,7 +31,7 @@ class Attempt(NamedTuple):
     run: Run
     move: CallTool
     tool: Tool | None
-    """None if only the process that calls it may have it."""
+    """None if this server lacks the tool. The process that makes the call may still have it."""
     lines: LineBuffer
     """Takes the lines that the tool writes."""
     carrier: Carrier
@@ -40,7 +40,7 @@ class Attempt(NamedTuple):
     state_bytes_max: int
 
     def here(self) -> Call:
-        """Return the call, for a way that makes it in this process."""
+        """Return a Call, for a way that makes the call in this process."""
         assert self.tool is not None
         call = Call(
             self.tool, self.run.id, self.run.state, self.move, self.lines, self.runs_folder, self.state_bytes_max
@@ -57,5 +57,5 @@ class Way(Protocol):
         """Await `attempt.carrier.begin()`, call the tool, and return its outcome.
 
         Enforce the timeout of the move. If the caller is cancelled, give the call up and refuse its result. Raise
-        nothing but that cancel, CallInterrupted, and what `begin` raises.
+        nothing but CancelledError in this case, CallInterrupted, and what `begin` raises.
         """
