@@ -351,10 +351,10 @@ def _stopped_by_signals() -> Iterator[None]:
     """Cancel the current task on Ctrl-C or SIGTERM. A second signal ends the process; acknowledged work is on disk."""
     loop, current, was_asked = asyncio.get_running_loop(), asyncio.current_task(), False
 
-    def stop(number: int, _frame: FrameType | None) -> None:
+    def stop(_number: int, _frame: FrameType | None) -> None:
         nonlocal was_asked
         if was_asked or current is None:
-            os._exit(128 + number)
+            os._exit(128 + signal.SIGINT)  # Whichever of the two signals it is, as for the first one.
         was_asked = True
         loop.call_soon_threadsafe(current.cancel)
 

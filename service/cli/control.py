@@ -64,7 +64,7 @@ def fork(settings: Settings, arguments: argparse.Namespace) -> int:
 def backtest(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print where the runs of one graph would have gone by the edges of another one."""
     runs = {"graph_id": arguments.runs, "status": arguments.status, "limit": arguments.limit}
-    found = asking.change(settings, arguments.command, calls.backtest(arguments.graph, runs))
+    found = asking.read(settings, calls.backtest(arguments.graph, runs))
 
     def show() -> None:
         output.print_facts({name: found[name] for name in ("runs", "steps", "diverging_runs")})

@@ -106,13 +106,6 @@ def canonical(value: Any) -> str:
     return _encode_sorted(value)
 
 
-def splice(value: dict[str, Any], **texts: str) -> str:
-    """Return the JSON text of the object `value` with the members of `texts` added. Their values are JSON texts."""
-    members = [encode(value)[1:-1]] if value else []
-    members += [f"{encode(key)}:{text}" for key, text in texts.items()]
-    return "{" + ",".join(members) + "}"
-
-
 def check(value: Any, *, depth: int = 1, depth_max: int = DEPTH_MAX, bytes_max: int | None = None) -> None:
     """Raise ValueUnfit unless `value`, at level `depth`, is JSON that a state can hold.
 

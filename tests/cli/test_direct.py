@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import subprocess
@@ -23,6 +24,7 @@ from service.store.reading import Reading
 from service.store.schema.migrate import migrate
 from tests.support.store.carrying import APPROVAL, BOOM, LEAF, SINGLE_CHILD, begun, carry, claim, parked, rest
 from tests.support.store.harness import opened, start
+from tests.support.system.commands import rungraph
 
 RUN, CHILD_OF, FAILED, TAGGED = (f"00000000-0000-7000-8000-00000000000{number}" for number in range(4))
 NOBODY = "00000000-0000-7000-8000-00000000000f"
@@ -114,6 +116,15 @@ async def test_what_is_unusual_is_asked_of_an_application_that_is_built_once(
         assert (await call(calls.why(NOBODY))).status == 404
         assert (await call(calls.get("/runs", limit=0))).status == 422
     assert len(built) == 1
+
+
+async def test_a_backtest_is_made_while_a_command_without_http_owns_the_database(database: Sqlite) -> None:
+    """It changes nothing, so it needs no lock."""
+    ownership = database.own("rungraph run")
+    asked = await asyncio.to_thread(rungraph, database.file.parent, "backtest", LEAF.id, "--runs", LEAF.id, "--json")
+    ownership.release()
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert json.loads(asked.stdout)["diverging_runs"] == 0
 
 
 async def imports_of(folder: Path, *arguments: str) -> tuple[str, set[str]]:

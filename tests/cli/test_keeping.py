@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,6 +94,27 @@ def test_a_copy_that_takes_over_goes_on(server: Server, ask: Ask, tmp_path: Path
     found = statuses(ask)
     assert (found[signalled], found[running]) == ("waiting", "running")
     assert [each["paused"] for each in json.loads(ask("schedules", "--json").out)] == [False]
+
+
+def test_a_restore_is_on_disk_before_it_says_so(
+    server: Server, ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(server, ask, tmp_path / "b.tar")
+    synced: dict[int, int] = {}
+    sync = os.fsync
+
+    def note(descriptor: int) -> None:
+        sync(descriptor)
+        found = os.fstat(descriptor)
+        synced[found.st_ino] = found.st_size
+
+    monkeypatch.setattr(os, "fsync", note)
+    assert ask("restore", "b.tar").code == 0
+    data = tmp_path / "rungraph-data"
+    for path in (tmp_path, data, tmp_path / "rungraph.db", *data.rglob("*")):
+        assert path.stat().st_ino in synced, path
+    for path in (tmp_path / "rungraph.db", *data.rglob("*.txt")):
+        assert synced[path.stat().st_ino] == path.stat().st_size, path
 
 
 @pytest.mark.parametrize("names", [["../evil"], ["runs/../../evil"], ["/evil"], ["else"], []])

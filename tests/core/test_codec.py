@@ -148,14 +148,6 @@ def test_canonical_text_does_not_depend_on_the_order_of_keys(value: dict[str, An
     assert codec.loads(codec.canonical(value)) == value
 
 
-@given(states, json_values)
-def test_splice_equals_encoding_the_whole(value: dict[str, Any], further: Any) -> None:
-    value.pop("further", None)
-    spliced = codec.splice(value, further=codec.encode(further), empty="{}")
-    assert spliced == codec.encode({**value, "further": further, "empty": {}})
-    assert codec.splice({}) == "{}"
-
-
 @pytest.mark.parametrize(
     ("segments", "expected"),
     [((), ""), (("",), "/"), (("a", 0, "b"), "/a/0/b"), (("a/b", "m~n", "~1"), "/a~1b/m~0n/~01")],

@@ -34,7 +34,7 @@ def write(archive: Path, database: Path, runs_folder: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, archive)
-        _sync(archive.absolute().parent)
+        sync(archive.absolute().parent)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -52,6 +52,23 @@ def extract(archive: Path, folder: Path) -> None:
         raise StartRefused(f"cannot read {archive}: {error}") from error
     if not (folder / DATABASE).is_file():
         raise StartRefused(f"{archive} is no backup of Rungraph: it has no {DATABASE}")
+
+
+def sync_all(folder: Path) -> None:
+    """Wait until `folder` and everything in it are on disk."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            sync(Path(place, name))
+        sync(Path(place))
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content is on disk, or the names of the files in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
@@ -79,11 +96,3 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
         member.size, member.mtime, member.mode = copied.tell(), int(found.st_mtime), stat.S_IMODE(found.st_mode)
         copied.seek(0)
         tar.addfile(member, copied)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -80,9 +80,12 @@ def restore(settings: Settings, arguments: argparse.Namespace) -> int:
             check_database(copy)
             count = None if arguments.resume else asyncio.run(_pause_unfinished(Sqlite(copy), settings))
             (folder / archive.RUNS).mkdir(exist_ok=True)
+            archive.sync_all(folder)
             os.replace(folder / archive.RUNS, runs_folder)
+            archive.sync(runs_folder.parent)
             # The database is moved last, so that an interrupted restore leaves no database that looks complete.
             os.replace(copy, database.file)
+            archive.sync(database.file.parent)
     except OSError as error:
         raise StartRefused(f"cannot restore {database.name}: {error.strerror or error}") from error
     finally:
