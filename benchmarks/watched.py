@@ -30,7 +30,7 @@ from websockets.asyncio.client import connect
 BUSY = 50
 LINES_PER_S = 1000
 LIST_EVERY_S, COUNTS_EVERY_S = 2.0, 6.0
-REFRESH_S, REST_FACTOR, REST_S_MAX = 0.4, 19, 5.0
+REFRESH_S, REST_FACTOR, REST_S_MAX = 1.0, 19, 5.0
 """As `REFRESH_MS`, `REST_FACTOR` and `REST_MS_MAX` of `service/page/lib/run.js`."""
 TOOLS = """
 import asyncio

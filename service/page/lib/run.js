@@ -1,6 +1,6 @@
 import { Numbered, at, cachedGraph, enc, get, parse, signal } from "lib";
 
-const REFRESH_MS = 400;
+const REFRESH_MS = 1000;
 /** A pause is so many times as long as its refresh. */
 const REST_FACTOR = 19;
 const REST_MS_MAX = 5000;
@@ -40,7 +40,8 @@ export class RunModel {
 			Object.entries({ run, why, path, error: null }).forEach(([name, value]) => (this[name].value = value));
 			this.lastSeq.value = Math.max(this.lastSeq.peek(), run.last_seq);
 			this.seen ??= run.last_seq;
-			this.restMs = Math.min(REST_MS_MAX, Math.max(REFRESH_MS, REST_FACTOR * (performance.now() - begun)));
+			const now = performance.now();
+			this.dueAt = now + Math.min(REST_MS_MAX, Math.max(REFRESH_MS, REST_FACTOR * (now - begun)));
 			this.#connect();
 		} catch (error) {
 			this.error.value = error;
@@ -54,7 +55,7 @@ export class RunModel {
 		clearTimeout(this.timer);
 	}
 
-	#soon(ms = this.restMs ?? REFRESH_MS) {
+	#soon(ms = this.dueAt - performance.now()) {
 		if (!this.isClosed) this.timer ??= setTimeout(() => this.open(), ms);
 	}
 
@@ -72,9 +73,7 @@ export class RunModel {
 		};
 		this.socket.onclose = ({ code }) => {
 			this.socket = null;
-			clearTimeout(this.timer);
-			this.timer = null;
-			this.#soon(REFRESH_MS);
+			this.#soon();
 			this.link.value = code === 1000 ? "over" : "connecting";
 		};
 	}
