@@ -2,11 +2,12 @@
 
 app                         builds the application
 access, session, stop       the middleware around it: who may call, cookies, time limits on sends, closing at a stop
-body, parameters, idempotency, services, prefix     what routes need to read a call
+body, large_bodies, parameters, any_text, filters/, idempotency, services, prefix, limits
+                            what routes need to read a call
 follow                      live reading of a run's log lines for one client
 routes/                     the calls, one file per resource
 responses/                  JSON answers, problem documents, and the OpenAPI document
-folders/                    copying run folders, and removing those whose run was never started
+folders/                    copying and deleting run folders, and removing those whose run was never started
 connections/                limits on connections that apply before a call
 """
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from service.api.services import ApiSettings, Example, Services
     from service.api.stop import Stop
 else:
-    # Imported when they are used, since the terminal writes answers without an application.
+    # These are imported on first use, because the command line writes answers without an application.
     __getattr__, __dir__ = attributes_of(
         __name__,
         Api="service.api.app",

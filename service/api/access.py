@@ -1,8 +1,8 @@
 """Decide who may call, over HTTP and WebSockets.
 
-With a token set, a client needs the token. Without one, only clients on this machine may call. A browser on this
-machine also runs pages of other sites; the rules on `Host` and `Origin` keep those out. A refused WebSocket handshake
-gets an HTTP answer as well.
+If the server has a token, a client needs the token. Otherwise only clients on this machine may call, unless the
+setting `allow_anonymous` lets remote clients in. A browser on this machine also runs pages of other sites; the rules on
+`Host` and `Origin` keep those out. A refused WebSocket handshake gets the same HTTP answer as any other refused call.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from service.api.session import Sessions
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 TOKEN_FREE = frozenset({("GET", "/livez"), ("HEAD", "/livez"), ("POST", "/session")})
-"""Calls that need no token, beside the page."""
+"""Method and path of the calls that need no token. The page needs none either."""
 HAS_TOKEN = "rungraph.has_token"
-"""Key of a call's scope: whether the client has shown the token, or the server has none."""
+"""Key of a call's scope. True if the call has the token or a valid session cookie, or if the server has no token."""
 SESSIONS = "rungraph.sessions"
-"""Key of a call's scope: the Sessions of the server's token, or None if it has none."""
+"""Key of a call's scope: the Sessions of the server's token, or None if the server has no token."""
 
 _UNKNOWN = "this server needs its token: send `Authorization: Bearer TOKEN` with the server's RUNGRAPH_API_TOKEN"
 _REMOTE = (
@@ -51,7 +51,7 @@ _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
 class AccessMiddleware:
-    """Refuse a call that the access rules do not allow."""
+    """The middleware that refuses calls that the access rules do not allow."""
 
     def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
         self._app = app
@@ -88,8 +88,8 @@ class AccessMiddleware:
         local = scope.get("client") is None or _is_loopback(scope["client"][0])
         if not local:
             return None if self._allow_anonymous else _REMOTE.format(client=repr(scope["client"][0])[:200])
-        # A page whose name was rebound to 127.0.0.1 has the same origin as this server and comes from this machine.
-        # Only its Host reveals it. A remote client that is let in may use any name of the server.
+        # If a site rebinds its name to 127.0.0.1, its page has the same origin as this server, and its calls come from
+        # this machine. Only their Host reveals them. A remote client that is let in may use any name of the server.
         authority = _AUTHORITY.fullmatch(host)
         if authority is None or not _is_loopback(authority[1].strip("[]")):
             return _RENAMED.format(host=repr(host)[:200])
@@ -106,7 +106,7 @@ class AccessMiddleware:
 def _is_test_client(scope: Scope) -> bool:
     """Return whether Starlette's TestClient makes the call, with its default address.
 
-    The name of the server proves it: a server on a socket gives its address here, whatever a client has sent.
+    The server name in the scope proves it: a server on a socket puts its own address there, whatever a client sends.
     """
     return (scope.get("client") or ("",))[0] == "testclient" and (scope.get("server") or ("",))[0] == "testserver"
 
@@ -126,7 +126,7 @@ def token_bytes(token: str) -> bytes:
 
 
 def is_foreign(origin: str, host: str) -> bool:
-    """Return whether `origin` names another server than `host` does. The origin `null` is foreign."""
+    """Return whether the host or port of `origin` differs from that of `host`. The origin `null` is foreign."""
     parsed, mine = _ORIGIN.fullmatch(origin), _AUTHORITY.fullmatch(host)
     theirs = _AUTHORITY.fullmatch(parsed[2]) if parsed else None
     if parsed is None or theirs is None or mine is None:
@@ -139,7 +139,7 @@ def _place(authority: re.Match[str], default_port: int | None) -> tuple[str, int
     return authority[1].lower(), int(authority[2]) if authority[2] else default_port
 
 
-@lru_cache(maxsize=128)  # Few addresses repeat often.
+@lru_cache(maxsize=128)  # Most calls come from a few addresses.
 def _is_loopback(name: str) -> bool:
     if name.lower() == "localhost":
         return True

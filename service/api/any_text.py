@@ -1,4 +1,4 @@
-"""Names in paths: a parameter that takes the rest of the path, with slashes and line feeds in it."""
+"""Names in paths: a path parameter that takes the rest of the path, including slashes and line feeds."""
 
 from __future__ import annotations
 

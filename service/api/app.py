@@ -56,7 +56,7 @@ class Api(FastAPI):
 
 
 class StartedMiddleware:
-    """Answer 503 while the application has no store because its lifespan has not run or is over.
+    """The middleware that answers 503 while the application has no store: before and after its lifespan.
 
     Starlette does not run the lifespan of an application that is mounted in another one.
     """
@@ -119,7 +119,7 @@ _MODULES = (
 
 
 def _ending(lifespan: Lifespan) -> Lifespan:
-    """Return `lifespan` with a flag that is set once it is over."""
+    """Return a lifespan that runs `lifespan` and sets `app.state.is_over` at its end."""
 
     @asynccontextmanager
     async def run(app: FastAPI) -> AsyncIterator[None]:

@@ -34,10 +34,11 @@ async def read_json(
     empty: Any = ABSENT,
     others: tuple[str, ...] = (),
 ) -> Any:
-    """Return the body as decoded JSON, or `empty`, if given, for an absent body.
+    """Return the decoded JSON body. If the body is absent and `empty` is given, return `empty`.
 
-    A call with a large body waits for its turn. `others` are media types that the caller itself reads, for messages.
-    Raise HTTPException (413, 415), NotJson (400), or Invalid (422) for values that a state cannot hold.
+    A call with a large body waits for its turn. The message of a 415 also names `others`, media types that the caller
+    reads without this function. Raise HTTPException (413, 415), NotJson (400), Invalid (422) for values that a state
+    cannot hold, or Unavailable (503) if there are too many large bodies.
     """
     named = content_type(request)
     if named not in ("", "application/json") and not named.endswith("+json"):
@@ -70,7 +71,7 @@ async def read_bytes(request: Request, bytes_max: int) -> bytes:
 
 
 async def chunks(request: Request, bytes_max: int) -> AsyncIterator[bytes]:
-    """Yield the body in the pieces in which it arrives. Raise 413 as soon as it exceeds `bytes_max`."""
+    """Yield the body in pieces, as they arrive. Raise HTTPException (413) once the body exceeds `bytes_max`."""
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and (len(announced) > 18 or int(announced) > bytes_max):
         raise _too_large(bytes_max)
@@ -84,7 +85,7 @@ async def chunks(request: Request, bytes_max: int) -> AsyncIterator[bytes]:
 
 
 def validate(model: type[M], value: Any) -> M:
-    """Return `value` as a `model`. Raise Invalid with all faults, up to FAULTS_MAX."""
+    """Return `value` as an instance of `model`. Raise Invalid with the first FAULTS_MAX faults."""
     try:
         return model.model_validate(value, strict=True)
     except ValidationError as error:

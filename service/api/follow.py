@@ -1,7 +1,7 @@
 """Follow a run's log lines for one client: read them from the store's tail and deliver them to a connection.
 
-A departing client or a stopping server ends this at once, even while the tail waits for a line or a send waits for
-the reader.
+The delivery ends at once when the client disconnects or the server stops, even while the tail waits for a line or a
+send waits for the reader.
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ class Ending(Enum):
 
 @dataclass(slots=True)
 class Following:
-    """One client's progress through a run's lines, and the reason to end it before the run ends."""
+    """The state of following a run's lines for one client. `ending` is the reason to stop before the run is over."""
 
     ending: Ending | None = None
     _wake: Callable[[], None] | None = None
 
     async def end_when(self, wait: Callable[[], Awaitable[None]], ending: Ending) -> None:
         """End with `ending` once `wait` returns."""
-        # `wait` is called here: a task that is cancelled before it starts leaves no coroutine that was never awaited.
+        # `wait` is a function that is called here. If a coroutine were passed instead, and the task were cancelled
+        # before it starts, the coroutine would never be awaited, and Python would warn.
         await wait()
         self.end(ending)
 
@@ -73,7 +74,8 @@ async def follow(
 ) -> Ending:
     """Pass all lines after `after_seq` to `deliver`, in order and once each, until the run or `following` ends.
 
-    `wait_for_disconnect` returns when the client has left. While the run writes nothing, `deliver` gets empty lists.
+    Return why it ended. `wait_for_disconnect` returns when the client has disconnected. While the run writes nothing,
+    `deliver` gets an empty list from time to time.
     """
     async with asyncio.TaskGroup() as group:
         watchers = [

@@ -1,4 +1,4 @@
-"""The `Idempotency-Key` header. The same key with the same body, after defaults, identifies the same call."""
+"""The `Idempotency-Key` header. Calls with the same key, scope and body are the same call."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def key_of(request: Request) -> str | None:
 
 
 def keyed(key: str | None, scope: str, body: Any) -> Idempotency | None:
-    """Return what identifies the call with `body` in `scope`, or None without a key."""
+    """Return `key` with its scope and the digest of `body`, which must contain its defaults. Return None for no key."""
     if key is None:
         return None
     return Idempotency(scope, key, hashlib.sha256(codec.canonical(body).encode()).hexdigest())

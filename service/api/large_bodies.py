@@ -1,8 +1,8 @@
 """Bound the memory, the time on the loop and the writes that large request bodies take.
 
-To decode and check a body of a megabyte can take half a second and thirty times its size in memory, and to store it
-can take a second. Therefore few bytes of large bodies are worked on at a time, they are decoded on threads, and calls
-with small bodies go on meanwhile.
+Decoding and checking a body of a megabyte can take half a second, and thirty times the body's size in memory. Storing
+it can take a second. Therefore a call with a large body waits for its turn before the body is decoded, and the body is
+decoded on a thread. Calls with small bodies go on meanwhile.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from service.core.errors import Unavailable
 
 LARGE_BYTES_MIN = 2**14
 HELD_BYTES_MAX = 64 * 2**20
-"""The most bytes that all large bodies may hold together. A single body may be larger."""
+"""The most bytes of memory that all large bodies may hold together. A body that is the only one may be larger."""
 WORKED_BYTES_MAX = 2 * 2**20
-"""The most bytes of large bodies that are worked on at a time, from the end of a body to its answer. A single body may
-be larger."""
+"""The most bytes of large bodies that have their turn at a time. A turn lasts from the end of a body to its answer. A
+body that is the only one may be larger."""
 TURN_WITHIN_S = 30.0
-"""How long a call waits for its turn."""
+"""How long a call waits for its turn before it is answered with 503."""
 
 _LARGE = "rungraph.large_body"
-"""Key of a call's scope: its large body."""
+"""Key of a call's scope: its _LargeBody. Absent if its body is small."""
 T = TypeVar("T")
 
 
@@ -69,7 +69,7 @@ class LargeBodies:
 
 
 class _LargeBody:
-    """The share of one call."""
+    """The large body of one call: the bytes that it has reserved, and whether it has its turn."""
 
     def __init__(self, bodies: LargeBodies) -> None:
         self._bodies = bodies
@@ -100,7 +100,10 @@ class _LargeBody:
 
 
 def receive(request: Request, received: int, size: int) -> None:
-    """Reserve memory for `size` bytes that have just come, of `received` in all, if the body is large."""
+    """Reserve memory for the `size` bytes that have just arrived, if the body is large.
+
+    `received` counts all bytes of the body so far, including these. Raise Unavailable if there is no room.
+    """
     body: _LargeBody | None = request.scope.get(_LARGE)
     if body is None:
         if received < LARGE_BYTES_MIN:
@@ -111,7 +114,10 @@ def receive(request: Request, received: int, size: int) -> None:
 
 
 async def take_turn(request: Request) -> None:
-    """Wait for the call's turn if its body, which is complete, is large. `release` ends the turn."""
+    """Wait for the call's turn if its body is large. Call this when the body is complete. `release` ends the turn.
+
+    Raise Unavailable if the wait takes too long.
+    """
     body: _LargeBody | None = request.scope.get(_LARGE)
     if body is not None:
         await body.take_turn()
@@ -125,5 +131,5 @@ def release(request: Request) -> None:
 
 
 async def off_loop(request: Request, work: Callable[[], T]) -> T:
-    """Return `work()`, which is called on a thread if the body of the request is large."""
+    """Return the result of `work`. Call `work` on a thread if the body of the request is large."""
     return await to_thread.run_sync(work) if _LARGE in request.scope else work()

@@ -14,4 +14,4 @@ ID_PREFIX_CHARS_MIN = 4
 SCHEDULE_NAME_CHARS_MAX = 200
 SCHEDULE_EVERY_S_MIN = 0.1
 SCHEDULE_NEXT = 5
-"""How many of its next ticks a schedule shows."""
+"""How many next ticks the answer for a schedule lists."""

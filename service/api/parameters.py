@@ -35,14 +35,14 @@ _INTEGER = re.compile("0|[1-9][0-9]{0,18}")
 _DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,18})(\.[0-9]{1,30})?")
 
 
-# Seeded once by the system. Asking the system for each id would release the interpreter to the engine's thread.
+# The system seeds this once. Asking the system for every id would release the interpreter lock to the engine's thread.
 _random = random.Random()
-# Without this, two forks of one process would create the same ids.
+# Without this, two processes forked from one would create the same ids.
 os.register_at_fork(after_in_child=_random.seed)
 
 
 def new_run_id() -> str:
-    """Return a new UUID of version 7. Ids that are created later sort later."""
+    """Return a new UUID of version 7. Such ids sort by the millisecond of their creation."""
     value = (time.time_ns() // 1_000_000 << 80) | _random.getrandbits(80)
     value = value & ~(0xF << 76) | 7 << 76
     value = value & ~(0b11 << 62) | 0b10 << 62
@@ -74,7 +74,7 @@ def _cursor(is_id: Callable[[str], bool]) -> AfterValidator:
 
 
 def _is_place(text: str) -> bool:
-    return is_run_id(text.rpartition("/")[2])  # The store reads the rest.
+    return is_run_id(text.rpartition("/")[2])  # The store checks the part before the slash.
 
 
 def services_in(connection: HTTPConnection) -> Services:
@@ -102,8 +102,8 @@ def strict_router(**options: Any) -> APIRouter:
 class StrictRoute(APIRoute):
     """A route that refuses unknown query parameters, without the cost of a dependency.
 
-    A path that a route has literally belongs to that route alone: `/runs/counts` names no run. A GET route also answers
-    HEAD, as Starlette's own routes do; ConnectionMiddleware drops the body. A function whose
+    A route with path parameters does not match a path that another route has literally: `/runs/counts` names no run.
+    A GET route also answers HEAD, as Starlette's own routes do; ConnectionMiddleware drops the body. A function whose
     only parameter is the request is called directly, because FastAPI's dependency resolution would take longer than
     the function itself.
     """
@@ -145,7 +145,7 @@ class StrictRoute(APIRoute):
 
 
 async def refuse_unknown_query(connection: HTTPConnection) -> None:
-    """Raise Invalid for query parameters that the route does not have, and for those that are given twice."""
+    """Raise Invalid for query parameters that the route does not have, or that are repeated but take one value."""
     parameters = _query_parameters(connection.scope["route"].dependant)
     known = {parameter.alias for parameter in parameters}
     repeatable = {each.alias for each in parameters if get_origin(each.field_info.annotation) is list}

@@ -8,7 +8,7 @@ from starlette.types import Scope
 
 
 def prefix(scope: Scope) -> str:
-    """Return the prefix of all paths of this application, percent-encoded, without a trailing slash."""
+    """Return the prefix of all paths of this application, percent-encoded, without a trailing slash. May be empty."""
     root_path: str = scope.get("root_path", "")
     return quote(root_path.rstrip("/"), safe="/:@!$&'()*+,;=~-._") if root_path else ""
 

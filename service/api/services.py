@@ -1,7 +1,6 @@
 """What the API needs from other packages. `main` provides it, so the API imports neither engine nor example.
 
-`ApiSettings` exists when the application is built. `Services` exists from the start of its lifespan, as
-`app.state.services`.
+The application is built with an `ApiSettings`. Its lifespan sets `app.state.services` to a `Services`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from service.core.tool import JsonObject, Tool
 from service.store import Store
 
 WRITE_WITHIN_S = 5.0
-"""How long a call waits for a locked database before it answers 503."""
+"""How long a call waits for a locked database before it is answered with 503."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class ApiSettings:
     webhook_hosts: AllowedHosts = field(default_factory=AllowedHosts)
     can_sign_webhooks: bool = False
     accepts_test_client: bool = False
-    """Whether Starlette's TestClient counts as a client on this machine. It calls the application without a socket."""
+    """Whether Starlette's TestClient counts as a client on this machine. The TestClient uses no socket."""
     page_folder: Path = Path(__file__).parent.parent / "page"
     """Contains the files of the web page."""
 
@@ -49,12 +48,12 @@ class Example:
     """Makes the state from a source (`{"kind": "dataset", "name"}` or `{"kind": "csv" | "rows", "file"}`), a threshold
     and the other parameters: `mode`, `allow`, `keep`, and `options` for a CSV file."""
     faults: Callable[[JsonObject], list[tuple[str, str]]]
-    """Returns the faults of the parameters: the name of each faulty one, such as `delimiter`, with a message."""
+    """Returns the faults of the parameters: for each, the parameter's name, such as `delimiter`, and a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The store and what else the routes use, while the application runs."""
+    """The store and the other objects that the routes use while the application runs."""
 
     store: Store
     tools: Mapping[str, Tool]
@@ -65,6 +64,6 @@ class Services:
     """Returns why this server is not ready, or None if it is ready."""
     stop: Stop
     engine_metrics: Callable[[], Sequence[Metric]] = tuple
-    """Returns what the engine of this server has counted; nothing if it has none."""
+    """Returns what the engine of this server has counted. Empty if the server has no engine."""
     note: Callable[[], str | None] = lambda: None
-    """Returns what holds up some runs of this server, which is ready all the same."""
+    """Returns what delays runs of this server although the server is ready, or None if nothing does."""

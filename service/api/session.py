@@ -1,8 +1,8 @@
-"""Session cookies, which count as the bearer token does.
+"""Session cookies. A valid cookie counts as the bearer token does.
 
-A cookie holds the time of its end and a signature made with the token. Every server that has the token accepts it, and
-no server stores it. Another token makes all cookies invalid. A server remembers the cookies that were ended on it until
-it stops. On other servers, a copy of such a cookie is valid until its time is over.
+A cookie holds the time at which it expires and a signature made with the token. Every server that has the token accepts
+the cookie, and no server stores it. If the token changes, all cookies become invalid. A server remembers, until it
+stops, the cookies that were ended on it. Other servers accept a copy of such a cookie until it expires.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from service.api.prefix import prefix
 SESSION_S = 30 * 24 * 60 * 60
 """The number of seconds for which a session cookie is valid."""
 ENDED_MAX = 10_000
-"""How many ended sessions a server remembers."""
+"""How many ended sessions a server remembers: those that ended last."""
 
 
 class Sessions:
-    """Issue and check the cookies of one token."""
+    """The issuer and checker of the cookies of one token."""
 
     def __init__(self, token: bytes) -> None:
         self._key = hmac.digest(token, b"rungraph session", "sha256")
@@ -35,7 +35,7 @@ class Sessions:
         self._ended: dict[str, None] = {}
 
     def is_valid(self, value: str) -> bool:
-        """Return whether `value` is of a cookie for this token that has neither expired nor been ended by `end`."""
+        """Return whether `value` is a cookie of this token that has neither expired nor been ended by `end`."""
         text, _, signature = value.rpartition(".")
         if not hmac.compare_digest(signature.encode(), self._sign(text.encode()).encode()):
             return False
@@ -46,12 +46,12 @@ class Sessions:
         return self.is_valid(self._value_in(scope))
 
     def begin(self, response: Response, scope: Scope) -> None:
-        """Add a new cookie to the answer to the call of `scope`."""
+        """Set a new cookie in `response`, the answer to the call of `scope`."""
         text = f"{int(time.time()) + SESSION_S}.{secrets.token_hex(8)}"
         self._set(response, scope, f"{text}.{self._sign(text.encode())}", SESSION_S)
 
     def end(self, response: Response, scope: Scope) -> None:
-        """Let the browser forget the cookie of the call of `scope`, and accept it no more."""
+        """Stop accepting the cookie that the call of `scope` has sent, and let `response` delete it in the browser."""
         if self.has_session(scope):
             self._ended[self._value_in(scope)] = None
             if len(self._ended) > ENDED_MAX:
@@ -69,7 +69,7 @@ class Sessions:
             path=prefix(scope) or "/",
             secure=scope["scheme"] in ("https", "wss"),
             httponly=True,
-            samesite="Strict",  # type: ignore[arg-type]  # Starlette takes it in any case, and writes it as it is.
+            samesite="Strict",  # type: ignore[arg-type]  # Starlette accepts capitals and keeps them.
         )
 
     def _sign(self, text: bytes) -> str:

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 INBOUND_LIMIT = "rungraph.inbound_limit"
 """Key of a WebSocket's scope for its InboundLimit. Absent if the connection's transport is unknown."""
 SEND_TIMEOUT_S = 10.0
-"""How long a send may wait for its reader before the connection is dropped."""
+"""How long a send may wait for the client to read before the connection is dropped."""
 PIECE_BYTES = 2**16
 """Size of the pieces of a body, so that a body that nobody reads is not buffered whole."""
 UNREAD_GRACE_S = 1.0
@@ -34,7 +34,7 @@ STOP_GRACE_S = 3.0
 
 
 class Stop:
-    """The event that the server is to stop. Belongs to the event loop in which it was created."""
+    """The event that the server is to stop, and the connections to abort then. Belongs to the loop that created it."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -50,7 +50,7 @@ class Stop:
         await self._event.wait()
 
     def watch(self, transport: asyncio.Transport) -> None:
-        """Abort `transport` after the stop if it is still open then."""
+        """Abort `transport` UNREAD_GRACE_S or STOP_GRACE_S after the stop, if it is still open."""
         self._transports.add(transport)
 
     def _begin(self) -> None:
@@ -74,9 +74,9 @@ class ReaderStuck(ClientGone):
 
 
 class ConnectionMiddleware:
-    """Bound each send, watch each transport for the stop, limit what WebSockets receive, and answer HEAD.
+    """The middleware that bounds sends, lets Stop watch transports, limits what WebSockets receive, and answers HEAD.
 
-    This must be the outermost middleware, because Starlette's own would hide uvicorn's `send` from it.
+    This must be the outermost middleware, because Starlette's own middleware would hide uvicorn's `send` from it.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -104,7 +104,7 @@ class ConnectionMiddleware:
             await asyncio.sleep(0)
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send, transport: Any) -> None:
-        """Serve a WebSocket once it is the turn of its handshake, unless its client has left by then."""
+        """Wait for the turn of a WebSocket's handshake, then serve it. Do nothing if its client disconnects before."""
         limit = None if transport is None else InboundLimit(transport)
         if limit is not None:
             scope[INBOUND_LIMIT] = limit
@@ -129,7 +129,7 @@ def _while_open(send: Send, transport: Any, limit: InboundLimit | None, turn: Tu
     """Return a WebSocket's `send` that raises ClientGone once the connection is closing.
 
     A close frame or an invalid frame closes the connection before the application learns of it. uvicorn raises
-    RuntimeError for a send in between.
+    RuntimeError for a send in between. Accepting the WebSocket ends `turn` and opens `limit`.
     """
 
     async def send_while_open(message: Message) -> None:
@@ -148,7 +148,7 @@ def _while_open(send: Send, transport: Any, limit: InboundLimit | None, turn: Tu
 
 
 def _without_body(send: Send) -> Send:
-    """Return `send` for a HEAD request, which omits the body."""
+    """Return a `send` that omits the body, for a HEAD request."""
 
     async def send_headers(message: Message) -> None:
         await send({**message, "body": b""} if message.get("body") else message)
@@ -157,7 +157,7 @@ def _without_body(send: Send) -> Send:
 
 
 def _bounded(send: Send, transport: Any, *, is_http: bool) -> Send:
-    """Return `send` that drops a stuck reader after SEND_TIMEOUT_S and splits large bodies into pieces."""
+    """Return a `send` that drops a stuck reader after SEND_TIMEOUT_S and splits large bodies into pieces."""
 
     writable = getattr(getattr(send, "__self__", None), "writable", None)
 

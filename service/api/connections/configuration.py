@@ -15,7 +15,7 @@ def uvicorn_config(app: ASGIApp, **options: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=HttpProtocol,
-        # The application bounds what a client sends on a log stream; this is in front of it.
+        # InboundLimit already drops the messages on a log stream. This bounds those of a connection that has none.
         ws_max_size=MESSAGE_BYTES_MAX,
         ws_per_message_deflate=False,
         **options,

@@ -11,7 +11,7 @@ BACKLOG_MAX = 1024
 
 
 def raise_descriptor_limit() -> None:
-    """Raise the process's limit of open files, which shells often set to 1,024, up to DESCRIPTORS_WANTED."""
+    """Raise the process's limit of open files, often 1,024, to DESCRIPTORS_WANTED or to the hard limit if lower."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_WANTED)
     if soft != resource.RLIM_INFINITY and soft < wanted:

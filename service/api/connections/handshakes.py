@@ -10,20 +10,20 @@ from weakref import WeakKeyDictionary
 from service.api.connections.inbound_limit import InboundLimit
 
 HANDSHAKES_MAX = 16
-"""Handshakes in progress at a time. The others wait in their order, and cost no processor time meanwhile."""
+"""The most handshakes in progress at a time. Others wait in order of arrival, and cost no processor time meanwhile."""
 
 _TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
 class Turn:
-    """The turn of one handshake."""
+    """The turn of one handshake. At most HANDSHAKES_MAX handshakes have a turn at a time."""
 
     def __init__(self, turns: asyncio.Semaphore) -> None:
         self._turns = turns
         self._is_held = True
 
     def end(self) -> None:
-        """Give the turn to the next handshake, because this one is accepted or refused."""
+        """Give the turn to the next handshake. Call this once the handshake is accepted or refused. Idempotent."""
         if self._is_held:
             self._is_held = False
             self._turns.release()
@@ -31,10 +31,10 @@ class Turn:
 
 @asynccontextmanager
 async def handshake(limit: InboundLimit | None) -> AsyncIterator[Turn | None]:
-    """Wait for the turn of a handshake, and yield it, or None if the client has left by then.
+    """Wait for the turn of a handshake and yield the turn. Yield None if the client disconnects during the wait.
 
-    `limit` is that of the connection, if it is known. End the turn when the handshake is accepted; it ends with the
-    context at the latest.
+    `limit` is the connection's InboundLimit. If it is None, a disconnect is not noticed. The caller ends the turn when
+    the handshake is accepted; otherwise the turn ends with the context.
     """
     loop = asyncio.get_running_loop()
     turns = _TURNS.get(loop)
@@ -51,7 +51,7 @@ async def handshake(limit: InboundLimit | None) -> AsyncIterator[Turn | None]:
 
 
 async def _acquire(turns: asyncio.Semaphore, limit: InboundLimit | None) -> bool:
-    """Acquire a turn and return True, or return False as soon as the client has left."""
+    """Wait for a turn and return True. Return False as soon as the client disconnects."""
     if limit is None or not turns.locked():
         return await turns.acquire()
     acquiring = asyncio.ensure_future(turns.acquire())

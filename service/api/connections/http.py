@@ -23,21 +23,23 @@ from service.api.responses.problems import phrase_of, problem
 HEAD_BYTES_MAX = 2**15
 URL_BYTES_MAX = 2**14
 HEADERS_MAX = 128
-"""Lines of a head, and trailer lines after a chunked body."""
+"""The most header lines of a request, and the most trailer lines after a chunked body."""
 PIPELINED_MAX = 16
-"""Requests that a client may send before their answers. Each takes about 5 kB, on up to CONNECTIONS_MAX connections."""
+"""The most requests of a connection that wait behind the one being answered. Each takes about 5 kB of memory."""
 FRAMING_BYTES_MAX = 2**16
 FRAMING_RATE_MAX = 8
 """A chunked body may have FRAMING_BYTES_MAX of framing, and this many bytes more for each byte of content."""
 BODY_TIMEOUT_S = 30.0
 BODY_BYTES_PER_S = 500
-"""A body may pause for BODY_TIMEOUT_S, and must then come at BODY_BYTES_PER_S. More bytes earn no longer pause."""
+"""A body is too slow once its deadline has passed. The deadline is at first BODY_TIMEOUT_S away. Each byte defers it by
+1 / BODY_BYTES_PER_S seconds, but to no later than BODY_TIMEOUT_S after the arrival of the byte."""
 LINGER_S = 2.0
-"""Time to read and discard input after a refusal. A reset would make the client lose the answer."""
+"""How long input is read and discarded after a refusal. Closing the connection at once would reset it, and the client
+would lose the answer."""
 
 
 class Refused(Exception):
-    """A client exceeded a bound."""
+    """A client exceeded a bound or sent something that is not HTTP."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -123,7 +125,7 @@ class HttpProtocol(HttpToolsProtocol):
                 raise Refused(431, f"a request has at most {HEADERS_MAX} headers")
             HttpToolsProtocol.on_header(self, name, value)
             return
-        # Trailers after a chunked body are dropped. The application has the headers of the head.
+        # Trailers after a chunked body are counted and dropped. The application has already got the request's headers.
         self._trailers += 1
         if self._trailers > HEADERS_MAX:
             raise Refused(431, f"a body is followed by at most {HEADERS_MAX} headers")
@@ -161,7 +163,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._wait_for_request()
 
     def _wait_for_request(self) -> None:
-        """Mark the connection idle if all requests are answered."""
+        """If all requests are answered, send the pending refusal, or mark the connection idle if there is none."""
         if not self._is_in_head or self._is_answering() or self.transport.is_closing():
             return
         if self._refusal is not None:
@@ -209,11 +211,11 @@ class HttpProtocol(HttpToolsProtocol):
     def _stop_reading(self, refusal: Refused) -> None:
         """Stop reading, and refuse the request that is being read.
 
-        If its head is incomplete, the refusal is sent once all earlier requests are answered. If its body is
-        incomplete, the refusal is its answer; but the connection is aborted if an earlier request is unanswered or
-        its own answer has begun.
+        If the head of the request is incomplete, the refusal is sent once all earlier requests are answered. If its
+        body is incomplete, the refusal is its answer. The connection is aborted instead if an earlier request is
+        unanswered or if the answer to this request has begun.
         """
-        # The one that was raised refers to the frames it passed, and so to all bytes that were received.
+        # Keep a copy: the exception that was raised refers to its traceback, and so to all bytes that were received.
         self._refusal = Refused(refusal.status, refusal.detail)
         if self._is_in_head:
             if not self._is_answering():
@@ -246,7 +248,7 @@ class HttpProtocol(HttpToolsProtocol):
 
 
 def _refusal_of(error: httptools.HttpParserError) -> Refused:
-    """Return why the parser stopped: one of our bounds, or input that is not HTTP."""
+    """Return why the parser stopped: a callback has raised Refused, or the input is not HTTP."""
     cause = error.__context__
     if isinstance(cause, Refused):
         return cause

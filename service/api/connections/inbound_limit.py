@@ -18,7 +18,7 @@ BURST_BYTES_MAX = 2**16
 BYTES_PER_S = 2**10
 """How much a client may send per second in the long run. A ping or pong has about ten bytes."""
 LATE_FRAMES_MAX = 1000
-"""Frames that are read after a client has sent too much, to find its answer to our close frame."""
+"""How many frames are read after a client has sent too much, to find its answer to the server's close frame."""
 
 TOO_MUCH = 1008
 TOO_LARGE = 1009
@@ -103,7 +103,7 @@ class InboundLimit(asyncio.Protocol):
         self._inner.resume_writing()
 
     def _allowed(self) -> int:
-        """Return how many bytes may arrive now."""
+        """Return how many bytes may arrive now. Bring the allowance up to date first."""
         now = self._loop.time()
         self._allowance = min(BURST_BYTES_MAX, self._allowance + (now - self._counted_at) * BYTES_PER_S)
         self._counted_at = now
@@ -117,7 +117,7 @@ class InboundLimit(asyncio.Protocol):
 
 
 class _FrameFilter:
-    """Parse frames (RFC 6455, section 5.2) and pass on those that are not part of a message.
+    """A parser of frames (RFC 6455, section 5.2) that passes on those that are not part of a message.
 
     An invalid frame is passed on together with everything after it, for the server to refuse.
     """
@@ -125,7 +125,8 @@ class _FrameFilter:
     def __init__(self) -> None:
         self.is_too_large = False
         self.frames_left: int | None = None
-        """How many more frames to read; only close frames among them are passed on. None: no limit."""
+        """How many more frames to read once the client has sent too much. Of these, only close and invalid frames are
+        passed on. None before that: there is no limit."""
         self._head = bytearray()
         self._payload_left = 0
         self._passes_on = False

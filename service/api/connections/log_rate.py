@@ -1,4 +1,4 @@
-"""Limit log records that clients can cause to one per second of each kind, with a count of the omitted ones."""
+"""Limit the log records that clients can cause: one per second of each kind, with a count of the omitted ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ class _Kind:
 
 
 class RateLimit(logging.Filter):
-    """Pass one record of each kind per LINE_EVERY_S. A kind is the first line of a message and its exception."""
+    """A filter that passes one record of each kind per LINE_EVERY_S, and all records below WARNING.
+
+    The kind of a record is its logger, its level, the first line of its message before formatting, and its exception.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +51,7 @@ class RateLimit(logging.Filter):
 
 @contextmanager
 def rate_limited_logs() -> Iterator[None]:
-    """Limit, during the block, how often a record that clients can cause is logged."""
+    """Apply one RateLimit to the loggers in _LOGGERS during the block."""
     rate_limit = RateLimit()
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(rate_limit)

@@ -40,13 +40,13 @@ class OpenConnections:
         self._connections = connections
         self._loop = asyncio.get_running_loop()
         self._idle: dict[Connection, float] = {}
-        """Connections that may send a request now and the time since when, the longest idle first."""
+        """Connections that may send a request now, the longest idle first, each with the time when it became idle."""
         self._max = connections_max()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = self._refused = 0
 
     def admit(self, connection: Connection) -> None:
-        """Add a new connection. If there is no room, close the connection that has been idle longest."""
+        """Add a new connection. If there is no room, close the longest idle one. Refuse the new one if none is idle."""
         self.set_idle(connection)
         if self._timer is None:
             self._timer = self._loop.call_later(CHECK_EVERY_S, self._check)
@@ -95,7 +95,7 @@ _BY_SERVER: WeakKeyDictionary[Any, OpenConnections] = WeakKeyDictionary()
 
 
 def connections_of(server_state: Any) -> OpenConnections:
-    """Return the connections of the server that has this state."""
+    """Return the OpenConnections of the server that has this state. Create them at the first call."""
     connections = _BY_SERVER.get(server_state)
     if connections is None:
         connections = _BY_SERVER[server_state] = OpenConnections(server_state.connections)

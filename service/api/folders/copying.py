@@ -1,7 +1,8 @@
 """Copy a run's folder for a fork. The copy is complete and on disk, or it does not exist.
 
-Nothing outside the folder is read or written. Links are copied as links. Anything else that is neither a file nor a
-folder is omitted, and so is what a tool removes meanwhile. Of a growing file, the first size found is copied.
+Nothing outside the folder is read or written. Links are copied as links. Sockets, devices, FIFOs and files under
+temporary names are omitted, and so is what a tool removes during the copy. If a file grows during the copy, its new end
+may be missing.
 """
 
 from __future__ import annotations
@@ -22,30 +23,31 @@ from typing import Any, NoReturn
 logger = logging.getLogger(__name__)
 
 SYNCED_ONE_BY_ONE_MAX = 100
-"""Up to this number of files and folders, each is synced. For more, one sync of the file system is faster."""
+"""How many files and folders of a copy are synced one by one. For the rest, one sync of the file system is faster."""
 PIECE_BYTES = 2**20
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-# O_NONBLOCK, because the name may have become a FIFO that has no writer.
+# O_NONBLOCK, because the file may have been replaced by a FIFO without a writer, for which the open would wait.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ESTALE})
-"""Errors of an open whose name was removed or replaced a moment ago."""
+"""Errors of opening a file or folder that was removed or replaced a moment ago."""
 _CANNOT_COPY = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM})
-"""Errors of a system call that cannot copy between these files."""
+"""Errors of `copy_file_range` if it cannot copy between two files. They are then copied without it."""
 _FICLONE = 0x40049409
 """Linux's ioctl that lets two files share blocks until one of them is written."""
 
-# A file that is being written under a temporary name. Its copy would never be renamed.
+# Temporary names of files that are being written. They are not copied, since the copies would never be renamed.
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{32}", re.DOTALL)
 _KINDS = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    """Create `target` as a durable copy of the folder `source`, atomically. Do nothing if `source` does not exist.
+    """Create `target` as a durable copy of the folder `source`, atomically.
 
-    Raise OSError with the file's name within the folder; nothing is left behind then.
+    Create nothing if `source` does not exist or is removed during the copy. Raise OSError, with the file's name within
+    the folder, if the copy fails; nothing is left behind then.
     """
     draft = target.with_name(f".{target.name}")
     if not source.is_dir():
@@ -80,7 +82,7 @@ class _Copy:
         self._folders: list[tuple[str, os.stat_result]] = []
         self._links: list[tuple[bool, str]] = []
         self._first: dict[tuple[int, int], str] = {}
-        """The place of the first name of each file that has several names."""
+        """The place of the first copied name of each file that has several names, by device and inode."""
         self._can_clone = sys.platform == "linux"
         self._unsynced = 0
         self._synced = 0
@@ -89,7 +91,7 @@ class _Copy:
         places = [""]
         while places:
             places += self._enter(places.pop())
-        # Relative links come last, because they may lead through other links.
+        # Absolute links come first. Relative links may lead through them, and must then find them redirected.
         for _, place in sorted(self._links):
             self._keep_inside(place)
         # Innermost folders first, because a folder's mode may forbid entering it.
@@ -155,7 +157,7 @@ class _Copy:
                 self._sync(new)
 
     def _copy_content(self, old: int, new: int, size: int) -> None:
-        """Give the file `new` the content of `old`. Share its blocks if the file system can, otherwise copy them.
+        """Give the file `new` the content of `old`. Share the blocks if the file system can; otherwise copy them.
 
         Holes stay holes."""
         if self._can_clone:
@@ -163,7 +165,7 @@ class _Copy:
                 fcntl.ioctl(new, _FICLONE, old)
                 return
             except OSError:
-                self._can_clone = False  # Copying reports the reason better.
+                self._can_clone = False  # If the copying below fails too, its error is clearer.
         os.truncate(new, size)
         end = 0
         while end < size:
@@ -179,7 +181,7 @@ class _Copy:
         self._links.append((not os.path.isabs(there), place))
 
     def _keep_inside(self, place: str) -> None:
-        """Redirect a link into the old folder to the same place in the copy.
+        """If the link at `place` leads into the old folder, redirect it to the same place in the copy.
 
         Otherwise a write through the link would change the old run's files. Other links stay as they are.
         """
@@ -193,7 +195,10 @@ class _Copy:
         os.utime(link, ns=(found.st_atime_ns, found.st_mtime_ns), follow_symlinks=False)
 
     def _place_in_source(self, path: str) -> str | None:
-        """Return the place in the old folder to which `path` leads, or None. A final link is not followed."""
+        """Return the place in the old folder to which `path` leads, or None if it leads elsewhere.
+
+        If the last segment of `path` is a link, it is not followed.
+        """
         head, name = os.path.split(path.rstrip("/"))
         real = os.path.realpath(path) if name in ("", ".", "..") else os.path.join(os.path.realpath(head), name)
         if real == self._source:
@@ -234,7 +239,7 @@ def _data_after(file: int, position: int, size: int) -> tuple[int, int]:
 
 
 def _copy_range(old: int, new: int, start: int, end: int) -> int:
-    """Copy the bytes from `start` to `end`. Return the position that was reached."""
+    """Copy the bytes from `start` to `end`. Return the position reached, which is lower if the old file is shorter."""
     by_system = hasattr(os, "copy_file_range")
     while start < end:
         length = min(end - start, PIECE_BYTES * 64)
@@ -255,7 +260,7 @@ def _copy_range(old: int, new: int, start: int, end: int) -> int:
 
 
 def _name(error: OSError, place: str) -> NoReturn:
-    """Raise `error` with the file's name within the folder."""
+    """Raise `error` with `place` as its file name."""
     error.filename, error.filename2 = place, None
     raise error
 
@@ -269,7 +274,7 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-# Python has no function for it.
+# Python has no function for the system call `syncfs`. None if the C library has none either.
 _SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
 

@@ -1,4 +1,7 @@
-"""Delete marked runs for good: first their folders, then their rows, a few at a time beside a busy server."""
+"""Delete the folders and the rows of runs that are marked as deleted.
+
+A run's folder is deleted first. The rows are deleted a few at a time, so that a busy server's other writes go on.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,16 @@ from service.store.commands.operations.deletion import MARKED_MAX
 from service.store.queries.runs.prunable import FIRST, Prunable, PruneRule
 
 ROWS_MIN, ROWS_MAX = 100, 2000
-"""Rows that one transaction deletes."""
+"""The fewest and the most rows that one transaction deletes."""
 TRANSACTION_S = 0.01
 """How long such a transaction should take: other writes wait for it."""
 PAUSE_FACTOR = 11
-"""How much longer than a transaction the pause after it is while others write: a deletion takes a twelfth of the
-writer's time. The checkpoints of what it has changed cost about as much again."""
+"""While others write, the pause after a transaction is this many times as long as the transaction. A deletion thus
+takes a twelfth of the writer's time. The checkpoints of its changes cost about as much again."""
 MARKED_AHEAD_MAX = 1000
-"""A prune marks more runs only while at most this many are marked: every query passes over the marked runs."""
+"""A prune marks more runs only while at most this many are marked, because every query has to skip marked runs."""
 FINISH_WITHIN_S = 20.0
-"""How long a page of a prune waits for the deletion of marked runs."""
+"""How long a page of a prune waits for the deletion of marked runs, before it marks runs and again at the last page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +40,17 @@ class Pruned:
     matched: int
     done: int
     next_cursor: str | None
-    """None if there is no further page, and the folders and rows of all marked runs are deleted."""
+    """None after the last page. Unless it is a dry run, the folders and rows of all marked runs are then deleted."""
 
 
 async def finish(store: Store, runs_folder: Path, *, left: int = 0, until: float = math.inf) -> None:
-    """Delete the folders and the rows of marked runs until at most `left` of them are left, the newest.
+    """Delete the folders and the rows of marked runs, oldest runs first, until at most `left` of them are left.
 
-    More are left if another server is deleting them now, or at the monotonic time `until`.
+    Return earlier, with more left, if another server is deleting them now or when the monotonic clock reaches `until`.
     """
     count = ROWS_MIN
     with suppress(TimeoutError):
-        # Only this wait is cut off. A read that is cancelled would lose its connection.
+        # The timeout covers this wait only. If it cancelled a read, the read's database connection would be lost.
         async with asyncio.timeout(None if until == math.inf else until - time.monotonic()):
             await store.deletions.turn.acquire()
         try:
@@ -62,7 +65,8 @@ async def finish(store: Store, runs_folder: Path, *, left: int = 0, until: float
 async def _finish(store: Store, runs_folder: Path, run_ids: list[str], count: int, until: float) -> int:
     """Delete the folders of `run_ids`, and their rows in short transactions with pauses between them.
 
-    The first transaction deletes `count` rows. Return how many the next one should delete.
+    The first transaction deletes up to `count` rows. Return how many the next transaction should delete. Stop early
+    when the monotonic clock reaches `until`.
     """
     await to_thread.run_sync(_remove_folders, runs_folder, run_ids)
     is_done = False
@@ -70,7 +74,7 @@ async def _finish(store: Store, runs_folder: Path, run_ids: list[str], count: in
         is_done, seconds, is_alone = await store.deletions.sweep(run_ids, count)
         await asyncio.sleep(0 if is_alone else seconds * PAUSE_FACTOR)
         if not is_done:
-            # Twice as many at most: a row may be much larger than the last ones.
+            # At most twice as many, because the next rows may be much larger than the last ones.
             fitting = count * 2 if seconds <= 0 else int(count * min(2.0, TRANSACTION_S / seconds))
             count = max(ROWS_MIN, min(ROWS_MAX, fitting))
     return count
@@ -79,10 +83,11 @@ async def _finish(store: Store, runs_folder: Path, run_ids: list[str], count: in
 async def prune(
     store: Store, runs_folder: Path, rule: PruneRule, cursor: str | None = None, *, dry_run: bool = False
 ) -> Pruned:
-    """Mark the runs of one page that `rule` selects, parents before their children.
+    """Mark as deleted the runs of one page that `rule` selects, parents before their children.
 
-    The deletion of marked runs goes on afterwards. If the deletion has fallen behind, nothing is marked
-    and the cursor of the same page is returned. The last page returns its own cursor until all is deleted.
+    The deletion of marked runs goes on afterwards. If the deletion has fallen behind, nothing is marked and the cursor
+    of the same page is returned. The last page returns its own cursor until all marked runs are deleted. A dry run
+    only counts the runs.
     """
     if dry_run:
         page = await store.runs.prunable(rule, cursor)
@@ -99,7 +104,7 @@ async def prune(
 
 
 async def _finish_in_time(store: Store, runs_folder: Path, *, left: int) -> bool:
-    """Delete marked runs for up to FINISH_WITHIN_S. Return whether at most `left` of them are left."""
+    """Delete marked runs for at most FINISH_WITHIN_S. Return whether at most `left` of them are left."""
     until = time.monotonic() + FINISH_WITHIN_S
     while len(await store.runs.marked(left + 1)) > left:
         if time.monotonic() >= until:

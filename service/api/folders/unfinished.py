@@ -1,7 +1,8 @@
-"""Mark folders of runs that are not started yet, so that a later server can remove those of a dead server.
+"""Mark folders of runs that are not started yet, so that a later server can remove what a dead server has left behind.
 
-A mark is a file beside the folder of all runs. The process that works on the run's folder keeps the mark locked. The
-system releases the lock when the process ends, and the next start of a server removes folders with unlocked marks.
+A mark is a file in a folder beside the folder of all runs. The process that works on the run's folder keeps the mark
+locked. The system releases the lock when the process ends. Each server, when it starts, removes the folders whose marks
+are unlocked and whose runs do not exist.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from service.store import Store
 logger = logging.getLogger(__name__)
 
 MARKS_FOLDER = "unfinished"
-"""Beside the folder of all runs."""
+"""Name of the folder of marks, which is beside the folder of all runs."""
 
 
 @contextmanager
 def unfinished(runs_folder: Path, run_id: str) -> Iterator[None]:
     """Mark the run's folder as unfinished until the block has started the run or removed the folder.
 
-    Raise Unavailable if the disk fails. If the block raises Unavailable, the run may exist or not: the mark stays, and
-    the next start of a server checks.
+    Raise Unavailable if the mark cannot be created. If the block raises Unavailable, it is unknown whether the run
+    exists. The mark then stays, and the `sweep` of a later start removes the folder if the run does not exist.
     """
     mark = _marks_of(runs_folder) / run_id
     try:
@@ -53,7 +54,10 @@ def unfinished(runs_folder: Path, run_id: str) -> Iterator[None]:
 
 
 async def sweep(store: Store, runs_folder: Path) -> None:
-    """Remove the folders that dead servers left without a run."""
+    """Remove the folders that dead servers left without a run, and all unlocked marks.
+
+    If the disk or the database fails, log a warning and leave the rest to the next start.
+    """
     try:
         for mark in await to_thread.run_sync(lambda: sorted(_marks_of(runs_folder).glob("*"))):
             if not _is_locked(mark):
