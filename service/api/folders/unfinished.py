@@ -36,11 +36,11 @@ def unfinished(runs_folder: Path, run_id: str) -> Iterator[None]:
     mark = _marks_of(runs_folder) / run_id
     try:
         mark.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(mark, os.O_WRONLY | os.O_CREAT, 0o600)
+        while (descriptor := _locked(mark)) is None:
+            pass  # A starting server has removed the new mark before it was locked.
     except OSError as error:
         raise Unavailable(f"the run's files cannot be kept: {error.strerror}") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     except Unavailable:
         raise
@@ -60,8 +60,9 @@ async def sweep(store: Store, runs_folder: Path) -> None:
     """
     try:
         for mark in await to_thread.run_sync(lambda: sorted(_marks_of(runs_folder).glob("*"))):
-            if not _is_locked(mark):
-                await _sweep(store, runs_folder, mark)
+            with _unless_locked(mark) as is_free:
+                if is_free:
+                    await _sweep(store, runs_folder, mark)
     except (OSError, Unavailable) as error:
         logger.warning("folders of dead servers stay in %s until the next start: %s", runs_folder, error)
 
@@ -81,17 +82,38 @@ def _remove(folders: Iterable[Path], mark: Path) -> None:
     mark.unlink(missing_ok=True)
 
 
-def _is_locked(mark: Path) -> bool:
-    """Return whether a process still holds the mark's lock."""
-    with suppress(FileNotFoundError):
+def _locked(mark: Path) -> int | None:
+    """Create `mark` and lock it. Return its descriptor, or None if it was removed in between."""
+    descriptor = os.open(mark, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), os.stat(mark)):
+                return descriptor
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
+
+
+@contextmanager
+def _unless_locked(mark: Path) -> Iterator[bool]:
+    """Lock `mark` and yield True, or yield False if a process still holds the lock or the mark is gone."""
+    try:
         descriptor = os.open(mark, os.O_WRONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-    return False
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_free = True
+    except BlockingIOError:
+        is_free = False
+    try:
+        yield is_free
+    finally:
+        os.close(descriptor)
 
 
 def _marks_of(runs_folder: Path) -> Path:

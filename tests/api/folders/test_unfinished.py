@@ -13,7 +13,7 @@ from anyio import to_thread
 from anyio._backends import _asyncio
 
 from service.api import sweep
-from service.api.folders.unfinished import MARKS_FOLDER
+from service.api.folders.unfinished import MARKS_FOLDER, unfinished
 from tests.support.api.harness import Server, eventually
 from tests.support.rawsocket import connected
 
@@ -60,6 +60,29 @@ def test_what_another_server_works_on_stays(server: Server) -> None:
         os.close(descriptor)
     server.do(sweep(server.services.store, server.runs_folder))
     assert not (server.runs_folder / RUN_ID).exists()
+
+
+def test_a_mark_that_is_removed_before_it_is_locked_is_made_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another server may start in between. Without its mark, the next server to start would remove the folder."""
+    lock, has_started = fcntl.flock, threading.Event()
+
+    def start_first(descriptor: int, how: int) -> None:
+        if not has_started.is_set():
+            has_started.set()
+            server.do(sweep(server.services.store, server.runs_folder))
+            assert marks(server) == []
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", start_first)
+    with unfinished(server.runs_folder, RUN_ID):
+        leave(server, RUN_ID)
+        server.do(sweep(server.services.store, server.runs_folder))
+        assert (server.runs_folder / RUN_ID).exists()
+        assert marks(server) == [RUN_ID]
+    server.do(sweep(server.services.store, server.runs_folder))
+    assert marks(server) == []
 
 
 def test_an_upload_has_a_mark_as_long_as_it_goes_on(server: Server, client: httpx.Client) -> None:
