@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -11,9 +12,10 @@ from service.core.errors import NotFound
 from service.core.run import Event, Level, Line
 from service.store import Store
 from service.store.database.protocol import Database
+from service.store.database.reader import Snapshot
 from service.store.queries.runs.filter import RunFilter
 from service.store.queries.runs.lines import LineFilter
-from service.store.queries.runs.path import NodeVisits
+from service.store.queries.runs.path import STEPS_BY_EDGE, NodeVisits, Paths
 from tests.support.store.carrying import APPROVAL, BOOM, begun, carry, fan, graph, parked, setting, single
 from tests.support.store.harness import claim_one, commit, opened, start, started, success, walk
 
@@ -44,12 +46,16 @@ async def store(database: Database) -> AsyncIterator[Store]:
 
 async def walked(store: Store) -> Any:
     """A run of LOOP: a (edge 3), a (fails twice, error edge 2), a (edge 4), b (ends)."""
+    return [claimed async for claimed in walking(store)][-1]
+
+
+async def walking(store: Store) -> AsyncIterator[Any]:
     claimed = await begun(store, "r", LOOP, n=0)
-    claimed = await carry(store, claimed, setting(claimed.run, n=1))
-    claimed = await carry(store, claimed, BOOM)
-    claimed = await carry(store, await claim_one(store), BOOM)
-    claimed = await carry(store, claimed, setting(claimed.run, n=5))
-    return await carry(store, claimed, setting(claimed.run, n=6))
+    yield (claimed := await carry(store, claimed, setting(claimed.run, n=1)))
+    yield (claimed := await carry(store, claimed, BOOM))
+    yield (claimed := await carry(store, await claim_one(store), BOOM))
+    yield (claimed := await carry(store, claimed, setting(claimed.run, n=5)))
+    yield await carry(store, claimed, setting(claimed.run, n=6))
 
 
 async def test_the_path_counts_visits_failures_and_edges(store: Store) -> None:
@@ -80,6 +86,44 @@ async def test_the_path_of_a_long_run_is_that_of_its_newest_steps(
     path = await store.details.path("r")
     assert path.is_partial
     assert {name: node.visits for name, node in path.nodes.items()} == {"a": 1, "b": 1}
+
+
+async def test_a_path_that_is_asked_for_again_counts_new_steps_only(store: Store) -> None:
+    paths = Paths(store._reader)
+    async for _ in walking(store):
+        assert await paths.of("r") == await Paths(store._reader).of("r")
+    for asked, times in ((paths, 0), (Paths(store._reader), 1)):
+        with mock.patch.object(Snapshot, "all", autospec=True, side_effect=Snapshot.all) as read:
+            await asked.of("r")
+        found = [call for call in read.mock_calls if any(call.args[1] is each for each in STEPS_BY_EDGE.values())]
+        assert len(found) == times
+
+
+async def test_counts_of_a_later_snapshot_are_not_those_of_an_earlier_one(store: Store) -> None:
+    paths = Paths(store._reader)
+    steps = walking(store)
+    await anext(steps)
+    async with store._reader.snapshot() as earlier:
+        assert (await paths._count(earlier, "r", 1)).step == 1
+        async for _ in steps:
+            pass
+        await paths.of("r")
+        counted = await paths._count(earlier, "r", 1)
+    assert sum(count for count, *_ in counted.edges.values()) == 1
+    assert await paths.of("r") == await Paths(store._reader).of("r")
+
+
+async def test_counts_of_few_runs_are_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.store.queries.runs.path.RUNS_KEPT_MAX", 1)
+    await walked(store)
+    await begun(store, "s", LOOP, n=0)
+    paths = Paths(store._reader)
+    for run_id in ("r", "s", "r"):
+        await paths.of(run_id)
+        assert list(paths._kept) == [run_id]
+    monkeypatch.setattr("service.store.queries.runs.path.COUNTS_KEPT_MAX", 1)
+    await paths.of("r")
+    assert list(paths._kept) == []
 
 
 async def test_steps_of_a_node_and_newest_first(store: Store) -> None:

@@ -6,7 +6,7 @@ from service.store.database.reader import Reader
 from service.store.queries.runs.keys import WrittenKey, key_values, written_keys
 from service.store.queries.runs.lines import LineFilter, find_lines
 from service.store.queries.runs.mailbox import SignalRecord, signals_of
-from service.store.queries.runs.path import RunPath, path_of
+from service.store.queries.runs.path import Paths, RunPath
 from service.store.queries.runs.steps import page_of_steps
 from service.store.rows.records import LineRecord, Page
 
@@ -16,10 +16,11 @@ class Details:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+        self._paths = Paths(reader)
 
     async def path(self, run_id: str) -> RunPath:
         """Return how often the run visited each node and took each edge."""
-        return await path_of(self._reader, run_id)
+        return await self._paths.of(run_id)
 
     async def steps(
         self, run_id: str, *, after_step: int = 0, before_step: int | None = None, node: str | None = None, limit: int

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import and_, bindparam, case, func, literal_column, select
 
 from service.core.errors import NotFound
 from service.core.graph import Graph
 from service.core.routing.conditions import Reason
-from service.store.database.reader import Reader
+from service.store.database.reader import Reader, Snapshot
 from service.store.database.statements import constant
 from service.store.schema.kept import is_kept
 from service.store.schema.models import attempts, graphs, log_lines, runs, snapshots
 
 PATH_STEPS_MAX = 100_000
 """The most steps that are counted. If a run has more, its newest steps are counted."""
+RUNS_KEPT_MAX, COUNTS_KEPT_MAX = 50, 1000
+"""The most runs whose counts are kept, and the most counts of such a run."""
 
 
 def _json_length(text: Any, dialect: str) -> Any:
@@ -112,32 +115,82 @@ class RunPath:
     is_partial: bool = False
 
 
-async def path_of(reader: Reader, run_id: str) -> RunPath:
-    """Return the path of a run. Raise NotFound if there is no such run."""
-    async with reader.snapshot() as snapshot:
-        run = await snapshot.one(_RUN, run_id=run_id)
-        if run is None:
-            raise NotFound("run", run_id)
-        after_step = max(0, run.step - PATH_STEPS_MAX)
-        place = {"run_id": run_id, "after_step": after_step}
-        steps = await snapshot.all(STEPS_BY_EDGE[snapshot.dialect], **place)
-        failures = await snapshot.all(FAILURES_BY_NODE, **place)
-    graph = Graph.load(run.definition)
-    path = RunPath(is_partial=after_step > 0)
-    for row in steps:
-        node = path.nodes.setdefault(row.node, NodeVisits())
-        node.visits += row.count
-        node.total_ms += row.total_ms
-        node.last_step = max(node.last_step or 0, row.last_step)
-        edge = (row.node, _index_of(graph, row), row.next_node)
-        path.edges[edge] = path.edges.get(edge, 0) + row.count
-    for row in failures:
-        if row.node is not None:
-            path.nodes.setdefault(row.node, NodeVisits()).failures += row.count
-    return path
+class _Edge(NamedTuple):
+    """A group of steps. The fields are the first columns of STEPS_BY_EDGE, in their order."""
+
+    node: str
+    next_node: str | None
+    reason: str
+    asked: int
+    error_type: str | None
 
 
-def _index_of(graph: Graph, row: Any) -> int | None:
+@dataclass(slots=True)
+class _Counted:
+    """The counts of the steps after `after_step`, up to `step`."""
+
+    after_step: int
+    step: int
+    edges: dict[_Edge, tuple[int, float, int]] = field(default_factory=dict)
+    """The number of steps, the time that they took in milliseconds, and the last step."""
+
+
+class Paths:
+    """Reads paths of runs.
+
+    A committed step does not change, so the counts of a run are kept and only its new steps are counted. A page asks
+    again after each step: without this, `benchmarks/watched.py` counts 10,000 steps five times a second.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._kept: OrderedDict[str, _Counted] = OrderedDict()
+        """By the run's id, the last used at the end."""
+
+    async def of(self, run_id: str) -> RunPath:
+        """Return the path of a run. Raise NotFound if there is no such run."""
+        async with self._reader.snapshot() as snapshot:
+            run = await snapshot.one(_RUN, run_id=run_id)
+            if run is None:
+                raise NotFound("run", run_id)
+            counted = await self._count(snapshot, run_id, run.step)
+            place = {"run_id": run_id, "after_step": counted.after_step}
+            failures = await snapshot.all(FAILURES_BY_NODE, **place)
+        graph = Graph.load(run.definition)
+        path = RunPath(is_partial=counted.after_step > 0)
+        for edge, (count, total_ms, last_step) in counted.edges.items():
+            node = path.nodes.setdefault(edge.node, NodeVisits())
+            node.visits += count
+            node.total_ms += total_ms
+            node.last_step = max(node.last_step or 0, last_step)
+            taken = (edge.node, _index_of(graph, edge), edge.next_node)
+            path.edges[taken] = path.edges.get(taken, 0) + count
+        for row in failures:
+            if row.node is not None:
+                path.nodes.setdefault(row.node, NodeVisits()).failures += row.count
+        return path
+
+    async def _count(self, snapshot: Snapshot, run_id: str, step: int) -> _Counted:
+        """Return the counts of the newest steps up to `step`, which is the last one in `snapshot`."""
+        after_step = max(0, step - PATH_STEPS_MAX)
+        kept = self._kept.pop(run_id, None)
+        # Another call may have counted steps that are not in this snapshot yet.
+        if kept is None or kept.after_step != after_step or kept.step > step:
+            kept = _Counted(after_step, step=after_step)
+        counted = _Counted(after_step, step, dict(kept.edges))
+        if kept.step < step:
+            new = {"run_id": run_id, "after_step": kept.step}
+            for *edge, count, total_ms, last_step in await snapshot.all(STEPS_BY_EDGE[snapshot.dialect], **new):
+                before = kept.edges.get(found := _Edge(*edge), (0, 0.0, 0))
+                counted.edges[found] = (before[0] + count, before[1] + float(total_ms), last_step)
+        if len(counted.edges) <= COUNTS_KEPT_MAX:
+            self._kept[run_id] = counted
+            if len(self._kept) > RUNS_KEPT_MAX:
+                self._kept.popitem(last=False)
+        return counted
+
+
+def _index_of(graph: Graph, row: _Edge) -> int | None:
     """Return which edge was taken, the last evaluated one, as an index into all edges of its node. None: no edge."""
     if row.reason in (Reason.NO_EDGES, Reason.NONE_TRUE):
         return None
