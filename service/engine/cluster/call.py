@@ -15,7 +15,7 @@ from service.engine.cluster.messages import Ended, Request
 from service.engine.lines import LineBuffer, fitted
 
 ARRIVE_S = 10.0
-"""How long to wait for lines that were sent before the end of their call."""
+"""How long to wait, after a call has ended, for lines that were sent before its end."""
 
 OVERDUE_S = 30.0
 """How long after the timeout to wait for the worker to enforce it."""
@@ -29,17 +29,17 @@ class Lost(NamedTuple):
 
 
 class Disconnected(NamedTuple):
-    """The scheduler has gone, or has forgotten the call."""
+    """The scheduler is gone or has dropped the call, or a worker has sent a malformed answer."""
 
     because: str
 
 
 class Overdue(NamedTuple):
-    """The worker has not enforced the timeout."""
+    """The worker has not enforced the timeout within OVERDUE_S."""
 
 
 class Released(NamedTuple):
-    """No worker has taken the call, and one that it was not submitted to may be able to make it."""
+    """No worker has the call. It is submitted again, since workers that were excluded or have joined may make it."""
 
 
 End = Lost | Disconnected | Overdue | Released
@@ -47,27 +47,27 @@ End = Lost | Disconnected | Overdue | Released
 
 
 class Told(IntEnum):
-    """What the run's log says of the wait of a call."""
+    """What the run's log already says about a call that waits for a worker."""
 
     NOTHING = 0
     WAITS = 1
     UNFIT = 2
-    """It names workers that cannot be used."""
+    """The log also names workers that cannot be used."""
 
 
 class ClusterCall:
-    """Used on the loop of the cluster's connection."""
+    """A call on the cluster. It is used only on the loop of ClusterLink."""
 
     def __init__(self, request: Request, resources: Mapping[str, int | float], lines: LineBuffer) -> None:
         self.request = request
         self.resources = resources
         self.lines = lines
         self.worker: str | None = None
-        """The address of the worker that makes the call, since it has begun."""
+        """The address of the worker that has begun the call; None before it begins."""
         self.assigned: str | None = None
-        """The address of the worker that has taken the call, perhaps to load the tools first."""
+        """The address of the worker that has taken the call, and may still load the tools; None if no worker has."""
         self.ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
-        """Set if the call ends without an answer. A release may be taken back: then another future is in its place."""
+        """Set if the call ends without an answer. If a release is taken back, a new future replaces this one."""
         self.told = Told.NOTHING
         self.allowed: list[str] | None = None
         """The addresses of the workers that may make the call; None if all may."""
@@ -94,13 +94,13 @@ class ClusterCall:
     def leave(self, worker: str) -> None:
         """Note that `worker` has left the cluster.
 
-        A call that had begun there is lost. A call that had not begun has no worker again.
+        The call is lost if it had begun there. If it had only been taken, it waits for a worker again.
         """
         if self.worker == worker:
             self.lose("it has left the cluster")
         elif self.assigned == worker:
             self.assigned = None
-            if self.allowed is not None:  # Workers that have come meanwhile are not among those.
+            if self.allowed is not None:  # Workers that have joined since the call was submitted are not in `allowed`.
                 self.end(Released())
 
     def end(self, how: End) -> None:
@@ -112,11 +112,11 @@ class ClusterCall:
         self.end(Lost(f"{self._name} ({self.worker})", because))
 
     def note(self, message: str, place: dict[str, str], level: Level = Level.INFO) -> None:
-        """Add a line that says where the call is; `GET /runs/{id}/why` reads the last one."""
+        """Add a line that says where the call is. `GET /runs/{id}/why` reads the last such line."""
         self.lines.note(message, level, {"cluster": place})
 
     def take(self, event: Mapping[str, Any], dashboard: str) -> None:
-        """Take an event that a worker has sent. Ignore what is malformed."""
+        """Process an event that a worker has sent. Ignore an event of an unknown shape."""
         match event:
             case {"kind": "assigned", "address": str(address)}:
                 self._take_release_back()
@@ -130,7 +130,10 @@ class ClusterCall:
                     self._arrived.set()
 
     async def finish(self, answer: Ended) -> bool:
-        """Take the last lines. Return whether the answer is that of the execution which has begun, if one has."""
+        """Wait for the last lines, and add them to the run's log.
+
+        If the call has begun and `answer` is from another execution of its task, return False and add nothing.
+        """
         if self.has_begun and answer.execution != self._execution:
             return False
         try:
@@ -147,7 +150,7 @@ class ClusterCall:
     def _begin(self, execution: str, name: str, address: str, dashboard: str) -> None:
         self._take_release_back()
         if self.has_begun:
-            # Dask makes the call of a dead worker again. This attempt ends, and the next one makes it.
+            # Dask repeats the call of a dead worker. This attempt ends, and the next one makes the call.
             self.lose("its call was begun by another worker")
             return
         self.worker, self._name, self._execution = address, name[:200], execution
@@ -157,7 +160,7 @@ class ClusterCall:
             asyncio.get_running_loop().call_later(timeout_s + OVERDUE_S, self.end, Overdue())
 
     def _take_release_back(self) -> None:
-        """Go on waiting if the call was released and that was not acted upon: a worker makes it after all."""
+        """Take back a release that was not acted upon yet, because a worker makes the call after all."""
         if self.ended.done() and isinstance(self.ended.result(), Released):
             self.ended = asyncio.get_running_loop().create_future()
 

@@ -1,4 +1,8 @@
-"""Check that a worker sees the server's folder of runs: by a file in it whose content the server sends along."""
+"""Check that a worker sees the server's folder of runs.
+
+The folder contains a file with a random text, the folder's mark. The server sends the mark with each call, and the
+worker compares it with the file that it sees.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ MARK = ".rungraph-folder"
 
 
 def mark_of(folder: Path) -> str:
-    """Return the content of the folder's mark, which is made if it is missing. Return an empty string if it cannot."""
+    """Return the folder's mark, and create its file if it is missing. Return an empty string if that fails."""
     place = folder / MARK
     for _ in range(2):
         with suppress(OSError):
@@ -22,7 +26,7 @@ def mark_of(folder: Path) -> str:
 
 
 def is_shared(folder: Path, mark: str) -> bool:
-    """Return whether this machine has the folder with that mark."""
+    """Return whether this machine has the folder and its mark is `mark`. An empty mark never matches."""
     try:
         return bool(mark) and (folder / MARK).read_text() == mark
     except (OSError, ValueError):
@@ -30,7 +34,7 @@ def is_shared(folder: Path, mark: str) -> bool:
 
 
 def _make(place: Path) -> None:
-    """Write the mark in one piece: several servers may do so at once, and the first one counts."""
+    """Create the file with a new mark atomically. Raise OSError if another server has created it first."""
     draft = place.with_name(f"{MARK}.{secrets.token_hex(8)}")
     draft.write_text(secrets.token_hex(16))
     try:

@@ -1,6 +1,6 @@
-"""The server's link to its cluster: a thread with a loop on which it connects, again and again, and makes calls.
+"""The server's link to its cluster: a thread whose event loop keeps a connection to the scheduler and makes calls.
 
-Dask's client needs a loop of its own. A call crosses to it once and comes back with its outcome.
+Dask's client needs a loop of its own. A call is passed to this loop as a whole, and its outcome is passed back.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from service.engine.isolation.launcher import SECRETS
 from service.engine.timeouts import timed_out
 from service.engine.ways.way import Attempt
 
-if TYPE_CHECKING:  # Dask is slow to import, and no part of the core installation.
+if TYPE_CHECKING:  # Dask is slow to import, and only the extra `dask` installs it.
     from service.engine.cluster.session import Session
 
 logger = logging.getLogger(__name__)
 
 PAUSE_S_MIN, PAUSE_S_MAX = 0.2, 5.0
-"""The pauses between attempts to connect."""
+"""The shortest and the longest pause between two attempts to connect."""
 CLOSE_S = 3.0
 
 
 class ClusterLink:
-    """The link is kept connected between `start` and `close`. The engine's loop awaits `call`."""
+    """Keeps a connection to the cluster from `start` to `close`. The engine's loop awaits `ready` and `call`."""
 
     def __init__(self, settings: ClusterSettings, secret_variables: frozenset[str] = SECRETS) -> None:
         self._settings = settings
@@ -49,7 +49,7 @@ class ClusterLink:
         self._session: Session | None = None
         self._connected = asyncio.Event()
         self._changed = asyncio.Event()
-        """Set when the reason why there is no connection has changed."""
+        """Set when the reason why there is no connection may have changed, and then replaced by a new event."""
         self._because = "it was not reached yet"
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -104,7 +104,7 @@ class ClusterLink:
             self._ready.set()
 
     async def _connect(self) -> None:
-        """Hold a connection for as long as the link is open."""
+        """Connect, and connect again whenever the connection is lost, until the link is closed."""
         from service.engine.cluster.session import NotConnected, Session
 
         _quieten_dask()
@@ -194,14 +194,14 @@ class ClusterLink:
                     note(attempt, f"waits for {what}", {"waits_for": what}, Level.WARNING)
                     await asyncio.sleep(1)
                 case Unfit(worker=worker) if worker and worker not in refused:
-                    refused.add(worker)  # The session calls on others from now on.
+                    refused.add(worker)  # The session now excludes it, so the call is submitted again at once.
                 case _:
                     await asyncio.sleep(PAUSE_S_MIN)
             session = await self._wait(attempt)
 
 
 def note(attempt: Attempt, message: str, place: dict[str, str], level: Level) -> None:
-    """Add a line that says where the call is, for `GET /runs/{id}/why`."""
+    """Add a line that says where the call is. `GET /runs/{id}/why` reads the last such line."""
     attempt.lines.note(message, level, {"cluster": place})
 
 

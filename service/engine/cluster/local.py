@@ -1,4 +1,4 @@
-"""Start and end the cluster of this machine: one process that has a scheduler and a worker for each processor."""
+"""Start and end the cluster of this machine: a process with a scheduler, which starts a worker for each processor."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ MESSAGE_BYTES_MAX = 2**16
 
 
 class LocalCluster:
-    """A cluster that ends with the server, also if the server is killed."""
+    """A cluster on this machine that ends with the server, even if the server is killed."""
 
     def __init__(self, settings: ClusterSettings, secrets: frozenset[str]) -> None:
         self._launcher = Launcher.here((sys.executable, *settings.local_arguments), dict, secrets)
         self._lifeline: Lifeline | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._end: socket.socket | None = None
-        """Our end of its standard input, which closes with this process."""
+        """Our end of the process's standard input. The kernel closes it when the server ends."""
         self._address = ""
         self._is_closed = False
 
     async def address(self) -> str:
-        """Return the scheduler's address. Start the cluster if it does not run. Raise OSError if that fails."""
+        """Return the scheduler's address. Start the cluster if it is not running. Raise OSError if that fails."""
         if self._process is not None and self._process.poll() is None:
             return self._address
         self._kill()
@@ -41,7 +41,7 @@ class LocalCluster:
         return self._address
 
     def close(self) -> None:
-        """End all its processes at once."""
+        """Kill all processes of the cluster at once."""
         self._is_closed = True
         self._kill()
         if self._lifeline is not None:

@@ -1,4 +1,4 @@
-"""The main function of the process that has the cluster of this machine; see local.py."""
+"""The main function of the process that runs the cluster of this machine; see local.py."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def serve() -> NoReturn:
         from dask.system import CPU_COUNT  # A container may have fewer processors than its machine.
         from distributed import LocalCluster
 
-        # The server repeats the call of a lost worker, so that this is another attempt.
+        # Dask must not repeat the call of a lost worker: the server repeats it, as another attempt.
         dask.config.set({"distributed.scheduler.allowed-failures": 0})
         with LocalCluster(
             n_workers=CPU_COUNT, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"

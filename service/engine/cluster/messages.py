@@ -1,8 +1,8 @@
 """The messages between a server and the workers of its cluster: JSON texts, never pickled objects.
 
-A request is the argument of a task, and its answer is the task's result. While the task runs, its worker sends events
-on the server's topic: when it has taken the call, when the call begins, and with each batch of log lines. Dask delivers
-the events of a worker and the end of its task in the order in which they occurred.
+A request is the argument of a Dask task, and its answer is the task's result. While the task runs, its worker sends
+events on the server's topic: when it has taken the call, when the call begins, and with each batch of log lines. Dask
+delivers the events of a worker and the end of its task in the order in which they occurred.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ class Request(NamedTuple):
     """A call for a worker to make."""
 
     call_id: str
-    """A new one for each submission; empty before."""
+    """Identifies one submission of the call; empty before the first one."""
     topic: str
     versions: Versions
     """The versions that the worker must have."""
     message: Message
-    """The call, as a process of isolated tools takes it."""
+    """The `call` message for the process that calls the tool; see isolation/messages.py."""
     timeout_s: float | None
     tools: str
     """The digest of the tools to load."""
     arguments: Sequence[str]
-    """Starts a process that calls tools."""
+    """The arguments with which the worker's Python starts a process that calls tools."""
     mark: str
-    """The mark of the folder of runs."""
+    """The mark of the server's folder of runs; see folder.py."""
 
     @property
     def tool(self) -> str:
@@ -55,11 +55,11 @@ class Ended(NamedTuple):
     """Answer: the call has ended."""
 
     execution: str
-    """Tells this execution of the task from another one, should Dask repeat it."""
+    """Identifies this execution of the task, since Dask may execute a task again."""
     batches: int
     """How many batches of lines were sent as events."""
     lines: Sequence[Any]
-    """The lines that were not sent."""
+    """The lines that were not sent as events."""
     left_out: int
     outcome: Outcome
 
@@ -98,7 +98,7 @@ def encode_answer(answer: Answer) -> str:
 
 
 def decode_answer(text: Any) -> Answer:
-    """Decode an answer. Raise ValueError if it is malformed."""
+    """Decode an answer. Raise ValueError or TypeError if it is malformed."""
     match codec.loads(text) if isinstance(text, str) else None:
         case ["ended", str(execution), int(batches), list(lines), int(left_out), outcome]:
             return Ended(execution, batches, lines, left_out, _decode_outcome(outcome))
@@ -112,7 +112,10 @@ def decode_answer(text: Any) -> Answer:
 
 
 def checked(outcome: Outcome, before: State, state_bytes_max: int) -> Outcome:
-    """Return the outcome of a call with `before`, with its values decoded, checked and encoded anew."""
+    """Return `outcome` with its values checked and encoded anew, or a failure if the state cannot hold them.
+
+    `before` is the state with which the tool was called.
+    """
     if not isinstance(outcome, Succeeded):
         return outcome
     try:

@@ -1,4 +1,4 @@
-"""The processes of a worker that call tools. Idle ones are kept, for each set of tools that servers use."""
+"""The processes in which a worker of the cluster calls tools. Idle processes are kept for each set of tools."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from service.engine.isolation.worker import ToolProcess
 
 
 class Processes:
-    """Any thread may call its methods."""
+    """The processes of one worker. Any thread may call the methods."""
 
     def __init__(self, kept_max: int) -> None:
-        """`kept_max` is the number of sets of tools that are kept."""
+        """Keep at most `kept_max` sets of tools: those that were used last."""
         self._kept_max = kept_max
         self._tools: dict[str, str] = {}
-        """The tools by their digest, those used last at the end."""
+        """Each set of tools as JSON, by its digest. The one that was used last is at the end."""
         self._idle: dict[tuple[str, ...], _Idle] = {}
         self._lock = threading.Lock()
         self._lifeline: Lifeline | None = None
-        """Created with the first process. It ends them all with the worker."""
+        """Created with the first process. It ends all processes when the worker ends."""
 
     def learn(self, digest: str, tools: str) -> None:
         with self._lock:
@@ -41,7 +41,7 @@ class Processes:
             return digest in self._tools
 
     def take(self, digest: str, arguments: Sequence[str], state_bytes_max: int) -> ToolProcess:
-        """Return an idle process with these tools, or start one. It may be unable to start."""
+        """Return an idle process with these tools, or a new one, whose `started` tells whether it could be started."""
         with self._lock:
             idle = self._idle.setdefault((digest, *arguments), _Idle(self._lock))
             if idle.processes:

@@ -1,4 +1,4 @@
-"""One connection with the scheduler of a cluster: it submits calls, and follows their events."""
+"""One connection to the scheduler of a cluster, which submits calls and receives their events."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WATCH_S = 0.2
 TELL_S = 1.0
 """A call that has not begun after this time writes to its run's log what it waits for."""
 NAMED_MAX = 3
-"""The most workers that such a line names because they cannot be used."""
+"""The most unusable workers that the log line of a waiting call names."""
 
 
 class NotConnected(Exception):
@@ -38,7 +38,7 @@ class NotConnected(Exception):
 
 
 class Session:
-    """Used on one loop, from `connect` until `close`. A session that was lost is not used again."""
+    """A connection to a scheduler, used on one loop. It is not used again after it was lost."""
 
     def __init__(self, client: Client, name: str, topic: str) -> None:
         self._client = client
@@ -57,7 +57,7 @@ class Session:
         session: Session | None = None
         try:
             async with asyncio.timeout(2 * CONNECT_S):
-                # Dask warns of other versions, for example, which are checked below.
+                # Dask warns of differing versions, for example. `_begin` checks the versions itself.
                 with warnings.catch_warnings(action="ignore"):
                     client = Client(
                         address, asynchronous=True, timeout=CONNECT_S, set_as_default=False, name="rungraph"
@@ -81,7 +81,7 @@ class Session:
         await _close(self._client)
 
     async def watch(self) -> str:
-        """Return the reason when the connection is lost."""
+        """Wait until the connection is lost, and return the reason."""
         while not self.lost.done():
             if self._client.status != "running" or self._client.scheduler_comm is not self._stream:
                 self.lose("the connection with the scheduler was lost")
@@ -95,7 +95,11 @@ class Session:
             call.end(Disconnected(because))
 
     async def call(self, call: ClusterCall, tools: str | None) -> Answer | End:
-        """Have a worker make the call, and return how it ended. If cancelled, the worker ends the call."""
+        """Have a worker make the call. Return its answer, or how the call ended without one.
+
+        `tools` are the tools to send with the call, as JSON; None if the worker may have them already. If cancelled,
+        the worker gives up the call.
+        """
         call.renew()
         self._calls[call.request.call_id] = call
         future: Future[Any] | None = None
@@ -135,7 +139,10 @@ class Session:
             )
 
     async def _fitting_workers(self) -> list[str] | None:
-        """Wait until a worker fits if none does. Return those that fit, or None if all do."""
+        """Return the addresses of the workers that fit, or None if no worker is unfit or the connection is lost.
+
+        If there are unfit workers and none that fits, wait until that changes.
+        """
         while self._workers.unfit and not self.lost.done():
             if fitting := self._workers.fitting:
                 return fitting
@@ -154,7 +161,7 @@ class Session:
     def _tell(self, call: ClusterCall) -> None:
         """Write to the run's log what a call that has not begun waits for.
 
-        This line is written once, and again when a worker turns out to be unfit later.
+        The line is written once, and a second time if a worker turns out to be unfit later.
         """
         unfit = [
             f"; the worker {address} cannot be used: {because}"
@@ -173,7 +180,7 @@ class Session:
         return answer
 
     async def _begin(self) -> None:
-        """Raise NotConnected if the scheduler's versions are not ours."""
+        """Subscribe to events, and find the workers. Raise NotConnected if the scheduler's versions are not ours."""
         self._client.subscribe_topic(self._topic, self._take)
         self._client.subscribe_topic("all", self._hear)
         ours = versions_here()
@@ -183,14 +190,14 @@ class Session:
         await self._workers.begin()
 
     def _take(self, event: tuple[float, Any]) -> None:
-        """Take an event that a worker has sent to this server, or to another one with the same topic."""
+        """Pass a worker's event to its call. Ignore an event for another server that shares the topic."""
         message = event[1]
         call = self._calls.get(message.get("call", "")) if isinstance(message, Mapping) else None
         if call is not None:
             call.take(message, self._dashboard())
 
     def _hear(self, event: tuple[float, Any]) -> None:
-        """Hear that a worker has come or gone."""
+        """Handle an event of the scheduler: a worker has joined or left the cluster."""
         match event[1]:
             case {"action": "add-worker", "worker": str(worker)}:
                 self._workers.add(worker)
@@ -200,7 +207,7 @@ class Session:
                     call.leave(worker)
 
     async def _release(self, worker: str) -> None:
-        """End the calls that no worker has taken and that a new one is able to make, to submit them again."""
+        """Release the calls that no worker has taken and the new `worker` can make. They are then submitted again."""
         if not (excluding := [call for call in self._calls.values() if call.excludes(worker)]):
             return
         found = await self._workers.resources(worker) if any(call.resources for call in excluding) else {}
@@ -216,27 +223,29 @@ class Session:
 
 
 def _are_met(demands: Mapping[str, float], found: Mapping[str, float] | None) -> bool:
-    """Return whether a worker has the resources, or its resources are unknown."""
+    """Return whether the resources `found` at a worker meet the demands. Return True if they are unknown (None)."""
     return found is None or all(found.get(name, 0) >= amount for name, amount in demands.items())
 
 
 async def _result(future: Future[Any]) -> Answer | End:
     try:
-        return decode_answer(await future)
+        answer = await future
     except KilledWorker as error:
         return Lost("", f"{error}")
-    except futures.CancelledError as error:  # The future was cancelled, and not this task.
+    except futures.CancelledError as error:  # Dask has cancelled the future. This task was not cancelled.
         return Disconnected(f"the cluster has dropped the call: {error}")
-    except ValueError as error:
-        return Disconnected(f"a worker has sent a malformed answer: {error}")
     except Exception as error:  # Whatever prevents a worker from running our function.
         return Unfit("", f"{type(error).__name__}: {error}")
+    try:
+        return decode_answer(answer)
+    except (ValueError, TypeError) as error:  # The tool may have been called, so the call is not made elsewhere.
+        return Disconnected(f"a worker has sent a malformed answer: {error}")
 
 
 def _describe(error: BaseException, *, has_answered: bool) -> str:
-    """Return in words why the scheduler cannot be used.
+    """Return in words why the scheduler cannot be used. Log the traceback of an unexpected error.
 
-    `has_answered` tells that Dask's client has connected. Log the traceback of an unexpected error.
+    `has_answered` tells whether Dask's client has connected.
     """
     match error:
         case NotConnected():
@@ -249,10 +258,10 @@ def _describe(error: BaseException, *, has_answered: bool) -> str:
                 cause = cause.__cause__
             return f"{error}" if cause is error or not f"{cause}" else f"{error}: {cause}"
         case _ if has_answered and not isinstance(error, CommClosedError | asyncio.CancelledError):
-            # It may be a fault of ours.
+            # This may be a bug in Rungraph.
             logger.warning("the scheduler has answered, but cannot be used", exc_info=error)
             return f"its scheduler cannot be used ({type(error).__name__}: {error})"
-        case _:  # For example another service, or an address with tls:// without certificates.
+        case _:  # For example, another service listens there, or tls:// is used without certificates.
             logger.debug("Dask's client cannot connect", exc_info=error)
             return f"no scheduler of Dask with this configuration answers there ({type(error).__name__}: {error})"
 

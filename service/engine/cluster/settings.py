@@ -17,9 +17,9 @@ LOCAL_ARGUMENTS = ("-P", "-m", "service", "cluster")
 @dataclass(frozen=True, slots=True)
 class ClusterSettings:
     address: str | None
-    """The address of the scheduler; None: this server starts a cluster on this machine."""
+    """The address of the scheduler, or None if this server starts a cluster on this machine."""
     calls_max: int
-    """How many calls the server has on the cluster at a time; more wait without a thread."""
+    """The most calls that the server has on the cluster at the same time. Further calls wait without a thread."""
     tools: Callable[[], Any] = dict
     """Returns the tools that a process of a worker has to load, as JSON."""
     tool_arguments: tuple[str, ...] = TOOL_ARGUMENTS

@@ -1,7 +1,7 @@
-"""What a worker of the cluster runs: it makes one call in a process of its own, and sends the lines while it runs.
+"""The function that a worker of the cluster executes: it makes one call in a separate process, and sends its log lines.
 
-The process is killed at the timeout of the call, and when nobody wants the result any more: the server has given the
-call up or has died, or the worker has lost its scheduler. So the worker is free again.
+The process is killed when the call's timeout has passed, or when nobody wants the result any more: the server has given
+the call up or has died, or the worker has lost its scheduler. The worker is then free for another call.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ T = TypeVar("T")
 WATCH_S = 0.1
 """How often a call's lines are sent, and how soon its process is killed when nobody wants the result."""
 LINES_MAX, CHARACTERS_MAX = 500, 2**16
-"""The most lines of a batch, and the most characters after which it is sent."""
+"""A batch is sent when it has this many lines, or this many characters."""
 
 _tools = Processes(kept_max=8)
 
@@ -61,7 +61,7 @@ def make_call(text: str, tools: str | None) -> str:
     return _Execution(request, worker, is_wanted).make()
 
 
-class _GivenUp(Exception):  # no error
+class _GivenUp(Exception):  # It reports no error.
     """Raised when nobody wants the result of the call any more."""
 
 
@@ -83,7 +83,7 @@ class _Execution:
         return encode_answer(Ended(self._id, batches, lines, left_out, outcome))
 
     def _outcome(self) -> Outcome:
-        """Make the call, in another process if one dies before it begins."""
+        """Make the call. If a process ends before the call begins, use another one, up to TRIES processes in all."""
         request = self._request
         message = self._message()
         has_begun = False
@@ -111,7 +111,7 @@ class _Execution:
         return ProcessDied(f"the tool's process died before the call began: {because}")
 
     def _message(self) -> Message:
-        """Return the call for the process. It has no folder if this machine does not share the server's."""
+        """Return the `call` message for the process, without the folder of runs if this machine does not share it."""
         message = self._request.message
         folder = Path(message[-3])
         if is_shared(folder, self._request.mark):
@@ -134,7 +134,7 @@ class _Execution:
 
 
 class _Lines:
-    """Sends lines in numbered batches; see SentLines. The process limits their number."""
+    """Sends log lines in numbered batches; see SentLines. The process of the tool limits the number of lines."""
 
     def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
         self._send = send
@@ -161,7 +161,7 @@ class _Lines:
                 self._flush()
 
     def rest(self) -> tuple[int, list[Any], int]:
-        """Return how many batches were sent, the lines that were not, and how many were left out."""
+        """Return the number of batches sent, the lines that were not sent, and the number of lines left out."""
         with self._lock:
             return self._batches, self._taken(), self._left_out
 
@@ -170,7 +170,7 @@ class _Lines:
         self._send({"kind": "lines", "number": self._batches, "lines": codec.encode(self._taken())})
 
     def _taken(self) -> list[Any]:
-        """Return the lines with their ages in place of their times: the server has a monotonic clock of its own."""
+        """Remove and return the lines, with ages in place of times: the server has a monotonic clock of its own."""
         now = time.monotonic()
         taken = [[message, level, data, max(0.0, now - at)] for message, level, data, at in self._lines]
         self._lines, self._characters = [], 0

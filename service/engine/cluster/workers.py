@@ -15,23 +15,23 @@ from service.engine.cluster.versions import describe_misfit, versions_here, vers
 logger = logging.getLogger(__name__)
 
 CHECKS_MAX = 16
-"""How many workers are asked for their versions at a time."""
+"""The most workers that are asked for their versions at the same time."""
 CHECK_S = 2.0
-"""After this time a worker that does not answer is asked again, behind the others."""
+"""How long to wait for an answer. A worker that does not answer is asked again, after the others."""
 
 
 class Workers:
-    """The workers by their addresses. Used on the loop of the connection.
+    """The workers of a cluster, by their addresses. It is used on the loop of the connection.
 
-    Each worker is checked on its own, so that one that does not answer holds up no other.
+    Each worker is checked in a task of its own, so that a worker that does not answer delays no other.
     """
 
     def __init__(
         self, client: Client, name: str, on_unfit: Callable[[], None], on_fit: Callable[[str], Awaitable[None]]
     ) -> None:
-        """`on_fit` is called with each new worker that can make calls. `on_unfit` is called for one that cannot."""
+        """`on_fit` is called with each new worker that can make calls. `on_unfit` is called when one is found unfit."""
         self.unfit: dict[str, str] = {}
-        """Why workers cannot make calls of this server."""
+        """For each worker that cannot make calls of this server, the reason."""
         self.changed = asyncio.Event()
         """Set whenever workers come, go or turn out to be unfit."""
         self._client = client
@@ -40,10 +40,10 @@ class Workers:
         self._on_fit = on_fit
         self._fit: set[str] = set()
         self._checks: dict[str, asyncio.Task[None]] = {}
-        """The check of each worker in the cluster, also after it was done."""
+        """The check of each worker in the cluster. It is kept after it is done."""
         self._slots = asyncio.Semaphore(CHECKS_MAX)
         self._left: set[str] | None = set()
-        """The workers that have left before `begin` was done."""
+        """The workers that have left before `begin` has listed the workers; None after that."""
         self._versions = _versions_to_compare()
 
     @property
@@ -51,7 +51,7 @@ class Workers:
         return sorted(self._fit)
 
     async def begin(self) -> None:
-        """Find the workers that are in the cluster, and check them. Some checks may go on afterwards."""
+        """Find and check the workers that are in the cluster. Checks that take longer than CHECK_S go on afterwards."""
         info = await cast(Any, self._client.scheduler).identity()
         for worker in info["workers"].keys() - self._checks.keys() - (self._left or set()):
             self.add(worker)
@@ -64,7 +64,7 @@ class Workers:
             check.cancel()
 
     def add(self, worker: str) -> None:
-        """Add a worker that has come, perhaps in the place of a former one."""
+        """Add a worker that has joined the cluster. It replaces a former worker with the same address."""
         self.remove(worker)
         self._checks[worker] = asyncio.ensure_future(self._check(worker))
 
@@ -79,7 +79,7 @@ class Workers:
 
     def refuse(self, worker: str, because: str) -> None:
         if worker not in self._checks:
-            return  # The report is late: the worker has left. Nothing would remove it again.
+            return  # The worker has already left. If it were added now, nothing would remove it.
         if worker not in self.unfit:
             logger.warning("the worker %s of %s cannot be used: %s", worker, self._name, because)
         self.unfit[worker] = because
@@ -111,7 +111,7 @@ class Workers:
     async def _report(self, worker: str) -> Mapping[str, Any] | None:
         """Return the versions of a worker's packages, or None if it cannot be asked.
 
-        Such a worker may still be called: it checks the versions at each call itself.
+        A worker that cannot be asked may still be called, since it also checks the versions itself at each call.
         """
         while True:
             async with self._slots:
@@ -131,9 +131,10 @@ class Workers:
 
 
 def _versions_to_compare() -> dict[str, str | None]:
-    """Return our versions, without Rungraph's if it is not installed.
+    """Return our versions, without Rungraph's if Rungraph is only on the module search path and not installed.
 
-    In that case a worker may find Rungraph on its path, as we do. It compares that version itself.
+    A worker may then find Rungraph in the same way, and Dask does not report its version. The worker compares that
+    version itself.
     """
     ours = versions_here()
     try:

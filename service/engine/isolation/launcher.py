@@ -23,7 +23,7 @@ from service.engine.guard.lifeline import Lifeline
 from service.engine.isolation.messages import LIFELINE, PYTHONPATH_GIVEN
 
 SECRETS = frozenset({"RUNGRAPH_API_TOKEN", "RUNGRAPH_DATABASE_URL", "RUNGRAPH_WEBHOOK_SECRET"})
-"""Variables of the server that no process of a tool inherits."""
+"""The server's environment variables that no process of a tool inherits."""
 
 
 def secrets_of(is_shared: bool) -> frozenset[str]:
@@ -53,7 +53,7 @@ class Launcher:
         return cls(tuple(command), folder, path, tools, frozenset(secrets))
 
     def start(self, lifeline: Lifeline) -> tuple[subprocess.Popen[bytes], socket.socket]:
-        """Start a process; return it and our end of its standard input. Raise StartRefused if that fails."""
+        """Start a process. Return it and our end of its standard input, a socket. Raise StartRefused if that fails."""
         if not self.command:
             raise StartRefused("this server has no command that starts one")
         try:
@@ -66,7 +66,7 @@ class Launcher:
                     cwd=self.folder,
                     env=self._environment(lifeline),
                     pass_fds=(lifeline.reading,),
-                    start_new_session=True,  # Ctrl-C in the server's terminal must reach the server alone.
+                    start_new_session=True,  # Ctrl-C in the server's terminal must reach only the server.
                 )
                 undone.pop_all()
             return process, ours

@@ -1,8 +1,8 @@
 """The main function of a process that calls tools for a server, one at a time.
 
-It reads calls from a socket, which is its standard input (see messages.py). The process, and everything that its tools
-have started, ends with the server: the kernel ends it (see guard.lifeline), or on other systems a thread that waits for
-the end of the socket.
+The process reads calls from a socket, which is its standard input (see messages.py). When the server ends, the kernel
+kills the process and its group, which includes the programs that tools have started (see guard.lifeline). On systems
+whose kernel cannot do that, the thread that reads from the socket kills them when the server's end is closed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ from service.engine.timeouts import call_on_loop
 
 
 def serve(load: Callable[[Any], Mapping[str, Tool]]) -> NoReturn:
-    """Load the tools with `load`, from what the server sends first, and answer calls until the server is gone."""
+    """Load the tools, and then answer calls until the server is gone.
+
+    `load` is given what the server sends to name the tools. It raises StartRefused if they cannot be loaded.
+    """
     _end_with_server()
     server = _ServerLink(_take_connection())
     try:
@@ -60,7 +63,7 @@ def serve(load: Callable[[Any], Mapping[str, Tool]]) -> NoReturn:
         server.send("ready")
         while True:
             _serve(calls.get(), tools, server)
-    except BaseException:  # For example a signal between two calls, or no memory.
+    except BaseException:  # For example a signal between two calls, or a lack of memory.
         traceback.print_exc()
     finally:
         os._exit(1)  # Threads and exit handlers that a tool has left must not delay the end.
@@ -88,19 +91,22 @@ def _serve(message: Message, tools: Mapping[str, Tool], server: _ServerLink) -> 
 
 
 def _call_on_loop(call: Call, server: _ServerLink) -> None:
-    """Call the tool on a loop and answer as soon as it has returned; tasks that it left end after that."""
+    """Call the tool on an event loop, and report its outcome as soon as it has returned.
+
+    Tasks that the tool has started and that still run are cancelled after that.
+    """
     with suppress(BaseException), asyncio.Runner() as runner:
         loop = runner.get_loop()
         task = loop.create_task(call_on_loop(call, server))
         while not (task.done() or loop.is_closed()):
-            # These come from a task that the tool left behind, or from its loop.stop().
+            # Tasks that the tool has started may raise the first two. RuntimeError means that it stopped the loop.
             with suppress(SystemExit, KeyboardInterrupt, RuntimeError):
                 loop.run_until_complete(task)
         server.end(task.result())
 
 
 class _CallLines:
-    """The lines of one call. Lines that are added after the call has ended are dropped."""
+    """Sends the log lines of one call to the server. Lines that are added after the call has ended are dropped."""
 
     def __init__(self, server: _ServerLink) -> None:
         self._server = server
@@ -125,9 +131,10 @@ class _ServerLink:
         self._count = 0
 
     def listen(self, calls: queue.SimpleQueue[Message]) -> None:
-        """Put each call that the server sends into `calls`.
+        """Put each message that the server sends into `calls`.
 
-        When the server closes the connection, end this process and its process group.
+        When the server closes the connection, kill this process and its process group. If a tool has closed the
+        socket, end this process with EXIT_DISCONNECTED.
         """
         try:
             while True:
@@ -153,7 +160,7 @@ class _ServerLink:
             return lines
 
     def end(self, outcome: Outcome) -> None:
-        """Report the outcome of the call, once."""
+        """Report the outcome of the call. Do nothing if the call has already ended."""
         with self._lock:
             if self._lines is not None:
                 self._lines = None
@@ -162,11 +169,15 @@ class _ServerLink:
                 self._send(*encode_outcome(outcome))
 
     def send_line(self, lines: _CallLines, text: str, level: Level, data: str) -> bool:
-        """Send a line of `lines` if its call goes on; beyond LINES_MAX, only count it. Return whether it goes on."""
+        """Send a line and return True, or return False if the call of `lines` has ended.
+
+        Once LINES_MAX lines were sent, further ones are only counted.
+        """
         with self._lock:
             if self._lines is not lines:
                 return False
-            # If a finalizer or a signal handler logs, this thread may be sending a message already.
+            # A finalizer or a signal handler may log while this thread is sending a message. Its line is dropped, since
+            # it would be written into the middle of that message.
             if not self._is_sending:
                 self._count += 1
                 if self._count <= LINES_MAX:
@@ -199,7 +210,10 @@ def _restore_environment() -> None:
 
 
 def _take_connection() -> Connection:
-    """Take the socket from standard input, and put nothing in its place for tools and their programs."""
+    """Take the socket from standard input, and replace standard input by /dev/null for tools and their programs.
+
+    Raise StartRefused if standard input is not a socket.
+    """
     try:
         end = socket.socket(fileno=os.dup(0))
     except OSError as error:

@@ -1,14 +1,15 @@
 """The messages between a server and a process that calls tools for it: JSON over a socket, never pickle.
 
-A message is a list that begins with its kind, sent as its length and its text. The server sends
+A message is a list that begins with its kind. It is sent as the length of its text in bytes, followed by the text. The
+server sends
 
     load TOOLS
     call RUN_ID ENTRIES NODE TOOL METADATA STEP ATTEMPT RUNS_FOLDER STATE_BYTES_MAX TRACE
 
 The process answers `load` with `ready`, or with `refused MESSAGE` if its tools cannot be loaded. It answers `call` with
-`begun`, any number of `line`, `left_out COUNT` if lines were left out, then `succeeded SET UNSET` or
-`failed TYPE MESSAGE TRACE`, and finally `free` when it can take the next call. Values of the state are sent as their
-stored JSON texts, so that they stay the same to the last bit.
+`begun`, any number of `line MESSAGE LEVEL DATA TIME`, `left_out COUNT` if lines were left out, then
+`succeeded SET UNSET` or `failed TYPE MESSAGE TRACE`, and finally `free` when it can take the next call. Values of the
+state are sent as their stored JSON texts, so that they stay the same to the last bit.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from service.engine.call import Unshared
 Message = list[Any]
 
 PYTHONPATH_GIVEN = "RUNGRAPH_PYTHONPATH"
-"""The variable that tells a process the server's PYTHONPATH."""
+"""The environment variable that tells a process the server's PYTHONPATH."""
 
 LIFELINE = "RUNGRAPH_LIFELINE"
-"""The variable that tells a process the descriptor of the server's lifeline."""
+"""The environment variable that tells a process the file descriptor of the server's lifeline."""
 
 EXIT_DISCONNECTED = 70
-"""The exit code of a process whose connection was closed by its tool."""
+"""The exit code of a process that can no longer use its connection, usually because its tool has closed the socket."""
 
 _LENGTH = struct.Struct(">Q")
 _CHUNK_BYTES = 2**18
@@ -44,7 +45,7 @@ _WAIT_S_MAX = 3600.0
 
 
 class Connection:
-    """One end of the socket. One thread may read; threads that write must hold a lock."""
+    """One end of the socket. Only one thread may read. Threads that write must share a lock."""
 
     def __init__(self, end: socket.socket, message_bytes_max: int) -> None:
         self._socket = end
@@ -52,7 +53,7 @@ class Connection:
         self._read = bytearray()
 
     def send(self, message: Message, until: float | None = None) -> None:
-        """Send a message. Raise OSError if the other end is gone, TimeoutError if it does not read by `until`.
+        """Send a message. Raise OSError if the other end is gone, TimeoutError if the message is not sent by `until`.
 
         `until` is a time of the monotonic clock.
         """
@@ -66,7 +67,11 @@ class Connection:
                 continue
 
     def receive(self, until: float | None = None) -> Message:
-        """Return the next message. Raise EOFError at the end, TimeoutError if there is none by `until`."""
+        """Return the next message.
+
+        Raise EOFError if the other end has closed the connection, TimeoutError if the message has not arrived by
+        `until`, and ValueError or TypeError if the message is malformed.
+        """
         self._read_up_to(_LENGTH.size, until)
         (length,) = _LENGTH.unpack_from(self._read)
         if length > self._message_bytes_max:
@@ -81,7 +86,7 @@ class Connection:
         return message
 
     def is_quiet(self) -> bool:
-        """Return whether the other end is connected and has sent nothing."""
+        """Return whether the other end is connected and has sent nothing that was not received yet."""
         self._socket.settimeout(0)
         try:
             self._socket.recv(1, socket.MSG_PEEK)
@@ -117,13 +122,13 @@ class Connection:
 def encode_call(
     run: Run, move: CallTool, runs_folder: Path, state_bytes_max: int, trace: Trace | None = None
 ) -> Message:
-    """Return the message that asks for the call of `move`. `trace` is the span of the attempt."""
+    """Return the message that asks a process to make the call of `move`. `trace` is the span of the attempt."""
     place = [move.node, move.tool, move.metadata, move.step, move.attempt]
     return ["call", run.id, dict(run.state.entries), *place, str(runs_folder), state_bytes_max, trace]
 
 
 def without_folder(message: Message, because: str) -> Message:
-    """Return the `call` message of a process that cannot use the folder of runs. Its tools are told `because`."""
+    """Return `message`, a `call`, for a process that has no folder of runs. `because` tells the tool the reason."""
     return [*message[:-3], {"unshared": because}, *message[-2:]]
 
 

@@ -24,13 +24,13 @@ from service.engine.lines import LineBuffer
 from service.engine.timeouts import timed_out
 
 ISOLATED_MAX = 16
-"""Processes at a time; further calls wait for a free one."""
+"""The most processes that make calls at the same time. Further calls wait for a free one."""
 IDLE_MAX = 4
-"""Idle processes that are kept."""
+"""The most idle processes that are kept."""
 TRIES = 3
-"""How many processes are tried for a call. It fails if each of them ends before the call begins."""
+"""How many processes are tried for a call. The call fails if each of them ends before the call begins."""
 PAUSE_S_MIN, PAUSE_S_MAX = 0.5, 30.0
-"""The pauses between attempts to start a process, if that fails."""
+"""The shortest and the longest pause before the next attempt to start a process, after one that has failed."""
 CLOSE_S = 0.5
 """How long `close` waits for the processes to end."""
 
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 class ProcessPool:
-    """A pool of processes. It is called on the engine's loop and closed from any thread."""
+    """A pool of processes. `call` is awaited on the engine's loop; any thread may call `close`."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class ProcessPool:
     ) -> None:
         """`command` starts a process that runs `isolation.main.serve`.
 
-        `tools` returns, as JSON, what such a process has to load; `secrets` are the variables that it does not inherit.
+        `tools` returns, as JSON, what such a process has to load. `secrets` are the variables that no process inherits.
         """
         self._launcher = Launcher.here(command, tools, secrets)
         # A state is sent as JSON within JSON: each character may be escaped, and each key comes with a few numbers.
@@ -64,7 +64,7 @@ class ProcessPool:
         self._lock = threading.Lock()
         self._idle: list[ToolProcess] = []
         self._busy: set[ToolProcess] = set()
-        """The processes that hold a slot."""
+        """The processes that each occupy one of `_slots`."""
         self._closed = False
         self._lifeline: Lifeline | None = None
         """Created with the first process."""
@@ -90,7 +90,7 @@ class ProcessPool:
                 if call is None:
                     process.end()
                 else:
-                    process.give_up(call)  # The process may have finished and may serve another call by now.
+                    process.give_up(call)  # Does nothing if the process already serves another call.
                 raise
             if not isinstance(outcome, NotStarted):
                 return outcome
@@ -111,7 +111,7 @@ class ProcessPool:
             self._lifeline.close()
 
     async def _ready(self, lines: LineBuffer) -> ToolProcess:
-        """Return a process that can be called; wait while none can be started."""
+        """Return a process that can be called. If none can be started, try again until one can."""
         told = ""
         while True:
             async with self._turn() as pause_s:
@@ -135,12 +135,15 @@ class ProcessPool:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[float]:
-        """Wait for the right to start a process: at once, or one at a time after a pause if the last start failed."""
+        """Wait until a process may be started, and yield the length of the pause before that in seconds.
+
+        There is no pause unless the last start has failed. Then only one call at a time tries to start a process.
+        """
         if not self._pause_s:
             yield 0.0
             return
         async with self._one_tries:
-            pause_s = self._pause_s  # 0 if another process could be started meanwhile.
+            pause_s = self._pause_s  # 0 if another call has started a process in the meantime.
             await asyncio.sleep(pause_s)
             yield pause_s
 
@@ -162,7 +165,7 @@ class ProcessPool:
             self._slots.release()
             raise
 
-    # Called by the threads of the processes, see ProcessOwner.
+    # The threads of the processes call the following methods; see ProcessOwner.
 
     def take_back(self, process: ToolProcess) -> bool:
         with self._lock:

@@ -1,8 +1,8 @@
 """One process that calls isolated tools, and the server's thread that starts it, talks to it and ends it.
 
 The thread also enforces the timeouts of isolated calls. It always kills the whole process group, so that programs
-started by the tool end too. If the server dies, the kernel kills the group (see guard.lifeline), or a thread of the
-process does on systems whose kernel cannot.
+started by the tool end too. If the server dies, the kernel kills the group (see guard.lifeline). On systems whose
+kernel cannot do that, a thread of the process kills the group.
 """
 
 from __future__ import annotations
@@ -26,17 +26,20 @@ from service.engine.isolation.launcher import Launcher
 from service.engine.isolation.messages import EXIT_DISCONNECTED, Connection, Message, decode_outcome
 
 EXIT_S = 2.0
-"""How long to wait for a process whose connection has ended. A kill would hide its own exit status."""
+"""How long to wait for a process to exit after its connection has ended. A kill would hide its own exit status."""
 START_S = 60.0
-"""A process that takes longer to load its tools, or to begin a call, is killed."""
+"""A process is killed if it takes longer than this to load its tools or to begin a call."""
 SOON_S, FREE_S = 0.05, 5.0
-"""A process is usually free within SOON_S after a call. It is killed if the tool keeps it busy for FREE_S."""
+"""How long to wait until a process is free after a call: SOON_S before the outcome is reported, and FREE_S after that.
+
+The process is killed if it is still not free then.
+"""
 LOOK_S, IDLE_S = 1.0, 60.0
 """How often an idle process is checked, and how long it is kept."""
 
 
 class NotStarted(NamedTuple):
-    """The process ended before it called the tool, which is therefore not at fault."""
+    """The process ended or was killed before it called the tool. The tool is not at fault."""
 
     message: str
 
@@ -50,7 +53,7 @@ class SentLines(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProcessCall:
-    """A call for a process to make; `outcome` is set once, unless the call is given up before."""
+    """A call for a process to make. `outcome` is set once, or never if the call is given up first."""
 
     request: Message
     lines: SentLines
@@ -63,21 +66,21 @@ class ProcessOwner(Protocol):
     """The pool that a process belongs to."""
 
     def take_back(self, process: ToolProcess) -> bool:
-        """Take a free process back; return whether it is to wait for another call."""
+        """Take back a free process. Return True if it is to wait for another call, and False if it is to end."""
 
     def retire(self, process: ToolProcess) -> bool:
-        """Remove a process that has been idle for long; return False if it was given a call meanwhile."""
+        """Remove an idle process, which will then end. Return False if it has been given a call in the meantime."""
 
     def forget(self, process: ToolProcess) -> None:
         """Remove a process that has ended."""
 
 
 class ToolProcess:
-    """A process that makes one call at a time, until `end`. All methods may be called from any thread."""
+    """A process that makes one call at a time, and the thread that controls it. Any thread may call the methods."""
 
     def __init__(self, launcher: Launcher, lifeline: Lifeline, message_bytes_max: int, owner: ProcessOwner) -> None:
         self.started: Future[str | None] = Future()
-        """Set to None when the process can be called, or to the reason why it cannot."""
+        """Set to None when the process can be called, or to the reason why it cannot; never if `end` comes first."""
         self.started.set_running_or_notify_cancel()
         self._launcher = launcher
         self._lifeline = lifeline
@@ -100,13 +103,13 @@ class ToolProcess:
         self._calls.put(call)
 
     def give_up(self, call: ProcessCall) -> None:
-        """Kill the process if it still makes `call`."""
+        """Kill the process if it is still making `call`."""
         with self._lock:
             if self._current is call:
                 self._end()
 
     def end(self) -> None:
-        """Kill the process at once; its current call gets no outcome."""
+        """Kill the process at once. The outcome of its current call is never set."""
         with self._lock:
             self._end()
 
@@ -158,7 +161,7 @@ class ToolProcess:
         raise StartRefused("it sent an unknown message")
 
     def _next(self, connection: Connection) -> ProcessCall | None:
-        """Wait for the next call; return None if there will be none."""
+        """Wait for the next call and return it. Return None if the process is to end."""
         idle_until = time.monotonic() + IDLE_S
         while True:
             try:
@@ -169,7 +172,7 @@ class ToolProcess:
                     return None
 
     def _serve(self, connection: Connection, call: ProcessCall) -> bool:
-        """Have the process make `call`; return whether it can make another one."""
+        """Have the process make `call`. Return whether the process is kept for another call."""
         outcome, has_answered = self._exchange(connection, call)
         is_free = has_answered and self._is_free(connection, SOON_S)
         if not has_answered:
@@ -186,7 +189,7 @@ class ToolProcess:
         return is_kept
 
     def _exchange(self, connection: Connection, call: ProcessCall) -> tuple[Outcome | NotStarted, bool]:
-        """Send `call` and receive its lines until it ends; return its outcome and whether the process reported it."""
+        """Send `call` and receive its lines until it ends. Return the outcome and whether the process reported it."""
         has_begun = False
         until: float | None = time.monotonic() + START_S
         try:
@@ -221,7 +224,7 @@ class ToolProcess:
     def _describe_exit(self) -> str:
         """Reap the process, whose connection has ended, and describe its exit status.
 
-        Usually the process is exiting already. A process that goes on has only closed its connection, and is killed.
+        Usually the process is exiting already. If it goes on running, it has only closed its connection, and is killed.
         """
         is_exiting = self._exits_by_itself()
         code = self._reap()
@@ -235,7 +238,7 @@ class ToolProcess:
             return f"it was killed by signal {-code}"
 
     def _exits_by_itself(self) -> bool:
-        """Return whether the process exits soon. It is not reaped, so that its group can still be killed."""
+        """Return whether the process exits within EXIT_S. Do not reap it, so that its group can still be killed."""
         until = time.monotonic() + EXIT_S
         while self._process is not None and self._process.returncode is None:
             with suppress(ChildProcessError):  # Another thread has just reaped it.
@@ -247,7 +250,7 @@ class ToolProcess:
         return True
 
     def _reap(self) -> int | None:
-        """Kill the process group and return the exit code; None if the process was never started."""
+        """Kill the process group, reap the process, and return its exit code, or None if no process was started."""
         with self._lock:
             self._kill()
         return None if self._process is None else self._process.wait()
