@@ -7,7 +7,7 @@ from typing import Any
 from service.core.tool import JsonObject
 
 ROUNDS_MAX = 12
-"""A bound on the rounds. Four or five suffice, since no cell is repaired twice in the same way."""
+"""The most iterations of a run. Four or five suffice, since no cell is repaired twice in the same way."""
 
 MODES = ("report", "mend")
 ALLOWED = ("fill", "outliers", "duplicates", "text_in_numbers")
@@ -67,9 +67,10 @@ def initial_state(source: JsonObject, threshold: float, asked: JsonObject | None
 
 
 def stop_reason(state: dict[str, Any]) -> str | None:
-    """Return why the run ends at `detect`, or None if it goes on; this mirrors the condition of the edge above.
+    """Return why the run ends at `detect`, or None if it goes on.
 
-    A run that has used up its rounds ends with `no_progress`, since anomalies are left.
+    The function mirrors the condition of the edge from `detect` to `generate`. A run that has used up its
+    iterations ends with `no_progress`, since anomalies are left.
     """
     if state["anomaly_count"] <= state["threshold"]:
         return "threshold_met"

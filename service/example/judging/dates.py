@@ -1,7 +1,8 @@
 """Judge dates, times and yes-no words that are written differently from most of their column.
 
-A date proves the order of day and month if one of them is greater than 12. An order that some values prove and none
-contradicts holds for the whole column. Without proof, or with a year of two digits, a date is not changed.
+A date proves the order of day and month if exactly one of the two numbers is greater than 12. An order that at least
+PROOF_MIN cells prove and no cell contradicts holds for the whole column. A date is not changed if its own order is
+unknown, or if its year has two digits.
 """
 
 from __future__ import annotations
@@ -32,7 +33,11 @@ _TIME = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?(?:\s*([AaPp])(\.?)[Mm](\.?))
 
 
 class Read(NamedTuple):
-    """A date as it is written. Its order is `?` if day and month cannot be told apart."""
+    """A date as it is written.
+
+    The order is `ymd` if the form tells day and month apart: then `first` is the month, and `second` the day. Otherwise
+    the order is `?`, and `first` and `second` are the numbers as they are written.
+    """
 
     order: str
     year: int
@@ -72,7 +77,7 @@ def _month(word: str) -> int:
 
 
 def judge_dates(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
-    """Judge the texts of a column of dates; `texts` are those that are not ISO dates."""
+    """Judge a column of dates. `texts` has the texts that are not valid ISO dates, each with its count."""
     found = Judgement()
     read = {text: each for text, _ in texts if (each := read_date(text))}
     counts = dict(texts)
@@ -106,7 +111,7 @@ def judge_dates(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
 
 
 def _order(read: dict[str, Read], counts: dict[str, int]) -> str | None:
-    """Return whether the day or the month comes first in the column's numeric dates; None without proof."""
+    """Return the order of the column's numeric dates, `dmy` or `mdy`; None if it is not proved or is contradicted."""
     proof = Counter[str]()
     for text, each in read.items():
         if each.order == "?":
@@ -120,7 +125,7 @@ def _order(read: dict[str, Read], counts: dict[str, int]) -> str | None:
 
 
 def _iso(each: Read, order: str | None) -> tuple[str | None, str]:
-    """Return the date in ISO 8601 and the reason, or None and the reason why not."""
+    """Return the date in ISO 8601 and how its order is known, or None and the reason not to convert it."""
     month, day, why = each.first, each.second, "its form tells the day from the month"
     if each.order == "?":
         if order is None and each.first == each.second:
@@ -138,7 +143,7 @@ def _iso(each: Read, order: str | None) -> tuple[str | None, str]:
 
 
 def judge_mixed_moments(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
-    """Flag dates without a time, or times without a zone, in a column where nearly all others have one."""
+    """Flag the values that lack the time, or the time zone, that nearly all other values of their column have."""
     found = Judgement()
     for few, many, pattern, what in (
         (facts.date, facts.moment + facts.zoned, DATE, "time"),
@@ -162,7 +167,7 @@ class Clock(NamedTuple):
     has_half: bool
     has_seconds: bool
     letters: str
-    """The letters for the half of the day, such as `AM` or `a.m.`."""
+    """The first letter of AM or PM as `A` or `a`, with a point if one follows it; empty without such letters."""
 
 
 def read_time(text: str) -> tuple[time, Clock] | None:
@@ -182,7 +187,7 @@ def read_time(text: str) -> tuple[time, Clock] | None:
 
 
 def judge_times(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
-    """Judge the texts of a column of times: times in a rare format get the format of most."""
+    """Judge a column of times. A time in a rare format gets the format of most times, unless it would lose seconds."""
     found = Judgement()
     read = {text: each for text, _ in texts if (each := read_time(text))}
     counts = Counter[Clock]()
@@ -225,7 +230,7 @@ PAIRS = (("yes", "no"), ("y", "n"), ("true", "false"), ("t", "f"), ("1", "0"))
 
 
 def judge_words(facts: Facts, texts: Sequence[tuple[str, int]]) -> Judgement:
-    """Judge a column of yes-no words: words of another pair, or in another case, become the words of most."""
+    """Judge a column of yes-no words. Words of a rarer pair become the words of the most frequent pair."""
     found = Judgement()
     counts = Counter[tuple[str, str]]()
     for text, n in texts:

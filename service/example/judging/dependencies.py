@@ -1,10 +1,11 @@
 """Judge cells by dependencies between columns, where one column's value decides another's in all but a few rows.
 
 An approximate functional dependency X → Y (Huhtala et al., TANE, 1999) is found by its confidence: among the rows whose
-X repeats, the share that has the most frequent Y for its X. A cell that breaks such dependencies gets a vote from each
-column that decides it. It is repaired if the votes agree, if no column supports its value, and if that value does not
-occur elsewhere in its column; otherwise it is flagged. The number of candidates is bounded, so that a table of
-thousands of columns costs no more than a narrow one.
+X repeats, the share that has the most frequent Y for its X. A cell that breaks a dependency gets a vote from each
+column that decides the cell. The cell is repaired if all votes or a clear majority agree, and if one of two things is
+certain: the value is a misspelling, or enough columns decide the cell's column almost without exception. Otherwise the
+cell is flagged. The number of candidates is bounded, so that a table of thousands of columns costs no more than a
+narrow one.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from service.example.tables.database import Connection, literals
 
 COLUMNS_MAX = 40
 PAIR_ROWS = 2_000_000
-"""One query counts as many pairs of columns as keep rows × pairs within this number."""
+"""The most rows × pairs of columns that one query counts. A query counts at least one pair."""
 SAMPLE_ROWS = 20_000
 CONFIDENCE_MIN = 0.9
 LIFT_MIN = 0.3
-"""The least part of the cells unlike their column's most frequent value that a dependency must explain."""
+"""A dependency must explain at least this share of the cells that differ from their column's most frequent value."""
 GROUPS_MIN = 3
 GROUP_ROWS_MIN = 3
 SURE_CONFIDENCE = 0.99
@@ -34,9 +35,12 @@ SLIP_GROUP_ROWS = 4
 SLIP_MAJORITY = 0.8
 SHORT_LETTERS = 3
 SHORT_VOTES_MIN = 3
-"""The fewest columns that must agree on a slip in a short word, where one letter may make another word."""
+"""The fewest columns that must agree to repair a slip in a short word, where one letter may make another word."""
 WITNESSES_FEW, WITNESSES_SOME = 4, 6
-"""Limits on a table's columns. With fewer columns, fewer can support a value, so fewer must contradict it."""
+"""The widest tables in which one deciding column, and two such columns, suffice for a repair.
+
+A wider table needs three. In a narrow table, fewer columns could support a value, so fewer must contradict it.
+"""
 MAJORITY_SHARE = 0.6
 COMMON_ROWS = 3
 COMMON_MAX = 20_000
@@ -55,7 +59,7 @@ class Dependency(NamedTuple):
 
 
 class Vote(NamedTuple):
-    """The vote of a dependency on one cell."""
+    """The vote of a dependency on one cell, cast by the group of rows that have the same value in the source column."""
 
     source: int
     key: str
@@ -74,11 +78,14 @@ class Cell:
     is_alive: bool
     """Whether the value occurs in its column in a row where no dependency contradicts it."""
     is_explained: bool
-    """Whether most rows with some value of another column break the dependency, which is then no error."""
+    """Whether the difference is systematic, and so no error.
+
+    It is if at least half of the rows with some value of another column differ in this column, too.
+    """
 
 
 def candidates(columns: Iterable[Facts], row_count: int) -> list[Facts]:
-    """Return the columns that may take part in dependencies: their values repeat and are not measurements."""
+    """Return at most COLUMNS_MAX columns for dependencies: their values repeat, and are not decimal numbers."""
     repeating = [
         facts
         for facts in columns
@@ -90,7 +97,7 @@ def candidates(columns: Iterable[Facts], row_count: int) -> list[Facts]:
 
 
 def find_dependencies(db: Connection, columns: Sequence[Facts], row_count: int) -> list[Dependency]:
-    """Return the dependencies between the columns, and make the temporary table `coded` for the votes."""
+    """Return the dependencies between the columns, and make the temporary tables `codes` and `coded` for the votes."""
     if len(columns) < 2:
         return []
     _encode(db, [facts.column for facts in columns])
@@ -145,7 +152,10 @@ def _modes(db: Connection) -> dict[int, int]:
 def _confidences(
     db: Connection, pairs: Sequence[tuple[int, int]], row_count: int, condition: str
 ) -> dict[tuple[int, int], tuple[float, int]]:
-    """Return for each pair of columns its confidence and the number of groups, with several pairs in each query."""
+    """Return the confidence of each pair of columns, and the number of source values that occur in several rows.
+
+    The SQL `condition` selects the rows. A pair without such values is left out. One query counts several pairs.
+    """
     found: dict[tuple[int, int], tuple[float, int]] = {}
     step = max(1, PAIR_ROWS // max(1, row_count))
     for start in range(0, len(pairs), step):
@@ -172,9 +182,9 @@ def judge_dependencies(
     mended: set[tuple[int, int]],
     column_count: int,
 ) -> Judgement:
-    """Judge every cell that breaks a dependency; `mended` has the cells that votes have changed before.
+    """Judge the cells that break a dependency, except those that earlier iterations have repaired for this reason.
 
-    `column_count` is the number of columns of the whole table.
+    `mended` has the rows and columns of those exceptions, and `column_count` is the width of the whole table.
     """
     found = Judgement()
     if not dependencies:
@@ -201,7 +211,7 @@ def judge_dependencies(
 
 
 def _violations(db: Connection, dependencies: Sequence[Dependency]) -> list[tuple[Cell, list[Vote]]]:
-    """Return the cells that differ from a dependency's majority, each with the votes of all dependencies on it."""
+    """Return the cells that differ from the majority of some group, each with the votes of all dependencies on it."""
     _find_broken(db, dependencies)
     rows = db.execute(
         """WITH alive AS (SELECT code FROM broken JOIN codes USING (code) GROUP BY code, n HAVING count(*) < n)
@@ -223,7 +233,11 @@ def _violations(db: Connection, dependencies: Sequence[Dependency]) -> list[tupl
 
 
 def _find_broken(db: Connection, dependencies: Sequence[Dependency]) -> None:
-    """Make the tables `grouped`, `decided`, `broken` (cells unlike their majority) and `explained` (no errors)."""
+    """Make the temporary tables from which `_violations` reads the votes.
+
+    `grouped` counts the target values of each group, `decided` has the groups with a clear majority, `broken` the cells
+    that differ from such a majority, at most VIOLATIONS_MAX, and `explained` the cells of `broken` that are no errors.
+    """
     values = ", ".join(f"({each.source}, {each.target})" for each in dependencies)
     db.execute(
         f"""CREATE OR REPLACE TEMP TABLE grouped AS
@@ -265,7 +279,10 @@ def _decide(
     columns: dict[int, Facts],
     votes_needed: int,
 ) -> tuple[str, str, str | None]:
-    """Return the value that the cell should have, the evidence, and the doubt that forbids the repair, or None."""
+    """Return the value that the votes prefer, the evidence for it, and the doubt that forbids the repair.
+
+    The doubt is None if the cell is to be repaired.
+    """
     weights: dict[str, int] = defaultdict(int)
     for vote in votes:
         weights[vote.majority] += 1
@@ -300,7 +317,7 @@ def _votes_needed(columns: int) -> int:
 
 
 def _is_slip_of(value: str, majority: str, common: Sequence[str]) -> bool:
-    """Return whether a value is a misspelling of the majority's, or breaks a pattern that the majority's keeps."""
+    """Return whether `value` is a misspelling of `majority`, or breaks the common pattern that `majority` keeps."""
     if is_slip(value, majority) and not is_made_of(value, common):
         return True
     breaks = breaks_pattern(value, common) and not breaks_pattern(majority, common)

@@ -11,7 +11,7 @@ from service.example.tables.columns import Facts
 
 
 class Kind(StrEnum):
-    """The kinds of errors, in the order of judging."""
+    """The kinds of findings, in the order in which a table is judged for them. The last three are only flagged."""
 
     SPACE = "space"
     PLACEHOLDER = "placeholder"
@@ -29,7 +29,10 @@ class Kind(StrEnum):
 
 
 class Repair(NamedTuple):
-    """Replace `before` by `after` in every cell of a column, or only in `row` if that is given."""
+    """The replacement of `before` by `after` in every cell of a column, or in one cell if `row` is not None.
+
+    `before` is None for missing cells. A repair of the kind DUPLICATE removes `row`, and its column is 0.
+    """
 
     column: int
     row: int | None
@@ -41,7 +44,10 @@ class Repair(NamedTuple):
 
 
 class Flag(NamedTuple):
-    """A doubt: every cell of the column with the text `value` looks wrong, or only the cell in `row` if it is given."""
+    """A doubt about every cell of the column with the text `value`, or about one cell if `row` is not None.
+
+    If `column` is None, the doubt concerns the whole row, or the whole table if `row` is None, too.
+    """
 
     column: int | None
     row: int | None
@@ -57,7 +63,7 @@ class Judgement:
     repairs: list[Repair] = field(default_factory=list)
     flags: list[Flag] = field(default_factory=list)
     learnt: dict[int, JsonObject] = field(default_factory=dict)
-    """Facts for the rules of a column, by its number, such as the unit of its numbers."""
+    """Facts for the rules, such as the unit of a column's numbers, by the number of the column."""
 
     def add(self, other: Judgement) -> None:
         self.repairs += other.repairs
@@ -72,12 +78,12 @@ def format_flag(facts: Facts, text: str, reason: str) -> Flag:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return a count with its noun, in the plural unless it is one."""
+    """Return a count with its noun, which is in the plural unless the count is 1."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def shown(text: str | None) -> str:
-    """Return a text as it is quoted in evidence and reasons."""
+    """Return a text in quotation marks for evidence and reasons, shortened to 60 characters; `nothing` for None."""
     if text is None:
         return "nothing"
     return repr(text if len(text) <= 60 else text[:59] + "…")

@@ -21,7 +21,7 @@ _NUMBER = re.compile(
 )
 _ORDINALS = ("st", "nd", "rd", "th")
 _MAGNITUDES = ("k", "M", "m", "B", "b", "bn", "mn", "mio", "mrd", "million", "billion", "thousand")
-"""Letters after a number that multiply it. They are no unit, unless the column's other texts say so."""
+"""Words after a number that may multiply it. None is taken for a unit, except `m` in a column without plain numbers."""
 _GROUPS = {
     mark: re.compile(rf"\d{{1,3}}(?:{re.escape(mark)}\d{{3}})+")
     for mark in (",", ".", "'", "\u2019", " ", "\u00a0", "\u202f")
@@ -50,7 +50,7 @@ TEXTS_MIN = 3
 CODE_DIGITS_MIN = 8
 NOISELESS_DIGITS_MAX = 8
 FAR = 8.0
-"""How many times closer to the other numbers a reading must be than its alternative to be accepted."""
+"""A reading of a percentage is accepted if it is this many times closer to the column's median than the other one."""
 
 
 class Number(NamedTuple):
@@ -59,7 +59,7 @@ class Number(NamedTuple):
     sign: str
     digits: str
     unit: str | None
-    """The standard name of the unit, or the unit as it is written."""
+    """The standard name of the unit, or the unit as it is written if it has none; None without a unit."""
     remark: str = ""
     """The text after the unit."""
 
@@ -79,7 +79,11 @@ def read_number(text: str) -> Number | None:
 
 
 def unit_of(text: str) -> tuple[str | None, str]:
-    """Return the standard name of a unit and the text after it. Case matters for units such as mg and Mg."""
+    """Return the unit with which `text` begins, and the text after the unit.
+
+    The unit has its standard name. An unknown unit is returned as it is written, since case matters for units such as
+    mg and Mg. None stands for no unit.
+    """
     if not text:
         return None, ""
     plain = text.rstrip(".").strip()
@@ -97,7 +101,7 @@ def _known_unit(word: str) -> str | None:
 
 
 class Marks(NamedTuple):
-    """The mark that groups a column's digits, and the mark that begins the decimals; empty if there is none."""
+    """The mark that groups a column's digits, and the mark that begins the decimals. An unused mark is empty."""
 
     group: str
     decimal: str
@@ -131,7 +135,10 @@ def find_marks(digits: Sequence[str], plain: Facts) -> Marks | None:
 
 
 def _role(digits: str, mark: str) -> str:
-    """Return what `mark` means in `digits`: a group in 1,234,567, a decimal point in 3,5, and either one in 1,234."""
+    """Return what `mark` means in `digits`.
+
+    That is `group` in 1,234,567, `decimal` in 3,5 and in 1.234, `either` in 1,234, and `neither` in 1,23,4.
+    """
     if digits.count(mark) > 1:
         return "group" if _is_grouping(mark, digits) else "neither"
     whole, _, rest = digits.partition(mark)
@@ -224,7 +231,10 @@ def _are_codes(read: dict[str, Number], facts: Facts) -> bool:
 
 
 def _common_unit(read: dict[str, Number], counts: dict[str, int], facts: Facts) -> tuple[str | None, str | None]:
-    """Return the single unit of a column's numbers, and the reason why it must not be removed, or None."""
+    """Return the single unit of a column's numbers, or None, and the reason why no unit may be removed, or None.
+
+    Both are None if the numbers have no unit.
+    """
     units = Counter[str]()
     for text, number in read.items():
         if number.unit:
@@ -243,7 +253,7 @@ def _common_unit(read: dict[str, Number], counts: dict[str, int], facts: Facts) 
 
 
 def _scaled(plain: str, unit: str, facts: Facts) -> str | None:
-    """Return a number without its unit, on the scale of the column's plain numbers; None if that is uncertain."""
+    """Return a number without its unit, on the scale of the column's plain numbers; None if the scale is uncertain."""
     if not facts.plain:
         return plain
     if facts.low is None or facts.high is None or facts.median is None or facts.plain < PLAIN_MIN:

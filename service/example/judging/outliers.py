@@ -5,11 +5,12 @@ A value is an outlier if both of these hold:
 1. It lies beyond the far fence: 3 IQR outside the quartiles (Tukey, Exploratory Data Analysis, 1977, "far
    out") and beyond a modified z-score of 3.5 (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993),
    whichever is farther. The second widens the fence where the quartiles are narrow.
-2. Few values do. If more than FEW and more than 0.1 % lie there, the tail belongs to the column's distribution
-   (delays, prices, incomes, the longest flights).
+2. Few values lie beyond the fence. If more than FEW and more than 0.1 % do, the tail belongs to the column's
+   distribution (delays, prices, incomes, the longest flights).
 
-An outlier is only flagged, since it may be a true extreme value. A column without spread cannot be judged. The fence is
-measured once, on the first table that shows the column's numbers, and not again after values were removed.
+Unless the caller allows its removal, an outlier is only flagged, since it may be a true extreme value. A column without
+spread cannot be judged. The fence is measured once, on the first table that shows the column's numbers, and not again
+after values were removed.
 """
 
 from __future__ import annotations
@@ -38,5 +39,5 @@ def fence(facts: Facts) -> tuple[float, float] | None:
 
 
 def few(facts: Facts) -> float:
-    """Return how many values beyond the fence can be outliers. If there are more, they belong to the distribution."""
+    """Return the most cells that can be outliers. If more lie beyond the fence, they belong to the distribution."""
     return max(FEW, FEW_SHARE * facts.present)

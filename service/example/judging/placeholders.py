@@ -1,7 +1,7 @@
-"""Judge placeholders: texts that mean a missing value, in a column that could not have such a text as a value.
+"""Judge placeholders: texts such as `n/a` that stand for a missing value.
 
-`NA` is Namibia among ISO codes, and `Null` can be a surname. So a word is a placeholder if the column holds numbers or
-dates, or if no other text of the column looks like it. Otherwise it is flagged.
+`NA` is Namibia among ISO codes, and `Null` can be a surname. So a word is taken for a placeholder only if the column
+holds numbers, dates or times, or if no other text of the column looks like the word. Otherwise the word is flagged.
 """
 
 from __future__ import annotations
@@ -42,11 +42,14 @@ ZERO = ("none", "nil")
 INFINITE_SHARE_MAX = 0.02
 TYPED_SHARE_MIN = 0.95
 OTHERS_MIN, OTHER_CELLS_MIN = 2, 20
-"""The fewest other texts, and cells with them, that show what values of the column look like."""
+"""So many other texts, or so many cells with other texts, suffice to show what values of the column look like."""
 
 
 def judge_placeholders(facts: Facts, hits: Sequence[tuple[str, int]], others: Sequence[tuple[str, int]]) -> Judgement:
-    """Judge the texts `hits` of a column. `others` has its other texts, or the first of them; both have counts."""
+    """Judge the texts of a column that are in the lexicon.
+
+    `hits` has these texts, and `others` the most frequent of the column's other texts, each with its count.
+    """
     found = Judgement()
     count = facts.present - sum(n for _, n in hits)
     typed = _type(facts, count)
@@ -71,7 +74,7 @@ def judge_placeholders(facts: Facts, hits: Sequence[tuple[str, int]], others: Se
 
 
 def _type(facts: Facts, count: int) -> str | None:
-    """Return the type of nearly all other texts, or None."""
+    """Return what nearly all of the `count` cells with other texts hold: `number`, `date` or `time`; None if mixed."""
     if count < 1:
         return None
     for name, number in (
@@ -89,7 +92,7 @@ def _has_digits(facts: Facts) -> bool:
 
 
 def _among_typed(word: str, n: int, count: int) -> str | None:
-    """Return why a placeholder among numbers or dates is not changed; None if it certainly is a placeholder."""
+    """Return why a word among numbers, dates or times is not changed; None if it certainly is a placeholder."""
     if word in ZERO:
         return "it may stand for zero"
     if word in INFINITIES and n > max(1, INFINITE_SHARE_MAX * count):
@@ -98,9 +101,10 @@ def _among_typed(word: str, n: int, count: int) -> str | None:
 
 
 def _among_texts(text: str, others: Sequence[tuple[str, int]]) -> str | None:
-    """Return why a placeholder among texts is not changed.
+    """Return why a word among texts is not changed.
 
-    None means that no other text looks like it; an empty text means that it is not a placeholder.
+    None means that the word is a placeholder, since no other text looks like it. An empty reason means that the word is
+    an ordinary value, which gets no flag either.
     """
     word = text.casefold()
     if len(others) < OTHERS_MIN and sum(n for _, n in others) < OTHER_CELLS_MIN:
@@ -120,7 +124,7 @@ def _among_texts(text: str, others: Sequence[tuple[str, int]]) -> str | None:
 
 
 def _looks_like(other: str, word: str) -> bool:
-    """Return whether another text is a single word of the same case and similar length."""
+    """Return whether `other` is a single word of similar length, and of the same case unless both words are short."""
     if not re.fullmatch(r"\w+", other) or abs(len(other) - len(word)) > 3:
         return False
     return _case(other) == _case(word) or (len(word) <= 3 and len(other) <= 3)

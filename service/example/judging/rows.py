@@ -1,7 +1,8 @@
 """Judge rows whose values all stand one column too far to the left or to the right.
 
-Such a row lacks its last value or its first. Most of its values do not fit the column in which they stand, and every
-one fits the column beside it. They are flags: the value that was pushed out is lost, so the row cannot be mended.
+Such a row lacks its last value or its first. At least half of its values do not fit the column in which they stand, and
+every value fits the next column on the empty side. These values are only flagged: the value at the other end of the row
+was lost, so the row cannot be repaired.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from service.example.tables.database import Connection
 COLUMNS_MIN, COLUMNS_MAX = 3, 200
 ROWS_MIN = 20
 LACKING_SHARE_MAX = 0.2
-"""The largest share of rows that may lack the value; if more do, that is usual for the column."""
+"""The largest share of rows that may lack a value in the first or last column. If more do, this is usual there."""
 CLASS_SHARE = 0.9
 MISFITS_MIN = 2
 MISFIT_SHARE = 0.5
 RATIO = 10
-"""A value belongs to the other column if it occurs there this many times more often than in its own."""
+"""A value belongs to the neighbouring column if it occurs this many times more often there than in its own."""
 _NUMBER = re.compile(f"{PLAIN}|{SCIENTIFIC}")
 _DATE = re.compile(rf"{DATE}.*|\d{{1,2}}[-/.]\d{{1,2}}[-/.]\d{{2,4}}")
 

@@ -1,7 +1,8 @@
 """Judge values that slipped into a neighbouring cell: the city is `Portland OR`, and the state is missing.
 
-The table itself is the evidence. The last word is a value of the other column, nearly every row that lacks a value
-there ends in such a word, and enough of the remaining texts occur elsewhere with the values split correctly.
+The table itself is the evidence. The text's last word is a value of the neighbouring column. Nearly every row that
+lacks a value in that column has a text that ends in such a word. Enough of these texts are correctly split in other
+rows.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Judge spellings: texts that are misspellings of a well supported text and occur for no other reason.
+"""Judge spellings: find texts that are misspellings of a more frequent text.
 
 Two texts may be one name if they differ only in case, accents and space, only in a company's designators (AIRBUS,
-AIRBUS INDUSTRIE), or only in one letter. Similarity alone is not enough. A spelling is repaired if it is rare compared
-with the other, or shares values of a deciding column with it (the models of a manufacturer), and if no other column
-tells the two apart.
+AIRBUS INDUSTRIE), or only in few letters. Similarity alone is not enough. A spelling is repaired only if no other
+column tells the two texts apart, and if the spelling is rare compared with the other one or occurs with the same values
+of another column (the models of a manufacturer).
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from service.example.tables.database import Connection, literals
 DISTINCT_MAX = 2000
 LENGTH_MAX = 100
 LETTERS_MIN = 4
-"""Shorter texts may differ in case alone, such as mg and Mg, or Co and CO."""
+"""Shorter texts may mean different things although they differ only in case, such as mg and Mg, or Co and CO."""
 RARITY = 5
 SLIP_RARITY = 20
 SLIP_ROWS_MAX = 3
 SLIP_LETTERS_MIN = 6
 DOMINANCE = 50
-"""How many times more frequent a text must be to be misspelt in several letters, or in several ways."""
+"""A text this many times more frequent than another may be meant even if several letters differ."""
 CLOSED_SHARE = 0.8
 """The least share of a column's rare texts that must be slips of frequent ones before any is treated as a slip."""
 LONG_LETTERS = 12
 LETTERS_A_SLIP = 6
-"""The number of letters of a text for each letter that may be wrong."""
+"""In a long text, one letter of this many may be wrong."""
 STYLE_SHARE = 0.9
 INVERTED_MIN, INVERTED_AMONG = 4, 20
-"""The fewest capitals of a word whose case is exchanged, and the fewest texts that show the case of the column."""
+"""The fewest capitals in a word whose case is inverted, and the fewest cells that begin with a capital."""
 OWN_SHARE = 0.9
 SHARED_MIN = 0.5
 SHARED_PURE = 0.98
@@ -54,22 +54,22 @@ class Pair(NamedTuple):
     common_count: int
     why: str
     needs_company: bool
-    """Whether another column must support the pair, because the spelling is neither rare nor in an unusual style."""
+    """Whether another column must support the repair, because the texts and their counts are too little evidence."""
 
 
 class Company(NamedTuple):
-    """The evidence of other columns about a pair."""
+    """The evidence of other columns about a pair. Each field names a column, or is None if there is no such column."""
 
     own: str | None
-    """A column that tells the two apart."""
+    """A column that the common spelling decides, and in which the rare spelling mostly has other values."""
     shared: str | None
-    """A column whose values only these two share."""
+    """A column in which both spellings have the same values, which hardly occur with other texts."""
     agrees: str | None
     """A column that the common spelling decides, and in which the rare spelling has the same value."""
 
 
 def judge_spellings(db: Connection, judged: Sequence[Facts], all_columns: Sequence[Facts]) -> Judgement:
-    """Judge the texts of some columns; the table `spelled` has their counts."""
+    """Judge the texts of some columns, with the evidence of `all_columns`. The table `spelled` has the counts."""
     found = Judgement()
     columns = {facts.column: facts for facts in judged if _has_names(facts)}
     if not columns:
@@ -128,7 +128,7 @@ def _pairs(facts: Facts, counts: dict[str, int]) -> list[Pair]:
 
 
 def _same_names(facts: Facts, counts: dict[str, int]) -> list[Pair]:
-    """Return pairs of texts that share a key, each with the key's most frequent spelling."""
+    """Return each text paired with the most frequent text that has the same key."""
     spellings: dict[str, list[str]] = defaultdict(list)
     for text in counts:
         spellings[name_key(text)].append(text)
@@ -163,7 +163,7 @@ def _same_names(facts: Facts, counts: dict[str, int]) -> list[Pair]:
 
 
 def _style(counts: dict[str, int]) -> str | None:
-    """Return the case in which nearly all texts of a column are written, or None."""
+    """Return the case in which nearly all texts of a column are written, or None if the cases are mixed."""
     cases = Counter(_case(text) for text in counts)
     style, n = cases.most_common(1)[0]
     return style if n >= STYLE_SHARE * len(counts) or n >= len(counts) - 1 else None
@@ -179,7 +179,7 @@ def _case(text: str) -> str:
 
 
 def _slips(facts: Facts, counts: dict[str, int]) -> list[Pair]:
-    """Return pairs of a rare text and the frequent text meant by it, if nearly all rare texts are such slips."""
+    """Return each rare text paired with the frequent text that it means, if most rare texts are such slips."""
     words = Counter(word for text in counts for word in set(_words(text)))
     frequent = [text for text, n in counts.items() if n >= SLIP_RARITY]
     most = max((counts[text] for text in frequent), default=0)
@@ -202,7 +202,7 @@ def _slips(facts: Facts, counts: dict[str, int]) -> list[Pair]:
 
 
 def _is_close(text: str, common: str, counts: dict[str, int]) -> bool:
-    """Return whether two texts differ in one inner letter, or in more if `common` is long and far more frequent."""
+    """Return whether two texts differ in one inner letter, or in several if `common` is long and far more frequent."""
     one, other = text.casefold(), common.casefold()
     if counts[common] >= DOMINANCE * counts[text] and len(other) > LONG_LETTERS:
         most = len(other) // LETTERS_A_SLIP
@@ -230,7 +230,7 @@ def _doubt(pair: Pair, company: Company) -> tuple[str | None, str]:
 
 
 def _company(db: Connection, pairs: Sequence[Pair], columns: Sequence[Facts]) -> list[Company]:
-    """Return the evidence of the columns whose values repeat about each pair."""
+    """Return for each pair the evidence of those columns whose values repeat."""
     context = [each for each in columns if 2 <= each.distinct <= 0.5 * each.present and each.type != "DOUBLE"]
     context = sorted(context, key=lambda each: (each.type != TEXT, each.column))[:CONTEXT_MAX]
     if not pairs or not context:
@@ -262,11 +262,12 @@ def _load_pairs(db: Connection, rows: Sequence[tuple[int, int, str, str]]) -> No
 
 
 def _asked(db: Connection, column: int) -> list[tuple[int, int, int, float, float, float, float]]:
-    """Return the figures of one column for each pair.
+    """Return the figures of one column for each pair, as rows of seven fields.
 
-    They are the rows of the rare spelling, those with a value that the common spelling has too, how far the common
-    spelling decides the value, how often the rare one has that value, how frequent the value is overall, and the share
-    of both spellings among all rows with shared values.
+    The fields are the index of the pair; the number of rows with the rare spelling; the number of those whose value
+    also occurs with the common spelling; the share of the common spelling's rows that have its most frequent value; the
+    share of the rare spelling's rows with this value; the share of all rows with this value; and, of the rows whose
+    value occurs with both spellings, the share that has the common text or any rare spelling of it.
     """
     return db.execute(
         f"""WITH seen AS (

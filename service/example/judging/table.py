@@ -34,7 +34,7 @@ Texts = dict[int, list[tuple[str, int]]]
 
 
 class Judge:
-    """Judges one table, within what the caller allows."""
+    """The judge of one table. It repairs only what it has evidence for or what the caller allows."""
 
     def __init__(
         self,
@@ -45,7 +45,11 @@ class Judge:
         keep: Collection[int],
         earlier: Sequence[str],
     ) -> None:
-        """`earlier` has the changes of earlier iterations, as FROM clauses; columns in `keep` are never changed."""
+        """Make the temporary tables `spelled` and `missing`, which the judges of single kinds use.
+
+        `keep` has the numbers of the columns that must not be changed. `earlier` has a FROM clause for the changes of
+        each earlier iteration.
+        """
         self.db, self.columns, self.row_count, self.allow, self.keep = db, columns, row_count, allow, keep
         self._earlier = earlier
         make_values(db)
@@ -53,7 +57,7 @@ class Judge:
         db.execute(f"CREATE OR REPLACE TEMP TABLE missing AS SELECT * FROM (VALUES {counts}) AS v(col, n) WHERE n > 0")
 
     def judge(self) -> Judgement:
-        """Return all findings; a column gets repairs of a later kind only if no earlier kind is left in it."""
+        """Return all findings. A column with repairs of one kind is not judged for later kinds until they are made."""
         found = judge_rows(self.db, self.columns, self.row_count)
         for kind in (
             self._surfaces,
@@ -72,12 +76,12 @@ class Judge:
         return found
 
     def _settled(self, found: Judgement) -> list[Facts]:
-        """Return the columns without repairs so far."""
+        """Return the columns that have values and are not about to be repaired."""
         busy = {repair.column for repair in found.repairs if repair.column not in self.keep}
         return [facts for facts in self.columns if facts.present and facts.column not in busy]
 
     def _texts(self, condition: str, columns: Iterable[Facts], limit: int = TEXTS_MAX) -> Texts:
-        """Return the distinct texts, with their counts, of each column for which an SQL condition holds."""
+        """Return each column's distinct texts that satisfy an SQL condition, the most frequent first, with counts."""
         chosen = [facts.column for facts in columns]
         texts: Texts = defaultdict(list)
         if chosen:
@@ -151,7 +155,7 @@ class Judge:
         return judge_dependencies(self.db, dependencies, ready, mended, len(self.columns))
 
     def _allowed(self, settled: Sequence[Facts]) -> Judgement:
-        """Make the repairs that the caller allows without evidence; their kind marks them."""
+        """Return the repairs that have no evidence but are allowed by the caller. Their kinds tell them from others."""
         found = Judgement()
         numeric = [facts for facts in settled if facts.is_numeric]
         if "text_in_numbers" in self.allow:
@@ -174,7 +178,7 @@ class Judge:
         return found
 
     def outliers(self, columns: Iterable[Facts]) -> list[Flag]:
-        """Flag the numbers beyond their column's fence, if they are few."""
+        """Return flags for the numbers beyond the fence of their column, if these numbers are few."""
         fences = {facts.column: (facts, limits) for facts in columns if (limits := fence(facts))}
         if not fences:
             return []
@@ -236,7 +240,7 @@ class Judge:
         return found
 
     def repeated_rows(self) -> list[tuple[int, int]]:
-        """Return the rows that repeat an earlier row in every cell, each with the first such row."""
+        """Return the rows that equal an earlier row in every cell, each with the first row that it equals."""
         if any(facts.distinct == self.row_count for facts in self.columns):
             return []
         return self.db.execute(
@@ -256,7 +260,7 @@ class Judge:
 
 
 def unmade(repair: Repair, why: str) -> Flag:
-    """Turn a repair that is not made into a flag."""
+    """Return a flag in place of a repair that is not made; `why` is the reason."""
     would = "a missing cell" if repair.after is None else repr(repair.after)
     return Flag(
         repair.column or None, repair.row, repair.before, repair.kind, f"would become {would}: {repair.evidence}; {why}"

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 SLIP_SHARE_MAX = 0.34
-"""The largest share of letters that a slip may replace; half of it if the slip changes the text's length."""
+"""The largest share of letters that a slip may change. It is halved if the slip changes the text's length."""
 DESIGNATORS = re.compile(
     "inc|incorporated|ltd|limited|llc|llp|lp|plc|co|company|corp|corporation|gmbh|ag|kg|sa|sas|sarl|spa|srl|nv"
     "|bv|ab|oy|oyj|kk|pty|pte|group|holdings?|industries?|industrie|aircraft"
@@ -15,9 +15,9 @@ DESIGNATORS = re.compile(
 
 
 def distance(one: str, other: str, most: int) -> int:
-    """Return the number of edits between two texts, where swapping two letters is one edit, or `most` + 1 if greater.
+    """Return the number of edits between two texts, or some number greater than `most` if there are more edits.
 
-    This is the optimal string alignment distance (Damerau 1964), computed within a band of `most`.
+    This is the optimal string alignment distance (Damerau 1964), in which swapping two adjacent letters is one edit.
     """
     if abs(len(one) - len(other)) > most:
         return most + 1
@@ -67,18 +67,18 @@ def agrees_in_digits(text: str, meant: str) -> bool:
 
 
 def shape(text: str) -> str:
-    """Return the text with each run of letters, or of digits, replaced by one mark."""
+    """Return the text with each run of letters replaced by `a`, and each run of digits by `9`."""
     return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", text))
 
 
 def breaks_pattern(text: str, common: Sequence[str]) -> bool:
-    """Return whether a text has a shape unlike all common values of its column, if those have few shapes."""
+    """Return whether the column's common values have few shapes, and the text has none of these."""
     shapes = {shape(each) for each in common if each != text}
     return 0 < len(shapes) <= max(3, len(common) // 10) and shape(text) not in shapes
 
 
 def is_made_of(text: str, common: Sequence[str]) -> bool:
-    """Return whether each word of a text occurs in other values, so that the text is a value of its own."""
+    """Return whether each word of a text occurs in other common values, so that the text is hardly a misspelling."""
     words = set(re.findall(r"[^\W_]+", text.casefold()))
     for each in common:
         if not words:
@@ -97,7 +97,7 @@ def plain_key(text: str) -> str:
 def name_key(text: str) -> str:
     """Return a key that the spellings of one name share: its words in order, without a company's designators.
 
-    A text with a digit is a designation (737-7H4), and a short text is a code (A+): they only lose case and space.
+    A text with a digit is a designation (737-7H4), and a short text is a code (A+). Their key is the `plain_key`.
     """
     plain = plain_key(text)
     if any(map(str.isdigit, plain)):

@@ -25,7 +25,7 @@ NOT_CSV = re.compile(r'\s*(<!doctype|<html|<\?xml|%PDF|[\[{]\s*["{\]}])', re.IGN
 DELIMITERS = ",;\t|"
 UNUSUAL_DELIMITERS = ":^~!& "
 SEPARATOR_LINE = re.compile(r'"?sep=([\x20-\x7e\t])"?[\r\n]*')
-"""The first line by which Excel is told the delimiter."""
+"""A first line that tells Excel the delimiter."""
 VALUE = re.compile(
     r"[-+−]?[$€£¥]?\d+([.,]\d+)*([eE][-+]?\d+)?\s?[%€]?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*|\d{1,2}:\d{2}(:\d{2})?"
 )
@@ -43,7 +43,7 @@ class Dialect:
     is_quote_said: bool
     """Whether the caller has given `quote`."""
     first_line: int
-    """The first line of records, from 1."""
+    """The number, from 1, of the line where the first record begins after the header, if the file has one."""
     width: int
     header: list[str] | None
     header_doubt: str | None
@@ -62,7 +62,7 @@ class _Record:
 
 
 def find_dialect(path: Path, options: Options) -> Dialect:
-    """Return the dialect. Raise Uncertain if several would fit, ValueError if the file is not a table."""
+    """Return the dialect. Raise Uncertain if it is not certain, ValueError if the file is empty or is not CSV."""
     with path.open("rb") as file:
         head = [line.decode(errors="surrogateescape") for line in islice(file, (options.skip or 0) + HEAD_LINES)]
     if head:
@@ -113,7 +113,10 @@ def _refuse_header(header: _Record) -> None:
 
 
 def _find_delimiter(lines: Sequence[str], quote: str, first: int) -> str:
-    """Return the delimiter that gives all lines the same width. Raise Uncertain if two delimiters do."""
+    """Return the delimiter that gives the most lines the same width.
+
+    Raise Uncertain if two delimiters give all lines the same width, or if none fits lines that seem to have fields.
+    """
     fits = {}
     for delimiter in DELIMITERS:
         records = _records(lines, delimiter, quote, first)
@@ -134,9 +137,10 @@ def _find_delimiter(lines: Sequence[str], quote: str, first: int) -> str:
 
 
 def _refuse_one_column(lines: Sequence[str], quote: str, first: int) -> None:
-    """Raise Uncertain if the lines seem to have several fields.
+    """Raise Uncertain if the lines seem to have several fields, although most lines have no usual delimiter.
 
-    The header and another line have the same larger width, or another mark gives all lines the same width.
+    They seem so if a usual delimiter gives the header and another line the same number of fields, more than one, or if
+    an unusual delimiter gives all lines the same number of fields.
     """
     for delimiter in DELIMITERS:
         header, *body = _records(lines, delimiter, quote, first)
@@ -160,7 +164,10 @@ def _refuse_one_column(lines: Sequence[str], quote: str, first: int) -> None:
 
 
 def _may_part(mark: str, body: Sequence[_Record]) -> bool:
-    """Return whether a mark may separate fields. A space rather separates the words of a text."""
+    """Return whether a mark may separate fields.
+
+    A space may if there are three fields or more and some are numbers, dates or times. Otherwise it separates words.
+    """
     return mark != " " or (len(body[0].cells) > 2 and any(_is_value(cell) for record in body for cell in record.cells))
 
 
@@ -179,7 +186,7 @@ def _records(lines: Sequence[str], delimiter: str, quote: str, first: int) -> li
 
 
 def _cells(lines: Sequence[str], position: int, delimiter: str, quote: str) -> tuple[list[str] | None, int]:
-    """Return the cells of the record that begins at a line, None if it is malformed, and the lines that it takes."""
+    """Return the cells of the record that begins at `position`, or None if it is malformed, and its number of lines."""
     line = lines[position].rstrip("\r\n")
     quotes = line.count(quote) if quote else 0
     if not quotes:
@@ -208,7 +215,7 @@ def parse(text: str, delimiter: str, quote: str) -> list[str] | None:
 
 
 def is_blank(line: str, delimiter: str) -> bool:
-    """Return whether a line is blank. A line of delimiters is not: it is a record of missing cells."""
+    """Return whether a line is blank. A line of delimiters is not blank, but a record of missing cells."""
     return not line.strip(" \t\r\n") and delimiter not in line
 
 

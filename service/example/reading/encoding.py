@@ -1,7 +1,8 @@
-"""Find the encoding of a file from its byte order mark, from the caller's option, or with certainty from its bytes.
+"""Find the encoding of a file from the caller's option, from the file's byte order mark, or from the other bytes.
 
-A file that is UTF-8 except for a few lines is read as UTF-8, and those lines are refused. A file without any multi-byte
-UTF-8 character is read as Windows-1252 if every byte beyond ASCII makes sense in Western text.
+Without an option and a mark, the lines beyond ASCII decide. If at most half of them are invalid UTF-8, the file is
+read as UTF-8, and the invalid lines are refused. If all are invalid, and every byte beyond ASCII makes sense in Western
+text, the file is read as Windows-1252. Any other file is refused.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _CAPITAL_WITHIN = re.compile(r"[a-z][À-ÞŠŽŸ]")
 _ODD_WESTERN = re.compile(r"[\x81\x8d\x8f\x90\x9dƒˆ˜‰¤¦¨¬¯¸¹þÞðÐ]")
 _DECLARED = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # Before UTF-16, whose mark is the first half of this one.
+    (codecs.BOM_UTF32_LE, "utf-32"),  # Must precede UTF-16, whose mark is the first half of this one.
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -37,12 +38,15 @@ class Text:
     path: Path
     encoding: str
     is_said: bool
-    """Whether the file or the caller states the encoding; otherwise it was derived from the bytes."""
+    """Whether the encoding is certain: it is UTF-8, or the caller or a byte order mark states it."""
 
 
 @contextmanager
 def as_utf8(path: Path, options: Options, folder: Path) -> Iterator[Text]:
-    """Yield the file as UTF-8 with `\\n` between lines; if it differs, make a copy in `folder`."""
+    """Yield the file as UTF-8 whose lines end with `\\n`. If the file differs, yield a temporary copy in `folder`.
+
+    Raise ValueError if the file is empty, and Uncertain if its encoding is unknown or wrong, or if NUL is found.
+    """
     with path.open("rb") as file:
         head = file.read(BLOCK_BYTES)
     if not head.strip():
@@ -65,7 +69,7 @@ def as_utf8(path: Path, options: Options, folder: Path) -> Iterator[Text]:
 
 
 def _concluded(path: Path) -> str:
-    """Return UTF-8 or Windows-1252. Raise Uncertain if it could be another encoding."""
+    """Return `utf-8` or `cp1252`. Raise Uncertain if the file could have another encoding."""
     proper, bad, first, western = 0, 0, 0, True
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):

@@ -19,7 +19,7 @@ def unique_names(names: Iterable[str]) -> list[str]:
         while name.casefold() in taken:
             count += 1
             name = f"{base}_{count}"
-        counts[base.casefold()] = count  # Makes thousands of equal names fast.
+        counts[base.casefold()] = count  # Starting here next time makes thousands of equal names fast.
         taken.add(name.casefold())
         unique.append(name)
     return unique

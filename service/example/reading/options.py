@@ -13,7 +13,7 @@ TAB_NAMES = {"tab": "\t", "\\t": "\t"}
 
 
 class Uncertain(ValueError):
-    """The table cannot be read with certainty; the message names the line and the option that helps."""
+    """The error if a table cannot be read with certainty. The message names the line and the option that helps."""
 
     def __init__(self, line: int, problem: str, remedy: str) -> None:
         super().__init__(f"line {line}: {problem}; {remedy}")
@@ -21,7 +21,7 @@ class Uncertain(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options; one that is None is derived from the file."""
+    """The options. An option that is None is derived from the file."""
 
     delimiter: str | None = None
     quote: str | None = None
@@ -81,7 +81,7 @@ def known_encoding(name: object) -> str | None:
         if not isinstance(name, str) or not name.isascii() or "\0" in name:
             return None
         found = codecs.lookup(name.strip())
-        b"a".decode(found.name)  # Refuses codecs that do not encode text, such as hex.
+        b"a".decode(found.name)  # This refuses codecs that do not encode text, such as hex.
     except (LookupError, ValueError):
         return None
     return {"iso8859-1": "latin-1", "ascii": "utf-8", "utf-8-sig": "utf-8"}.get(found.name, found.name)

@@ -36,7 +36,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A line that is no row of the table, or the lines of a record that is none, with the reason."""
+    """A line, or a record of several lines, that is refused as a row of the table, with the reason."""
 
     line: int
     text: str
@@ -44,7 +44,10 @@ class Refused:
 
 
 class Scanner:
-    """Separates records from refused lines. It raises `Uncertain` if that cannot be decided."""
+    """A reader of lines that separates records from refused lines.
+
+    The caller iterates over the lines, and calls `take` for each line that may need parsing.
+    """
 
     def __init__(self, dialect: Dialect, lines: Iterable[Line]) -> None:
         self._dialect = dialect
@@ -54,7 +57,10 @@ class Scanner:
         self.refused: list[Refused] = []
 
     def take(self, line: Line) -> list[str] | None:
-        """Return the record that begins with a line, or None if the line is refused."""
+        """Return the record that begins with a line, or None if the line is refused.
+
+        Raise Uncertain if the end of the record is unknown, or if the record seems to contain other records.
+        """
         if is_blank(line.text, self._dialect.delimiter) and self._dialect.width > 1:
             self._refuse(line, BLANK)
             return None
@@ -95,7 +101,7 @@ class Scanner:
         self.refused.append(Refused(line.number, text, reason))
 
     def _quoted(self, line: Line) -> list[str] | None:
-        """Return a record whose line has an unmatched quote: it continues on the next lines, or it is refused."""
+        """Return the record whose first line has an unmatched quote, with its further lines, or refuse the line."""
         taken = self._closing(line)
         if taken is not None:
             text = "".join(each.text + each.end for each in (line, *taken[:-1])) + taken[-1].text
@@ -145,7 +151,10 @@ class Scanner:
             )
 
     def _looks_like_a_record(self, text: str) -> bool:
-        """Return whether a line has all fields, with numbers and dates where earlier records have them."""
+        """Return whether a line has all fields, with numbers and dates where earlier records have them.
+
+        If earlier records have neither, no field after the first may be empty or begin with a space, as in prose.
+        """
         cells = text.split(self._dialect.delimiter)
         if len(cells) != self._dialect.width or self._dialect.width == 1:
             return False

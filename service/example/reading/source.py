@@ -29,7 +29,7 @@ from service.example.tables.files import draft_in, inside, replacing
 BATCH = 5000
 CELL_END, LINE_MARK, ESCAPE = "\x1f", "\x1e", "\x1d"
 EMPTY = "\x1dm"
-"""A record of one missing cell, since DuckDB skips empty lines."""
+"""The line for a record of one missing cell. It is not empty, since DuckDB skips empty lines."""
 _ESCAPES = str.maketrans({"\x1d": "\x1dd", "\x1e": "\x1de", "\x1f": "\x1df", "\n": "\x1dn", "\r": "\x1dr"})
 _SPECIAL = "\x1d\x1e\x1f\n\r"
 
@@ -88,7 +88,7 @@ def _load_csv(path: Path, options: Options, folder: Path, table: Path, refused: 
 
 
 def _hold_against_rows(row_count: int, unfit: Sequence[Refused]) -> None:
-    """Raise Uncertain if so many records are refused that the table must have another dialect."""
+    """Raise Uncertain if so many records are refused that the table seems to have another dialect."""
     if len(unfit) > REFUSED_SHARE_MAX * (row_count + len(unfit)):
         raise Uncertain(
             unfit[0].line,
@@ -117,7 +117,7 @@ def _note_reading(read: Source, dialect: Dialect, is_encoding_said: bool) -> Non
 
 
 def _write_records(path: Path, dialect: Dialect, out: Any, read: Source) -> list[Refused]:
-    """Write the records in the form that DuckDB loads; return the refused lines."""
+    """Write the records in the form that DuckDB loads, and count them in `read`. Return the refused lines."""
     scanner = Scanner(dialect, _lines(path, dialect))
     delimiter, delimiters = dialect.delimiter, dialect.width - 1
     is_special = re.compile(f"[{_SPECIAL}\udc80-\udcff{re.escape(dialect.quote)}]").search
@@ -177,7 +177,7 @@ def _write_refused(path: Path, refusals: Iterable[Refused]) -> None:
 
 
 def _load_records(folder: Path, records: Path, table: Path, row_count: int) -> None:
-    """Make a table of the records: `row`, from 1, and `cells`, a list of texts, with NULL for a missing cell."""
+    """Write the records to `table`: `row`, from 1, and `cells`, a list of texts, with NULL for a missing cell."""
     line = "line"
     for code, mark in (
         ("m", "''"),

@@ -1,6 +1,6 @@
 """The fourth node: apply this iteration's rules and write the next table, without touching the old one.
 
-It first lists all changes. The next table is exactly the old one with the list applied.
+The step first lists all changes. The next table is exactly the old table with these changes.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _list_changes(db: Connection, iteration: int) -> None:
 
 
 def _mended() -> str:
-    """Return the query of the next table."""
+    """Return the query for the rows of the next table."""
     return """SELECT i.row, CASE WHEN c.afters IS NULL THEN i.cells ELSE
             list_transform(i.cells, lambda cell, col:
                 CASE WHEN map_contains(c.afters, col) THEN c.afters[col] ELSE cell END)

@@ -1,7 +1,7 @@
 """The second node: judge the table, count what can be repaired, and decide whether the run is done.
 
 A column is judged for one kind of error at a time, in the order of the kinds, because errors hide each other: a
-placeholder among numbers hides that the column is numeric, for example. So each round reveals errors for the next one.
+placeholder among numbers hides that the column is numeric, for example. So each iteration reveals errors for the next.
 When the run ends, the output is written here, whatever the reason.
 """
 
@@ -60,7 +60,7 @@ def detect_anomalies(state: dict[str, Any], context: Context) -> JsonObject:
 def _write_repairs(
     db: Connection, repairs: list[Repair], names: list[str], state: dict[str, Any], context: Context
 ) -> list[JsonObject]:
-    """Write the repairs for `apply`; return a summary by kind and column, with the number of cells."""
+    """Write the repairs for `apply`. Return a summary by kind and column, with the number of cells or rows."""
     types = {
         "col": "INTEGER", "row": "BIGINT", "before": "VARCHAR", "after": "VARCHAR", "kind": "VARCHAR",
         "evidence": "VARCHAR",

@@ -11,7 +11,7 @@ from service.example.tables.database import database, parquet
 from service.example.tables.files import inside, remove_drafts
 
 VALUES_MAX = 20
-"""The most texts that a rule lists; `changes` has all of them."""
+"""The most repaired texts that a rule lists. The list of changes has all of them."""
 
 DEMANDS = {
     Kind.SPACE: "no text begins or ends with a space",
@@ -28,7 +28,7 @@ DEMANDS = {
 
 
 def generate_rules(state: dict[str, Any], context: Context) -> JsonObject:
-    """Turn the findings into rules; the next node applies those of this iteration."""
+    """Turn the findings of this iteration into rules, which the next node applies."""
     remove_drafts(context.folder)
     iteration = state["iteration"]
     names = names_of(context.folder)

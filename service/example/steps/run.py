@@ -17,10 +17,8 @@ REFUSED = "refused.csv"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The caller's wishes besides the table."""
+    """The caller's wishes about what may be changed."""
 
-    mends: bool
-    """Whether the table may be changed."""
     allow: frozenset[str]
     keep: frozenset[int]
     """Numbers of columns, from 1, that must not be changed."""
@@ -36,7 +34,7 @@ class Asked:
         if unknown := [each for each in keep if each not in names]:
             shown = ", ".join(map(repr, names[:20])) + (" …" if len(names) > 20 else "")
             raise ValueError(f"`keep` names {unknown[0]!r}, and the table has no such column; it has {shown}")
-        return cls(mode == "mend", frozenset(allow), frozenset(names.index(each) + 1 for each in keep))
+        return cls(frozenset(allow), frozenset(names.index(each) + 1 for each in keep))
 
 
 def names_of(folder: Path) -> list[str]:

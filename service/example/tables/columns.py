@@ -17,7 +17,7 @@ NUMBERS_MIN = 5
 """The fewest numbers whose spread is measured."""
 PLAIN = r"[+-]?(0|[1-9][0-9]*)(\.[0-9]+)?|[+-]?\.[0-9]+"
 INTEGER = "0|-?[1-9][0-9]{0,17}"
-"""An integer that BIGINT holds without loss; it has no minus zero."""
+"""An integer that BIGINT holds without loss. The pattern excludes -0, which BIGINT would turn into 0."""
 SCIENTIFIC = r"[+-]?[0-9]\.[0-9]+[eE][+-]?[0-9]{1,3}|[+-]?[0-9](\.[0-9]+)?[eE]-[0-9]{1,3}|[+-]?[0-9][eE][+][0-9]{1,3}"
 """A number with an exponent. It must have a point or a signed exponent, unlike an article number such as 12E3."""
 LEADING_ZERO = "-?0[0-9]+"
@@ -82,18 +82,18 @@ class Facts:
         return cls(**data)
 
     def as_json(self) -> JsonObject:
-        """Return the facts as JSON, without empty ones."""
+        """Return the facts as JSON, without those that are None and without counts of 0."""
         counted = asdict(self).items()
         return {key: value for key, value in counted if value is not None and (value or isinstance(value, float))}
 
     @property
     def is_numeric(self) -> bool:
-        """Whether most texts are numbers and none is a code with leading zeros."""
+        """Whether nine tenths of the texts are numbers, and none is a code with leading zeros."""
         return self.present > 0 and not self.leading_zero and self.plain + self.scientific >= 0.9 * self.present
 
     @property
     def type(self) -> str:
-        """The SQL type that holds every value without loss, else text."""
+        """The SQL type that holds every value of the column without loss; VARCHAR if no other type does."""
         if not self.present or self.leading_zero:
             return TEXT
         for kind, count in (("DATE", self.date), ("TIMESTAMP", self.moment), ("TIMESTAMPTZ", self.zoned)):
@@ -108,7 +108,10 @@ class Facts:
 
 
 def make_values(db: Connection, columns: Iterable[int] | None = None, table: str = "input") -> None:
-    """Make the temporary table `spelled`: the distinct texts of each column, their counts, and the trimmed texts."""
+    """Make the temporary table `spelled`: the distinct texts of each column, their counts, and the trimmed texts.
+
+    If `columns` is None, the table covers all columns.
+    """
     chosen = "" if columns is None else f"WHERE col IN ({literals(columns) or 'NULL'})"
     db.execute(
         f"""CREATE OR REPLACE TEMP TABLE spelled AS
@@ -121,7 +124,7 @@ def make_values(db: Connection, columns: Iterable[int] | None = None, table: str
 
 
 def measure(db: Connection, names: list[str], columns: list[int]) -> dict[int, Facts]:
-    """Return the facts of some columns, with two queries for all of them."""
+    """Return the facts of some columns, by number of the column. A few queries measure all of these columns."""
     make_values(db, columns)
 
     def full(pattern: str) -> str:
@@ -160,7 +163,7 @@ def measure(db: Connection, names: list[str], columns: list[int]) -> dict[int, F
 
 
 def _with_spread(db: Connection, found: dict[int, Facts]) -> dict[int, Facts]:
-    """Add the quartiles and the deviation of the numbers of each column that has enough of them."""
+    """Add the extremes, quartiles and median deviation of the numbers in each column with at least NUMBERS_MIN."""
     numeric = [
         facts.column
         for facts in found.values()

@@ -21,7 +21,7 @@ from service.example.tables.files import draft_in, inside, replacing
 from service.memory import memory_bytes
 
 if TYPE_CHECKING:
-    # The steps import DuckDB when they run: a server whose runs do not use the example starts without it.
+    # The steps import DuckDB when they run, so that a server whose runs do not use the example never loads it.
     from duckdb import DuckDBPyConnection
 
     Connection = DuckDBPyConnection
@@ -29,23 +29,26 @@ else:
     Connection = Any
 
 MEMORY_BYTES_MAX = 512 << 20
-"""The most memory of one instance of DuckDB. It puts what does not fit into temporary files."""
+"""The most memory of one instance of DuckDB. The instance puts what does not fit into temporary files."""
 SESSIONS_MAX = max(2, os.cpu_count() or 1)
-"""How many steps use DuckDB at a time, if there is memory for so many; others wait."""
+"""The most steps that use DuckDB at a time, if the memory suffices for so many. Other steps wait."""
 SESSION_BYTES = 256 << 20
-"""For each SESSION_BYTES of its memory, the process may have one session. A session uses half of that."""
+"""The process may open one session for each SESSION_BYTES of its memory. All use at most half of the memory."""
 THREADS = 2
 LINE_BYTES_MAX = 32 << 20
 KEPT_MAX = 4
 """The most instances that are kept between steps."""
 _kept: dict[tuple[int, Path], tuple[Connection, Path]] = {}
-"""The instances that no step uses, with their folders for temporary files; those of a parent process stay untouched."""
+"""The instances that no step uses, each with its folder for temporary files, by process id and run's folder.
+
+The process id keeps a forked process from using the instances of its parent.
+"""
 _lock = Lock()
 
 
 @cache
 def _turns() -> tuple[Semaphore, int]:
-    """Return what admits as many sessions as may be open at a time, and the memory of each in bytes."""
+    """Return a semaphore that limits the number of open sessions, and the most memory of a session in bytes."""
     memory = memory_bytes()
     count = min(max(memory // SESSION_BYTES, 1), SESSIONS_MAX)
     return Semaphore(count), min(memory // (2 * count), MEMORY_BYTES_MAX)
@@ -55,8 +58,8 @@ def _turns() -> tuple[Semaphore, int]:
 def database(folder: Path) -> Iterator[Connection]:
     """Yield an empty database that can access only `folder`, where it also puts its temporary files.
 
-    To open an instance of DuckDB takes longer than most queries of a small table. So the instance of a step that has
-    succeeded is kept for the run's next step, and each step has a session of its own, which takes its tables with it.
+    Opening an instance of DuckDB takes longer than most queries of a small table. So if a step succeeds, its instance
+    is kept for the run's next step. Each step has a session of its own, whose temporary tables disappear with it.
     """
     key = (os.getpid(), folder)
     turns, memory = _turns()
@@ -92,15 +95,15 @@ def _open(folder: Path, spill: Path, memory: int) -> Connection:
 
 
 def _keep(key: tuple[int, Path], instance: Connection, spill: Path) -> None:
-    """Keep an instance for the next step, unless it has spilled: then it holds memory and files."""
+    """Keep an instance for the next step. Close it if it has spilled, since it then holds memory and files."""
     with _lock:
         replaced = _kept.pop(key, None)
         has_spilled = spill.exists()
         if not has_spilled:
             _kept[key] = instance, spill
         closed = [replaced] if replaced else []
-        while len(_kept) > KEPT_MAX:
-            closed.append(_kept.pop(next(iter(_kept))))
+        ours = [each for each in _kept if each[0] == key[0]]  # A parent's instances are the parent's to close.
+        closed += [_kept.pop(each) for each in ours[: max(0, len(ours) - KEPT_MAX)]]
     if has_spilled:
         closed.append((instance, spill))
     for each in closed:

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 
 def inside(folder: Path, name: object) -> Path:
-    """Return the path of a file in the folder. Raise ValueError unless `name` is a bare file name.
+    """Return the path of a file in the folder. Raise ValueError if `name` is no bare file name or names a link.
 
     Names come from the state, which a client may have written.
     """
@@ -32,7 +32,7 @@ def draft_in(folder: Path, name: str) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; on success, replace `path` by it, durably and atomically."""
+    """Yield a temporary path beside `path` to write to. On success, move that file to `path` durably and atomically."""
     draft = draft_in(path.parent, path.name)
     try:
         yield draft
@@ -44,9 +44,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove the temporary files that a killed attempt has left.
+    """Remove the temporary files that a killed attempt has left in the folder.
 
-    This may also remove those of an attempt that still runs. That attempt has lost its lease, so it cannot commit.
+    This may also remove the files of an attempt that still runs. That attempt has lost its lease, so it cannot commit.
     """
     for path in folder.glob(".*"):
         if path.is_dir() and not path.is_symlink():

@@ -54,7 +54,7 @@ def write_output(db: Connection, judge: Judge, found: Judgement, state: JsonObje
 
 
 def _learnt(state: JsonObject, columns: Sequence[Facts]) -> dict[int, JsonObject]:
-    """Return what the iterations learnt about columns, such as the unit that was removed."""
+    """Return what the iterations learnt about columns, such as a removed unit, by number of the column."""
     return {facts.column: state["learnt"][facts.name] for facts in columns if facts.name in state["learnt"]}
 
 
@@ -103,7 +103,7 @@ def _copy_csv(db: Connection, source: str, target: str, folder: Path) -> None:
 
 
 def _write_flags(db: Connection, judge: Judge, found: Judgement, state: JsonObject, folder: Path) -> int:
-    """Write the flags, one for each cell or row that looks wrong; return their number."""
+    """Write the flags, one for each cell or row that looks wrong and for each missing cell. Return their number."""
     mends = state["mode"] == "mend"
     why = "the run ended before" if mends else "the mode `report` changes nothing"
     flags = [

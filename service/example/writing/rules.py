@@ -43,7 +43,11 @@ class Rule:
     """The extremes that were seen. A value beyond them is worth a flag but not an error."""
     learnt: JsonObject = field(default_factory=dict)
     hazards: frozenset[str] = frozenset()
-    """What pandas would misread in a CSV file of the column: `missing`, `range` or `shapes`, as `HAZARDS` says."""
+    """What pandas would misread in a CSV file of the column.
+
+    It is `missing` if texts look like missing cells, `range` if times lie beyond the range of nanoseconds, and `shapes`
+    if times have several forms.
+    """
 
     def as_json(self) -> JsonObject:
         """Return the rule as JSON, without empty parts."""
@@ -57,7 +61,7 @@ class Rule:
 
 
 def learn_rules(db: Connection, columns: Sequence[Facts], row_count: int, learnt: dict[int, JsonObject]) -> list[Rule]:
-    """Return a rule for each column, with two queries for all of them; the tables `spelled` and `made` must exist."""
+    """Return a rule for each column. The tables `spelled`, `names` and `made` must exist."""
     closed = [
         facts.column
         for facts in columns

@@ -27,7 +27,7 @@ TIMES = {
 }
 NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 READ_AS_NUMBERS = re.compile(r"\s*[+-]?(nan|inf|infinity)\s*|\s.*|.*\s", re.IGNORECASE | re.DOTALL)
-"""Texts that pandas converts to numbers."""
+"""Texts that are no plain numbers, but that pandas may convert to numbers."""
 
 PLAIN_TEXT = re.compile("(?!(true|false|yes|no|on|off|y|n|null)$)[a-z][a-z0-9_]*", re.IGNORECASE)
 """Texts that need no quotes in YAML 1.1."""
@@ -45,9 +45,10 @@ def schema_yaml(columns: Sequence[Facts], rules: Sequence[Rule]) -> str:
 
 
 def _is_checked_as_text(rule: Rule) -> bool:
-    """Return whether pandas would read a repaired text as a value, so that only a check of its text can refuse it.
+    """Return whether a column of numbers or times must be read as text and checked by a pattern.
 
-    pandas also fails to read dates beyond the range of nanoseconds, and times in several forms.
+    Otherwise pandas would convert a text that was repaired, so that no check could refuse it. pandas also fails to read
+    times beyond the range of nanoseconds, and times in several forms.
     """
     if rule.type in TIMES:
         return bool(rule.hazards & {"range", "shapes"}) or any(any(map(str.isdigit, text)) for text in rule.refused)
@@ -55,7 +56,7 @@ def _is_checked_as_text(rule: Rule) -> bool:
 
 
 def _may_be_reread(facts: Facts) -> bool:
-    """Return whether pandas reads texts of a CSV file as numbers or booleans, and so loses what they look like."""
+    """Return whether pandas would read the column's texts in a CSV file as numbers or booleans, and lose their form."""
     numbers = facts.plain + facts.scientific + facts.leading_zero
     return facts.type == TEXT and facts.present in (numbers, facts.word)
 

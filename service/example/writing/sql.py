@@ -68,7 +68,10 @@ def _comment(text: str) -> str:
 
 
 def _is_kept_as_text(rule: Rule) -> bool:
-    """Return whether a database would accept a repaired text, such as `Jan 5, 2024` as a date, unless kept as text."""
+    """Return whether the column must be kept as text.
+
+    Otherwise a database would accept a text that was repaired, such as `Jan 5, 2024` for a date.
+    """
     reads_more = rule.type in ("DATE", "TIMESTAMP", "TIMESTAMPTZ", "BOOLEAN")
     return reads_more and any(rule.type == "BOOLEAN" or any(map(str.isdigit, text)) for text in rule.refused)
 
