@@ -57,7 +57,7 @@ class Settings:
     """The most bytes of the states of all runs that are executed at a time; None: a share of the memory."""
     log_format: str = "text"
     log_level: str = "warning"
-    traced_steps_per_s: float = 50.0
+    traced_steps_per_s: float = 20.0
     """How many steps get spans each second in the long run, if the process has a provider of OpenTelemetry."""
     prune_after: float | None = None
     """Seconds after their end after which a server deletes runs by itself; None: never."""

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 NAME = "rungraph"
 """The name of the instrumentation, by which samplers and exporters know these spans."""
-BURST_S = 100
+BURST_S = 250
 """For so many seconds an allowance that is not used is saved up, so that all steps have spans while there are few."""
 TRACED_OF_RUN = 100
 """After so many steps with spans a run leaves half of the allowance to other runs."""

@@ -1,8 +1,8 @@
 """The connections that read a SQLite file: aiosqlite's, with one call of the connection's thread for each statement.
 
 A call of that thread, and its answer, each wake a thread that then waits for the interpreter's lock. SQLAlchemy makes
-four calls for a statement, and two for its transaction. On a busy server they took three quarters of the time of a
-read: `benchmarks/watched.py` keeps more of its steps with one.
+four calls for a statement, and two for its transaction. With one call for a statement and none for the transaction,
+lines reach 200 tails of `benchmarks/tails.py` in less than half the time.
 """
 
 from __future__ import annotations
