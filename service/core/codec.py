@@ -184,7 +184,7 @@ class _Check:
         elif isinstance(value, int):
             if not -_INT_BOUND < value < _INT_BOUND:
                 raise ValueUnfit(_TOO_MANY_DIGITS)
-            # This is a lower bound of the number of decimal digits, since a digit takes fewer than 4 bits.
+            # A decimal digit takes fewer than 4 bits, so the text has at least this many digits.
             self._spend(value.bit_length() // 4)
         elif isinstance(value, dict):
             self._object(value, depth)

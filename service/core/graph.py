@@ -1,7 +1,7 @@
 """The types of a graph definition: nodes, edges and conditions, frozen.
 
-`validation.read_graph` builds a graph from a posted document or reports its faults. `Graph.document` writes the
-canonical form, and `Graph.load` reads it back. The id of a graph is a hash of that form.
+`validation.read_graph` builds a graph from a posted document or reports its faults. `Graph.document` is the
+canonical form, `Graph.text` is its JSON, and `Graph.load` reads that text. The id of a graph is a hash of the text.
 """
 
 from __future__ import annotations

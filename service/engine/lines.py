@@ -49,7 +49,7 @@ class LineBuffer:
         self._count = 0
         self._closed = False
         self._submitted: list[Future[None]] = []
-        """One future for each batch that was submitted; it is done when the batch is stored or taken back."""
+        """One future for each submitted batch. It is done when the batch is stored, put back here or dropped."""
 
     @property
     def place(self) -> dict[str, Any]:
@@ -107,7 +107,10 @@ class LineBuffer:
             return bool(self._submitted)
 
     async def settle(self) -> None:
-        """Wait until all submitted lines are stored or taken back."""
+        """Wait until each submitted batch is stored, or put back into this buffer because the database is unavailable.
+
+        A batch is dropped if the lease no longer holds, or after any other error.
+        """
         for known in self._submitted:
             if not known.done():
                 await asyncio.wait([asyncio.wrap_future(known)])

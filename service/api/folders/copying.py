@@ -121,7 +121,10 @@ class _Copy:
             return [inner for name in names if (inner := self._entry(place, name, source, target))]
 
     def _entry(self, folder: str, name: str, source: int, target: int) -> str | None:
-        """Copy the entry `name`. If it is a folder, only return its place."""
+        """Copy the file or link `name` and return None. Copy no folder, but return its path within the run's folder.
+
+        Omit an entry of any other kind, and one that was just removed.
+        """
         place = os.path.join(folder, name)
         try:
             found = os.stat(name, dir_fd=source, follow_symlinks=False)

@@ -94,7 +94,7 @@ def _database(request: Request) -> str:
 
 
 def _policy(nonce: str) -> str:
-    """Return a policy that allows files of this server, and the one inline script that has the nonce."""
+    """Return a policy that allows files of this server, images in URLs, and the inline script that has the nonce."""
     allowed = {
         "default-src": "'none'",
         "script-src": f"'self' 'nonce-{nonce}'",

@@ -122,7 +122,7 @@ async def pause_schedule(name: ScheduleName, request: Request, services: Service
     responses=refusals(404, 409, 413, 415),
 )
 async def resume_schedule(name: ScheduleName, request: Request, services: ServicesDep, settings: SettingsDep) -> Json:
-    """Resume a paused schedule. The ticks that came meanwhile start no run."""
+    """Resume a paused schedule. Ticks that came while it was paused start no run."""
     validate(requests.EmptyRequest, await read_json(request, settings.body_bytes_max, empty={}))
     await services.store.schedules.resume(name, within_s=WRITE_WITHIN_S)
     return await _shown(services, name, 202)

@@ -22,7 +22,7 @@ class Overlap(StrEnum):
 
 
 class CatchUp(StrEnum):
-    """Which missed ticks start a run later. Ticks are missed while no server is running."""
+    """Which missed ticks start a run later. A tick is missed if no server handles it within LATE_US."""
 
     ONE = "one"
     """The last missed tick starts a run."""
@@ -43,7 +43,7 @@ class Times(Protocol):
         """Return the last time that is not after `until_us`. `first_us` is one of the times that qualify."""
 
     def newest(self, first_us: int, until_us: int, count: int) -> int:
-        """Return the earliest of the last `count` times from `first_us` to `until_us`, both included."""
+        """Of the last `count` times from `first_us` to `until_us`, both included, return the earliest."""
 
 
 class Turn(NamedTuple):

@@ -88,10 +88,10 @@ def may_be_postponed(limit: Limit, begun_us: int, now_us: int) -> bool:
 
 
 def period_of(per_s: float) -> int:
-    """Return the period in microseconds, lengthened by a margin.
+    """Return a limit's period of `per_s` seconds in microseconds, plus a margin.
 
     An attempt counts as begun when it gets its slot. Its tool is called a little later, after a commit. The margin
-    makes up for this delay, so that the tools' own clocks see at most `max` attempts begin within a period.
+    makes up for this delay, so that the tools' own clocks see at most `Limit.max` attempts begin within a period.
     """
     return round(per_s * 1_000_000 + min(MARGIN_US_MAX, per_s * 1_000_000 * MARGIN_PART))
 

@@ -1,7 +1,8 @@
 r"""The syntax of a tag in a filter: `key:value`, where the first unescaped colon ends the key.
 
-In the key, a colon is written `\:`, and a backslash before a colon, an exclamation mark or a backslash is written `\\`.
-An exclamation mark at the beginning, which would exclude runs in a filter, is written `\!`. The value has no escapes.
+In the key, a colon is written `\:`. A backslash is written `\\` if it stands before a colon, an exclamation mark or
+another backslash. An exclamation mark at the beginning is written `\!`, because in a filter it means "exclude". The
+value has no escapes.
 """
 
 from __future__ import annotations

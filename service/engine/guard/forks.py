@@ -86,7 +86,7 @@ def end_child(error: BaseException | None = None) -> None:
 
 
 def end_child_that_waits() -> None:
-    """End this process with an error if it is a forked child. Call this where an async tool awaits."""
+    """End this process with an error if it is a forked child. Call this before and after each turn of an async tool."""
     if is_child():
         end_child(RuntimeError("a child forked by an async tool cannot await: the loop belongs to its parent"))
 

@@ -171,7 +171,8 @@ class _ServerLink:
     def send_line(self, lines: _CallLines, text: str, level: Level, data: str) -> bool:
         """Send a line and return True, or return False if the call of `lines` has ended.
 
-        Once LINES_MAX lines were sent, further ones are only counted.
+        Once LINES_MAX lines were sent, further ones are only counted. A line that comes while this thread is sending is
+        dropped, and True is returned.
         """
         with self._lock:
             if self._lines is not lines:

@@ -6,7 +6,6 @@ can be stored as a time of the database.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -35,11 +34,6 @@ class Moment(NamedTuple):
     """What the database's clock shows: less than `now_us` if it was set back."""
     patience_us: int = 0
     """How long a lease that seems to have run out is still respected, because the clock was set ahead."""
-
-    @classmethod
-    def of(cls, now_us: int) -> Moment:
-        """Return the current moment, given that the database's time is `now_us`."""
-        return cls(now_us, time.monotonic(), now_us)
 
     def text(self, *, later_s: float = 0.0) -> str:
         """Return this moment plus `later_s` seconds, as the database stores it."""

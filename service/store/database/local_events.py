@@ -39,7 +39,7 @@ class LocalEvents:
     def listen(self, topic: str, listener: Listener) -> AbstractContextManager[None]:
         """Within the context, call `listener` on the notifying thread whenever `topic` is notified.
 
-        `listener` must be quick and raise nothing. It may be called once more after the context.
+        `listener` must be quick and raise nothing. A notification in progress may still call it after the context.
         """
         return self._added(topic, listener)
 

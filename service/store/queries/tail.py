@@ -92,9 +92,9 @@ class Tails:
     ) -> AsyncGenerator[list[LineRecord], None]:
         """Yield all lines of a run after `after_seq`, in order and once each, until the run is over.
 
-        An empty list comes whenever nothing was new for POLL_S. `gone` is called before every read. If it returns
-        True, the tail ends; it must not raise. Its argument is a function that ends the tail's wait for new lines, and
-        that must be called on this loop. Raise NotFound if there is no such run.
+        An empty list comes whenever nothing was new for POLL_S. `gone(wake)` is called before every read and must not
+        raise. If it returns True, the tail ends. It may keep `wake`, and call it on this loop to end a wait for new
+        lines early. Raise NotFound if there is no such run.
         """
         behind = True
         tail = _Tail(run_id, after_seq, self._together, self._waiting, gone)

@@ -43,5 +43,5 @@ def rows_of_lines(
 
 
 def insert_lines(transaction: Transaction, rows: Sequence[NewLine]) -> None:
-    """Insert rows of `rows_of_lines`."""
+    """Insert into `log_lines` the rows that `rows_of_lines` has returned."""
     transaction.insert_tuples(log_lines, rows)

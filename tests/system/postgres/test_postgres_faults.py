@@ -111,7 +111,8 @@ def test_a_transaction_that_a_hanging_server_left_open_is_ended(postgres: Databa
 
     with closing(database.connect_writer()) as connection:
         pid = connection.info.backend_pid
-        transaction = Transaction(connection.cursor(), "postgresql", Moment.of(database.begin(connection)))
+        now_us = database.begin(connection)
+        transaction = Transaction(connection.cursor(), "postgresql", Moment(now_us, time.monotonic(), now_us))
         now = transaction.moment.text()
         rows = [{"id": each, "address": "", "started_at": now, "seen_at": now, "active": 0} for each in "ab"]
         transaction.insert(servers, rows)

@@ -1,4 +1,4 @@
-"""List runs, count them by status, and cancel, pause or resume all that match a filter."""
+"""List runs, count them by status, and cancel, pause or resume those that match a filter."""
 
 from __future__ import annotations
 

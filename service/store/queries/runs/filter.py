@@ -169,7 +169,10 @@ class _Order:
     is_newest_first: bool
 
     def of(self, query: Any, created_at: Any, run_id: Any) -> Any:
-        """Return `query` in order, with the limit, the bounds of the filter's times, and the place to go on from."""
+        """Return `query` ordered by creation time and id, with the limit and the filter's bounds on creation time.
+
+        The order is newest or oldest first. With a cursor, the query returns only runs after it.
+        """
         if self.which.created_after_us is not None:
             query = query.where(created_at > text_of(self.which.created_after_us))
         if self.which.created_before_us is not None:

@@ -64,7 +64,7 @@ class Timetable:
         return next(self._before(first_us, until_us), first_us)
 
     def newest(self, first_us: int, until_us: int, count: int) -> int:
-        """Return the earliest of the last `count` times from `first_us` to `until_us`, both included."""
+        """Of the last `count` times from `first_us` to `until_us`, both included, return the earliest."""
         return min(islice(self._before(first_us, until_us), count), default=first_us)
 
     def _before(self, first_us: int, until_us: int) -> Iterator[int]:
