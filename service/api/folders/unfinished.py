@@ -83,10 +83,13 @@ def _remove(folders: Iterable[Path], mark: Path) -> None:
 
 
 def _locked(mark: Path) -> int | None:
-    """Create `mark` and lock it. Return its descriptor, or None if it was removed in between."""
+    """Create `mark` and lock it. Return its descriptor, or None if it was removed in between.
+
+    Raise BlockingIOError if a starting server is removing it now.
+    """
     descriptor = os.open(mark, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), os.stat(mark)):
                 return descriptor
@@ -99,18 +102,20 @@ def _locked(mark: Path) -> int | None:
 
 @contextmanager
 def _unless_locked(mark: Path) -> Iterator[bool]:
-    """Lock `mark` and yield True, or yield False if a process still holds the lock or the mark is gone."""
+    """Lock `mark` and yield True, or yield False if a process still holds the lock or the mark is gone.
+
+    Nobody makes a mark anew under the name of one that was removed: each run's id is used once.
+    """
     try:
         descriptor = os.open(mark, os.O_WRONLY)
     except FileNotFoundError:
         yield False
         return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        is_free = True
-    except BlockingIOError:
         is_free = False
-    try:
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_free = True
         yield is_free
     finally:
         os.close(descriptor)

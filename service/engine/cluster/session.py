@@ -238,7 +238,7 @@ async def _result(future: Future[Any]) -> Answer | End:
         return Unfit("", f"{type(error).__name__}: {error}")
     try:
         return decode_answer(answer)
-    except (ValueError, TypeError) as error:  # The tool may have been called, so the call is not made elsewhere.
+    except (ValueError, TypeError) as error:  # Unlike an unfit worker, this one may have called the tool.
         return Disconnected(f"a worker has sent a malformed answer: {error}")
 
 

@@ -4,7 +4,7 @@ import { cut, text } from "./json.js";
 export const END = "\u0000end";
 export const endText = (name) => (name === END || name === null ? "end" : name);
 
-/** In a larger graph the ways to the end that no edge names would hide the others. */
+/** In larger graphs, ways to the end that no edge names would hide the others. */
 const ENDS_MAX = 30;
 
 /** Return the edges of a definition: `[{from, index, to, label, title, isError}]`; `to` may be END. */

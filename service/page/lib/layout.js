@@ -74,7 +74,7 @@ function untangle(layers) {
 	kept?.forEach((layer, at) => number((layers[at] = layer)));
 }
 
-/** Give each cell of a layer the x nearest to its `want`, in order and without overlaps. Lines weigh more than nodes. */
+/** Give each cell the x nearest to its `want`, in order and without overlaps. Lines weigh more than nodes. */
 function settle(layer) {
 	let offset = 0;
 	const blocks = [];
@@ -121,7 +121,7 @@ function port(node, next) {
 	return node.x + (side.indexOf(next) - (side.length - 1) / 2) * Math.min(18, (node.w - 20) / side.length);
 }
 
-/** Return an edge's line and head. The line bends between layers alone, so that it crosses no node and no label. */
+/** Return an edge's line and head. The line bends only between layers, so it crosses no node or label. */
 function lineOf({ chain, middle }) {
 	const sign = chain[1].y > chain[0].y ? 1 : -1;
 	const end = chain.length - 1;
@@ -136,7 +136,7 @@ function lineOf({ chain, middle }) {
 	return { way: `${way}V${tip}`, head: `M${xs[end]} ${tip}l3.4 ${-7.4 * sign}h-6.8Z`, x: middle.x, y: middle.y };
 }
 
-/** Return the same of an edge that leads back to its node, where `all` do. Their labels lie below each other. */
+/** Return the same of an edge back to its node, one of `all`. Their labels lie below each other. */
 function loopOf(edge, node, all) {
 	const nth = all.indexOf(edge) - (all.length - 1) / 2;
 	const x = node.x + node.w / 2;

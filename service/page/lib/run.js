@@ -1,10 +1,9 @@
 import { Numbered, at, cachedGraph, enc, get, parse, signal } from "lib";
 
 const REFRESH_MS = 1000;
-/** A pause is so many times as long as its refresh. */
+/** A pause is so many refreshes long. */
 const REST_FACTOR = 19;
 const REST_MS_MAX = 5000;
-const RETRY_MS = 1500;
 const STATES_MAX = 40;
 export const isOver = (status) => ["completed", "failed", "cancelled"].includes(status);
 
@@ -29,30 +28,40 @@ export class RunModel {
 	}
 
 	async open() {
-		clearTimeout(this.timer);
-		this.timer = null;
+		this.#free();
+		// No refresh begins during another.
+		this.timer = 0;
 		const begun = performance.now();
+		this.dueAt = begun + REFRESH_MS;
 		try {
 			const [run, why, path] = await Promise.all(["", "/why", "/path"].map((what) => get(this.base + what)));
 			this.graph.value ??= await cachedGraph(run.graph_id);
 			// The rows in view are never empty.
 			await this.steps.want(run.step - 12, run.step);
-			Object.entries({ run, why, path, error: null }).forEach(([name, value]) => (this[name].value = value));
+			[this.run.value, this.why.value, this.path.value, this.error.value] = [run, why, path, null];
 			this.lastSeq.value = Math.max(this.lastSeq.peek(), run.last_seq);
 			this.seen ??= run.last_seq;
 			const now = performance.now();
 			this.dueAt = now + Math.min(REST_MS_MAX, Math.max(REFRESH_MS, REST_FACTOR * (now - begun)));
+			this.#free();
 			this.#connect();
+			if (this.lastSeq.peek() > run.last_seq) this.#soon();
 		} catch (error) {
+			this.#free();
 			this.error.value = error;
-			if (!(error.status < 500)) this.#soon(RETRY_MS);
+			if (!(error.status < 500)) this.#soon();
 		}
 	}
 
 	close() {
 		this.isClosed = true;
 		this.socket?.close();
+		this.#free();
+	}
+
+	#free() {
 		clearTimeout(this.timer);
+		this.timer = null;
 	}
 
 	#soon(ms = this.dueAt - performance.now()) {
@@ -62,9 +71,7 @@ export class RunModel {
 	#connect() {
 		if (this.isClosed || this.socket) return;
 		if (isOver(this.run.peek().status)) return void (this.link.value = "over");
-		const url = at(`ws/logs/${enc(this.id)}`, { after_seq: this.seen });
-		url.protocol = url.protocol.replace("http", "ws");
-		this.socket = new WebSocket(url);
+		this.socket = new WebSocket(at(`ws/logs/${enc(this.id)}`, { after_seq: this.seen }));
 		this.socket.onopen = () => (this.link.value = "live");
 		this.socket.onmessage = ({ data }) => {
 			this.arrived.push(parse(data));
@@ -73,7 +80,8 @@ export class RunModel {
 		};
 		this.socket.onclose = ({ code }) => {
 			this.socket = null;
-			this.#soon();
+			this.#free();
+			this.#soon(REFRESH_MS / 2);
 			this.link.value = code === 1000 ? "over" : "connecting";
 		};
 	}

@@ -23,7 +23,7 @@ function candidates({ op, value }, left, right, wanted) {
 	}
 }
 
-/** Return a copy of `inside` with a value set (MISSING: removed) below it, or null without such a place. */
+/** Return a copy of `inside` with a value set (MISSING: removed) below it; null without such a place. */
 function withValue(inside, [key, ...keys] = [], value) {
 	const isArray = Array.isArray(inside);
 	if (isArray ? !/^\d+$/.test(key) || Number(key) >= inside.length || (!keys.length && value === MISSING) : inside !== undefined && !isObject(inside)) return null;

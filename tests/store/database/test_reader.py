@@ -123,7 +123,7 @@ async def test_a_transaction_sees_one_snapshot_and_ends(file: Sqlite) -> None:
     await reader.close()
 
 
-async def test_a_connection_whose_reader_was_cancelled_serves_the_next_one_after_its_read(file: Sqlite) -> None:
+async def test_a_read_that_was_cancelled_holds_up_no_other(file: Sqlite) -> None:
     reader = Reader(file, RequiredTables(file, ()))
     async with reader.snapshot() as snapshot:
         driver: Any = (await snapshot._connection.get_raw_connection()).driver_connection

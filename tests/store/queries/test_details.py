@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 from unittest import mock
@@ -92,11 +93,29 @@ async def test_a_path_that_is_asked_for_again_counts_new_steps_only(store: Store
     paths = Paths(store._reader)
     async for _ in walking(store):
         assert await paths.of("r") == await Paths(store._reader).of("r")
-    for asked, times in ((paths, 0), (Paths(store._reader), 1)):
+    for asked, counted in ((paths, []), (Paths(store._reader), [0])):
         with mock.patch.object(Snapshot, "all", autospec=True, side_effect=Snapshot.all) as read:
             await asked.of("r")
-        found = [call for call in read.mock_calls if any(call.args[1] is each for each in STEPS_BY_EDGE.values())]
-        assert len(found) == times
+        assert counts_in(read) == counted
+
+
+def counts_in(read: mock.Mock) -> list[int]:
+    """The last steps before those that were counted."""
+    counts = [call for call in read.mock_calls if any(call.args[1] is each for each in STEPS_BY_EDGE.values())]
+    return [call.kwargs["after_step"] for call in counts]
+
+
+async def test_all_who_ask_at_once_count_new_steps_only(store: Store) -> None:
+    paths = Paths(store._reader)
+    steps = walking(store)
+    await anext(steps)
+    await paths.of("r")
+    await anext(steps)
+    await anext(steps)
+    with mock.patch.object(Snapshot, "all", autospec=True, side_effect=Snapshot.all) as read:
+        found = await asyncio.gather(*(paths.of("r") for _ in range(3)))
+    assert set(counts_in(read)) == {1}
+    assert found == [await Paths(store._reader).of("r")] * 3
 
 
 async def test_counts_of_a_later_snapshot_are_not_those_of_an_earlier_one(store: Store) -> None:

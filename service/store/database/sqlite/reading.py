@@ -27,8 +27,6 @@ class ReadConnection(aiosqlite.Connection):
 
     _has_to_begin = False
     """Whether the next statement is the first of a transaction."""
-    _may_be_reading = False
-    """Whether a statement was begun whose end nobody has seen: its task was cancelled, or it has failed."""
 
     def begin(self) -> None:
         """Begin a transaction with the next statement. Raise sqlite3.Error if the connection was closed."""
@@ -39,13 +37,8 @@ class ReadConnection(aiosqlite.Connection):
         self._has_to_begin = True
 
     async def rollback(self) -> None:
-        """End the transaction."""
-        if self._may_be_reading:
-            # The connection can serve nobody else before a read whose task was cancelled has ended.
-            await super().rollback()
-            self._may_be_reading = False
-        elif not self._has_to_begin:
-            # Nobody has to wait for it: the thread does it before the next statement.
+        """End the transaction. Nobody has to wait for it: the thread does it before the next statement."""
+        if not self._has_to_begin:
             self._tx.put_nowait((None, self._conn.rollback))
 
     def cursor(self) -> Any:
@@ -53,10 +46,7 @@ class ReadConnection(aiosqlite.Connection):
 
     async def read(self, statement: str, parameters: Any) -> Any:
         """Execute `statement`. Return the description of its columns, and all of its rows."""
-        self._may_be_reading = True
-        found = await self._execute(self._read_here, statement, parameters)  # type: ignore[no-untyped-call]  # untyped
-        self._may_be_reading = False
-        return found
+        return await self._execute(self._read_here, statement, parameters)  # type: ignore[no-untyped-call]  # untyped
 
     def _read_here(self, statement: str, parameters: Any) -> tuple[Any, Sequence[Any]]:
         if self._has_to_begin:

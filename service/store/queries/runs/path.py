@@ -139,7 +139,8 @@ class Paths:
     """Reads paths of runs.
 
     A committed step does not change, so the counts of a run are kept and only its new steps are counted. A page asks
-    again after each step: without this, `benchmarks/watched.py` counts 10,000 steps five times a second.
+    again after each step: without this, `benchmarks/watched.py` counts 10,000 steps five times a second. A run of more
+    than PATH_STEPS_MAX steps or COUNTS_KEPT_MAX counts is counted anew each time.
     """
 
     def __init__(self, reader: Reader) -> None:
@@ -173,7 +174,7 @@ class Paths:
     async def _count(self, snapshot: Snapshot, run_id: str, step: int) -> _Counted:
         """Return the counts of the newest steps up to `step`, which is the last one in `snapshot`."""
         after_step = max(0, step - PATH_STEPS_MAX)
-        kept = self._kept.pop(run_id, None)
+        kept = self._kept.get(run_id)
         # Another call may have counted steps that are not in this snapshot yet.
         if kept is None or kept.after_step != after_step or kept.step > step:
             kept = _Counted(after_step, step=after_step)
@@ -181,13 +182,18 @@ class Paths:
         if kept.step < step:
             new = {"run_id": run_id, "after_step": kept.step}
             for *edge, count, total_ms, last_step in await snapshot.all(STEPS_BY_EDGE[snapshot.dialect], **new):
-                before = kept.edges.get(found := _Edge(*edge), (0, 0.0, 0))
-                counted.edges[found] = (before[0] + count, before[1] + float(total_ms), last_step)
+                count_before, ms_before, _ = kept.edges.get(found := _Edge(*edge), (0, 0.0, 0))
+                counted.edges[found] = (count_before + count, ms_before + float(total_ms), last_step)
+        self._keep(run_id, counted)
+        return counted
+
+    def _keep(self, run_id: str, counted: _Counted) -> None:
+        # Another call may have kept the counts of a later snapshot meanwhile.
+        kept = self._kept.pop(run_id, counted)
         if len(counted.edges) <= COUNTS_KEPT_MAX:
-            self._kept[run_id] = counted
+            self._kept[run_id] = max(kept, counted, key=lambda each: each.step)
             if len(self._kept) > RUNS_KEPT_MAX:
                 self._kept.popitem(last=False)
-        return counted
 
 
 def _index_of(graph: Graph, row: _Edge) -> int | None:
