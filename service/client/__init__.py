@@ -3,9 +3,10 @@
 calls        what each call of the API looks like
 messages     a call and its answer, as plain values
 errors       the errors that a client raises
-retrying     when a call is made again after the connection broke
+retrying     decide whether and when a failed call is made again
 connections  send a call with httpx and return its answer
 events       read server-sent events
+following    read the pages of a list, and the log of a run that is not over
 shown        runs as a notebook shows them
 picture      a graph with the path of a run, as SVG
 client       Client, whose methods block

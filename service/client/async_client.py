@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class AsyncClient:
-    """Calls a server, as Client does; its methods are awaited, and its iterators are for `async for`."""
+    """The asynchronous form of Client: its methods are awaited, and its iterators are used with `async for`."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class AsyncClient:
         return read_bytes(await self._ask(calls.mermaid(graph_id))).decode()
 
     async def backtest(self, graph_id: str, runs: Mapping[str, Any]) -> JsonObject:
-        """Return where the edges of a graph would have led other runs."""
+        """Return where the edges of a graph would have led stored runs. `runs` selects them: `{"graph_id": …}`."""
         return await self.call(calls.backtest(graph_id, runs))
 
     async def tools(self) -> list[JsonObject]:
@@ -101,7 +101,10 @@ class AsyncClient:
         return dict((await self.call(calls.state(run_id, step)))["state"])
 
     async def wait(self, run_id: str, timeout_s: float | None = None) -> RunState:
-        """Return the run when it is over or paused. Raise TimeoutError if it is neither after `timeout_s`."""
+        """Wait until the run is over or paused, and return the run as `state` does.
+
+        Raise TimeoutError if the run is neither after `timeout_s` seconds. None means that there is no time limit.
+        """
         polling = Polling(run_id, timeout_s)
         while not polling.has_rested(await self.call(calls.summary(run_id))):  # noqa: ASYNC110
             await asyncio.sleep(polling.pause_s())
@@ -116,7 +119,7 @@ class AsyncClient:
         return self._items(lambda cursor: calls.steps(run_id, int(cursor or after_step), node=node))
 
     async def logs(self, run_id: str, *, after_seq: int = 0) -> AsyncIterator[JsonObject]:
-        """Yield the lines of the log that a run has now."""
+        """Yield the log lines that are stored now, without waiting for new ones."""
         cursor = Cursor(after_seq)
         while not cursor.is_at_end:
             for line in cursor.take(await self.call(calls.logs(run_id, cursor.seq))):
@@ -141,7 +144,7 @@ class AsyncClient:
                 await asyncio.sleep(cursor.pause_after(error))
 
     async def why(self, run_id: str) -> JsonObject:
-        """Return why a run is where it is."""
+        """Return why a run is where it is, what it waits for, and what it decided last."""
         return await self.call(calls.why(run_id))
 
     async def path(self, run_id: str) -> JsonObject:
@@ -166,7 +169,7 @@ class AsyncClient:
     # Control.
 
     async def signal(self, run_id: str, name: str, payload: Any = None, *, key: str | None = None) -> None:
-        """Send a run a signal. `key` is the Idempotency-Key: the same key and payload are accepted once."""
+        """Send a signal to a run. `key` is the Idempotency-Key: the same key and payload are accepted only once."""
         await self.call(calls.signal(run_id, name, payload, key))
 
     async def cancel(self, run_id: str) -> str:
@@ -174,11 +177,11 @@ class AsyncClient:
         return str((await self.call(calls.cancel(run_id)))["status"])
 
     async def pause(self, run_id: str) -> str:
-        """Pause a run at its next step and return its status."""
+        """Pause a run and return its status. A `running` run pauses at its next step boundary, any other at once."""
         return str((await self.call(calls.pause(run_id)))["status"])
 
     async def resume(self, run_id: str, *, patch: Mapping[str, Any] | None = None, max_steps: int | None = None) -> str:
-        """Let a paused run go on, or a failed one try its node again, and return its status."""
+        """Resume a paused run, or let a failed run retry the node at which it failed. Return the run's status."""
         return str((await self.call(calls.resume(run_id, patch, max_steps)))["status"])
 
     async def fork(
@@ -190,11 +193,11 @@ class AsyncClient:
         graph_id: str | None = None,
         node: str | None = None,
     ) -> str:
-        """Start a new run with the state of another one after `step`, and return its id."""
+        """Start a new run with the state of the run `run_id` after `step`, and return the new run's id."""
         return str((await self.call(calls.fork(run_id, step, patch, graph_id, node)))["run_id"])
 
     async def delete(self, run_id: str) -> None:
-        """Delete a run that is over."""
+        """Delete a run that is over, with its files."""
         read_bytes(await self._ask(calls.delete(run_id)))
 
     def _items(self, page_after: Callable[[Any], Request]) -> AsyncIterator[JsonObject]:

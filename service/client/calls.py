@@ -1,4 +1,4 @@
-"""What each call of the API looks like. A call that is repeatable is made again if its connection breaks."""
+"""Build the calls of the API. A call that is repeatable is made again if it fails; see retrying.py."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ IDEMPOTENCY_KEY = "idempotency-key"
 
 
 def get(path: str, **params: Any) -> Request:
-    """Return a call that reads; parameters that are None are left out."""
+    """Return a call that reads. Parameters that are None are omitted."""
     return Request("GET", path, _given(params), is_repeatable=True)
 
 
 def post(path: str, body: Any = None, *, key: str | None = None, is_repeatable: bool = False) -> Request:
-    """Return a call with a JSON body. With an idempotency key it is repeatable."""
+    """Return a call with a JSON body. The call is also repeatable if it has an idempotency key.
+
+    A body of bytes is sent as it is. None stands for an empty object.
+    """
     content = body if isinstance(body, bytes) else json_body({} if body is None else body)
     keyed = {} if key is None else {IDEMPOTENCY_KEY: key}
     return Request(
@@ -35,7 +38,7 @@ def _put(path: str, body: Mapping[str, Any]) -> Request:
 
 
 def new_key() -> str:
-    """Return an idempotency key that nobody else has."""
+    """Return a unique idempotency key."""
     return str(uuid.uuid4())
 
 
@@ -47,7 +50,10 @@ def create(graph: Mapping[str, Any] | bytes) -> Request:
 def start(
     graph: str, state: Mapping[str, Any], tags: Mapping[str, str], key: str | None, more: Mapping[str, Any]
 ) -> Request:
-    """Return the call that starts a run of `graph`, an id or the name of the latest graph of that name."""
+    """Return the call that starts a run. `graph` is a graph's id, or a name, which stands for its latest graph.
+
+    If `key` is None, the call gets a new idempotency key.
+    """
     which = "graph_id" if is_graph_id(graph) else "graph"
     body = {which: graph, "initial_state": dict(state), "tags": dict(tags), **more}
     return post("/graph/run", _given(body), key=key or new_key())
@@ -71,7 +77,7 @@ def mermaid(graph_id: str) -> Request:
 
 
 def tail(run_id: str, after_seq: int = 0, limit: int = 1) -> Request:
-    """Return the call for a run with its state and some lines of its log."""
+    """Return the call for a run with its state and at most `limit` lines of its log after `after_seq`."""
     return get(f"/graph/state/{_part(run_id)}", after_seq=after_seq, limit=limit)
 
 
@@ -81,7 +87,10 @@ def run(run_id: str) -> Request:
 
 
 def summary(run_id: str) -> Request:
-    """Return the call for a run without its state and log, as a list of at most one."""
+    """Return the call for a run without its state and log. The answer is a page with at most one run.
+
+    If no run has the id, the page may have a run whose id begins with `run_id`.
+    """
     return get("/runs", id_prefix=run_id, limit=1)
 
 
@@ -203,7 +212,7 @@ def tools() -> Request:
 
 
 def _part(text: str) -> str:
-    """Return `text` as one part of a path."""
+    """Return `text` quoted as one segment of a path."""
     return quote(text, safe="")
 
 

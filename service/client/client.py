@@ -15,14 +15,15 @@ from service.client.messages import JsonObject, Request, read_bytes, read_object
 from service.client.shown import RunState, RunView
 
 LINES_SHOWN = 10
-"""Lines of the log that a notebook shows of a run."""
+"""The number of log lines that a notebook shows of a run."""
 
 
 class Client:
     """Calls a server. Its methods return the answers of the HTTP API, and raise ApiError if a call is refused.
 
-    A call that can be made twice without harm is made again, for up to `patience_s`, if its connection breaks or the
-    server cannot answer now. Starts and signals carry an Idempotency-Key, and so can be made twice.
+    If the connection breaks or the server cannot answer now, a call that can be made twice without harm is repeated for
+    up to `patience_s` seconds. Any other call is repeated only if the server cannot have received it. Starts and
+    signals carry an Idempotency-Key, so they can be made twice.
     """
 
     def __init__(
@@ -34,10 +35,11 @@ class Client:
         patience_s: float = 30.0,
         http: BlockingHttp | None = None,
     ) -> None:
-        """`token` is the server's RUNGRAPH_API_TOKEN. `timeout_s` bounds one answer.
+        """`token` is the server's RUNGRAPH_API_TOKEN. `timeout_s` bounds each wait for the network.
 
-        With `http`, the calls are made by that client, such as a TestClient of an application, which the caller closes.
-        Only the path of `url` is used then: `Client("/flows", http=client)` for an application mounted there.
+        If `http` is given, such as a TestClient of an application, it makes the calls, and the caller closes it. Then
+        `token` is not used, and of `url` only the path: `Client("/flows", http=client)` calls an application that is
+        mounted at `/flows`.
         """
         self._connection = Connection(url, token, timeout_s, http)
         self._patience_s = patience_s
@@ -74,7 +76,7 @@ class Client:
         return read_bytes(self._connection.ask(calls.mermaid(graph_id), self._patience_s)).decode()
 
     def backtest(self, graph_id: str, runs: Mapping[str, Any]) -> JsonObject:
-        """Return where the edges of a graph would have led other runs, such as those of `{"graph_id": …}`."""
+        """Return where the edges of a graph would have led stored runs. `runs` selects them: `{"graph_id": …}`."""
         return self.call(calls.backtest(graph_id, runs))
 
     def tools(self) -> list[JsonObject]:
@@ -94,8 +96,9 @@ class Client:
     ) -> str:
         """Start a run and return its id. Once this returns, the run is on the server's disk.
 
-        `graph` is an id, the name of the latest graph of that name, or a definition, which is stored first. `key` is
-        the Idempotency-Key: the same key and the same arguments start one run. `more` are further fields of the body.
+        `graph` is a graph's id, a name, or a definition, which is stored first. A name stands for the latest graph of
+        that name. `key` is the Idempotency-Key: calls with the same key and arguments start only one run. `more` are
+        further fields of the body of `POST /graph/run`.
         """
         named = graph if isinstance(graph, str) else self.create(graph)
         return str(self.call(calls.start(named, state or {}, tags or {}, key, more))["run_id"])
@@ -104,7 +107,7 @@ class Client:
         """Return a run with its state and without its log.
 
         The result is a dict with the fields of `GET /runs/{run_id}`, among them `status`, `state` and `error`. A
-        notebook shows it as a picture of the graph and the newest lines of the log, which are fetched at that moment.
+        notebook shows it as a picture of the graph and the newest lines of the log. It fetches both when it shows them.
         """
         return RunState(self.call(calls.run(run_id)), partial(self.show, run_id))
 
@@ -113,7 +116,10 @@ class Client:
         return dict(self.call(calls.state(run_id, step))["state"])
 
     def wait(self, run_id: str, timeout_s: float | None = None) -> RunState:
-        """Return the run when it is over or paused. Raise TimeoutError if it is neither after `timeout_s`."""
+        """Wait until the run is over or paused, and return the run as `state` does.
+
+        Raise TimeoutError if the run is neither after `timeout_s` seconds. None means that there is no time limit.
+        """
         polling = Polling(run_id, timeout_s)
         while not polling.has_rested(self.call(calls.summary(run_id))):
             time.sleep(polling.pause_s())
@@ -128,7 +134,7 @@ class Client:
         return self._items(lambda cursor: calls.steps(run_id, int(cursor or after_step), node=node))
 
     def logs(self, run_id: str, *, after_seq: int = 0) -> Iterator[JsonObject]:
-        """Yield the lines of the log that a run has now."""
+        """Yield the log lines that are stored now, without waiting for new ones."""
         cursor = Cursor(after_seq)
         while not cursor.is_at_end:
             yield from cursor.take(self.call(calls.logs(run_id, cursor.seq)))
@@ -136,8 +142,9 @@ class Client:
     def lines(self, run_id: str, *, after_seq: int = 0) -> Iterator[JsonObject]:
         """Yield the lines of the log, stored ones first, then new ones as they come, until the run is over.
 
-        Each comes once and in order. If the connection breaks, the iterator connects again and goes on after the last
-        line. It raises ServerUnreachable when the server stays away for `patience_s`.
+        Each line comes once and in order. If the connection breaks, the iterator connects again and goes on after the
+        last line. Raise ApiError if the server refuses the call. Raise the last error, ServerUnreachable or ApiError,
+        if the server has not answered for `patience_s` seconds.
         """
         cursor = Cursor(after_seq, self._patience_s)
         while True:
@@ -163,7 +170,7 @@ class Client:
                 yield line
 
     def why(self, run_id: str) -> JsonObject:
-        """Return why a run is where it is."""
+        """Return why a run is where it is, what it waits for, and what it decided last."""
         return self.call(calls.why(run_id))
 
     def path(self, run_id: str) -> JsonObject:
@@ -188,7 +195,7 @@ class Client:
     # Control.
 
     def signal(self, run_id: str, name: str, payload: Any = None, *, key: str | None = None) -> None:
-        """Send a run a signal. `key` is the Idempotency-Key: the same key and payload are accepted once."""
+        """Send a signal to a run. `key` is the Idempotency-Key: the same key and payload are accepted only once."""
         self.call(calls.signal(run_id, name, payload, key))
 
     def cancel(self, run_id: str) -> str:
@@ -196,13 +203,13 @@ class Client:
         return str(self.call(calls.cancel(run_id))["status"])
 
     def pause(self, run_id: str) -> str:
-        """Pause a run at its next step and return its status."""
+        """Pause a run and return its status. A `running` run pauses at its next step boundary, any other at once."""
         return str(self.call(calls.pause(run_id))["status"])
 
     def resume(self, run_id: str, *, patch: Mapping[str, Any] | None = None, max_steps: int | None = None) -> str:
-        """Let a paused run go on, or a failed one try its node again, and return its status.
+        """Resume a paused run, or let a failed run retry the node at which it failed. Return the run's status.
 
-        `patch` is a JSON Merge Patch of its state. `max_steps` replaces the limit of its steps.
+        `patch` is a JSON Merge Patch of the run's state. `max_steps` replaces the run's limit of steps.
         """
         return str(self.call(calls.resume(run_id, patch, max_steps))["status"])
 
@@ -215,15 +222,19 @@ class Client:
         graph_id: str | None = None,
         node: str | None = None,
     ) -> str:
-        """Start a new run with the state of another one after `step`, and return its id."""
+        """Start a new run with the state of the run `run_id` after `step`, and return the new run's id.
+
+        By default, `step` is the last step, `graph_id` is the old run's graph, and `node` is the node after the step.
+        `patch` is a JSON Merge Patch of the state.
+        """
         return str(self.call(calls.fork(run_id, step, patch, graph_id, node))["run_id"])
 
     def delete(self, run_id: str) -> None:
-        """Delete a run that is over."""
+        """Delete a run that is over, with its files."""
         read_bytes(self._connection.ask(calls.delete(run_id), self._patience_s))
 
     def _items(self, page_after: Callable[[Any], Request]) -> Iterator[JsonObject]:
-        """Yield the items of all pages; `page_after` returns the call for the page after a cursor."""
+        """Yield the items of all pages. `page_after` returns the call for the page after a cursor (None: the first)."""
         cursor = None
         while True:
             page = self.call(page_after(cursor))

@@ -1,4 +1,7 @@
-"""Send calls with httpx, which is imported with the first client, and return answers and streams of events."""
+"""Send calls with httpx, and return answers and streams of events.
+
+httpx is imported when the first connection is made.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +22,11 @@ if TYPE_CHECKING:
     import httpx
 
 KEEPALIVE_S = 15.0
-"""A stream of events has something to read at least this often."""
-
-
-class Sender(Protocol):
-    """Sends calls. It raises ServerUnreachable if no answer comes."""
-
-    async def send(self, request: Request) -> Answer: ...
+"""The server sends something on a stream of events at least this often."""
 
 
 class BlockingHttp(Protocol):
-    """An `httpx.Client`, or a TestClient, whose base class is httpx2's Client if httpx2 is installed."""
+    """The methods used of an `httpx.Client`. A TestClient has them too, even if its base class is httpx2's Client."""
 
     def request(self, *arguments: Any, **options: Any) -> Any: ...
 
@@ -39,7 +36,7 @@ class BlockingHttp(Protocol):
 
 
 class Connection:
-    """Calls of a server that block."""
+    """Makes calls to a server. Its methods block."""
 
     def __init__(self, url: str, token: str | None, timeout_s: float, http: BlockingHttp | None) -> None:
         import httpx  # slow to import
@@ -56,13 +53,16 @@ class Connection:
             self._http.close()
 
     def send(self, request: Request) -> Answer:
-        """Make a call once."""
+        """Make a call once. Raise ServerUnreachable if no answer comes."""
         with _told(self._url, self._library):
             answer = self._http.request(**arguments_of(request, self._prefix))
         return Answer(answer.status_code, answer.content)
 
     def ask(self, request: Request, patience_s: float) -> Answer:
-        """Make a call, and make it again if that does no harm and the server is gone."""
+        """Make a call, and repeat it after a failure as `Retrying` decides. Return the last answer, even a refusal.
+
+        Raise ServerUnreachable if the last attempt brought no answer.
+        """
         retrying = Retrying(request, patience_s)
         while True:
             try:
@@ -74,9 +74,9 @@ class Connection:
             time.sleep(pause_s)
 
     def events(self, request: Request) -> Generator[dict[str, Any] | None, None, bool]:
-        """Yield None when the stream has begun, then events until it ends.
+        """Yield None when the stream has begun, and then each event until the stream ends.
 
-        Return whether there is nothing more to come.
+        Return True if the server sent no stream because the run is over and fully read, otherwise False.
         """
         reader = EventReader()
         with (
@@ -97,7 +97,7 @@ class Connection:
 
 
 class AsyncConnection:
-    """Calls of a server that are awaited."""
+    """Makes calls to a server. Its methods are awaited."""
 
     def __init__(self, url: str, token: str | bytes | None, timeout_s: float, http: httpx.AsyncClient | None) -> None:
         import httpx  # slow to import
@@ -114,13 +114,16 @@ class AsyncConnection:
             await self._http.aclose()
 
     async def send(self, request: Request) -> Answer:
-        """Make a call once."""
+        """Make a call once. Raise ServerUnreachable if no answer comes."""
         with _told(self._url, self._library):
             answer = await self._http.request(**arguments_of(request, self._prefix))
         return Answer(answer.status_code, answer.content)
 
     async def ask(self, request: Request, patience_s: float) -> Answer:
-        """Make a call, and make it again if that does no harm and the server is gone."""
+        """Make a call, and repeat it after a failure as `Retrying` decides. Return the last answer, even a refusal.
+
+        Raise ServerUnreachable if the last attempt brought no answer.
+        """
         retrying = Retrying(request, patience_s)
         while True:
             try:
@@ -133,7 +136,7 @@ class AsyncConnection:
 
     @asynccontextmanager
     async def events(self, request: Request) -> AsyncIterator[AsyncIterator[dict[str, Any]] | None]:
-        """Yield an iterator of events, or None if there is nothing more to come."""
+        """Yield an iterator of events, or None if the run is over and fully read."""
         options = arguments_of(request, self._prefix)
         with _told(self._url, self._library):
             async with self._http.stream(**options, timeout=max(self._timeout_s, 2 * KEEPALIVE_S)) as stream:
@@ -147,7 +150,10 @@ class AsyncConnection:
 
 
 def bearer(token: str | bytes | None) -> dict[bytes, bytes]:
-    """Return the header that carries a token, if there is one, as bytes: httpx accepts only ASCII as text."""
+    """Return the header that carries a token, or no header if there is no token.
+
+    The header is in bytes because httpx accepts only ASCII as text.
+    """
     if not token:
         return {}
     encoded = token if isinstance(token, bytes) else token.encode(errors="surrogateescape")
@@ -155,7 +161,7 @@ def bearer(token: str | bytes | None) -> dict[bytes, bytes]:
 
 
 def _options(url: str, token: str | bytes | None, timeout_s: float) -> dict[str, Any]:
-    """Return the options of an HTTP client of httpx."""
+    """Return the keyword arguments with which an httpx client is made."""
     return {
         "base_url": url,
         "headers": bearer(token),
@@ -167,7 +173,7 @@ def _options(url: str, token: str | bytes | None, timeout_s: float) -> dict[str,
 
 
 def arguments_of(request: Request, prefix: str = "") -> dict[str, Any]:
-    """Return the keyword arguments with which an httpx client makes the call, below a path that is its prefix."""
+    """Return the keyword arguments with which an httpx client makes the call. `prefix` precedes the path."""
     content = {"content": request.content} if request.content else {}
     return {
         "method": request.method,
@@ -192,14 +198,14 @@ def _answered(failure: ServerUnreachable | Answer) -> Answer:
 
 
 def library_of(http: Any) -> Any:
-    """Return the module that defines the client's errors: httpx, or httpx2 for a TestClient that is built on it."""
+    """Return the module that defines the client's errors: httpx, or httpx2 for a TestClient that is built on httpx2."""
     roots = (each.__module__.partition(".")[0] for each in type(http).__mro__)
     return sys.modules[next((root for root in roots if root in ("httpx", "httpx2")), "httpx")]
 
 
 @contextmanager
 def _told(url: str, httpx: Any) -> Iterator[None]:
-    """Turn httpx's errors of the connection into ServerUnreachable."""
+    """Turn connection errors into ServerUnreachable. `httpx` is the module that defines these errors."""
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:

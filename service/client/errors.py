@@ -27,7 +27,7 @@ class ApiError(RungraphError):
 
     @property
     def reason(self) -> str:
-        """Each fault with its place, up to FAULTS_SHOWN_MAX of them, or else the first line of the detail."""
+        """At most FAULTS_SHOWN_MAX faults with their pointers; if there are no faults, the first line of the detail."""
         if not self.errors:
             return (self.detail or self.title or "no reason is given").partition("\n")[0]
         told = [f"{fault.pointer or '/'}: {fault.message}" for fault in self.errors[:FAULTS_SHOWN_MAX]]
@@ -51,11 +51,11 @@ class ApiError(RungraphError):
 
 
 class NotRungraph(ApiError):
-    """The answer is none that Rungraph gives."""
+    """The answer does not come from Rungraph, because its body is not a JSON object."""
 
 
 class ServerUnreachable(RungraphError, ConnectionError):
-    """No answer came. If `may_have_arrived`, the server may have carried out the call."""
+    """No answer came. `may_have_arrived` is False if the server cannot have received the call."""
 
     def __init__(self, message: str, *, may_have_arrived: bool = True) -> None:
         super().__init__(message)

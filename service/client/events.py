@@ -1,4 +1,4 @@
-"""Read server-sent events: the lines of a run, one an event."""
+"""Read server-sent events. Each event holds one log line of a run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 
 class EventReader:
-    """Collects the text of a stream into events (the HTML standard, section 9.2.6), and returns their data.
+    """Parses the text of a stream as events (the HTML standard, section 9.2.6), and yields the data of each event.
 
-    Lines end with a line feed alone. Other characters at which Python splits lines may be part of the data.
+    Only a line feed, or a carriage return and a line feed, ends a line. The other characters at which `str.splitlines`
+    splits may be part of the data.
     """
 
     def __init__(self) -> None:
@@ -18,7 +19,7 @@ class EventReader:
         self._data: list[str] = []
 
     def feed(self, text: str) -> Iterator[dict[str, Any]]:
-        """Take the next text of the stream, and yield the events that it completes."""
+        """Take the next text of the stream, and yield the data of the events that this text completes."""
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
             field, _, value = line.removesuffix("\r").partition(":")

@@ -1,4 +1,4 @@
-"""Read what takes several calls: the pages of a list, and the log of a run while it goes on."""
+"""Read what takes several calls: the pages of a list, or the log of a run that is not over."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from service.client.retrying import NOT_NOW, PAUSE_S_MAX, PAUSE_S_MIN
 from service.core.errors import NotFound
 
 MOVING = frozenset({"queued", "running", "waiting"})
-"""Statuses in which a run goes on by itself."""
+"""The statuses of a run that is neither over nor paused."""
 POLL_S_MIN, POLL_S_MAX = 0.02, 0.5
 
 
 async def items_of(
     ask: Callable[[Request], Awaitable[JsonObject]], page_after: Callable[[Any], Request]
 ) -> AsyncIterator[JsonObject]:
-    """Yield the items of all pages. `page_after` returns the call for the page after a cursor, None being the first."""
+    """Yield the items of all pages. `page_after` returns the call for the page after a cursor (None: the first)."""
     cursor = None
     while True:
         page = await ask(page_after(cursor))
@@ -30,7 +30,7 @@ async def items_of(
 
 
 class Cursor:
-    """How far a log has been read, and the patience with a server that is gone."""
+    """Tracks how far a log has been read, and for how long the server has been unreachable."""
 
     def __init__(self, seq: int, patience_s: float = 0.0) -> None:
         self.seq = seq
@@ -42,18 +42,21 @@ class Cursor:
         self._pause_s = PAUSE_S_MIN
 
     def note_connection(self) -> None:
-        """Note that the server has answered: the patience begins anew when it is gone again."""
+        """Note that the server has answered. The next failure begins a new period of `patience_s` seconds."""
         self._gone_since, self._pause_s = None, PAUSE_S_MIN
 
     def is_new(self, line: JsonObject) -> bool:
-        """Return whether `line` comes after all that were read, and count it as read."""
+        """Return whether `line` comes after all lines that were read before, and count `line` as read."""
         if line["seq"] <= self.seq:
             return False
         self.seq = line["seq"]
         return True
 
     def take(self, page: JsonObject) -> Sequence[JsonObject]:
-        """Return the lines of a page, and note whether the log as it was at the first page is read."""
+        """Return the lines of a page, and set `is_at_end` if the log has been read far enough.
+
+        That is the case once the line is read that was the last one when the first page was fetched.
+        """
         lines: Sequence[JsonObject] = page["items"]
         if self._last_seq is None:
             self._last_seq = page["last_seq"]
@@ -63,9 +66,10 @@ class Cursor:
         return lines
 
     def pause_after(self, error: ServerUnreachable | ApiError) -> float:
-        """Return the seconds until the next attempt to connect. Raise the error if the server has been gone too long.
+        """Return the number of seconds until the next attempt to connect.
 
-        A refusal is raised at once.
+        Raise `error` if it is a refusal, or if the server will have been unreachable for more than `patience_s` seconds
+        by the next attempt.
         """
         if isinstance(error, ApiError) and error.status not in NOT_NOW:
             raise error
@@ -78,7 +82,7 @@ class Cursor:
 
 
 class Polling:
-    """Waits for a run to rest."""
+    """Decides how long to wait for a run to be over or paused, and when to ask the server again."""
 
     def __init__(self, run_id: str, timeout_s: float | None) -> None:
         self._run_id = run_id
@@ -88,14 +92,17 @@ class Polling:
         self._status = ""
 
     def has_rested(self, page: JsonObject) -> bool:
-        """Return whether the run is over or paused; `page` is the answer to `calls.summary`."""
+        """Return whether the run is over or paused. `page` is the answer to `calls.summary`.
+
+        Raise ApiError if the run does not exist.
+        """
         if not page["items"] or page["items"][0]["run_id"] != self._run_id:
             raise ApiError(404, "Not Found", str(NotFound("run", self._run_id[:100])))
         self._status = page["items"][0]["status"]
         return self._status not in MOVING
 
     def pause_s(self) -> float:
-        """Return the seconds until the next look. Raise TimeoutError if the time is up."""
+        """Return the number of seconds until the next call. Raise TimeoutError if `timeout_s` has passed."""
         now = time.monotonic()
         if self._ends_at is not None and now >= self._ends_at:
             raise TimeoutError(f"run {self._run_id} is still {self._status} after {self._timeout_s:g} s")

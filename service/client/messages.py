@@ -19,11 +19,11 @@ class Request(NamedTuple):
     method: str
     path: str
     params: Mapping[str, Any] = {}
-    """The query. A list gives its parameter once for each item."""
+    """The query parameters. A parameter whose value is a list is sent once for each item."""
     content: bytes | AsyncIterator[bytes] = b""
     headers: Mapping[str, str] = {}
     is_repeatable: bool = False
-    """Whether making the call twice has the effect of making it once."""
+    """Whether making the call twice has the same effect as making it once."""
 
 
 class Answer(NamedTuple):
@@ -39,7 +39,10 @@ def json_body(value: Any) -> bytes:
 
 
 def read_object(answer: Answer) -> JsonObject:
-    """Return the JSON object of an answer, empty if it has no content. Raise ApiError if the call was refused."""
+    """Return the JSON object of an answer, or an empty dict for status 204.
+
+    Raise ApiError if the call was refused, and NotRungraph if the body is not a JSON object.
+    """
     if answer.status == 204:
         return {}
     try:

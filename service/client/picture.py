@@ -1,4 +1,4 @@
-"""Draw a graph as SVG: its nodes in layers, its edges as curves, and what a run has visited in colour."""
+"""Draw a graph as SVG: its nodes in layers, its edges as curves, and the path of a run in colour."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 150, 34, 30, 40, 24
 NODES_MAX = 200
-"""A larger graph is not drawn."""
+"""A graph with more nodes is not drawn."""
 NAME_CHARS_MAX = 20
 
 _VISITED, _UNVISITED, _HERE = "#d7ecd9", "#f4f4f4", "#ffe9b8"
@@ -21,9 +21,10 @@ class _Box(NamedTuple):
 
 
 def picture_of(definition: Mapping[str, Any], path: Mapping[str, Any], current_node: str | None) -> str:
-    """Return the picture of a graph in canonical form, or an empty text if it is too large.
+    """Return a graph as SVG, or an empty string if the graph has more than NODES_MAX nodes.
 
-    `path` has the nodes that a run has visited, as `GET /runs/{run_id}/path` returns it.
+    `definition` is in canonical form. `path` is the answer to `GET /runs/{run_id}/path`. `current_node` is None if the
+    run has no current node.
     """
     if len(definition["nodes"]) > NODES_MAX:
         return ""
@@ -44,13 +45,16 @@ def picture_of(definition: Mapping[str, Any], path: Mapping[str, Any], current_n
 
 
 def _ways(definition: Mapping[str, Any]) -> list[tuple[str, str | None]]:
-    """Return each pair of nodes that an edge connects, once."""
+    """Return the source and the target of each edge, without duplicates. An edge to None ends the run."""
     pairs = ((source, edge["to"]) for source, edges in definition["edges"].items() for edge in edges)
     return list(dict.fromkeys(pairs))
 
 
 def _boxes(definition: Mapping[str, Any]) -> dict[str, _Box]:
-    """Return the place of each node: its layer is its distance from the start."""
+    """Return the position of each node. A node's layer is its distance from the start node.
+
+    Nodes that cannot be reached are in one more layer, the last.
+    """
     following: dict[str, list[str]] = {}
     for source, target in _ways(definition):
         if target is not None:
@@ -101,5 +105,5 @@ def _edge(source: _Box, target: _Box, is_taken: bool) -> str:
 
 
 def _safe(text: str) -> str:
-    """Return `text` escaped for XML, without the characters that XML cannot hold."""
+    """Return `text` escaped for XML. Unprintable characters are replaced, since XML cannot hold some of them."""
     return escape("".join(mark if mark.isprintable() else "�" for mark in text))

@@ -1,4 +1,4 @@
-"""Decide when a call is made again after its connection broke or the server could not answer."""
+"""Decide whether and when a call is made again after its connection broke or the server could not answer."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from service.client.messages import Answer, Request
 
 PAUSE_S_MIN, PAUSE_S_MAX = 0.05, 2.0
 NOT_NOW = frozenset({502, 503, 504})
-"""Statuses that say that the server cannot answer now; nothing was lost."""
+"""The statuses of an answer which says that the server cannot answer now."""
 
 
 class Retrying:
-    """The attempts of one call: how long to pause after a failed one, until the patience is used up."""
+    """Decides whether one call is repeated, and after which pause. No attempt begins after `patience_s` seconds."""
 
     def __init__(self, request: Request, patience_s: float) -> None:
         self._request = request
@@ -21,7 +21,10 @@ class Retrying:
         self._pause_s = PAUSE_S_MIN
 
     def pause_after(self, failure: ServerUnreachable | Answer) -> float | None:
-        """Return the seconds to pause before the next attempt, or None if there is none."""
+        """Return the number of seconds to pause before the next attempt, or None if the call is not repeated.
+
+        `failure` may be any answer. Only an answer with a status in NOT_NOW is a reason to repeat the call.
+        """
         if isinstance(failure, Answer):
             if failure.status not in NOT_NOW or not self._request.is_repeatable:
                 return None

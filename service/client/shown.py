@@ -41,7 +41,7 @@ class RunView(NamedTuple):
 
 
 class RunState(dict[str, Any]):
-    """A run with its state: a dict, which a notebook shows as a RunView if it can be asked for."""
+    """A run with its state, as a dict. A notebook shows the RunView that `view` returns. None: it shows the dict."""
 
     def __init__(self, run: Mapping[str, Any], view: Callable[[], RunView] | None = None) -> None:
         super().__init__(run)
@@ -67,5 +67,5 @@ def _state_text(run: Mapping[str, Any]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return `text` as Markdown in one line that shows it as it is."""
+    """Return `text` in one line, escaped so that Markdown shows its characters literally."""
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split())).replace("\\<", "&lt;").replace("\\>", "&gt;")

@@ -1,4 +1,4 @@
-"""Attempts of a simulation: tools are called here and now, and failures can be injected."""
+"""Make the attempts of a simulation: call tools in this process, or inject failures."""
 
 from __future__ import annotations
 
@@ -20,16 +20,19 @@ from service.engine.lines import LineBuffer
 from service.engine.timeouts import call_on_loop
 
 Failure = str | Exception
-"""A type of error, such as `timeout`, or an exception, as if the tool had raised it."""
+"""A type of error, such as `timeout`, or an exception, which is treated as if the tool had raised it."""
 Failures = Mapping[Any, Failure | Sequence[Failure]]
-"""Failures by the number of a step of the first run, or by the name of a node of any run. Each fails one attempt."""
+"""Failures by the number of a step of the first run, or by the name of a node of any run.
+
+Each failure fails one attempt.
+"""
 
 
 class InjectedFailures:
-    """The failures that are still to come."""
+    """The failures that have not been injected yet."""
 
     def __init__(self, failures: Failures, nodes: Collection[str]) -> None:
-        """Raise ValueError for a type of error or a node that does not exist. `nodes` are those of all graphs."""
+        """Raise ValueError for a type of error or a node that does not exist. `nodes` names the nodes of all graphs."""
         for place in failures:
             if not isinstance(place, int) and place not in nodes:
                 raise ValueError(f"there is no node {place!r:.200} to fail{closest(str(place), nodes)}")
@@ -41,7 +44,7 @@ class InjectedFailures:
                 raise ValueError(f"there is no type of error {each!r:.100}; there are {', '.join(ERROR_TYPES)}")
 
     def take(self, run: Run) -> Failed | None:
-        """Return the failure of the run's next attempt, if one is injected."""
+        """Remove and return the failure for the run's next attempt. Return None if the attempt is not to fail."""
         step = run.step + 1 if run.parent_id is None else None
         for place in (step, run.node):
             left = self._left.get(place) if place is not None else None
@@ -57,13 +60,13 @@ def _failed(failure: Failure) -> Failed:
 
 
 class ToolCalls:
-    """Calls tools in the thread of the caller. Their timeouts do not count, because no time passes."""
+    """Calls tools in this process. Timeouts are not enforced, because a call takes no simulated time."""
 
     has_given_up = False
     """Always False: nobody cancels a simulation's calls."""
 
     def __init__(self, tools: Mapping[str, Tool], runs_folder: Path, state_bytes_max: int) -> None:
-        forks.install()  # A process that was forked after this module was imported may call tools itself.
+        forks.install()  # Not at import: a child that is forked after the import may call tools itself.
         log_capture.install()
         self._tools = tools
         self._runs_folder = runs_folder
@@ -88,9 +91,9 @@ class ToolCalls:
 
 
 class Loop:
-    """The event loop of a simulation's async tools, which is made for the first of them.
+    """The event loop on which a simulation calls async tools. It is made for the first call.
 
-    It runs in a thread if this one runs a loop already, as in a notebook.
+    If the calling thread already runs a loop, as in a notebook, this loop runs on a thread of its own.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,7 @@
-"""A run and its descendants in memory: their clock, who goes on next, and what a commit does to the others.
+"""A run and its descendants in memory: their clock, the run that goes on next, and what a commit does to other runs.
 
-It does what the store does, in the same order, for one run at a time (see store/commands and rows/park_and_wake).
+The code here does what the store does, in the same order, but for one run at a time. See store/commands and
+store/rows/park_and_wake.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from service.simulation.graphs import PostedGraphs
 from service.simulation.member import Mail, Member
 
 MOVES_MAX = 1_000_000
-"""Moves of one simulation. A graph that retries or starts children without end reaches it."""
+"""The most moves of one simulation. A graph that retries or starts children without end reaches this limit."""
 
 _ENDED = (Status.FAILED, Status.CANCELLED)
 
 
 class Delivery(NamedTuple):
-    """A signal to the first run, and when it arrives."""
+    """A signal to the first run, and the time at which it arrives. `number` keeps simultaneous signals in order."""
 
     at_us: int
     number: int
@@ -45,13 +46,13 @@ class Siblings:
 
     members: list[Member] = field(default_factory=list)
     open: int = 0
-    """How many of them are unfinished."""
+    """The number of unfinished children."""
     has_failed: bool = False
-    """Whether one of them failed or was cancelled."""
+    """Whether a child failed or was cancelled."""
 
 
 class Family:
-    """The runs of a simulation. Each move takes no time; the clock goes on when all runs wait."""
+    """The runs of a simulation. A move takes no simulated time. The clock advances only when all runs wait."""
 
     def __init__(
         self,
@@ -71,7 +72,7 @@ class Family:
         self._siblings: dict[tuple[str | None, int, int], Siblings] = {}
         """The children of each attempt, by the parent's id, the step and the attempt."""
         self._queue: list[tuple[int, int, str]] = []
-        """When runs are due, in which order they became so, and their ids. Entries may be out of date."""
+        """A heap of due times, each with the entry's number and the run's id. Entries may be out of date."""
         self._queued = 0
         self._deliveries: list[Delivery] = []
 
@@ -80,7 +81,7 @@ class Family:
         return self._add(Member(Run(run_id, graph, Status.QUEUED, 0, graph.start_node, state), None))
 
     def deliver(self, signals: Iterable[tuple[float, str, str]]) -> None:
-        """Plan the signals to the first run: after how many seconds, their names and their payloads as JSON text."""
+        """Plan signals to the first run. Each has a delay from now in seconds, a name, and a payload as JSON text."""
         for number, (after_s, name, payload) in enumerate(signals):
             at_us = _to_ms(self.now_us + round(after_s * 1e6))
             heapq.heappush(self._deliveries, Delivery(at_us, number, Mail(name, payload, at_us)))
@@ -89,7 +90,10 @@ class Family:
         return self._children.get(run_id, [])
 
     def execute(self, root: Member) -> None:
-        """Let the runs go on until the first one is over or paused, or nothing ends its wait."""
+        """Let the runs go on until `root` is over or paused, or until no run can go on.
+
+        Raise RuntimeError after MOVES_MAX moves.
+        """
         moves = 0
         while root.run.status not in OVER and root.run.status is not Status.PAUSED:
             member = self._next(root)
@@ -101,7 +105,10 @@ class Family:
                     raise RuntimeError(f"the simulation has made {MOVES_MAX} moves and is not at its end")
 
     def _next(self, root: Member) -> Member | None:
-        """Return the run that goes on next, at the time at which it does; deliver the signals that arrive before."""
+        """Set the clock to the time at which the next run goes on, and return this run, or None if no run can go on.
+
+        Signals that arrive no later than this time are delivered first.
+        """
         while True:
             due = self._first_due()
             if self._deliveries and (due is None or self._deliveries[0].at_us <= max(due[0], self.now_us)):
@@ -143,7 +150,7 @@ class Family:
         heapq.heappush(self._queue, (due_us, self._queued, member.run.id))
 
     def _carry(self, member: Member) -> Iterator[None]:
-        """Make the moves of a run until it rests."""
+        """Make the moves of a run until it waits, is paused or is over. Yield before each move."""
         waited = member.take_waited(self.now_us)
         if not member.started:
             member.log([Line(Event.RUN_STARTED, f"started at {member.run.node:.200}")], self.now_us)
@@ -199,7 +206,7 @@ class Family:
         return self._siblings.setdefault((child.run.parent_id, step, attempt), Siblings())
 
     def _count_end(self, member: Member) -> None:
-        """Count the end of a run among its siblings."""
+        """Note that a run is over. It is no longer due, and no longer unfinished among its siblings."""
         member.due_us = None
         if member.run.parent_id is not None:
             siblings = self._siblings_of(member)
@@ -207,7 +214,7 @@ class Family:
             siblings.has_failed |= member.run.status in _ENDED
 
     def _commit(self, member: Member, transition: Transition, lines: Iterable[Line]) -> None:
-        """Do what the commit of a transition does to its run and to others."""
+        """Do what the commit of a transition does to `member` and to other runs."""
         run = transition.run
         member.record(transition, self.now_us, self.now_us)
         member.log([*lines, *transition.lines], self.now_us)
@@ -256,7 +263,7 @@ class Family:
             self._make_due(member, member.due_us)
 
     def _wake_if_ready(self, member: Member) -> None:
-        """Make a run due whose wait was ended by something other than time."""
+        """Make a waiting run due now if a signal or its children have ended its wait."""
         if member.run.status is not Status.WAITING or member.wait is None or not self._is_over(member, member.wait):
             return
         if member.due_us is None or member.due_us > self.now_us:
@@ -272,7 +279,7 @@ class Family:
         return siblings.has_failed or siblings.open <= (wait.open_max or 0)
 
     def _cancel(self, members: Iterable[Member], because: str) -> None:
-        """Cancel the unfinished ones of `members` and their descendants, level by level."""
+        """Cancel the unfinished runs among `members`, and then the unfinished descendants of these runs."""
         unfinished = [member for member in members if member.run.status not in OVER]
         for member in unfinished:
             member.log([Line(Event.RUN_CANCELLED, because, Level.WARNING, node=member.run.node)], self.now_us)
@@ -284,5 +291,5 @@ class Family:
 
 
 def _to_ms(us: int) -> int:
-    """Return a time cut to milliseconds, as it is stored."""
+    """Return a time in microseconds, rounded down to a whole millisecond, as the store keeps times."""
     return us // 1000 * 1000

@@ -10,7 +10,7 @@ from service.core.graph import Graph
 from service.core.validation import child_graphs, missing_graphs, pin, read_graph
 
 Graphs = Mapping[str, Mapping[str, Any]] | Iterable[Mapping[str, Any]]
-"""Definitions, in the order in which they are posted. A mapping gives each a name for the nodes that call it."""
+"""Definitions, in the order in which they are posted. In a mapping, each key is a further name of its graph."""
 
 
 class PostedGraphs:
@@ -20,10 +20,13 @@ class PostedGraphs:
         self._tools = tools
         self._by_id: dict[str, Graph] = {}
         self._ids: dict[str, str] = {}
-        """Ids by name; the latest of a name counts."""
+        """The id of the latest graph of each name."""
 
     def post(self, document: Any, alias: str | None = None) -> Graph:
-        """Read a definition, its children named by their ids. Raise Invalid with all faults."""
+        """Add a graph and return it with its child graphs named by their ids. `alias` is a further name of the graph.
+
+        Raise Invalid if the definition has faults.
+        """
         named = {found.graph for found in child_graphs(document)}
         ids = {name: name if name in self._by_id else self._ids[name] for name in named if self._knows(name)}
         if missing := missing_graphs(document, ids, self._ids):

@@ -1,4 +1,4 @@
-"""One run of a simulation, with everything that a server would have stored of it."""
+"""One run of a simulation, with everything that a server would have stored about it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Mail(NamedTuple):
 
 @dataclass
 class Member:
-    """A run, and what it has left behind. Times are microseconds since 1970, to the millisecond."""
+    """A run with its wait, its mailbox and its history. Times are whole milliseconds, in microseconds since 1970."""
 
     run: Run
     due_us: int | None
-    """When the run goes on; None if no passing of time makes it go on."""
+    """The time at which the run goes on if it is queued or waiting; None if the run does not wait for a time."""
     place: tuple[int, int, int] | None = None
-    """For a child: the step and the attempt of its parent, and its number."""
+    """For a child: the step and the attempt of the parent that started it, and its number among its siblings."""
     wait: Wait | None = None
     since_us: int = 0
     wait_due_us: int | None = None
@@ -45,7 +45,7 @@ class Member:
     accepted: int = 0
 
     def take_waited(self, now_us: int) -> Waited | None:
-        """Return the wait from which the run is claimed."""
+        """Return the wait that the run is in when it is claimed at `now_us`, or None if it is in none."""
         if self.wait is None:
             return None
         is_over = self.wait_due_us is not None and self.wait_due_us <= now_us
@@ -56,7 +56,7 @@ class Member:
         self.mailbox[self.accepted] = mail
 
     def oldest(self, name: str) -> Received | NoSignal:
-        """Return the oldest signal of that name that no node has taken."""
+        """Return the oldest signal `name` that no node has taken, or NoSignal."""
         for number, mail in self.mailbox.items():
             if mail.name == name:
                 return Received(number, mail.payload, mail.accepted_us)
@@ -80,7 +80,7 @@ class Member:
             )
 
     def record(self, transition: Transition, began_us: int, now_us: int) -> None:
-        """Keep the step or the failed attempt of a transition."""
+        """Add the step of a transition to `steps`, and an attempt that failed to `attempts`."""
         since_us = began_us if transition.since_us is None else transition.since_us
         times = {"started_at": text_of(since_us), "finished_at": text_of(now_us)}
         error, step = transition.error, transition.step

@@ -41,17 +41,17 @@ def simulate(
     run_id: str = RUN_ID,
     folder: str | Path | None = None,
 ) -> Trace:
-    """Run a graph in memory until it is over or paused, or until nothing ends its wait, and return what it did.
+    """Run a graph in memory until the run is over or paused, or nothing can end its wait. Return what the run did.
 
-    Sleeps, backoffs and waits end at once: the clock, which shows `now` at the start, jumps to their ends.
+    Sleeps, backoffs and waits take no real time: the clock shows `now` at the start and jumps to their ends.
 
-    - `tools` replace declared ones: a mapping of names to functions or canned results, or functions.
-    - `signals` are sent to the run: a mapping of names to payloads, or tuples of name, payload and seconds from start.
-    - `failures` fail attempts: by the number of a step or the name of a node, types of errors or exceptions.
+    - `tools` replace declared tools: a mapping of names to functions or canned results, or a list of functions.
+    - `signals` are sent to the run: a mapping of names to payloads, or tuples `(name, payload[, seconds from start])`.
+    - `failures` fail attempts: a mapping of step numbers or node names to error types, exceptions, or lists of these.
     - `graphs` are the graphs that nodes start as children, in the order in which they would be posted.
-    - `folder` keeps the files that tools leave in the run's folder; without it they are removed.
+    - `folder` keeps the files of each run in a subfolder with the run's id. If it is None, the files are removed.
 
-    Raise Invalid if a graph or the state is invalid, or if no node waits for one of the signals.
+    Raise Invalid for a bad graph, state or signal, TypeError for a bad tool, and ValueError for a bad failure.
     """
     posted = PostedGraphs(known := tools_of(tools))
     posted.post_all(graphs)
@@ -88,7 +88,7 @@ def _deliveries(signals: Signals, graph: Graph) -> list[tuple[float, str, str]]:
     expected = {node.signal for node in graph.nodes.values() if isinstance(node, SignalNode)}
     found = []
     for name, payload, *after_s in given:
-        if name not in expected:  # A server refuses it too.
+        if name not in expected:  # A server refuses such a signal too.
             fault = f"no node of the graph waits for the signal {name!r:.200}{closest(name, expected)}"
             raise Invalid.at(f"/signals/{name}", fault)
         try:
@@ -106,5 +106,5 @@ def _microseconds(now: datetime) -> int:
 
 
 def _temporary() -> Path:
-    """Return a folder that does not exist yet: most tools never use theirs."""
+    """Return the path of a folder that does not exist yet. A tool that uses its folder creates it."""
     return Path(tempfile.gettempdir()) / f"rungraph-simulation-{uuid.uuid4()}"

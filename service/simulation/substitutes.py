@@ -19,9 +19,9 @@ GivenTools = Mapping[str, Substitute] | Iterable[Callable[..., Any] | str] | Non
 
 
 def tools_of(given: GivenTools) -> dict[str, Tool]:
-    """Return the tools of a simulation: those that are declared, replaced by the given ones.
+    """Return the tools of a simulation: the declared tools, and the given tools, which replace those of the same name.
 
-    Raise TypeError if one of them cannot be a tool.
+    Raise TypeError if a given tool cannot be a tool.
     """
     known = dict(registry.load((), built_in=example.TOOLS))
     if given is None:

@@ -16,7 +16,7 @@ class Trace:
     run_id: str
     graph_id: str
     status: str
-    """`completed`, `failed`, `paused`, or `waiting` if nothing in the simulation ends its wait."""
+    """`completed`, `failed`, `paused`, or `waiting` if nothing ends the run's wait. A child may also be `cancelled`."""
     state: JsonObject
     current_node: str | None
     step: int
@@ -39,7 +39,7 @@ class Trace:
 
     @property
     def attempts(self) -> list[tuple[str, int, str | None]]:
-        """Each attempt of the committed steps: its node, its number, and the type of its error, if it failed."""
+        """Each attempt of the committed steps: its node, its number, and its error's type (None: it succeeded)."""
         return [
             (step["node"], attempt["attempt"], attempt["error"] and attempt["error"]["type"])
             for step in self.steps
