@@ -1,13 +1,13 @@
 # PYTHON_ARGCOMPLETE_OK
-"""`python -m service` is the command `rungraph`. With the argument `isolated` it is a process that calls tools for a
-server, and with `cluster` it is a cluster on this machine.
+"""`python -m service` runs the command `rungraph`. With the argument `isolated`, it calls tools for a server; with
+`cluster`, it runs a Dask cluster on this machine.
 """
 
 import sys
 
 
 def isolated() -> None:
-    """Call the tools that a server asks for. It is no command of `rungraph`: nobody types it."""
+    """Call tools for the server that has started this process. Users do not type this command."""
     from service.process import collector_paused
 
     with collector_paused():
@@ -19,13 +19,13 @@ def isolated() -> None:
 
 
 def cluster() -> None:
-    """Run the cluster of this machine for a server. Nobody types it either."""
+    """Run a Dask cluster for the server that has started this process. Users do not type this command."""
     from service.engine.cluster.local_main import serve
 
     serve()
 
 
-# Not where a tool's multiprocessing imports this module once more.
+# The condition is false if multiprocessing, used by a tool, imports this module again.
 if __name__ == "__main__":
     if sys.argv[1:2] == ["isolated"]:
         isolated()

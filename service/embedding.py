@@ -1,8 +1,8 @@
 """The application for other programs: mounted in a FastAPI application, or called by a TestClient.
 
-Starlette does not run the lifespan of a mounted application. This one therefore starts with the first call, in the
-event loop of that call, and stops when the loop ends. `lifespan` starts it together with the application around it, so
-that runs go on before anybody calls.
+Starlette does not run the lifespan of a mounted application. This application therefore starts its server at the first
+call, in the event loop of that call, and stops the server when the loop ends. `EmbeddedApi.lifespan` starts the server
+together with the outer application, so that unfinished runs go on before the first call.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ def create_app(
     """Return an application that can be mounted under any prefix.
 
     `tools` are functions, with or without `@tool`, and names as `--tools` takes them; None means the tools that are
-    declared and those of RUNGRAPH_TOOLS. The other arguments, and `settings` for further fields of
-    `service.settings.Settings`, replace the settings of the environment. Without an engine, other servers on the same
-    database execute the runs. Raise StartRefused if a setting or a tool is invalid.
+    declared and those of RUNGRAPH_TOOLS. The other arguments replace the settings of the environment unless they are
+    None. `settings` may name any field of `service.settings.Settings`. Without an engine, other servers on the same
+    database execute the runs. Raise StartRefused if a setting or a source of tools is invalid, and TypeError if a
+    function cannot be a tool or a setting does not exist.
     """
     given = {
         "database_url": database_url,
@@ -70,7 +71,7 @@ class EmbeddedApi(Api):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._starting: asyncio.Future[None] | None = None
-        """The start that a call has begun, in the loop of that call."""
+        """Done when the start that a call has begun succeeds or fails. It belongs to the loop of that call."""
         self._holder: asyncio.Task[None] | None = None
         """The task that holds the server until its loop ends."""
         self._is_held_outside = False
@@ -79,8 +80,8 @@ class EmbeddedApi(Api):
     async def lifespan(self, _app: Any = None) -> AsyncIterator[None]:
         """Run the server during the block.
 
-        Pass this method as the `lifespan` of the outer application. If the outer application has a lifespan of its own,
-        enter this one in it.
+        Pass this method as the `lifespan` of the outer application, or enter it within the outer application's
+        own lifespan.
         """
         self._is_held_outside = True
         async with self.router.lifespan_context(self):
@@ -99,7 +100,7 @@ class EmbeddedApi(Api):
         await super().__call__(scope, receive, send)
 
     async def _ensure_started(self) -> None:
-        """Start the server unless it runs. Calls that come meanwhile wait for the same start."""
+        """Start the server unless it runs, and wait until it has started. Raise the error of a start that fails."""
         loop = asyncio.get_running_loop()
         starting = self._starting
         if starting is None or starting.get_loop() is not loop or self._has_failed(starting):
@@ -113,7 +114,10 @@ class EmbeddedApi(Api):
         return starting.done() and (starting.cancelled() or starting.exception() is not None)
 
     async def _hold(self, starting: asyncio.Future[None]) -> None:
-        """Run the server until the loop ends, which cancels this task."""
+        """Run the server until the end of the loop cancels this task.
+
+        Complete `starting` when the server has started or cannot start.
+        """
         try:
             async with self.router.lifespan_context(self):
                 starting.set_result(None)

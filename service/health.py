@@ -1,4 +1,4 @@
-"""Whether a server can do its work: the answer of `/readyz`, and the list of what its watchdog looks at."""
+"""Check whether a server can do its work: on request, for `/readyz`, and continually, by a watchdog."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def unready(store: Store, engine: Engine | None) -> str | None:
 
 
 async def _fault(part: str, probe: Coroutine[Any, Any, None]) -> str | None:
-    """Return what is wrong with `part` if `probe` fails or does not end in time."""
+    """Return what is wrong with `part`, or None if `probe` ends in time and raises nothing."""
     try:
         async with asyncio.timeout(PROBE_S):
             await probe
@@ -48,9 +48,9 @@ async def _fault(part: str, probe: Coroutine[Any, Any, None]) -> str | None:
 
 
 def watch(watchdog: Watchdog, store: Store, engine: Engine | None, address: str) -> None:
-    """Start `watchdog` on everything that this server needs and that a tool could take away.
+    """Start `watchdog`, which then checks everything that this server needs and that a tool could take away.
 
-    Call it on the event loop that serves.
+    Call this function on the event loop that answers requests.
     """
     loop = asyncio.get_running_loop()
     watchdog.add("the loop that answers does not move", LoopCheck(loop))

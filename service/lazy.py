@@ -9,9 +9,9 @@ from typing import Any
 
 
 def attributes_of(module: str, **places: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return the `__getattr__` and `__dir__` of `module`, which finds each name in another module.
+    """Return a `__getattr__` and a `__dir__` for `module` that take each name in `places` from another module.
 
-    A place is `MODULE`, or `MODULE:NAME` if the name differs there.
+    A place is `MODULE`, or `MODULE:NAME` if the attribute has another name in that module.
     """
 
     def get(name: str) -> Any:

@@ -1,7 +1,7 @@
 """The log of the process: one line for each event, as text for people or as JSON for programs.
 
-A record that concerns a run names it in the fields `run`, `node`, `step` and `attempt`. What a tool logs concerns the
-attempt in which it is called.
+In JSON, a record that concerns a run has the members `run`, `node`, `step` and `attempt` as far as they are known. A
+record that a tool logs concerns the attempt that calls the tool.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from service.engine.lines import LineBuffer, current
 FIELDS = ("event", "run", "node", "step", "attempt")
 """The attributes of a record that become members of its JSON object."""
 _OURS = ("service", "uvicorn")
-"""The loggers whose level is set. Others keep the root's, which is WARNING."""
+"""The loggers whose level `configure` sets. All others keep the level of the root logger, which is WARNING."""
 _TEXT = "%(levelname)s: %(name)s: %(message)s"
 
 
 def configure(log_format: str, level: str) -> None:
-    """Write the records of this process on stderr. If the root logger already has handlers, none is added."""
+    """Write the log records of this process to stderr, unless the root logger has handlers. Set the level of _OURS."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if log_format == "json" else logging.Formatter(_TEXT))
     logging.basicConfig(handlers=[handler])
@@ -58,6 +58,6 @@ def _message_of(record: logging.LogRecord) -> str:
 
 
 def _place_of_tool() -> Mapping[str, Any]:
-    """Return the place of the attempt in which the current code runs, if it is a tool's."""
+    """Return the fields that name the attempt whose tool is running, or no fields if the caller is not a tool."""
     lines = current.get()
     return lines.place if isinstance(lines, LineBuffer) else {}

@@ -42,11 +42,12 @@ def create_app(
     with_engine: bool = True,
     is_own_process: bool = False,
 ) -> FastAPI:
-    """Return the ASGI application. Others who find the database owned are told that it serves at `address`.
+    """Return the ASGI application.
 
-    `owned` is the database's ownership if the caller has taken it already. Without an engine, other servers on the
-    same database execute the runs. `is_own_process`: the process does nothing but serve this application, and may be
-    ended when it can no longer do that.
+    `address` is the server's URL, which is told to other processes that want to own the database. None: the URL follows
+    from uvicorn's options or from the settings. `owned` is the ownership of the database if the caller has it already.
+    Without an engine, other servers on the same database execute the runs. `is_own_process` says that the process does
+    nothing but serve this application, so it may be ended when it can no longer serve.
     """
     lifespan = lifespan_of(settings, address, owned, with_engine=with_engine, is_own_process=is_own_process)
     return create_api(api_settings(settings), lifespan)
@@ -64,8 +65,8 @@ def lifespan_of(
 ) -> Lifespan:
     """Return the lifespan of an application: a server that runs while the application does.
 
-    `tools` replace those that the settings name. `ends_process`: after a stop signal, the process ends in bounded time,
-    whatever tools do.
+    `tools` replace those that the settings name. `ends_process` says that a stop signal ends the process in bounded
+    time, whatever tools do. The other arguments are those of `create_app`.
     """
 
     @asynccontextmanager
@@ -101,9 +102,9 @@ def _services_of(server: RunningServer, stop: Stop) -> Services:
 
 
 async def execute(settings: Settings, address: str, started: Callable[[], None]) -> bool:
-    """Run an engine without HTTP until a stop signal, and call `started` when it runs.
+    """Run an engine without HTTP until a stop signal arrives, and call `started` once the engine runs.
 
-    Return False if the engine ended by itself.
+    Return True after a stop signal, and False if the engine ended by itself.
     """
     async with serving(settings, address, is_own_process=True) as server:
         stopped = asyncio.Event()
@@ -123,9 +124,9 @@ async def execute(settings: Settings, address: str, started: Callable[[], None])
 
 @asynccontextmanager
 async def executing_family(settings: Settings, server: RunningServer, run_id: str) -> AsyncIterator[None]:
-    """Run an engine for one run and its descendants, in a server that has no engine.
+    """Within the context, run an engine for one run and its descendants in a server that has no engine.
 
-    Other runs are left to servers that have their tools.
+    The engine does not claim other runs, because their tools may not be loaded here.
     """
     settings_of_engine = engine_settings(settings, server.runs_folder, server.tools)
     engine = Engine(server.store, server.tools, settings_of_engine, family=run_id)
@@ -149,7 +150,7 @@ def api_settings(settings: Settings) -> ApiSettings:
 
 
 def __getattr__(name: str) -> Any:
-    # Made when uvicorn asks for it, so that programs which import this module need no environment.
+    # The application is made when uvicorn asks for it, so that importing this module reads no environment variables.
     if name == "app":
         tune_collector()
         globals()["app"] = create_app(Settings.from_environment(), is_own_process=True)

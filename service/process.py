@@ -17,7 +17,7 @@ from typing import Any
 from service.memory import memory_bytes
 
 LAST_RESORT_S = 14.0
-"""A stop that takes longer ends the process. Everything acknowledged is on disk by then."""
+"""How long a stop may take before the process is ended. Nothing is lost: everything acknowledged is on disk."""
 
 ARM_EVERY_S = 1.0
 """The interval at which the handlers of SIGINT and SIGTERM are installed again."""
@@ -25,7 +25,7 @@ ARM_EVERY_S = 1.0
 ACTIVE_SHARE = 16
 """The states of the runs that a server executes may take 1/ACTIVE_SHARE of its memory."""
 
-# Bound here, since a tool may have replaced what `threading` and `time` have.
+# These names are bound here because a tool may later replace the attributes of `signal`, `_thread`, `time` and `os`.
 _handler_of, _handle = signal.getsignal, signal.signal
 _start_thread, _sleep, _exit = _thread.start_new_thread, time.sleep, os._exit
 
@@ -41,9 +41,10 @@ _UVICORN_DEFAULTS = {"host": "127.0.0.1", "port": "8000"}
 
 @contextmanager
 def on_stop_signal(*actions: Callable[[], None]) -> Iterator[None]:
-    """Run `actions` when SIGINT or SIGTERM arrives, before the handler that was there.
+    """Within the context, run `actions` when SIGINT or SIGTERM arrives, and then the handler that was installed before.
 
-    uvicorn ends the lifespan only when every connection is closed, so a lifespan would learn of the stop too late.
+    Without this, a lifespan would learn of the stop too late, because uvicorn ends it only when every connection is
+    closed. Outside the main thread, do nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -69,9 +70,10 @@ def on_stop_signal(*actions: Callable[[], None]) -> Iterator[None]:
 
 @asynccontextmanager
 async def keep_stop_signals() -> AsyncIterator[None]:
-    """Install the handlers of SIGINT and SIGTERM again every ARM_EVERY_S, if this is the main thread.
+    """Within the context, install the handlers of SIGINT and SIGTERM again every ARM_EVERY_S.
 
-    A tool that calls C, such as libc's `signal`, can replace them, and Python does not notice.
+    A tool that calls C code, such as libc's `signal`, can replace the handlers, and Python does not notice. Outside the
+    main thread, do nothing.
     """
     import asyncio  # Commands that only read do without it.
 
@@ -95,7 +97,7 @@ async def keep_stop_signals() -> AsyncIterator[None]:
 
 
 def end_at_last() -> None:
-    """End the process after LAST_RESORT_S, even if threads of a tool go on. What was acknowledged is on disk."""
+    """End the process once LAST_RESORT_S has passed, even if threads of tools still run. Return at once."""
     _start_thread(_end_later, ())
 
 
@@ -105,7 +107,7 @@ def _end_later() -> None:
 
 
 def default_active_bytes_max(state_bytes_max: int) -> int:
-    """Return how many bytes the states of all executed runs may have. There is always room for two large runs."""
+    """Return how many bytes the states of all executed runs may have: always enough for two of the largest states."""
     return max(memory_bytes() // ACTIVE_SHARE, 2 * state_bytes_max)
 
 
@@ -122,9 +124,9 @@ def collector_paused() -> Iterator[None]:
 
 
 def tune_collector() -> None:
-    """Keep the objects that exist now out of all later garbage collections, and have fewer of these.
+    """Exclude the objects that exist now from all later garbage collections, and make collections rarer.
 
-    Most of those objects are modules. A full collection would walk through them all, and all calls would wait for it.
+    Most of these objects belong to modules. A full collection would traverse them all, and every call would wait.
     """
     gc.collect()
     gc.freeze()
@@ -140,7 +142,7 @@ def url_of(host: str, port: int | str) -> str:
 
 
 def url_of_uvicorn(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> str | None:
-    """Return the URL at which uvicorn serves if this process is uvicorn's, from its options and variables."""
+    """Return the URL at which uvicorn serves, from its options and variables, or None if `argv` is not uvicorn's."""
     if not argv or "uvicorn" not in argv[0]:
         return None
     found = {name: environment.get(f"UVICORN_{name.upper()}", default) for name, default in _UVICORN_DEFAULTS.items()}

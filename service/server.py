@@ -1,4 +1,4 @@
-"""A running server without its HTTP: its parts, in the order in which they start and stop."""
+"""Run a server without HTTP: start its parts in order, and stop them in the reverse order."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from service.tools import registry
 logger = logging.getLogger(__name__)
 
 MISSING_TOOLS_SHOWN_MAX = 20
-"""How many tools that the server lacks are named at its start."""
+"""The most missing tools that a server names in the log at its start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class RunningServer:
         return await health.unready(self.store, self.engine)
 
     def note(self) -> str | None:
-        """Say which async tool blocks all others, if one does. The server is ready all the same."""
+        """Return a message about the async tool that blocks all others, or None. The server is ready in both cases."""
         return None if self.engine is None else self.engine.describe_block()
 
     def ask_to_stop(self) -> None:
@@ -72,11 +72,11 @@ async def serving(
     with_engine: bool = True,
     is_own_process: bool = False,
 ) -> AsyncIterator[RunningServer]:
-    """Run a server without its HTTP: own the database, migrate it, and execute runs if there is an engine.
+    """Run a server without HTTP: own the database, migrate it, and execute runs if there is an engine.
 
-    `tools` replace those that the settings name. If it can no longer do its work, it ends the process if
-    `is_own_process`, and only reports that otherwise.
-    Raise StartRefused if a setting, a tool file or another owner forbids the start.
+    `tools` replace those that the settings name. A server that can no longer do its work ends the process if
+    `is_own_process`, and otherwise only writes that to stderr. Raise StartRefused if a setting, a source of tools or
+    another owner of the database prevents the start.
     """
     for message in settings.warnings:
         logger.warning("%s", message)
@@ -106,7 +106,7 @@ async def serving(
 
 
 def _guarded(*, is_own_process: bool) -> Watchdog:
-    """Return the watchdog. If the process is the server's own, protect it from what tools do to a process."""
+    """Return a watchdog that is yet to be started. If the process is the server's own, protect it from tools."""
     if not is_own_process:
         return Watchdog(report_trouble)
     report_faults()
@@ -189,7 +189,7 @@ def engine_settings(settings: Settings, runs_folder: Path, tools: Tools) -> Engi
 
 
 def _cluster_settings(settings: Settings, tools: Tools) -> ClusterSettings | None:
-    """Return the settings of the cluster, if one is configured. Raise StartRefused if Dask is not installed."""
+    """Return the cluster's settings, or None without a cluster. Raise StartRefused if Dask is needed and missing."""
     if settings.cluster is None:
         return None
     check_installed()

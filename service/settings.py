@@ -1,4 +1,4 @@
-"""Settings: environment variables, read once, by `main` and `cli` alone."""
+"""The settings of a server, from environment variables. Only `main`, `cli` and `embedding` read them."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _SCHEDULER = re.compile(
 class Settings:
     database_url: str = "sqlite+aiosqlite:///./rungraph.db"
     database_url_source: str = "RUNGRAPH_DATABASE_URL"
-    """The variable or option that it comes from, for error messages."""
+    """The variable or option that has given `database_url`, for error messages."""
     server_url: str | None = None
-    """The server that the commands of the terminal ask, in place of the one that owns the database."""
+    """The URL of the server that terminal commands call, instead of the server that owns the database."""
     host: str = "127.0.0.1"
     port: int = 8000
     tools: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ class Settings:
     cluster: str | None = None
     """The address of the scheduler of a Dask cluster, or LOCAL_CLUSTER; None: there is no cluster."""
     cluster_calls: int = 200
-    """How many calls this server may have on the cluster at a time; more wait."""
+    """How many calls of tools this server may have on the cluster at a time. Further calls wait."""
     body_bytes_max: int = 1 * MIB
     state_bytes_max: int = 16 * MIB
     upload_bytes_max: int = 256 * MIB
@@ -60,7 +60,7 @@ class Settings:
     traced_steps_per_s: float = 20.0
     """How many steps get spans each second in the long run, if the process has a provider of OpenTelemetry."""
     prune_after: float | None = None
-    """Seconds after their end after which a server deletes runs by itself; None: never."""
+    """How many seconds after the end of a run the server deletes the run by itself; None: never."""
     webhook_hosts: AllowedHosts = field(default_factory=AllowedHosts)
     """The hosts that webhooks may go to."""
     webhook_secret: str | None = field(default=None, repr=False)
@@ -71,7 +71,10 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
-        """Read the settings; an empty variable counts as unset. Raise StartRefused with the name of an invalid one."""
+        """Return the settings in `environment`. An empty variable counts as unset.
+
+        Raise StartRefused, with the variable's name, if a value is invalid.
+        """
         given = _Variables(environment)
         return cls(
             database_url=given.text("DATABASE_URL") or cls.database_url,
@@ -101,7 +104,7 @@ class Settings:
         )
 
     def database(self) -> Database:
-        """Return the database that the URL names. Raise StartRefused if it names none that can be used."""
+        """Return the database that the URL names. Raise StartRefused if the URL names no database that can be used."""
         from service.store.database.opening import database_at  # slow to import
 
         return database_at(self.database_url, allow_undurable=self.allow_undurable, source=self.database_url_source)
@@ -111,7 +114,7 @@ class Settings:
         return (self.data_dir or database.data_folder).absolute() / "runs"
 
     def make_runs_folder(self, database: Database) -> Path:
-        """Return the folder of `runs_folder`, which is made if it is missing. Raise StartRefused if it cannot be."""
+        """Make the folder of `runs_folder` if it is missing, and return it. Raise StartRefused if that fails."""
         folder = self.runs_folder(database)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -129,7 +132,10 @@ def read_duration_s(text: str) -> float:
 
 _PREFIX = "RUNGRAPH_"
 _MISSPELT_MIN = 0.9
-"""Names of variables that are less alike are not compared as misspellings. All of them share a long prefix."""
+"""How similar two names must be, from 0 to 1, for one to count as a misspelling of the other.
+
+The number is high because all names share a long prefix.
+"""
 
 
 class _Variables:
@@ -140,7 +146,7 @@ class _Variables:
         self._known: set[str] = set()
 
     def misspelt(self) -> tuple[str, ...]:
-        """Return a message for each variable that is not read and whose name resembles one that is."""
+        """Return a message for each variable that was not read and whose name resembles that of a variable read."""
         others = sorted({name for name in self._environment if name.upper().startswith(_PREFIX)} - self._known)
         if not others:
             return ()
@@ -157,7 +163,7 @@ class _Variables:
         return self._environment.get(f"{_PREFIX}{name}", "").strip() or None
 
     def parts(self, name: str) -> tuple[str, ...]:
-        """Return the parts of a text between commas."""
+        """Return the parts of a comma-separated text. Empty parts are omitted."""
         return tuple(part.strip() for part in (self.text(name) or "").split(",") if part.strip())
 
     def hosts(self, name: str) -> AllowedHosts:
@@ -167,7 +173,7 @@ class _Variables:
             raise StartRefused(f"RUNGRAPH_{name}: {error}") from error
 
     def secret(self, name: str) -> str | None:
-        """Return a secret of Standard Webhooks."""
+        """Return a secret in the form of Standard Webhooks, or None if the variable is unset."""
         text = self.text(name)
         try:
             if text is not None:
@@ -177,7 +183,7 @@ class _Variables:
             raise StartRefused(f"RUNGRAPH_{name} is no secret: {error}") from error
 
     def token(self, name: str) -> str | None:
-        """Return any text that a header can carry, in UTF-8 or not."""
+        """Return a text that a header can carry, or None if the variable is unset. It may be invalid UTF-8."""
         text = self.text(name)
         if text is not None and any(ord(character) < 0x20 or ord(character) == 0x7F for character in text):
             raise StartRefused(
@@ -190,7 +196,7 @@ class _Variables:
         return None if text is None else Path(text)
 
     def cluster(self, name: str) -> str | None:
-        """Return the address of a scheduler, or LOCAL_CLUSTER."""
+        """Return the address of a scheduler, LOCAL_CLUSTER, or None if the variable is unset."""
         text = self.text(name)
         if text is None or text == LOCAL_CLUSTER:
             return text

@@ -1,11 +1,12 @@
-"""Spans of OpenTelemetry for runs, steps and attempts, through its API alone.
+"""Make OpenTelemetry spans for runs, steps and attempts. Only OpenTelemetry's API is imported, not its SDK.
 
-They are made if the process has a provider of tracers, which the user's code or `opentelemetry-instrument` has set.
-Without one nothing is imported. A run keeps the trace of the request that has started it, so its spans belong to one
-trace, whichever servers make them.
+Spans are made if the process has a provider of tracers, which the user's code or `opentelemetry-instrument` has set.
+Without a provider, not even the API is imported. A run keeps the trace of the request that has started the run, so its
+spans belong to one trace, whichever servers make them.
 
-The two spans of a short step take the SDK half as long as the step takes the engine. So the steps of a process get
-spans up to a rate, which a busy server exceeds. The span of a run counts its steps without spans.
+The SDK spends half as much time on the two spans of a short step as the engine spends on the step. The number of steps
+that get spans each second is therefore limited, and on a busy server some steps get none. The span of a run counts its
+steps without spans.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ logger = logging.getLogger(__name__)
 NAME = "rungraph"
 """The name of the instrumentation, by which samplers and exporters know these spans."""
 BURST_S = 250
-"""For so many seconds an allowance that is not used is saved up, so that all steps have spans while there are few."""
+"""For how many seconds an unused allowance is saved up, so that all steps get spans while steps are few."""
 TRACED_OF_RUN = 100
-"""After so many steps with spans a run leaves half of the allowance to other runs."""
+"""A run that has had this many steps with spans leaves half of the allowance to other runs."""
 LEFT_OUT = "rungraph.steps_without_spans"
-"""The attribute of a run's span that counts its steps without spans, if there are any."""
+"""The attribute of a run's span that counts the run's steps without spans. It is absent if there are none."""
 
 
 class Allowance:
-    """How many more steps may get spans now. Any thread may take from it."""
+    """A token bucket that limits how many steps get spans. Any thread may call `take`."""
 
     def __init__(self, per_s: float) -> None:
         self._per_s = per_s
@@ -48,9 +49,10 @@ class Allowance:
         self._lock = threading.Lock()
 
     def take(self, now: float, traced: int) -> bool:
-        """Return whether one more step may get spans, and count it if so.
+        """Return whether one more step may get spans. If so, take the step from the allowance.
 
-        `now` is a time of the monotonic clock, `traced` how many steps of the same run got spans.
+        `now` is a time of the monotonic clock, and `traced` is the number of steps of the same run that have got spans.
+        Log a warning when a step is refused for the first time, unless no step may get spans.
         """
         with self._lock:
             if self._filled_at is not None:
@@ -77,16 +79,17 @@ def allow_steps(per_s: float) -> None:
 
 
 def begin_run(run: Run) -> RunSpans | None:
-    """Begin the span of a run that this server executes now, or return None if nobody traces."""
+    """Begin the span of a run that this server now executes. Return None if the process has no provider of tracers."""
     tracer = _tracer()
     return None if tracer is None else RunSpans(tracer, run)
 
 
 def trace_of_start(parents: list[str], states: list[str]) -> Trace | None:
-    """Return the trace for a run that a request starts.
+    """Return the trace for a run that a request starts, or None.
 
-    Return the trace of the current span, which instrumentation of the server may have begun, or else the trace of the
-    request's headers. Without both, begin a trace with a span of the start if the server traces.
+    If the process has a provider of tracers, the trace is that of the current span, which instrumentation of the server
+    may have begun, or else that of the request's headers, or else a new trace with a span for the start. Without a
+    provider, it is the trace of the headers, if they name one. `parents` and `states` are as in `read_trace`.
     """
     given = read_trace(parents, states)
     tracer = _tracer()
@@ -105,7 +108,7 @@ def trace_of_start(parents: list[str], states: list[str]) -> Trace | None:
 
 
 class RunSpans:
-    """The spans of one run from its claim until it rests: its own, and those of the step and attempt in progress."""
+    """The spans of a run while this server executes it: of the run, and of the step and the attempt in progress."""
 
     def __init__(self, tracer: Tracer, run: Run) -> None:
         from opentelemetry.context import attach
@@ -137,7 +140,7 @@ class RunSpans:
             self._left_out += 1
             return
         self._traced += 1
-        # The SDK checks each attribute, which takes time. So the other attributes are set on the run's span alone.
+        # The SDK spends time on checking each attribute, so the other attributes are set only on the run's span.
         place: dict[str, str | int] = {"rungraph.run.id": run.id, "rungraph.step": run.step + 1}
         place["rungraph.node"] = run.node or ""
         self._step = self._tracer.start_span(f"step {run.node:.200}", context=self._inside_run, attributes=place)
@@ -149,11 +152,11 @@ class RunSpans:
             )
 
     def enter(self) -> None:
-        """Make the attempt's span the current one, for the rest of the context variables of the caller."""
+        """Make the attempt's span, or else the run's, the current span in the context variables of the caller."""
         self._attach(self._inside_run if self._attempt is None else _inside(self._attempt))
 
     def headers(self) -> Trace | None:
-        """Return the attempt's span as headers, for a call in another process."""
+        """Return the attempt's span, or else the run's, as trace headers for a call in another process."""
         return _written(self._attempt or self._run)
 
     def end_attempt(self, outcome: Outcome | None) -> None:
@@ -166,7 +169,7 @@ class RunSpans:
             self._attempt = None
 
     def end_step(self, transition: Transition, *, is_committed: bool = True) -> None:
-        """End the step's span after its commit: now, or else with the next `end_committed`."""
+        """End the step's span. If the step is not committed yet, the span ends at the next `end_committed` instead."""
         if self._step is not None:
             if transition.error is not None:
                 _fail(self._step, transition.error.type, transition.error.message)
@@ -184,7 +187,7 @@ class RunSpans:
         self._uncommitted.clear()
 
     def end(self, run: Run) -> None:
-        """End all spans. `run` is as this server leaves it; it goes on elsewhere if it is still running."""
+        """End all spans. `run` is the run after the last step here; another server continues it if it is unfinished."""
         for span in (self._attempt, self._step, *self._uncommitted):
             if span is not None:  # The run was cancelled, or its lease lost.
                 span.end()

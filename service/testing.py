@@ -1,4 +1,4 @@
-"""A server for the tests of programs: on a free port, over a temporary database, with the tools of the test."""
+"""Run a server in the tests of a program: on a free port, with a temporary database and the tools of the test."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def server(
 ) -> Iterator[LocalServer]:
     """Serve on a free port over a database in `folder`, or in a temporary folder that is removed at the end.
 
-    `tools` and `settings` are those of `rungraph.create_app`. Raise StartRefused if it cannot start.
+    `tools` and `settings` are those of `rungraph.create_app`. Raise StartRefused if the server cannot start.
     """
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="rungraph-") as made, server(made, tools=tools, **settings) as found:
@@ -77,7 +77,7 @@ def _serving(app: Any, listener: socket.socket) -> Iterator[None]:
     running = Announcing(uvicorn_config(app, log_level="warning", lifespan="on", timeout_keep_alive=1))
 
     def run() -> None:
-        with suppress(SystemExit):  # uvicorn's answer to a start that fails.
+        with suppress(SystemExit):  # uvicorn raises it if the start fails.
             running.run(sockets=[listener])
         started.set()
 

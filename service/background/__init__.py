@@ -1,1 +1,1 @@
-"""What a server does beside its runs: it deletes old ones and sends webhooks."""
+"""Work that a server does besides executing runs: deleting runs and sending webhooks."""

@@ -18,13 +18,16 @@ from service.store.queries.runs.prunable import PruneRule
 logger = logging.getLogger(__name__)
 
 FINISH_EVERY_S = 60.0
-"""How often to look for runs that a server which is gone has left half deleted."""
+"""The interval at which to look for deleted runs whose rows and files a dead server has not removed."""
 PRUNE_EVERY_S = 600.0
 
 
 @asynccontextmanager
 async def deleting(store: Store, runs_folder: Path, prune_after_s: float | None) -> AsyncIterator[None]:
-    """Delete what is marked, and runs that ended `prune_after_s` seconds ago unless it is None, in the background."""
+    """Within the context, delete in the background the rows and files of runs that are marked as deleted.
+
+    Also prune runs once `prune_after_s` seconds have passed since their end. None: do not prune.
+    """
     tasks = [asyncio.create_task(_finish_always(store, runs_folder))]
     if prune_after_s is not None:
         tasks.append(asyncio.create_task(_prune_always(store, runs_folder, PruneRule(prune_after_s))))

@@ -1,8 +1,8 @@
 """Send the webhooks that are due, in the background, on the loop of a server that has an engine.
 
-Few are sent at once, and fewer to one host, so that a slow receiver delays its own deliveries and no others. Redirects
-are not followed. A host that is a name is looked up for each attempt; each of its addresses must be public, and the
-connection goes to one of the addresses that were checked.
+A server sends at most SENDING_MAX deliveries at a time, and at most HOST_MAX to one host, so that a slow receiver
+delays only its own deliveries. Redirects are not followed. The name of a host is looked up for each attempt. Unless the
+name is `localhost`, all its addresses must be public. The connection goes to one of the addresses that were checked.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ SENDING_MAX = 16
 HOST_MAX = 4
 """Deliveries that a server sends to one host at once."""
 SEND_S = 15.0
-"""How long a receiver has to answer, from the lookup of its name on."""
+"""How long an attempt may take, from the lookup of the host's name to the answer."""
 CONNECT_S = 4.0
-"""How long one of its addresses has to take the connection."""
+"""How long the connection to one address of a host may take."""
 ADDRESSES_MAX = 4
-"""Addresses of one host that are tried until one takes a connection."""
+"""The most addresses of a host that are tried, one after the other, until one accepts a connection."""
 POLL_S = 5.0
-"""How often to look for deliveries that another server has left."""
+"""The longest interval at which to look for due deliveries. Other servers may have left some."""
 
 
 class Sender:
-    """Signs and sends deliveries to the hosts that the setting allows. Call `close` when none is sent any more."""
+    """Signs deliveries and sends them to the allowed hosts. Call `close` when no delivery is being sent any more."""
 
     def __init__(self, hosts: AllowedHosts, key: bytes) -> None:
         self._hosts = hosts
@@ -57,7 +57,7 @@ class Sender:
             await self._client.aclose()
 
     async def send(self, delivery: Delivery) -> Answer:
-        """Make one attempt, and return what became of it."""
+        """Make one attempt to send a delivery, and return what became of the attempt."""
         try:
             async with asyncio.timeout(SEND_S):
                 return await self._post(delivery)
@@ -90,14 +90,14 @@ class Sender:
         }
         where = f"[{address}]" if ":" in address else address
         url = f"{target.scheme}://{where}:{target.port}{target.path}"
-        # The certificate must be that of the name.
+        # The URL contains the address, but the certificate must be valid for the name.
         extensions = {} if target.is_literal and target.host != "localhost" else {"sni_hostname": target.host}
         if self._client is None:
             made = await to_thread.run_sync(_new_client)
             self._client = self._client or made
             if self._client is not made:  # Another delivery has made one meanwhile.
                 await made.aclose()
-        import httpx  # slow the first time, which was on that thread
+        import httpx  # Only the first import is slow, and _new_client has done it on a thread.
 
         content = delivery.payload.encode()
         try:
@@ -113,28 +113,31 @@ class Sender:
 
 
 def _new_client() -> httpx.AsyncClient:
-    """Return a client that keeps no connection: another host may have the same address. Slow, so not on a loop."""
+    """Return a client that reuses no connection, because another host may have the same address.
+
+    This takes too long to be called on an event loop.
+    """
     import httpx
 
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-    # SSL_CERT_FILE is followed, proxies of the environment are not: they would look the name up again.
+    # SSL_CERT_FILE is followed. Proxies of the environment are not: one could connect to an unchecked address.
     timeout = httpx.Timeout(SEND_S, connect=CONNECT_S)
     verify = httpx.create_ssl_context()
     return httpx.AsyncClient(verify=verify, trust_env=False, follow_redirects=False, timeout=timeout, limits=limits)
 
 
 async def _addresses(target: Target) -> list[str] | Answer:
-    """Return the addresses of the target's host, or an Answer that refuses it."""
+    """Return the addresses of the target's host, or an Answer that says why nothing may be sent there."""
     if target.is_literal and target.host != "localhost":
         return [target.host]
     try:
-        # On threads of anyio: those of the loop are few, and a lookup may hang.
+        # On a thread of anyio, because the loop's default executor has few threads and a lookup may hang.
         found = await to_thread.run_sync(_look_up, target, abandon_on_cancel=True)
     except OSError as error:
         return Answer(None, f"the host {target.host!r} has no address: {error.strerror or error}")
     names = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     addresses = [address_of(name) for name in names]
-    # `localhost` in the setting is the operator's own word, as an address is.
+    # A setting that names `localhost` or an address allows addresses that are not public.
     if not target.is_literal and not all(address is not None and is_public(address) for address in addresses):
         return Answer(None, f"the host {target.host!r} has an address that is not public: {', '.join(names)}")
     return names
@@ -146,7 +149,7 @@ def _look_up(target: Target) -> list[Any]:
 
 @asynccontextmanager
 async def delivering(store: Store, sender: Sender | None) -> AsyncIterator[None]:
-    """Send deliveries in the background. Without a sender, leave them to other servers."""
+    """Within the context, send deliveries in the background. If `sender` is None, leave them to other servers."""
     if sender is None:
         yield
         return
@@ -160,7 +163,7 @@ async def delivering(store: Store, sender: Sender | None) -> AsyncIterator[None]
 
 
 class _Deliveries:
-    """What this server sends now."""
+    """Claims deliveries and sends them. `_sending` counts the deliveries in progress by host."""
 
     def __init__(self, store: Store, sender: Sender) -> None:
         self._store = store
@@ -169,7 +172,7 @@ class _Deliveries:
         self._called = asyncio.Event()
 
     async def run(self) -> None:
-        """Claim deliveries and send them until cancelled. An attempt that is cut off is made again later."""
+        """Claim deliveries and send them until cancelled. An attempt that the cancellation interrupts is made again."""
         with self._store.events.subscribe(DELIVERABLE) as self._called:
             async with asyncio.TaskGroup() as tasks:
                 while True:
@@ -180,12 +183,13 @@ class _Deliveries:
                             await self._called.wait()
 
     async def _start(self, tasks: asyncio.TaskGroup) -> float:
-        """Start to send what is due, and return how long to wait before the next look, unless called."""
+        """Start to send the due deliveries. Return the seconds until the next look, unless an event comes before."""
         free = SENDING_MAX - self._sending.total()
         if free <= 0:
             return POLL_S
+        sending = Counter(self._sending)  # A copy: the writer's thread reads it while deliveries end.
         try:
-            claimed, next_s = await self._store.deliveries.claim(free, self._sending, HOST_MAX)
+            claimed, next_s = await self._store.deliveries.claim(free, sending, HOST_MAX)
         except Unavailable as error:
             logger.debug("no webhook can be sent now: %s", error)
             return POLL_S
@@ -195,7 +199,7 @@ class _Deliveries:
         for delivery in claimed:
             self._sending[delivery.host] += 1
             tasks.create_task(self._deliver(delivery))
-        # Without a claim, all that is due goes to hosts that are busy.
+        # `run` must not repeat without a pause if nothing could be claimed.
         return POLL_S if next_s == 0 and not claimed else min(POLL_S, next_s)
 
     async def _deliver(self, delivery: Delivery) -> None:

@@ -21,7 +21,8 @@ class Figures:
         self._attempts = Histogram(BOUNDS_S)
         self._steps = Histogram(BOUNDS_S)
         self._failed: Counter[str] = Counter()
-        self._ended: Counter[str] = Counter()
+        # Zeros from the start: Prometheus sees no increase in a counter that begins with 1.
+        self._ended: Counter[str] = Counter({status.value: 0 for status in sorted(OVER)})
         self._lock = threading.Lock()
 
     def note(self, transition: Transition, seconds: float, attempt_s: float | None = None) -> None:

@@ -42,7 +42,10 @@ async def backtest(graph_id: GraphId, request: Request, services: ServicesDep, s
 
 
 async def _runs(services: Services, asked: requests.BacktestedRuns) -> Sequence[RunRecord]:
-    """Return the runs to compare: those of `run_ids` that match the other filters, or the newest that match."""
+    """Return the runs to compare, newest first.
+
+    With `run_ids`, these are the named runs that match the other filters. Otherwise, they are the newest matching runs.
+    """
     if asked.run_ids is not None:
         ids = dict.fromkeys(map(parse_run_id, asked.run_ids))
         runs = [await services.store.runs.get(run_id) for run_id in ids]

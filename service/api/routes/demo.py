@@ -1,6 +1,6 @@
-"""Start the example graph on a bundled data set, on rows, or on a CSV file, all sent in one call.
+"""Start the example graph on a bundled data set, or on rows or a CSV file that the call contains.
 
-The uploaded table is on disk in the run's folder before the run is started. A refused start leaves nothing behind.
+An uploaded table is on disk, in the run's folder, before the run is started. A refused start leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ async def run_data_quality(
 async def _keep_table(
     request: Request, services: Services, settings: ApiSettings, folder: Path, asked: JsonObject, options: JsonObject
 ) -> tuple[JsonObject, JsonObject]:
-    """Write the uploaded table into the run's folder. Return its source and all parameters of the example."""
+    """Write an uploaded table into the run's folder. Return the table's source and the example's parameters."""
     if content_type(request) == "text/csv":
         asked["options"] = _csv_options(request, options)
         _refuse_faults(services, asked)
@@ -139,9 +139,9 @@ def _refuse_faults(services: Services, asked: JsonObject) -> None:
 
 
 def _refuse_unknown_columns(body: requests.DemoRequest) -> None:
-    """Raise Invalid for a name in `keep` that no row has as a key.
+    """Raise Invalid if a name in `keep` is not a key of any row.
 
-    The tools name a column `column_N` if its key is not usable as a name.
+    Names that begin with `column_` are accepted, because the tools give such a name to a column whose key is unusable.
     """
     names = {" ".join(key.split())[:100] for row in body.rows for key in row} | {
         key for row in body.rows for key in row
@@ -154,7 +154,10 @@ def _refuse_unknown_columns(body: requests.DemoRequest) -> None:
 async def _read_request(
     request: Request, services: Services, settings: ApiSettings, in_query: JsonObject
 ) -> requests.DemoRequest:
-    """Return the request from the JSON body, if any, and from query parameters that the body does not have."""
+    """Return the request that the JSON body and the query parameters make up. The body may be empty.
+
+    Raise Invalid if both have the same parameter.
+    """
     document = {"dataset": next(iter(services.example.datasets))}
     body = await read_json(request, settings.body_bytes_max, empty={}, others=("text/csv",))
     if isinstance(body, dict):
@@ -188,7 +191,7 @@ async def _start(
 
 
 async def _write(path: Path, pieces: AsyncIterator[bytes]) -> None:
-    """Write `pieces` durably to a new file, on a thread. Raise Unavailable if the disk fails."""
+    """Write `pieces` durably to a new file. Raise Unavailable if the disk fails, and Invalid if there are no bytes."""
     try:
         await to_thread.run_sync(lambda: path.parent.mkdir(parents=True))
         size = 0

@@ -28,7 +28,7 @@ _ASSETS = "docs/assets"
 
 
 class _Assets(StaticFiles):
-    """The page's static files, with problem documents as errors."""
+    """Serves the page's static files. Errors are answered with problem documents."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         if scope["method"] not in ("GET", "HEAD"):
@@ -42,7 +42,7 @@ def add_docs(app: FastAPI) -> None:
     """Add `/docs`, `/openapi.json` and the page's files to `app`."""
     page = _page()
     made: dict[str, Any] = {}
-    # The texts of its members. To write them takes 30 ms, during which the server answers nobody else.
+    # The members of `made` as JSON. Writing them takes 30 ms, during which the server answers no other call.
     members: dict[str, Text] = {}
 
     @app.get("/docs", include_in_schema=False)
@@ -76,7 +76,10 @@ def _page() -> HTMLResponse:
 
 
 def _policy(page: str) -> str:
-    """Return a policy that allows the page's inline script, by its hash, and files of this server only."""
+    """Return a Content Security Policy for the page.
+
+    It allows files of this server, images in `data:` URLs, inline styles, and the page's inline script by its hash.
+    """
     scripts = re.findall("<script>(.*?)</script>", page, re.DOTALL)
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     allowed = {

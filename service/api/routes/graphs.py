@@ -52,9 +52,9 @@ async def create_graph(request: Request, services: ServicesDep, settings: Settin
 
 
 async def _read(request: Request, document: Any, services: Services) -> Graph:
-    """Return the graph that `document` defines, its children named by their ids.
+    """Return the graph that `document` defines. In the result, child graphs are named by their ids.
 
-    Raise Invalid with all faults, including unknown child graphs.
+    Raise Invalid with up to FAULTS_MAX faults, including unknown child graphs.
     """
     ids = await _ids_of_children(document, services)
     missing = missing_graphs(document, ids)
@@ -70,7 +70,10 @@ async def _read(request: Request, document: Any, services: Services) -> Graph:
 
 
 async def _ids_of_children(document: Any, services: Services) -> dict[str, str]:
-    """Return the ids of the graphs that `document` names, by what it calls them. An id comes before a name."""
+    """Return the ids of the child graphs of `document`, each under the id or name by which the document names it.
+
+    If a text is the id of one graph and the name of another, it means the id. Unknown graphs are omitted.
+    """
     named = {found.graph for found in child_graphs(document)}
     known = await services.store.graphs.known({name for name in named if is_graph_id(name)})
     return {graph_id: graph_id for graph_id in known} | await services.store.graphs.latest(named - known)
@@ -92,7 +95,7 @@ async def get_flowchart(graph_id: GraphId, services: ServicesDep) -> PlainTextRe
 
 @router.get("/schema/graph.json", response_model=answers.JsonSchema, responses=refusals())
 async def get_schema() -> Json:
-    """Return the JSON Schema of graph documents, which a document may name as its `$schema`."""
+    """Return the JSON Schema of graph documents. A document may refer to it by `$schema`."""
     return Json(_schema_text())
 
 

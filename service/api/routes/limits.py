@@ -45,7 +45,7 @@ async def list_limits(services: ServicesDep, limit: Count = 100, cursor: Cursor 
 
 @router.get("/limits/{name:any_text}", response_model=answers.LimitItem, responses=refusals(404))
 async def get_limit(name: Name, request: Request, services: ServicesDep) -> Json:
-    """Return a limit, with how many attempts count towards it and how many runs wait."""
+    """Return a limit, the number of attempts that count towards it, and the number of runs that wait for it."""
     _check_known(request, name)
     return Json(asdict(await services.store.limits.get(name)))
 
@@ -58,7 +58,7 @@ async def get_limit(name: Name, request: Request, services: ServicesDep) -> Json
     openapi_extra=LIMIT_BODY,
 )
 async def put_limit(name: NewName, request: Request, services: ServicesDep, settings: SettingsDep) -> Json:
-    """Create a limit, or change it: runs that wait go on as soon as the new limit allows."""
+    """Create or change a limit. Runs that wait for it go on as soon as the changed limit allows."""
     check_name(request, name)
     asked = validate(requests.LimitRequest, await read_json(request, settings.body_bytes_max))
     is_new = await services.store.limits.put(name, Limit(asked.max, asked.per_s), within_s=WRITE_WITHIN_S)

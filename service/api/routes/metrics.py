@@ -1,4 +1,4 @@
-"""What Prometheus scrapes."""
+"""Serve metrics for Prometheus."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Serve the web page from `service/page/`: its HTML at `/` and for every view below `/ui`, its files below `/ui` too.
+"""Serve the web page from `service/page/`: its HTML at `/` and at every view below `/ui`, and its files below `/ui`.
 
-The page is answered without a token. All its URLs are relative to `{{base}}`, so that it works under any prefix.
+The page needs no token. All URLs in the page are relative to `{{base}}`, so that the page works under any prefix.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MEDIA_TYPES = {
 
 
 def add_page(app: FastAPI) -> None:
-    """Add the page to `app`, from the folder that its settings name."""
+    """Add the page to `app`, from the folder that the settings of `app` name."""
     files = StaticFiles(directory=app.state.settings.page_folder, check_dir=False)
 
     async def answer_below_ui(request: Request) -> Response:
@@ -89,12 +89,15 @@ def _base(scope: Scope) -> str:
 
 
 def _database(request: Request) -> str:
-    """Return the database's name, or nothing for a client that has not shown the token."""
+    """Return the database's name, or an empty text if the client needs the token and has not sent it."""
     return services_in(request).store.database_name if request.scope[HAS_TOKEN] else ""
 
 
 def _policy(nonce: str) -> str:
-    """Return a policy that allows files of this server, images in URLs, and the inline script that has the nonce."""
+    """Return a Content Security Policy for the page.
+
+    It allows files of this server, images in `data:` and `blob:` URLs, and the inline script that has the nonce.
+    """
     allowed = {
         "default-src": "'none'",
         "script-src": f"'self' 'nonce-{nonce}'",

@@ -63,12 +63,12 @@ router = strict_router(tags=["schedules"])
     openapi_extra=SCHEDULE_BODY,
 )
 async def put_schedule(name: NewName, request: Request, services: ServicesDep, settings: SettingsDep) -> Json:
-    """Make or replace a schedule. One whose times stay the same keeps its next tick, and a paused one stays paused."""
+    """Make or replace a schedule. If its times stay the same, its next tick stays. A paused schedule stays paused."""
     _check_name(request, name)
     asked = validate(requests.ScheduleRequest, await read_json(request, settings.body_bytes_max, DEPTH_MAX))
     _refuse(_faults_of_choices(asked))
     graph_id = None if asked.graph_id is None else parse_graph_id(asked.graph_id)
-    # Not on the loop: the first look at time zones reads some hundred files, and a rare date takes a search.
+    # On a thread, because the first check of a time zone reads some hundred files, and a rare date takes a search.
     _refuse(await to_thread.run_sync(_faults_of_times, asked))
     state = await off_loop(request, lambda: initial_state(asked.initial_state, settings.state_bytes_max).to_text())
     plan = Plan(
@@ -109,7 +109,7 @@ async def delete_schedule(name: ScheduleName, services: ServicesDep) -> Response
     "/schedules/{name}/pause", status_code=202, response_model=operations.Schedule, responses=refusals(404, 413, 415)
 )
 async def pause_schedule(name: ScheduleName, request: Request, services: ServicesDep, settings: SettingsDep) -> Json:
-    """Let a schedule start no more runs, until it is resumed."""
+    """Pause a schedule. Its ticks start no runs until it is resumed."""
     validate(requests.EmptyRequest, await read_json(request, settings.body_bytes_max, empty={}))
     await services.store.schedules.pause(name, within_s=WRITE_WITHIN_S)
     return await _shown(services, name, 202)
@@ -132,7 +132,7 @@ async def resume_schedule(name: ScheduleName, request: Request, services: Servic
     "/schedules/{name}/trigger", status_code=202, response_model=answers.RunStarted, responses=refusals(404, 413, 415)
 )
 async def trigger_schedule(name: ScheduleName, request: Request, services: ServicesDep, settings: SettingsDep) -> Json:
-    """Start a run of a schedule now, also while it is paused or another run is unfinished."""
+    """Start a run of a schedule now, even if the schedule is paused or has an unfinished run."""
     validate(requests.EmptyRequest, await read_json(request, settings.body_bytes_max, empty={}))
     run_id = new_run_id()
     await services.store.schedules.trigger(name, run_id, within_s=WRITE_WITHIN_S)
@@ -176,7 +176,7 @@ async def _shown(services: Services, name: str, status_code: int = 200) -> Json:
 
 
 def _shown_members(record: ScheduleRecord) -> dict[str, Any]:
-    """Return a schedule with its next ticks, which take up to some milliseconds to find."""
+    """Return a schedule as its answer has it, with its next ticks. Finding the ticks can take some milliseconds."""
     return {**_members(record), "next": _next(record)}
 
 
@@ -186,7 +186,7 @@ def _next(record: ScheduleRecord) -> list[str]:
     later = record.plan.timetable.after(microseconds(record.next_at))
     try:
         return [record.next_at, *map(text_of, islice(later, SCHEDULE_NEXT - 1))]
-    except (KeyError, ValueError, OSError):  # This server does not know the time zone; the one that set it did.
+    except (KeyError, ValueError, OSError):  # This server does not know the time zone.
         return [record.next_at]
 
 

@@ -17,7 +17,7 @@ from service.api.responses.openapi import SESSION_BODY, refusals
 from service.api.responses.problems import problem
 
 SESSION_BYTES_MAX = 2**13
-"""The largest body of a call that needs no token."""
+"""The largest body of a call that begins a session. It is small because the call needs no token."""
 WRONG_TOKEN_DELAY_S = 1.0
 """How long the answer to a wrong token is delayed, so that guessing is slow."""
 
@@ -32,7 +32,7 @@ router = strict_router(tags=["session"])
     openapi_extra=SESSION_BODY,
 )
 async def begin_session(request: Request, services: ServicesDep, settings: SettingsDep) -> Response:
-    """Exchange the server's token for a cookie. A server without a token needs none and sets none."""
+    """Exchange the server's token for a cookie. A server without a token accepts any token and sets no cookie."""
     bytes_max = min(settings.body_bytes_max, SESSION_BYTES_MAX)
     asked = validate(requests.SessionRequest, await read_json(request, bytes_max))
     if settings.api_token is None:

@@ -29,6 +29,7 @@ def test_a_scrape_has_the_figures_of_the_server_and_its_database(live: Server, h
     assert set(found["rungraph_runs"]) == STATUSES
     assert found["rungraph_attempts_failed_total"] == {"tool_error": 2}
     assert found["rungraph_runs_ended_total"]["failed"] == 1
+    assert found["rungraph_runs_ended_total"]["cancelled"] == 0
     assert found["rungraph_attempt_duration_seconds_count"][""] >= 5
     assert found["rungraph_step_duration_seconds_count"][""] >= 3
     assert found["rungraph_commit_commands_count"][""] <= found["rungraph_commit_commands_sum"][""]

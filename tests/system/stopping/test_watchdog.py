@@ -103,7 +103,8 @@ def test_a_server_whose_index_of_the_log_is_truncated_says_so_as_it_ends(tmp_pat
         with suppress(httpx.TransportError):
             server.ask("GET", "/readyz")
         assert server.process.wait(DEADLINE_S) == -signal.SIGBUS
-        assert "Bus error" in server.output()
+        # A second thread that meets the end of the index cuts the message off: `Fatal Python error: Bus error`.
+        assert "Fatal Python error" in server.output()
 
 
 def test_an_engine_without_http_ends_as_well(tmp_path: Path) -> None:

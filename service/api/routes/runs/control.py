@@ -19,7 +19,7 @@ from service.core.syntax.patch import merged
 from service.core.transitions import Status
 
 DEPTH_MAX = 1 + codec.DEPTH_MAX
-"""The patch may nest as deep as a state, and it is one level down in the body."""
+"""How deep a body may nest. A patch may nest as deep as a state, and is one level down in the body."""
 
 router = strict_router(tags=["control"])
 
@@ -31,7 +31,7 @@ router = strict_router(tags=["control"])
     responses=refusals(404, 409, 413, 415),
 )
 async def cancel_run(run_id: RunId, request: Request, services: ServicesDep, settings: SettingsDep) -> Json:
-    """Cancel a run and its children at once, even while their tools are running."""
+    """Cancel a run and its unfinished descendants at once, even while their tools are running."""
     await _read_empty_body(request, settings)
     await services.store.control.cancel(run_id, within_s=WRITE_WITHIN_S)
     return _status_answer(run_id, Status.CANCELLED)

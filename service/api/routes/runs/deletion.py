@@ -21,7 +21,7 @@ router = strict_router(tags=["runs"])
 
 @router.post("/runs/prune", response_model=answers.PruneResult, responses=refusals(413, 415), openapi_extra=PRUNE_BODY)
 async def prune_runs(request: Request, services: ServicesDep, settings: SettingsDep) -> Json:
-    """Delete runs that ended long ago, a page at a time, oldest first: repeat the call with `next_cursor`."""
+    """Delete runs that ended long ago, oldest first. Repeat the call with `next_cursor` until that is null."""
     asked = validate(requests.PruneRequest, await read_json(request, settings.body_bytes_max))
     rule = PruneRule(asked.older_than_s, tuple(asked.status or ()), asked.graph, asked.keep_last)
     pruned = await prune(services.store, services.runs_folder, rule, asked.cursor, dry_run=asked.dry_run)
@@ -30,6 +30,9 @@ async def prune_runs(request: Request, services: ServicesDep, settings: Settings
 
 @router.delete("/runs/{run_id}", status_code=204, response_class=Response, responses=refusals(404, 409))
 async def delete_run(run_id: RunId, services: ServicesDep) -> Response:
-    """Delete a run that is over, with its files. Its children stay; a run with a fork or an unfinished child does."""
+    """Delete a run that is over, and its files. Its children stay.
+
+    A run with a fork, an unfinished child or an unfinished parent is refused.
+    """
     await services.store.deletions.mark(run_id, within_s=WRITE_WITHIN_S)
     return Response(status_code=204)

@@ -23,7 +23,7 @@ async def list_deliveries(
     after: Annotated[Number, Query(description="Return deliveries with a higher number.")] = 0,
     limit: Limit = 100,
 ) -> Json:
-    """List what the run's `notify` URL was told or is going to be told, in order."""
+    """List the deliveries to the run's `notify` URL in the order of their events, including those not sent yet."""
     page = await services.store.deliveries.page(run_id, after, limit)
     items = ({"webhook_id": message_id(run_id, record.number), **asdict(record)} for record in page.items)
     return rendering.page(map(texts.write, items), page.next_cursor)

@@ -64,7 +64,7 @@ class WholeFile(FileResponse):
 
 @router.get("/runs/{run_id}/files", response_model=answers.FileList, responses=refusals(404))
 async def list_files(run_id: RunId, services: ServicesDep) -> Json:
-    """List the files that the run left in its folder, by name; of more than 10,000 the first."""
+    """List the files that the run left in its folder, in the order of their names. At most 10,000 are listed."""
     await services.store.runs.get(run_id)
     files = await to_thread.run_sync(_files_of, services.runs_folder / run_id)
     items = [
@@ -103,7 +103,7 @@ async def get_file(
 
 
 def _files_of(folder: Path) -> list[tuple[str, os.stat_result]]:
-    """Return the names and statuses of the files that are served, in order."""
+    """Return the names and statuses of the first FILES_LISTED_MAX files that are served, in the order of names."""
     try:
         names = sorted(entry.name for entry in os.scandir(folder) if _is_plain(entry.name))
     except OSError:

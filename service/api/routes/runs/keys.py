@@ -23,7 +23,7 @@ router = strict_router(tags=["runs"])
 async def list_keys(run_id: RunId, services: ServicesDep) -> Json:
     """List the keys of the present state, each with the step that last wrote it. Step 0 is the initial state."""
     keys = await services.store.details.keys(run_id)
-    # A state may have a million keys. On a thread, they do not keep other calls waiting.
+    # On a thread, because a state may have a million keys, for which other calls would have to wait.
     return await to_thread.run_sync(_key_list, keys)
 
 
@@ -39,7 +39,7 @@ async def list_values(
     before_step: BeforeStep | None = None,
     limit: Limit = 100,
 ) -> Json:
-    """List the values that a key has had, newest first. A step that removed the key has `removed`.
+    """List the values that a key has had, newest first. `removed` is true for a step that removed the key.
 
     A page may end early: follow the cursor, which is the next `before_step`.
     """

@@ -38,7 +38,7 @@ from service.store.queries.runs.lines import LineFilter
 from service.store.rows.records import LineRecord
 
 KEEPALIVE_S = 15.0
-"""After this time without a line a stream gets a comment, so that proxies do not close it."""
+"""After this time without a line, an event stream gets a comment, so that proxies do not close the stream."""
 
 _CLOSE_CODES = {
     Ending.RUN_OVER: 1000,
@@ -123,7 +123,7 @@ async def stream_events(
         Number | None, Header(description="The last `id` seen; takes precedence over `after_seq`.")
     ] = None,
 ) -> Response:
-    """Send the lines of a run as server-sent events until it is over."""
+    """Send the lines of a run as server-sent events until the run is over."""
     after_seq = after_seq if last_event_id is None else last_event_id
     _, last_seq, over = await services.store.logs.page(run_id, after_seq, limit=1)
     if over and last_seq <= after_seq:

@@ -17,7 +17,7 @@ from service.core.errors import Conflict, NotFound
 from service.store.queries.runs.listing import COUNTED_MAX
 
 ACTIONS_AT_ONCE = 50
-"""How many runs of one call are moved at a time, so that other calls are not kept waiting."""
+"""How many runs one call changes at a time. With more, other calls would be kept waiting."""
 
 router = strict_router(tags=["runs"])
 
@@ -51,8 +51,8 @@ async def count_runs(services: ServicesDep, which: FilterDep) -> Json:
 async def act_on_runs(request: Request, services: ServicesDep, settings: SettingsDep) -> Json:
     """Cancel, pause or resume the runs that match, oldest first.
 
-    The filter is required. Each run is moved in a transaction of its own; a run whose status does not allow the action
-    is reported under `refused`.
+    The filter is required. Each run is changed in a transaction of its own. A run whose status does not allow the
+    action is reported under `refused`.
     """
     asked = validate(requests.RunActionRequest, await read_json(request, settings.body_bytes_max))
     which = filter_of_where(asked.where)
@@ -77,7 +77,7 @@ async def act_on_runs(request: Request, services: ServicesDep, settings: Setting
 
 
 async def _act(services: Services, action: str, run_id: str) -> str | None:
-    """Apply the action to one run. Return why it was refused, or None."""
+    """Apply the action to one run. Return why it was refused, or None if it was applied."""
     control = services.store.control
     try:
         match action:

@@ -18,7 +18,7 @@ from service.api.services import WRITE_WITHIN_S
 from service.core import codec
 
 DEPTH_MAX = codec.DEPTH_MAX - 1
-"""The payload becomes a value in the state, one level down."""
+"""How deep a payload may nest. It becomes a value in the state, where it is one level down."""
 
 
 router = strict_router(tags=["control"])
@@ -26,9 +26,9 @@ router = strict_router(tags=["control"])
 
 @router.get("/runs/{run_id}/signals", response_model=answers.SignalList, responses=refusals(404))
 async def list_signals(run_id: RunId, services: ServicesDep) -> Json:
-    """List the signals that the run has accepted, oldest first; of more than 10,000 the newest.
+    """List the newest 10,000 signals that the run has accepted, oldest first.
 
-    `step` is the step that took the signal, and null while the signal waits.
+    `step` is the number of the step that took the signal. It is null while the signal waits.
     """
     signals = await services.store.details.signals(run_id)
     items = [
@@ -55,7 +55,7 @@ async def send_signal(
     services: ServicesDep,
     settings: SettingsDep,
 ) -> Json:
-    """Send a run a signal, with any JSON as its payload. It waits in the run's mailbox until a node takes it.
+    """Send a run a signal, with any JSON as its payload. The signal waits in the mailbox until a node takes it.
 
     A name that no node of the run's graph waits for is refused.
     """

@@ -29,9 +29,9 @@ from service.store.rows.keys import Scope
 from service.store.rows.operations.deliveries import notify_of
 
 DEPTH_MAX = 1 + codec.DEPTH_MAX
-"""The state may nest to the full depth, and it is one level down in the body."""
+"""How deep a body may nest. The state may nest to the full depth, and is one level down in the body."""
 NAMES_COMPARED_MAX = 50
-"""How many names of graphs an unknown name is compared with: the newest."""
+"""An unknown name is compared with the names of this many of the newest graphs, to suggest one."""
 
 router = strict_router(tags=["runs"])
 
@@ -62,7 +62,11 @@ async def start_run(request: Request) -> Json:
 
 
 async def _graph_id(asked: requests.RunRequest, services: Services) -> str:
-    """Return the id of the graph to run. Raise NotFound if no graph has the name."""
+    """Return the id of the graph to run. An id that is given is returned even if no graph has it.
+
+    Raise NotFound if no graph has the name or if the id is malformed. Raise Invalid unless either an id or a name is
+    given.
+    """
     if asked.graph is None:
         if asked.graph_id is None:
             raise Invalid.at("/graph_id", "is required unless there is a `graph`")
@@ -87,7 +91,11 @@ async def _checked_id(graph_id: str, services: Services) -> str:
 
 
 def _body_of(asked: requests.RunRequest) -> dict[str, Any]:
-    """Return what identifies the body. A field that is left out does not count: older versions did not know it."""
+    """Return what identifies the body, for its Idempotency-Key.
+
+    Fields without a value and a priority of 0 are omitted, so that a body without a newer field is identified alike by
+    all versions.
+    """
     body = {name: value for name, value in dict(asked).items() if value is not None}
     if not asked.priority:
         del body["priority"]
@@ -97,7 +105,7 @@ def _body_of(asked: requests.RunRequest) -> dict[str, Any]:
 
 
 def _notify(asked: requests.Notify, settings: ApiSettings) -> str:
-    """Return the `notify` of a run as it is stored. Raise Invalid if its URL may not be notified."""
+    """Return the `notify` of a run as it is stored. Raise Invalid if this server may not notify its URL."""
     target = settings.webhook_hosts.target_of(asked.url)
     if isinstance(target, str):
         raise Invalid.at("/notify/url", target)
@@ -107,7 +115,7 @@ def _notify(asked: requests.Notify, settings: ApiSettings) -> str:
 
 
 def initial_state(value: requests.JsonObject, bytes_max: int) -> State:
-    """Return the initial state of a run. Raise Invalid if it is too large."""
+    """Return the initial state of a run. Raise Invalid if `value` is not a state or is too large."""
     try:
         return State.of(value, bytes_max)
     except StateInvalid as error:
@@ -115,7 +123,7 @@ def initial_state(value: requests.JsonObject, bytes_max: int) -> State:
 
 
 def trace_of(request: Request) -> Trace | None:
-    """Return the trace that a run which `request` starts belongs to."""
+    """Return the trace for a run that `request` starts, or None if the run belongs to no trace."""
     return trace_of_start(request.headers.getlist("traceparent"), request.headers.getlist("tracestate"))
 
 
