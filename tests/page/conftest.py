@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from tests.support.page.browser import Watch, browser, watched
 from tests.support.page.graphs import TOOLS
@@ -37,6 +37,14 @@ def server(chrome: Browser, tools: Path, tmp_path_factory: pytest.TempPathFactor
     found = Server(tmp_path_factory.mktemp("page"), tools=[tools]).start()
     yield found
     found.stop()
+
+
+@pytest.fixture(scope="module")
+def modules(server: Server, chrome: Browser) -> Iterator[Page]:
+    """A page for tests that only call functions of the page's modules. They share it, for a page is slow to open."""
+    with watched(chrome) as found:
+        found.page.goto(f"{server.url}/ui/graphs")
+        yield found.page
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
+from playwright.sync_api import Page
 
 from service.core import codec
 from service.core.graph import Comparison, Edge, Op
@@ -14,8 +15,6 @@ from service.core.routing.wording import condition_text
 from service.core.state import State
 from service.core.syntax.patch import merged
 from service.core.validation import read_graph
-from tests.support.page.browser import Watch
-from tests.support.system.process import Server
 
 NUMBERS = [0, -0.0, 1, 1.0, 1.5, 2**60, 2**60 + 1, float(2**60), 1e300]
 TEXTS = ["", "a", "ab", "b", "\uffff", "\U0001f600"]
@@ -63,12 +62,11 @@ def is_true(op: str, state: dict[str, Any]) -> bool:
     return decide((edge,), State.of(state, 10**6)).to == "x"
 
 
-def test_the_page_evaluates_and_solves_as_the_engine_does(server: Server, watch: Watch) -> None:
+def test_the_page_evaluates_and_solves_as_the_engine_does(modules: Page) -> None:
     pairs = list(itertools.product([*NUMBERS, *TEXTS, *OTHERS], repeat=2))
     cases = [(op, {"l": left, "r": right}) for op in OPS for left, right in pairs]
     asked = [{"condition": {"key": "l", "op": op, "value_from": "r"}, "state": state} for op, state in cases]
-    watch.page.goto(f"{server.url}/ui/graphs")
-    answers = watch.page.evaluate(ASK, codec.encode(asked))
+    answers = modules.evaluate(ASK, codec.encode(asked))
     for (op, state), (result, patch) in zip(cases, answers, strict=True):
         assert result is is_true(op, state), (op, state)
         if patch is not None:
@@ -77,12 +75,11 @@ def test_the_page_evaluates_and_solves_as_the_engine_does(server: Server, watch:
     assert solved > len(cases) / 2
 
 
-def test_the_page_has_the_words_of_the_flowchart(server: Server, watch: Watch) -> None:
-    watch.page.goto(f"{server.url}/ui/graphs")
+def test_the_page_has_the_words_of_the_flowchart(modules: Page) -> None:
     edges = [{"to": "a", "condition": condition} for condition in CONDITIONS]
     graph = read_graph({"start_node": "a", "nodes": {"a": {"sleep": 1}}, "edges": {"a": edges}}, {})
     words = [condition_text(edge.condition) for edge in graph.edges["a"] if edge.condition is not None]
-    assert watch.page.evaluate(WORDS, codec.encode(CONDITIONS)) == words
+    assert modules.evaluate(WORDS, codec.encode(CONDITIONS)) == words
 
 
 @pytest.mark.parametrize(
@@ -96,6 +93,5 @@ def test_the_page_has_the_words_of_the_flowchart(server: Server, watch: Watch) -
         (None, []),
     ],
 )
-def test_only_what_was_asked_is_shown(server: Server, watch: Watch, condition: Any, found: Any) -> None:
-    watch.page.goto(f"{server.url}/ui/graphs")
-    assert watch.page.evaluate(ASKED, [condition, {"n": 1}]) == found
+def test_only_what_was_asked_is_shown(modules: Page, condition: Any, found: Any) -> None:
+    assert modules.evaluate(ASKED, [condition, {"n": 1}]) == found
