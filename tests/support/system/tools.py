@@ -14,6 +14,8 @@ PAUSE_S = float(os.environ.get("PAUSE_S", "0.02"))
 SERVER = os.environ.get("SERVER", "one")
 HOLD_AT = int(os.environ.get("HOLD_AT", "0"))
 """The step at which the tools that count wait for `go.txt`, so that no run ends before; 0: none."""
+HELD_S = 0.2
+"""How often each of the many runs that wait for `go.txt` looks for it."""
 
 
 @tool
@@ -32,7 +34,7 @@ async def count(state: dict[str, Any], context: Any) -> dict[str, Any]:
     note(context)
     await asyncio.sleep(PAUSE_S)
     while is_held(context):  # noqa: ASYNC110  # another process makes the file
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(HELD_S)
     return {"n": state["n"] + 1}
 
 
@@ -42,7 +44,7 @@ def count_on_a_thread(state: dict[str, Any], context: Any) -> dict[str, Any]:
     context.log("counting", n=state["n"])
     time.sleep(PAUSE_S / 2)
     while is_held(context):
-        time.sleep(0.02)
+        time.sleep(HELD_S)
     return {"n": state["n"] + 1}
 
 

@@ -29,13 +29,14 @@ from tests.support.system.network import Link, namespace, proxy
 from tests.support.system.process import DEADLINE_S, running, until
 from tests.support.system.sharing import held_by, is_executing, server_on, start, still_held, taken_over
 
-RESTARTS_S = float(os.environ.get("RUNGRAPH_TEST_RESTARTS_S", "9"))
+RESTARTS_S = float(os.environ.get("RUNGRAPH_TEST_RESTARTS_S", "6"))
 RESTARTS_MIN = 3
-PAUSES_S = (5.0, 10.0) if RESTARTS_S > 30 else (1.5, 3.0)
+PAUSES_S = (5.0, 10.0) if RESTARTS_S > 30 else (1.0, 2.0)
 """Between two restarts."""
 CUT_S = float(os.environ.get("RUNGRAPH_TEST_CUT_S", "0"))
 """How long a server is cut off at least; always until all of its leases have run out."""
 STEP_S = 0.3
+RUNS = 80 if RESTARTS_S > 30 else 40
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_postgresql_is_restarted_again_and_again(own: Postgres, tmp_path: Path) 
     all_three = [server_on(own.url, tmp_path, name, **given) for name in ("a", "b", "c")]
     with running(*all_three):
         graphs = [all_three[0].create(counting(steps, tool)) for tool in ("count", "count_on_a_thread")]
-        start(all_three, graphs, 80)
+        start(all_three, graphs, RUNS)
         starting = [Starting(all_three, all_three[0].create(counting(3)), f"{number}-") for number in range(2)]
         reading = Reading(all_three, starting)
         with at_once(*(each.work for each in starting), reading.work):
@@ -64,7 +65,7 @@ def test_postgresql_is_restarted_again_and_again(own: Postgres, tmp_path: Path) 
     made = query(own.url, "SELECT count(*) FROM run_tags")[0][0]
     assert made > 0
     assert reading.answers > 0
-    check(own.url, runs=80 + made)
+    check(own.url, runs=RUNS + made)
     assert {each.server for each in executions(tmp_path)} == {"a", "b", "c"}
 
 
@@ -128,11 +129,11 @@ def test_a_server_is_cut_off_for_longer_than_its_lease(
     own: Postgres, tmp_path: Path, linked: Callable[[int], AbstractContextManager[Link]]
 ) -> None:
     with linked(own.port) as link:
-        # No run ends before the cut, and no server has room for all: each holds 20 or more.
+        # No run ends before the cut, and no server has room for all: each holds 12 or more.
         given = {
             "PAUSE_S": "0.3",
             "HOLD_AT": "12",
-            "RUNGRAPH_MAX_ACTIVE_RUNS": "40",
+            "RUNGRAPH_MAX_ACTIVE_RUNS": "24",
             "RUNGRAPH_LEASE_SECONDS": "1",
         }
         near = server_on(own.url, tmp_path, "near", **given)
@@ -147,8 +148,8 @@ def test_a_server_is_cut_off_for_longer_than_its_lease(
         )
         with running(near, far):
             graphs = [near.create(counting(14, tool)) for tool in ("count", "count_on_a_thread")]
-            start([near, far], graphs, 60)
-            until(lambda: is_executing(own.url, far, "far", runs_min=10))
+            start([near, far], graphs, 36)
+            until(lambda: is_executing(own.url, far, "far", runs_min=8))
             link.cut()
             cut_at = time.monotonic()
             held = held_by(own.url, far)
@@ -165,7 +166,7 @@ def test_a_server_is_cut_off_for_longer_than_its_lease(
             # From here on it is alone, and a server as good as any.
             last = start([far], [far.create(counting(3))], 10)
             until(lambda: not unfinished(own.url))
-    check(own.url, runs=70)
+    check(own.url, runs=46)
     late = dict(query(own.url, "SELECT run_id, max(lease_token) FROM snapshots GROUP BY run_id"))
     assert all(late[run_id] > token for run_id, token in held.items())
     executed = executions(tmp_path)
