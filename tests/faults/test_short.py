@@ -12,7 +12,7 @@ from tests.support.faults.rounds import play
 from tests.support.postgres import Databases, own_server
 from tests.support.system.process import Server
 
-SECONDS = 2.0
+SECONDS = 1.0
 
 
 def test_a_killed_server_loses_and_doubles_nothing_that_it_acknowledged() -> None:

@@ -60,7 +60,7 @@ FINISHED = """\
 INSERT INTO runs (id, graph_id, status, step, attempt, crashes, in_flight, last_seq, lease_token, tags, created_at,
     started_at, moved_at, finished_at)
 SELECT 'f' || n, (SELECT id FROM graphs), 'completed', 1, 1, 0, 1, 3, 1, '{}', t, t, t, t
-FROM (SELECT n, timestamptz '2020-01-01' + n * interval '1 s' AS t FROM generate_series(1, 200000) AS n) AS made"""
+FROM (SELECT n, timestamptz '2020-01-01' + n * interval '1 s' AS t FROM generate_series(1, 100000) AS n) AS made"""
 
 # Some of them wait for a time that is far away, the others for a signal.
 PARKED = """\
@@ -240,9 +240,9 @@ def test_a_claim_reads_what_is_due_and_nothing_of_what_is_over_or_parked(
         # Each run's row is read and locked; beyond that a few blocks of the index.
         assert plan.blocks < 10 * BATCH
     [[rows]] = crowded.execute("SELECT count(*) FROM runs").fetchall()
-    assert rows == 200_000 + 5_000 + 20_000 + 50_000 + DUE
+    assert rows == 100_000 + 5_000 + 20_000 + 50_000 + DUE
     [[size]] = crowded.execute("SELECT pg_relation_size('runs_due')").fetchall()
-    assert size < 2**21  # One entry for each finished run would be 8 MB.
+    assert size < 2**21  # One entry for each finished run would be 4 MB.
 
 
 def test_what_is_due_next_is_one_entry_of_an_index(crowded: psycopg.Connection[Any]) -> None:

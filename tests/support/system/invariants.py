@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psycopg
+from tests.support.sessions import kept_session
 
 TOOLS = Path(__file__).with_name("tools.py")
 
@@ -83,8 +83,8 @@ def query(database: str | Path, text: str) -> list[tuple[Any, ...]]:
     if isinstance(database, Path):
         with closing(sqlite3.connect(database)) as connection:
             return connection.execute(text).fetchall()
-    with psycopg.connect(database, autocommit=True) as server:
-        return server.execute(text.encode()).fetchall()
+    with kept_session(database) as session:
+        return session.execute(text.encode()).fetchall()
 
 
 def unfinished(database: str | Path) -> int:

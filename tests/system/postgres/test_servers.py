@@ -139,20 +139,20 @@ def follow_four(server: Server, graph_ids: Sequence[str]) -> dict[str, list[Line
         return dict(zip(run_ids, found, strict=True))
 
 
-def test_ten_servers_start_at_once_on_an_empty_database(postgres: Databases, tmp_path: Path) -> None:
+def test_six_servers_start_at_once_on_an_empty_database(postgres: Databases, tmp_path: Path) -> None:
     database = postgres.empty()
-    servers = [server_on(database, tmp_path, f"server-{number}", PAUSE_S="0.2") for number in range(10)]
+    servers = [server_on(database, tmp_path, f"server-{number}", PAUSE_S="0.2") for number in range(6)]
     with running(*servers):
         assert query(database, "SELECT count(*) FROM alembic_version") == [(1,)]
-        until(lambda: query(database, "SELECT count(DISTINCT address) FROM servers") == [(10,)])
+        until(lambda: query(database, "SELECT count(DISTINCT address) FROM servers") == [(6,)])
         graphs = {server.create(counting(3)) for server in servers}
         assert len(graphs) == 1
-        start(servers, list(graphs), 30)
+        start(servers, list(graphs), 18)
         until(lambda: not unfinished(database))
         assert all(server.call("GET", "/readyz").status_code == 200 for server in servers)
-        assert all(len(server.call("GET", "/runs?status=completed").json()["items"]) == 30 for server in servers)
-        with ThreadPoolExecutor(10) as threads:
-            assert list(threads.map(Server.stop, servers)) == [0] * 10
-    check(database, runs=30)
+        assert all(len(server.call("GET", "/runs?status=completed").json()["items"]) == 18 for server in servers)
+        with ThreadPoolExecutor(6) as threads:
+            assert list(threads.map(Server.stop, servers)) == [0] * 6
+    check(database, runs=18)
     assert all("Traceback" not in server.said for server in servers)
     postgres.drop(database)

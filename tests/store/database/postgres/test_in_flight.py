@@ -16,7 +16,7 @@ from service.store.database.opening import database_at
 from service.store.rows.records import Lease
 from service.store.schema.migrate import migrate
 from tests.support.postgres import Server, own_server
-from tests.support.store.harness import ask, claim_one, opened, said, start
+from tests.support.store.harness import claim_one, opened, said, start
 
 
 class Line:
@@ -58,7 +58,8 @@ class Line:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with own_server() as made:
+    # Its transactions would wait for the standby too.
+    with own_server(autovacuum="off") as made:
         migrate(database_at(made.url))
         yield made
 
@@ -72,9 +73,10 @@ def set_standby(server: Server, name: str) -> None:
 
 
 async def until(server: Server, query: str) -> None:
-    async with asyncio.timeout(60):
-        while not ask(database_at(server.url), query):  # noqa: ASYNC110  # another process is asked
-            await asyncio.sleep(0.02)
+    """Ask again and again, so often that a wait for a lock of a few milliseconds is seen."""
+    async with asyncio.timeout(60), await psycopg.AsyncConnection.connect(server.url, autocommit=True) as session:
+        while not await (await session.execute(query.encode())).fetchall():  # noqa: ASYNC110  # another process is asked
+            await asyncio.sleep(0.001)
 
 
 @pytest.mark.parametrize("what", ["append", "claim"])

@@ -36,7 +36,8 @@ WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
 @pytest.fixture(scope="module")
 def primary() -> Iterator[Server]:
-    with own_server() as server:
+    # Its transactions would wait for the standby too.
+    with own_server(autovacuum="off") as server:
         migrate(database_at(server.url))
         yield server
 
