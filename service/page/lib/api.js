@@ -9,13 +9,6 @@ export const needsToken = signal(false);
 export const isOffline = signal(false);
 let entered = null;
 
-class Problem extends Error {
-	constructor(status, { detail = "", title, errors = [] }) {
-		super(detail || title || `status ${status}`);
-		Object.assign(this, { status, errors });
-	}
-}
-
 export function set(query, values) {
 	for (const [name, value] of Object.entries(values)) {
 		query.delete(name);
@@ -48,8 +41,12 @@ async function send(url, init) {
 }
 
 async function problemOf(answer) {
+	const { status } = answer;
 	const source = await answer.text();
-	try { return new Problem(answer.status, JSON.parse(source)); } catch { return new Problem(answer.status, { title: source.slice(0, 300) }); }
+	let problem = { detail: source.slice(0, 300) };
+	try { problem = JSON.parse(source); } catch { /* A proxy may answer something else. */ }
+	const { detail, title, errors = [] } = problem;
+	return Object.assign(new Error(detail || title || `status ${status}`), { status, errors });
 }
 
 export const getText = async (path, query) => (await send(at(path, query))).text();

@@ -1,6 +1,4 @@
-import { compareNumbers, cut, equal, isNumber, isObject, own, text, typeOf } from "./json.js";
-
-export const keysOf = (path) => (path.startsWith("/") ? path.slice(1).split("/").map((key) => key.replaceAll("~1", "/").replaceAll("~0", "~")) : path.split("."));
+import { compareNumbers, cut, equal, isNumber, isObject, keysOf, own, text, typeOf } from "./json.js";
 
 export const MISSING = Symbol("missing");
 export function valueAt(state, path) {
@@ -85,13 +83,14 @@ export function asked(condition, operands) {
 	return found;
 }
 
+export const isOrdinary = (edge) => edge.on_error == null;
 export const edgesFrom = (definition, node) => own(definition.edges, node) ?? [];
 
 export function cellsOf(definition, { node, decision: { reason, evaluated } }) {
 	const edges = edgesFrom(definition, node);
 	let at = -1;
 	return new Map(evaluated.map((entry) => {
-		const fits = (edge, index) => index > at && (edge.on_error != null) === (reason === "on_error") && edge.to === entry.to && equal(edge.condition ?? null, entry.condition);
+		const fits = (edge, index) => index > at && isOrdinary(edge) === (reason !== "on_error") && edge.to === entry.to && equal(edge.condition ?? null, entry.condition);
 		return [(at = edges.findIndex(fits)), entry];
 	}));
 }

@@ -1,28 +1,42 @@
-import { conditionText, edgesFrom } from "./conditions.js";
-import { cut, text } from "./json.js";
+import { conditionText, edgesFrom, isOrdinary } from "./conditions.js";
+import { cut, own, text } from "./json.js";
 
 export const END = "\u0000end";
 export const endText = (name) => (name === END || name === null ? "end" : name);
 
-/** In larger graphs, ways to the end that no edge names would hide the others. */
+export function edgesOfNode(definition, from) {
+	const edges = edgesFrom(definition, from);
+	const isAlone = edges.filter(isOrdinary).length < 2;
+	return edges.map(({ to, condition, on_error: errors }, index) => {
+		const isError = errors != null;
+		const types = isError && (errors === true ? "any error" : errors.join(", "));
+		const asks = condition ? conditionText(condition) : !isAlone && !isError && "otherwise";
+		const title = [types, asks].filter(Boolean).join(" and ");
+		return { from, index, to: to ?? END, label: cut(title, 26), title, isError };
+	});
+}
+
 const ENDS_MAX = 30;
 
-/** Return the edges of a definition: `[{from, index, to, label, title, isError}]`; `to` may be END. */
 export function edgesOf(definition) {
 	const names = Object.keys(definition.nodes);
 	return names.flatMap((from) => {
-		const edges = edgesFrom(definition, from);
-		const ordinary = edges.filter((edge) => edge.on_error == null);
-		const found = edges.map((edge, index) => {
-			const isError = edge.on_error != null;
-			const types = isError && (edge.on_error === true ? "any error" : edge.on_error.join(", "));
-			const asks = edge.condition ? conditionText(edge.condition) : ordinary.length > 1 && !isError && "otherwise";
-			const title = [types, asks].filter(Boolean).join(" and ");
-			return { from, index, to: edge.to ?? END, label: cut(title, 26), title, isError };
-		});
+		const ordinary = edgesFrom(definition, from).filter(isOrdinary);
+		const found = edgesOfNode(definition, from);
 		if (ordinary.length && (names.length > ENDS_MAX || ordinary.some((edge) => !edge.condition))) return found;
 		return [...found, { from, index: null, to: END, label: ordinary.length ? "none true" : "", title: "the run ends" }];
 	});
+}
+
+export function namesOf({ nodes, edges, start_node }) {
+	const [open, done] = [new Set(), new Set()];
+	for (const stack = [start_node]; stack.length; ) {
+		const name = stack.at(-1);
+		if (open.has(name)) done.add(stack.pop());
+		open.add(name);
+		for (const { to } of own(edges, name) ?? []) if (to !== null && !open.has(to)) stack.push(to);
+	}
+	return [...new Set([...[...done].reverse(), ...Object.keys(nodes)])];
 }
 
 export function kindOf({ tool, signal, graph, graphs, for_each, sleep }) {

@@ -24,7 +24,6 @@ export const clock = (iso) => `${format(iso, CLOCK)}.${String(new Date(iso).getU
 export const full = (iso) => `${dateTime(iso)} ${zone()}`;
 export const localised = (sentence) => sentence.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, full);
 
-/** Return a duration: `4.2 s`, `3 min 20 s`, `2 d 4 h`. */
 export function duration(given) {
 	const ms = toNumber(given);
 	const s = ms / 1000;

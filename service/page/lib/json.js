@@ -53,8 +53,10 @@ export function mergePatch(before, after, path = "") {
 	return Object.fromEntries(entries);
 }
 
+export const keysOf = (path) => (path.startsWith("/") ? path.slice(1).split("/").map((key) => key.replaceAll("~1", "/").replaceAll("~0", "~")) : path.split("."));
+
 export function locate(source, pointer) {
-	const wanted = pointer.split("/").slice(1).map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
+	const wanted = pointer ? keysOf(pointer) : [];
 	const token = /\s*("(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+)/gy;
 	let at = 0;
 	const next = () => {
@@ -84,7 +86,6 @@ export function locate(source, pointer) {
 	try { return value(0); } catch { return null; }
 }
 
-/** The columns of a text: a character of East Asia takes two. */
 export const columns = (string) => string.replace(/[\u2e80-\ud7ff\uf900-\uffdc]/g, "xx").length;
 export const cut = (string, max) => (string.length > max ? `${string.slice(0, max - 1)}…` : string);
 export const own = (object, key) => (object && Object.hasOwn(object, key) ? object[key] : undefined);

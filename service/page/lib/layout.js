@@ -1,37 +1,22 @@
-import { END, edgesOf, kindOf } from "./edges.js";
+import { END, edgesOf, kindOf, namesOf } from "./edges.js";
 import { columns, cut, parse } from "./json.js";
 
 const HEIGHT = 42, GAP_X = 24, GAP_Y = 18, MARGIN = 18, LABEL = 17, LOOP = 24, SWEEPS = 24;
 /** With room for a count. */
 const textWidth = (label) => (columns(label) + 5) * 6.3;
 
-/** Mark the edges that close a cycle; return the names, each after all that lead to it. */
-function order(names, edges, start) {
-	const outgoing = Map.groupBy(edges, ({ from }) => from);
-	const open = new Set();
-	const done = new Set();
-	const visit = (name) => {
-		if (open.has(name) || done.has(name)) return;
-		open.add(name);
-		for (const edge of outgoing.get(name) ?? []) (edge.isBack = open.has(edge.to)), visit(edge.to);
-		open.delete(name);
-		done.add(name);
-	};
-	[start, ...names].forEach(visit);
-	return [...done].reverse();
-}
-
 /** Return `{layers, cells}`: nodes lie in even layers, an edge bends in every layer that it passes. */
-function build(names, edges, start, sizeOf) {
-	const sorted = order(names, edges, start);
+function build(names, edges, sizeOf) {
+	const place = new Map(names.map((name, at) => [name, at]));
+	for (const edge of edges) edge.isBack = place.get(edge.to) < place.get(edge.from);
 	const ends = (edge) => (edge.isBack ? [edge.to, edge.from] : [edge.from, edge.to]);
 	const ways = Map.groupBy(edges, (edge) => ends(edge)[0]);
 	const rank = new Map(names.map((name) => [name, 0]));
-	for (const name of sorted) for (const edge of ways.get(name) ?? []) rank.set(ends(edge)[1], Math.max(rank.get(ends(edge)[1]), rank.get(name) + 2));
+	for (const name of names) for (const edge of ways.get(name) ?? []) rank.set(ends(edge)[1], Math.max(rank.get(ends(edge)[1]), rank.get(name) + 2));
 	const layers = [];
 	const cells = new Map();
 	const put = (layer, cell) => ((layers[layer] ??= []).push(cell), cell);
-	for (const name of sorted) cells.set(name, put(rank.get(name), { ...sizeOf(name), up: [], down: [] }));
+	for (const name of names) cells.set(name, put(rank.get(name), { ...sizeOf(name), up: [], down: [] }));
 	for (const edge of edges) {
 		const [top, bottom] = ends(edge);
 		const chain = [cells.get(top)];
@@ -146,15 +131,15 @@ function loopOf(edge, node, all) {
 
 export function layout(definition) {
 	const edges = edgesOf(definition);
-	const names = Object.keys(definition.nodes);
+	const names = namesOf(definition);
 	if (edges.some(({ to }) => to === END)) names.push(END);
 	const loops = Map.groupBy(edges.filter(({ from, to }) => from === to), ({ from }) => from);
 	const sizeOf = (name) => {
-		const [w, h] = name === END ? [20, 20] : [Math.max(92, columns(cut(name, 26)) * 7.6 + 34, columns(cut(kindOf(definition.nodes[name])[1], 28)) * 5.9 + 40), HEIGHT];
+		const [w, h] = name === END ? [20, 20] : [Math.max(92, columns(cut(name, 26)) * 7.6 + 34, columns(cut(kindOf(definition.nodes[name])[1], 28)) * 5.9 + 50), HEIGHT];
 		const own = loops.get(name) ?? [];
 		return { w: w + 2 * Math.max(0, ...own.map(({ label }) => 2 * LOOP + textWidth(label))), h: Math.max(h, LABEL * own.length), bare: { w, h } };
 	};
-	const { layers, cells } = build(names, edges.filter(({ from, to }) => from !== to), definition.start_node, sizeOf);
+	const { layers, cells } = build(names, edges.filter(({ from, to }) => from !== to), sizeOf);
 	untangle(layers);
 	const height = place(layers);
 	const left = Math.min(...layers.map(([{ x, w }]) => x - w / 2)) - MARGIN;

@@ -24,7 +24,6 @@ export function useInterval(again, ms) {
 	}, [ms]);
 }
 
-/** Return `[state, put]`: what was put for this key, and what adds to it unless the key has changed. */
 export function useKeyed(key) {
 	const [state, set] = useState({});
 	const latest = useRef();
@@ -34,7 +33,6 @@ export function useKeyed(key) {
 
 const ITEMS_MAX = 50_000;
 
-/** Items numbered from 1, loaded in chunks; `fetch(after, limit)` may return fewer. */
 export class Numbered {
 	items = new Map();
 	loading = new Map();

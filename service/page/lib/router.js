@@ -23,7 +23,6 @@ export function go(url, replace = false) {
 	route.value = here();
 }
 
-/** Change parameters of this view's URL; null removes one. */
 export function setQuery(changes, replace = true) {
 	const url = new URL(href(route.peek().parts));
 	url.search = location.search;

@@ -1,5 +1,5 @@
-import { MISSING, evaluate, holds, keysOf, valueAt } from "./conditions.js";
-import { differences, isNumber, isObject, isRaw, mergePatch, toNumber } from "./json.js";
+import { MISSING, evaluate, holds, isOrdinary, valueAt } from "./conditions.js";
+import { differences, isNumber, isObject, isRaw, keysOf, mergePatch, toNumber } from "./json.js";
 
 const NEGATED = { "==": "!=", "!=": "==", ">": "<=", ">=": "<", "<": ">=", "<=": ">", in: "not_in", not_in: "in" };
 const SAMPLES = { boolean: [true], number: [0], string: [""], array: [[]], object: [{}] };
@@ -49,7 +49,7 @@ function solutions(condition, state, wanted) {
 }
 
 export function solve(edges, index, state) {
-	const before = edges.slice(0, index).filter((edge) => edge.on_error == null);
+	const before = edges.slice(0, index).filter(isOrdinary);
 	const { condition } = edges[index];
 	let states = solutions(condition, state, true);
 	for (const edge of before) states = states.flatMap((one) => solutions(edge.condition, one, false)).slice(0, 50);
