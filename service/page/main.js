@@ -1,4 +1,4 @@
-import { DropTarget, Fault, Keys, Nothing, Quiet, database, href, html, isExact, isOffline, isUtc, login, message, needsToken, render, route, showKeys, toggleUtc, useEffect, useState, zone } from "parts";
+import { DropTarget, Fault, Keys, Nothing, Quiet, database, href, html, isExact, isOffline, isUtc, login, message, needsToken, render, route, showKeys, submits, toggleUtc, useEffect, useState, zone } from "parts";
 import { Compare } from "./views/compare.js";
 import { GraphView } from "./views/graphs/graph.js";
 import { Graphs } from "./views/graphs/graphs.js";
@@ -9,10 +9,7 @@ const WRONG = { message: "That is not this server's token." };
 
 function Login() {
 	const [error, setError] = useState(null);
-	const enter = (event) => {
-		event.preventDefault();
-		login(event.target.elements.token.value).catch((problem) => setError(problem.status === 401 ? WRONG : problem));
-	};
+	const enter = submits(({ token }) => login(token).catch((problem) => setError(problem.status === 401 ? WRONG : problem)));
 	return html`<main class="login"><form onSubmit=${enter}><h1>This server asks for its token</h1>
 		<label class="field">Token <input name="token" type="password" autocomplete="current-password" required autofocus /></label><${Fault} error=${error} />
 		<p class="hint">It is the server's <code>RUNGRAPH_API_TOKEN</code>.</p><button class="primary">Log in</button></form></main>`;

@@ -1,13 +1,14 @@
-import { age, cut, duration, full, href, html, now, route, setQuery, signal, until, useEffect, useRef } from "lib";
+import { age, count, cut, duration, full, href, html, now, route, setQuery, signal, until, useEffect, useRef, useState } from "lib";
 
+const CIRCLE = "M6 1.5a4.5 4.5 0 1 0 0 9a4.5 4.5 0 0 0 0-9Z";
 const SHAPES = {
-	queued: "M6 1.5a4.5 4.5 0 1 0 0 9a4.5 4.5 0 0 0 0-9Z",
+	queued: CIRCLE,
 	running: "M3 1.5 10.5 6 3 10.5Z",
 	waiting: "M2 1.5h8L6 6l4 4.5H2L6 6Z",
 	paused: "M2.5 1.5h2.6v9H2.5ZM6.9 1.5h2.6v9H6.9Z",
 	completed: "M1.2 6.4 4.6 9.8 10.8 2.6",
 	failed: "M2 2l8 8M10 2l-8 8",
-	cancelled: "M6 1.5a4.5 4.5 0 1 0 0 9a4.5 4.5 0 0 0 0-9ZM2.8 9.2l6.4-6.4",
+	cancelled: `${CIRCLE}M2.8 9.2l6.4-6.4`,
 };
 export const STATUSES = Object.keys(SHAPES);
 
@@ -24,9 +25,23 @@ const WAITS = { signal: "signal", children: "child runs", sleep: "wakes", backof
 export const Waiting = ({ wait }) =>
 	wait && html`<span class="wait">${WAITS[wait.kind] ?? wait.kind} ${wait.name && html`<bdi class="name">${wait.name}</bdi>`} ${wait.due_at && html`<time dateTime=${wait.due_at} title=${full(wait.due_at)}>${until(wait.due_at)}</time>`}</span>`;
 
-export const Tags = ({ tags }) => Object.entries(tags).map(([key, value]) => html`<span class="tag" title=${`${key}: ${value}`}><bdi>${key}</bdi>: <bdi>${value}</bdi></span>`);
+export const Where = ({ run: { current_node, waiting_for, status, error } }) =>
+	html`${current_node !== null && html`<${Name} of=${current_node} />`} <${Waiting} wait=${waiting_for} />${status === "failed" && html`<span class="error" title=${error?.message}>${error?.type}</span>`}`;
+
+export function useSome(list, max) {
+	const [size, setSize] = useState(max);
+	const rest = list.length - size;
+	return [list.slice(0, size), rest > 0 && html`<button class="more" onClick=${() => setSize(size + 500)}>${count(rest)} more</button>`];
+}
+
+export function Tags({ tags }) {
+	const [shown, more] = useSome(Object.entries(tags), 12);
+	return html`${shown.map(([key, value]) => html`<span class="tag" title=${`${key}: ${value}`}><bdi>${key}</bdi>: <bdi>${value}</bdi></span>`)} ${more}`;
+}
 
 export const Name = ({ of }) => html`<bdi class="node">${of ?? "end"}</bdi>`;
+
+export const submits = (act) => (event) => (event.preventDefault(), act(Object.fromEntries(new FormData(event.target)), event.target));
 
 export const Fault = ({ error, retry }) =>
 	error && html`<div class="fault" role="alert">${error.message}${retry && html`<button onClick=${retry}>Try again</button>`}
@@ -48,12 +63,12 @@ export const copy = (text) => navigator.clipboard.writeText(text).then(() => say
 export const Quiet = ({ children, ...rest }) => html`<button type="button" class="quiet" ...${rest}>${children}</button>`;
 export const Close = ({ onClick }) => html`<${Quiet} aria-label="Close" onClick=${onClick}>✕<//>`;
 
-export function Dialog({ title, onClose, children, footer, leave = "Cancel", wide }) {
+export function Dialog({ title, onClose, children, footer, leave = "Cancel", word, act, isBad, kind = "primary", wide }) {
 	const ref = useRef();
 	useEffect(() => ref.current.showModal(), []);
 	return html`<dialog ref=${ref} class=${wide && "wide"} aria-label=${title} onClose=${onClose} onClick=${({ target }) => target === ref.current && onClose()}><div class="dialog">
 		<header><h2>${title}</h2><${Close} onClick=${onClose} /></header>${children}
-		${footer && html`<footer><button type="button" onClick=${onClose}>${leave}</button>${footer}</footer>`}</div></dialog>`;
+		${leave && html`<footer><button type="button" onClick=${onClose}>${leave}</button>${footer}${word && html`<button class=${kind} disabled=${isBad} onClick=${act}>${word}</button>`}</footer>`}</div></dialog>`;
 }
 
 export const Choice = ({ label, options, value, onChange }) => html`<div class="choice" role="group" aria-label=${label}>

@@ -1,5 +1,5 @@
 import { bytes, go, href, html, post, useEffect, useState } from "lib";
-import { Dialog, Fault, say } from "./basics.js";
+import { Dialog, Fault, say, submits } from "./basics.js";
 
 async function startDemo(file, query) {
 	const { run_id } = await post("demo/run_data_quality", file ?? {}, query, file && "text/csv");
@@ -10,11 +10,8 @@ export const DemoButton = () => html`<button onClick=${() => startDemo().catch(s
 
 function DroppedFile({ file, onClose }) {
 	const [error, setError] = useState(null);
-	const start = (event) => {
-		event.preventDefault();
-		startDemo(file, Object.fromEntries(new FormData(event.target))).then(onClose, setError);
-	};
-	return html`<form onSubmit=${start}><${Dialog} title="Check this table" onClose=${onClose} footer=${html`<button class="primary">Start</button>`}>
+	const start = submits((query) => startDemo(file, query).then(onClose, setError));
+	return html`<form onSubmit=${start}><${Dialog} title="Check this table" onClose=${onClose} word="Start">
 		<p><bdi>${file.name}</bdi>, ${bytes(file.size)}. The data quality graph finds what is wrong with it and mends what evidence supports. The file stays as it is.</p>
 		<div class="fields">
 			<label class="inline">Mode <select name="mode"><option>mend</option><option>report</option></select></label>

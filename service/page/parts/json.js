@@ -1,5 +1,5 @@
 import { count, cut, html, isObject, locate, mergePatch, parse, plural, text, typeOf, useId, useRef, useState } from "lib";
-import { Fault } from "./basics.js";
+import { Fault, useSome } from "./basics.js";
 
 const LONG = 240;
 const MANY = 100;
@@ -14,15 +14,15 @@ function Scalar({ value }) {
 
 export function Json({ value, marks, path = "", open }) {
 	const [isOpen, setOpen] = useState(null);
-	const [shown, setShown] = useState(MANY);
 	const isArray = Array.isArray(value);
-	if (!isObject(value) && !isArray) return html`<${Scalar} value=${value} />`;
-	const entries = Object.entries(value);
+	const isTree = isArray || isObject(value);
+	const entries = isTree ? Object.entries(value) : [];
+	const [shown, more] = useSome(entries, MANY);
+	if (!isTree) return html`<${Scalar} value=${value} />`;
 	if (!entries.length) return html`<span class="j-null">${isArray ? "[ ]" : "{ }"}</span>`;
 	const unfolded = isOpen ?? (open || (marks?.has(path) && entries.length <= MANY));
 	return html`<button class="fold" aria-expanded=${Boolean(unfolded)} onClick=${() => setOpen(!unfolded)}>${plural(entries.length, isArray ? "item" : "key")}</button>
-		${unfolded ? html`<ul class="json">${entries.slice(0, shown).map(([key, item]) => html`<li key=${key} class=${marks?.get(`${path}\0${key}`)}><bdi class="j-key">${key}</bdi> <${Json} value=${item} marks=${marks} path=${`${path}\0${key}`} /></li>`)}
-			${entries.length > shown && html`<li><button class="more" onClick=${() => setShown(shown + 500)}>${count(entries.length - shown)} more</button></li>`}</ul>` : html` <span class="peek" dir="auto">${cut(text(value), 64)}</span>`}`;
+		${unfolded ? html`<ul class="json">${shown.map(([key, item]) => html`<li key=${key} class=${marks?.get(`${path}\0${key}`)}><bdi class="j-key">${key}</bdi> <${Json} value=${item} marks=${marks} path=${`${path}\0${key}`} /></li>`)}${more && html`<li>${more}</li>`}</ul>` : html` <span class="peek" dir="auto">${cut(text(value), 64)}</span>`}`;
 }
 
 /** Where a text stops being JSON; not all messages say. */

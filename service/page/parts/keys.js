@@ -42,6 +42,6 @@ export function Keys() {
 		u: toggleUtc, j: () => moveRow(1), k: () => moveRow(-1),
 	});
 	const keys = (text) => text.split(/(, | … )/).map((key, at) => (at % 2 ? key : html`<kbd>${key}</kbd>`));
-	return showKeys.value && html`<${Dialog} title="Keyboard" onClose=${() => (showKeys.value = false)}>
+	return showKeys.value && html`<${Dialog} title="Keyboard" leave="" onClose=${() => (showKeys.value = false)}>
 		<table class="keys"><tbody>${TABLE.map(([key, what]) => html`<tr><th scope="row">${keys(key)}</th><td>${what}</td></tr>`)}</tbody></table><//>`;
 }

@@ -24,7 +24,7 @@ export function Start({ like, graphId, onClose }) {
 		}
 	};
 	const options = (graphs ?? []).map(({ graph_id, name, created_at }) => [graph_id, `${name || "unnamed"} · ${graph_id.slice(0, 8)} · ${created_at.slice(0, 10)}`]);
-	return html`<${Dialog} wide title=${like ? `Start like ${short(like.run_id)}` : "Start a run"} onClose=${onClose} footer=${html`<button class="primary" disabled=${!graph || isBad} onClick=${start}>Start</button>`}>
+	return html`<${Dialog} wide title=${like ? `Start like ${short(like.run_id)}` : "Start a run"} onClose=${onClose} word="Start" act=${start} isBad=${!graph || isBad}>
 		${graphs && !graphs.length ? html`<p>This server has no graphs yet. <a href=${href(["graphs"])}>Make one.</a></p>` : html`
 		<label class="field">Graph <${Select} value=${graph} options=${options} onChange=${setChosen} /></label>
 		${(!like || first) && editor("Initial state")}

@@ -1,4 +1,4 @@
-import { Changes, Cursor, Fault, Hint, Picture, Status, cachedGraph, count, differences, edgeKey, edgesFrom, enc, get, go, href, html, route, same, setQuery, short, takenIndex, useKeys, useLoad, useMemo } from "parts";
+import { Changes, Cursor, Fault, Hint, Name, Picture, Status, cachedGraph, count, differences, edgeKey, edgesFrom, enc, get, go, href, html, route, same, setQuery, short, submits, takenIndex, useKeys, useLoad, useMemo } from "parts";
 import { Cell, DecisionLine } from "./run/decisions.js";
 
 const STEPS_MAX = 5000;
@@ -38,14 +38,11 @@ function Side({ letter, side: { run, steps, graph }, step }) {
 	const record = steps[step - 1];
 	return html`<section class=${`side side-${letter}`}><h2>${letter.toUpperCase()} <a href=${href(["runs", run.run_id], { step })}>${short(run.run_id)}</a> <bdi>${graph.name}</bdi> <${Status} status=${run.status} /></h2>
 		<${Hint}>${step ? `step ${count(step)} of ${count(steps.length)}` : "initial state"}<//>
-		${record && html`<${DecisionLine} step=${record} /><table class="matrix"><tbody>${record.decision.evaluated.map((entry) => html`<tr><th scope="row"><bdi>→ ${entry.to ?? "end"}</bdi></th><${Cell} entry=${entry} /></tr>`)}</tbody></table>`}</section>`;
+		${record && html`<${DecisionLine} step=${record} /><table class="matrix"><tbody>${record.decision.evaluated.map((entry) => html`<tr><th scope="row">→ <${Name} of=${entry.to} /></th><${Cell} entry=${entry} /></tr>`)}</tbody></table>`}</section>`;
 }
 
 function Choose({ a, b, error }) {
-	const submit = (event) => {
-		event.preventDefault();
-		go(href(["compare"], Object.fromEntries(new FormData(event.target))));
-	};
+	const submit = submits((ids) => go(href(["compare"], ids)));
 	const { data } = useLoad(() => get("runs"), []);
 	const field = (name, value) => html`<label class="field">Run ${name.toUpperCase()}, its id <input name=${name} list="runs" required defaultValue=${value} /></label>`;
 	return html`<div class="title"><h1>Compare two runs</h1></div><form class="choose" onSubmit=${submit}>${field("a", a)}${field("b", b)}<button class="primary">Compare</button><datalist id="runs">${data?.items.map(({ run_id, graph_name, status }) => html`<option value=${run_id}>${graph_name}, ${status}</option>`)}</datalist></form><${Fault} error=${error} />`;

@@ -25,7 +25,7 @@ function Versions({ graph }) {
 export function GraphView({ id }) {
 	const { data: graph, error } = useLoad(() => cachedGraph(id), []);
 	const [edge, setEdge] = useState(null);
-	const [isStarting, setStarting] = useState(false);
+	const [dialog, setDialog] = useState(null);
 	if (error?.status === 404) return html`<${Nothing} of="graph" />`;
 	if (!graph) return html`<${Fault} error=${error} />`;
 	const { name, created_at, definition } = graph;
@@ -34,10 +34,9 @@ export function GraphView({ id }) {
 		mermaid: ["Mermaid", () => html`<${Source} key="mermaid" load=${() => getText(`graph/${enc(id)}/mermaid`)} />`],
 		versions: ["Versions", () => html`<${Versions} graph=${graph} />`],
 	};
-	return html`<div class="title"><h1><bdi>${cut(name || "unnamed", 80)}</bdi> <span class="id" title=${id}>${id.slice(0, 8)}</span></h1><small>created <${Time} iso=${created_at} /></small><i></i><button class="primary" onClick=${() => setStarting(true)}>Start a run</button></div>
+	return html`<div class="title"><h1><bdi>${cut(name || "unnamed", 80)}</bdi> <span class="id" title=${id}>${id.slice(0, 8)}</span></h1><small>created <${Time} iso=${created_at} /></small><i></i><button class="primary" onClick=${() => setDialog(html`<${Start} graphId=${id} onClose=${() => setDialog(null)} />`)}>Start a run</button></div>
 		<${Outcomes} id=${id} /><div class="columns">
 		<div class="left"><${Picture} definition=${definition} taken=${edge && edgeKey(edge.from, edge.index)} onEdge=${setEdge} /><${Hint}>Choose an edge to change its condition and see how the last runs would have gone.<//>
 			${edge && html`<${Redraw} key=${edgeKey(edge.from, edge.index)} graph=${graph} edge=${edge} onClose=${() => setEdge(null)} />`}</div>
-		<${Panes} panes=${panes} /></div>
-		${isStarting && html`<${Start} graphId=${id} onClose=${() => setStarting(false)} />`}`;
+		<${Panes} panes=${panes} /></div>${dialog}`;
 }

@@ -6,7 +6,7 @@ function Paste({ onClose }) {
 	const { value, isBad, editor, refuse, fault } = useJson(DRAFT);
 	const { data: tools } = useLoad(() => get("tools"), []);
 	const create = () => post("graph/create", value).then(({ graph_id }) => (onClose(), go(href(["graphs", graph_id]))), refuse);
-	return html`<${Dialog} wide title="New graph" onClose=${onClose} footer=${html`<button class="primary" disabled=${isBad} onClick=${create}>Create</button>`}>
+	return html`<${Dialog} wide title="New graph" onClose=${onClose} word="Create" act=${create} isBad=${isBad}>
 		${editor("Definition", 16)}
 		<details><summary>Tools of this server</summary><ul class="plain">${tools?.items.map(({ name, description }) => html`<li><code>${name}</code> <small>${description}</small></li>`)}</ul></details>
 		${fault}<//>`;

@@ -1,9 +1,9 @@
-import { Curve, Fault, Hint, Name, Select, asked, cellsOf, conditionText, count, edgesFrom, get, html, isNumber, own, takenIndex, toNumber, useLoad, useMemo, useState } from "parts";
+import { Curve, END, Fault, Hint, Name, Select, asked, cellsOf, conditionText, count, edgesOfNode, endText, get, html, isNumber, namesOf, own, takenIndex, toNumber, useLoad, useMemo, useSome } from "parts";
 
 const VISITS_MAX = 200;
 const ROWS = 30;
 const CURVES_MAX = 6;
-const WORDS = { condition: "its condition is true", unconditional: "no edge before it was true", no_edges: "the node has no edges", none_true: "no edge was true", on_error: "the node failed for good", patch: "the state was patched" };
+export const REASONS = { condition: "its condition is true", unconditional: "no condition", no_edges: "it has no edges", none_true: "no edge was true", on_error: "the node failed for good", patch: "the state was patched" };
 
 export function DecisionLine({ step: { node, decision } }) {
 	const { to, reason, evaluated } = decision;
@@ -11,7 +11,7 @@ export function DecisionLine({ step: { node, decision } }) {
 	const tests = last?.result ? asked(last.condition, last.operands) : [];
 	const said = tests.every(({ result }) => result) ? tests.map(({ text }) => text) : [conditionText(last.condition)];
 	return html`<p class="decision"><${Name} of=${node ?? "patch"} /> → <${Name} of=${to} />${" "}
-		<small>${reason === "unconditional" && evaluated.length === 1 ? "its only edge" : WORDS[reason]}${said.length > 0 && ": "}${said.map((one) => html`<code>${one}</code> `)}</small></p>`;
+		<small>${reason !== "unconditional" ? REASONS[reason] : evaluated.length > 1 ? "no edge before it was true" : "its only edge"}${said.length > 0 && ": "}${said.map((one) => html`<code>${one}</code> `)}</small></p>`;
 }
 
 export function Cell({ entry, isTaken }) {
@@ -40,22 +40,21 @@ function curvesOf(visits) {
 
 export function Decisions({ model, node, step, total, definition, stats, onStep, onNode, onMake }) {
 	const { data, error } = useLoad(async () => ({ node, visits: (await get(`${model.base}/steps`, { node, before_step: total + 1, limit: VISITS_MAX })).items.sort((a, b) => b.step - a.step) }), [node, total]);
-	const [isAll, setAll] = useState(false);
-	const edges = edgesFrom(definition, node);
+	const edges = edgesOfNode(definition, node);
 	const visits = data?.node === node ? data.visits : [];
+	const [rows, more] = useSome(visits, ROWS);
 	const curves = useMemo(() => curvesOf(visits.toReversed()), [data]);
 	const picked = visits.find((visit) => visit.step === step) ?? visits[0];
 	const isTaken = (index) => stats.edges.some((edge) => edge.from === node && edge.index === index);
-	const head = (edge, index) => html`<th><bdi>→ ${edge.to ?? "end"}</bdi><small>${edge.on_error != null && `on ${edge.on_error === true ? "any error" : edge.on_error.join(", ")} `}${(edge.condition || edge.on_error == null) && (edges.length > 1 || edge.condition ? conditionText(edge.condition) : "always")}</small>
+	const head = ({ to, title, isError }, index) => html`<th>→ <${Name} of=${endText(to)} /><small>${title || "always"}</small>
 		${!isTaken(index) && html`<span class="never">never taken</span>`}
-		${index !== takenIndex(definition, picked) && edge.on_error == null && edge.to !== null && html`<button class="small" title="Find the smallest change of the state that takes this edge" onClick=${() => onMake(picked, index)}>Make it true</button>`}</th>`;
+		${index !== takenIndex(definition, picked) && !isError && to !== END && html`<button class="small" title="Find the smallest change of the state that takes this edge" onClick=${() => onMake(picked, index)}>Make it true</button>`}</th>`;
 	const row = (visit) => {
 		const [cells, taken] = [cellsOf(definition, visit), takenIndex(definition, visit)];
 		return html`<tr key=${visit.step} class=${visit.step === step && "is-at"}><th scope="row" class="num"><button class="link" onClick=${() => onStep(visit.step)}>${count(visit.step)}</button></th>${edges.map((_, at) => html`<${Cell} entry=${cells.get(at)} isTaken=${at === taken} />`)}</tr>`;
 	};
-	return html`<div class="decisions"><label class="inline">Node <${Select} value=${node} options=${Object.keys(definition.nodes).map((name) => [name, name + (own(stats.nodes, name)?.visits ? ` ×${count(own(stats.nodes, name).visits)}` : "")])} onChange=${onNode} /></label><${Fault} error=${error} />
+	return html`<div class="decisions"><label class="inline">Node <${Select} value=${node} options=${namesOf(definition).map((name) => [name, name + (own(stats.nodes, name)?.visits ? ` ×${count(own(stats.nodes, name).visits)}` : "")])} onChange=${onNode} /></label><${Fault} error=${error} />
 		${data && !visits.length && html`<${Hint}>The run has not made a step at this node.<//>`}${visits.length > 0 && !edges.length && html`<${Hint}>This node has no edges: the run ends after it.<//>`}
 		${curves.length > 0 && html`<div class="curves">${curves.map((curve) => html`<${Curve} key=${curve.label} ...${curve} step=${step} onStep=${onStep} />`)}</div>`}
-		${visits.length > 0 && edges.length > 0 && html`<div class="scroll" tabindex="0" role="group" aria-label="Decisions"><table class="matrix"><thead><tr><th class="num">Step</th>${edges.map(head)}</tr></thead><tbody>${visits.slice(0, isAll ? VISITS_MAX : ROWS).map(row)}</tbody></table></div>`}
-		${visits.length > ROWS && !isAll && html`<button class="more" onClick=${() => setAll(true)}>show ${visits.length - ROWS} more</button>`}</div>`;
+		${visits.length > 0 && edges.length > 0 && html`<div class="scroll" tabindex="0" role="group" aria-label="Decisions"><table class="matrix"><thead><tr><th class="num">Step</th>${edges.map(head)}</tr></thead><tbody>${rows.map(row)}</tbody></table></div>`}${more}</div>`;
 }

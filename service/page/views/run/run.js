@@ -44,10 +44,10 @@ function Loaded({ model, run }) {
 	const node = query.get("node") ?? record?.node ?? definition.start_node;
 	const goTo = (next) => setQuery({ step: next === null ? null : Math.max(0, Math.min(total, next)) });
 	const setNode = (one) => setQuery({ node: one, tab: "decisions" });
-	const open = (kind, more) => setDialog({ kind, ...more });
-	const fork = () => open("fork", { step });
-	const make = (visit, index) => open("make", { visit, index });
 	const close = () => setDialog(null);
+	const forkAfter = (at) => setDialog(html`<${ForkDialog} model=${model} step=${at} definition=${definition} onClose=${close} />`);
+	const fork = () => forkAfter(step);
+	const make = (visit, index) => setDialog(html`<${MakeTrue} model=${model} step=${visit} index=${index} definition=${definition} onClose=${close} onEdit=${() => forkAfter(visit.step)} />`);
 	const pickEdge = ({ from, index }) => {
 		const { to, on_error } = edgesFrom(definition, from)[index];
 		setNode(from);
@@ -66,13 +66,11 @@ function Loaded({ model, run }) {
 		...Object.fromEntries(Object.keys(panes).map((key, at) => [at + 1, () => setQuery({ tab: key })])),
 	});
 	return html`<${Head} run=${run} name=${name} link=${model.link.value} />
-		<${Headline} model=${model} onFork=${fork} onStartLike=${() => open("start")} />
+		<${Headline} model=${model} onFork=${fork} onStartLike=${() => setDialog(html`<${Start} like=${run} onClose=${close} />`)} />
 		<${Cursor} step=${step} total=${total} where=${step ? `step ${count(step)} of ${count(total)}` : "initial state"} onStep=${goTo}><button aria-pressed=${isLast} title="Stay at the last step (End)" onClick=${() => goTo(null)}>${isOver(run.status) ? "last" : "live"}</button><//>
 		<div class="columns"><div class="left">
 			<${Picture} definition=${definition} stats=${stats} current=${isLast ? run.current_node : null} status=${run.status} at=${isLast && run.current_node !== null ? null : record?.node} taken=${record && edgeKey(record.node, taken)} selected=${query.get("node")} onNode=${setNode} onEdge=${pickEdge} />
 			${record && html`<${DecisionLine} step=${record} />`}
 			${isLast && run.current_node !== null && html`<div class="step next"><span class="num">${count(total + 1)}</span><bdi class="who">${run.current_node}</bdi><${Status} status=${run.status} /></div>`}<${Timeline} ...${shared} /><${Children} run=${run} definition=${definition} step=${record} /></div>
-		<${Panes} panes=${panes} /></div>
-		${dialog?.kind === "fork" && html`<${ForkDialog} ...${shared} step=${dialog.step} onClose=${close} />`}${dialog?.kind === "start" && html`<${Start} like=${run} onClose=${close} />`}
-		${dialog?.kind === "make" && html`<${MakeTrue} model=${model} step=${dialog.visit} index=${dialog.index} definition=${definition} onClose=${close} onEdit=${() => open("fork", { step: dialog.visit.step })} />`}`;
+		<${Panes} panes=${panes} /></div>${dialog}`;
 }

@@ -1,4 +1,4 @@
-import { Choice, STATUSES, Select, count, full, go, href, html, isUtc, recall, remember, route, say, setQuery, useState, zone } from "parts";
+import { Choice, STATUSES, Select, count, full, go, href, html, isUtc, recall, remember, route, say, setQuery, submits, useState, zone } from "parts";
 
 const WORDS = { status: "status", graph: "graph", graph_id: "graph id", tag: "tag", waiting_for: "waits for", created_after: "after", created_before: "before", id_prefix: "id", parent_id: "parent", forked_from: "forked from" };
 const SEVERAL = ["status", "tag"];
@@ -53,15 +53,13 @@ export function Filters({ filters, counts, graphs }) {
 	const chosen = filters.status ?? [];
 	const toggle = (status) => set({ status: status === "all" ? null : chosen.includes(status) ? chosen.filter((one) => one !== status) : [...chosen, status] });
 	const many = (n) => n != null && count(n) + (n >= counts.capped_at ? "+" : "");
-	const search = (event) => {
-		event.preventDefault();
-		const field = event.target.elements.search;
-		const typed = field.value.trim();
+	const search = submits((given, form) => {
+		const typed = given.search.trim();
 		if (/^[0-9a-f-]{36}$/i.test(typed)) return go(href(["runs", typed.toLowerCase()]));
 		if (!typed.includes(":") && typed.length < 4) return say("Type at least 4 characters of an id, or a tag as key:value.");
 		set(typed.includes(":") ? { tag: [...(filters.tag ?? []), typed] } : { id_prefix: typed });
-		field.value = "";
-	};
+		form.reset();
+	});
 	const select = (name, label, options) => html`<${Select} label=${label} value=${filters[name]} options=${[["", label], ...new Set([...options, ...[filters[name] ?? []].flat()])]} onChange=${(value) => set({ [name]: value })} />`;
 	return html`<section class="filters" aria-label="Filter">
 		<${Choice} label="Status" value=${chosen.length ? chosen : "all"} onChange=${toggle} options=${[["all", "all"], ...STATUSES.map((status) => [status, status, many(counts?.counts[status]) || null])]} />

@@ -1,4 +1,4 @@
-import { DemoButton, Elapsed, Empty, Fault, Name, Start, Status, Table, Tags, Time, Waiting, count, get, href, html, listGraphs, recall, route, setQuery, short, useEffect, useInterval, useKeyed, useKeys, useLoad, useRef, useState } from "parts";
+import { DemoButton, Elapsed, Empty, Fault, Start, Status, Table, Tags, Time, Where, count, get, href, html, listGraphs, recall, route, setQuery, short, useEffect, useInterval, useKeyed, useKeys, useLoad, useRef, useState } from "parts";
 import { Bulk } from "./bulk.js";
 import { Filters, filtersOf } from "./filters.js";
 
@@ -13,7 +13,7 @@ const Row = ({ run }) => html`<tr>
 		${run.forked_from && html`<a class="rel" href=${href(["compare"], { a: run.forked_from.run_id, b: run.run_id })}>fork</a>`}
 		${run.children > 0 && html`<a class="rel" href=${href(["runs"], { parent_id: run.run_id })}>${run.children >= 1000 ? "1,000+" : run.children} ${run.children === 1 ? "child" : "children"}</a>`}
 		<${Tags} tags=${run.tags} /></td>
-	<td class="c-where">${run.current_node !== null && html`<${Name} of=${run.current_node} />`}<${Waiting} wait=${run.waiting_for} />${run.status === "failed" && html`<span class="error" title=${run.error?.message}>${run.error?.type}</span>`}</td>
+	<td class="c-where"><${Where} run=${run} /></td>
 	<td class="num c-step">${count(run.step)}</td><td class="num c-time"><${Elapsed} run=${run} /></td><td class="num c-age"><${Time} iso=${run.created_at} ago /></td></tr>`;
 
 function useRuns(filters) {
@@ -42,12 +42,12 @@ export function Runs() {
 	const [dialog, setDialog] = useState(null);
 	const close = () => (setDialog(null), refresh());
 	useEffect(() => !location.search && !location.pathname.endsWith("/runs") && setQuery(recall("filters", {})), []);
-	useKeys({ n: () => setDialog("start") });
-	return html`<div class="title"><h1>Runs</h1><i></i><${DemoButton} />${items?.length > 0 && html`<button onClick=${() => setDialog("bulk")}>Act on all…</button>`}<button class="primary" onClick=${() => setDialog("start")}>Start a run</button></div>
+	const start = () => setDialog(html`<${Start} onClose=${close} />`);
+	useKeys({ n: start });
+	return html`<div class="title"><h1>Runs</h1><i></i><${DemoButton} />${items?.length > 0 && html`<button onClick=${() => setDialog(html`<${Bulk} filters=${filters} onClose=${close} />`)}>Act on all…</button>`}<button class="primary" onClick=${start}>Start a run</button></div>
 		<${Filters} filters=${filters} counts=${counts} graphs=${[...new Set((graphs ?? []).map(({ name }) => name).filter(Boolean))]} />
 		<${Fault} error=${error} retry=${refresh} />
 		${items?.length > 0 && html`<${Table} class="runs" head=${["Status", "Run", "At", "#Step", "#Duration", "#Age"]}>${items.map((run) => html`<${Row} key=${run.run_id} run=${run} />`)}<//>`}
 		${items?.length === 0 && (Object.keys(filters).length ? html`<${Empty} title="No run matches.">Take a filter away, or look at <a href=${href(["runs"])}>all runs</a>.<//>` : html`<${Empty} title="No runs yet.">Start one, run the demo, or drop a CSV file anywhere on this page.<//>`)}
-		${next && html`<p class="after"><button onClick=${more}>Show more</button> <small>${count(items.length)} shown</small></p>`}
-		${dialog === "start" && html`<${Start} onClose=${close} />`}${dialog === "bulk" && html`<${Bulk} filters=${filters} onClose=${close} />`}`;
+		${next && html`<p class="after"><button onClick=${more}>Show more</button> <small>${count(items.length)} shown</small></p>`}${dialog}`;
 }
