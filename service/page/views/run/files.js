@@ -9,8 +9,8 @@ function Content({ path, name }) {
 	const { data, error } = useLoad(async () => !isImage && head(path, SHOWN_BYTES), [path]);
 	if (isImage) return html`<img class="preview" alt=${name} src=${at(path, { inline: 1 })} />`;
 	if (!data) return html`<${Fault} error=${error} />`;
-	const [isTsv, isCsv] = [/\.tsv$/i, /\.csv$/i].map((kind) => kind.test(name));
-	return html`${isCsv || isTsv ? html`<${CsvTable} rows=${rowsOf(data.text, isTsv ? "\t" : ",", data.isAll)} label=${name} />` : html`<pre class="file" tabindex="0" dir="auto">${data.text}</pre>`}
+	const delimiter = { csv: ",", tsv: "\t" }[name.slice(-3).toLowerCase()];
+	return html`${delimiter ? html`<${CsvTable} rows=${rowsOf(data.text, delimiter, data.isAll)} label=${name} />` : html`<pre class="file" tabindex="0" dir="auto">${data.text}</pre>`}
 		${!data.isAll && html`<${Hint}>The first ${bytes(SHOWN_BYTES)}. Download the file for all of it.<//>`}`;
 }
 

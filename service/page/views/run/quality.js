@@ -29,5 +29,5 @@ export function Quality({ model, step, hasEnded }) {
 	const shown = (value) => (typeof value === "number" ? count(value) : String(value).replaceAll("_", " "));
 	return html`<div class="quality"><dl class="facts">${Object.entries(facts).map(([word, key]) => state[key] != null && html`<div><dt>${word}</dt><dd>${shown(state[key])}</dd></div>`)}</dl>
 		<${Kinds} history=${state.history} /><${Rules} rules=${state.rules} />
-		${rows.length > 1 && html`<h2>Before and after</h2><${CsvTable} rows=${rows} label="Cells that were mended" />${!changes.isAll && html`<${Hint}>The first ${count(rows.length - 1)} changes; <code>changes.csv</code> has all.<//>`}`}</div>`;
+		${rows.length > 1 && html`<h2>Before and after</h2><${Hint}>A blank is no value; an empty text is "".<//><${CsvTable} rows=${rows} label="Cells that were mended" />${!changes.isAll && html`<${Hint}>The first ${count(rows.length - 1)} changes; <code>changes.csv</code> has all.<//>`}`}</div>`;
 }
