@@ -1,4 +1,4 @@
-import { END, PICTURE_MAX, columns, count, cut, edgesOf, endText, html, kindOf, layoutOf, own, useLayoutEffect, useLoad, useMemo, useRef } from "lib";
+import { END, PICTURE_MAX, columns, count, cut, edgesOf, endText, html, kindOf, layoutOf, namesOf, own, useLayoutEffect, useLoad, useMemo, useRef } from "lib";
 import { Fault, Hint, Name } from "./basics.js";
 import { Table } from "./tables.js";
 
@@ -39,11 +39,12 @@ function Edge({ edge, times, look, onEdge }) {
 		${half > 3 && html`<rect class="plate" x=${x - half} y=${edge.y - 8} width=${2 * half} height="16" /><text x=${x} y=${edge.y + 4}>${edge.label && `\u2068${edge.label}\u2069`}${tally}</text>`}</g>`;
 }
 
-function List({ definition, stats, lookOf, onNode, box }) {
-	const byNode = useMemo(() => Map.groupBy(edgesOf(definition), ({ from }) => from), [definition]);
-	return html`<div class="nodelist" ref=${box}><${Table} head=${["Node", "Does", "#Visits", "Goes to"]}>${Object.entries(definition.nodes).map(([name, node]) => html`<tr class=${lookOf(name)}>
-		<td><button class="link" onClick=${() => onNode?.(name)}><bdi>${name}</bdi></button></td><td>${kindOf(node)[1]}</td><td class="num">${own(stats?.nodes, name)?.visits}</td>
-		<td>${byNode.get(name).map(({ to, label }) => html`<div><${Name} of=${endText(to)} /> <small>${label}</small></div>`)}</td></tr>`)}<//></div>`;
+function List({ definition, stats, lookOf, onNode, onEdge, box }) {
+	const edges = useMemo(() => Map.groupBy(edgesOf(definition), ({ from }) => from), [definition]);
+	const link = (act, inner) => (act ? html`<button class="link" onClick=${act}>${inner}</button>` : inner);
+	return html`<div class="nodelist" ref=${box}><${Table} head=${["Node", "Does", "#Visits", "Goes to"]}>${namesOf(definition).map((name) => html`<tr class=${lookOf(name)}>
+		<td>${link(onNode && (() => onNode(name)), html`<${Name} of=${name} />`)}</td><td>${kindOf(definition.nodes[name])[1]}</td><td class="num">${own(stats?.nodes, name)?.visits}</td>
+		<td>${edges.get(name).map((edge) => html`<div>${link(edge.index !== null && onEdge && (() => onEdge(edge)), html`<${Name} of=${endText(edge.to)} />`)} <small>${edge.label}</small></div>`)}</td></tr>`)}<//></div>`;
 }
 
 export function Picture({ definition, stats, current, status, at, taken, selected, tones, onNode, onEdge }) {
@@ -59,7 +60,7 @@ export function Picture({ definition, stats, current, status, at, taken, selecte
 	}, [placed, at, current]);
 	const lookOf = (name) =>
 		classes(name === current && (status === "failed" ? "failed" : "current"), name === current && status === "running" && "alive", name === at && "at", name === selected && "selected", stats && !own(stats.nodes, name) && name !== current && "unvisited");
-	if (isLarge) return html`<${Hint}>A list, because more than ${PICTURE_MAX} nodes make no picture.<//><${List} definition=${definition} stats=${stats} lookOf=${lookOf} onNode=${onNode} box=${box} />`;
+	if (isLarge) return html`<${Hint}>A list, because more than ${PICTURE_MAX} nodes make no picture.<//><${List} definition=${definition} stats=${stats} lookOf=${lookOf} onNode=${onNode} onEdge=${onEdge} box=${box} />`;
 	if (!placed) return html`<div class="picture"><${Fault} error=${error} /></div>`;
 	const { width, height, nodes, edges } = placed;
 	const edge = (one) => {
