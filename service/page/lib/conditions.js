@@ -15,15 +15,17 @@ const partsOf = (condition) => condition.all ?? condition.any ?? (condition.not 
 const comparisons = (condition) => (condition ? (partsOf(condition)?.flatMap(comparisons) ?? [condition]) : []);
 export const pathsOf = (condition) => comparisons(condition).flatMap(({ key, value_from }) => (value_from === undefined ? [key] : [key, value_from]));
 
-const brief = (value) => (value === MISSING ? "missing" : cut(text(value), 20));
+/** Keep what is written from right to left from changing sides with what it is compared with. */
+const apart = (words) => (/[\u0590-\u08ff\ufb1d-\ufefc]/.test(words) ? `\u2068${words}\u2069` : words);
+const brief = (value) => (value === MISSING ? "missing" : apart(cut(text(value), 20)));
 const opText = (op) => ({ "!=": "≠", ">=": "≥", "<=": "≤", "==": "=", not_in: "not in", is_type: "has type" })[op] ?? op;
 
 export function conditionText(condition, isInner) {
 	if (!condition) return "otherwise";
 	const { key, op, value, value_from } = condition;
 	if (condition.not) return `not (${conditionText(condition.not)})`;
-	if (op === "exists") return `${key} ${value === false ? "is missing" : "exists"}`;
-	if (op) return `${key} ${opText(op)} ${value_from ?? (op === "is_type" ? value : brief(value))}`;
+	if (op === "exists") return `${apart(key)} ${value === false ? "is missing" : "exists"}`;
+	if (op) return `${apart(key)} ${opText(op)} ${value_from !== undefined ? apart(value_from) : op === "is_type" ? value : brief(value)}`;
 	const joined = partsOf(condition).map((part) => conditionText(part, true)).join(condition.all ? " and " : " or ");
 	return isInner ? `(${joined})` : joined;
 }
@@ -74,7 +76,7 @@ export function asked(condition, operands) {
 		if (parts) return parts.every((part) => ask(part) === isAll) === isAll;
 		const [left, right] = sides(one, lookup);
 		const { key, op, value } = one;
-		const saying = op === "exists" ? `${key} ${left === MISSING ? "missing" : "there"}` : `${brief(left)} ${opText(op)} ${op === "is_type" ? value : brief(right)}`;
+		const saying = op === "exists" ? `${apart(key)} ${left === MISSING ? "missing" : "there"}` : `${brief(left)} ${opText(op)} ${op === "is_type" ? value : brief(right)}`;
 		const result = holds(one, left, right);
 		found.push({ comparison: one, left, right, result, text: saying });
 		return result;

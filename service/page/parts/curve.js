@@ -16,5 +16,5 @@ export function Curve({ label, points, limits, step, onStep }) {
 		<svg viewBox=${`0 0 ${W} ${H}`} role="img" aria-label=${`${label}: from ${first} to ${last}, threshold ${limit}`}>
 			<polyline class="limit" points=${line(limits)} /><polyline class="values" points=${line(points)} />
 			${points.length <= 60 && points.map(([x, y]) => html`<circle class=${x === step && "is-at"} cx=${px(x)} cy=${py(y)} r=${x === step ? 4 : 2.5} onClick=${() => onStep(x)}><title>step ${x}: ${tidy(y)}</title></circle>`)}
-		</svg><div class="range"><span>${first} at step ${points[0][0]}</span><span>→ ${last} at ${points.at(-1)[0]}, <span class="limit">threshold ${limit}</span></span></div></figure>`;
+		</svg><div class="range"><span>${first} at step ${count(points[0][0])}</span><span>→ ${last} at ${count(points.at(-1)[0])}, <span class="limit">threshold ${limit}</span></span></div></figure>`;
 }

@@ -32,7 +32,7 @@ export function Redraw({ graph: { graph_id: old, definition }, edge, onClose }) 
 	};
 	return html`<section class="redraw" aria-label="Redraw an edge"><header class="row"><h2><${Name} of=${from} /> → <${Name} of=${to} /></h2><i></i><${Close} onClick=${onClose} /></header>
 		${editor("Condition (empty: none)", 7)}
-		<${Hint}>${value ? conditionText(value) : "always true"}<//>${fault}
+		<${Hint}>${!isBad && (value ? conditionText(value) : "always true")}<//>${fault}
 		<div class="actions"><button class="primary" disabled=${isBad} onClick=${ask}>Backtest the last ${RUNS} runs</button>${state?.result && html`<a class="button" href=${href(["graphs", state.id])}>Open the redrawn graph</a>`}</div>
 		${state && (state.result ? html`<${Result} ...${state} />` : html`<${Hint}>That is this graph: nothing is changed.<//>`)}</section>`;
 }
